@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+#
+# XR-NPE: kernel driver, user library, tools and virtual device.
+# `make help` lists the targets. Each directory's build.mk says what it builds.
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+B := build
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := cc
+endif
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+OPT ?= -O2
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Wundef -Wno-unused-parameter
+ifneq ($(WERROR),0)
+WARNINGS += -Werror
+endif
+CPPFLAGS += -D_GNU_SOURCE -Iuapi -Iqemu-device/datapath
+CFLAGS += -std=c11 $(OPT) -g $(WARNINGS) -fPIC -pthread $(SANITIZE)
+LDFLAGS += -pthread $(SANITIZE)
+
+.PHONY: all
+all:
+
+# Programs that print TAP, run by `make check` in this order: SUITES names them,
+# SUITE_<name> is the command, NEEDS_<name> what must be built first.
+SUITES :=
+
+include qemu-device/datapath/build.mk
+include $(wildcard libxrnpe/build.mk tools/build.mk qemu-device/build.mk tests/build.mk)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+.PHONY: check clean help
+## check: all tests; a subset with SUITES="unit-datapath ..."
+check: all $(foreach s,$(SUITES),$(NEEDS_$(s)))
+	@tests/run $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
+
+## clean: remove build/ (what is cached under ~/.cache/xrnpe stays)
+clean:
+	rm -rf $(B)
+
+## help: this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The XR-NPE datapath: the arithmetic and the command semantics of the device,
+ * bit for bit, in plain C. The QEMU device, libxrnpe's emulator and `xrnpe num`
+ * all compute with it and with nothing else.
+ *
+ * It depends on libc and POSIX threads only. Formats, opcodes, records and
+ * limits come from the command-stream ABI, xrnpe_cmd.h. Definitions of the
+ * formats and of rounding: Documentation/numerics.rst.
+ *
+ * Codes travel as uint32_t in the low bits (binary32: the bit pattern). Packed
+ * rows are as in memory: two 4-bit codes a byte, lower index in the low nibble;
+ * 16- and 32-bit codes little-endian. A row starts on a byte.
+ *
+ * Thread rules: functions without a struct xrnpe_datapath argument are pure and
+ * may be called from any thread. One struct xrnpe_datapath serves one caller at
+ * a time; it brings its own worker threads.
+ */
+#ifndef XRNPE_DATAPATH_H
+#define XRNPE_DATAPATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "drm/xrnpe_cmd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- formats ---------------------------------------------------------- */
+
+/** Bits of a code of @format: 4, 8, 16 or 32; 0 if there is no such format. */
+unsigned int xrnpe_format_bits(enum xrnpe_format format);
+
+/** Name of @format: "fp4", "p4", "p8", "p16", "f32"; NULL if none. */
+const char *xrnpe_format_name(enum xrnpe_format format);
+
+/** Format called @name. Returns 0, or -EINVAL. */
+int xrnpe_format_from_name(const char *name, enum xrnpe_format *format);
+
+/** Bytes of @count packed codes. The result fits for count < 2^60. */
+size_t xrnpe_row_bytes(enum xrnpe_format format, size_t count);
+
+/** The code of element @index of a packed row. */
+uint32_t xrnpe_load(enum xrnpe_format format, const void *row, size_t index);
+
+/** Set element @index of a packed row; its byte neighbour is kept. */
+void xrnpe_store(enum xrnpe_format format, void *row, size_t index, uint32_t code);
+
+/** Whether @code is NaR (binary32: a NaN). FP4 has none. */
+bool xrnpe_is_nar(enum xrnpe_format format, uint32_t code);
+
+/** Exact value of @code; NaN for NaR. Every format's values fit a double. */
+double xrnpe_decode(enum xrnpe_format format, uint32_t code);
+
+/**
+ * Round a double to @format: one rounding, from the exact value of @value.
+ * XRNPE_STATUS_INVALID is or-ed into *@status when a NaN meets FP4.
+ */
+uint32_t xrnpe_encode(enum xrnpe_format format, double value, uint32_t *status);
+
+/** Round @count binary32 values to a packed row. @status as xrnpe_encode(). */
+void xrnpe_encode_row(enum xrnpe_format format, const float *values,
+		      void *row, size_t count, uint32_t *status);
+
+/**
+ * Exact values of a packed row; NaR gives the quiet NaN 0x7fc00000 (a binary32
+ * NaN keeps its bits). All but binary32 itself are finite, so this never rounds.
+ */
+void xrnpe_decode_row(enum xrnpe_format format, const void *row,
+		      float *values, size_t count);
+
+/**
+ * Exact dot product of two packed rows, one rounding: out(sum_k a_k * b_k).
+ * @count is 0..XRNPE_MAX_K (0 gives +0). Both rows are of @format, not F32.
+ */
+uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
+		   size_t count, enum xrnpe_format out, uint32_t *status);
+
+/* ---- commands --------------------------------------------------------- */
+
+/** A region as the check sees it: what may be reached, not where it lies. */
+struct xrnpe_extent {
+	uint64_t size;		/**< bytes */
+	uint32_t flags;		/**< XRNPE_REGION_READ, XRNPE_REGION_WRITE */
+};
+
+/** What a legal command touches of one operand; @size 0: has no such operand. */
+struct xrnpe_span {
+	uint64_t offset;	/**< first byte, from the region's base */
+	uint64_t size;		/**< bytes to the last one touched, inclusive */
+	uint8_t region;
+	bool write;
+};
+
+/**
+ * Check a command against the ABI and the job's regions before anything runs.
+ *
+ * @cmd: the record, already copied out of shared memory
+ * @index: its index in the job, copied to the fault record
+ * @extents: @extent_count regions, 0..XRNPE_MAX_REGIONS
+ * @spans: out, by enum xrnpe_operand_index: memory that the command touches
+ * @fault: out, when refused: kind and place, see struct xrnpe_fault
+ *
+ * Returns true if the command is legal. Scale and bias values live in memory
+ * and are checked by xrnpe_datapath_run().
+ */
+bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
+		     const struct xrnpe_extent *extents, unsigned int extent_count,
+		     struct xrnpe_span spans[XRNPE_OPERANDS],
+		     struct xrnpe_fault *fault);
+
+/**
+ * Products that a legal command sums, padding taps included: M*N*K, and the
+ * like for CONV2D; 0 for the opcodes that multiply nothing.
+ */
+uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd);
+
+/** An execution context: worker threads, scratch memory, the kernels chosen. */
+struct xrnpe_datapath;
+
+/**
+ * Make a context.
+ *
+ * @threads: that compute together, the caller's included; 0: one per CPU
+ * @kernel: a name from xrnpe_datapath_kernels(), or NULL for the fastest that
+ *	this CPU runs. All give the same bits.
+ *
+ * Returns NULL with errno: ENOMEM, EAGAIN (no threads), EINVAL (no such kernel),
+ * ENOTSUP (this CPU cannot run it).
+ */
+struct xrnpe_datapath *xrnpe_datapath_new(unsigned int threads, const char *kernel);
+void xrnpe_datapath_free(struct xrnpe_datapath *datapath);
+
+/** Kernels that this CPU runs, slowest ("plain") first, NULL-terminated. */
+const char *const *xrnpe_datapath_kernels(void);
+
+/** Name of the kernel in use. */
+const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath);
+
+/**
+ * Run one legal command.
+ *
+ * @cmd: passed xrnpe_cmd_check()
+ * @index: as there, for the fault record
+ * @memory: by operand: host address of each span's first byte; any alignment.
+ *	The output must not overlap an input, except that ADD and CONVERT may
+ *	write exactly over an input of the same format and strides. Bytes between
+ *	rows and pixels of the output keep their contents, except that the unused
+ *	high nibble of an odd row of 4-bit codes is set to zero.
+ * @cancel: polled often if not NULL; another thread sets it to give up
+ * @status: XRNPE_STATUS_* are or-ed in
+ * @fault: out, when the result is -EFAULT: XRNPE_FAULT_ILLEGAL_SCALE, found
+ *	before any output is written
+ *
+ * Memory that changes meanwhile gives unspecified output but harms nothing else.
+ *
+ * Returns 0, -EFAULT, -ECANCELED (output partly written), or -ENOMEM.
+ */
+int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *cmd,
+		       uint32_t index, void *const memory[XRNPE_OPERANDS],
+		       const volatile bool *cancel, uint32_t *status,
+		       struct xrnpe_fault *fault);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
