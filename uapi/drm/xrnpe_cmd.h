@@ -50,13 +50,19 @@ enum xrnpe_format {
 
 /** enum xrnpe_opcode - what a command does; @xrnpe_cmd.opcode */
 enum xrnpe_opcode {
-	/** @XRNPE_OP_MATMUL: ofm[m][n] = out(sum_k ifm[m][k] * weight[n][k]) */
+	/**
+	 * @XRNPE_OP_MATMUL: ofm[m][n] = out(sum_k ifm[m][k] * weight[n][k]);
+	 * ifm and weight are of one format, as in CONV2D
+	 */
 	XRNPE_OP_MATMUL = 1,
 	/** @XRNPE_OP_CONV2D: 2-D convolution, im2col done by the device */
 	XRNPE_OP_CONV2D = 2,
 	/** @XRNPE_OP_MAXPOOL: 2-D maximum, ifm and ofm in one format */
 	XRNPE_OP_MAXPOOL = 3,
-	/** @XRNPE_OP_ADD: ofm = out(ifm * scale[0] + ifm2 * scale[1]) */
+	/**
+	 * @XRNPE_OP_ADD: ofm = out(ifm * scale[0] + ifm2 * scale[1]); three
+	 * formats of any kind (inputs not F32)
+	 */
 	XRNPE_OP_ADD = 4,
 	/** @XRNPE_OP_CONVERT: ofm = out(ifm * scale + bias), format to format */
 	XRNPE_OP_CONVERT = 5,
