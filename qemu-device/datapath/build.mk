@@ -1,2 +1,14 @@
 # SPDX-License-Identifier: MIT
-all:
+#
+# The datapath, a static library for libxrnpe and the tests. QEMU compiles the
+# same sources itself.
+
+DATAPATH_SOURCES := $(addprefix qemu-device/datapath/,\
+	check.c exact.c format.c gemm_plain.c product.c run.c)
+DATAPATH_LIB := $(B)/qemu-device/datapath/libdatapath.a
+
+$(DATAPATH_LIB): $(DATAPATH_SOURCES:%.c=$(B)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+all: $(DATAPATH_LIB)

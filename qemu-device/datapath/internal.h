@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the datapath's files share. Nothing here is for its users.
+ *
+ * Grid: a format's values are integers in units of its smallest positive value
+ * (FP4: 0.5; posits: minpos). A sum of products is an integer in units of that
+ * squared, so integer arithmetic is exact. Documentation/numerics.rst has the
+ * bounds.
+ */
+#ifndef XRNPE_DATAPATH_INTERNAL_H
+#define XRNPE_DATAPATH_INTERNAL_H
+
+#include "datapath.h"
+
+__extension__ typedef __int128 xrnpe_i128;
+__extension__ typedef unsigned __int128 xrnpe_u128;
+
+/** The grid value of a NaR, where a table or function can meet one. */
+#define XRNPE_GRID_NAR INT64_MIN
+
+/** Exponent of the grid's unit: value = grid * 2^unit. Not for F32. */
+int xrnpe_grid_unit(enum xrnpe_format format);
+
+/** The grid value of @code, |grid| <= 2^56, or XRNPE_GRID_NAR. Not for F32. */
+int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code);
+
+/** What a real number is, as far as rounding needs to know it. */
+enum xrnpe_kind { XRNPE_ZERO, XRNPE_FINITE, XRNPE_INFINITE, XRNPE_NAN };
+
+/**
+ * A real number cut to 64 bits: (-1)^negative * significand * 2^(exponent - 63)
+ * with bit 63 of the significand set. Its bit 0 is also set when anything was
+ * cut off, which is all that correct rounding to at most 62 bits must know.
+ */
+struct xrnpe_real {
+	enum xrnpe_kind kind;
+	bool negative;
+	int exponent;
+	uint64_t significand;
+};
+
+/** An exact term of a sum: (-1)^negative * magnitude * 2^exponent. */
+struct xrnpe_term {
+	bool negative;
+	int exponent;
+	xrnpe_u128 magnitude;
+};
+
+/** The exact term of a finite binary32. */
+struct xrnpe_term xrnpe_term_from_f32(uint32_t bits);
+
+/**
+ * a * a_factor + b * b_factor, exactly, then cut. The magnitudes of the
+ * factors are below 2^24, as those of binary32 are.
+ */
+struct xrnpe_real xrnpe_sum(struct xrnpe_term a, struct xrnpe_term a_factor,
+			    struct xrnpe_term b, struct xrnpe_term b_factor);
+
+/** The double @value as a real; always exact. */
+struct xrnpe_real xrnpe_real_from_double(double value);
+
+/** The one rounding. @status: XRNPE_STATUS_* are or-ed in. */
+uint32_t xrnpe_round(enum xrnpe_format format, struct xrnpe_real real, uint32_t *status);
+
+/** max(real, 0); NaN stays NaN. */
+struct xrnpe_real xrnpe_relu(struct xrnpe_real real);
+
+/**
+ * The signed sum of products that wrapped modulo 2^128 to @sum. |sum| <= 2^127,
+ * and 2^127 itself needs every product at its extreme and of one sign, hence
+ * that of any of them: @negative.
+ */
+struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit);
+
+/** Write @count codes as elements @first.. of a packed row. @first is even. The
+ * high nibble after an odd number of 4-bit codes is set to zero. */
+void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,
+		const uint32_t *codes, size_t count);
+
+/* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
+
+/** Grid values of the 4- and 8-bit formats fit 16 bits; this one is NaR. */
+#define XRNPE_NARROW_NAR INT16_MIN
+
+/**
+ * A product command in flight. A position is a row of the left matrix or an
+ * output pixel; its @k inputs are a matrix row or a window (im2col).
+ */
+struct xrnpe_product {
+	const struct xrnpe_cmd *cmd;
+	const uint8_t *ifm, *weight, *scale;
+	uint8_t *ofm;
+	enum xrnpe_format format, out;
+	uint64_t positions, channels;
+	uint64_t group_channels;	/**< output channels in a group */
+	size_t k;
+	const int16_t *narrow;		/**< grid values by code, up to 8 bits */
+	const volatile bool *cancel;
+};
+
+/** Grid values of position @p for @group; true if any is NaR (which reads 0). */
+bool xrnpe_gather_narrow(const struct xrnpe_product *product, uint64_t p,
+			 uint64_t group, int16_t *values);
+bool xrnpe_gather_wide(const struct xrnpe_product *product, uint64_t p,
+		       uint64_t group, int64_t *values);
+
+/** The same for the weights of output channel @n. */
+bool xrnpe_weights_narrow(const struct xrnpe_product *product, uint64_t n, int16_t *values);
+bool xrnpe_weights_wide(const struct xrnpe_product *product, uint64_t n, int64_t *values);
+
+/** The output stage: the code of sum @sum in channel @n. */
+uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
+		      struct xrnpe_term sum, bool nar, uint32_t *status);
+
+/** Write @count codes at position @p, channels @n.., @n even. */
+void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
+	       const uint32_t *codes, size_t count);
+
+static inline bool xrnpe_cancelled(const volatile bool *cancel)
+{
+	return cancel && *cancel;
+}
+
+/** A block of a product: positions @p0..@p1, channels @n0..@n1; @n0 is even. */
+struct xrnpe_block {
+	uint64_t p0, p1, n0, n1;
+};
+
+/** An implementation of the products. All give the same bits. */
+struct xrnpe_kernel {
+	const char *name;
+	bool (*supported)(void);
+	/** Fit @block (the whole product) to a task that suits @threads. */
+	void (*shape)(const struct xrnpe_product *product, unsigned int threads,
+		      struct xrnpe_block *block);
+	/** Bytes of scratch memory for tasks of a shape. */
+	size_t (*scratch)(const struct xrnpe_product *product, const struct xrnpe_block *shape);
+	/** Compute a block; stops early when cancelled. */
+	void (*run)(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		    void *scratch, uint32_t *status);
+};
+
+extern const struct xrnpe_kernel xrnpe_kernel_plain;
+
+#endif

@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: MIT
+/* Contexts, worker threads, and the execution of commands. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Below this much work (products or elements) waking threads costs more. */
+#define WORTH_WAKING 32768
+#define CHUNK_ELEMENTS 4096	/* of element-wise commands, in a task */
+
+static const struct xrnpe_kernel *const kernels[] = {
+	&xrnpe_kernel_plain,
+};
+
+#define KERNELS (sizeof(kernels) / sizeof(kernels[0]))
+
+/* A command cut into tasks, which may run in any order on any thread. */
+struct job {
+	void (*task)(const struct job *job, uint64_t index, void *scratch, uint32_t *status);
+	uint64_t tasks;
+	_Atomic uint64_t next;
+	_Atomic uint32_t status;
+	const volatile bool *cancel;
+	const struct xrnpe_cmd *cmd;
+	void *const *memory;
+
+	/* MATMUL and CONV2D */
+	const struct xrnpe_kernel *kernel;
+	const struct xrnpe_product *product;
+	struct xrnpe_block shape;
+
+	/* the others */
+	uint64_t chunk;			/* pixels in a task */
+};
+
+struct xrnpe_datapath {
+	const struct xrnpe_kernel *kernel;
+	int16_t narrow[XRNPE_FORMAT_P16][256];
+
+	unsigned int threads;
+	void **scratch;			/* by thread; the caller is 0 */
+	size_t scratch_size;
+
+	pthread_mutex_t lock;
+	pthread_cond_t start, done;
+	unsigned int started;		/* workers that exist */
+	unsigned int busy;		/* that have not finished the job */
+	uint64_t generation;		/* jobs so far */
+	bool quit;
+	struct job *job;
+	struct worker {
+		struct xrnpe_datapath *datapath;
+		unsigned int index;
+		pthread_t thread;
+	} *workers;
+};
+
+/* ---- threads ---------------------------------------------------------- */
+
+static void work(struct job *job, void *scratch)
+{
+	uint32_t status = 0;
+
+	while (!xrnpe_cancelled(job->cancel)) {
+		uint64_t index = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+
+		if (index >= job->tasks)
+			break;
+		job->task(job, index, scratch, &status);
+	}
+	atomic_fetch_or_explicit(&job->status, status, memory_order_relaxed);
+}
+
+static void *worker_main(void *argument)
+{
+	struct worker *worker = argument;
+	struct xrnpe_datapath *datapath = worker->datapath;
+	uint64_t seen = 0;
+
+	pthread_mutex_lock(&datapath->lock);
+	for (;;) {
+		struct job *job;
+
+		while (datapath->generation == seen && !datapath->quit)
+			pthread_cond_wait(&datapath->start, &datapath->lock);
+		if (datapath->quit)
+			break;
+		seen = datapath->generation;
+		job = datapath->job;
+		pthread_mutex_unlock(&datapath->lock);
+		work(job, datapath->scratch[worker->index]);
+		pthread_mutex_lock(&datapath->lock);
+		if (!--datapath->busy)
+			pthread_cond_signal(&datapath->done);
+	}
+	pthread_mutex_unlock(&datapath->lock);
+	return NULL;
+}
+
+static void run_job(struct xrnpe_datapath *datapath, struct job *job, bool alone)
+{
+	if (alone || job->tasks < 2 || !datapath->started) {
+		work(job, datapath->scratch[0]);
+		return;
+	}
+	pthread_mutex_lock(&datapath->lock);
+	datapath->job = job;
+	datapath->busy = datapath->started;
+	datapath->generation++;
+	pthread_cond_broadcast(&datapath->start);
+	pthread_mutex_unlock(&datapath->lock);
+	work(job, datapath->scratch[0]);
+	pthread_mutex_lock(&datapath->lock);
+	while (datapath->busy)
+		pthread_cond_wait(&datapath->done, &datapath->lock);
+	pthread_mutex_unlock(&datapath->lock);
+}
+
+static int reserve_scratch(struct xrnpe_datapath *datapath, size_t size)
+{
+	if (size <= datapath->scratch_size)
+		return 0;
+	size = (size + 63) / 64 * 64;
+	datapath->scratch_size = 0;
+	for (unsigned int i = 0; i < datapath->threads; i++) {
+		free(datapath->scratch[i]);
+		datapath->scratch[i] = aligned_alloc(64, size);
+		if (!datapath->scratch[i])
+			return -ENOMEM;
+	}
+	datapath->scratch_size = size;
+	return 0;
+}
+
+/* ---- contexts --------------------------------------------------------- */
+
+const char *const *xrnpe_datapath_kernels(void)
+{
+	static _Thread_local const char *names[KERNELS + 1];
+	size_t count = 0;
+
+	for (size_t i = 0; i < KERNELS; i++) {
+		if (kernels[i]->supported())
+			names[count++] = kernels[i]->name;
+	}
+	names[count] = NULL;
+	return names;
+}
+
+const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath)
+{
+	return datapath->kernel->name;
+}
+
+static int choose_kernel(const char *name, const struct xrnpe_kernel **kernel)
+{
+	int error = EINVAL;
+
+	for (size_t i = 0; i < KERNELS; i++) {
+		if (name && strcmp(name, kernels[i]->name))
+			continue;
+		if (!kernels[i]->supported()) {
+			error = ENOTSUP;
+			continue;
+		}
+		*kernel = kernels[i];
+		error = 0;
+	}
+	/* Without a name the last one that runs wins, and plain always runs. */
+	return name ? error : 0;
+}
+
+static unsigned int cpu_count(void)
+{
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return count > 0 ? (unsigned int)count : 1;
+}
+
+struct xrnpe_datapath *xrnpe_datapath_new(unsigned int threads, const char *kernel)
+{
+	const struct xrnpe_kernel *chosen = NULL;
+	struct xrnpe_datapath *datapath;
+	int error = choose_kernel(kernel, &chosen);
+
+	if (error) {
+		errno = error;
+		return NULL;
+	}
+	datapath = calloc(1, sizeof(*datapath));
+	if (!datapath)
+		return NULL;
+	datapath->kernel = chosen;
+	datapath->threads = threads ? threads : cpu_count();
+	pthread_mutex_init(&datapath->lock, NULL);
+	pthread_cond_init(&datapath->start, NULL);
+	pthread_cond_init(&datapath->done, NULL);
+	for (unsigned int format = 0; format < XRNPE_FORMAT_P16; format++) {
+		for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
+			int64_t grid = xrnpe_grid(format, code);
+
+			datapath->narrow[format][code] =
+				grid == XRNPE_GRID_NAR ? XRNPE_NARROW_NAR : (int16_t)grid;
+		}
+	}
+	datapath->scratch = calloc(datapath->threads, sizeof(*datapath->scratch));
+	datapath->workers = calloc(datapath->threads, sizeof(*datapath->workers));
+	if (!datapath->scratch || !datapath->workers) {
+		xrnpe_datapath_free(datapath);
+		errno = ENOMEM;
+		return NULL;
+	}
+	while (datapath->started + 1 < datapath->threads) {
+		struct worker *worker = &datapath->workers[datapath->started];
+
+		worker->datapath = datapath;
+		worker->index = datapath->started + 1;
+		error = pthread_create(&worker->thread, NULL, worker_main, worker);
+		if (error) {
+			xrnpe_datapath_free(datapath);
+			errno = error;
+			return NULL;
+		}
+		datapath->started++;
+	}
+	return datapath;
+}
+
+void xrnpe_datapath_free(struct xrnpe_datapath *datapath)
+{
+	if (!datapath)
+		return;
+	pthread_mutex_lock(&datapath->lock);
+	datapath->quit = true;
+	pthread_cond_broadcast(&datapath->start);
+	pthread_mutex_unlock(&datapath->lock);
+	for (unsigned int i = 0; i < datapath->started; i++)
+		pthread_join(datapath->workers[i].thread, NULL);
+	for (unsigned int i = 0; datapath->scratch && i < datapath->threads; i++)
+		free(datapath->scratch[i]);
+	free(datapath->scratch);
+	free(datapath->workers);
+	pthread_cond_destroy(&datapath->done);
+	pthread_cond_destroy(&datapath->start);
+	pthread_mutex_destroy(&datapath->lock);
+	free(datapath);
+}
+
+/* ---- MATMUL and CONV2D ------------------------------------------------ */
+
+static void product_task(const struct job *job, uint64_t index, void *scratch, uint32_t *status)
+{
+	const struct xrnpe_product *product = job->product;
+	const struct xrnpe_block *shape = &job->shape;
+	uint64_t columns = (product->channels - 1) / shape->n1 + 1;
+	struct xrnpe_block block = {
+		.p0 = index / columns * shape->p1,
+		.n0 = index % columns * shape->n1,
+	};
+
+	block.p1 = block.p0 + shape->p1;
+	if (block.p1 > product->positions)
+		block.p1 = product->positions;
+	block.n1 = block.n0 + shape->n1;
+	if (block.n1 > product->channels)
+		block.n1 = product->channels;
+	job->kernel->run(product, &block, scratch, status);
+}
+
+static int run_product(struct xrnpe_datapath *datapath, struct job *job)
+{
+	const struct xrnpe_cmd *cmd = job->cmd;
+	struct xrnpe_product product = {
+		.cmd = cmd,
+		.ifm = job->memory[XRNPE_OPERAND_IFM],
+		.weight = job->memory[XRNPE_OPERAND_WEIGHT],
+		.scale = job->memory[XRNPE_OPERAND_SCALE],
+		.ofm = job->memory[XRNPE_OPERAND_OFM],
+		.format = cmd->operand[XRNPE_OPERAND_IFM].format,
+		.out = cmd->operand[XRNPE_OPERAND_OFM].format,
+		.cancel = job->cancel,
+	};
+
+	if (cmd->opcode == XRNPE_OP_MATMUL) {
+		product.positions = cmd->matmul.m;
+		product.channels = product.group_channels = cmd->matmul.n;
+		product.k = cmd->matmul.k;
+	} else {
+		const struct xrnpe_dims_image *d = &cmd->image;
+
+		product.positions = (uint64_t)d->out_h * d->out_w;
+		product.channels = d->out_c;
+		product.group_channels = d->out_c / d->groups;
+		product.k = (size_t)d->kernel_h * d->kernel_w * (d->in_c / d->groups);
+	}
+	if (product.format < XRNPE_FORMAT_P16)
+		product.narrow = datapath->narrow[product.format];
+	job->task = product_task;
+	job->product = &product;
+	job->kernel = datapath->kernel;
+	job->shape = (struct xrnpe_block){ 0, product.positions, 0, product.channels };
+	job->kernel->shape(&product, datapath->threads, &job->shape);
+	job->tasks = ((product.positions - 1) / job->shape.p1 + 1) *
+		     ((product.channels - 1) / job->shape.n1 + 1);
+	if (reserve_scratch(datapath, job->kernel->scratch(&product, &job->shape)))
+		return -ENOMEM;
+	run_job(datapath, job, xrnpe_cmd_macs(cmd) < WORTH_WAKING);
+	return 0;
+}
+
+/* ---- pixel by pixel --------------------------------------------------- */
+
+static uint8_t *pixel(const struct job *job, unsigned int operand, uint64_t y, uint64_t x)
+{
+	const struct xrnpe_operand *o = &job->cmd->operand[operand];
+
+	return (uint8_t *)job->memory[operand] + y * o->row_stride + x * o->pixel_stride;
+}
+
+/* A code as a term of a sum; false if it has no finite value. */
+static bool finite_term(enum xrnpe_format format, uint32_t code, struct xrnpe_term *term)
+{
+	int64_t grid;
+
+	if (format == XRNPE_FORMAT_F32) {
+		*term = xrnpe_term_from_f32(code);
+		return (code & 0x7f800000) != 0x7f800000;
+	}
+	grid = xrnpe_grid(format, code);
+	if (grid == XRNPE_GRID_NAR)
+		return false;
+	*term = (struct xrnpe_term){
+		.negative = grid < 0,
+		.exponent = xrnpe_grid_unit(format),
+		.magnitude = (uint64_t)(grid < 0 ? -grid : grid),
+	};
+	return true;
+}
+
+static struct xrnpe_term scale_term(const struct job *job, size_t index)
+{
+	const void *scale = job->memory[XRNPE_OPERAND_SCALE];
+
+	return xrnpe_term_from_f32(xrnpe_load(XRNPE_FORMAT_F32, scale, index));
+}
+
+static uint32_t convert(const struct job *job, uint32_t code, uint32_t *status)
+{
+	static const struct xrnpe_term one = { .magnitude = 1 };
+	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_IFM].format;
+	struct xrnpe_term value, scale = scale_term(job, 0);
+	struct xrnpe_real real = { .kind = XRNPE_NAN };
+
+	if (finite_term(format, code, &value)) {
+		real = xrnpe_sum(value, scale, scale_term(job, 1), one);
+	} else if (!xrnpe_is_nar(format, code) && scale.magnitude) {
+		/* An infinity; the finite bias does not matter. */
+		real.kind = XRNPE_INFINITE;
+		real.negative = value.negative != scale.negative;
+	}
+	if (job->cmd->activation == XRNPE_ACT_RELU)
+		real = xrnpe_relu(real);
+	return xrnpe_round(job->cmd->operand[XRNPE_OPERAND_OFM].format, real, status);
+}
+
+static uint32_t add(const struct job *job, uint32_t a, uint32_t b, uint32_t *status)
+{
+	const struct xrnpe_operand *o = job->cmd->operand;
+	struct xrnpe_real real = { .kind = XRNPE_NAN };
+	struct xrnpe_term x, y;
+
+	if (finite_term(o[XRNPE_OPERAND_IFM].format, a, &x) &&
+	    finite_term(o[XRNPE_OPERAND_WEIGHT].format, b, &y))
+		real = xrnpe_sum(x, scale_term(job, 0), y, scale_term(job, 2));
+	if (job->cmd->activation == XRNPE_ACT_RELU)
+		real = xrnpe_relu(real);
+	return xrnpe_round(o[XRNPE_OPERAND_OFM].format, real, status);
+}
+
+static void elementwise_task(const struct job *job, uint64_t index, void *scratch,
+			     uint32_t *status)
+{
+	const struct xrnpe_dims_image *d = &job->cmd->image;
+	const struct xrnpe_operand *o = job->cmd->operand;
+	uint64_t first = index * job->chunk, end = first + job->chunk;
+	uint64_t pixels = (uint64_t)d->in_h * d->in_w;
+	uint32_t codes[64];	/* an even number: see xrnpe_pack() */
+
+	for (uint64_t p = first; p < end && p < pixels; p++) {
+		uint64_t y = p / d->in_w, x = p % d->in_w;
+		const uint8_t *a = pixel(job, XRNPE_OPERAND_IFM, y, x), *b = NULL;
+		uint8_t *out = pixel(job, XRNPE_OPERAND_OFM, y, x);
+
+		if (job->cmd->opcode == XRNPE_OP_ADD)
+			b = pixel(job, XRNPE_OPERAND_WEIGHT, y, x);
+		for (size_t c = 0; c < d->in_c; c += 64) {
+			size_t count = d->in_c - c < 64 ? d->in_c - c : 64;
+
+			for (size_t i = 0; i < count; i++) {
+				uint32_t code = xrnpe_load(o[XRNPE_OPERAND_IFM].format, a, c + i);
+
+				codes[i] = b ? add(job, code,
+						   xrnpe_load(o[XRNPE_OPERAND_WEIGHT].format,
+							      b, c + i), status) :
+					       convert(job, code, status);
+			}
+			xrnpe_pack(o[XRNPE_OPERAND_OFM].format, out, c, codes, count);
+		}
+	}
+}
+
+/* Orders codes by value; -0 comes before +0 and NaR after everything. */
+static int32_t maxpool_key(enum xrnpe_format format, uint32_t code)
+{
+	unsigned int bits = xrnpe_format_bits(format);
+
+	if (xrnpe_is_nar(format, code))
+		return INT32_MAX;
+	if (!(code >> (bits - 1)))
+		return (int32_t)code;
+	return format == XRNPE_FORMAT_FP4 ? 7 - (int32_t)code : (int32_t)code - (1 << bits);
+}
+
+static void maxpool_task(const struct job *job, uint64_t index, void *scratch, uint32_t *status)
+{
+	const struct xrnpe_dims_image *d = &job->cmd->image;
+	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_OFM].format;
+	uint64_t first = index * job->chunk, end = first + job->chunk;
+	uint64_t pixels = (uint64_t)d->out_h * d->out_w;
+	uint32_t codes[64];	/* an even number: see xrnpe_pack() */
+
+	for (uint64_t p = first; p < end && p < pixels; p++) {
+		int y = (int)(p / d->out_w) * d->stride_h - d->pad_top;
+		int x = (int)(p % d->out_w) * d->stride_w - d->pad_left;
+		uint8_t *out = pixel(job, XRNPE_OPERAND_OFM, p / d->out_w, p % d->out_w);
+
+		if (xrnpe_cancelled(job->cancel))
+			return;
+		for (size_t c = 0; c < d->in_c; c += 64) {
+			size_t count = d->in_c - c < 64 ? d->in_c - c : 64;
+			int32_t best[64];
+
+			for (size_t i = 0; i < count; i++)
+				best[i] = INT32_MIN;
+			for (int tap = 0; tap < d->kernel_h * d->kernel_w; tap++) {
+				int line = y + tap / d->kernel_w * d->dilation_h;
+				int column = x + tap % d->kernel_w * d->dilation_w;
+				const uint8_t *in;
+
+				if (line < 0 || line >= d->in_h || column < 0 || column >= d->in_w)
+					continue;
+				in = pixel(job, XRNPE_OPERAND_IFM, (uint64_t)line, (uint64_t)column);
+				for (size_t i = 0; i < count; i++) {
+					uint32_t code = xrnpe_load(format, in, c + i);
+					int32_t key = maxpool_key(format, code);
+
+					if (key > best[i]) {
+						best[i] = key;
+						codes[i] = code;
+					}
+				}
+			}
+			xrnpe_pack(format, out, c, codes, count);
+		}
+	}
+}
+
+static int run_pixels(struct xrnpe_datapath *datapath, struct job *job)
+{
+	const struct xrnpe_dims_image *d = &job->cmd->image;
+	bool maxpool = job->cmd->opcode == XRNPE_OP_MAXPOOL;
+	uint64_t pixels = maxpool ? (uint64_t)d->out_h * d->out_w : (uint64_t)d->in_h * d->in_w;
+
+	job->task = maxpool ? maxpool_task : elementwise_task;
+	job->chunk = CHUNK_ELEMENTS / d->in_c + 1;
+	job->tasks = (pixels - 1) / job->chunk + 1;
+	run_job(datapath, job, pixels * d->in_c < WORTH_WAKING / 8);
+	return 0;
+}
+
+/* ---- commands --------------------------------------------------------- */
+
+/* The first scale or bias that is not allowed, as an index of words; or -1. */
+static int64_t illegal_scale(const struct job *job, uint64_t count)
+{
+	const uint8_t *words = job->memory[XRNPE_OPERAND_SCALE];
+	bool no_bias = job->cmd->opcode == XRNPE_OP_ADD;
+
+	for (uint64_t i = 0; i < count * 2; i++) {
+		uint32_t word = xrnpe_load(XRNPE_FORMAT_F32, words, i);
+
+		if ((word & 0x7f800000) == 0x7f800000 || (no_bias && i % 2 && word << 1))
+			return (int64_t)i;
+		if (!(i % CHUNK_ELEMENTS) && xrnpe_cancelled(job->cancel))
+			break;
+	}
+	return -1;
+}
+
+int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *cmd,
+		       uint32_t index, void *const memory[XRNPE_OPERANDS],
+		       const volatile bool *cancel, uint32_t *status,
+		       struct xrnpe_fault *fault)
+{
+	struct job job = { .cmd = cmd, .memory = memory, .cancel = cancel };
+	uint64_t scales = 0;
+	int64_t illegal;
+	int ret;
+
+	switch (cmd->opcode) {
+	case XRNPE_OP_MATMUL:
+		scales = cmd->matmul.n;
+		break;
+	case XRNPE_OP_CONV2D:
+		scales = cmd->image.out_c;
+		break;
+	case XRNPE_OP_ADD:
+		scales = 2;
+		break;
+	case XRNPE_OP_CONVERT:
+		scales = 1;
+		break;
+	}
+	illegal = illegal_scale(&job, scales);
+	if (illegal >= 0) {
+		const struct xrnpe_operand *o = &cmd->operand[XRNPE_OPERAND_SCALE];
+
+		*fault = (struct xrnpe_fault){
+			.kind = XRNPE_FAULT_ILLEGAL_SCALE,
+			.cmd = index,
+			.operand = XRNPE_OPERAND_SCALE,
+			.region = o->region,
+			.offset = o->offset + (uint64_t)illegal * sizeof(uint32_t),
+		};
+		return -EFAULT;
+	}
+	if (cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D)
+		ret = run_product(datapath, &job);
+	else
+		ret = run_pixels(datapath, &job);
+	*status |= job.status;
+	if (!ret && xrnpe_cancelled(cancel))
+		ret = -ECANCELED;
+	return ret;
+}
+
+/* ---- a single sum ----------------------------------------------------- */
+
+uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
+		   size_t count, enum xrnpe_format out, uint32_t *status)
+{
+	static const struct xrnpe_term zero, one = { .magnitude = 1 };
+	bool negative = false;
+	xrnpe_u128 sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int64_t x = xrnpe_grid(format, xrnpe_load(format, a, i));
+		int64_t y = xrnpe_grid(format, xrnpe_load(format, b, i));
+
+		if (x == XRNPE_GRID_NAR || y == XRNPE_GRID_NAR)
+			return xrnpe_round(out, (struct xrnpe_real){ .kind = XRNPE_NAN }, status);
+		negative = (x < 0) != (y < 0);
+		sum += (xrnpe_u128)((xrnpe_i128)x * y);
+	}
+	return xrnpe_round(out, xrnpe_sum(xrnpe_term_from_sum(sum, negative,
+							      2 * xrnpe_grid_unit(format)),
+					  one, zero, one), status);
+}
