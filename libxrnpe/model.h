@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The compiled model in memory: what the compiler makes, what a .xrnpe file
+ * holds, what a session runs. Filled once, by the compiler or the loader, then
+ * checked by xrnpe_model_check() and never changed.
+ */
+#ifndef XRNPE_MODEL_H
+#define XRNPE_MODEL_H
+
+#include <stdatomic.h>
+
+#include "xrnpe.h"
+
+/* The regions of a model's job: index into the region table. */
+enum xrnpe_model_region {
+	XRNPE_MODEL_CONSTANTS,	/* weights and scales; READ */
+	XRNPE_MODEL_ARENA,	/* between layers; READ | WRITE; may have size 0 */
+	XRNPE_MODEL_INPUT,	/* all inputs; READ */
+	XRNPE_MODEL_OUTPUT,	/* all outputs; WRITE */
+	XRNPE_MODEL_REGIONS,
+};
+
+/* XRNPE_REGION_* of each. */
+extern const uint32_t xrnpe_model_region_flags[XRNPE_MODEL_REGIONS];
+
+/*
+ * A tensor in a region. Layout in memory: height x width x channels, channels
+ * contiguous. Of rank 1: one row of dims[0] elements, both strides 0.
+ */
+struct xrnpe_model_tensor {
+	struct xrnpe_tensor_info info;	/* name is owned; rank 1 or 3; C, H, W */
+	enum xrnpe_model_region region;
+	enum xrnpe_format format;	/* inputs and outputs: F32 */
+	uint64_t offset;		/* of element 0, in its region */
+	uint32_t row_stride;		/* bytes from an image line to the next */
+	uint32_t pixel_stride;		/* bytes from a pixel to the next */
+	float scale;			/* a real value is code value * scale; 1 for F32 */
+};
+
+struct xrnpe_model {
+	atomic_uint references;		/* set to 1 by xrnpe_model_new() */
+
+	/*
+	 * All strings are owned. @name: what messages call the model: the file it
+	 * was loaded from, or the ONNX file. @producer: who compiled it, and how.
+	 */
+	char *name;
+	char *producer;
+
+	uint64_t region_size[XRNPE_MODEL_REGIONS];	/* bytes */
+	void *constants;		/* region_size[XRNPE_MODEL_CONSTANTS] bytes */
+
+	struct xrnpe_cmd *cmds;		/* little-endian, as the device reads them */
+	uint32_t cmd_count;		/* 1..XRNPE_MAX_CMDS */
+	uint32_t *cmd_layer;		/* by command: index into layers */
+
+	struct xrnpe_layer_info *layers;	/* name and op are owned */
+	uint32_t layer_count;		/* at least 1 */
+
+	/* First all inputs, then all outputs, then those of the arena. */
+	struct xrnpe_model_tensor *tensors;
+	uint32_t tensor_count;
+	uint32_t input_count;		/* at least 1 */
+	uint32_t output_count;		/* at least 1 */
+};
+
+/* An empty model with one reference and all sizes 0, or NULL. Freed by xrnpe_model_free(). */
+struct xrnpe_model *xrnpe_model_new(void);
+
+struct xrnpe_model *xrnpe_model_ref(struct xrnpe_model *model);
+
+/*
+ * Check everything a session relies on: counts, formats, that tensors lie in their
+ * regions, that every command passes xrnpe_cmd_check(). Returns 0 or -EINVAL with
+ * a message that starts with the model's name.
+ */
+int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error);
+
+/* Bytes from a tensor's first to its last element, inclusive; for legal strides. */
+uint64_t xrnpe_model_tensor_bytes(const struct xrnpe_model_tensor *tensor);
+
+/*
+ * A fault of one of @model's jobs in words:
+ * "command 3 (CONV2D, layer conv2): ofm outside region 1 (arena): ..."
+ */
+void xrnpe_model_fault_text(const struct xrnpe_model *model, const struct xrnpe_fault *fault,
+			    char *text, size_t size);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file xrnpe.h
+ * libxrnpe: run neural networks on an XR-NPE co-processor, or on its emulator.
+ *
+ * Both give the same bits. Documentation/library.rst is a tutorial.
+ *
+ * Errors
+ *   Functions that can fail return 0 or a negative errno value, and take a
+ *   struct xrnpe_error (may be NULL) that they fill with one message for humans
+ *   that names the file, layer, operator, command or region concerned. It is
+ *   written only on failure. Common to all: -ENOMEM. A NULL argument where none
+ *   is allowed is undefined behaviour, as in the C library.
+ *
+ * Ownership
+ *   What an xrnpe_*_new(), _open(), _load() or _compile() function returns
+ *   belongs to the caller, who gives it to the _free() or _close() function of
+ *   its kind, which accepts NULL. Objects keep what they were made from alive:
+ *   they may be freed in any order. Pointers that accessors return belong to the
+ *   object and live as long as it does.
+ *
+ * Threads
+ *   Different objects may be used from different threads at the same time, even
+ *   where they share a device, session or model. A device, a model and a session
+ *   may themselves be used from several threads at once. A request, a buffer
+ *   and an array serve one thread at a time. Freeing is not using: it must come
+ *   last.
+ *
+ * Tensors are passed as float (IEEE binary32), C order, in the shape of the ONNX
+ * model without its batch dimension: images are channels x height x width.
+ */
+#ifndef XRNPE_H
+#define XRNPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "drm/xrnpe_cmd.h"	/* formats, fault kinds, limits */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- errors, names ---------------------------------------------------- */
+
+#define XRNPE_ERROR_SIZE 512
+
+/** One error. Needs no initialisation and no cleanup. */
+struct xrnpe_error {
+	int code;			/**< negative errno, as the function returned */
+	char message[XRNPE_ERROR_SIZE];	/**< a sentence without newline or full stop */
+};
+
+/** Version of the library, "0.1.0". */
+const char *xrnpe_version(void);
+
+/** Name of a format: "fp4", "p4", "p8", "p16", "f32"; NULL if there is none. */
+const char *xrnpe_format_name(enum xrnpe_format format);
+
+/** Format called @name. Returns 0, or -EINVAL. */
+int xrnpe_format_from_name(const char *name, enum xrnpe_format *format);
+
+/* ---- arrays and .npy files -------------------------------------------- */
+
+#define XRNPE_MAX_RANK 8
+
+/** A dense array in C order. */
+struct xrnpe_array {
+	unsigned int rank;		/**< dimensions, 0..XRNPE_MAX_RANK */
+	size_t dims[XRNPE_MAX_RANK];	/**< outermost first; dims[i >= rank] are 1 */
+	size_t count;			/**< elements: product of dims */
+	float *data;			/**< from malloc(); freed by xrnpe_array_clear() */
+};
+
+/**
+ * Read a NumPy .npy file, version 1, 2 or 3, C order, little-endian.
+ *
+ * float32 is taken as it is. uint8, int32 and int64 are converted; a value that
+ * float32 does not hold exactly is an error, as is any other type.
+ *
+ * @array: filled on success only; give it to xrnpe_array_clear()
+ *
+ * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not such a
+ * file, or its length does not match its header; -ENOTSUP: an element type or
+ * order not supported.
+ */
+int xrnpe_npy_read(const char *path, struct xrnpe_array *array, struct xrnpe_error *error);
+
+/**
+ * Write @array as a float32 .npy file, version 1. The file appears at @path only
+ * when it is complete; an older one is replaced. Returns 0 or what failed.
+ */
+int xrnpe_npy_write(const char *path, const struct xrnpe_array *array,
+		    struct xrnpe_error *error);
+
+/** Free the data and zero the structure. */
+void xrnpe_array_clear(struct xrnpe_array *array);
+
+/* ---- devices ---------------------------------------------------------- */
+
+/** An opened device. Thread-safe. */
+struct xrnpe_device;
+
+/** What a device is. */
+struct xrnpe_device_info {
+	const char *backend;		/**< "emu" or "drm" */
+	const char *path;		/**< device node; "emu" for the emulator */
+	const char *driver;		/**< kernel driver's name and version, or the emulator's kernel */
+	uint32_t version;		/**< programming model: major << 16 | minor */
+	uint32_t rows;			/**< processing elements down */
+	uint32_t cols;			/**< processing elements across */
+	uint32_t queues;		/**< hardware queues; 0 is served first */
+	uint32_t max_cmds;		/**< commands in a job */
+	uint32_t max_regions;		/**< regions in a job */
+	uint64_t max_buffer_size;	/**< bytes */
+	uint32_t job_timeout_ms;	/**< time a job may execute; 0: no limit */
+	uint32_t threads;		/**< emulator: worker threads; else 0 */
+};
+
+/**
+ * Open a device.
+ *
+ * @name: "emu": the emulator, one worker thread per CPU (or as many as the
+ *	environment variable XRNPE_THREADS says); "drm": the first XR-NPE device
+ *	node found; else the path of one
+ *
+ * Returns 0; -ENODEV: there is none, or the node is another driver's; -ENOENT: no
+ * such path; -EACCES: no permission; -ENOTSUP: a programming model that this
+ * library does not know.
+ */
+int xrnpe_device_open(const char *name, struct xrnpe_device **device,
+		      struct xrnpe_error *error);
+
+/** Close a device. */
+void xrnpe_device_close(struct xrnpe_device *device);
+
+/** What the device is. */
+const struct xrnpe_device_info *xrnpe_device_info(const struct xrnpe_device *device);
+
+/* ---- buffers ---------------------------------------------------------- */
+
+/** Memory shared with a device. */
+struct xrnpe_buffer;
+
+/** Who uses a buffer next; for xrnpe_buffer_sync(). */
+enum xrnpe_sync {
+	XRNPE_SYNC_FOR_CPU,	/**< after a job wrote, before the CPU reads */
+	XRNPE_SYNC_FOR_DEVICE,	/**< after the CPU wrote, before a job is submitted */
+};
+
+/**
+ * Make a zeroed buffer.
+ *
+ * @size: bytes, 1 .. max_buffer_size of the device
+ *
+ * Returns 0; -EINVAL: @size is out of range; -ENOMEM.
+ */
+int xrnpe_buffer_new(struct xrnpe_device *device, size_t size,
+		     struct xrnpe_buffer **buffer, struct xrnpe_error *error);
+
+/** Free a buffer. Jobs that use it must have ended. */
+void xrnpe_buffer_free(struct xrnpe_buffer *buffer);
+
+/** Its memory: at least 64-byte aligned, valid until the buffer is freed. */
+void *xrnpe_buffer_data(const struct xrnpe_buffer *buffer);
+
+/** Its size in bytes, as asked for. */
+size_t xrnpe_buffer_size(const struct xrnpe_buffer *buffer);
+
+/**
+ * Hand bytes @offset .. @offset + @size - 1 over. Does not wait for jobs.
+ * Returns 0; -EINVAL: out of range.
+ */
+int xrnpe_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync,
+		      size_t offset, size_t size, struct xrnpe_error *error);
+
+/* ---- compiled models -------------------------------------------------- */
+
+/** A compiled model. Immutable, thread-safe, independent of any device. */
+struct xrnpe_model;
+
+/** An input or output of a model, batch dimension left out. */
+struct xrnpe_tensor_info {
+	const char *name;		/**< as in the ONNX model */
+	unsigned int rank;		/**< 1: C; 3: C, H, W */
+	size_t dims[3];			/**< dims[i >= rank] are 1 */
+	size_t count;			/**< elements: product of dims */
+};
+
+/** A layer of a model, as the compiler reports it. */
+struct xrnpe_layer_info {
+	const char *name;		/**< of its ONNX node or output */
+	const char *op;			/**< ONNX operators it stands for: "Conv+Relu" */
+	unsigned int rank;		/**< of its output, as in xrnpe_tensor_info */
+	size_t dims[3];			/**< shape of its output */
+	uint64_t macs;			/**< products summed for one inference */
+	enum xrnpe_format format;	/**< in which it multiplies (input and weights) */
+	enum xrnpe_format out_format;	/**< of its output */
+	uint64_t bytes;			/**< weights, scales and biases as stored */
+	uint64_t float_bytes;		/**< the same parameters in binary32 */
+	/**
+	 * Root mean square of (output - FP32 output) over that of the FP32 output,
+	 * both over the calibration data; 0 for a layer that loses nothing.
+	 */
+	double error;
+	/** The same when this layer alone were in format i; negative: not measured. */
+	double format_error[4];
+};
+
+/**
+ * Load a .xrnpe file (Documentation/model-format.rst) and check all of it:
+ * checksums, sizes, and that each command stays inside its regions.
+ *
+ * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not such a
+ * file, or damaged; -ENOTSUP: of a newer version.
+ */
+int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error);
+
+/**
+ * Write a model. The file appears at @path only when it is complete. The same
+ * model always gives the same bytes. Returns 0 or what failed.
+ */
+int xrnpe_model_save(const struct xrnpe_model *model, const char *path,
+		     struct xrnpe_error *error);
+
+/** Free a model. */
+void xrnpe_model_free(struct xrnpe_model *model);
+
+/** Number of inputs, and the i-th; i is less than the number. */
+unsigned int xrnpe_model_input_count(const struct xrnpe_model *model);
+const struct xrnpe_tensor_info *xrnpe_model_input(const struct xrnpe_model *model, unsigned int i);
+
+/** Number of outputs, and the i-th. */
+unsigned int xrnpe_model_output_count(const struct xrnpe_model *model);
+const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *model, unsigned int i);
+
+/** Number of layers, and the i-th. */
+unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model);
+const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i);
+
+/* ---- running ---------------------------------------------------------- */
+
+/** A model made ready on a device: constants and commands are there. Thread-safe. */
+struct xrnpe_session;
+
+/** One inference: input, output and scratch memory. */
+struct xrnpe_request;
+
+/** How a request ended. */
+struct xrnpe_result {
+	uint32_t status;		/**< XRNPE_STATUS_* */
+	struct xrnpe_fault fault;	/**< kind XRNPE_FAULT_NONE: it ended well */
+};
+
+/**
+ * Put a model on a device.
+ *
+ * Returns 0; -E2BIG: the model has more commands or bytes than the device takes.
+ */
+int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
+		      struct xrnpe_session **session, struct xrnpe_error *error);
+
+/** Free a session. */
+void xrnpe_session_free(struct xrnpe_session *session);
+
+/**
+ * Called by xrnpe_session_run() in the calling thread, as elements are done.
+ * Not zero: stop, and xrnpe_session_run() returns -ECANCELED.
+ */
+typedef int (*xrnpe_progress)(void *data, size_t done, size_t total);
+
+/**
+ * Run a batch, with as many elements in flight as keep the device busy, and wait.
+ * For models of one input and one output; others need requests.
+ *
+ * @inputs: @count inputs, one after the other
+ * @outputs: room for @count outputs; element i of both belong together
+ * @progress: may be NULL
+ * @status: may be NULL; XRNPE_STATUS_* of all elements or-ed
+ *
+ * Returns 0; -EINVAL: the model has several inputs or outputs; -ECANCELED; else as
+ * xrnpe_request_wait().
+ */
+int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *inputs,
+		      float *outputs, xrnpe_progress progress, void *data,
+		      uint32_t *status, struct xrnpe_error *error);
+
+/** Make a request. */
+int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **request,
+		      struct xrnpe_error *error);
+
+/** Free a request; waits until its job, if any, has ended. */
+void xrnpe_request_free(struct xrnpe_request *request);
+
+/**
+ * Set the @i-th input from @count floats.
+ * Returns 0; -EINVAL: no such input, or not its count; -EBUSY: it is submitted.
+ */
+int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
+			    const float *values, size_t count, struct xrnpe_error *error);
+
+/**
+ * Submit the request and return at once. Requests of a session execute in any
+ * order and side by side; a request may be submitted again after it was waited
+ * for, and keeps its inputs.
+ *
+ * @queue: hardware queue, 0 is served first
+ *
+ * Returns 0; -EBUSY: it is submitted already; -EINVAL: no such queue; -ENODEV: the
+ * device is gone.
+ */
+int xrnpe_request_submit(struct xrnpe_request *request, unsigned int queue,
+			 struct xrnpe_error *error);
+
+/**
+ * Wait until the request's job has ended.
+ *
+ * @timeout_ns: from now; 0: just look; negative: without limit
+ *
+ * Returns 0: it ended well; -ETIME: not yet; -EFAULT: its commands were at fault,
+ * the message says which and how; -ETIMEDOUT: it ran longer than the device
+ * allows; -ECANCELED: the device was reset; -EINVAL: it was not submitted.
+ * Asking again gives the same answer.
+ */
+int xrnpe_request_wait(struct xrnpe_request *request, int64_t timeout_ns,
+		       struct xrnpe_error *error);
+
+/** How the request ended; valid after xrnpe_request_wait() other than -ETIME. */
+const struct xrnpe_result *xrnpe_request_result(const struct xrnpe_request *request);
+
+/**
+ * Copy the @i-th output to @count floats.
+ * Returns 0; -EINVAL: no such output, or not its count; -EBUSY: it is submitted
+ * and not waited for.
+ */
+int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i,
+			     float *values, size_t count, struct xrnpe_error *error);
+
+/* ---- compiling -------------------------------------------------------- */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
