@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+/* xrnpe num: numbers in, codes out, on the datapath that everything else uses. */
+#include <ctype.h>
+#include <errno.h>
+#include <fenv.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "datapath.h"
+
+static const char usage[] =
+	"usage: xrnpe num encode|decode|dot --format fp4|p4|p8|p16 [--out fp4|p4|p8|p16|f32]\n"
+	"\n"
+	"A line in on standard input, a line out on standard output.\n"
+	"  encode  a number (decimal, C hexfloat, or 0x and 8 hex digits: the bits of a\n"
+	"          binary32) -> its code in hex\n"
+	"  decode  a code in hex -> its value as C hexfloat, NaR for NaR\n"
+	"  dot     two comma-separated lists of codes with a space or tab between them ->\n"
+	"          the code of their exact dot product, rounded once to --out (default:\n"
+	"          --format)\n";
+
+struct options {
+	enum xrnpe_format format, out;
+	uint32_t status;
+	unsigned long line;
+};
+
+static int bad_line(const struct options *options, const char *what)
+{
+	fprintf(stderr, "xrnpe num: line %lu: %s\n", options->line, what);
+	return -EINVAL;
+}
+
+static void print_code(enum xrnpe_format format, uint32_t code)
+{
+	printf("%0*x\n", (int)xrnpe_format_bits(format) / 4, code);
+}
+
+/*
+ * The number that @text spells, rounded to odd: toward zero, and the last bit
+ * set if that was not exact. Rounding this to any of our formats gives what
+ * rounding the number itself would, however many digits it has.
+ */
+static double parse_odd(const char *text, char **end)
+{
+	int mode = fegetround();
+	double low, high;
+	uint64_t bits;
+
+	fesetround(FE_DOWNWARD);
+	low = strtod(text, end);
+	fesetround(FE_UPWARD);
+	high = strtod(text, end);
+	fesetround(mode);
+	if (isnan(low) || low == high)
+		return low;
+	if (low < 0)
+		low = high;
+	memcpy(&bits, &low, sizeof(bits));
+	bits |= 1;
+	memcpy(&low, &bits, sizeof(low));
+	return low;
+}
+
+static int encode_line(struct options *options, char *text)
+{
+	double value;
+	char *end;
+
+	if (text[0] == '0' && (text[1] | 32) == 'x' && strspn(text + 2, "0123456789abcdefABCDEF") == 8 &&
+	    !text[10])
+		value = xrnpe_decode(XRNPE_FORMAT_F32, (uint32_t)strtoul(text + 2, NULL, 16));
+	else if ((value = parse_odd(text, &end)), end == text || *end)
+		return bad_line(options, "not a number");
+	print_code(options->format, xrnpe_encode(options->format, value, &options->status));
+	return 0;
+}
+
+static int parse_code(const struct options *options, const char *text, char **end, uint32_t *code)
+{
+	unsigned long value;
+
+	errno = 0;
+	if (!isxdigit((unsigned char)*text))
+		return bad_line(options, "a code in hex is expected");
+	value = strtoul(text, end, 16);
+	if (errno || value >> (xrnpe_format_bits(options->format) - 1) > 1)
+		return bad_line(options, "the code has too many bits for the format");
+	*code = (uint32_t)value;
+	return 0;
+}
+
+static int decode_line(struct options *options, char *text)
+{
+	uint32_t code;
+	char *end;
+
+	if (parse_code(options, text, &end, &code))
+		return -EINVAL;
+	if (*end)
+		return bad_line(options, "a code in hex is expected");
+	if (xrnpe_is_nar(options->format, code))
+		puts("NaR");
+	else
+		printf("%a\n", xrnpe_decode(options->format, code));
+	return 0;
+}
+
+/* A comma-separated list into a packed row. */
+static int parse_list(const struct options *options, char *text, uint8_t *row, size_t *count)
+{
+	*count = 0;
+	for (;;) {
+		uint32_t code;
+		char *end;
+
+		if (*count == XRNPE_MAX_K)
+			return bad_line(options, "a list is too long");
+		if (parse_code(options, text, &end, &code))
+			return -EINVAL;
+		xrnpe_store(options->format, row, (*count)++, code);
+		if (!*end)
+			return 0;
+		if (*end != ',')
+			return bad_line(options, "a list of codes with commas is expected");
+		text = end + 1;
+	}
+}
+
+static int dot_line(struct options *options, char *text)
+{
+	static uint8_t a[XRNPE_MAX_K * 2], b[XRNPE_MAX_K * 2];
+	char *second = strpbrk(text, " \t");
+	size_t count, count_b;
+
+	if (!second)
+		return bad_line(options, "two lists are expected");
+	*second++ = '\0';
+	second += strspn(second, " \t");
+	if (parse_list(options, text, a, &count) || parse_list(options, second, b, &count_b))
+		return -EINVAL;
+	if (count != count_b)
+		return bad_line(options, "the lists differ in length");
+	print_code(options->out, xrnpe_dot(options->format, a, b, count, options->out,
+					   &options->status));
+	return 0;
+}
+
+static int misuse(const char *what, const char *value)
+{
+	fprintf(stderr, "xrnpe num: %s%s\n%s", what, value, usage);
+	return 2;
+}
+
+int xrnpe_num(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "format", required_argument, NULL, 'f' },
+		{ "out", required_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int (*convert)(struct options *options, char *text) = NULL;
+	struct options options = { .format = XRNPE_FORMATS, .out = XRNPE_FORMATS };
+	char *line = NULL;
+	size_t size = 0;
+	int option, ret = 0;
+
+	while ((option = getopt_long(argc, argv, "f:o:h", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			if (xrnpe_format_from_name(optarg, &options.format) ||
+			    options.format == XRNPE_FORMAT_F32)
+				return misuse("no such format: ", optarg);
+			break;
+		case 'o':
+			if (xrnpe_format_from_name(optarg, &options.out))
+				return misuse("no such output format: ", optarg);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind + 1 != argc)
+		return misuse("one of encode, decode and dot is expected", "");
+	if (!strcmp(argv[optind], "encode"))
+		convert = encode_line;
+	else if (!strcmp(argv[optind], "decode"))
+		convert = decode_line;
+	else if (!strcmp(argv[optind], "dot"))
+		convert = dot_line;
+	else
+		return misuse("no such operation: ", argv[optind]);
+	if (options.format == XRNPE_FORMATS)
+		return misuse("--format is missing", "");
+	if (options.out == XRNPE_FORMATS)
+		options.out = options.format;
+	else if (convert != dot_line)
+		return misuse("--out goes with dot", "");
+
+	while (!ret && getline(&line, &size, stdin) >= 0) {
+		char *text = line + strspn(line, " \t\r\n");
+		size_t length = strlen(text);
+
+		while (length && isspace((unsigned char)text[length - 1]))
+			text[--length] = '\0';
+		options.line++;
+		ret = convert(&options, text);
+	}
+	free(line);
+	if (!ret && (ferror(stdin) || fflush(stdout) || ferror(stdout))) {
+		fprintf(stderr, "xrnpe num: %s\n", strerror(errno));
+		ret = -EIO;
+	}
+	if (options.status & XRNPE_STATUS_INVALID)
+		fprintf(stderr, "xrnpe num: a NaN was encoded as FP4, which has none\n");
+	return ret ? 1 : 0;
+}
