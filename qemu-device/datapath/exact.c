@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Exact sums of two terms, and the one rounding at the end of everything. */
-#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -189,24 +188,29 @@ struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit)
 
 struct xrnpe_real xrnpe_real_from_double(double value)
 {
-	struct xrnpe_real real = { .negative = signbit(value) };
-	int exponent;
+	struct xrnpe_real real = { .kind = XRNPE_FINITE };
+	uint64_t bits, fraction;
+	int exponent, shift;
 
-	switch (fpclassify(value)) {
-	case FP_NAN:
-		real.kind = XRNPE_NAN;
-		break;
-	case FP_INFINITE:
-		real.kind = XRNPE_INFINITE;
-		break;
-	case FP_ZERO:
-		real.kind = XRNPE_ZERO;
-		break;
-	default:
-		real.kind = XRNPE_FINITE;
-		real.significand = (uint64_t)ldexp(frexp(fabs(value), &exponent), 64);
-		real.exponent = exponent - 1;
+	memcpy(&bits, &value, sizeof(bits));
+	real.negative = bits >> 63;
+	exponent = bits >> 52 & 2047;
+	fraction = bits & ((1ull << 52) - 1);
+	if (exponent == 2047) {
+		real.kind = fraction ? XRNPE_NAN : XRNPE_INFINITE;
+		return real;
 	}
+	if (exponent)
+		fraction |= 1ull << 52;
+	else
+		exponent = 1;
+	if (!fraction) {
+		real.kind = XRNPE_ZERO;
+		return real;
+	}
+	shift = __builtin_clzll(fraction);
+	real.significand = fraction << shift;
+	real.exponent = exponent - 1023 - 52 + 63 - shift;
 	return real;
 }
 

@@ -184,8 +184,8 @@ double xrnpe_decode(enum xrnpe_format format, uint32_t code)
 		return (double)float_from_bits(code);
 	if (format == XRNPE_FORMAT_FP4 && code == 8)
 		return -0.0;
-	/* At most 13 significant bits: the conversion is exact. */
-	return ldexp((double)xrnpe_grid(format, code), formats[format].unit);
+	/* At most 13 significant bits and a power of 2: exact. */
+	return (double)xrnpe_grid(format, code) / (double)(1u << -formats[format].unit);
 }
 
 void xrnpe_decode_row(enum xrnpe_format format, const void *row,
