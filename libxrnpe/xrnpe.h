@@ -339,6 +339,95 @@ int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i,
 
 /* ---- compiling -------------------------------------------------------- */
 
+/** A network read from an ONNX file. Immutable, thread-safe. */
+struct xrnpe_graph;
+
+/**
+ * Read an ONNX model: one input and one output of float, and the operators of a
+ * residual CNN: Conv, BatchNormalization, Relu, Add, MaxPool, AveragePool,
+ * GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout and
+ * Constant. The first dimension is the batch: it may have any size or name, and
+ * nothing is computed across it.
+ *
+ * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not an ONNX
+ * file, or one that contradicts itself; -ENOTSUP: an operator, attribute, type or
+ * size that is not supported. Messages name file, node and operator.
+ */
+int xrnpe_graph_load(const char *path, struct xrnpe_graph **graph, struct xrnpe_error *error);
+
+/** The same from memory; @name is what messages call the file. */
+int xrnpe_graph_parse(const char *name, const void *data, size_t size,
+		      struct xrnpe_graph **graph, struct xrnpe_error *error);
+
+/** Free a graph. */
+void xrnpe_graph_free(struct xrnpe_graph *graph);
+
+/** The input and the output. */
+const struct xrnpe_tensor_info *xrnpe_graph_input(const struct xrnpe_graph *graph);
+const struct xrnpe_tensor_info *xrnpe_graph_output(const struct xrnpe_graph *graph);
+
+/** Bytes of the parameters (weights and biases) in binary32, batch norms folded. */
+uint64_t xrnpe_graph_bytes(const struct xrnpe_graph *graph);
+
+/**
+ * Compute in binary32 on the CPU: the reference that quantised models are measured
+ * against. Uses all CPUs (or as many as the environment variable XRNPE_THREADS
+ * says); the result does not depend on how many.
+ *
+ * @inputs: @count inputs, one after the other
+ * @outputs: room for @count outputs
+ * @progress: may be NULL; called as in xrnpe_session_run()
+ *
+ * Returns 0; -ECANCELED.
+ */
+int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *inputs,
+		    float *outputs, xrnpe_progress progress, void *data,
+		    struct xrnpe_error *error);
+
+/** How to compile. A zeroed structure with @calibration set is a good start. */
+struct xrnpe_compile_options {
+	/**
+	 * Typical inputs, count x input shape. They fix the scales and are what
+	 * errors are measured on; more than XRNPE_CALIBRATION_MAX are not used.
+	 */
+	const struct xrnpe_array *calibration;
+	/**
+	 * Most bytes for weights, scales and biases together. 0: a quarter of what
+	 * the parameters take in binary32.
+	 */
+	uint64_t budget;
+	/**
+	 * Called as the compiler proceeds; @total is the number of steps. May be
+	 * NULL. Not zero: stop, and xrnpe_compile() returns -ECANCELED.
+	 */
+	xrnpe_progress progress;
+	void *progress_data;
+};
+
+#define XRNPE_CALIBRATION_MAX 512
+
+/**
+ * Read a budget as a user writes it: bytes ("61440"), KiB or MiB ("60KiB",
+ * "1.5MiB"), or how many times smaller than in binary32 the parameters of @graph
+ * shall be ("4x", "5.5x"). Returns 0 or -EINVAL.
+ */
+int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64_t *budget,
+		       struct xrnpe_error *error);
+
+/**
+ * Compile: fold batch norms, find scales, measure what each layer loses in each
+ * format on the calibration data, choose formats so that the network's output
+ * loses least within the budget, and write commands. The same graph and options
+ * always give the same model.
+ *
+ * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
+ * that is not finite; -ENOSPC: the budget is less than the smallest format needs
+ * (the message says how much that is); -ENOTSUP: the device cannot do a layer;
+ * -ECANCELED.
+ */
+int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,
+		  struct xrnpe_model **model, struct xrnpe_error *error);
+
 #ifdef __cplusplus
 }
 #endif
