@@ -12,6 +12,7 @@
 
 #define XRNPE_MMIO_SIZE			0x1000
 #define XRNPE_MAX_QUEUES		4
+#define XRNPE_REGION_ALIGN		64
 
 /* Identification, read-only. */
 #define XRNPE_ID			0x000
@@ -70,7 +71,7 @@
 
 /**
  * struct xrnpe_region - an entry of a job's region table
- * @base: DMA address, 64-byte aligned
+ * @base: DMA address, XRNPE_REGION_ALIGN-byte aligned
  * @size: bytes, not zero
  * @flags: XRNPE_REGION_READ, XRNPE_REGION_WRITE
  * @reserved: zero
@@ -90,6 +91,8 @@ struct xrnpe_region {
  * @cmd_count: records, 1..XRNPE_MAX_CMDS
  * @seqno: written to the status page when the job ends
  * @flags: zero
+ * @status: zero; when the job ends, and before the status page, the device
+ *	writes its XRNPE_STATUS_* here: the page holds the last job's only
  * @reserved: zero
  */
 struct xrnpe_job_desc {
@@ -99,7 +102,8 @@ struct xrnpe_job_desc {
 	__u32 cmd_count;
 	__u32 seqno;
 	__u32 flags;
-	__u64 reserved[4];
+	__u32 status;
+	__u32 reserved[7];
 };
 
 /**

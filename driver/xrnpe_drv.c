@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * XR-NPE: DRM accel driver. Device, files and their statistics.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/of.h>
+#include <linux/platform_device.h>
+#include <linux/pm_runtime.h>
+
+#include <drm/drm_accel.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gem.h>
+#include <drm/drm_ioctl.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_print.h>
+
+#include "xrnpe_compat.h"
+#include "xrnpe_drv.h"
+#include "xrnpe_gem.h"
+#include "xrnpe_hw.h"
+#include "xrnpe_job.h"
+#include "xrnpe_pm.h"
+
+#define CREATE_TRACE_POINTS
+#include "xrnpe_trace.h"
+
+static unsigned int job_timeout_ms = 2000;
+module_param(job_timeout_ms, uint, 0444);
+MODULE_PARM_DESC(job_timeout_ms, "A job may execute so long before it is aborted (default 2000)");
+
+/* Releases files whose last job is gone; flushed before the module goes. */
+static struct workqueue_struct *xrnpe_release_wq;
+
+/* ---- files ---- */
+
+static void xrnpe_ctx_release_work(struct work_struct *work)
+{
+	struct xrnpe_ctx *ctx = container_of(work, struct xrnpe_ctx, release_work);
+
+	/* This may be the last of the device, and stop its schedulers. */
+	drm_dev_put(&ctx->xdev->drm);
+	mutex_destroy(&ctx->submit_lock);
+	kvfree(ctx);
+	module_put(THIS_MODULE);
+}
+
+void xrnpe_ctx_release(struct kref *ref)
+{
+	struct xrnpe_ctx *ctx = container_of(ref, struct xrnpe_ctx, refcount);
+
+	/* The last job is freed by a scheduler, which cannot stop itself. */
+	queue_work(xrnpe_release_wq, &ctx->release_work);
+}
+
+static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
+{
+	struct xrnpe_ctx *ctx;
+	int ret;
+
+	ctx = kvzalloc_obj(*ctx);
+	if (!ctx)
+		return -ENOMEM;
+
+	ctx->xdev = to_xrnpe_device(drm);
+	ret = xrnpe_ctx_init_entities(ctx);
+	if (ret) {
+		kvfree(ctx);
+		return ret;
+	}
+
+	kref_init(&ctx->refcount);
+	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
+	mutex_init(&ctx->submit_lock);
+	spin_lock_init(&ctx->history_lock);
+	ctx->client = file->client_id;
+	drm_dev_get(drm);
+	/* The file being opened holds one already. */
+	__module_get(THIS_MODULE);
+	file->driver_priv = ctx;
+	return 0;
+}
+
+static void xrnpe_postclose(struct drm_device *drm, struct drm_file *file)
+{
+	struct xrnpe_ctx *ctx = file->driver_priv;
+
+	xrnpe_ctx_fini_entities(ctx);
+	for (unsigned int i = 0; i < XRNPE_JOB_HISTORY; i++)
+		xrnpe_result_put(ctx->history[i]);
+	xrnpe_ctx_put(ctx);
+}
+
+static void xrnpe_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	struct xrnpe_ctx *ctx = file->driver_priv;
+	struct xrnpe_device *xdev = ctx->xdev;
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		xrnpe_hw_account(xdev);
+		for (unsigned int i = 0; i < xdev->info.queues; i++)
+			drm_printf(p, "drm-engine-%s:\t%llu ns\n", xdev->queue[i].name,
+				   ctx->busy_ns[i]);
+	}
+	drm_show_memory_stats(p, file);
+}
+
+/* ---- ioctls ---- */
+
+static int xrnpe_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	const struct drm_xrnpe_dev_info *info = &to_xrnpe_device(drm)->info;
+	struct drm_xrnpe_dev_query *args = data;
+	u32 size = args->size;
+
+	if (args->type != DRM_XRNPE_DEV_QUERY_INFO) {
+		drm_dbg(drm, "unknown query %u\n", args->type);
+		return -EINVAL;
+	}
+
+	args->size = sizeof(*info);
+	if (!args->pointer)
+		return 0;
+	return copy_struct_to_user(u64_to_user_ptr(args->pointer), size, info, sizeof(*info),
+				   NULL);
+}
+
+#define XRNPE_IOCTL(n, func) DRM_IOCTL_DEF_DRV(XRNPE_##n, xrnpe_ioctl_##func, DRM_RENDER_ALLOW)
+
+static const struct drm_ioctl_desc xrnpe_ioctls[] = {
+	XRNPE_IOCTL(DEV_QUERY, dev_query),
+	XRNPE_IOCTL(BO_CREATE, bo_create),
+	XRNPE_IOCTL(BO_MMAP_OFFSET, bo_mmap_offset),
+	XRNPE_IOCTL(BO_SYNC, bo_sync),
+	XRNPE_IOCTL(SUBMIT, submit),
+	XRNPE_IOCTL(JOB_WAIT, job_wait),
+};
+
+#if IS_ENABLED(CONFIG_DRM_ACCEL)
+#define XRNPE_NODE	DRIVER_COMPUTE_ACCEL
+#define XRNPE_FOPS	DRM_ACCEL_FOPS
+#else
+#define XRNPE_NODE	DRIVER_RENDER
+#define XRNPE_FOPS	DRM_GEM_FOPS
+#endif
+
+static const struct file_operations xrnpe_fops = {
+	.owner = THIS_MODULE,
+	XRNPE_FOPS,
+	.show_fdinfo = drm_show_fdinfo,
+};
+
+static const struct drm_driver xrnpe_drm_driver = {
+	.driver_features = XRNPE_NODE | DRIVER_GEM | DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
+	.name = "xrnpe",
+	.desc = "XR-NPE neural co-processor",
+	.major = 1,
+	.minor = 0,
+	.fops = &xrnpe_fops,
+	.ioctls = xrnpe_ioctls,
+	.num_ioctls = ARRAY_SIZE(xrnpe_ioctls),
+	.open = xrnpe_open,
+	.postclose = xrnpe_postclose,
+	.show_fdinfo = xrnpe_show_fdinfo,
+	.gem_prime_import_sg_table = xrnpe_gem_import_sg_table,
+};
+
+/* ---- device ---- */
+
+static int xrnpe_probe(struct platform_device *pdev)
+{
+	struct device *dev = &pdev->dev;
+	struct xrnpe_device *xdev;
+	int ret;
+
+	xdev = devm_drm_dev_alloc(dev, &xrnpe_drm_driver, struct xrnpe_device, drm);
+	if (IS_ERR(xdev))
+		return PTR_ERR(xdev);
+	platform_set_drvdata(pdev, xdev);
+
+	ret = drmm_mutex_init(&xdev->drm, &xdev->hw_lock);
+	if (ret)
+		return ret;
+
+	xdev->info.max_cmds = XRNPE_MAX_CMDS;
+	xdev->info.max_regions = XRNPE_MAX_REGIONS;
+	xdev->info.max_bo_size = XRNPE_MAX_BO_SIZE;
+	xdev->info.job_history = XRNPE_JOB_HISTORY;
+	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 1, 60 * MSEC_PER_SEC);
+
+	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot reach memory\n");
+
+	xdev->regs = devm_platform_ioremap_resource(pdev, 0);
+	if (IS_ERR(xdev->regs))
+		return PTR_ERR(xdev->regs);
+	xdev->irq = platform_get_irq(pdev, 0);
+	if (xdev->irq < 0)
+		return xdev->irq;
+
+	ret = xrnpe_pm_probe(xdev);
+	if (ret)
+		return ret;
+	ret = xrnpe_hw_probe(xdev);
+	if (ret)
+		return ret;
+	ret = xrnpe_sched_start(xdev);
+	if (ret)
+		return ret;
+
+	pm_runtime_get_noresume(dev);
+	ret = devm_pm_runtime_enable(dev);
+	if (ret)
+		goto err_put;
+
+	scoped_guard(mutex, &xdev->hw_lock)
+		xrnpe_hw_start(xdev);
+
+	ret = drm_dev_register(&xdev->drm, 0);
+	if (ret)
+		goto err_stop;
+
+	drm_info(&xdev->drm, "XR-NPE %u.%u, %u x %u, %u queues\n",
+		 xdev->info.version >> XRNPE_VERSION_MAJOR_SHIFT,
+		 xdev->info.version & XRNPE_VERSION_MINOR_MASK,
+		 xdev->info.rows, xdev->info.cols, xdev->info.queues);
+	pm_runtime_mark_last_busy(dev);
+	pm_runtime_put_autosuspend(dev);
+	return 0;
+
+err_stop:
+	xrnpe_hw_stop(xdev);
+err_put:
+	pm_runtime_put_noidle(dev);
+	return ret;
+}
+
+/*
+ * Open files stay, but no ioctl gets through to the device any more, and jobs
+ * end as soon as they are due.
+ */
+static void xrnpe_remove(struct platform_device *pdev)
+{
+	struct xrnpe_device *xdev = platform_get_drvdata(pdev);
+	struct device *dev = &pdev->dev;
+
+	drm_dev_unplug(&xdev->drm);
+	cancel_work_sync(&xdev->reset_work);
+
+	/* A device that does not wake up has no jobs in its rings. */
+	if (!pm_runtime_resume_and_get(dev)) {
+		xrnpe_hw_kill(xdev);
+		pm_runtime_put_sync_suspend(dev);
+	}
+	pm_runtime_dont_use_autosuspend(dev);
+}
+
+static const struct of_device_id xrnpe_of_match[] = {
+	{ .compatible = "xrnpe,xrnpe-1.0" },
+	{}
+};
+MODULE_DEVICE_TABLE(of, xrnpe_of_match);
+
+static struct platform_driver xrnpe_driver = {
+	.probe = xrnpe_probe,
+	.remove = xrnpe_remove,
+	/* Memory must not be written any more when the next kernel starts. */
+	.shutdown = xrnpe_remove,
+	.driver = {
+		.name = "xrnpe",
+		.pm = pm_ptr(&xrnpe_pm_ops),
+		.of_match_table = xrnpe_of_match,
+	},
+};
+
+static int __init xrnpe_init(void)
+{
+	int ret;
+
+	xrnpe_release_wq = alloc_workqueue("xrnpe-release", WQ_UNBOUND, 0);
+	if (!xrnpe_release_wq)
+		return -ENOMEM;
+	ret = platform_driver_register(&xrnpe_driver);
+	if (ret)
+		destroy_workqueue(xrnpe_release_wq);
+	return ret;
+}
+module_init(xrnpe_init);
+
+static void __exit xrnpe_exit(void)
+{
+	platform_driver_unregister(&xrnpe_driver);
+	destroy_workqueue(xrnpe_release_wq);
+}
+module_exit(xrnpe_exit);
+
+MODULE_AUTHOR("The XR-NPE project");
+MODULE_DESCRIPTION("XR-NPE neural co-processor");
+MODULE_LICENSE("Dual MIT/GPL");

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef __XRNPE_DRV_H__
+#define __XRNPE_DRV_H__
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <drm/drm_device.h>
+#include <drm/gpu_scheduler.h>
+#include <drm/xrnpe_accel.h>
+
+#include "xrnpe_regs.h"
+
+struct clk_bulk_data;
+struct drm_file;
+struct reset_control;
+struct xrnpe_result;
+struct xrnpe_shared;
+
+/* Jobs of a file whose end is remembered, and at most so many are unfinished. */
+#define XRNPE_JOB_HISTORY	256
+
+/** struct xrnpe_queue - a hardware queue; members are protected by hw_lock */
+struct xrnpe_queue {
+	/** @xdev: the device */
+	struct xrnpe_device *xdev;
+	/** @sched: feeds the ring */
+	struct drm_gpu_scheduler sched;
+	/** @name: of the queue, for traces and statistics */
+	char name[16];
+	/** @index: 0 is served first */
+	unsigned int index;
+	/** @fence_context: of the hardware fences; with @fence_seqno run_job()'s own */
+	u64 fence_context;
+	/** @fence_seqno: of the last of them */
+	u32 fence_seqno;
+	/** @seqno: of the job that came last */
+	u32 seqno;
+	/** @tail: jobs put into the ring since the queue was enabled */
+	u32 tail;
+	/** @jobs: in the ring, oldest first */
+	struct list_head jobs;
+	/** @head_since: when the oldest became the oldest */
+	ktime_t head_since;
+};
+
+/** struct xrnpe_device - an XR-NPE */
+struct xrnpe_device {
+	/** @drm: the DRM device */
+	struct drm_device drm;
+	/** @regs: registers */
+	void __iomem *regs;
+	/** @irq: the interrupt */
+	int irq;
+	/** @clks: all that the device tree names */
+	struct clk_bulk_data *clks;
+	/** @num_clks: how many */
+	int num_clks;
+	/** @resets: reset lines, may be NULL */
+	struct reset_control *resets;
+	/** @info: what user space may know */
+	struct drm_xrnpe_dev_info info;
+
+	/** @shared: memory shared with the device */
+	struct xrnpe_shared *shared;
+	/** @shared_dma: its address for the device */
+	dma_addr_t shared_dma;
+
+	/** @hw_lock: protects the rings and all register accesses but probe's */
+	struct mutex hw_lock;
+	/** @inflight: jobs in all rings */
+	unsigned int inflight;
+	/** @wedged: reset failed; nothing runs any more */
+	bool wedged;
+	/** @accounted: time up to which execution was accounted to jobs */
+	ktime_t accounted;
+	/** @ended: woken when a job ended */
+	wait_queue_head_t ended;
+
+	/** @reset_wq: timeouts and resets, one at a time */
+	struct workqueue_struct *reset_wq;
+	/** @reset_work: reset for another reason than a timeout */
+	struct work_struct reset_work;
+
+	/** @queue: hardware queues, info.queues of them */
+	struct xrnpe_queue queue[XRNPE_MAX_QUEUES];
+};
+
+static inline struct xrnpe_device *to_xrnpe_device(struct drm_device *drm)
+{
+	return container_of(drm, struct xrnpe_device, drm);
+}
+
+/**
+ * struct xrnpe_ctx - an open file
+ *
+ * Jobs hold a reference, so that it, the device and this module stay until the
+ * last of them is gone: the scheduler may free a job long after its file.
+ */
+struct xrnpe_ctx {
+	/** @refcount: the file's and its jobs' */
+	struct kref refcount;
+	/** @xdev: the device, with a reference */
+	struct xrnpe_device *xdev;
+	/** @release_work: drops the device where that may sleep */
+	struct work_struct release_work;
+	/** @client: the file's id in traces */
+	u64 client;
+
+	/** @submit_lock: serialises SUBMIT; protects @entity */
+	struct mutex submit_lock;
+	/** @entity: by queue; the file's only, gone when it is closed */
+	struct drm_sched_entity entity[XRNPE_MAX_QUEUES];
+
+	/** @history_lock: protects @last_job and @history */
+	spinlock_t history_lock;
+	/** @last_job: number of the job that came last */
+	u64 last_job;
+	/** @history: how jobs ended, by number modulo the size */
+	struct xrnpe_result *history[XRNPE_JOB_HISTORY];
+
+	/** @busy_ns: execution time by queue; protected by hw_lock */
+	u64 busy_ns[XRNPE_MAX_QUEUES];
+};
+
+void xrnpe_ctx_release(struct kref *ref);
+
+static inline void xrnpe_ctx_put(struct xrnpe_ctx *ctx)
+{
+	kref_put(&ctx->refcount, xrnpe_ctx_release);
+}
+
+#endif

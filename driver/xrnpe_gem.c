@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Buffer objects: memory contiguous to the device, so that a region is a base
+ * and a size. The GEM DMA helpers would do, but map cached memory for one
+ * direction only, and the device both reads and writes.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_prime.h>
+#include <drm/drm_print.h>
+
+#include "xrnpe_compat.h"
+#include "xrnpe_drv.h"
+#include "xrnpe_gem.h"
+
+XRNPE_IMPORT_NS(DMA_BUF);
+
+static void xrnpe_gem_free(struct drm_gem_object *obj)
+{
+	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
+
+	if (drm_gem_is_imported(obj))
+		drm_prime_gem_destroy(obj, bo->sgt);
+	else if (bo->cached)
+		dma_free_noncoherent(obj->dev->dev, obj->size, bo->vaddr, bo->dma_addr,
+				     DMA_BIDIRECTIONAL);
+	else
+		dma_free_wc(obj->dev->dev, obj->size, bo->vaddr, bo->dma_addr);
+
+	drm_gem_object_release(obj);
+	kfree(bo);
+}
+
+static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
+	unsigned long size = vma->vm_end - vma->vm_start;
+	int ret;
+
+	if (drm_gem_is_imported(obj)) {
+		/* The exporter takes over, with its own operations or none. */
+		vma->vm_private_data = NULL;
+		vma->vm_ops = NULL;
+		ret = dma_buf_mmap(obj->import_attach->dmabuf, vma, 0);
+		/* Drop the reference that the caller took for our operations. */
+		if (!ret)
+			drm_gem_object_put(obj);
+		return ret;
+	}
+
+	/* The device would not see what is written to a private copy. */
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+
+	/* The mapping starts at the buffer's first page, not at its fake offset. */
+	vma->vm_pgoff -= drm_vma_node_start(&obj->vma_node);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+
+	if (bo->cached)
+		return dma_mmap_pages(obj->dev->dev, vma, size, virt_to_page(bo->vaddr));
+	return dma_mmap_wc(obj->dev->dev, vma, bo->vaddr, bo->dma_addr, size);
+}
+
+static int xrnpe_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
+{
+	if (drm_gem_is_imported(obj))
+		return -EOPNOTSUPP;
+	iosys_map_set_vaddr(map, to_xrnpe_bo(obj)->vaddr);
+	return 0;
+}
+
+static struct dma_buf *xrnpe_gem_export(struct drm_gem_object *obj, int flags)
+{
+	/* An importer could not be told to keep caches coherent. */
+	if (to_xrnpe_bo(obj)->cached)
+		return ERR_PTR(-EINVAL);
+	return drm_gem_prime_export(obj, flags);
+}
+
+static struct sg_table *xrnpe_gem_get_sg_table(struct drm_gem_object *obj)
+{
+	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
+	struct sg_table *sgt __free(kfree) = kzalloc_obj(*sgt);
+	int ret;
+
+	if (!sgt)
+		return ERR_PTR(-ENOMEM);
+
+	ret = dma_get_sgtable_attrs(obj->dev->dev, sgt, bo->vaddr, bo->dma_addr, obj->size,
+				    DMA_ATTR_WRITE_COMBINE);
+	if (ret)
+		return ERR_PTR(ret);
+	return no_free_ptr(sgt);
+}
+
+static enum drm_gem_object_status xrnpe_gem_status(struct drm_gem_object *obj)
+{
+	return DRM_GEM_OBJECT_RESIDENT;
+}
+
+static const struct vm_operations_struct xrnpe_gem_vm_ops = {
+	.open = drm_gem_vm_open,
+	.close = drm_gem_vm_close,
+};
+
+static const struct drm_gem_object_funcs xrnpe_gem_funcs = {
+	.free = xrnpe_gem_free,
+	.mmap = xrnpe_gem_mmap,
+	.vmap = xrnpe_gem_vmap,
+	.export = xrnpe_gem_export,
+	.get_sg_table = xrnpe_gem_get_sg_table,
+	.status = xrnpe_gem_status,
+	.vm_ops = &xrnpe_gem_vm_ops,
+};
+
+static int xrnpe_gem_init(struct drm_device *drm, struct xrnpe_bo *bo, size_t size)
+{
+	bo->base.funcs = &xrnpe_gem_funcs;
+	drm_gem_private_object_init(drm, &bo->base, size);
+	return drm_gem_create_mmap_offset(&bo->base);
+}
+
+static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, size_t size, bool cached)
+{
+	struct xrnpe_bo *bo __free(kfree) = kzalloc_obj(*bo);
+	int ret;
+
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+
+	/* Both kinds come zeroed. */
+	bo->cached = cached;
+	if (cached)
+		bo->vaddr = dma_alloc_noncoherent(drm->dev, size, &bo->dma_addr,
+						  DMA_BIDIRECTIONAL, GFP_USER | __GFP_NOWARN);
+	else
+		bo->vaddr = dma_alloc_wc(drm->dev, size, &bo->dma_addr,
+					 GFP_USER | __GFP_NOWARN);
+	if (!bo->vaddr) {
+		drm_dbg(drm, "no %zu contiguous bytes\n", size);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	ret = xrnpe_gem_init(drm, bo, size);
+	if (ret) {
+		drm_gem_object_put(&no_free_ptr(bo)->base);
+		return ERR_PTR(ret);
+	}
+	return no_free_ptr(bo);
+}
+
+int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_xrnpe_bo_create *args = data;
+	struct xrnpe_bo *bo;
+	int idx, ret;
+
+	if (args->flags & ~DRM_XRNPE_BO_CACHED) {
+		drm_dbg(drm, "unknown flags %#x\n", args->flags);
+		return -EINVAL;
+	}
+	if (!args->size || args->size > XRNPE_MAX_BO_SIZE) {
+		drm_dbg(drm, "size %llu is not in 1..%u\n", args->size, XRNPE_MAX_BO_SIZE);
+		return -EINVAL;
+	}
+
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	bo = xrnpe_bo_create(drm, PAGE_ALIGN(args->size), args->flags & DRM_XRNPE_BO_CACHED);
+	drm_dev_exit(idx);
+	if (IS_ERR(bo))
+		return PTR_ERR(bo);
+
+	ret = drm_gem_handle_create(file, &bo->base, &args->handle);
+	if (!ret)
+		args->size = bo->base.size;
+	/* The handle holds it now. */
+	drm_gem_object_put(&bo->base);
+	return ret;
+}
+
+int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_xrnpe_bo_mmap_offset *args = data;
+	struct drm_gem_object *obj;
+
+	if (args->pad) {
+		drm_dbg(drm, "pad is not zero\n");
+		return -EINVAL;
+	}
+
+	obj = drm_gem_object_lookup(file, args->handle);
+	if (!obj)
+		return -ENOENT;
+	args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	drm_gem_object_put(obj);
+	return 0;
+}
+
+int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_xrnpe_bo_sync *args = data;
+	struct drm_gem_object *obj;
+	struct xrnpe_bo *bo;
+	int idx, ret = 0;
+
+	if (args->op != DRM_XRNPE_BO_SYNC_FOR_CPU && args->op != DRM_XRNPE_BO_SYNC_FOR_DEVICE) {
+		drm_dbg(drm, "unknown operation %u\n", args->op);
+		return -EINVAL;
+	}
+
+	obj = drm_gem_object_lookup(file, args->handle);
+	if (!obj)
+		return -ENOENT;
+	bo = to_xrnpe_bo(obj);
+
+	if (!args->size || args->offset > obj->size || args->size > obj->size - args->offset) {
+		drm_dbg(drm, "%llu bytes at %llu are not within the buffer\n",
+			args->size, args->offset);
+		ret = -EINVAL;
+	} else if (!drm_dev_enter(drm, &idx)) {
+		ret = -ENODEV;
+	} else {
+		if (!bo->cached)
+			; /* nothing to do */
+		else if (args->op == DRM_XRNPE_BO_SYNC_FOR_CPU)
+			dma_sync_single_range_for_cpu(drm->dev, bo->dma_addr, args->offset,
+						      args->size, DMA_BIDIRECTIONAL);
+		else
+			dma_sync_single_range_for_device(drm->dev, bo->dma_addr, args->offset,
+							 args->size, DMA_BIDIRECTIONAL);
+		drm_dev_exit(idx);
+	}
+
+	drm_gem_object_put(obj);
+	return ret;
+}
+
+/**
+ * xrnpe_gem_import_sg_table() - make a buffer object of a foreign dma-buf
+ * @drm: the device
+ * @attach: the attachment, made and destroyed by the caller
+ * @sgt: the memory, which must be contiguous to the device
+ */
+struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
+						 struct dma_buf_attachment *attach,
+						 struct sg_table *sgt)
+{
+	struct xrnpe_bo *bo;
+	int ret;
+
+	if (drm_prime_get_contiguous_size(sgt) < attach->dmabuf->size ||
+	    !IS_ALIGNED(sg_dma_address(sgt->sgl), XRNPE_REGION_ALIGN)) {
+		drm_dbg(drm, "the dma-buf is scattered or not aligned\n");
+		return ERR_PTR(-EINVAL);
+	}
+
+	bo = kzalloc_obj(*bo);
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+
+	ret = xrnpe_gem_init(drm, bo, attach->dmabuf->size);
+	if (ret) {
+		drm_gem_object_release(&bo->base);
+		kfree(bo);
+		return ERR_PTR(ret);
+	}
+	bo->dma_addr = sg_dma_address(sgt->sgl);
+	bo->sgt = sgt;
+	return &bo->base;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef __XRNPE_GEM_H__
+#define __XRNPE_GEM_H__
+
+#include <linux/sizes.h>
+
+#include <drm/drm_gem.h>
+
+struct dma_buf_attachment;
+struct sg_table;
+
+#define XRNPE_MAX_BO_SIZE	SZ_256M
+
+/** struct xrnpe_bo - a buffer that is contiguous to the device */
+struct xrnpe_bo {
+	/** @base: the GEM object */
+	struct drm_gem_object base;
+	/** @dma_addr: where the device sees it */
+	dma_addr_t dma_addr;
+	/** @vaddr: where the kernel sees it; NULL if imported */
+	void *vaddr;
+	/** @sgt: of an imported buffer */
+	struct sg_table *sgt;
+	/** @cached: CPU mappings are cached, BO_SYNC keeps them coherent */
+	bool cached;
+};
+
+static inline struct xrnpe_bo *to_xrnpe_bo(struct drm_gem_object *obj)
+{
+	return container_of(obj, struct xrnpe_bo, base);
+}
+
+int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
+int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file);
+int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file);
+struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
+						 struct dma_buf_attachment *attach,
+						 struct sg_table *sgt);
+
+#endif

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The hardware: rings, interrupt, faults, abort and reset.
+ *
+ * Everything here runs in a context that may sleep, so one mutex, hw_lock,
+ * serialises it. Fences are signalled under it: what hangs on a fence runs in
+ * atomic context and cannot want the mutex.
+ */
+#include <linux/bitfield.h>
+#include <linux/dma-mapping.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/iopoll.h>
+#include <linux/platform_device.h>
+#include <linux/pm_runtime.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_print.h>
+
+#include "xrnpe_compat.h"
+#include "xrnpe_drv.h"
+#include "xrnpe_hw.h"
+#include "xrnpe_job.h"
+#include "xrnpe_trace.h"
+
+/* The device gives up a command between two of its rows. */
+#define XRNPE_ABORT_MS		500
+#define XRNPE_RESET_US		(500 * USEC_PER_MSEC)
+/*
+ * A job that urgent queues keep from executing has no time limit of its own, but
+ * its fence must signal some day: so many times the limit after it has become
+ * the oldest of its queue it counts as hung.
+ */
+#define XRNPE_STARVED		30
+
+/**
+ * struct xrnpe_shared - memory shared with the device
+ * @status: the status page
+ * @ring: the rings
+ * @regions: region tables, one for each entry of the rings
+ */
+struct xrnpe_shared {
+	struct xrnpe_queue_status status[XRNPE_MAX_QUEUES];
+	struct xrnpe_job_desc ring[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE];
+	struct xrnpe_region regions[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE][XRNPE_MAX_REGIONS];
+};
+
+#define xrnpe_shared_dma(xdev, member) \
+	((xdev)->shared_dma + offsetof(struct xrnpe_shared, member))
+
+static u32 xrnpe_read(struct xrnpe_device *xdev, u32 reg)
+{
+	return readl(xdev->regs + reg);
+}
+
+static void xrnpe_write(struct xrnpe_device *xdev, u32 reg, u32 value)
+{
+	writel(value, xdev->regs + reg);
+}
+
+static void xrnpe_write64(struct xrnpe_device *xdev, u32 reg_lo, u64 value)
+{
+	xrnpe_write(xdev, reg_lo, lower_32_bits(value));
+	xrnpe_write(xdev, reg_lo + sizeof(u32), upper_32_bits(value));
+}
+
+static u32 xrnpe_queue_read(struct xrnpe_queue *queue, u32 reg)
+{
+	return xrnpe_read(queue->xdev, XRNPE_QUEUE(queue->index) + reg);
+}
+
+static void xrnpe_queue_write(struct xrnpe_queue *queue, u32 reg, u32 value)
+{
+	xrnpe_write(queue->xdev, XRNPE_QUEUE(queue->index) + reg, value);
+}
+
+static struct xrnpe_job *xrnpe_queue_head(struct xrnpe_queue *queue)
+{
+	return list_first_entry_or_null(&queue->jobs, struct xrnpe_job, node);
+}
+
+/**
+ * xrnpe_hw_account() - charge the time since the last call to the job executing
+ * @xdev: the device
+ *
+ * To be called before a job joins or leaves a ring. The device serves the first
+ * queue that has work, so the rings tell which job executes.
+ */
+void xrnpe_hw_account(struct xrnpe_device *xdev)
+{
+	ktime_t now = ktime_get();
+	u64 passed = ktime_to_ns(ktime_sub(now, xdev->accounted));
+
+	lockdep_assert_held(&xdev->hw_lock);
+
+	xdev->accounted = now;
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
+
+		if (job) {
+			job->run_ns += passed;
+			job->ctx->busy_ns[i] += passed;
+			return;
+		}
+	}
+}
+
+/* @job has left the hardware. The scheduler may free it as soon as it signals. */
+static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state, int error,
+			  u32 status, const struct xrnpe_fault *fault)
+{
+	struct xrnpe_queue *queue = job->queue;
+	struct xrnpe_device *xdev = queue->xdev;
+	struct dma_fence *fence = &job->hw_fence->base;
+
+	xrnpe_hw_account(xdev);
+	list_del(&job->node);
+	queue->head_since = xdev->accounted;
+	xdev->inflight--;
+
+	job->result->state = state;
+	job->result->status = status;
+	if (fault) {
+		job->result->fault = *fault;
+		trace_xrnpe_job_fault(job);
+	}
+	trace_xrnpe_job_done(job);
+
+	job->ended = true;
+	dma_fence_get(fence);
+	if (error)
+		dma_fence_set_error(fence, error);
+	dma_fence_signal(fence);
+	dma_fence_put(fence);
+
+	wake_up_all(&xdev->ended);
+	pm_runtime_mark_last_busy(xdev->drm.dev);
+	pm_runtime_put_autosuspend(xdev->drm.dev);
+}
+
+static void xrnpe_job_cancel(struct xrnpe_job *job)
+{
+	if (job->timed_out)
+		xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, 0, NULL);
+	else
+		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, 0, NULL);
+}
+
+/* Put @job into the next free entry; the caller rings the doorbell. */
+static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
+{
+	struct xrnpe_device *xdev = queue->xdev;
+	unsigned int q = queue->index;
+
+	job->slot = queue->tail++ % XRNPE_RING_SIZE;
+	memcpy(xdev->shared->regions[q][job->slot], job->regions,
+	       job->region_count * sizeof(*job->regions));
+	xdev->shared->ring[q][job->slot] = (struct xrnpe_job_desc) {
+		.regions = xrnpe_shared_dma(xdev, regions[q][job->slot]),
+		.cmds = job->cmds,
+		.region_count = job->region_count,
+		.cmd_count = job->cmd_count,
+		.seqno = job->seqno,
+	};
+}
+
+/* Enable a disabled queue and give it all of its jobs. */
+static void xrnpe_queue_start(struct xrnpe_queue *queue)
+{
+	struct xrnpe_device *xdev = queue->xdev;
+	u64 ring = xrnpe_shared_dma(xdev, ring[queue->index]);
+	struct xrnpe_job *job;
+
+	xrnpe_queue_write(queue, XRNPE_QUEUE_BASE_LO, lower_32_bits(ring));
+	xrnpe_queue_write(queue, XRNPE_QUEUE_BASE_HI, upper_32_bits(ring));
+	xrnpe_queue_write(queue, XRNPE_QUEUE_SIZE, XRNPE_RING_SIZE);
+	xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE);
+
+	queue->tail = 0;
+	list_for_each_entry(job, &queue->jobs, node)
+		xrnpe_queue_fill(queue, job);
+	if (queue->tail)
+		xrnpe_queue_write(queue, XRNPE_QUEUE_TAIL, queue->tail);
+}
+
+/* Cancel jobs whose in-fence failed while they were in the ring. */
+static bool xrnpe_queue_cancel_doomed(struct xrnpe_queue *queue)
+{
+	struct xrnpe_job *job, *next;
+	bool found = false;
+
+	list_for_each_entry_safe(job, next, &queue->jobs, node) {
+		if (xrnpe_job_is_doomed(job)) {
+			xrnpe_job_cancel(job);
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* End the jobs that the status page says have ended. */
+static void xrnpe_queue_reap(struct xrnpe_queue *queue)
+{
+	struct xrnpe_device *xdev = queue->xdev;
+	struct xrnpe_queue_status *page = &xdev->shared->status[queue->index];
+	u32 seqno = READ_ONCE(page->seqno);
+	struct xrnpe_job *job;
+
+	/* The device writes seqno last. */
+	dma_rmb();
+
+	while ((job = xrnpe_queue_head(queue)) && (s32)(seqno - job->seqno) >= 0) {
+		struct xrnpe_fault fault = page->fault;
+		u32 status = xdev->shared->ring[queue->index][job->slot].status;
+
+		if (page->fault_seqno != job->seqno)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, status, NULL);
+		else if (fault.kind != XRNPE_FAULT_ABORTED)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, status, &fault);
+		else if (job->timed_out)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, status, &fault);
+		else /* hit by an abort that its predecessor escaped */
+			xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, status, NULL);
+	}
+}
+
+/* See what became of a queue's jobs, and let it go on if it has stopped. */
+static void xrnpe_queue_service(struct xrnpe_queue *queue)
+{
+	/*
+	 * The state is read first: if it says stopped, the fault is in the
+	 * status page and stays there until we resume.
+	 */
+	bool stopped = xrnpe_queue_read(queue, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED;
+
+	xrnpe_queue_reap(queue);
+	if (!stopped)
+		return;
+
+	if (xrnpe_queue_cancel_doomed(queue)) {
+		/* There is no other way to take a job out of a ring. */
+		xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL, 0);
+		xrnpe_queue_start(queue);
+	} else {
+		xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL,
+				  XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_RESUME);
+	}
+}
+
+static irqreturn_t xrnpe_irq_thread(int irq, void *data)
+{
+	struct xrnpe_device *xdev = data;
+	u32 status = xrnpe_read(xdev, XRNPE_IRQ_STATUS);
+
+	if (!status)
+		return IRQ_NONE;
+
+	xrnpe_write(xdev, XRNPE_IRQ_STATUS, status);
+	if (status & XRNPE_IRQ_BUS_ERROR)
+		queue_work(xdev->reset_wq, &xdev->reset_work);
+
+	guard(mutex)(&xdev->hw_lock);
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		if (status & (XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i)))
+			xrnpe_queue_service(&xdev->queue[i]);
+	return IRQ_HANDLED;
+}
+
+/**
+ * xrnpe_hw_submit() - put a job into its queue's ring
+ * @job: the job; the scheduler's credits have seen to it that there is room
+ *
+ * Return: 0, or -ENODEV if the device is dead.
+ */
+int xrnpe_hw_submit(struct xrnpe_job *job)
+{
+	struct xrnpe_queue *queue = job->queue;
+	struct xrnpe_device *xdev = queue->xdev;
+
+	guard(mutex)(&xdev->hw_lock);
+	if (xdev->wedged)
+		return -ENODEV;
+
+	xrnpe_hw_account(xdev);
+	if (list_empty(&queue->jobs))
+		queue->head_since = xdev->accounted;
+	list_add_tail(&job->node, &queue->jobs);
+	xdev->inflight++;
+
+	job->seqno = ++queue->seqno;
+	trace_xrnpe_job_run(job);
+	xrnpe_queue_fill(queue, job);
+	/* The write of a register orders the memory written before it. */
+	xrnpe_queue_write(queue, XRNPE_QUEUE_TAIL, queue->tail);
+	return 0;
+}
+
+/**
+ * xrnpe_hw_reset() - stop everything
+ * @xdev: the device, powered
+ *
+ * Return: 0: nothing of a job's memory will be touched any more; -ETIMEDOUT.
+ */
+int xrnpe_hw_reset(struct xrnpe_device *xdev)
+{
+	u32 ctrl;
+	int ret;
+
+	xrnpe_write(xdev, XRNPE_CTRL, XRNPE_CTRL_RESET);
+	ret = readl_poll_timeout(xdev->regs + XRNPE_CTRL, ctrl, !(ctrl & XRNPE_CTRL_RESET),
+				 10, XRNPE_RESET_US);
+	if (ret)
+		drm_err(&xdev->drm, "does not come out of reset\n");
+	return ret;
+}
+
+/**
+ * xrnpe_hw_start() - make the device ready and give it the jobs its queues hold
+ * @xdev: the device, fresh from reset
+ */
+void xrnpe_hw_start(struct xrnpe_device *xdev)
+{
+	lockdep_assert_held(&xdev->hw_lock);
+
+	/* Nothing of what the page said may be taken for news. */
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
+		u32 seqno = job ? job->seqno - 1 : xdev->queue[i].seqno;
+
+		xdev->shared->status[i] = (struct xrnpe_queue_status) {
+			.seqno = seqno,
+			.fault_seqno = seqno,
+		};
+	}
+	xrnpe_write64(xdev, XRNPE_STATUS_BASE_LO, xrnpe_shared_dma(xdev, status));
+
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		xrnpe_queue_start(&xdev->queue[i]);
+	xrnpe_write(xdev, XRNPE_IRQ_ENABLE, XRNPE_IRQ_ALL);
+}
+
+/**
+ * xrnpe_hw_stop() - quiesce interrupt and rings
+ * @xdev: the device; the caller knows that no job is in a ring, or resets next
+ */
+void xrnpe_hw_stop(struct xrnpe_device *xdev)
+{
+	xrnpe_write(xdev, XRNPE_IRQ_ENABLE, 0);
+	synchronize_irq(xdev->irq);
+}
+
+/* End all jobs without the hardware's help. */
+static void xrnpe_hw_cancel_all(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_job *job, *next;
+
+		list_for_each_entry_safe(job, next, &xdev->queue[i].jobs, node)
+			xrnpe_job_cancel(job);
+	}
+}
+
+/**
+ * xrnpe_hw_kill() - stop the device for good and cancel what it had to do
+ * @xdev: the device, powered
+ */
+void xrnpe_hw_kill(struct xrnpe_device *xdev)
+{
+	xrnpe_hw_stop(xdev);
+
+	guard(mutex)(&xdev->hw_lock);
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		xrnpe_queue_reap(&xdev->queue[i]);
+	xdev->wedged = true;
+	xrnpe_hw_reset(xdev);
+	xrnpe_hw_cancel_all(xdev);
+}
+
+/*
+ * Reset the device. A queue's oldest job may have run in part, and running it
+ * again on what it has already changed could give another result, so it is
+ * cancelled. The jobs behind it have not begun and stay.
+ */
+static void xrnpe_hw_recover(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_stop(&xdev->queue[i].sched);
+	xrnpe_hw_stop(xdev);
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		/* What ended before the reset ended well. */
+		for (unsigned int i = 0; i < xdev->info.queues; i++)
+			xrnpe_queue_reap(&xdev->queue[i]);
+
+		ret = xrnpe_hw_reset(xdev);
+		for (unsigned int i = 0; i < xdev->info.queues; i++) {
+			struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
+
+			if (job)
+				xrnpe_job_cancel(job);
+			xrnpe_queue_cancel_doomed(&xdev->queue[i]);
+		}
+
+		if (ret) {
+			xdev->wedged = true;
+			xrnpe_hw_cancel_all(xdev);
+		} else {
+			xrnpe_hw_start(xdev);
+		}
+	}
+
+	if (ret)
+		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_start(&xdev->queue[i].sched);
+}
+
+static void xrnpe_reset_work(struct work_struct *work)
+{
+	struct xrnpe_device *xdev = container_of(work, struct xrnpe_device, reset_work);
+	int idx;
+
+	if (!drm_dev_enter(&xdev->drm, &idx))
+		return;
+
+	/* A device at rest is reset when it wakes up. */
+	if (pm_runtime_get_if_in_use(xdev->drm.dev) > 0) {
+		drm_err_ratelimited(&xdev->drm, "cannot write its status page, resetting\n");
+		xrnpe_hw_recover(xdev);
+		pm_runtime_put_autosuspend(xdev->drm.dev);
+	}
+	drm_dev_exit(idx);
+}
+
+/**
+ * xrnpe_hw_timeout() - deal with a job that has been in the ring for long
+ * @job: oldest job of its queue as the scheduler knows it; does not go away
+ *
+ * Afterwards the job has ended, or may run on.
+ */
+void xrnpe_hw_timeout(struct xrnpe_job *job)
+{
+	struct xrnpe_queue *queue = job->queue;
+	struct xrnpe_device *xdev = queue->xdev;
+	u64 limit = (u64)xdev->info.job_timeout_ms * NSEC_PER_MSEC;
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		/* Not in the ring: it has ended, or is only about to start. */
+		if (job != xrnpe_queue_head(queue))
+			return;
+		/* The interrupt may be late, or lost. */
+		xrnpe_queue_service(queue);
+		if (job->ended)
+			return;
+
+		xrnpe_hw_account(xdev);
+		if (job->run_ns < limit &&
+		    ktime_to_ns(ktime_sub(xdev->accounted, queue->head_since)) <
+		    XRNPE_STARVED * limit)
+			return;
+
+		drm_dbg(&xdev->drm, "%s: job %llu of client %llu takes too long\n",
+			queue->name, job->result->id, job->ctx->client);
+		job->timed_out = true;
+		xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL,
+				  XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_ABORT);
+	}
+
+	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),
+			       msecs_to_jiffies(XRNPE_ABORT_MS)))
+		return;
+
+	drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", queue->name);
+	xrnpe_hw_recover(xdev);
+}
+
+static int xrnpe_hw_identify(struct xrnpe_device *xdev)
+{
+	u32 id = xrnpe_read(xdev, XRNPE_ID);
+	u32 version = xrnpe_read(xdev, XRNPE_VERSION);
+	u32 config = xrnpe_read(xdev, XRNPE_CONFIG);
+	struct device *dev = xdev->drm.dev;
+
+	if (id != XRNPE_ID_MAGIC)
+		return dev_err_probe(dev, -ENODEV, "not an XR-NPE: id %#x\n", id);
+	if (FIELD_GET(XRNPE_VERSION_MAJOR_MASK, version) !=
+	    FIELD_GET(XRNPE_VERSION_MAJOR_MASK, XRNPE_VERSION_1_0))
+		return dev_err_probe(dev, -ENODEV, "programming model %#x is unknown\n", version);
+
+	xdev->info.version = version;
+	xdev->info.rows = FIELD_GET(XRNPE_CONFIG_ROWS_MASK, config);
+	xdev->info.cols = FIELD_GET(XRNPE_CONFIG_COLS_MASK, config);
+	xdev->info.queues = FIELD_GET(XRNPE_CONFIG_QUEUES_MASK, config);
+	if (!xdev->info.queues || xdev->info.queues > XRNPE_MAX_QUEUES)
+		return dev_err_probe(dev, -ENODEV, "impossible configuration %#x\n", config);
+	return 0;
+}
+
+/**
+ * xrnpe_hw_probe() - identify the device and get what it takes to drive it
+ * @xdev: the device, powered and clocked
+ */
+int xrnpe_hw_probe(struct xrnpe_device *xdev)
+{
+	struct device *dev = xdev->drm.dev;
+	int ret;
+
+	ret = xrnpe_hw_identify(xdev);
+	if (ret)
+		return ret;
+	ret = xrnpe_hw_reset(xdev);
+	if (ret)
+		return ret;
+
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_queue *queue = &xdev->queue[i];
+
+		queue->xdev = xdev;
+		queue->index = i;
+		snprintf(queue->name, sizeof(queue->name), "queue%u", i);
+		queue->fence_context = dma_fence_context_alloc(1);
+		INIT_LIST_HEAD(&queue->jobs);
+	}
+	init_waitqueue_head(&xdev->ended);
+	INIT_WORK(&xdev->reset_work, xrnpe_reset_work);
+
+	xdev->shared = dmam_alloc_coherent(dev, sizeof(*xdev->shared), &xdev->shared_dma,
+					   GFP_KERNEL);
+	if (!xdev->shared)
+		return -ENOMEM;
+
+	return devm_request_threaded_irq(dev, xdev->irq, NULL, xrnpe_irq_thread, IRQF_ONESHOT,
+					 dev_name(dev), xdev);
+}

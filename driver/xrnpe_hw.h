@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef __XRNPE_HW_H__
+#define __XRNPE_HW_H__
+
+#include <linux/types.h>
+
+struct xrnpe_device;
+struct xrnpe_job;
+
+/* Jobs in a ring: enough that the device never waits for the scheduler. */
+#define XRNPE_RING_SIZE		8
+
+int xrnpe_hw_probe(struct xrnpe_device *xdev);
+int xrnpe_hw_reset(struct xrnpe_device *xdev);
+void xrnpe_hw_start(struct xrnpe_device *xdev);
+void xrnpe_hw_stop(struct xrnpe_device *xdev);
+void xrnpe_hw_kill(struct xrnpe_device *xdev);
+void xrnpe_hw_account(struct xrnpe_device *xdev);
+int xrnpe_hw_submit(struct xrnpe_job *job);
+void xrnpe_hw_timeout(struct xrnpe_job *job);
+
+#endif

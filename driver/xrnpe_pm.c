@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Power: the device is on while a ring holds a job, and a little longer. It keeps
+ * nothing while it is off, so waking up is a reset.
+ */
+#include <linux/clk.h>
+#include <linux/device.h>
+#include <linux/pm_runtime.h>
+#include <linux/reset.h>
+
+#include <drm/drm_print.h>
+
+#include "xrnpe_drv.h"
+#include "xrnpe_hw.h"
+#include "xrnpe_pm.h"
+
+#define XRNPE_AUTOSUSPEND_MS	100
+
+static int xrnpe_power_on(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	ret = clk_bulk_prepare_enable(xdev->num_clks, xdev->clks);
+	if (ret)
+		return ret;
+	ret = reset_control_deassert(xdev->resets);
+	if (ret)
+		clk_bulk_disable_unprepare(xdev->num_clks, xdev->clks);
+	return ret;
+}
+
+static void xrnpe_power_off(void *data)
+{
+	struct xrnpe_device *xdev = data;
+
+	reset_control_assert(xdev->resets);
+	clk_bulk_disable_unprepare(xdev->num_clks, xdev->clks);
+}
+
+static void xrnpe_power_off_if_on(void *data)
+{
+	struct xrnpe_device *xdev = data;
+
+	if (!pm_runtime_status_suspended(xdev->drm.dev))
+		xrnpe_power_off(xdev);
+}
+
+static int xrnpe_runtime_suspend(struct device *dev)
+{
+	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+
+	xrnpe_hw_stop(xdev);
+	xrnpe_power_off(xdev);
+	return 0;
+}
+
+static int xrnpe_runtime_resume(struct device *dev)
+{
+	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+	int ret;
+
+	ret = xrnpe_power_on(xdev);
+	if (ret)
+		return ret;
+
+	guard(mutex)(&xdev->hw_lock);
+	ret = xrnpe_hw_reset(xdev);
+	if (ret)
+		xrnpe_power_off(xdev);
+	else
+		xrnpe_hw_start(xdev);
+	return ret;
+}
+
+static void xrnpe_schedulers_start(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_start(&xdev->queue[i].sched);
+}
+
+static int xrnpe_suspend(struct device *dev)
+{
+	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+	long patience = msecs_to_jiffies(2 * xdev->info.job_timeout_ms);
+	int ret = -EBUSY;
+
+	/* What is in the rings is finished first; what is not waits there. */
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_stop(&xdev->queue[i].sched);
+	if (wait_event_timeout(xdev->ended, !READ_ONCE(xdev->inflight), patience))
+		ret = pm_runtime_force_suspend(dev);
+	if (ret)
+		xrnpe_schedulers_start(xdev);
+	return ret;
+}
+
+static int xrnpe_resume(struct device *dev)
+{
+	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+	int ret = pm_runtime_force_resume(dev);
+
+	/* If it failed, jobs find out one by one. */
+	xrnpe_schedulers_start(xdev);
+	return ret;
+}
+
+const struct dev_pm_ops xrnpe_pm_ops = {
+	SYSTEM_SLEEP_PM_OPS(xrnpe_suspend, xrnpe_resume)
+	RUNTIME_PM_OPS(xrnpe_runtime_suspend, xrnpe_runtime_resume, NULL)
+};
+
+/**
+ * xrnpe_pm_probe() - get clocks and resets, and switch the device on
+ * @xdev: the device
+ *
+ * The caller enables runtime PM when it is done with probing.
+ */
+int xrnpe_pm_probe(struct xrnpe_device *xdev)
+{
+	struct device *dev = xdev->drm.dev;
+	int ret;
+
+	xdev->num_clks = devm_clk_bulk_get_all(dev, &xdev->clks);
+	if (xdev->num_clks < 0)
+		return dev_err_probe(dev, xdev->num_clks, "cannot get clocks\n");
+
+	xdev->resets = devm_reset_control_array_get_optional_exclusive(dev);
+	if (IS_ERR(xdev->resets))
+		return dev_err_probe(dev, PTR_ERR(xdev->resets), "cannot get resets\n");
+
+	ret = xrnpe_power_on(xdev);
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot switch on\n");
+	pm_runtime_set_active(dev);
+	pm_runtime_set_autosuspend_delay(dev, XRNPE_AUTOSUSPEND_MS);
+	pm_runtime_use_autosuspend(dev);
+	return devm_add_action_or_reset(dev, xrnpe_power_off_if_on, xdev);
+}
