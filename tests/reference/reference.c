@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: MIT
+#include "reference.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- integers --------------------------------------------------------- */
+
+static int compare(const struct ref_real *a, const struct ref_real *b)
+{
+	for (int i = REF_LIMBS - 1; i >= 0; i--) {
+		if (a->limb[i] != b->limb[i])
+			return a->limb[i] < b->limb[i] ? -1 : 1;
+	}
+	return 0;
+}
+
+static bool is_zero(const struct ref_real *a)
+{
+	for (int i = 0; i < REF_LIMBS; i++) {
+		if (a->limb[i])
+			return false;
+	}
+	return true;
+}
+
+/* integer * 2^exponent; every set bit must have a place. */
+static struct ref_real from_integer(bool negative, uint64_t integer, int exponent)
+{
+	struct ref_real r = { .negative = negative };
+
+	for (int bit = 0; bit < 64; bit++) {
+		int place = bit + exponent + REF_POINT;
+
+		if (integer >> bit & 1)
+			r.limb[place / 32] |= 1u << place % 32;
+	}
+	return r;
+}
+
+struct ref_real ref_from_double(double value)
+{
+	int exponent;
+	double fraction = frexp(fabs(value), &exponent);
+
+	return from_integer(signbit(value), (uint64_t)ldexp(fraction, 53), exponent - 53);
+}
+
+struct ref_real ref_add(struct ref_real a, struct ref_real b)
+{
+	int64_t carry = 0;
+
+	if (a.nan || b.nan)
+		return (struct ref_real){ .nan = true };
+	if (a.infinite || b.infinite) {
+		if (a.infinite && b.infinite && a.negative != b.negative)
+			return (struct ref_real){ .nan = true };
+		return a.infinite ? a : b;
+	}
+	if (a.negative == b.negative) {
+		for (int i = 0; i < REF_LIMBS; i++) {
+			carry += (int64_t)a.limb[i] + b.limb[i];
+			a.limb[i] = (uint32_t)carry;
+			carry >>= 32;
+		}
+	} else {
+		if (compare(&a, &b) < 0) {
+			struct ref_real t = a;
+
+			a = b;
+			b = t;
+		}
+		for (int i = 0; i < REF_LIMBS; i++) {
+			carry += (int64_t)a.limb[i] - b.limb[i];
+			a.limb[i] = (uint32_t)carry;
+			carry >>= 32;
+		}
+	}
+	if (is_zero(&a))
+		a.negative = false;	/* a sum of zero is +0 */
+	return a;
+}
+
+struct ref_real ref_multiply(struct ref_real a, struct ref_real b)
+{
+	uint32_t product[2 * REF_LIMBS + 1] = { 0 };
+	struct ref_real r = { .negative = a.negative != b.negative };
+
+	if (a.nan || b.nan)
+		return (struct ref_real){ .nan = true };
+	if (a.infinite || b.infinite) {
+		if ((!a.infinite && is_zero(&a)) || (!b.infinite && is_zero(&b)))
+			r.nan = true;
+		else
+			r.infinite = true;
+		return r;
+	}
+	for (int i = 0; i < REF_LIMBS; i++) {
+		uint64_t carry = 0;
+
+		if (!a.limb[i])
+			continue;
+		for (int j = 0; j < REF_LIMBS; j++) {
+			carry += (uint64_t)a.limb[i] * b.limb[j] + product[i + j];
+			product[i + j] = (uint32_t)carry;
+			carry >>= 32;
+		}
+		product[i + REF_LIMBS] += (uint32_t)carry;
+	}
+	/* The units multiply as well: drop REF_POINT bits, all of them zero. */
+	memcpy(r.limb, product + REF_POINT / 32, sizeof(r.limb));
+	return r;
+}
+
+/* ---- codes ------------------------------------------------------------ */
+
+static int bits_of(enum xrnpe_format format)
+{
+	static const int bits[] = { 4, 4, 8, 16, 32 };
+
+	return bits[format];
+}
+
+static int es_of(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? 0 : 1;
+}
+
+/* Posit(n, es) as defined by Gustafson and Yonemoto, bit by bit. */
+static struct ref_real posit(int n, int es, uint32_t code)
+{
+	uint32_t sign = code >> (n - 1) & 1, mask = (uint32_t)((1ull << n) - 1);
+	int at = n - 2, run = 0, k, exponent = 0, fraction_bits;
+	uint32_t first;
+
+	if (!code)
+		return (struct ref_real){ 0 };
+	if (code == 1u << (n - 1))
+		return (struct ref_real){ .nan = true };
+	if (sign)
+		code = -code & mask;
+	first = code >> at & 1;
+	while (at >= 0 && (code >> at & 1) == first) {
+		run++;
+		at--;
+	}
+	at--;				/* the bit that ends the regime */
+	k = first ? run - 1 : -run;
+	for (int i = 0; i < es; i++) {	/* missing exponent bits are zero */
+		exponent = exponent * 2 + (at >= 0 ? (int)(code >> at & 1) : 0);
+		at--;
+	}
+	fraction_bits = at >= 0 ? at + 1 : 0;
+	/* useed^k * 2^e * (1 + f), useed = 2^2^es */
+	return from_integer(sign, (1ull << fraction_bits) | (code & ((1ull << fraction_bits) - 1)),
+			    k * (1 << es) + exponent - fraction_bits);
+}
+
+/* IEEE-like: sign, exponent with @bias, fraction; no infinity, no NaN. */
+static struct ref_real ieee(int exponent_bits, int fraction_bits, int bias, uint32_t code)
+{
+	uint32_t fraction = code & ((1u << fraction_bits) - 1);
+	int exponent = (int)(code >> fraction_bits & ((1u << exponent_bits) - 1));
+	bool negative = code >> (exponent_bits + fraction_bits) & 1;
+
+	if (!exponent)
+		return from_integer(negative, fraction, 1 - bias - fraction_bits);
+	return from_integer(negative, fraction | 1u << fraction_bits,
+			    exponent - bias - fraction_bits);
+}
+
+struct ref_real ref_decode(enum xrnpe_format format, uint32_t code)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		return ieee(2, 1, 1, code);
+	case XRNPE_FORMAT_F32:
+		if ((code & 0x7fffffff) > 0x7f800000)
+			return (struct ref_real){ .nan = true };
+		if ((code & 0x7fffffff) == 0x7f800000)
+			return (struct ref_real){ .infinite = true, .negative = code >> 31 };
+		return ieee(8, 23, 127, code);
+	default:
+		return posit(bits_of(format), es_of(format), code);
+	}
+}
+
+uint32_t ref_top(enum xrnpe_format format)
+{
+	if (format == XRNPE_FORMAT_F32)
+		return 0x7f800000;
+	return (1u << (bits_of(format) - 1)) - 1;
+}
+
+struct ref_real ref_tie(enum xrnpe_format format, uint32_t code)
+{
+	struct ref_real half = from_integer(false, 1, -1), low, high;
+
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		low = ieee(2, 1, 1, code);
+		high = ieee(2, 1, 1, code + 1);
+		break;
+	case XRNPE_FORMAT_F32:
+		/* As if the exponent went on: above the largest comes 2^128. */
+		low = ieee(8, 23, 127, code);
+		high = ieee(8, 23, 127, code + 1);
+		break;
+	default:
+		/* Nothing but zero rounds to zero. */
+		if (!code)
+			return (struct ref_real){ 0 };
+		return posit(bits_of(format) + 1, es_of(format), 2 * code + 1);
+	}
+	return ref_multiply(ref_add(low, high), half);
+}
+
+uint32_t ref_encode(enum xrnpe_format format, struct ref_real value, bool *invalid)
+{
+	bool posits = format != XRNPE_FORMAT_FP4 && format != XRNPE_FORMAT_F32;
+	uint32_t sign = 1u << (bits_of(format) - 1);
+	uint32_t low = 0, high = ref_top(format);
+
+	if (value.nan && format == XRNPE_FORMAT_FP4) {
+		*invalid = true;
+		return 7;
+	}
+	if (value.nan && format == XRNPE_FORMAT_F32)
+		return 0x7fc00000;
+	if (posits && (value.nan || value.infinite))
+		return sign;
+	if (value.infinite)
+		return high | (value.negative ? sign : 0);
+	/* The largest code whose tie point below it is passed or, if even, met. */
+	while (low < high) {
+		uint32_t middle = low + (high - low + 1) / 2;
+		struct ref_real tie = ref_tie(format, middle - 1);
+		int order = compare(&value, &tie);
+
+		if (order > 0 || (order == 0 && middle % 2 == 0))
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	if (!value.negative)
+		return low;
+	return posits ? (2 * sign - low) & (2 * sign - 1) : low | sign;
+}
+
+/* ---- memory ----------------------------------------------------------- */
+
+uint32_t ref_load(enum xrnpe_format format, const void *row, size_t index)
+{
+	const uint8_t *bytes = row;
+	uint32_t code = 0;
+
+	if (bits_of(format) == 4)
+		return index % 2 ? bytes[index / 2] >> 4 : bytes[index / 2] & 15;
+	for (int i = 0; i < bits_of(format) / 8; i++)
+		code |= (uint32_t)bytes[index * (size_t)(bits_of(format) / 8) + (size_t)i] << 8 * i;
+	return code;
+}
+
+void ref_store(enum xrnpe_format format, void *row, size_t index, uint32_t code)
+{
+	uint8_t *bytes = row;
+
+	if (bits_of(format) == 4) {
+		/* Written in order: the even one clears its neighbour. */
+		if (index % 2)
+			bytes[index / 2] = (uint8_t)(bytes[index / 2] | code << 4);
+		else
+			bytes[index / 2] = (uint8_t)code;
+		return;
+	}
+	for (int i = 0; i < bits_of(format) / 8; i++)
+		bytes[index * (size_t)(bits_of(format) / 8) + (size_t)i] = (uint8_t)(code >> 8 * i);
+}
+
+/* ---- commands --------------------------------------------------------- */
+
+struct run {
+	const struct xrnpe_cmd *cmd;
+	uint8_t *memory[XRNPE_OPERANDS];
+	bool *invalid;
+};
+
+static uint8_t *row_of(const struct run *run, int operand, uint64_t row, uint64_t pixel)
+{
+	const struct xrnpe_operand *o = &run->cmd->operand[operand];
+
+	return run->memory[operand] + row * o->row_stride + pixel * o->pixel_stride;
+}
+
+static struct ref_real element(const struct run *run, int operand, uint64_t row,
+			       uint64_t pixel, size_t index)
+{
+	enum xrnpe_format format = run->cmd->operand[operand].format;
+
+	return ref_decode(format, ref_load(format, row_of(run, operand, row, pixel), index));
+}
+
+static struct ref_real scale_word(const struct run *run, uint64_t index)
+{
+	return ref_decode(XRNPE_FORMAT_F32, ref_load(XRNPE_FORMAT_F32,
+						     run->memory[XRNPE_OPERAND_SCALE], index));
+}
+
+static void put(const struct run *run, uint64_t row, uint64_t pixel, size_t index,
+		struct ref_real value)
+{
+	enum xrnpe_format format = run->cmd->operand[XRNPE_OPERAND_OFM].format;
+
+	if (run->cmd->activation == XRNPE_ACT_RELU && !value.nan && value.negative)
+		value = (struct ref_real){ 0 };
+	ref_store(format, row_of(run, XRNPE_OPERAND_OFM, row, pixel), index,
+		  ref_encode(format, value, run->invalid));
+}
+
+static struct ref_real scaled(const struct run *run, struct ref_real sum, uint64_t channel)
+{
+	return ref_add(ref_multiply(sum, scale_word(run, channel * 2)),
+		       scale_word(run, channel * 2 + 1));
+}
+
+static void matmul(const struct run *run)
+{
+	const struct xrnpe_dims_matmul *d = &run->cmd->matmul;
+
+	for (uint64_t m = 0; m < d->m; m++) {
+		for (uint64_t n = 0; n < d->n; n++) {
+			struct ref_real sum = { 0 };
+
+			for (size_t k = 0; k < d->k; k++)
+				sum = ref_add(sum, ref_multiply(
+					element(run, XRNPE_OPERAND_IFM, m, 0, k),
+					element(run, XRNPE_OPERAND_WEIGHT, n, 0, k)));
+			put(run, m, 0, n, scaled(run, sum, n));
+		}
+	}
+}
+
+static struct ref_real window_sum(const struct run *run, int y, int x, int n)
+{
+	const struct xrnpe_dims_image *d = &run->cmd->image;
+	int channels = d->in_c / d->groups, group = n / (d->out_c / d->groups);
+	struct ref_real sum = { 0 };
+
+	for (int i = 0; i < d->kernel_h; i++) {
+		for (int j = 0; j < d->kernel_w; j++) {
+			int line = y * d->stride_h - d->pad_top + i * d->dilation_h;
+			int column = x * d->stride_w - d->pad_left + j * d->dilation_w;
+
+			for (int c = 0; c < channels; c++) {
+				struct ref_real in = { 0 }, weight;
+
+				weight = element(run, XRNPE_OPERAND_WEIGHT, (uint64_t)n,
+						 (uint64_t)(i * d->kernel_w + j), (size_t)c);
+				if (line >= 0 && line < d->in_h && column >= 0 && column < d->in_w)
+					in = element(run, XRNPE_OPERAND_IFM, (uint64_t)line,
+						     (uint64_t)column,
+						     (size_t)(group * channels + c));
+				sum = ref_add(sum, ref_multiply(in, weight));
+			}
+		}
+	}
+	return sum;
+}
+
+static void conv2d(const struct run *run)
+{
+	const struct xrnpe_dims_image *d = &run->cmd->image;
+
+	for (int y = 0; y < d->out_h; y++) {
+		for (int x = 0; x < d->out_w; x++) {
+			for (int n = 0; n < d->out_c; n++)
+				put(run, (uint64_t)y, (uint64_t)x, (size_t)n,
+				    scaled(run, window_sum(run, y, x, n), (uint64_t)n));
+		}
+	}
+}
+
+/* Whether @a is greater than @b, neither of them a NaN; +0 above -0. */
+static bool greater(struct ref_real a, struct ref_real b)
+{
+	if (a.negative != b.negative)
+		return b.negative;
+	return compare(&a, &b) * (a.negative ? -1 : 1) > 0;
+}
+
+static void maxpool(const struct run *run)
+{
+	const struct xrnpe_dims_image *d = &run->cmd->image;
+
+	for (int y = 0; y < d->out_h; y++) {
+		for (int x = 0; x < d->out_w; x++) {
+			for (int c = 0; c < d->out_c; c++) {
+				struct ref_real best = { 0 };
+				bool any = false;
+
+				for (int i = 0; i < d->kernel_h; i++) {
+					for (int j = 0; j < d->kernel_w; j++) {
+						int line = y * d->stride_h - d->pad_top +
+							   i * d->dilation_h;
+						int column = x * d->stride_w - d->pad_left +
+							     j * d->dilation_w;
+						struct ref_real value;
+
+						if (line < 0 || line >= d->in_h ||
+						    column < 0 || column >= d->in_w)
+							continue;
+						value = element(run, XRNPE_OPERAND_IFM,
+								(uint64_t)line, (uint64_t)column,
+								(size_t)c);
+						if (!any || value.nan ||
+						    (!best.nan && greater(value, best)))
+							best = value;
+						any = true;
+					}
+				}
+				put(run, (uint64_t)y, (uint64_t)x, (size_t)c, best);
+			}
+		}
+	}
+}
+
+static void elementwise(const struct run *run)
+{
+	const struct xrnpe_dims_image *d = &run->cmd->image;
+
+	for (uint64_t y = 0; y < d->in_h; y++) {
+		for (uint64_t x = 0; x < d->in_w; x++) {
+			for (size_t c = 0; c < d->in_c; c++) {
+				struct ref_real a, b;
+
+				a = ref_multiply(element(run, XRNPE_OPERAND_IFM, y, x, c),
+						 scale_word(run, 0));
+				if (run->cmd->opcode == XRNPE_OP_ADD)
+					b = ref_multiply(element(run, XRNPE_OPERAND_WEIGHT, y, x, c),
+							 scale_word(run, 2));
+				else
+					b = scale_word(run, 1);
+				put(run, y, x, c, ref_add(a, b));
+			}
+		}
+	}
+}
+
+void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bool *invalid)
+{
+	struct run run = { .cmd = cmd, .invalid = invalid };
+
+	for (int i = 0; i < XRNPE_OPERANDS; i++)
+		run.memory[i] = memory[i];
+	switch (cmd->opcode) {
+	case XRNPE_OP_MATMUL:
+		matmul(&run);
+		break;
+	case XRNPE_OP_CONV2D:
+		conv2d(&run);
+		break;
+	case XRNPE_OP_MAXPOOL:
+		maxpool(&run);
+		break;
+	default:
+		elementwise(&run);
+	}
+}

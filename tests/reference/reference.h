@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arithmetic written down once more, straight from the definitions: slow,
+ * obvious, and sharing no code with the datapath. Only the command records'
+ * layout (xrnpe_cmd.h) is common.
+ *
+ * A real number is a sign and a 1024-bit integer in units of 2^-512, wide enough
+ * for everything that a command can produce before it rounds.
+ */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "drm/xrnpe_cmd.h"
+
+#define REF_LIMBS 32
+#define REF_POINT 512
+
+struct ref_real {
+	bool nan, infinite, negative;
+	uint32_t limb[REF_LIMBS];
+};
+
+/** The value of a code. FP4's and binary32's negative zeros keep their sign. */
+struct ref_real ref_decode(enum xrnpe_format format, uint32_t code);
+
+/** Any finite double that is a multiple of 2^-512 below 2^511. */
+struct ref_real ref_from_double(double value);
+
+struct ref_real ref_add(struct ref_real a, struct ref_real b);
+struct ref_real ref_multiply(struct ref_real a, struct ref_real b);
+
+/** Round; @invalid is set when a NaN meets FP4. */
+uint32_t ref_encode(enum xrnpe_format format, struct ref_real value, bool *invalid);
+
+/**
+ * The tie point between magnitude codes @code and @code + 1 (sign bit clear):
+ * midway for FP4 and binary32, the posit of one bit more for posits.
+ */
+struct ref_real ref_tie(enum xrnpe_format format, uint32_t code);
+
+/** The largest magnitude code that rounding can give (binary32: infinity). */
+uint32_t ref_top(enum xrnpe_format format);
+
+/** Element of a packed row. */
+uint32_t ref_load(enum xrnpe_format format, const void *row, size_t index);
+void ref_store(enum xrnpe_format format, void *row, size_t index, uint32_t code);
+
+/** A legal command, output by output; @memory as for xrnpe_datapath_run(). */
+void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bool *invalid);
+
+#endif

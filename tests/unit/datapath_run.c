@@ -1,0 +1,791 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Commands, run by every kernel that this CPU has on one and two threads, against
+ * the reference: whole output buffers, so that bytes which must stay are looked
+ * at too. Buffers have exactly the size of the span, so that a sanitizer sees any
+ * access outside it.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "reference/reference.h"
+#include "unit/datapath_tests.h"
+
+/* How operands are filled. */
+enum fill {
+	FILL_UNIFORM,		/* any code, few NaR */
+	FILL_MAXPOS,		/* the largest, all of one sign */
+	FILL_EXTREMES,		/* the largest of either sign, and the smallest */
+	FILL_CANCEL,		/* pairs that cancel, but for a few */
+	FILL_MODEST,		/* around one, as trained networks have */
+	FILL_NAR,		/* uniform, NaR included */
+	FILL_ZERO,
+	FILLS,
+};
+
+static uint32_t bits_of(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
+static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_t index)
+{
+	unsigned int bits = xrnpe_format_bits(format);
+	uint32_t mask = (uint32_t)((1ull << bits) - 1), top = mask >> 1, code, status = 0;
+	bool posit = format != XRNPE_FORMAT_FP4 && format != XRNPE_FORMAT_F32;
+	uint32_t sign = random_word(state) & 1;
+
+	switch (fill) {
+	case FILL_ZERO:
+		return 0;
+	case FILL_MAXPOS:
+		return format == XRNPE_FORMAT_F32 ? 0x7f7fffff : top;
+	case FILL_EXTREMES:
+		code = random_below(state, 8) ? top : 1;
+		if (format == XRNPE_FORMAT_F32)
+			code = code == 1 ? 1 : 0x7f7fffff;
+		if (!sign)
+			return code;
+		return posit ? -code & mask : code | 1u << (bits - 1);
+	case FILL_CANCEL:
+		code = index / 2 % 13 ? top - (uint32_t)(index / 2 % 3) : 1 + sign;
+		if (format == XRNPE_FORMAT_F32)
+			code = 0x4f000000 + (uint32_t)(index / 2 % 3);
+		if (index % 2)
+			return code;
+		return posit ? -code & mask : code | 1u << (bits - 1);
+	case FILL_MODEST:
+		return xrnpe_encode(format, ((double)random_word(state) - 0x1p31) * 0x1p-30 *
+				    ((double)random_word(state) * 0x1p-32), &status);
+	default:
+		code = random_word(state) & mask;
+		/* One NaR would hide all the rest of a sum. */
+		if (fill == FILL_UNIFORM && xrnpe_is_nar(format, code))
+			return 1;
+		return code;
+	}
+}
+
+static uint32_t pick_scale(uint64_t *state)
+{
+	switch (random_below(state, 8)) {
+	case 0:
+		return bits_of(0.0f);
+	case 1:
+		return random_word(state) & 0x807fffff;			/* subnormal */
+	case 2:
+		return (random_word(state) & 0x807fffff) | 0x7f000000;	/* huge */
+	case 3:
+		return bits_of(1.0f);
+	case 4:
+		return bits_of(-1.0f);
+	case 5: {
+		uint32_t any = random_word(state);
+
+		return (any & 0x7f800000) == 0x7f800000 ? any ^ 0x40000000 : any;
+	}
+	default:
+		return (random_word(state) & 0x87ffffff) | 0x38000000;	/* 2^-15 .. 2 */
+	}
+}
+
+/* A command with its memory. */
+struct scene {
+	struct xrnpe_cmd cmd;
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	void *memory[XRNPE_OPERANDS];
+	uint8_t *before, *expected;	/* the output, before and after */
+	bool invalid;
+};
+
+static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
+{
+	struct xrnpe_extent extents[XRNPE_OPERANDS];
+	struct xrnpe_fault fault;
+	size_t size;
+
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		extents[i] = (struct xrnpe_extent){ UINT32_MAX, XRNPE_REGION_READ |
+						    XRNPE_REGION_WRITE };
+	ck_assert_msg(xrnpe_cmd_check(&scene->cmd, 0, extents, XRNPE_OPERANDS, scene->spans, &fault),
+		      "fault %u at %lu", fault.kind, (unsigned long)fault.offset);
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		struct xrnpe_operand *o = &scene->cmd.operand[i];
+
+		size = scene->spans[i].size;
+		scene->memory[i] = size ? malloc(size) : NULL;
+		if (i == XRNPE_OPERAND_SCALE) {
+			for (size_t j = 0; j < size / 4; j++)
+				xrnpe_store(XRNPE_FORMAT_F32, scene->memory[i], j,
+					    scene->cmd.opcode == XRNPE_OP_ADD && j % 2 ? 0 :
+					    pick_scale(state));
+		} else if (i != XRNPE_OPERAND_OFM && size) {
+			size_t elements = size * 8 / xrnpe_format_bits(o->format);
+
+			for (size_t j = 0; j < elements; j++)
+				xrnpe_store(o->format, scene->memory[i], j,
+					    pick_code(o->format, i == XRNPE_OPERAND_WEIGHT &&
+						      fill == FILL_CANCEL ? FILL_MAXPOS : fill,
+						      state, j));
+			for (size_t j = elements * xrnpe_format_bits(o->format) / 8; j < size; j++)
+				((uint8_t *)scene->memory[i])[j] = 0;
+		}
+	}
+	size = scene->spans[XRNPE_OPERAND_OFM].size;
+	scene->before = malloc(size);
+	for (size_t j = 0; j < size; j++)
+		scene->before[j] = (uint8_t)random_word(state);
+	scene->expected = scene->memory[XRNPE_OPERAND_OFM];
+	memcpy(scene->expected, scene->before, size);
+	scene->invalid = false;
+	ref_run(&scene->cmd, scene->memory, &scene->invalid);
+	scene->memory[XRNPE_OPERAND_OFM] = malloc(size);
+}
+
+static void dispose(struct scene *scene)
+{
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		free(scene->memory[i]);
+	free(scene->before);
+	free(scene->expected);
+}
+
+static void describe(const struct scene *scene, char *text, size_t size)
+{
+	const struct xrnpe_cmd *c = &scene->cmd;
+	const struct xrnpe_dims_image *d = &c->image;
+
+	if (c->opcode == XRNPE_OP_MATMUL)
+		snprintf(text, size, "matmul %s->%s %ux%ux%u",
+			 xrnpe_format_name(c->operand[0].format),
+			 xrnpe_format_name(c->operand[3].format), c->matmul.m, c->matmul.n, c->matmul.k);
+	else
+		snprintf(text, size, "opcode %u %s->%s in %ux%ux%u out %ux%ux%u groups %u kernel %ux%u "
+			 "stride %u,%u dilation %u,%u pad %u,%u", c->opcode,
+			 xrnpe_format_name(c->operand[0].format),
+			 xrnpe_format_name(c->operand[3].format), d->in_h, d->in_w, d->in_c,
+			 d->out_h, d->out_w, d->out_c, d->groups, d->kernel_h, d->kernel_w,
+			 d->stride_h, d->stride_w, d->dilation_h, d->dilation_w, d->pad_top,
+			 d->pad_left);
+}
+
+/* Contexts are made once a test process: every kernel, one and two threads. */
+static struct xrnpe_datapath *contexts[32];
+static unsigned int context_count;
+
+static void make_contexts(void)
+{
+	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++) {
+		for (unsigned int threads = 1; threads <= 2; threads++) {
+			struct xrnpe_datapath *datapath = xrnpe_datapath_new(threads, *kernel);
+
+			ck_assert_ptr_nonnull(datapath);
+			ck_assert_str_eq(xrnpe_datapath_kernel(datapath), *kernel);
+			contexts[context_count++] = datapath;
+		}
+	}
+}
+
+static void free_contexts(void)
+{
+	while (context_count)
+		xrnpe_datapath_free(contexts[--context_count]);
+}
+
+static void run_everywhere(struct scene *scene)
+{
+	size_t size = scene->spans[XRNPE_OPERAND_OFM].size;
+	uint8_t *out = scene->memory[XRNPE_OPERAND_OFM];
+	char text[200];
+
+	describe(scene, text, sizeof(text));
+	for (unsigned int i = 0; i < context_count; i++) {
+		struct xrnpe_fault fault;
+		uint32_t status = 0;
+		size_t at = 0;
+
+		memcpy(out, scene->before, size);
+		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &scene->cmd, 0, scene->memory, NULL,
+						    &status, &fault), 0);
+		while (at < size && out[at] == scene->expected[at])
+			at++;
+		ck_assert_msg(at == size, "%s, kernel %s: byte %zu is %02x, expected %02x", text,
+			      xrnpe_datapath_kernel(contexts[i]), at, out[at % size],
+			      scene->expected[at % size]);
+		ck_assert_msg(status == (scene->invalid ? XRNPE_STATUS_INVALID : 0), "%s: status", text);
+	}
+}
+
+static uint32_t pad_stride(uint8_t format, size_t bytes, uint64_t *state)
+{
+	size_t size = xrnpe_format_bits(format) / 8;
+
+	return (uint32_t)(bytes + random_below(state, 4) * (size ? size : 1));
+}
+
+/* Strides of a dense tensor with a little room here and there. */
+static void set_strides(struct xrnpe_operand *o, uint32_t pixels, size_t channels, uint64_t *state)
+{
+	o->pixel_stride = pad_stride(o->format, xrnpe_row_bytes(o->format, channels), state);
+	o->row_stride = pad_stride(o->format, (size_t)pixels * o->pixel_stride, state);
+}
+
+static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t weight, uint8_t out)
+{
+	for (uint8_t i = 0; i < XRNPE_OPERANDS; i++)
+		cmd->operand[i].region = i;
+	cmd->operand[XRNPE_OPERAND_IFM].format = in;
+	cmd->operand[XRNPE_OPERAND_WEIGHT].format = weight;
+	cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	cmd->operand[XRNPE_OPERAND_OFM].format = out;
+}
+
+static void test_matmul(uint8_t format, uint8_t out, uint32_t m, uint32_t n, uint32_t k,
+			enum fill fill, uint64_t *state)
+{
+	struct scene scene = { .cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } } };
+	struct xrnpe_operand *o = scene.cmd.operand;
+
+	set_operands(&scene.cmd, format, format, out);
+	scene.cmd.activation = random_word(state) & 1;
+	o[XRNPE_OPERAND_IFM].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
+	o[XRNPE_OPERAND_WEIGHT].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
+	o[XRNPE_OPERAND_OFM].row_stride = pad_stride(out, xrnpe_row_bytes(out, n), state);
+	prepare(&scene, fill, state);
+	run_everywhere(&scene);
+	dispose(&scene);
+}
+
+START_TEST(matmul_shapes)
+{
+	static const uint32_t shapes[][3] = {
+		{ 1, 1, 1 }, { 1, 1, 2 }, { 1, 2, 1 }, { 2, 1, 1 }, { 3, 3, 3 }, { 1, 1, 127 },
+		{ 1, 33, 31 }, { 33, 1, 17 }, { 5, 7, 63 }, { 6, 16, 64 }, { 7, 17, 65 },
+		{ 9, 31, 66 }, { 13, 49, 15 }, { 2, 65, 33 }, { 65, 3, 5 }, { 17, 35, 129 },
+	};
+	uint64_t state = 1 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (uint8_t out = 0; out < XRNPE_FORMATS; out++)
+			test_matmul((uint8_t)_i, out, shapes[i][0], shapes[i][1], shapes[i][2],
+				    (enum fill)random_below(&state, FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+START_TEST(matmul_fills)
+{
+	uint64_t state = 11 + (uint64_t)_i;
+
+	make_contexts();
+	for (int fill = 0; fill < FILLS; fill++) {
+		for (int i = 0; i < 6; i++)
+			test_matmul((uint8_t)_i, (uint8_t)(random_below(&state, 2) ? _i :
+				    (int)random_below(&state, XRNPE_FORMATS)),
+				    1 + random_below(&state, 20), 1 + random_below(&state, 40),
+				    1 + random_below(&state, 300), fill, &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* The largest K with the largest operands: +2^127 grid units for Posit(16,1). */
+START_TEST(matmul_longest)
+{
+	uint64_t state = 21 + (uint64_t)_i;
+
+	make_contexts();
+	for (int fill = 0; fill < FILLS; fill++) {
+		for (uint8_t out = 0; out < XRNPE_FORMATS; out++) {
+			if (out != _i && out != XRNPE_FORMAT_F32)
+				continue;
+			test_matmul((uint8_t)_i, out, 1, 2, XRNPE_MAX_K, fill, &state);
+			test_matmul((uint8_t)_i, out, 2, 1, XRNPE_MAX_K - 1, fill, &state);
+		}
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Sums of exactly +-2^127 (and next to it), whatever the sign of the factors. */
+START_TEST(corner)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	size_t bytes = xrnpe_row_bytes(format, XRNPE_MAX_K);
+	uint32_t bits = xrnpe_format_bits(format), top = (1u << (bits - 1)) - 1;
+	uint32_t low = format == XRNPE_FORMAT_FP4 ? 15 : top + 2;	/* -top */
+	uint8_t *a = malloc(bytes), *b = malloc(bytes);
+	double value = xrnpe_decode(format, top);
+
+	for (int signs = 0; signs < 4; signs++) {
+		for (size_t last = 0; last < 2; last++) {
+			double sum = (XRNPE_MAX_K - (double)last) * value * value;
+			uint32_t status = 0, f32, expected;
+
+			for (size_t i = 0; i < XRNPE_MAX_K; i++) {
+				xrnpe_store(format, a, i, signs & 1 ? low : top);
+				xrnpe_store(format, b, i, signs & 2 ? low : top);
+			}
+			if (last)
+				xrnpe_store(format, a, XRNPE_MAX_K - 1, 0);
+			if (signs == 1 || signs == 2)
+				sum = -sum;
+			expected = bits_of((float)sum);
+			f32 = xrnpe_dot(format, a, b, XRNPE_MAX_K, XRNPE_FORMAT_F32, &status);
+			ck_assert_uint_eq(f32, expected);
+		}
+	}
+	free(a);
+	free(b);
+}
+END_TEST
+
+static void test_image(struct scene *scene, enum fill fill, uint64_t *state)
+{
+	struct xrnpe_cmd *cmd = &scene->cmd;
+	const struct xrnpe_dims_image *d = &cmd->image;
+	struct xrnpe_operand *o = cmd->operand;
+	bool window = cmd->opcode == XRNPE_OP_CONV2D || cmd->opcode == XRNPE_OP_MAXPOOL;
+
+	set_strides(&o[XRNPE_OPERAND_IFM], d->in_w, d->in_c, state);
+	if (window)
+		set_strides(&o[XRNPE_OPERAND_OFM], d->out_w, d->out_c, state);
+	else
+		set_strides(&o[XRNPE_OPERAND_OFM], d->in_w, d->in_c, state);
+	if (cmd->opcode == XRNPE_OP_CONV2D)
+		set_strides(&o[XRNPE_OPERAND_WEIGHT], (uint32_t)d->kernel_h * d->kernel_w,
+			    d->in_c / d->groups, state);
+	if (cmd->opcode == XRNPE_OP_ADD)
+		set_strides(&o[XRNPE_OPERAND_WEIGHT], d->in_w, d->in_c, state);
+	prepare(scene, fill, state);
+	run_everywhere(scene);
+	dispose(scene);
+}
+
+static void test_conv(uint8_t format, uint8_t out, struct xrnpe_dims_image dims, enum fill fill,
+		      uint64_t *state)
+{
+	struct scene scene = { .cmd = { .opcode = XRNPE_OP_CONV2D, .image = dims } };
+
+	set_operands(&scene.cmd, format, format, out);
+	scene.cmd.activation = random_word(state) & 1;
+	test_image(&scene, fill, state);
+}
+
+START_TEST(conv_shapes)
+{
+	static const struct xrnpe_dims_image shapes[] = {
+		/* in h, w, c; out h, w, c; groups; kernel, stride, dilation; pad */
+		{ 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, { 0 } },
+		{ 5, 6, 3, 5, 6, 5, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* odd channels */
+		{ 7, 7, 6, 4, 4, 4, 2, 3, 3, 2, 2, 1, 1, 1, 1, { 0 } },	/* groups, stride */
+		{ 6, 5, 7, 6, 5, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* depthwise */
+		{ 4, 4, 5, 4, 4, 10, 5, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* multiplier 2 */
+		{ 9, 9, 4, 5, 5, 3, 1, 3, 3, 1, 1, 2, 2, 0, 0, { 0 } },		/* dilation */
+		{ 9, 8, 2, 3, 3, 2, 1, 2, 3, 3, 2, 1, 3, 0, 2, { 0 } },		/* lopsided */
+		{ 3, 3, 2, 5, 7, 3, 1, 2, 2, 2, 3, 1, 1, 4, 5, { 0 } },		/* all padding */
+		{ 7, 7, 9, 1, 1, 9, 9, 7, 7, 1, 1, 1, 1, 0, 0, { 0 } },		/* global average */
+		{ 4, 4, 33, 4, 4, 35, 1, 1, 1, 1, 1, 1, 1, 0, 0, { 0 } },	/* 1x1 */
+		{ 6, 6, 16, 6, 6, 32, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
+		{ 2, 40, 8, 2, 40, 8, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
+		{ 5, 5, 64, 5, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* depthwise, wide */
+		{ 5, 5, 36, 3, 3, 36, 36, 3, 3, 2, 2, 1, 1, 1, 1, { 0 } },
+	};
+	uint64_t state = 31 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (uint8_t out = 0; out < XRNPE_FORMATS; out++)
+			test_conv((uint8_t)_i, out, shapes[i],
+				  (enum fill)random_below(&state, FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+static struct xrnpe_dims_image random_window(uint64_t *state)
+{
+	struct xrnpe_dims_image d = {
+		.in_h = (uint16_t)(1 + random_below(state, 7)),
+		.in_w = (uint16_t)(1 + random_below(state, 7)),
+		.out_h = (uint16_t)(1 + random_below(state, 6)),
+		.out_w = (uint16_t)(1 + random_below(state, 6)),
+		.groups = (uint16_t)(1 + random_below(state, 3)),
+		.kernel_h = (uint8_t)(1 + random_below(state, 4)),
+		.kernel_w = (uint8_t)(1 + random_below(state, 4)),
+		.stride_h = (uint8_t)(1 + random_below(state, 3)),
+		.stride_w = (uint8_t)(1 + random_below(state, 3)),
+		.dilation_h = (uint8_t)(1 + random_below(state, 3)),
+		.dilation_w = (uint8_t)(1 + random_below(state, 3)),
+		.pad_top = (uint8_t)random_below(state, 4),
+		.pad_left = (uint8_t)random_below(state, 4),
+	};
+
+	d.in_c = (uint16_t)(d.groups * (1 + random_below(state, 9)));
+	d.out_c = (uint16_t)(d.groups * (1 + random_below(state, 9)));
+	return d;
+}
+
+START_TEST(conv_random)
+{
+	uint64_t state = 41 + (uint64_t)_i;
+
+	make_contexts();
+	for (int i = 0; i < 60; i++)
+		test_conv((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+			  random_window(&state), (enum fill)random_below(&state, FILLS), &state);
+	free_contexts();
+}
+END_TEST
+
+START_TEST(maxpool_random)
+{
+	uint64_t state = 51 + (uint64_t)_i;
+	int tested = 0;
+
+	make_contexts();
+	while (tested < 100) {
+		struct scene scene = { .cmd = { .opcode = XRNPE_OP_MAXPOOL,
+						.image = random_window(&state) } };
+		struct xrnpe_extent extents[XRNPE_OPERANDS];
+		struct xrnpe_span spans[XRNPE_OPERANDS];
+		struct xrnpe_fault fault;
+
+		for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+			extents[i] = (struct xrnpe_extent){ UINT32_MAX, 3 };
+		scene.cmd.image.out_c = scene.cmd.image.in_c;
+		scene.cmd.image.groups = 1;
+		scene.cmd.operand[XRNPE_OPERAND_IFM].format = (uint8_t)_i;
+		scene.cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)_i;
+		scene.cmd.operand[XRNPE_OPERAND_OFM].region = 3;
+		if (!xrnpe_cmd_check(&scene.cmd, 0, extents, XRNPE_OPERANDS, spans, &fault))
+			continue;	/* a window outside the image */
+		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
+		tested++;
+	}
+	free_contexts();
+}
+END_TEST
+
+START_TEST(add_random)
+{
+	uint64_t state = 61 + (uint64_t)_i;
+
+	make_contexts();
+	for (int i = 0; i < 100; i++) {
+		struct scene scene = { .cmd = { .opcode = XRNPE_OP_ADD } };
+
+		scene.cmd.image.in_h = (uint16_t)(1 + random_below(&state, 9));
+		scene.cmd.image.in_w = (uint16_t)(1 + random_below(&state, 9));
+		scene.cmd.image.in_c = (uint16_t)(1 + random_below(&state, i % 10 ? 20 : 150));
+		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMAT_F32),
+			     (uint8_t)random_below(&state, XRNPE_FORMATS));
+		scene.cmd.activation = random_word(&state) & 1;
+		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+START_TEST(convert_random)
+{
+	uint64_t state = 71 + (uint64_t)_i;
+
+	make_contexts();
+	for (int i = 0; i < 100; i++) {
+		struct scene scene = { .cmd = { .opcode = XRNPE_OP_CONVERT } };
+
+		scene.cmd.image.in_h = (uint16_t)(1 + random_below(&state, 9));
+		scene.cmd.image.in_w = (uint16_t)(1 + random_below(&state, 9));
+		scene.cmd.image.in_c = (uint16_t)(1 + random_below(&state, i % 10 ? 20 : 150));
+		set_operands(&scene.cmd, (uint8_t)_i, 0, (uint8_t)random_below(&state, XRNPE_FORMATS));
+		scene.cmd.operand[XRNPE_OPERAND_WEIGHT].region = 0;
+		scene.cmd.activation = random_word(&state) & 1;
+		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Infinities and NaNs of binary32, and the zero times infinity. */
+START_TEST(convert_special)
+{
+	static const struct {
+		uint32_t value, scale, p8, f32, fp4, relu;
+	} rows[] = {
+		{ 0x7f800000, 0x3f800000, 0x80, 0x7f800000, 7, 0x7f800000 },
+		{ 0xff800000, 0x3f800000, 0x80, 0xff800000, 15, 0 },
+		{ 0x7f800000, 0xbf800000, 0x80, 0xff800000, 15, 0 },
+		{ 0x7f800000, 0x00000000, 0x80, 0x7fc00000, 7, 0x7fc00000 },
+		{ 0xffc00000, 0x3f800000, 0x80, 0x7fc00000, 7, 0x7fc00000 },
+		{ 0x80000000, 0x3f800000, 0x00, 0x00000000, 0, 0 },
+		{ 0x80000001, 0x3f000000, 0xff, 0x80000000, 8, 0 },
+	};
+	struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint32_t expected[] = { rows[i].p8, rows[i].f32, rows[i].fp4, rows[i].relu };
+		static const uint8_t outs[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_F32, XRNPE_FORMAT_FP4,
+						XRNPE_FORMAT_F32 };
+
+		for (int j = 0; j < 4; j++) {
+			struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_CONVERT, .activation = j == 3,
+						 .image = { .in_h = 1, .in_w = 1, .in_c = 1 } };
+			struct xrnpe_fault fault;
+			uint8_t in[4], scale[8] = { 0 }, out[4] = { 0 };
+			void *memory[] = { in, NULL, scale, out };
+			uint32_t status = 0;
+
+			set_operands(&cmd, XRNPE_FORMAT_F32, 0, outs[j]);
+			xrnpe_store(XRNPE_FORMAT_F32, in, 0, rows[i].value);
+			xrnpe_store(XRNPE_FORMAT_F32, scale, 0, rows[i].scale);
+			ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 0, memory, NULL, &status,
+							    &fault), 0);
+			ck_assert_uint_eq(xrnpe_load(outs[j], out, 0), expected[j]);
+			ck_assert_uint_eq(status, j == 2 && expected[1] == 0x7fc00000 ?
+						  XRNPE_STATUS_INVALID : 0);
+		}
+	}
+	xrnpe_datapath_free(datapath);
+}
+END_TEST
+
+/* ADD and CONVERT may write over their input. */
+START_TEST(in_place)
+{
+	uint64_t state = 81 + (uint64_t)_i;
+
+	make_contexts();
+	for (uint8_t opcode = XRNPE_OP_ADD; opcode <= XRNPE_OP_CONVERT; opcode++) {
+		struct scene scene = { .cmd = { .opcode = opcode } };
+		struct xrnpe_operand *o = scene.cmd.operand;
+		size_t size;
+
+		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 20, .in_w = 30, .in_c = 67 };
+		set_operands(&scene.cmd, (uint8_t)_i, opcode == XRNPE_OP_ADD ? (uint8_t)_i : 0,
+			     (uint8_t)_i);
+		set_strides(&o[XRNPE_OPERAND_IFM], 30, 67, &state);
+		o[XRNPE_OPERAND_OFM].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
+		o[XRNPE_OPERAND_OFM].pixel_stride = o[XRNPE_OPERAND_IFM].pixel_stride;
+		if (opcode == XRNPE_OP_ADD)
+			set_strides(&o[XRNPE_OPERAND_WEIGHT], 30, 67, &state);
+		else
+			o[XRNPE_OPERAND_WEIGHT].region = 0;
+		prepare(&scene, FILL_MODEST, &state);
+		size = scene.spans[XRNPE_OPERAND_OFM].size;
+		for (unsigned int i = 0; i < context_count; i++) {
+			void *memory[XRNPE_OPERANDS];
+			struct xrnpe_fault fault;
+			uint32_t status = 0;
+
+			memcpy(memory, scene.memory, sizeof(memory));
+			memory[XRNPE_OPERAND_IFM] = memory[XRNPE_OPERAND_OFM];
+			memcpy(memory[XRNPE_OPERAND_OFM], scene.memory[XRNPE_OPERAND_IFM], size);
+			ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &scene.cmd, 0, memory, NULL,
+							    &status, &fault), 0);
+			for (size_t y = 0; y < 20; y++) {
+				for (size_t x = 0; x < 30; x++) {
+					size_t at = y * o[0].row_stride + x * o[0].pixel_stride;
+
+					ck_assert_mem_eq((uint8_t *)memory[XRNPE_OPERAND_OFM] + at,
+							 scene.expected + at,
+							 xrnpe_row_bytes(o[0].format, 67));
+				}
+			}
+		}
+		dispose(&scene);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* A large product on 1 to 5 threads gives the same bits. */
+START_TEST(threads)
+{
+	uint32_t size = 96, row = (uint32_t)xrnpe_row_bytes((enum xrnpe_format)_i, size);
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { size, size, size, { 0 } } };
+	uint8_t *a = malloc(row * size), *b = malloc(row * size), *scale = malloc(8 * size);
+	uint8_t *first = malloc(row * size), *out = malloc(row * size);
+	uint64_t state = 91;
+
+	set_operands(&cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)_i);
+	cmd.operand[0].row_stride = cmd.operand[1].row_stride = cmd.operand[3].row_stride = row;
+	for (size_t i = 0; i < size * row * 8 / xrnpe_format_bits((enum xrnpe_format)_i); i++) {
+		xrnpe_store((enum xrnpe_format)_i, a, i, pick_code((uint8_t)_i, FILL_MODEST, &state, i));
+		xrnpe_store((enum xrnpe_format)_i, b, i, pick_code((uint8_t)_i, FILL_MODEST, &state, i));
+	}
+	for (size_t i = 0; i < size; i++) {
+		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i, bits_of(0.25f));
+		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i + 1, bits_of(0.125f));
+	}
+	for (unsigned int count = 1; count <= 5; count++) {
+		struct xrnpe_datapath *datapath = xrnpe_datapath_new(count, NULL);
+		void *memory[] = { a, b, scale, count == 1 ? first : out };
+		struct xrnpe_fault fault;
+		uint32_t status = 0;
+
+		ck_assert_ptr_nonnull(datapath);
+		for (int i = 0; i < 20; i++) {
+			memset(memory[3], 0, row * size);
+			ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 0, memory, NULL, &status,
+							    &fault), 0);
+			ck_assert_mem_eq(memory[3], first, row * size);
+		}
+		xrnpe_datapath_free(datapath);
+	}
+	free(a);
+	free(b);
+	free(scale);
+	free(first);
+	free(out);
+}
+END_TEST
+
+START_TEST(illegal_scales)
+{
+	static const uint32_t bad[] = { 0x7f800000, 0xff800000, 0x7fc00000, 0xffffffff };
+	struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 4, 1, { 0 } } };
+	struct xrnpe_cmd add = { .opcode = XRNPE_OP_ADD, .image = { .in_h = 1, .in_w = 1, .in_c = 1 } };
+	uint8_t a[1] = { 0x40 }, b[4] = { 0x40, 0x40, 0x40, 0x40 }, scale[32] = { 0 }, out[4];
+	void *memory[] = { a, b, scale, out };
+	struct xrnpe_fault fault;
+	uint32_t status = 0;
+
+	set_operands(&cmd, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8);
+	cmd.operand[XRNPE_OPERAND_WEIGHT].row_stride = 1;
+	cmd.operand[XRNPE_OPERAND_SCALE].offset = 1000;
+	cmd.operand[XRNPE_OPERAND_SCALE].region = 5;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		for (size_t word = 0; word < 8; word++) {
+			memset(scale, 0, sizeof(scale));
+			memset(out, 0x55, sizeof(out));
+			xrnpe_store(XRNPE_FORMAT_F32, scale, word, bad[i]);
+			xrnpe_store(XRNPE_FORMAT_F32, scale, 7, bad[i]);	/* the first counts */
+			ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 9, memory, NULL, &status,
+							    &fault), -EFAULT);
+			ck_assert_uint_eq(fault.kind, XRNPE_FAULT_ILLEGAL_SCALE);
+			ck_assert_uint_eq(fault.cmd, 9);
+			ck_assert_uint_eq(fault.operand, XRNPE_OPERAND_SCALE);
+			ck_assert_uint_eq(fault.region, 5);
+			ck_assert_uint_eq(fault.offset, 1000 + 4 * word);
+			ck_assert_uint_eq(out[0], 0x55);
+		}
+	}
+	/* ADD has no bias. */
+	set_operands(&add, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8);
+	memset(scale, 0, sizeof(scale));
+	xrnpe_store(XRNPE_FORMAT_F32, scale, 3, 0x3f800000);
+	ck_assert_int_eq(xrnpe_datapath_run(datapath, &add, 0, memory, NULL, &status, &fault), -EFAULT);
+	ck_assert_uint_eq(fault.kind, XRNPE_FAULT_ILLEGAL_SCALE);
+	ck_assert_uint_eq(fault.offset, 12);
+	xrnpe_store(XRNPE_FORMAT_F32, scale, 3, 0x80000000);
+	ck_assert_int_eq(xrnpe_datapath_run(datapath, &add, 0, memory, NULL, &status, &fault), 0);
+	xrnpe_datapath_free(datapath);
+}
+END_TEST
+
+static void *cancel_soon(void *cancel)
+{
+	usleep(20000);
+	*(volatile bool *)cancel = true;
+	return NULL;
+}
+
+/* Commands that would take hours end soon after they are cancelled. */
+START_TEST(cancel)
+{
+	static const uint8_t opcodes[] = { XRNPE_OP_MATMUL, XRNPE_OP_CONV2D, XRNPE_OP_MAXPOOL,
+					   XRNPE_OP_CONVERT };
+	uint8_t zero[1 << 16] = { 0 };
+
+	make_contexts();
+	for (unsigned int c = 0; c < context_count; c++) {
+		for (size_t i = 0; i < sizeof(opcodes); i++) {
+			struct xrnpe_cmd cmd = { .opcode = opcodes[i] };
+			void *memory[] = { zero, zero, zero, zero };
+			volatile bool flag = false;
+			struct xrnpe_fault fault;
+			uint32_t status = 0;
+			pthread_t thread;
+
+			/* Strides of zero: a tiny memory is enormous tensors. */
+			set_operands(&cmd, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16);
+			if (opcodes[i] == XRNPE_OP_MATMUL) {
+				cmd.matmul.m = UINT32_MAX;
+				cmd.matmul.n = 1000;
+				cmd.matmul.k = XRNPE_MAX_K / 2;
+			} else {
+				cmd.image = (struct xrnpe_dims_image){ .in_h = UINT16_MAX,
+					.in_w = UINT16_MAX, .in_c = 1000 };
+			}
+			if (opcodes[i] == XRNPE_OP_CONV2D || opcodes[i] == XRNPE_OP_MAXPOOL) {
+				struct xrnpe_dims_image *d = &cmd.image;
+
+				d->out_h = d->out_w = UINT16_MAX;
+				d->out_c = 1000;
+				d->groups = 1;
+				d->kernel_h = d->kernel_w = 5;
+				d->stride_h = d->stride_w = d->dilation_h = d->dilation_w = 1;
+				d->pad_top = d->pad_left = 2;
+			}
+			ck_assert_int_eq(pthread_create(&thread, NULL, cancel_soon, (void *)&flag), 0);
+			ck_assert_int_eq(xrnpe_datapath_run(contexts[c], &cmd, 0, memory, &flag, &status,
+							    &fault), -ECANCELED);
+			pthread_join(thread, NULL);
+		}
+	}
+	free_contexts();
+}
+END_TEST
+
+START_TEST(contexts_and_kernels)
+{
+	const char *const *kernels = xrnpe_datapath_kernels();
+	struct xrnpe_datapath *datapath;
+
+	ck_assert_str_eq(kernels[0], "plain");
+	errno = 0;
+	ck_assert_ptr_null(xrnpe_datapath_new(1, "no-such-kernel"));
+	ck_assert_int_eq(errno, EINVAL);
+	datapath = xrnpe_datapath_new(0, NULL);
+	ck_assert_ptr_nonnull(datapath);
+	while (kernels[1])
+		kernels++;
+	ck_assert_str_eq(xrnpe_datapath_kernel(datapath), kernels[0]);
+	xrnpe_datapath_free(datapath);
+	xrnpe_datapath_free(NULL);
+}
+END_TEST
+
+TCase *datapath_run_tests(void)
+{
+	TCase *tests = tcase_create("run");
+
+	tcase_set_timeout(tests, 300);
+	tcase_add_loop_test(tests, matmul_shapes, 0, 4);
+	tcase_add_loop_test(tests, matmul_fills, 0, 4);
+	tcase_add_loop_test(tests, matmul_longest, 0, 4);
+	tcase_add_loop_test(tests, corner, 0, 4);
+	tcase_add_loop_test(tests, conv_shapes, 0, 4);
+	tcase_add_loop_test(tests, conv_random, 0, 4);
+	tcase_add_loop_test(tests, maxpool_random, 0, 4);
+	tcase_add_loop_test(tests, add_random, 0, 4);
+	tcase_add_loop_test(tests, convert_random, 0, 5);
+	tcase_add_test(tests, convert_special);
+	tcase_add_loop_test(tests, in_place, 0, 4);
+	tcase_add_loop_test(tests, threads, 0, 4);
+	tcase_add_test(tests, illegal_scales);
+	tcase_add_test(tests, cancel);
+	tcase_add_test(tests, contexts_and_kernels);
+	return tests;
+}
