@@ -34,3 +34,8 @@ check-asan:
 check-ubsan:
 	@$(MAKE) --no-print-directory check-unit B=build-ubsan \
 		SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined"
+
+# ---- qtest: the QEMU device ----------------------------------------------
+SUITES += qtest
+SUITE_qtest := QTEST_QEMU_BINARY=$(QEMU) $(B)/qemu/xrnpe-test --tap -k
+NEEDS_qtest := qemu

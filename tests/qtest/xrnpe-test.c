@@ -23,16 +23,18 @@
 
 #define RAM_BASE        0x40000000ULL
 #define RAM_SIZE        (64 * MiB)
+#define UNMAPPED        (RAM_BASE + RAM_SIZE)
 
-/* Guest memory as the test divides it */
-#define STATUS_PAGE     RAM_BASE
-#define RING(q)         (RAM_BASE + 0x10000 + (q) * 0x10000)
-#define TABLE           (RAM_BASE + 0x60000)
-#define CMDS(q)         (RAM_BASE + 0x70000 + (q) * 0x10000)
-#define CONSTANTS       (RAM_BASE + 0x100000)   /* region 0, READ */
-#define ARENA           (RAM_BASE + 0x200000)   /* region 1, READ | WRITE */
-#define INPUT           (RAM_BASE + 0x300000)   /* region 2, READ */
-#define OUTPUT          (RAM_BASE + 0x400000)   /* region 3, WRITE */
+/* Guest memory as the test divides it, clear of QEMU's own device tree blob */
+#define MEMORY          (RAM_BASE + 4 * MiB)
+#define STATUS_PAGE     MEMORY
+#define RING(q)         (MEMORY + 0x10000 + (q) * 0x10000)
+#define TABLE           (MEMORY + 0x60000)
+#define CMDS(q)         (MEMORY + 0x70000 + (q) * 0x10000)
+#define CONSTANTS       (MEMORY + 0x100000)   /* region 0, READ */
+#define ARENA           (MEMORY + 0x200000)   /* region 1, READ | WRITE */
+#define INPUT           (MEMORY + 0x300000)   /* region 2, READ */
+#define OUTPUT          (MEMORY + 0x400000)   /* region 3, WRITE */
 #define REGION_SIZE     0x40000
 #define REGIONS         4
 
@@ -115,8 +117,7 @@ static void set_status_page(Npu *npu, uint64_t addr)
     wr(npu, XRNPE_STATUS_BASE_HI, addr >> 32);
 }
 
-/* Set up as a driver would: regions, status page, all queues. */
-static void prepare(Npu *npu)
+static void put_table(Npu *npu)
 {
     static const uint64_t base[REGIONS] = { CONSTANTS, ARENA, INPUT, OUTPUT };
     static const uint32_t flags[REGIONS] = {
@@ -131,6 +132,12 @@ static void prepare(Npu *npu)
         region[i].flags = cpu_to_le32(flags[i]);
     }
     qtest_memwrite(npu->qts, TABLE, region, sizeof(region));
+}
+
+/* Set up as a driver would: regions, status page, all queues. */
+static void prepare(Npu *npu)
+{
+    put_table(npu);
     qtest_memset(npu->qts, STATUS_PAGE, 0, 0x1000);
     set_status_page(npu, STATUS_PAGE);
     for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {
@@ -778,7 +785,8 @@ static void put_region_base(Npu *npu, unsigned int index, uint64_t base)
 static void test_bus_fault(void)
 {
     static const uint64_t not_ram[] = {
-        0x20000000,         /* nothing */
+        UNMAPPED,
+        0x20000000,         /* the PCI window */
         0x09000000,         /* the UART */
         NPU_BASE,           /* the device itself */
     };
@@ -830,13 +838,13 @@ static void test_bus_fault(void)
         .operand = XRNPE_OPERAND_NONE,
     };
     desc = descriptor(CMDS(0), 1, ++seqno);
-    desc.regions = cpu_to_le64(0x20000000);
+    desc.regions = cpu_to_le64(UNMAPPED);
     queue_desc(&npu, 0, &desc);
     wait_head(&npu, 0, seqno);
     assert_fault(&npu, 0, seqno, &want);
     control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
 
-    prepare(&npu);
+    put_table(&npu);
     cmd = small_matmul(&npu);
     qtest_memwrite(npu.qts, RAM_BASE + RAM_SIZE - sizeof(cmd), &cmd,
                    sizeof(cmd));
@@ -918,8 +926,7 @@ static void test_illegal_job(void)
         queue_desc(&npu, 0, &desc);
         wait_head(&npu, 0, seqno);
         assert_fault(&npu, 0, seqno, &want);
-        prepare(&npu);      /* does nothing to an enabled queue but the table */
-        npu.tail[0] = seqno;
+        put_table(&npu);
         control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
     }
     assert_small_matmul_unwritten(&npu);
@@ -1152,8 +1159,8 @@ static void test_bus_error(const void *data)
     struct xrnpe_cmd cmd = small_matmul(&npu);
 
     wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
-    set_status_page(&npu, descriptor_lost ? STATUS_PAGE : 0x20000000);
-    enable(&npu, 0, descriptor_lost ? 0x20000000 : RING(0), RING_SIZE);
+    set_status_page(&npu, descriptor_lost ? STATUS_PAGE : UNMAPPED);
+    enable(&npu, 0, descriptor_lost ? UNMAPPED : RING(0), RING_SIZE);
     enable(&npu, 1, RING(1), RING_SIZE);
     wr(&npu, XRNPE_IRQ_ENABLE, XRNPE_IRQ_BUS_ERROR);
     queue_job(&npu, 0, &cmd, 1, 1);
@@ -1227,6 +1234,13 @@ static void wait_migration(Npu *npu)
     }
 }
 
+static void migrate_to(Npu *npu, const char *uri)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': %s } }", uri);
+    wait_migration(npu);
+}
+
 /*
  * Migrate with a command in flight, a job half done, jobs queued, a stopped queue
  * and an interrupt pending. The destination finishes the work.
@@ -1234,8 +1248,9 @@ static void wait_migration(Npu *npu)
 static void test_migrate(void)
 {
     g_autofree char *path = NULL;
-    g_autofree char *incoming = NULL;
     int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
     Npu from = npu_start();
     Npu to;
     struct xrnpe_cmd bad = { .opcode = 0x77 };
@@ -1261,12 +1276,9 @@ static void test_migrate(void)
         g_usleep(100);
     }
 
-    qtest_qmp_assert_success(from.qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': 'file:%s' } }", path);
-    wait_migration(&from);
+    migrate_to(&from, uri);
     npu_quit(&from);
 
-    incoming = g_strdup_printf("-incoming file:%s", path);
     to = npu_open("", incoming);
     memcpy(to.tail, from.tail, sizeof(to.tail));
     wait_migration(&to);
@@ -1297,25 +1309,22 @@ static void test_migrate(void)
 static void test_migrate_mismatch(void)
 {
     g_autofree char *path = NULL;
-    g_autofree char *incoming = NULL;
     g_autofree char *err = NULL;
     int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
     Npu from = npu_start();
     int status;
 
     g_assert_cmpint(fd, >=, 0);
     close(fd);
-    qtest_qmp_assert_success(from.qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': 'file:%s' } }", path);
-    wait_migration(&from);
+    migrate_to(&from, uri);
     npu_quit(&from);
 
-    incoming = g_strdup_printf("file:%s", path);
     {
         const char *argv[] = {
             getenv("QTEST_QEMU_BINARY"), "-machine", "virt", "-nodefaults",
             "-display", "none", "-m", "64M", "-accel", "qtest",
-            "-device", "xrnpe,id=npu0,queues=2", "-incoming", incoming, NULL,
+            "-device", "xrnpe,id=npu0,queues=2", "-incoming", uri, NULL,
         };
 
         g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
