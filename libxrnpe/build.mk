@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+#
+# The library, shared and static, and its installation. The interface that
+# libxrnpe.map exports is that of xrnpe.h.
+
+LIBXRNPE_VERSION := 0.1.0
+LIBXRNPE_SOURCES := $(sort $(wildcard libxrnpe/*.c))
+LIBXRNPE_PACKAGES := libdrm libprotobuf-c zlib
+LIBXRNPE := $(B)/libxrnpe.so.0
+LIBXRNPE_STATIC := $(B)/libxrnpe.a
+LIBXRNPE_OBJECTS := $(LIBXRNPE_SOURCES:%.c=$(B)/%.o) $(B)/libxrnpe/onnx.pb-c.o
+LIBXRNPE_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBXRNPE_PACKAGES)) -lm
+# As published by ONNX; Debian's libonnx-dev has it.
+ONNX_PROTO ?= /usr/include/onnx/onnx.proto
+
+PREFIX ?= /usr/local
+INCLUDEDIR ?= $(PREFIX)/include
+LIBDIR ?= $(PREFIX)/lib
+
+$(LIBXRNPE_OBJECTS): CPPFLAGS += -Ilibxrnpe -I$(B)/libxrnpe \
+	-DXRNPE_VERSION='"$(LIBXRNPE_VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBXRNPE_PACKAGES))
+
+$(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)
+	@mkdir -p $(@D)
+	protoc-c --proto_path=$(dir $<) --c_out=$(@D) $<
+
+$(B)/libxrnpe/onnx.pb-c.o: $(B)/libxrnpe/onnx.pb-c.c
+	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -MMD -MP -c -o $@ $<
+
+$(B)/libxrnpe/onnx.o: | $(B)/libxrnpe/onnx.pb-c.c
+
+$(LIBXRNPE): $(LIBXRNPE_OBJECTS) $(DATAPATH_LIB) libxrnpe/libxrnpe.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--no-undefined \
+		-Wl,--version-script=libxrnpe/libxrnpe.map -o $@ \
+		$(filter %.o %.a,$^) $(LIBXRNPE_LIBS)
+	ln -sf $(@F) $(B)/libxrnpe.so
+
+# The datapath goes into it, so that a program links one archive.
+$(LIBXRNPE_STATIC): $(LIBXRNPE_OBJECTS) $(DATAPATH_SOURCES:%.c=$(B)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/xrnpe.pc: libxrnpe/xrnpe.pc.in libxrnpe/build.mk
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@VERSION@|$(LIBXRNPE_VERSION)|' -e 's|@PACKAGES@|$(LIBXRNPE_PACKAGES)|' $< > $@
+
+all: $(LIBXRNPE) $(LIBXRNPE_STATIC) $(B)/xrnpe.pc
+
+.PHONY: install install-lib
+## install: into $(DESTDIR)$(PREFIX), by default /usr/local: library, header, program
+install: install-lib
+install-lib: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm
+	install -m 755 $(LIBXRNPE) $(DESTDIR)$(LIBDIR)/libxrnpe.so.$(LIBXRNPE_VERSION)
+	ln -sf libxrnpe.so.$(LIBXRNPE_VERSION) $(DESTDIR)$(LIBDIR)/libxrnpe.so.0
+	ln -sf libxrnpe.so.0 $(DESTDIR)$(LIBDIR)/libxrnpe.so
+	install -m 644 $(LIBXRNPE_STATIC) $(DESTDIR)$(LIBDIR)/
+	install -m 644 libxrnpe/xrnpe.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/
+	install -m 644 uapi/drm/xrnpe_cmd.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm/
+	install -m 644 $(B)/xrnpe.pc $(DESTDIR)$(LIBDIR)/pkgconfig/

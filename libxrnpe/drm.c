@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The device behind the kernel driver. Kernels with CONFIG_DRM_ACCEL give it a
+ * node /dev/accel/accel*, others a render node; both work alike.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+#include <xf86drm.h>
+
+#include "backend.h"
+#include "error.h"
+
+#define DRIVER "xrnpe"
+#define DRIVER_MAJOR 1
+/* Enough to keep the ring fed while this side copies. */
+#define DEPTH 16
+
+struct drm {
+	struct xrnpe_device device;
+	int fd;
+	char *path;
+	char driver[32];
+	uint32_t job_history;
+
+	/*
+	 * The kernel remembers how the last job_history jobs ended. So that none is
+	 * forgotten, a job that nobody has waited for is waited for here before its
+	 * place is needed: these are the jobs whose end is not known yet, in order.
+	 */
+	pthread_mutex_t lock;		/* protects all below */
+	uint64_t last_job;
+	struct xrnpe_job *first, **end;
+};
+
+static struct drm *to_drm(struct xrnpe_device *device)
+{
+	return (struct drm *)device;
+}
+
+static int fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error)
+{
+	int code = errno;
+
+	if (code == ENODEV)
+		return xrnpe_fail(error, -ENODEV, "%s: the device is gone", drm->path);
+	return xrnpe_fail_errno(error, drm->path, verb);
+}
+
+/* ---- buffers ---------------------------------------------------------- */
+
+static void close_handle(struct drm *drm, uint32_t handle)
+{
+	struct drm_gem_close args = { .handle = handle };
+
+	drmIoctl(drm->fd, DRM_IOCTL_GEM_CLOSE, &args);
+}
+
+static int drm_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
+			  struct xrnpe_error *error)
+{
+	struct drm *drm = to_drm(device);
+	struct drm_xrnpe_bo_create create = {
+		.size = buffer->size, .flags = DRM_XRNPE_BO_CACHED,
+	};
+	struct drm_xrnpe_bo_mmap_offset map = { 0 };
+	int ret;
+
+	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create)) {
+		if (errno == ENOMEM)
+			return xrnpe_fail(error, -ENOMEM,
+					  "%s: no contiguous memory for a buffer of %zu bytes",
+					  drm->path, buffer->size);
+		return fail_ioctl(drm, "create a buffer", error);
+	}
+	map.handle = create.handle;
+	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &map)) {
+		ret = fail_ioctl(drm, "map a buffer", error);
+		close_handle(drm, create.handle);
+		return ret;
+	}
+	buffer->data = mmap(NULL, create.size, PROT_READ | PROT_WRITE, MAP_SHARED, drm->fd,
+			    (off_t)map.offset);
+	if (buffer->data == MAP_FAILED) {
+		ret = fail_ioctl(drm, "map a buffer", error);
+		close_handle(drm, create.handle);
+		return ret;
+	}
+	buffer->mapped = create.size;
+	buffer->handle = create.handle;
+	return 0;
+}
+
+static void drm_buffer_free(struct xrnpe_buffer *buffer)
+{
+	munmap(buffer->data, buffer->mapped);
+	close_handle(to_drm(buffer->device), buffer->handle);
+}
+
+static int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset,
+			   size_t size, struct xrnpe_error *error)
+{
+	struct drm *drm = to_drm(buffer->device);
+	struct drm_xrnpe_bo_sync args = {
+		.handle = buffer->handle,
+		.op = sync == XRNPE_SYNC_FOR_CPU ? DRM_XRNPE_BO_SYNC_FOR_CPU :
+						   DRM_XRNPE_BO_SYNC_FOR_DEVICE,
+		.offset = offset,
+		.size = size,
+	};
+
+	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args))
+		return fail_ioctl(drm, "synchronise a buffer", error);
+	return 0;
+}
+
+/* ---- jobs ------------------------------------------------------------- */
+
+/* Ask how job @number ended; wait for that until absolute time @end_ns. */
+static int ask(struct drm *drm, uint64_t number, int64_t end_ns, struct drm_xrnpe_job_wait *answer)
+{
+	*answer = (struct drm_xrnpe_job_wait){ .job = number, .timeout_ns = end_ns };
+	return drmIoctl(drm->fd, DRM_IOCTL_XRNPE_JOB_WAIT, answer) ? -errno : 0;
+}
+
+/* With the lock held: take a job off the list; @answer: how it ended, if known. */
+static void settle(struct drm *drm, struct xrnpe_job *job, const struct drm_xrnpe_job_wait *answer)
+{
+	struct xrnpe_job **link = &drm->first;
+
+	while (*link != job)
+		link = &(*link)->next;
+	*link = job->next;
+	if (!*link)
+		drm->end = link;
+	if (!answer)
+		return;
+	job->state = answer->state;
+	job->result = (struct xrnpe_result){ .status = answer->status, .fault = answer->fault };
+	job->ended = true;
+}
+
+/* With the lock held: make room in the kernel's history for one more job. */
+static int make_room(struct drm *drm, uint64_t next, struct xrnpe_error *error)
+{
+	while (drm->first && next - drm->first->number >= drm->job_history) {
+		struct drm_xrnpe_job_wait answer;
+
+		if (ask(drm, drm->first->number, INT64_MAX, &answer))
+			return fail_ioctl(drm, "wait for a job", error);
+		settle(drm, drm->first, &answer);
+	}
+	return 0;
+}
+
+static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
+		      struct xrnpe_error *error)
+{
+	struct drm *drm = to_drm(device);
+	struct drm_xrnpe_region regions[XRNPE_MAX_REGIONS] = { 0 };
+	struct drm_xrnpe_submit args = {
+		.queue = job->queue,
+		.cmd_handle = job->cmds->handle,
+		.cmd_count = job->cmd_count,
+		.regions = {
+			.stride = sizeof(*regions),
+			.count = job->region_count,
+			.pointer = (uintptr_t)regions,
+		},
+	};
+	int ret;
+
+	for (unsigned int i = 0; i < job->region_count; i++)
+		regions[i] = (struct drm_xrnpe_region){
+			.handle = job->regions[i].buffer->handle,
+			.flags = job->regions[i].flags,
+			.offset = job->regions[i].offset,
+			.size = job->regions[i].size,
+		};
+
+	job->ended = false;
+	job->next = NULL;
+	pthread_mutex_lock(&drm->lock);
+	ret = make_room(drm, drm->last_job + 1, error);
+	if (!ret && drmIoctl(drm->fd, DRM_IOCTL_XRNPE_SUBMIT, &args))
+		ret = fail_ioctl(drm, "submit a job", error);
+	if (!ret) {
+		job->number = drm->last_job = args.job;
+		*drm->end = job;
+		drm->end = &job->next;
+	}
+	pthread_mutex_unlock(&drm->lock);
+	return ret;
+}
+
+static int64_t end_of(int64_t timeout_ns)
+{
+	struct timespec now;
+	int64_t end;
+
+	if (timeout_ns < 0)
+		return INT64_MAX;
+	if (!timeout_ns)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (__builtin_add_overflow((int64_t)now.tv_sec * 1000000000 + now.tv_nsec, timeout_ns, &end))
+		return INT64_MAX;
+	return end;
+}
+
+static int drm_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns,
+		    struct xrnpe_error *error)
+{
+	struct drm *drm = to_drm(device);
+	struct drm_xrnpe_job_wait answer;
+	bool ended;
+	int ret;
+
+	pthread_mutex_lock(&drm->lock);
+	ended = job->ended;
+	pthread_mutex_unlock(&drm->lock);
+	if (ended)
+		return 0;
+
+	ret = ask(drm, job->number, end_of(timeout_ns), &answer);
+	if (ret == -ETIME)
+		return ret;
+	if (ret)
+		fail_ioctl(drm, "wait for a job", error);
+
+	/* Meanwhile drm_submit() may have learnt it, and the kernel forgotten. */
+	pthread_mutex_lock(&drm->lock);
+	if (job->ended)
+		ret = 0;
+	else
+		settle(drm, job, ret ? NULL : &answer);
+	pthread_mutex_unlock(&drm->lock);
+	return ret;
+}
+
+/* ---- the device ------------------------------------------------------- */
+
+static void drm_close(struct xrnpe_device *device)
+{
+	struct drm *drm = to_drm(device);
+
+	pthread_mutex_destroy(&drm->lock);
+	if (drm->fd >= 0)
+		close(drm->fd);
+	free(drm->path);
+	free(drm);
+}
+
+static const struct xrnpe_backend drm_backend = {
+	.buffer_new = drm_buffer_new,
+	.buffer_free = drm_buffer_free,
+	.buffer_sync = drm_buffer_sync,
+	.submit = drm_submit,
+	.wait = drm_wait,
+	.close = drm_close,
+};
+
+/* Whose node is it? */
+static int identify(struct drm *drm, struct xrnpe_error *error)
+{
+	drmVersionPtr version = drmGetVersion(drm->fd);
+	int ret = 0;
+
+	if (!version)
+		return xrnpe_fail(error, -ENODEV, "%s: not a DRM device", drm->path);
+	if (strcmp(version->name, DRIVER))
+		ret = xrnpe_fail(error, -ENODEV, "%s: belongs to driver %s, not to %s", drm->path,
+				 version->name, DRIVER);
+	else if (version->version_major != DRIVER_MAJOR)
+		ret = xrnpe_fail(error, -ENOTSUP, "%s: driver %s is version %d.%d; this library knows %d.x",
+				 drm->path, DRIVER, version->version_major, version->version_minor,
+				 DRIVER_MAJOR);
+	snprintf(drm->driver, sizeof(drm->driver), DRIVER " %d.%d", version->version_major,
+		 version->version_minor);
+	drmFreeVersion(version);
+	return ret;
+}
+
+static int query(struct drm *drm, struct xrnpe_error *error)
+{
+	struct drm_xrnpe_dev_info info = { 0 };
+	struct drm_xrnpe_dev_query args = {
+		.type = DRM_XRNPE_DEV_QUERY_INFO,
+		.size = sizeof(info),
+		.pointer = (uintptr_t)&info,
+	};
+
+	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &args))
+		return fail_ioctl(drm, "query the device", error);
+	drm->job_history = info.job_history;
+	drm->device.info = (struct xrnpe_device_info){
+		.backend = "drm",
+		.path = drm->path,
+		.driver = drm->driver,
+		.version = info.version,
+		.rows = info.rows,
+		.cols = info.cols,
+		.queues = info.queues,
+		.max_cmds = info.max_cmds,
+		.max_regions = info.max_regions,
+		.max_buffer_size = info.max_bo_size,
+		.job_timeout_ms = info.job_timeout_ms,
+	};
+	return 0;
+}
+
+static int open_node(const char *path, struct xrnpe_device **device, struct xrnpe_error *error)
+{
+	struct drm *drm = calloc(1, sizeof(*drm));
+	int ret;
+
+	if (!drm)
+		return xrnpe_fail_memory(error);
+	drm->device.backend = &drm_backend;
+	drm->device.depth = DEPTH;
+	atomic_init(&drm->device.references, 1);
+	pthread_mutex_init(&drm->lock, NULL);
+	drm->end = &drm->first;
+	drm->path = strdup(path);
+	drm->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (!drm->path)
+		ret = xrnpe_fail_memory(error);
+	else if (drm->fd < 0)
+		ret = xrnpe_fail_errno(error, path, "open");
+	else
+		ret = identify(drm, error);
+	if (!ret)
+		ret = query(drm, error);
+	if (ret) {
+		drm_close(&drm->device);
+		return ret;
+	}
+	*device = &drm->device;
+	return 0;
+}
+
+/* Whether sysfs says that the node is ours; for nodes that we may not open. */
+static bool is_ours(const char *path)
+{
+	char link[64], target[256];
+	struct stat st;
+	const char *name;
+	ssize_t size;
+
+	if (stat(path, &st) || !S_ISCHR(st.st_mode))
+		return false;
+	snprintf(link, sizeof(link), "/sys/dev/char/%u:%u/device/driver", major(st.st_rdev),
+		 minor(st.st_rdev));
+	size = readlink(link, target, sizeof(target) - 1);
+	if (size < 0)
+		return false;
+	target[size] = '\0';
+	name = strrchr(target, '/');
+	return name && !strcmp(name + 1, DRIVER);
+}
+
+/*
+ * Try a node. Returns whether the search is over: it was opened, or is ours and
+ * cannot be.
+ */
+static bool try_node(const char *path, struct xrnpe_device **device, int *ret,
+		     struct xrnpe_error *error)
+{
+	struct xrnpe_error why;
+
+	*ret = open_node(path, device, &why);
+	if (*ret && (*ret == -ENODEV || !is_ours(path)))
+		return false;
+	if (*ret && error)
+		*error = why;
+	return true;
+}
+
+static bool try_accel_nodes(struct xrnpe_device **device, int *ret, struct xrnpe_error *error)
+{
+	struct dirent **entries;
+	char path[300];
+	int count = scandir("/dev/accel", &entries, NULL, versionsort);
+	bool over = false;
+
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/dev/accel/%s", entries[i]->d_name);
+		if (!over && !strncmp(entries[i]->d_name, "accel", 5))
+			over = try_node(path, device, ret, error);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
+	return over;
+}
+
+static bool try_render_nodes(struct xrnpe_device **device, int *ret, struct xrnpe_error *error)
+{
+	drmDevicePtr devices[64];
+	int count = drmGetDevices2(0, devices, sizeof(devices) / sizeof(*devices));
+	bool over = false;
+
+	if (count < 0)
+		return false;
+	for (int i = 0; i < count && !over; i++)
+		if (devices[i]->available_nodes & 1 << DRM_NODE_RENDER)
+			over = try_node(devices[i]->nodes[DRM_NODE_RENDER], device, ret, error);
+	drmFreeDevices(devices, count);
+	return over;
+}
+
+int xrnpe_drm_open(const char *name, struct xrnpe_device **device, struct xrnpe_error *error)
+{
+	int ret;
+
+	if (strcmp(name, "drm"))
+		return open_node(name, device, error);
+	/* libdrm 2.4.114 does not know accel nodes. */
+	if (try_accel_nodes(device, &ret, error) || try_render_nodes(device, &ret, error))
+		return ret;
+	return xrnpe_fail(error, -ENODEV,
+			  "drm: no XR-NPE device found: is the driver (module xrnpe) loaded?");
+}

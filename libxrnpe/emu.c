@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The emulator: jobs run on the datapath in this process, one thread a job. What
+ * a job may do and how it ends is as on the device, bit for bit.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend.h"
+#include "datapath.h"
+#include "error.h"
+
+#define QUEUES 4
+#define MAX_THREADS 256
+
+/* A list of jobs, in order of submission. */
+struct queue {
+	struct xrnpe_job *first, **end;
+};
+
+struct worker {
+	struct emu *emu;
+	struct xrnpe_datapath *datapath;
+	pthread_t thread;
+};
+
+struct emu {
+	struct xrnpe_device device;
+	pthread_mutex_t lock;		/* protects all below */
+	pthread_cond_t work;		/* a job was queued, or stop was set */
+	pthread_cond_t done;		/* a job ended; on the monotonic clock */
+	struct queue queues[QUEUES];
+	bool stop;
+	unsigned int worker_count;
+	struct worker workers[];
+};
+
+static struct emu *to_emu(struct xrnpe_device *device)
+{
+	return (struct emu *)device;
+}
+
+/* ---- buffers ---------------------------------------------------------- */
+
+static int emu_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
+			  struct xrnpe_error *error)
+{
+	size_t room = (buffer->size + XRNPE_BUFFER_ALIGN - 1) / XRNPE_BUFFER_ALIGN *
+		      XRNPE_BUFFER_ALIGN;
+
+	buffer->data = aligned_alloc(XRNPE_BUFFER_ALIGN, room);
+	if (!buffer->data)
+		return xrnpe_fail(error, -ENOMEM, "no memory for a buffer of %zu bytes",
+				  buffer->size);
+	memset(buffer->data, 0, room);
+	return 0;
+}
+
+static void emu_buffer_free(struct xrnpe_buffer *buffer)
+{
+	free(buffer->data);
+}
+
+static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset,
+			   size_t size, struct xrnpe_error *error)
+{
+	return 0;
+}
+
+/* ---- jobs ------------------------------------------------------------- */
+
+static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
+{
+	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	struct xrnpe_fault *fault = &job->result.fault;
+	struct xrnpe_cmd cmd;
+
+	for (unsigned int i = 0; i < job->region_count; i++)
+		extents[i] = (struct xrnpe_extent){ job->regions[i].size, job->regions[i].flags };
+
+	memset(&job->result, 0, sizeof(job->result));
+	job->state = DRM_XRNPE_JOB_DONE;
+	for (uint32_t i = 0; i < job->cmd_count; i++) {
+		void *memory[XRNPE_OPERANDS] = { NULL };
+		int ret;
+
+		memcpy(&cmd, (const char *)job->cmds->data + i * sizeof(cmd), sizeof(cmd));
+		if (!xrnpe_cmd_check(&cmd, i, extents, job->region_count, spans, fault)) {
+			job->state = DRM_XRNPE_JOB_FAULT;
+			return;
+		}
+		for (unsigned int o = 0; o < XRNPE_OPERANDS; o++) {
+			const struct xrnpe_job_region *region = &job->regions[spans[o].region];
+
+			if (spans[o].size)
+				memory[o] = (char *)region->buffer->data + region->offset +
+					    spans[o].offset;
+		}
+		ret = xrnpe_datapath_run(datapath, &cmd, i, memory, NULL, &job->result.status,
+					 fault);
+		if (ret) {
+			/* Without scratch memory nothing can be computed: the device is lost. */
+			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
+			return;
+		}
+	}
+	memset(fault, 0, sizeof(*fault));
+}
+
+/* The most urgent job that waits, or NULL. */
+static struct xrnpe_job *take_job(struct emu *emu)
+{
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		struct queue *queue = &emu->queues[i];
+		struct xrnpe_job *job = queue->first;
+
+		if (!job)
+			continue;
+		queue->first = job->next;
+		if (!queue->first)
+			queue->end = &queue->first;
+		return job;
+	}
+	return NULL;
+}
+
+static void *work(void *data)
+{
+	struct worker *worker = data;
+	struct emu *emu = worker->emu;
+	struct xrnpe_job *job;
+
+	pthread_mutex_lock(&emu->lock);
+	while (!emu->stop) {
+		job = take_job(emu);
+		if (!job) {
+			pthread_cond_wait(&emu->work, &emu->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&emu->lock);
+		run_job(worker->datapath, job);
+		pthread_mutex_lock(&emu->lock);
+		job->ended = true;
+		pthread_cond_broadcast(&emu->done);
+	}
+	pthread_mutex_unlock(&emu->lock);
+	return NULL;
+}
+
+static int emu_submit(struct xrnpe_device *device, struct xrnpe_job *job,
+		      struct xrnpe_error *error)
+{
+	struct emu *emu = to_emu(device);
+	struct queue *queue = &emu->queues[job->queue];
+
+	job->ended = false;
+	job->next = NULL;
+	pthread_mutex_lock(&emu->lock);
+	*queue->end = job;
+	queue->end = &job->next;
+	pthread_cond_signal(&emu->work);
+	pthread_mutex_unlock(&emu->lock);
+	return 0;
+}
+
+static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns,
+		    struct xrnpe_error *error)
+{
+	struct emu *emu = to_emu(device);
+	struct timespec end;
+	bool ended;
+	int ret = 0;
+
+	if (timeout_ns >= 0) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_sec += timeout_ns / 1000000000;
+		end.tv_nsec += timeout_ns % 1000000000;
+		if (end.tv_nsec >= 1000000000) {
+			end.tv_sec++;
+			end.tv_nsec -= 1000000000;
+		}
+	}
+	pthread_mutex_lock(&emu->lock);
+	while (!job->ended && !ret)
+		ret = timeout_ns < 0 ? pthread_cond_wait(&emu->done, &emu->lock) :
+				       pthread_cond_timedwait(&emu->done, &emu->lock, &end);
+	ended = job->ended;
+	pthread_mutex_unlock(&emu->lock);
+	return ended ? 0 : -ETIME;
+}
+
+/* ---- the device ------------------------------------------------------- */
+
+static void emu_close(struct xrnpe_device *device)
+{
+	struct emu *emu = to_emu(device);
+
+	pthread_mutex_lock(&emu->lock);
+	emu->stop = true;
+	pthread_cond_broadcast(&emu->work);
+	pthread_mutex_unlock(&emu->lock);
+	for (unsigned int i = 0; i < emu->worker_count; i++) {
+		pthread_join(emu->workers[i].thread, NULL);
+		xrnpe_datapath_free(emu->workers[i].datapath);
+	}
+	pthread_cond_destroy(&emu->done);
+	pthread_cond_destroy(&emu->work);
+	pthread_mutex_destroy(&emu->lock);
+	free(emu);
+}
+
+static const struct xrnpe_backend emu_backend = {
+	.buffer_new = emu_buffer_new,
+	.buffer_free = emu_buffer_free,
+	.buffer_sync = emu_buffer_sync,
+	.submit = emu_submit,
+	.wait = emu_wait,
+	.close = emu_close,
+};
+
+/* Worker threads: XRNPE_THREADS, or as many as CPUs that we may use. */
+static int count_threads(unsigned int *count, struct xrnpe_error *error)
+{
+	const char *text = getenv("XRNPE_THREADS");
+	cpu_set_t cpus;
+	char *end;
+	long n;
+
+	if (text) {
+		n = strtol(text, &end, 10);
+		if (end == text || *end || n < 1 || n > MAX_THREADS)
+			return xrnpe_fail(error, -EINVAL, "XRNPE_THREADS=%s is not 1..%d", text,
+					  MAX_THREADS);
+		*count = (unsigned int)n;
+		return 0;
+	}
+	n = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
+	*count = n < MAX_THREADS ? (unsigned int)n : MAX_THREADS;
+	return 0;
+}
+
+static void init_locks(struct emu *emu)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&emu->lock, NULL);
+	pthread_cond_init(&emu->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&emu->done, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+static int start_worker(struct worker *worker)
+{
+	int ret;
+
+	/* Jobs run side by side, so each has enough with one thread. */
+	worker->datapath = xrnpe_datapath_new(1, NULL);
+	if (!worker->datapath)
+		return -errno;
+	ret = pthread_create(&worker->thread, NULL, work, worker);
+	if (ret)
+		xrnpe_datapath_free(worker->datapath);
+	return -ret;
+}
+
+int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
+{
+	struct emu *emu;
+	unsigned int threads = 1;
+	int ret;
+
+	ret = count_threads(&threads, error);
+	if (ret)
+		return ret;
+	emu = calloc(1, sizeof(*emu) + threads * sizeof(*emu->workers));
+	if (!emu)
+		return xrnpe_fail_memory(error);
+
+	emu->device.backend = &emu_backend;
+	atomic_init(&emu->device.references, 1);
+	init_locks(emu);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		emu->queues[i].end = &emu->queues[i].first;
+
+	for (; emu->worker_count < threads; emu->worker_count++) {
+		struct worker *worker = &emu->workers[emu->worker_count];
+
+		worker->emu = emu;
+		ret = start_worker(worker);
+		if (ret) {
+			emu_close(&emu->device);
+			return xrnpe_fail(error, ret, "emu: cannot start %u threads: %s", threads,
+					  strerrordesc_np(-ret));
+		}
+	}
+
+	emu->device.depth = 2 * threads;
+	emu->device.info = (struct xrnpe_device_info){
+		.backend = "emu",
+		.path = "emu",
+		.driver = xrnpe_datapath_kernel(emu->workers[0].datapath),
+		.version = 1 << 16,
+		.rows = 8,
+		.cols = 8,
+		.queues = QUEUES,
+		.max_cmds = XRNPE_MAX_CMDS,
+		.max_regions = XRNPE_MAX_REGIONS,
+		.max_buffer_size = SIZE_MAX / 2,
+		.threads = threads,
+	};
+	*device = &emu->device;
+	return 0;
+}
