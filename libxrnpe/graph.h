@@ -40,6 +40,7 @@ struct graph_node {
 	uint32_t inputs;	/* 0, 1 or 2 */
 	uint32_t input[2];
 	struct graph_shape shape;
+	bool flat;		/* of rank 1 (without the batch) in the file */
 	bool relu;		/* applied to the result */
 	struct graph_window window;	/* CONV, MAXPOOL, AVGPOOL */
 	uint32_t groups;	/* CONV */

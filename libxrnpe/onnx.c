@@ -453,8 +453,9 @@ static int new_node(const struct op *op, enum graph_op kind, const struct value 
 	return 0;
 }
 
-static int define_node(const struct op *op, const struct graph_node *node, bool flat)
+static int define_node(const struct op *op, struct graph_node *node, bool flat)
 {
+	node->flat = flat;
 	if (graph_shape_count(&node->shape) > GRAPH_MAX_ELEMENTS)
 		return op_fail(op, -ENOTSUP, "output of %u x %u x %u is too large",
 			       node->shape.c, node->shape.h, node->shape.w);
