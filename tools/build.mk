@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+#
+# The command line, build/xrnpe. It has the library inside, so that the one file
+# works from anywhere and in a guest.
+
+TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c)
+TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
+
+$(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags nettle)
+
+$(B)/xrnpe: $(TOOL_OBJECTS) $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS) $(shell $(PKG_CONFIG) --libs nettle)
+
+all: $(B)/xrnpe
+
+.PHONY: install-tools
+install: install-tools
+install-tools: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/xrnpe $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/

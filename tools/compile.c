@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/* xrnpe compile: ONNX in, .xrnpe out, and a table of what was chosen. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "commands.h"
+#include "console.h"
+
+static const char usage[] =
+	"usage: xrnpe compile MODEL.onnx --calib FILE --output MODEL.xrnpe [OPTION...]\n"
+	"\n"
+	"Choose a number format for each layer, so that the network's output loses least\n"
+	"within a budget of bytes, and write the compiled model.\n"
+	"\n"
+	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape\n"
+	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
+	"                       1.5MiB, or so many times smaller than in FP32: 4x (default)\n"
+	"  -o, --output FILE    the compiled model\n"
+	"  -j, --json           the table as JSON\n"
+	"  -h, --help           this text\n";
+
+struct options {
+	const char *model, *calib, *budget, *output;
+	bool json;
+};
+
+/* Colours tell the narrow formats from the wide ones. */
+static const char *format_colour(enum xrnpe_format format)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+	case XRNPE_FORMAT_P4:
+		return "\033[32m";
+	case XRNPE_FORMAT_P8:
+		return "\033[33m";
+	default:
+		return "\033[31m";
+	}
+}
+
+static void print_row(const struct xrnpe_layer_info *layer, int name_width, int op_width)
+{
+	bool colour = has_colour(stdout);
+	char shape[64];
+
+	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
+	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-6s%s  %8" PRIu64 "  %9.2e\n", name_width,
+	       layer->name, op_width, layer->op, shape, layer->macs,
+	       colour ? format_colour(layer->format) : "", xrnpe_format_name(layer->format),
+	       colour ? "\033[m" : "", layer->bytes, layer->error);
+}
+
+static int wider(int width, const char *text)
+{
+	int length = (int)strlen(text);
+
+	return length > width ? length : width;
+}
+
+static void print_table(const struct xrnpe_model *model)
+{
+	unsigned int count = xrnpe_model_layer_count(model);
+	int name_width = 5, op_width = 9;
+
+	for (unsigned int i = 0; i < count; i++) {
+		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
+		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
+	}
+	printf("%-*s  %-*s  %11s  %10s  %-6s  %8s  %9s\n", name_width, "layer", op_width,
+	       "operators", "shape", "MACs", "format", "bytes", "error");
+	for (unsigned int i = 0; i < count; i++)
+		print_row(xrnpe_model_layer(model, i), name_width, op_width);
+}
+
+static void print_layer_json(const struct xrnpe_layer_info *layer)
+{
+	bool any = false;
+
+	printf("{\"name\": ");
+	json_string(stdout, layer->name);
+	printf(", \"op\": ");
+	json_string(stdout, layer->op);
+	printf(", \"shape\": [");
+	for (unsigned int i = 0; i < layer->rank; i++)
+		printf(i ? ", %zu" : "%zu", layer->dims[i]);
+	printf("], \"macs\": %" PRIu64 ", \"format\": \"%s\", \"out_format\": \"%s\", "
+	       "\"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64 ", \"error\": %.9g, "
+	       "\"format_error\": {", layer->macs, xrnpe_format_name(layer->format),
+	       xrnpe_format_name(layer->out_format), layer->bytes, layer->float_bytes,
+	       layer->error);
+	for (unsigned int i = 0; i < 4; i++) {
+		if (layer->format_error[i] < 0)
+			continue;
+		printf("%s\"%s\": %.9g", any ? ", " : "", xrnpe_format_name(i),
+		       layer->format_error[i]);
+		any = true;
+	}
+	printf("}}");
+}
+
+static void report(const struct xrnpe_model *model, const struct options *options)
+{
+	unsigned int count = xrnpe_model_layer_count(model);
+	uint64_t bytes = 0, float_bytes = 0, macs = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		bytes += xrnpe_model_layer(model, i)->bytes;
+		float_bytes += xrnpe_model_layer(model, i)->float_bytes;
+		macs += xrnpe_model_layer(model, i)->macs;
+	}
+	if (!options->json) {
+		print_table(model);
+		printf("%s: %" PRIu64 " MACs, %" PRIu64 " bytes of parameters", options->output,
+		       macs, bytes);
+		if (bytes)
+			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
+		printf("\n");
+		return;
+	}
+	printf("{\"model\": ");
+	json_string(stdout, options->model);
+	printf(", \"output\": ");
+	json_string(stdout, options->output);
+	printf(", \"macs\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64 ", "
+	       "\"layers\": [", macs, bytes, float_bytes);
+	for (unsigned int i = 0; i < count; i++) {
+		printf(i ? ",\n  " : "\n  ");
+		print_layer_json(xrnpe_model_layer(model, i));
+	}
+	printf("]}\n");
+}
+
+static int compile(const struct options *options)
+{
+	struct progress progress = { .what = "compiling" };
+	struct xrnpe_compile_options how = { .progress = show_progress, .progress_data = &progress };
+	struct xrnpe_array calibration = { 0 };
+	struct xrnpe_graph *graph = NULL;
+	struct xrnpe_model *model = NULL;
+	struct xrnpe_error error;
+	int ret;
+
+	ret = xrnpe_graph_load(options->model, &graph, &error);
+	if (!ret)
+		ret = xrnpe_npy_read(options->calib, &calibration, &error);
+	if (!ret)
+		ret = xrnpe_budget_parse(options->budget, graph, &how.budget, &error);
+	if (!ret) {
+		how.calibration = &calibration;
+		ret = xrnpe_compile(graph, &how, &model, &error);
+		clear_progress(&progress);
+	}
+	if (!ret)
+		ret = xrnpe_model_save(model, options->output, &error);
+	if (!ret)
+		report(model, options);
+
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+	xrnpe_array_clear(&calibration);
+	return ret ? failed(&error) : finish_output();
+}
+
+int xrnpe_compile_command(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "calib", required_argument, NULL, 'c' },
+		{ "budget", required_argument, NULL, 'b' },
+		{ "output", required_argument, NULL, 'o' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct options options = { .budget = "4x" };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:b:o:jh", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			options.calib = optarg;
+			break;
+		case 'b':
+			options.budget = optarg;
+			break;
+		case 'o':
+			options.output = optarg;
+			break;
+		case 'j':
+			options.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return finish_output();
+		default:
+			return misused(argv[0], "cannot understand the options");
+		}
+	}
+	if (optind + 1 != argc)
+		return misused(argv[0], "one ONNX model is expected");
+	if (!options.calib || !options.output)
+		return misused(argv[0], "%s is missing", options.calib ? "--output" : "--calib");
+	options.model = argv[optind];
+	return compile(&options);
+}

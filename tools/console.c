@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "console.h"
+
+/* Seconds between two drawings of a progress line. */
+#define REDRAW 0.1
+
+int failed(const struct xrnpe_error *error)
+{
+	fflush(stdout);
+	fprintf(stderr, "%sxrnpe:%s %s\n", has_colour(stderr) ? "\033[31m" : "",
+		has_colour(stderr) ? "\033[m" : "", error->message);
+	return 1;
+}
+
+int misused(const char *command, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s: ", command);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\nTry '%s --help'.\n", command);
+	return 2;
+}
+
+int finish_output(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	fprintf(stderr, "xrnpe: cannot write standard output: %s\n", strerror(errno));
+	return 1;
+}
+
+bool has_colour(FILE *stream)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(fileno(stream)) && !(no && *no);
+}
+
+double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+int show_progress(void *data, size_t done, size_t total)
+{
+	struct progress *progress = data;
+	double now = seconds_now();
+
+	if (!isatty(STDERR_FILENO))
+		return 0;
+	if (progress->start == 0)
+		progress->start = now;
+	if (done < total && now - progress->drawn < REDRAW)
+		return 0;
+	progress->drawn = now;
+	fprintf(stderr, "\r\033[K%s %zu/%zu", progress->what, done, total);
+	/* An estimate is worth showing when there is something to go by. */
+	if (done < total && done && now - progress->start > 2)
+		fprintf(stderr, ", %.0f s left",
+			(now - progress->start) / (double)done * (double)(total - done));
+	fflush(stderr);
+	return 0;
+}
+
+void clear_progress(const struct progress *progress)
+{
+	if (progress->drawn != 0)
+		fputs("\r\033[K", stderr);
+}
+
+void json_string(FILE *stream, const char *string)
+{
+	fputc('"', stream);
+	for (; *string; string++) {
+		if (*string == '"' || *string == '\\')
+			fprintf(stream, "\\%c", *string);
+		else if ((unsigned char)*string < ' ')
+			fprintf(stream, "\\u%04x", *string);
+		else
+			fputc(*string, stream);
+	}
+	fputc('"', stream);
+}
+
+void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(text, size, "scalar");
+	for (unsigned int i = 0; i < rank && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, i ? "x%zu" : "%zu", dims[i]);
+}

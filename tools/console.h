@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sub-commands share: messages, progress, colours, JSON. */
+#ifndef XRNPE_CONSOLE_H
+#define XRNPE_CONSOLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "xrnpe.h"
+
+/* Print an error of the library; returns 1, the exit status. */
+int failed(const struct xrnpe_error *error);
+
+/* Print what is wrong with the command line and where help is; returns 2. */
+int misused(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Flush standard output; returns the exit status: 1 with a message if it cannot. */
+int finish_output(void);
+
+/* Whether colours may be written to @stream: a terminal, and NO_COLOR is not set. */
+bool has_colour(FILE *stream);
+
+/*
+ * A line that shows how far a computation is, on standard error if that is a
+ * terminal, redrawn a few times a second. Passed as data to an xrnpe_progress
+ * callback, show_progress(). clear_progress() removes it.
+ */
+struct progress {
+	const char *what;
+	double start, drawn;	/* seconds; 0: not yet */
+};
+
+int show_progress(void *progress, size_t done, size_t total);
+void clear_progress(const struct progress *progress);
+
+/* Seconds on the monotonic clock. */
+double seconds_now(void);
+
+/* Write a string as JSON, with its quotes. */
+void json_string(FILE *stream, const char *string);
+
+/* "1x28x28" for dims 1, 28, 28; "scalar" for none. */
+void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size);
+
+#endif
