@@ -3,15 +3,15 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A matrix co-processor that fetches jobs from four rings in memory. The
- * programming model is in docs/specs/xrnpe.rst; registers and structures are in
- * xrnpe_regs.h, commands in drm/xrnpe_cmd.h, and the arithmetic, which knows
- * nothing of QEMU, in datapath/.
+ * A matrix co-processor that fetches jobs from rings in memory. How to use it
+ * is in docs/specs/xrnpe.rst; registers and structures are in xrnpe_regs.h,
+ * commands in drm/xrnpe_cmd.h, and the arithmetic, which knows nothing of QEMU,
+ * in datapath/.
  *
  * All state lives under the BQL. Register writes only change it and schedule a
- * bottom half; that is the one place where the device reads and writes memory of
- * its own accord. One command at a time executes in a thread-pool worker, which
- * touches nothing but s->command; the bottom half goes on when it is done.
+ * bottom half; that is the one place where the device reads and writes memory
+ * of its own accord. One command at a time executes in a thread-pool worker,
+ * which touches nothing but s->command; then the bottom half goes on.
  */
 
 #include "qemu/osdep.h"
@@ -160,7 +160,7 @@ static void xrnpe_wait_command(XRNPEState *s)
     AIO_WAIT_WHILE_UNLOCKED(NULL, s->in_flight);
 }
 
-/* ---- Executing: all that follows runs in the bottom half ----------------- */
+/* ---- Executing: all that follows runs in the bottom half --------------- */
 
 static void xrnpe_halt(XRNPEState *s, const char *what)
 {
@@ -286,7 +286,7 @@ static bool xrnpe_load_job(XRNPEState *s, XRNPEQueue *q)
     return true;
 }
 
-/* Report the end of the job at head: descriptor, status page, HEAD, interrupt. */
+/* Report how the job at head ended: to memory, by HEAD, by interrupt. */
 static void xrnpe_end_job(XRNPEState *s, XRNPEQueue *q)
 {
     unsigned int n = q - s->queue;
@@ -350,9 +350,9 @@ static DMADirection xrnpe_direction(const struct xrnpe_span *span)
 }
 
 /*
- * Map @size bytes of RAM, or as many as there are: returns how many. Anything but
- * RAM counts as not there, because it would get a bounce buffer or, worse, side
- * effects.
+ * Map @size bytes of RAM, or as many as there are: returns how many. Anything
+ * but RAM counts as not there, because it would get a bounce buffer or, worse,
+ * side effects.
  */
 static uint64_t xrnpe_map(uint64_t addr, uint64_t size,
                           const struct xrnpe_span *span, void **memory)
@@ -413,9 +413,10 @@ static bool xrnpe_map_command(XRNPEQueue *q, XRNPECommand *c)
 }
 
 /*
- * Whether the command may run again from its start after it was given up: unless
- * it works in place. Only ADD and CONVERT may, and only on a tensor that does not
- * overlap itself (so they end soon); else the output is unspecified anyway.
+ * Whether the command may run again from its start after it was given up:
+ * unless it works in place. Only ADD and CONVERT may, and only on a tensor that
+ * does not overlap itself (so they end soon); else the output is unspecified
+ * anyway.
  */
 static bool xrnpe_command_restartable(const XRNPECommand *c)
 {
@@ -577,7 +578,7 @@ static void xrnpe_bh(void *opaque)
     }
 }
 
-/* ---- Registers ------------------------------------------------------------ */
+/* ---- Registers --------------------------------------------------------- */
 
 static void xrnpe_start_reset(XRNPEState *s)
 {
@@ -590,7 +591,9 @@ static void xrnpe_start_reset(XRNPEState *s)
     }
 }
 
-static bool G_GNUC_PRINTF(2, 3) xrnpe_refuse(XRNPEState *s, const char *fmt, ...)
+/* The driver did what it should not. */
+static void G_GNUC_PRINTF(2, 3) xrnpe_refuse(XRNPEState *s,
+                                             const char *fmt, ...)
 {
     if (qemu_loglevel_mask(LOG_GUEST_ERROR)) {
         g_autofree char *message = NULL;
@@ -601,7 +604,6 @@ static bool G_GNUC_PRINTF(2, 3) xrnpe_refuse(XRNPEState *s, const char *fmt, ...
         va_end(ap);
         qemu_log("%s: %s\n", DEVICE(s)->canonical_path, message);
     }
-    return false;
 }
 
 static bool xrnpe_any_queue_enabled(const XRNPEState *s)
@@ -630,18 +632,19 @@ static bool xrnpe_queue_size_valid(uint32_t size)
            is_power_of_2(size);
 }
 
-static bool xrnpe_queue_enable(XRNPEState *s, XRNPEQueue *q)
+static void xrnpe_queue_enable(XRNPEState *s, XRNPEQueue *q)
 {
     if (!s->status_base || !QEMU_IS_ALIGNED(s->status_base, 64)) {
-        return xrnpe_refuse(s, "queue enabled without a status page");
+        xrnpe_refuse(s, "queue enabled without a status page");
+    } else if (!xrnpe_queue_size_valid(q->size) ||
+               !QEMU_IS_ALIGNED(q->base, 64) ||
+               !xrnpe_range_fits(q->base, q->size,
+                                 sizeof(struct xrnpe_job_desc))) {
+        xrnpe_refuse(s, "queue enabled with a malformed ring: base 0x%"
+                     PRIx64 ", size %" PRIu32, q->base, q->size);
+    } else {
+        *q = (XRNPEQueue) { .base = q->base, .size = q->size, .enabled = true };
     }
-    if (!xrnpe_queue_size_valid(q->size) || !QEMU_IS_ALIGNED(q->base, 64) ||
-        !xrnpe_range_fits(q->base, q->size, sizeof(struct xrnpe_job_desc))) {
-        return xrnpe_refuse(s, "queue enabled with a malformed ring: base 0x%"
-                            PRIx64 ", size %" PRIu32, q->base, q->size);
-    }
-    *q = (XRNPEQueue) { .base = q->base, .size = q->size, .enabled = true };
-    return true;
 }
 
 static void xrnpe_queue_abort(XRNPEState *s, XRNPEQueue *q)
@@ -669,18 +672,18 @@ static void xrnpe_queue_disable(XRNPEState *s, XRNPEQueue *q)
     q->disabling = false;
 }
 
-static bool xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
+static void xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
 {
+    bool enable = value & XRNPE_QUEUE_CTRL_ENABLE;
+
     if (value & ~(XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_ABORT |
                   XRNPE_QUEUE_CTRL_RESUME)) {
         xrnpe_refuse(s, "reserved bits in queue control 0x%" PRIx32, value);
     }
-    if (!(value & XRNPE_QUEUE_CTRL_ENABLE)) {
-        if (q->enabled) {
-            xrnpe_queue_disable(s, q);
-        }
-    } else if (!q->enabled && !xrnpe_queue_enable(s, q)) {
-        return true;
+    if (enable && !q->enabled) {
+        xrnpe_queue_enable(s, q);
+    } else if (!enable && q->enabled) {
+        xrnpe_queue_disable(s, q);
     }
     if (value & XRNPE_QUEUE_CTRL_ABORT) {
         xrnpe_queue_abort(s, q);
@@ -688,31 +691,30 @@ static bool xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
     if (value & XRNPE_QUEUE_CTRL_RESUME) {
         q->stopped = false;
     }
-    return true;
 }
 
-static bool xrnpe_queue_write_tail(XRNPEState *s, XRNPEQueue *q, uint32_t value)
+static void xrnpe_queue_write_tail(XRNPEState *s, XRNPEQueue *q, uint32_t value)
 {
     uint32_t queued = q->tail - q->head;
     uint32_t wanted = value - q->head;
 
     if (!q->enabled) {
-        return xrnpe_refuse(s, "doorbell of a disabled queue");
+        xrnpe_refuse(s, "doorbell of a disabled queue");
+    } else if (wanted < queued || wanted > q->size) {
+        xrnpe_refuse(s, "doorbell 0x%" PRIx32 " is out of range: head 0x%"
+                     PRIx32 ", tail 0x%" PRIx32, value, q->head, q->tail);
+    } else {
+        q->tail = value;
     }
-    if (wanted < queued || wanted > q->size) {
-        return xrnpe_refuse(s, "doorbell 0x%" PRIx32 " is out of range: head 0x%"
-                            PRIx32 ", tail 0x%" PRIx32, value, q->head, q->tail);
-    }
-    q->tail = value;
-    return true;
 }
 
 /* The registers that a queue's use fixes. */
-static bool xrnpe_queue_write_setup(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
+static void xrnpe_queue_write_setup(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
                                     uint32_t value)
 {
     if (q->enabled) {
-        return xrnpe_refuse(s, "ring moved while the queue is enabled");
+        xrnpe_refuse(s, "ring moved while the queue is enabled");
+        return;
     }
     switch (offset) {
     case XRNPE_QUEUE_BASE_LO:
@@ -725,7 +727,6 @@ static bool xrnpe_queue_write_setup(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
         q->size = value;
         break;
     }
-    return true;
 }
 
 /* Returns false if there is no such register. */
@@ -924,7 +925,7 @@ static const MemoryRegionOps xrnpe_ops = {
     },
 };
 
-/* ---- Life cycle ----------------------------------------------------------- */
+/* ---- Life cycle -------------------------------------------------------- */
 
 static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
 {

@@ -48,7 +48,7 @@ typedef struct Npu {
     uint32_t tail[XRNPE_MAX_QUEUES];
 } Npu;
 
-/* ---- Registers ------------------------------------------------------------ */
+/* ---- Registers --------------------------------------------------------- */
 
 static uint32_t rd(Npu *npu, uint32_t offset)
 {
@@ -172,7 +172,7 @@ static void npu_quit(Npu *npu)
     qtest_quit(npu->qts);
 }
 
-/* ---- Jobs ----------------------------------------------------------------- */
+/* ---- Jobs -------------------------------------------------------------- */
 
 static struct xrnpe_job_desc descriptor(uint64_t cmds, uint32_t cmd_count,
                                         uint32_t seqno)
@@ -251,7 +251,7 @@ static void assert_fault(Npu *npu, unsigned int q, uint32_t seqno,
                      XRNPE_QUEUE_STATE_STOPPED);
 }
 
-/* ---- Commands ------------------------------------------------------------- */
+/* ---- Commands ---------------------------------------------------------- */
 
 static struct xrnpe_operand operand(uint8_t region, uint8_t format,
                                     uint64_t offset, uint32_t row_stride)
@@ -391,7 +391,7 @@ static void assert_works(Npu *npu, unsigned int q, uint32_t seqno)
     assert_small_matmul(npu);
 }
 
-/* ---- Tests ---------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------- */
 
 static void test_identification(void)
 {
@@ -857,77 +857,70 @@ static void test_bus_fault(void)
     npu_quit(&npu);
 }
 
-static void edit_desc_flags(struct xrnpe_job_desc *d) { d->flags = 1; }
-static void edit_desc_reserved(struct xrnpe_job_desc *d) { d->reserved[6] = 1; }
-static void edit_desc_no_cmds(struct xrnpe_job_desc *d) { d->cmd_count = 0; }
-static void edit_desc_cmds(struct xrnpe_job_desc *d)
+/* A value of a member that makes a structure malformed */
+typedef struct Edit {
+    size_t offset;
+    size_t size;
+    uint64_t value;
+} Edit;
+
+#define EDIT(type, member, value) \
+    { offsetof(type, member), sizeof_field(type, member), value }
+#define DESC(member, value) EDIT(struct xrnpe_job_desc, member, value)
+#define REGION(member, value) EDIT(struct xrnpe_region, member, value)
+
+static void apply(Npu *npu, uint64_t addr, const Edit *edit)
 {
-    d->cmd_count = XRNPE_MAX_CMDS + 1;
-}
-static void edit_desc_regions(struct xrnpe_job_desc *d)
-{
-    d->region_count = XRNPE_MAX_REGIONS + 1;
-}
-static void edit_desc_cmds_align(struct xrnpe_job_desc *d) { d->cmds += 4; }
-static void edit_desc_table_align(struct xrnpe_job_desc *d) { d->regions += 4; }
-static void edit_desc_cmds_wrap(struct xrnpe_job_desc *d)
-{
-    d->cmds = 0xfffffffffffffff8;
-}
-static void edit_desc_table_wrap(struct xrnpe_job_desc *d)
-{
-    d->regions = 0xfffffffffffffff8;
+    uint64_t value = cpu_to_le64(edit->value);
+
+    qtest_memwrite(npu->qts, addr + edit->offset, &value, edit->size);
 }
 
-static void edit_region_size(struct xrnpe_region *r) { r->size = 0; }
-static void edit_region_align(struct xrnpe_region *r) { r->base += 32; }
-static void edit_region_wrap(struct xrnpe_region *r) { r->size = -r->base + 1; }
-static void edit_region_no_flags(struct xrnpe_region *r) { r->flags = 0; }
-static void edit_region_flags(struct xrnpe_region *r) { r->flags |= 4; }
-static void edit_region_reserved(struct xrnpe_region *r) { r->reserved = 1; }
-
-static void test_illegal_job(void)
+/* The job that was queued last is malformed; make the queue go on. */
+static void assert_illegal_job(Npu *npu, uint32_t seqno)
 {
-    static void (*const edit_desc[])(struct xrnpe_job_desc *) = {
-        edit_desc_flags, edit_desc_reserved, edit_desc_no_cmds, edit_desc_cmds,
-        edit_desc_regions, edit_desc_cmds_align, edit_desc_table_align,
-        edit_desc_cmds_wrap, edit_desc_table_wrap,
-    };
-    static void (*const edit_table[])(struct xrnpe_region *) = {
-        edit_region_size, edit_region_align, edit_region_wrap,
-        edit_region_no_flags, edit_region_flags, edit_region_reserved,
-    };
     static const struct xrnpe_fault want = {
         .kind = XRNPE_FAULT_ILLEGAL_JOB,
         .operand = XRNPE_OPERAND_NONE,
     };
+
+    wait_head(npu, 0, seqno);
+    assert_fault(npu, 0, seqno, &want);
+    control(npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+}
+
+static void test_illegal_job(void)
+{
+    static const Edit desc_edits[] = {
+        DESC(flags, 1), DESC(reserved[6], 1),
+        DESC(cmd_count, 0), DESC(cmd_count, XRNPE_MAX_CMDS + 1),
+        DESC(region_count, XRNPE_MAX_REGIONS + 1),
+        DESC(cmds, CMDS(0) + 4), DESC(cmds, 0xfffffffffffffff8),
+        DESC(regions, TABLE + 4), DESC(regions, 0xfffffffffffffff8),
+    };
+    static const Edit region_edits[] = {
+        REGION(size, 0), REGION(size, 1 - OUTPUT), REGION(base, OUTPUT + 32),
+        REGION(flags, 0), REGION(flags, 4), REGION(reserved, 1),
+    };
     Npu npu = npu_start();
     struct xrnpe_cmd cmd = small_matmul(&npu);
+    struct xrnpe_job_desc desc;
     uint32_t seqno = 0;
 
     qtest_memwrite(npu.qts, CMDS(0), &cmd, sizeof(cmd));
-    for (unsigned int i = 0; i < ARRAY_SIZE(edit_desc); i++) {
-        struct xrnpe_job_desc desc = descriptor(CMDS(0), 1, ++seqno);
-
-        edit_desc[i](&desc);
-        queue_desc(&npu, 0, &desc);
-        wait_head(&npu, 0, seqno);
-        assert_fault(&npu, 0, seqno, &want);
-        control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+    for (unsigned int i = 0; i < ARRAY_SIZE(desc_edits); i++) {
+        desc = descriptor(CMDS(0), 1, ++seqno);
+        qtest_memwrite(npu.qts, slot(&npu, 0), &desc, sizeof(desc));
+        apply(&npu, slot(&npu, 0), &desc_edits[i]);
+        wrq(&npu, 0, XRNPE_QUEUE_TAIL, ++npu.tail[0]);
+        assert_illegal_job(&npu, seqno);
     }
-    for (unsigned int i = 0; i < ARRAY_SIZE(edit_table); i++) {
-        struct xrnpe_job_desc desc = descriptor(CMDS(0), 1, ++seqno);
-        struct xrnpe_region region;
-        uint64_t addr = TABLE + (REGIONS - 1) * sizeof(region);
-
-        qtest_memread(npu.qts, addr, &region, sizeof(region));
-        edit_table[i](&region);
-        qtest_memwrite(npu.qts, addr, &region, sizeof(region));
+    for (unsigned int i = 0; i < ARRAY_SIZE(region_edits); i++) {
+        desc = descriptor(CMDS(0), 1, ++seqno);
+        apply(&npu, TABLE + 3 * sizeof(struct xrnpe_region), &region_edits[i]);
         queue_desc(&npu, 0, &desc);
-        wait_head(&npu, 0, seqno);
-        assert_fault(&npu, 0, seqno, &want);
+        assert_illegal_job(&npu, seqno);
         put_table(&npu);
-        control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
     }
     assert_small_matmul_unwritten(&npu);
     assert_works(&npu, 0, ++seqno);
@@ -1185,7 +1178,7 @@ static void test_bus_error(const void *data)
     npu_quit(&npu);
 }
 
-/* stop and cont with a command in flight: the VM stops soon, the result is right */
+/* With a command in flight the VM stops soon, and the result is right. */
 static void test_stop(void)
 {
     Npu npu = npu_start();
@@ -1242,8 +1235,8 @@ static void migrate_to(Npu *npu, const char *uri)
 }
 
 /*
- * Migrate with a command in flight, a job half done, jobs queued, a stopped queue
- * and an interrupt pending. The destination finishes the work.
+ * Migrate with a command in flight, a job half done, jobs queued, a stopped
+ * queue and an interrupt pending. The destination finishes the work.
  */
 static void test_migrate(void)
 {
