@@ -37,6 +37,8 @@
 #define XRNPE_STATUS			0x014
 #define   XRNPE_STATUS_BUSY		0x00000001	/* a job is executing */
 #define   XRNPE_STATUS_BUS_ERROR	0x00000002	/* status page not writable; until reset */
+#define   XRNPE_STATUS_QUEUE_SHIFT	8		/* queue of the command that executes, */
+#define   XRNPE_STATUS_QUEUE_MASK	0x00000300	/* or else of the last that did */
 
 /* Interrupts: level, asserted while STATUS & ENABLE is not zero. */
 #define XRNPE_IRQ_STATUS		0x020	/* write 1 to clear */

@@ -452,6 +452,7 @@ static void xrnpe_reset_registers(XRNPEState *s)
     s->status_base = 0;
     s->bus_error = false;
     memset(s->queue, 0, sizeof(s->queue));
+    s->command.queue = 0;
     s->resetting = false;
     xrnpe_update_irq(s);
 }
@@ -815,7 +816,8 @@ static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
         return true;
     case XRNPE_STATUS:
         *value = (xrnpe_busy(s) ? XRNPE_STATUS_BUSY : 0) |
-                 (s->bus_error ? XRNPE_STATUS_BUS_ERROR : 0);
+                 (s->bus_error ? XRNPE_STATUS_BUS_ERROR : 0) |
+                 s->command.queue << XRNPE_STATUS_QUEUE_SHIFT;
         return true;
     case XRNPE_IRQ_STATUS:
         *value = s->irq_status;
