@@ -39,3 +39,15 @@ check-ubsan:
 SUITES += qtest
 SUITE_qtest := QTEST_QEMU_BINARY=$(QEMU) $(B)/qemu/xrnpe-test --tap -k
 NEEDS_qtest := qemu
+
+# ---- virtual SoC ---------------------------------------------------------
+SUITES += vm
+SUITE_vm := tests/vm.sh
+
+GUESTS := 7.3-fast 6.12-fast 7.3-debug 6.12-debug
+SUITES += $(GUESTS:%=guest-%)
+define guest-suite
+SUITE_guest-$(1) := tests/guest.sh $(subst -, ,$(1)) $(GUEST_TESTS:%=$(B)/arm64/%)
+NEEDS_guest-$(1) := guest-tests
+endef
+$(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
