@@ -33,14 +33,49 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 		block->p1 = BLOCK_POSITIONS;
 }
 
-static size_t element_size(const struct xrnpe_product *product)
+static bool decode_narrow(const struct xrnpe_product *product, const uint8_t *row,
+			  size_t first, size_t count, void *values)
 {
-	return product->format == XRNPE_FORMAT_P16 ? sizeof(int64_t) : sizeof(int16_t);
+	int16_t *narrow = values;
+	bool nar = false;
+
+	for (size_t i = 0; i < count; i++) {
+		narrow[i] = product->narrow[xrnpe_load(product->format, row, first + i)];
+		if (narrow[i] == XRNPE_NARROW_NAR) {
+			narrow[i] = 0;
+			nar = true;
+		}
+	}
+	return nar;
+}
+
+static bool decode_wide(const struct xrnpe_product *product, const uint8_t *row,
+			size_t first, size_t count, void *values)
+{
+	int64_t *wide = values;
+	bool nar = false;
+
+	for (size_t i = 0; i < count; i++) {
+		wide[i] = xrnpe_grid(product->format, xrnpe_load(product->format, row, first + i));
+		if (wide[i] == XRNPE_GRID_NAR) {
+			wide[i] = 0;
+			nar = true;
+		}
+	}
+	return nar;
+}
+
+static const struct xrnpe_decoder narrow_decoder = { decode_narrow, sizeof(int16_t), 0 };
+static const struct xrnpe_decoder wide_decoder = { decode_wide, sizeof(int64_t), 0 };
+
+static const struct xrnpe_decoder *decoder_of(const struct xrnpe_product *product)
+{
+	return product->format == XRNPE_FORMAT_P16 ? &wide_decoder : &narrow_decoder;
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
-	return (block->n1 + 1) * product->k * element_size(product) + sizeof(uint32_t) +
+	return (block->n1 + 1) * product->k * decoder_of(product)->size + sizeof(uint32_t) +
 	       block->n1 * (sizeof(uint32_t) + sizeof(bool));
 }
 
@@ -68,21 +103,16 @@ static struct xrnpe_term dot_wide(const int64_t *a, const int64_t *b, size_t k, 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		void *memory, uint32_t *status)
 {
+	const struct xrnpe_decoder *decoder = decoder_of(product);
 	bool wide = product->format == XRNPE_FORMAT_P16;
 	int unit = 2 * xrnpe_grid_unit(product->format);
-	size_t k = product->k, count = (size_t)(block->n1 - block->n0);
-	uint8_t *weights = memory, *inputs = weights + count * k * element_size(product);
-	uint32_t *codes = (uint32_t *)(inputs + (k * element_size(product) + 3) / 4 * 4);
+	size_t k = product->k, count = (size_t)(block->n1 - block->n0), row = k * decoder->size;
+	uint8_t *weights = memory, *inputs = weights + count * row;
+	uint32_t *codes = (uint32_t *)(inputs + (row + 3) / 4 * 4);
 	bool *weight_nar = (bool *)(codes + count);
 
-	for (size_t i = 0; i < count; i++) {
-		if (wide)
-			weight_nar[i] = xrnpe_weights_wide(product, block->n0 + i,
-							   (int64_t *)weights + i * k);
-		else
-			weight_nar[i] = xrnpe_weights_narrow(product, block->n0 + i,
-							     (int16_t *)weights + i * k);
-	}
+	for (size_t i = 0; i < count; i++)
+		weight_nar[i] = xrnpe_weights(product, decoder, block->n0 + i, weights + i * row);
 	for (uint64_t p = block->p0; p < block->p1; p++) {
 		uint64_t group = UINT64_MAX;
 		bool nar = false;
@@ -95,14 +125,12 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 			if (n / product->group_channels != group) {
 				group = n / product->group_channels;
-				nar = wide ?
-				      xrnpe_gather_wide(product, p, group, (int64_t *)inputs) :
-				      xrnpe_gather_narrow(product, p, group, (int16_t *)inputs);
+				nar = xrnpe_gather(product, decoder, p, group, inputs);
 			}
 			if (wide)
-				sum = dot_wide((int64_t *)inputs, (int64_t *)weights + i * k, k, unit);
+				sum = dot_wide((int64_t *)inputs, (int64_t *)(weights + i * row), k, unit);
 			else
-				sum = dot_narrow((int16_t *)inputs, (int16_t *)weights + i * k, k, unit);
+				sum = dot_narrow((int16_t *)inputs, (int16_t *)(weights + i * row), k, unit);
 			codes[i] = xrnpe_output(product, n, sum, nar || weight_nar[i], status);
 		}
 		xrnpe_put(product, p, block->n0, codes, count);

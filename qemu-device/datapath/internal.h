@@ -98,19 +98,34 @@ struct xrnpe_product {
 	const volatile bool *cancel;
 };
 
-/** Grid values of position @p for @group; true if any is NaR (which reads 0). */
-bool xrnpe_gather_narrow(const struct xrnpe_product *product, uint64_t p,
-			 uint64_t group, int16_t *values);
-bool xrnpe_gather_wide(const struct xrnpe_product *product, uint64_t p,
-		       uint64_t group, int64_t *values);
+/** How a kernel wants codes as numbers. */
+struct xrnpe_decoder {
+	/**
+	 * Elements @first.. of a packed row to @values, which has room for
+	 * XRNPE_DECODE_SLACK bytes more. True if any is NaR (which reads 0).
+	 */
+	bool (*decode)(const struct xrnpe_product *product, const uint8_t *row,
+		       size_t first, size_t count, void *values);
+	size_t size;	/**< bytes of a decoded element */
+	int zero;	/**< the byte that fills a decoded zero */
+};
 
-/** The same for the weights of output channel @n. */
-bool xrnpe_weights_narrow(const struct xrnpe_product *product, uint64_t n, int16_t *values);
-bool xrnpe_weights_wide(const struct xrnpe_product *product, uint64_t n, int64_t *values);
+#define XRNPE_DECODE_SLACK 256
+
+/** The @k inputs of position @p for @group; true if any is NaR. */
+bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
+		  uint64_t p, uint64_t group, void *values);
+
+/** The @k weights of output channel @n; true if any is NaR. */
+bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
+		   uint64_t n, void *values);
 
 /** The output stage: the code of sum @sum in channel @n. */
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
+
+/** Where the output of position @p starts. */
+uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p);
 
 /** Write @count codes at position @p, channels @n.., @n even. */
 void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
