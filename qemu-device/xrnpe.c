@@ -83,7 +83,7 @@ typedef struct XRNPEQueue {
 
 /* The command that a worker executes */
 typedef struct XRNPECommand {
-    unsigned int queue;
+    uint32_t queue;
     uint32_t index;
     struct xrnpe_cmd cmd;
     struct xrnpe_span span[XRNPE_OPERANDS];
@@ -1102,10 +1102,22 @@ static const VMStateDescription vmstate_xrnpe_queue = {
     },
 };
 
+static int xrnpe_post_load(void *opaque, int version_id)
+{
+    XRNPEState *s = opaque;
+
+    if (s->command.queue >= s->queues) {
+        error_report("xrnpe: the stream names a queue that is not there");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static const VMStateDescription vmstate_xrnpe = {
     .name = TYPE_XRNPE,
     .version_id = 1,
     .minimum_version_id = 1,
+    .post_load = xrnpe_post_load,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT8_EQUAL(rows, XRNPEState,
                             "xrnpe: 'rows' must be as at the source"),
@@ -1117,6 +1129,7 @@ static const VMStateDescription vmstate_xrnpe = {
         VMSTATE_UINT32(irq_enable, XRNPEState),
         VMSTATE_UINT64(status_base, XRNPEState),
         VMSTATE_BOOL(bus_error, XRNPEState),
+        VMSTATE_UINT32(command.queue, XRNPEState),
         VMSTATE_STRUCT_ARRAY(queue, XRNPEState, XRNPE_MAX_QUEUES, 1,
                              vmstate_xrnpe_queue, XRNPEQueue),
         VMSTATE_END_OF_LIST()

@@ -341,6 +341,16 @@ static float get_float(Npu *npu, uint64_t addr)
     return value;
 }
 
+static void wait_float(Npu *npu, uint64_t addr, float want)
+{
+    int64_t end = g_get_monotonic_time() + WAIT_US;
+
+    while (get_float(npu, addr) != want) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(200);
+    }
+}
+
 static void put_scale(Npu *npu, uint64_t addr, float scale, float bias)
 {
     put_float(npu, addr, scale);
@@ -988,6 +998,8 @@ static void test_abort_waiting(void)
     wait_head(&npu, 3, 1);
     assert_fault(&npu, 3, 2, &want);
     g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 0);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
+                    XRNPE_STATUS_BUSY | 0 << XRNPE_STATUS_QUEUE_SHIFT);
     control(&npu, 0, XRNPE_QUEUE_CTRL_ABORT);
     wait_head(&npu, 0, 1);
     assert_fault(&npu, 0, 1, &want);
@@ -1116,31 +1128,38 @@ static void test_priority(void)
 }
 
 /*
- * An urgent job that comes while the first command of another one executes is
- * served before the second.
+ * An urgent job comes while the second command of another one executes.
+ * Stopping the machine ends that one for now: the urgent job is served then,
+ * and the other one goes on where it was, not from its start.
  */
 static void test_preemption(void)
 {
     Npu npu = npu_start();
-    struct xrnpe_cmd slow[3] = { update(64, 16), work(2048, 256),
-                                 update(0, 0) };
+    struct xrnpe_cmd slow[2] = { update(0, 0), endless() };
     struct xrnpe_cmd urgent = update(0, 8);
+    static const struct xrnpe_fault want = {
+        .kind = XRNPE_FAULT_ABORTED,
+        .cmd = 1,
+        .operand = XRNPE_OPERAND_NONE,
+    };
 
     put_float(&npu, ARENA, 0);
-    put_float(&npu, ARENA + 64, 0);
     put_scale(&npu, CONSTANTS, 4, 2);
     put_scale(&npu, CONSTANTS + 8, 4, 1);
-    put_scale(&npu, CONSTANTS + 16, 0, 1);
     queue_job(&npu, 3, slow, ARRAY_SIZE(slow), 1);
-    while (get_float(&npu, ARENA + 64) != 1) {
-        g_usleep(100);
-    }
+    wait_float(&npu, ARENA, 2);
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'stop' }");
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
+                    XRNPE_STATUS_BUSY | 3 << XRNPE_STATUS_QUEUE_SHIFT);
     queue_job(&npu, 0, &urgent, 1, 1);
-    g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_HEAD), ==, 0);
-    wait_head(&npu, 3, 1);
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'cont' }");
+    wait_head(&npu, 0, 1);
     assert_done(&npu, 0, 1);
-    assert_done(&npu, 3, 1);
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, (0 * 4 + 1) * 4 + 2);
+    g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_HEAD), ==, 0);
+    control(&npu, 3, XRNPE_QUEUE_CTRL_ABORT);
+    wait_head(&npu, 3, 1);
+    assert_fault(&npu, 3, 1, &want);
+    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 2 * 4 + 1);
     npu_quit(&npu);
 }
 
@@ -1212,6 +1231,8 @@ static void test_stop(void)
 
 static void wait_migration(Npu *npu)
 {
+    int64_t end = g_get_monotonic_time() + WAIT_US;
+
     for (;;) {
         QDict *answer = qtest_qmp(npu->qts, "{ 'execute': 'query-migrate' }");
         QDict *info = qdict_get_qdict(answer, "return");
@@ -1223,6 +1244,7 @@ static void wait_migration(Npu *npu)
         if (!g_strcmp0(status, "completed")) {
             return;
         }
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(2000);
     }
 }
@@ -1265,9 +1287,7 @@ static void test_migrate(void)
     assert_fault(&from, 3, 30, &want);
     queue_job(&from, 1, cmd, 3, 10);
     queue_job(&from, 1, cmd, 3, 11);
-    while (get_float(&from, ARENA) != 1) {
-        g_usleep(100);
-    }
+    wait_float(&from, ARENA, 1);
 
     migrate_to(&from, uri);
     npu_quit(&from);
@@ -1284,6 +1304,8 @@ static void test_migrate(void)
                      XRNPE_QUEUE_STATE_RUNNING);
     g_assert_cmpuint(rdq(&to, 1, XRNPE_QUEUE_HEAD), ==, 0);
     g_assert_cmpuint(rdq(&to, 1, XRNPE_QUEUE_TAIL), ==, 2);
+    g_assert_cmphex(rd(&to, XRNPE_STATUS), ==,
+                    XRNPE_STATUS_BUSY | 1 << XRNPE_STATUS_QUEUE_SHIFT);
 
     /* The first job goes on at its second command, which does not end. */
     g_usleep(10000);
@@ -1328,6 +1350,94 @@ static void test_migrate_mismatch(void)
     g_assert_true(WIFEXITED(status));
     g_assert_cmpint(WEXITSTATUS(status), ==, 1);
     g_assert_nonnull(strstr(err, "'queues' must be as at the source"));
+}
+
+/* Unplugging, as a machine with a way to do it would */
+static void test_unrealize(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd = endless();
+
+    queue_job(&npu, 0, &cmd, 1, 1);
+    wait_until(&npu, XRNPE_STATUS, XRNPE_STATUS_BUSY, XRNPE_STATUS_BUSY);
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': '/machine/peripheral/npu0', "
+                             "'property': 'realized', 'value': false } }");
+    npu_quit(&npu);
+}
+
+/*
+ * A driver gone mad: legal and illegal register writes, descriptors and
+ * commands at random. The device survives, and works after a reset.
+ */
+static void test_random(void)
+{
+    static const uint32_t offsets[] = {
+        XRNPE_QUEUE_TAIL, XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL, XRNPE_QUEUE_SIZE,
+        XRNPE_QUEUE_BASE_LO,
+    };
+    Npu npu = npu_start();
+    g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
+    struct xrnpe_cmd cmds[64];
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(cmds); i++) {
+        cmds[i] = i % 4 == 0 ? work(64, 16) : i % 4 == 1 ? update(0, 0) :
+                  i % 4 == 2 ? small_matmul(&npu) : endless();
+        if (g_rand_boolean(rand)) {
+            size_t bit = g_rand_int_range(rand, 0, 8 * sizeof(cmds[i]));
+
+            ((uint8_t *)&cmds[i])[bit / 8] ^= 1 << bit % 8;
+        }
+    }
+    for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {
+        qtest_memwrite(npu.qts, CMDS(q), cmds, sizeof(cmds));
+        for (unsigned int i = 0; i < RING_SIZE; i++) {
+            struct xrnpe_job_desc desc =
+                descriptor(CMDS(q) + g_rand_int_range(rand, 0, 60) * 128,
+                           g_rand_int_range(rand, 0, 5), i);
+
+            qtest_memwrite(npu.qts, RING(q) + i * sizeof(desc), &desc,
+                           sizeof(desc));
+        }
+    }
+    for (unsigned int i = 0; i < 3000; i++) {
+        unsigned int q = g_rand_int_range(rand, 0, XRNPE_MAX_QUEUES);
+        uint32_t offset = offsets[g_rand_int_range(rand, 0,
+                                                   ARRAY_SIZE(offsets))];
+
+        switch (g_rand_int_range(rand, 0, 8)) {
+        case 0:
+            wr(&npu, g_rand_int_range(rand, 0, XRNPE_MMIO_SIZE / 4) * 4,
+               g_rand_int(rand));
+            break;
+        case 1:
+            npu.tail[q] = rdq(&npu, q, XRNPE_QUEUE_HEAD);
+            wrq(&npu, q, XRNPE_QUEUE_TAIL,
+                npu.tail[q] + g_rand_int_range(rand, 0, RING_SIZE));
+            break;
+        case 2:
+            if (g_rand_int_range(rand, 0, 20) == 0) {
+                wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+                set_status_page(&npu, STATUS_PAGE);
+            }
+            break;
+        case 3:
+            enable(&npu, q, RING(q), RING_SIZE);
+            break;
+        case 4:
+            wrq(&npu, q, offset, g_rand_int_range(rand, 0, 16));
+            break;
+        default:
+            control(&npu, q, g_rand_int_range(rand, 0, 4) << 1);
+            break;
+        }
+    }
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    wait_until(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET, 0);
+    assert_reset(&npu);
+    prepare(&npu);
+    assert_works(&npu, 0, 1);
+    npu_quit(&npu);
 }
 
 int main(int argc, char **argv)
@@ -1377,6 +1487,8 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/stop", test_stop);
     qtest_add_func("/xrnpe/migrate", test_migrate);
     qtest_add_func("/xrnpe/migrate-mismatch", test_migrate_mismatch);
+    qtest_add_func("/xrnpe/unrealize", test_unrealize);
+    qtest_add_func("/xrnpe/random", test_random);
 
     return g_test_run();
 }
