@@ -28,7 +28,7 @@
 
 static unsigned int job_timeout_ms = 2000;
 module_param(job_timeout_ms, uint, 0444);
-MODULE_PARM_DESC(job_timeout_ms, "A job may execute so long before it is aborted (default 2000)");
+MODULE_PARM_DESC(job_timeout_ms, "A job may execute so long before it is aborted (100..60000, default 2000)");
 
 /* Releases files whose last job is gone; flushed before the module goes. */
 static struct workqueue_struct *xrnpe_release_wq;
@@ -187,7 +187,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	xdev->info.max_regions = XRNPE_MAX_REGIONS;
 	xdev->info.max_bo_size = XRNPE_MAX_BO_SIZE;
 	xdev->info.job_history = XRNPE_JOB_HISTORY;
-	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 1, 60 * MSEC_PER_SEC);
+	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 100, 60 * MSEC_PER_SEC);
 
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	if (ret)

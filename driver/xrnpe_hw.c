@@ -79,30 +79,40 @@ static struct xrnpe_job *xrnpe_queue_head(struct xrnpe_queue *queue)
 	return list_first_entry_or_null(&queue->jobs, struct xrnpe_job, node);
 }
 
-/**
- * xrnpe_hw_account() - charge the time since the last call to the job executing
- * @xdev: the device
- *
- * To be called before a job joins or leaves a ring. The device serves the first
- * queue that has work, so the rings tell which job executes.
- */
-void xrnpe_hw_account(struct xrnpe_device *xdev)
+/* Charge the time since the last call to the oldest job of @queue. */
+static void xrnpe_queue_charge(struct xrnpe_queue *queue)
 {
+	struct xrnpe_device *xdev = queue->xdev;
+	struct xrnpe_job *job = xrnpe_queue_head(queue);
 	ktime_t now = ktime_get();
 	u64 passed = ktime_to_ns(ktime_sub(now, xdev->accounted));
 
 	lockdep_assert_held(&xdev->hw_lock);
 
 	xdev->accounted = now;
-	for (unsigned int i = 0; i < xdev->info.queues; i++) {
-		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
-
-		if (job) {
-			job->run_ns += passed;
-			job->ctx->busy_ns[i] += passed;
-			return;
-		}
+	if (job) {
+		job->run_ns += passed;
+		job->ctx->busy_ns[queue->index] += passed;
 	}
+}
+
+/**
+ * xrnpe_hw_account() - account execution time to the job that executes
+ * @xdev: the device
+ *
+ * To be called before a job joins a ring, and now and then.
+ */
+void xrnpe_hw_account(struct xrnpe_device *xdev)
+{
+	unsigned int queue;
+
+	if (!xdev->inflight) {
+		/* And it may be switched off. */
+		xdev->accounted = ktime_get();
+		return;
+	}
+	queue = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, xrnpe_read(xdev, XRNPE_STATUS));
+	xrnpe_queue_charge(&xdev->queue[min(queue, xdev->info.queues - 1)]);
 }
 
 /* @job has left the hardware. The scheduler may free it as soon as it signals. */
@@ -113,7 +123,8 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 	struct xrnpe_device *xdev = queue->xdev;
 	struct dma_fence *fence = &job->hw_fence->base;
 
-	xrnpe_hw_account(xdev);
+	/* It executed last, or the jobs that end with it did. */
+	xrnpe_queue_charge(queue);
 	list_del(&job->node);
 	queue->head_since = xdev->accounted;
 	xdev->inflight--;
@@ -455,8 +466,12 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 		if (job->ended)
 			return;
 
+		/*
+		 * Time is charged to the job that executes at its end, which
+		 * is wrong by what passed since the last look at most.
+		 */
 		xrnpe_hw_account(xdev);
-		if (job->run_ns < limit &&
+		if (job->run_ns < limit + limit / XRNPE_TIMEOUT_LOOKS &&
 		    ktime_to_ns(ktime_sub(xdev->accounted, queue->head_since)) <
 		    XRNPE_STARVED * limit)
 			return;

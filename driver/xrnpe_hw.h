@@ -9,6 +9,8 @@ struct xrnpe_job;
 
 /* Jobs in a ring: enough that the device never waits for the scheduler. */
 #define XRNPE_RING_SIZE		8
+/* How often a job is looked after while its time limit runs. */
+#define XRNPE_TIMEOUT_LOOKS	4
 
 int xrnpe_hw_probe(struct xrnpe_device *xdev);
 int xrnpe_hw_reset(struct xrnpe_device *xdev);

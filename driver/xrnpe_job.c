@@ -244,7 +244,8 @@ int xrnpe_sched_start(struct xrnpe_device *xdev)
 
 		ret = xrnpe_sched_init(&queue->sched, &xrnpe_sched_ops, xdev->reset_wq,
 				       XRNPE_RING_SIZE,
-				       msecs_to_jiffies(xdev->info.job_timeout_ms),
+				       msecs_to_jiffies(xdev->info.job_timeout_ms) /
+				       XRNPE_TIMEOUT_LOOKS,
 				       queue->name, drm->dev);
 		if (ret)
 			return ret;

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every ioctl with every argument that is wrong, and the errno that
+ * Documentation/uapi.rst promises; buffers, mappings and sharing.
+ */
+#include "xrnpe_test.h"
+
+#include <linux/dma-heap.h>
+#include <stddef.h>
+
+FIXTURE(uapi)
+{
+	int fd;
+	int other;
+	struct work work;
+	struct drm_xrnpe_dev_info info;
+};
+
+FIXTURE_SETUP(uapi)
+{
+	struct drm_xrnpe_dev_query query = {
+		.size = sizeof(self->info), .pointer = (uintptr_t)&self->info,
+	};
+
+	self->fd = open_npu();
+	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
+	self->other = open_npu();
+	ASSERT_GE(self->other, 0);
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	ASSERT_EQ(0, make_work(self->fd, &self->work));
+}
+
+FIXTURE_TEARDOWN(uapi)
+{
+	/* Whatever a test did, the next job is fine. */
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+	EXPECT_TRUE(result_is_right(&self->work));
+	close(self->other);
+	close(self->fd);
+}
+
+TEST_F(uapi, query)
+{
+	EXPECT_EQ(1, self->info.version >> 16);
+	EXPECT_NE(0, self->info.rows);
+	EXPECT_NE(0, self->info.cols);
+	EXPECT_LE(1, self->info.queues);
+	EXPECT_GE(4, self->info.queues);
+	EXPECT_EQ(XRNPE_MAX_CMDS, self->info.max_cmds);
+	EXPECT_EQ(XRNPE_MAX_REGIONS, self->info.max_regions);
+	EXPECT_NE(0, self->info.max_bo_size);
+	EXPECT_NE(0, self->info.job_timeout_ms);
+	EXPECT_NE(0, self->info.job_history);
+}
+
+TEST_F(uapi, query_sizes)
+{
+	uint8_t answer[sizeof(self->info) + 16];
+	struct drm_xrnpe_dev_query query = { .size = 5 };
+
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	EXPECT_EQ(sizeof(self->info), query.size);
+
+	/* Less than the answer: as much as fits. */
+	memset(answer, 0xee, sizeof(answer));
+	query.size = 6;
+	query.pointer = (uintptr_t)answer;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	EXPECT_EQ(sizeof(self->info), query.size);
+	EXPECT_EQ(0, memcmp(answer, &self->info, 6));
+	EXPECT_EQ(0xee, answer[6]);
+
+	/* More: the rest is zero. */
+	query.size = sizeof(self->info) + 8;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	EXPECT_EQ(sizeof(self->info), query.size);
+	EXPECT_EQ(0, memcmp(answer, &self->info, sizeof(self->info)));
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(0, answer[sizeof(self->info) + i]);
+	EXPECT_EQ(0xee, answer[sizeof(self->info) + 8]);
+}
+
+TEST_F(uapi, query_bad)
+{
+	struct drm_xrnpe_dev_query query = { .type = 1 };
+
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	query = (struct drm_xrnpe_dev_query){ .size = sizeof(self->info), .pointer = 8 };
+	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+}
+
+TEST_F(uapi, no_such_ioctl)
+{
+	uint8_t args[256] = {};
+
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOWR(DRM_COMMAND_BASE + 0x20, args), args));
+	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, NULL));
+}
+
+TEST_F(uapi, bo_create)
+{
+	const uint64_t page = sysconf(_SC_PAGESIZE);
+
+	for (uint32_t flags = 0; flags <= DRM_XRNPE_BO_CACHED; flags++) {
+		struct bo bo;
+
+		ASSERT_EQ(0, make_bo(self->fd, page + 1, flags, &bo));
+		EXPECT_NE(0, bo.handle);
+		EXPECT_EQ(2 * page, bo.size);
+		for (uint64_t i = 0; i < bo.size; i++)
+			ASSERT_EQ(0, bo.map[i]);
+		memset(bo.map, 0x5a, bo.size);
+		free_bo(self->fd, &bo);
+	}
+}
+
+TEST_F(uapi, bo_create_bad)
+{
+	struct drm_xrnpe_bo_create args = {};
+
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
+	args.size = self->info.max_bo_size + 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
+	args.size = UINT64_MAX;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
+	for (int bit = 1; bit < 32; bit++) {
+		args = (struct drm_xrnpe_bo_create){ .size = 4096, .flags = 1u << bit };
+		EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
+	}
+}
+
+/* More than there is: an errno, and all is well again when it is given back. */
+TEST_F(uapi, bo_exhaustion)
+{
+	struct drm_xrnpe_bo_create args[64];
+	unsigned int count = 0;
+	int ret = 0;
+
+	while (count < 64) {
+		args[count] = (struct drm_xrnpe_bo_create){ .size = 32 << 20 };
+		ret = call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args[count]);
+		if (ret)
+			break;
+		count++;
+	}
+	EXPECT_EQ(-ENOMEM, ret);
+	for (unsigned int i = 0; i < count; i++)
+		EXPECT_EQ(0, close_handle(self->fd, args[i].handle));
+}
+
+TEST_F(uapi, mmap_offset_bad)
+{
+	struct drm_xrnpe_bo_mmap_offset args = { .handle = ALIEN_HANDLE };
+
+	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &args));
+	args = (struct drm_xrnpe_bo_mmap_offset){ .handle = self->work.cmd.handle, .pad = 1 };
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &args));
+	/* Another file's handle means nothing here. */
+	args.pad = 0;
+	EXPECT_EQ(-ENOENT, call(self->other, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &args));
+}
+
+TEST_F(uapi, mmap)
+{
+	struct drm_xrnpe_bo_mmap_offset args = { .handle = self->work.data.handle };
+	const uint64_t size = self->work.data.size;
+	struct bo bo;
+
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &args));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, size, PROT_READ, MAP_PRIVATE, self->fd, args.offset));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, size + 4096, PROT_READ, MAP_SHARED, self->fd, args.offset));
+	EXPECT_EQ(EINVAL, errno);
+	/* Knowing the offset is not enough. */
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, size, PROT_READ, MAP_SHARED, self->other, args.offset));
+	EXPECT_EQ(EACCES, errno);
+
+	/* A mapping keeps the buffer. */
+	ASSERT_EQ(0, make_bo(self->fd, 8192, DRM_XRNPE_BO_CACHED, &bo));
+	EXPECT_EQ(0, close_handle(self->fd, bo.handle));
+	memset(bo.map, 0xa5, bo.size);
+	EXPECT_EQ(0xa5, bo.map[8191]);
+	munmap(bo.map, 4096);
+	EXPECT_EQ(0xa5, bo.map[8191]);
+	munmap(bo.map + 4096, 4096);
+}
+
+TEST_F(uapi, sync_bad)
+{
+	const struct drm_xrnpe_bo_sync good = {
+		.handle = self->work.data.handle, .size = self->work.data.size,
+	};
+	struct drm_xrnpe_bo_sync args = good;
+
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args.op = DRM_XRNPE_BO_SYNC_FOR_DEVICE;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args.op = 2;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args = good;
+	args.handle = ALIEN_HANDLE;
+	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args = good;
+	args.size = 0;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args.size = good.size + 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args = good;
+	args.offset = 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	/* offset + size wraps round to something small */
+	args.offset = UINT64_MAX;
+	args.size = 2;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+	args = good;
+	args.offset = good.size - 1;
+	args.size = 1;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
+}
+
+TEST_F(uapi, submit_bad)
+{
+	const uint64_t cmd_size = self->work.cmd.size;
+	struct drm_xrnpe_region region;
+	const struct drm_xrnpe_submit good = submit_args(&self->work, 0, &region);
+	struct drm_xrnpe_submit args;
+
+#define BAD(error, ...) do { \
+	args = good; \
+	__VA_ARGS__; \
+	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
+		TH_LOG("%s", #__VA_ARGS__); \
+} while (0)
+	BAD(EINVAL, args.queue = self->info.queues);
+	BAD(EINVAL, args.queue = UINT32_MAX);
+	BAD(EINVAL, args.flags = 1);
+	BAD(EINVAL, args.flags = 1u << 31);
+	BAD(ENOENT, args.cmd_handle = ALIEN_HANDLE);
+	BAD(ENOENT, args.cmd_handle = 0);
+	BAD(EINVAL, args.cmd_count = 0);
+	BAD(EINVAL, args.cmd_count = XRNPE_MAX_CMDS + 1);
+	BAD(EINVAL, args.cmd_count = UINT32_MAX);
+	BAD(EINVAL, args.cmd_count = cmd_size / sizeof(struct xrnpe_cmd) + 1);
+	BAD(EINVAL, args.cmd_offset = XRNPE_CMD_ALIGN / 2);
+	BAD(EINVAL, args.cmd_offset = cmd_size);
+	BAD(EINVAL, args.cmd_offset = cmd_size - sizeof(struct xrnpe_cmd) + XRNPE_CMD_ALIGN);
+	BAD(EINVAL, args.cmd_offset = UINT64_MAX - 127);
+	BAD(EINVAL, args.regions.count = XRNPE_MAX_REGIONS + 1);
+	BAD(EINVAL, args.regions.count = UINT32_MAX);
+	BAD(EINVAL, args.regions.stride = sizeof(region) - 8);
+	BAD(EINVAL, args.regions.stride = 0);
+	BAD(EINVAL, args.regions.stride = UINT32_MAX);
+	BAD(EFAULT, args.regions.pointer = 0);
+	BAD(EFAULT, args.regions.pointer = UINT64_MAX - 7);
+	BAD(EINVAL, args.syncs.count = DRM_XRNPE_MAX_SYNCS + 1);
+	BAD(EINVAL, args.syncs.count = UINT32_MAX);
+	BAD(EINVAL, args.syncs.count = 1); /* of stride 0 */
+	BAD(EFAULT, args.syncs = (struct drm_xrnpe_array){ 16, 1, 0 });
+#undef BAD
+}
+
+TEST_F(uapi, submit_bad_region)
+{
+	const uint64_t size = self->work.data.size;
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_submit args = submit_args(&self->work, 0, &region);
+	const struct drm_xrnpe_region good = region;
+
+#define BAD(error, ...) do { \
+	region = good; \
+	__VA_ARGS__; \
+	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
+		TH_LOG("%s", #__VA_ARGS__); \
+} while (0)
+	BAD(ENOENT, region.handle = ALIEN_HANDLE);
+	BAD(ENOENT, region.handle = 0);
+	BAD(EINVAL, region.flags = 0);
+	BAD(EINVAL, region.flags = 4);
+	BAD(EINVAL, region.flags |= 1u << 31);
+	BAD(EINVAL, region.offset = 32);
+	BAD(EINVAL, region.size = 0);
+	BAD(EINVAL, region.size = size + 1);
+	BAD(EINVAL, region.size = UINT64_MAX);
+	BAD(EINVAL, region.offset = 64);
+	BAD(EINVAL, region.offset = size);
+	BAD(EINVAL, region.offset = size, region.size = 1);
+	BAD(EINVAL, region.offset = UINT64_MAX - 63, region.size = 128);
+#undef BAD
+}
+
+TEST_F(uapi, submit_bad_sync)
+{
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_submit args = submit_args(&self->work, 0, &region);
+	uint32_t syncobj = make_syncobj(self->fd);
+	struct drm_xrnpe_sync sync;
+
+	ASSERT_NE(0, syncobj);
+	args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
+#define BAD(error, ...) do { \
+	sync = (struct drm_xrnpe_sync){ syncobj, DRM_XRNPE_SYNC_SIGNAL, 0 }; \
+	__VA_ARGS__; \
+	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
+		TH_LOG("%s", #__VA_ARGS__); \
+} while (0)
+	BAD(ENOENT, sync.handle = ALIEN_HANDLE);
+	BAD(ENOENT, sync.handle = ALIEN_HANDLE, sync.flags = 0);
+	BAD(EINVAL, sync.flags = 4);
+	BAD(EINVAL, sync.flags = 1u << 31);
+	BAD(EINVAL, sync.point = 1); /* of a binary one */
+	BAD(EINVAL, sync.flags |= DRM_XRNPE_SYNC_TIMELINE); /* without a point */
+	BAD(EINVAL, sync.flags = 0); /* waits, and has no fence */
+	BAD(EINVAL, sync.flags = DRM_XRNPE_SYNC_TIMELINE, sync.point = 7);
+#undef BAD
+	/* Of several syncs the last is wrong: those before it are left alone. */
+	struct drm_xrnpe_sync syncs[2] = {
+		{ syncobj, DRM_XRNPE_SYNC_SIGNAL, 0 }, { ALIEN_HANDLE, DRM_XRNPE_SYNC_SIGNAL, 0 },
+	};
+
+	args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 2, (uintptr_t)syncs };
+	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args));
+	EXPECT_EQ(-EINVAL, wait_syncobj(self->fd, syncobj, 0, 0));
+}
+
+/* A program newer than the kernel: its structures are longer. */
+TEST_F(uapi, submit_longer)
+{
+	struct { struct drm_xrnpe_region region; uint64_t news; } regions[1] = {};
+	struct { struct drm_xrnpe_submit submit; uint64_t news; } args = {};
+
+	args.submit = submit_args(&self->work, 0, &regions[0].region);
+	args.submit.regions.stride = sizeof(regions[0]);
+	clear_result(&self->work);
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args.submit));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, args.submit.job));
+	EXPECT_TRUE(result_is_right(&self->work));
+
+	regions[0].news = 1;
+	EXPECT_EQ(-E2BIG, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args.submit));
+}
+
+TEST_F(uapi, wait_bad)
+{
+	struct drm_xrnpe_job_wait end;
+
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, 0, 0, &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, 1, in_ms(1000), &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, UINT64_MAX, 0, &end));
+	EXPECT_EQ(1, submit(self->fd, 0, &self->work));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, 2, 0, &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->other, 1, 0, &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, 1));
+	/* It has ended, so a time in the past will do. */
+	EXPECT_EQ(0, wait_job(self->fd, 1, INT64_MIN, &end));
+	EXPECT_EQ(0, wait_job(self->fd, 1, 0, &end));
+}
+
+TEST_F(uapi, prime)
+{
+	struct drm_prime_handle export = {
+		.handle = self->work.data.handle, .flags = DRM_CLOEXEC | DRM_RDWR,
+	};
+	struct drm_prime_handle import = {};
+	struct work shared = self->work;
+	struct bo cached;
+
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
+	import.fd = export.fd;
+	ASSERT_EQ(0, call(self->other, DRM_IOCTL_PRIME_FD_TO_HANDLE, &import));
+
+	/* The other file computes on it. */
+	ASSERT_EQ(0, make_bo(self->other, self->work.cmd.size, 0, &shared.cmd));
+	set_cmd(&shared, 0, matmul_cmd());
+	shared.data.handle = import.handle;
+	clear_result(&self->work);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->other, 0, &shared));
+	EXPECT_TRUE(result_is_right(&self->work));
+
+	/* The dma-buf maps, and shows the same memory. */
+	uint8_t *map = mmap(NULL, shared.data.size, PROT_READ, MAP_SHARED, export.fd, 0);
+
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, memcmp(map, self->work.data.map, 4096));
+	munmap(map, shared.data.size);
+	close(export.fd);
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, DRM_XRNPE_BO_CACHED, &cached));
+	export.handle = cached.handle;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
+}
+
+/* A buffer of the heap of that name as a handle, or -errno. */
+static int64_t import_heap(int fd, const char *name, uint64_t size, int *dmabuf)
+{
+	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
+	struct drm_prime_handle import = {};
+	char path[64];
+	int heap, ret;
+
+	snprintf(path, sizeof(path), "/dev/dma_heap/%s", name);
+	heap = open(path, O_RDONLY | O_CLOEXEC);
+	if (heap < 0)
+		return -errno;
+	ret = call(heap, DMA_HEAP_IOCTL_ALLOC, &data);
+	close(heap);
+	if (ret)
+		return ret;
+	*dmabuf = data.fd;
+	import.fd = data.fd;
+	ret = call(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &import);
+	return ret ? ret : (int64_t)import.handle;
+}
+
+TEST_F(uapi, import_contiguous)
+{
+	static const char *const names[] = { "default_cma_region", "linux,cma", "reserved" };
+	struct work work = self->work;
+	int64_t handle = -ENOENT;
+	int dmabuf = -1;
+
+	for (unsigned int i = 0; handle == -ENOENT && i < 3; i++)
+		handle = import_heap(self->fd, names[i], work.data.size, &dmabuf);
+	if (handle == -ENOENT)
+		SKIP(return, "this kernel has no heap of contiguous memory");
+	ASSERT_LT(0, handle);
+
+	/* Mapped through us, and through the exporter. */
+	work.data.handle = handle;
+	work.data.map = map_bo(self->fd, handle, work.data.size);
+	ASSERT_NE(NULL, work.data.map);
+	memcpy(work.data.map, self->work.data.map, work.data.size);
+	clear_result(&work);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &work));
+	EXPECT_TRUE(result_is_right(&work));
+	close(dmabuf);
+	/* The handle keeps the memory. */
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &work));
+	free_bo(self->fd, &work.data);
+}
+
+/* The device needs it in one piece; the system heap gives 1 MiB pieces at most. */
+TEST_F(uapi, import_scattered)
+{
+	int dmabuf = -1;
+	int64_t ret = import_heap(self->fd, "system", 16 << 20, &dmabuf);
+
+	if (ret == -ENOENT)
+		SKIP(return, "this kernel has no system heap");
+	EXPECT_EQ(-EINVAL, ret);
+	close(dmabuf);
+}
+
+TEST_HARNESS_MAIN
