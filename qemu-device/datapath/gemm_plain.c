@@ -108,7 +108,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 	int unit = 2 * xrnpe_grid_unit(product->format);
 	size_t k = product->k, count = (size_t)(block->n1 - block->n0), row = k * decoder->size;
 	uint8_t *weights = memory, *inputs = weights + count * row;
-	uint32_t *codes = (uint32_t *)(inputs + (row + 3) / 4 * 4);
+	uint32_t *codes = (uint32_t *)(weights + ((count + 1) * row + 3) / 4 * 4);
 	bool *weight_nar = (bool *)(codes + count);
 
 	for (size_t i = 0; i < count; i++)

@@ -156,5 +156,8 @@ struct xrnpe_kernel {
 };
 
 extern const struct xrnpe_kernel xrnpe_kernel_plain;
+#ifdef __x86_64__
+extern const struct xrnpe_kernel xrnpe_kernel_avx512;
+#endif
 
 #endif

@@ -15,6 +15,9 @@
 
 static const struct xrnpe_kernel *const kernels[] = {
 	&xrnpe_kernel_plain,
+#ifdef __x86_64__
+	&xrnpe_kernel_avx512,
+#endif
 };
 
 #define KERNELS (sizeof(kernels) / sizeof(kernels[0]))

@@ -1,0 +1,712 @@
+// SPDX-License-Identifier: MIT
+/*
+ * AVX-512 kernels with VNNI.
+ *
+ * FP4 is 8 bits on its grid: vpdpbusd takes the inputs as unsigned bytes, so 12
+ * is added to them and 12 times the sum of the weights subtracted again.
+ * Posit(4,1) and Posit(8,0) are 16 bits: vpdpwssd. Sums run in 32-bit lanes for
+ * as many steps as cannot overflow, then in 64 bits.
+ *
+ * A tile is 12 positions by 32 channels, held in 24 registers. Weights are
+ * decoded once for a block, in the order in which tiles read them; positions are
+ * decoded (im2col included) 12 at a time, into rows a fixed distance apart.
+ */
+#include "internal.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
+#define INLINE TARGET __attribute__((always_inline)) static inline
+
+#define ROWS 12			/* positions in a tile */
+#define LANES 32		/* channels in a tile */
+#define VECTORS (LANES / 16)
+
+/* Bytes between decoded positions: the longest, and a line so that rows do not
+ * compete for the same sets of the cache. */
+#define PITCH (XRNPE_MAX_K * 2 + XRNPE_DECODE_SLACK + 64)
+
+#define PANEL_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
+#define MAX_POSITIONS 1020
+
+/* 4 bits: 64 codes in 32 bytes to a byte each. */
+INLINE __m512i spread_nibbles(__m256i packed)
+{
+	__m512i wide = _mm512_cvtepu8_epi16(packed);
+
+	return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)),
+				_mm512_set1_epi8(15));
+}
+
+INLINE __mmask64 first_lanes(size_t count)
+{
+	return count >= 64 ? ~0ull : (1ull << count) - 1;
+}
+
+/*
+ * 4-bit codes 64 at a time, one in a byte. The first of them may be an odd one,
+ * in a grouped convolution; then the bytes that hold them are shifted together.
+ */
+INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
+{
+	const uint8_t *at = row + first / 2;
+	size_t bytes = (first % 2 + count + 1) / 2;
+	__m512i codes;
+
+	codes = spread_nibbles(_mm256_maskz_loadu_epi8((__mmask32)first_lanes(bytes > 32 ? 32 : bytes),
+						       at));
+	if (first % 2) {
+		static const uint8_t next[64] = {
+			1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+			17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+			33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48,
+			49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 0,
+		};
+
+		codes = _mm512_permutexvar_epi8(_mm512_loadu_si512(next), codes);
+		if (count == 64)
+			codes = _mm512_mask_set1_epi8(codes, 1ull << 63, (char)(at[32] & 15));
+	}
+	return codes;
+}
+
+INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *values, __m512i table)
+{
+	for (size_t i = 0; i < count; i += 64) {
+		size_t left = count - i < 64 ? count - i : 64;
+		__m512i codes = load_nibbles(row, first + i, left);
+
+		_mm512_storeu_si512(values + i, _mm512_shuffle_epi8(table, codes));
+	}
+}
+
+#define FP4_OFFSET 12
+
+INLINE __m512i fp4_table(const struct xrnpe_product *product, int offset)
+{
+	int8_t table[16];
+
+	for (int i = 0; i < 16; i++)
+		table[i] = (int8_t)(product->narrow[i] + offset);
+	return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table));
+}
+
+TARGET static bool decode_fp4_input(const struct xrnpe_product *product, const uint8_t *row,
+				    size_t first, size_t count, void *values)
+{
+	decode_fp4(row, first, count, values, fp4_table(product, FP4_OFFSET));
+	return false;
+}
+
+TARGET static bool decode_fp4_weight(const struct xrnpe_product *product, const uint8_t *row,
+				     size_t first, size_t count, void *values)
+{
+	decode_fp4(row, first, count, values, fp4_table(product, 0));
+	return false;
+}
+
+TARGET static bool decode_p4(const struct xrnpe_product *product, const uint8_t *row,
+			     size_t first, size_t count, void *values)
+{
+	const __m512i nar = _mm512_set1_epi8(8);
+	int16_t grid[32] = { 0 };
+	__m512i table;
+	__mmask64 found = 0;
+
+	/* Entry 8, NaR, stays zero. */
+	for (int i = 0; i < 16; i++)
+		grid[i] = i == 8 ? 0 : product->narrow[i];
+	table = _mm512_loadu_si512(grid);
+	for (size_t i = 0; i < count; i += 64) {
+		size_t left = count - i < 64 ? count - i : 64;
+		__m512i codes = load_nibbles(row, first + i, left);
+		__m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(codes));
+		__m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(codes, 1));
+
+		found |= _mm512_mask_cmpeq_epi8_mask(first_lanes(left), codes, nar);
+		_mm512_storeu_si512((int16_t *)values + i, _mm512_permutexvar_epi16(low, table));
+		_mm512_storeu_si512((int16_t *)values + i + 32, _mm512_permutexvar_epi16(high, table));
+	}
+	return found;
+}
+
+/* 32 codes in 16 bits each; the tables hold the values of the codes 0 to 127. */
+INLINE __m512i p8_values(__m256i packed, const __m512i table[4])
+{
+	__m512i code = _mm512_cvtepi8_epi16(packed), index = _mm512_abs_epi16(code), value;
+	__mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16(64));
+
+	value = _mm512_mask_blend_epi16(upper, _mm512_permutex2var_epi16(table[0], index, table[1]),
+					_mm512_permutex2var_epi16(table[2], index, table[3]));
+	return _mm512_mask_sub_epi16(value, _mm512_movepi16_mask(code), _mm512_setzero_si512(), value);
+}
+
+TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t *row,
+			     size_t first, size_t count, void *values)
+{
+	const int16_t *grid = product->narrow;
+	__m512i table[4];
+	__mmask64 found = 0;
+
+	for (int i = 0; i < 4; i++)
+		table[i] = _mm512_loadu_si512(grid + i * 32);
+	for (size_t i = 0; i < count; i += 64) {
+		__mmask64 lanes = first_lanes(count - i);
+		__m512i codes = _mm512_maskz_loadu_epi8(lanes, row + first + i);
+		__mmask64 nar = _mm512_cmpeq_epi8_mask(codes, _mm512_set1_epi8(-128));
+
+		found |= nar;
+		codes = _mm512_mask_mov_epi8(codes, nar, _mm512_setzero_si512());
+		_mm512_storeu_si512((int16_t *)values + i,
+				    p8_values(_mm512_castsi512_si256(codes), table));
+		_mm512_storeu_si512((int16_t *)values + i + 32,
+				    p8_values(_mm512_extracti64x4_epi64(codes, 1), table));
+	}
+	return found;
+}
+
+static const struct xrnpe_decoder fp4_input = { decode_fp4_input, 1, FP4_OFFSET };
+static const struct xrnpe_decoder fp4_weight = { decode_fp4_weight, 1, 0 };
+static const struct xrnpe_decoder p4_any = { decode_p4, 2, 0 };
+static const struct xrnpe_decoder p8_any = { decode_p8, 2, 0 };
+
+/* What a format needs. A step is the 4 bytes of a lane that one instruction eats. */
+struct plan {
+	const struct xrnpe_decoder *input, *weight;
+	size_t steps;		/* of a whole sum */
+	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
+	int64_t largest;	/* |grid value| */
+};
+
+static struct plan plan_of(const struct xrnpe_product *product)
+{
+	struct plan plan;
+
+	switch (product->format) {
+	case XRNPE_FORMAT_FP4:
+		plan.input = &fp4_input;
+		plan.weight = &fp4_weight;
+		plan.largest = 12;
+		break;
+	case XRNPE_FORMAT_P4:
+		plan.input = plan.weight = &p4_any;
+		plan.largest = 256;
+		break;
+	default:
+		plan.input = plan.weight = &p8_any;
+		plan.largest = 4096;
+		break;
+	}
+	plan.steps = (product->k * plan.input->size + 3) / 4;
+	/* FP4: 32768 x 24 x 12 is far below 2^31. */
+	plan.safe_steps = product->format == XRNPE_FORMAT_FP4 ? plan.steps :
+			  (size_t)(INT32_MAX / (2 * plan.largest * plan.largest));
+	return plan;
+}
+
+/* ---- tiles ------------------------------------------------------------ */
+
+#define ACCUMULATE(i)									\
+	do {										\
+		x = _mm512_set1_epi32(load_word(a + (size_t)(i) * PITCH));		\
+		acc##i##_0 = DOT(acc##i##_0, x, b0);					\
+		acc##i##_1 = DOT(acc##i##_1, x, b1);					\
+	} while (0)
+#define DECLARE(i) __m512i acc##i##_0 = start0, acc##i##_1 = start1
+#define FINISH(i)									\
+	do {										\
+		widen(acc##i##_0, add, sum[i]);						\
+		widen(acc##i##_1, add, sum[i] + 16);					\
+	} while (0)
+#define ALL_ROWS(what)									\
+	what(0); what(1); what(2); what(3); what(4); what(5);				\
+	what(6); what(7); what(8); what(9); what(10); what(11)
+
+INLINE int32_t load_word(const uint8_t *from)
+{
+	int32_t word;
+
+	memcpy(&word, from, sizeof(word));
+	return word;
+}
+
+INLINE void widen(__m512i sums, bool add, int64_t *to)
+{
+	__m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums));
+	__m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sums, 1));
+
+	if (add) {
+		low = _mm512_add_epi64(low, _mm512_load_si512(to));
+		high = _mm512_add_epi64(high, _mm512_load_si512(to + 8));
+	}
+	_mm512_store_si512(to, low);
+	_mm512_store_si512(to + 8, high);
+}
+
+/*
+ * sum[row][lane] = or += the products of @steps steps, from the 32-bit sums
+ * @start on. @a: rows PITCH apart; @b: LANES x 4 bytes a step.
+ */
+#define DOT _mm512_dpbusd_epi32
+TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
+			      const int32_t *start, bool add, int64_t (*sum)[LANES])
+{
+	const __m512i start0 = _mm512_load_si512(start), start1 = _mm512_load_si512(start + 16);
+	__m512i x;
+	ALL_ROWS(DECLARE);
+
+	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
+		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
+
+		ALL_ROWS(ACCUMULATE);
+	}
+	ALL_ROWS(FINISH);
+}
+#undef DOT
+
+#define DOT _mm512_dpwssd_epi32
+TARGET static void tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
+			      const int32_t *start, bool add, int64_t (*sum)[LANES])
+{
+	const __m512i start0 = _mm512_load_si512(start), start1 = _mm512_load_si512(start + 16);
+	__m512i x;
+	ALL_ROWS(DECLARE);
+
+	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
+		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
+
+		ALL_ROWS(ACCUMULATE);
+	}
+	ALL_ROWS(FINISH);
+}
+#undef DOT
+
+/* ---- output ----------------------------------------------------------- */
+
+/*
+ * acc * scale + bias with the last bit set if anything was lost ("round to
+ * odd"): with 53 bits this rounds on to any of our formats as the exact value
+ * would. acc, scale and bias are exact doubles.
+ */
+INLINE __m512d fma_odd(__m512d acc, __m512d scale, __m512d bias)
+{
+	__m512d low = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	__m512d high = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+	__m512d cut = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+	__mmask8 lost = _mm512_cmp_pd_mask(low, high, _CMP_NEQ_UQ);
+	__m512i bits = _mm512_castpd_si512(cut);
+
+	return _mm512_castsi512_pd(_mm512_mask_or_epi64(bits, lost, bits, _mm512_set1_epi64(1)));
+}
+
+/* 8 doubles, rounded to odd, to floats rounded to odd. */
+INLINE __m256i narrow_odd(__m512d value)
+{
+	__m256 cut = _mm512_cvt_roundpd_ps(value, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+	__mmask8 lost = _mm512_cmp_pd_mask(_mm512_cvtps_pd(cut), value, _CMP_NEQ_UQ);
+	__m256i bits = _mm256_castps_si256(cut);
+
+	return _mm256_mask_or_epi32(bits, lost, bits, _mm256_set1_epi32(1));
+}
+
+/* Bits of floats (rounded to odd, finite) to posit codes. */
+INLINE __m512i round_posit(__m512i bits, int n, int es)
+{
+	const int top = (n - 2) << es, shift = 33 - n;
+	const __m512i one = _mm512_set1_epi32(1);
+	__mmask16 negative = _mm512_movepi32_mask(bits);
+	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX));
+	__mmask16 nonzero = _mm512_test_epi32_mask(magnitude, magnitude);
+	__m512i exponent, regime, tail, run, string, code;
+
+	magnitude = _mm512_max_epi32(magnitude, _mm512_set1_epi32((127 - top) << 23));
+	magnitude = _mm512_min_epi32(magnitude, _mm512_set1_epi32((127 + top) << 23));
+	exponent = _mm512_sub_epi32(_mm512_srli_epi32(magnitude, 23), _mm512_set1_epi32(127));
+	regime = _mm512_srai_epi32(exponent, es);
+	/* Exponent bits and fraction, left after two bits that the shift repeats. */
+	tail = _mm512_slli_epi32(_mm512_and_si512(_mm512_add_epi32(magnitude,
+								   _mm512_set1_epi32(1 << 23)),
+						  _mm512_set1_epi32((1 << (23 + es)) - 1)), 7 - es);
+	string = _mm512_mask_blend_epi32(_mm512_movepi32_mask(regime),
+					 _mm512_set1_epi32(INT32_MIN), _mm512_set1_epi32(1 << 30));
+	string = _mm512_or_si512(string, tail);
+	run = _mm512_xor_si512(regime, _mm512_srai_epi32(regime, 31));
+	/* What the shift loses goes into the last bit. */
+	code = _mm512_sub_epi32(_mm512_sllv_epi32(one, run), one);
+	code = _mm512_maskz_mov_epi32(_mm512_test_epi32_mask(string, code), one);
+	string = _mm512_or_si512(_mm512_srav_epi32(string, run), code);
+	/* To nearest, ties to even. */
+	code = _mm512_and_si512(_mm512_srli_epi32(string, shift), one);
+	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << (shift - 1)) - 1));
+	code = _mm512_srli_epi32(_mm512_add_epi32(string, code), shift);
+	code = _mm512_mask_sub_epi32(code, negative, _mm512_setzero_si512(), code);
+	return _mm512_maskz_and_epi32(nonzero, code, _mm512_set1_epi32((1 << n) - 1));
+}
+
+INLINE __m512i round_fp4(__m512i bits)
+{
+	const __m512i sign = _mm512_srli_epi32(bits, 31), one = _mm512_set1_epi32(1);
+	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX)), small, code;
+	__mmask16 below_one = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(127 << 23));
+
+	magnitude = _mm512_min_epi32(magnitude, _mm512_castps_si512(_mm512_set1_ps(6)));
+	small = _mm512_cvt_roundps_epi32(_mm512_add_ps(_mm512_castsi512_ps(magnitude),
+						       _mm512_castsi512_ps(magnitude)),
+					 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+	code = _mm512_and_si512(_mm512_srli_epi32(magnitude, 22), one);
+	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << 21) - 1));
+	code = _mm512_srli_epi32(_mm512_add_epi32(magnitude, code), 22);
+	code = _mm512_sub_epi32(code, _mm512_set1_epi32((127 << 1) - 2));
+	code = _mm512_mask_blend_epi32(below_one, code, small);
+	return _mm512_or_si512(code, _mm512_slli_epi32(sign, 3));
+}
+
+INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
+{
+	__m512i bits;
+
+	if (out == XRNPE_FORMAT_F32)
+		return _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(
+			_mm512_cvt_roundpd_ps(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+			_mm512_cvt_roundpd_ps(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1));
+	bits = _mm512_inserti64x4(_mm512_castsi256_si512(narrow_odd(low)), narrow_odd(high), 1);
+	switch (out) {
+	case XRNPE_FORMAT_FP4:
+		return round_fp4(bits);
+	case XRNPE_FORMAT_P4:
+		return round_posit(bits, 4, 1);
+	case XRNPE_FORMAT_P8:
+		return round_posit(bits, 8, 0);
+	default:
+		return round_posit(bits, 16, 1);
+	}
+}
+
+/* The packed codes of 16 channels; the last of an odd number of 4-bit codes
+ * stands in a byte alone. */
+INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t count)
+{
+	__mmask16 lanes = (__mmask16)first_lanes(count);
+	__m128i bytes;
+
+	codes = _mm512_maskz_mov_epi32(lanes, codes);
+	switch (out) {
+	case XRNPE_FORMAT_F32:
+		_mm512_mask_storeu_epi32(to, lanes, codes);
+		break;
+	case XRNPE_FORMAT_P16:
+		_mm512_mask_cvtepi32_storeu_epi16(to, lanes, codes);
+		break;
+	case XRNPE_FORMAT_P8:
+		_mm512_mask_cvtepi32_storeu_epi8(to, lanes, codes);
+		break;
+	default:
+		bytes = _mm512_cvtepi32_epi8(codes);
+		bytes = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001));
+		_mm_mask_cvtepi16_storeu_epi8(to, (__mmask8)first_lanes((count + 1) / 2), bytes);
+	}
+}
+
+/* Scale and bias of the channels of a panel, as doubles; the scale is that of
+ * sums in grid units. */
+struct stage {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
+	bool nar[LANES];	/* a NaR among the channel's weights */
+	bool any_nar;
+};
+
+INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
+		    const struct stage *stage, const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	const __m512d zero = _mm512_setzero_pd();
+	size_t bits = xrnpe_format_bits(out);
+
+	for (size_t i = 0; i < count; i += 16) {
+		__m512d y[2];
+
+		for (size_t j = 0; j < 2; j++) {
+			size_t at = i + j * 8;
+
+			y[j] = fma_odd(_mm512_cvtepi64_pd(_mm512_load_si512(sum + at)),
+				       _mm512_load_pd(stage->scale + at),
+				       _mm512_load_pd(stage->bias + at));
+			if (product->cmd->activation == XRNPE_ACT_RELU)
+				y[j] = _mm512_max_pd(y[j], zero);
+			/* A sum of zero is +0, even if its terms were -0. */
+			y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
+		}
+		store16(out, row + (n + i) * bits / 8, encode16(out, y[0], y[1]),
+			count - i < 16 ? count - i : 16);
+	}
+}
+
+TARGET static void put_fp4(const struct xrnpe_product *product, const struct stage *stage,
+			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_row(product, XRNPE_FORMAT_FP4, stage, sum, row, n, count);
+}
+
+TARGET static void put_p4(const struct xrnpe_product *product, const struct stage *stage,
+			  const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_row(product, XRNPE_FORMAT_P4, stage, sum, row, n, count);
+}
+
+TARGET static void put_p8(const struct xrnpe_product *product, const struct stage *stage,
+			  const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_row(product, XRNPE_FORMAT_P8, stage, sum, row, n, count);
+}
+
+TARGET static void put_p16(const struct xrnpe_product *product, const struct stage *stage,
+			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_row(product, XRNPE_FORMAT_P16, stage, sum, row, n, count);
+}
+
+TARGET static void put_f32(const struct xrnpe_product *product, const struct stage *stage,
+			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_row(product, XRNPE_FORMAT_F32, stage, sum, row, n, count);
+}
+
+static void (*const put_as[])(const struct xrnpe_product *product, const struct stage *stage,
+			    const int64_t *sum, uint8_t *row, uint64_t n, size_t count) = {
+	[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
+	[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+};
+
+/* Overwrite the outputs that a NaR among their inputs or weights makes NaR. */
+static void put_nar(const struct xrnpe_product *product, const struct stage *stage, bool all,
+		    uint8_t *row, uint64_t n, size_t count, uint32_t *status)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (all || stage->nar[i])
+			xrnpe_store(product->out, row, n + i,
+				    xrnpe_round(product->out, (struct xrnpe_real){ .kind = XRNPE_NAN },
+						status));
+	}
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+/* Layout of the scratch memory. */
+struct scratch {
+	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
+	uint8_t inputs[ROWS * PITCH] __attribute__((aligned(64)));
+	uint8_t rows[16 * PITCH] __attribute__((aligned(64)));	/* weights, decoded */
+};
+
+TARGET static bool suits(const struct xrnpe_product *product)
+{
+	return product->format != XRNPE_FORMAT_P16 && product->group_channels == product->channels;
+}
+
+static bool supported(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+	       __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
+}
+
+static size_t panels_in(uint64_t channels)
+{
+	return (size_t)((channels + LANES - 1) / LANES);
+}
+
+static void shape(const struct xrnpe_product *product, unsigned int threads,
+		  struct xrnpe_block *block)
+{
+	uint64_t panels, most, share;
+
+	if (!suits(product)) {
+		xrnpe_kernel_plain.shape(product, threads, block);
+		return;
+	}
+	panels = panels_in(product->channels);
+	most = PANEL_BYTES / (plan_of(product).steps * 4 * LANES);
+	if (product->positions < ROWS * threads && most > panels / threads)
+		most = panels / threads;
+	if (most < 1)
+		most = 1;
+	if (most < panels)
+		block->n1 = most * LANES;
+	/* Whole rows of tiles, shared out evenly. */
+	share = (product->positions + threads - 1) / threads;
+	share = (share + ROWS - 1) / ROWS * ROWS;
+	block->p1 = share < MAX_POSITIONS ? share : MAX_POSITIONS;
+}
+
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	size_t panels;
+
+	if (!suits(product))
+		return xrnpe_kernel_plain.scratch(product, block);
+	panels = panels_in(block->n1);
+	return sizeof(struct scratch) +
+	       panels * (sizeof(struct stage) + 64 + plan_of(product).steps * 4 * LANES);
+}
+
+/* 16 decoded rows, PITCH apart, to half of a panel. */
+INLINE void interleave(const uint8_t *rows, size_t steps, uint8_t *panel)
+{
+	const __m512i index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+								   12, 13, 14, 15),
+						 _mm512_set1_epi32(PITCH));
+
+	for (size_t s = 0; s < steps; s++)
+		_mm512_store_si512(panel + s * LANES * 4,
+				   _mm512_i32gather_epi32(index, rows + s * 4, 1));
+}
+
+/* Decode the weights of channels @n.. to a panel, and prepare their output. */
+TARGET static void fill_panel(const struct xrnpe_product *product, const struct plan *plan,
+			      uint64_t n, size_t count, uint8_t *rows, uint8_t *panel,
+			      struct stage *stage)
+{
+	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	size_t size = product->k * plan->weight->size, padded = plan->steps * 4;
+
+	memset(stage, 0, sizeof(*stage));
+	for (size_t half = 0; half < VECTORS; half++) {
+		for (size_t i = 0; i < 16; i++) {
+			uint8_t *row = rows + i * PITCH;
+			size_t lane = half * 16 + i;
+			uint64_t at = (n + lane) * 2;
+
+			if (lane >= count) {
+				memset(row, 0, padded);
+				continue;
+			}
+			stage->nar[lane] = xrnpe_weights(product, plan->weight, n + lane, row);
+			stage->any_nar |= stage->nar[lane];
+			memset(row + size, 0, padded - size);
+			stage->scale[lane] = unit *
+				xrnpe_decode(XRNPE_FORMAT_F32,
+					     xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
+			stage->bias[lane] =
+				xrnpe_decode(XRNPE_FORMAT_F32,
+					     xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
+		}
+		interleave(rows, plan->steps, panel + half * 64);
+		if (plan->weight == &fp4_weight) {
+			__m512i sum = _mm512_setzero_si512();
+
+			for (size_t s = 0; s < plan->steps; s++)
+				sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(FP4_OFFSET),
+							  _mm512_load_si512(panel + s * LANES * 4 + half * 64));
+			_mm512_store_si512(stage->start + half * 16,
+					   _mm512_sub_epi32(_mm512_setzero_si512(), sum));
+		}
+	}
+}
+
+/* The largest sum of magnitudes among decoded rows of 16-bit values. */
+TARGET static int64_t largest_sum(const uint8_t *rows, size_t count, size_t k)
+{
+	int64_t largest = 0;
+
+	for (size_t r = 0; r < count; r++) {
+		const int16_t *row = (const int16_t *)(rows + r * PITCH);
+		__m512i sum = _mm512_setzero_si512();
+		int64_t total;
+
+		for (size_t i = 0; i < k; i += 32) {
+			__m512i values = _mm512_maskz_loadu_epi16((__mmask32)first_lanes(k - i < 32 ?
+									k - i : 32), row + i);
+
+			sum = _mm512_dpwssd_epi32(sum, _mm512_abs_epi16(values), _mm512_set1_epi16(1));
+		}
+		total = _mm512_reduce_add_epi64(_mm512_add_epi64(
+			_mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum)),
+			_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sum, 1))));
+		if (total > largest)
+			largest = total;
+	}
+	return largest;
+}
+
+TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		       void *memory, uint32_t *status)
+{
+	static const int32_t zeros[LANES] __attribute__((aligned(64)));
+	struct scratch *scratch = memory;
+	struct plan plan;
+	size_t panels, panel_bytes;
+	struct stage *stages;
+	uint8_t *weights;
+
+	if (!suits(product)) {
+		xrnpe_kernel_plain.run(product, block, memory, status);
+		return;
+	}
+	plan = plan_of(product);
+	panels = panels_in(block->n1 - block->n0);
+	panel_bytes = plan.steps * 4 * LANES;
+	weights = (uint8_t *)(scratch + 1);
+	stages = (struct stage *)(weights + panels * panel_bytes);
+	for (size_t i = 0; i < panels; i++) {
+		uint64_t n = block->n0 + i * LANES;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		fill_panel(product, &plan, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES,
+			   scratch->rows, weights + i * panel_bytes, &stages[i]);
+	}
+	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
+		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		size_t safe = plan.safe_steps;
+		bool nar[ROWS];
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		for (size_t r = 0; r < rows; r++) {
+			uint8_t *row = scratch->inputs + r * PITCH;
+			size_t size = product->k * plan.input->size;
+
+			nar[r] = xrnpe_gather(product, plan.input, p + r, 0, row);
+			memset(row + size, 0, plan.steps * 4 - size);
+		}
+		if (safe < plan.steps &&
+		    largest_sum(scratch->inputs, rows, product->k) * plan.largest <= INT32_MAX)
+			safe = plan.steps;
+		for (size_t i = 0; i < panels; i++) {
+			const struct stage *stage = &stages[i];
+			uint64_t n = block->n0 + i * LANES;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+
+			for (size_t s = 0; s < plan.steps; s += safe) {
+				size_t steps = plan.steps - s < safe ? plan.steps - s : safe;
+				const uint8_t *a = scratch->inputs + s * 4;
+				const uint8_t *b = weights + i * panel_bytes + s * LANES * 4;
+
+				if (plan.input->size == 1)
+					tile_bytes(a, b, steps, stage->start, s, scratch->sum);
+				else
+					tile_words(a, b, steps, zeros, s, scratch->sum);
+			}
+			for (size_t r = 0; r < rows; r++) {
+				uint8_t *out = xrnpe_output_row(product, p + r);
+
+				put_as[product->out](product, stage, scratch->sum[r], out, n, count);
+				if (nar[r] || stage->any_nar)
+					put_nar(product, stage, nar[r], out, n, count, status);
+			}
+		}
+	}
+}
+
+const struct xrnpe_kernel xrnpe_kernel_avx512 = {
+	.name = "avx512-vnni",
+	.supported = supported,
+	.shape = shape,
+	.scratch = scratch_size,
+	.run = run,
+};
+
+#endif
