@@ -33,7 +33,7 @@ all:
 SUITES :=
 
 include qemu-device/datapath/build.mk
-include $(wildcard driver/build.mk libxrnpe/build.mk tools/build.mk tools/guest.mk qemu-device/build.mk tests/build.mk)
+include $(wildcard driver/build.mk libxrnpe/build.mk tools/build.mk tools/guest.mk tools/demo.mk qemu-device/build.mk tests/build.mk)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
