@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "backend.h"
@@ -46,23 +47,21 @@ static struct emu *to_emu(struct xrnpe_device *device)
 
 /* ---- buffers ---------------------------------------------------------- */
 
+/* Whole pages, zeroed, and not taken before they are touched. */
 static int emu_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
 			  struct xrnpe_error *error)
 {
-	size_t room = (buffer->size + XRNPE_BUFFER_ALIGN - 1) / XRNPE_BUFFER_ALIGN *
-		      XRNPE_BUFFER_ALIGN;
-
-	buffer->data = aligned_alloc(XRNPE_BUFFER_ALIGN, room);
-	if (!buffer->data)
+	buffer->data = mmap(NULL, buffer->size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buffer->data == MAP_FAILED)
 		return xrnpe_fail(error, -ENOMEM, "no memory for a buffer of %zu bytes",
 				  buffer->size);
-	memset(buffer->data, 0, room);
 	return 0;
 }
 
 static void emu_buffer_free(struct xrnpe_buffer *buffer)
 {
-	free(buffer->data);
+	munmap(buffer->data, buffer->size);
 }
 
 static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset,

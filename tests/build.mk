@@ -35,6 +35,34 @@ check-ubsan:
 	@$(MAKE) --no-print-directory check-unit B=build-ubsan \
 		SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined"
 
+# ---- libxrnpe: running ---------------------------------------------------
+# With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
+RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
+	runtime_session)
+$(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe
+
+$(B)/tests/unit/runtime: $(RUNTIME_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)
+
+SUITES += unit-runtime
+SUITE_unit-runtime := $(B)/tests/unit/runtime
+NEEDS_unit-runtime := $(B)/tests/unit/runtime
+UNIT_SUITES += unit-runtime
+
+# ---- libxrnpe: compiling -------------------------------------------------
+COMPILE_TESTS := $(addprefix tests/unit/,compile compile_import compile_reference \
+	compile_parts compile_model compile_fuzz onnx_builder)
+$(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -I$(B)/libxrnpe
+$(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
+
+$(B)/tests/unit/compile: $(COMPILE_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)
+
+SUITES += unit-compile
+SUITE_unit-compile := $(B)/tests/unit/compile
+NEEDS_unit-compile := $(B)/tests/unit/compile
+UNIT_SUITES += unit-compile
+
 # ---- qtest: the QEMU device ----------------------------------------------
 SUITES += qtest
 SUITE_qtest := QTEST_QEMU_BINARY=$(QEMU) $(B)/qemu/xrnpe-test --tap -k

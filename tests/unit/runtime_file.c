@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+/* .xrnpe files: no damage goes unnoticed, and no forgery does harm. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "unit/runtime_tests.h"
+
+/* Offsets in the header, as Documentation/model-format.rst tells. */
+#define HEADER_VERSION 8
+#define HEADER_CRC 12
+#define HEADER_SIZE 16
+#define HEADER_SECTIONS 24
+#define HEADER_TABLE 32
+#define SECTION_BYTES 24
+
+enum { INFO, STRINGS, COMMANDS, COMMAND_LAYERS, LAYERS, TENSORS, CONSTANTS, SECTIONS };
+
+static struct xrnpe_error error;
+static struct xrnpe_model *model;
+static unsigned char bytes[8192];
+static size_t size;
+
+/* The tiny model's file in @bytes. */
+static void setup(void)
+{
+	struct xrnpe_model *tiny = tiny_model();
+
+	runtime_setup();
+	ck_ok(xrnpe_model_save(tiny, test_path("m.xrnpe"), &error), error);
+	size = read_file(test_path("m.xrnpe"), bytes, sizeof(bytes));
+	xrnpe_model_free(tiny);
+}
+
+static int load(const unsigned char *data, size_t length)
+{
+	const char *path = test_path("m.xrnpe");
+
+	write_file(path, data, length);
+	return xrnpe_model_load(path, &model, &error);
+}
+
+static void refused(const unsigned char *data, size_t length, const char *text)
+{
+	ck_fails(load(data, length), -EINVAL, error, text);
+	ck_assert_msg(strstr(error.message, test_path("m.xrnpe")) == error.message,
+		      "\"%s\" does not start with the file's name", error.message);
+}
+
+static uint64_t get(size_t at, size_t width)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, bytes + at, width);
+	return value;
+}
+
+static void set(size_t at, size_t width, uint64_t value)
+{
+	memcpy(bytes + at, &value, width);
+}
+
+static size_t start_of(unsigned int section)
+{
+	return get(HEADER_TABLE + section * SECTION_BYTES, 8);
+}
+
+static size_t size_of(unsigned int section)
+{
+	return get(HEADER_TABLE + section * SECTION_BYTES + 8, 8);
+}
+
+/* Make all checksums right again. */
+static void sign(void)
+{
+	size_t header = HEADER_TABLE + SECTIONS * SECTION_BYTES;
+
+	for (unsigned int i = 0; i < SECTIONS; i++)
+		if (start_of(i) <= size && size_of(i) <= size - start_of(i))
+			set(HEADER_TABLE + i * SECTION_BYTES + 16, 4,
+			    crc32(0, bytes + start_of(i), (uInt)size_of(i)));
+	set(HEADER_CRC, 4, 0);
+	set(HEADER_CRC, 4, crc32(0, bytes, (uInt)header));
+}
+
+START_TEST(file_round_trip)
+{
+	static unsigned char again[sizeof(bytes)];
+	struct xrnpe_model *tiny = tiny_model();
+	const struct xrnpe_layer_info *layer;
+
+	ck_ok(xrnpe_model_load(test_path("m.xrnpe"), &model, &error), error);
+	ck_assert_uint_eq(model->cmd_count, tiny->cmd_count);
+	ck_assert_mem_eq(model->cmds, tiny->cmds, 2 * sizeof(*model->cmds));
+	ck_assert_mem_eq(model->cmd_layer, tiny->cmd_layer, 2 * sizeof(*model->cmd_layer));
+	ck_assert_mem_eq(model->constants, tiny->constants, TINY_CONSTANTS);
+	ck_assert_mem_eq(model->region_size, tiny->region_size, sizeof(model->region_size));
+	ck_assert_str_eq(model->producer, tiny->producer);
+	ck_assert_uint_eq(model->tensor_count, 3);
+
+	ck_assert_uint_eq(xrnpe_model_input_count(model), 1);
+	ck_assert_str_eq(xrnpe_model_input(model, 0)->name, "in");
+	ck_assert_uint_eq(xrnpe_model_input(model, 0)->count, TINY_IN);
+	ck_assert_uint_eq(xrnpe_model_output_count(model), 1);
+	ck_assert_str_eq(xrnpe_model_output(model, 0)->name, "out");
+	ck_assert_uint_eq(xrnpe_model_output(model, 0)->dims[0], TINY_OUT_C);
+	ck_assert_uint_eq(xrnpe_model_layer_count(model), 2);
+	layer = xrnpe_model_layer(model, 1);
+	ck_assert_str_eq(layer->name, "mix");
+	ck_assert_str_eq(layer->op, "Conv+Relu");
+	ck_assert_int_eq(layer->format, XRNPE_FORMAT_P16);
+	ck_assert_uint_eq(layer->macs, 12);
+	ck_assert(layer->error == 0.25 && layer->format_error[1] == 0.75);
+
+	/* The same model gives the same bytes. */
+	ck_ok(xrnpe_model_save(model, test_path("again.xrnpe"), &error), error);
+	ck_assert_uint_eq(read_file(test_path("again.xrnpe"), again, sizeof(again)), size);
+	ck_assert_mem_eq(again, bytes, size);
+	xrnpe_model_free(model);
+	xrnpe_model_free(tiny);
+}
+END_TEST
+
+/* Every bit of every byte: each flip is noticed and the message names the file. */
+START_TEST(file_flipped)
+{
+	for (size_t i = 0; i < size; i++)
+		for (unsigned int bit = 0; bit < 8; bit++) {
+			bytes[i] ^= (unsigned char)(1 << bit);
+			refused(bytes, size, "m.xrnpe: ");
+			bytes[i] ^= (unsigned char)(1 << bit);
+		}
+}
+END_TEST
+
+START_TEST(file_truncated)
+{
+	for (size_t n = 0; n < size; n++)
+		refused(bytes, n, n < 8 ? "not an .xrnpe file" : "truncated");
+	bytes[size] = 0;
+	refused(bytes, size + 1, "too long");
+}
+END_TEST
+
+START_TEST(file_version)
+{
+	set(HEADER_VERSION, 4, 2);
+	sign();
+	ck_fails(load(bytes, size), -ENOTSUP, error,
+		 "m.xrnpe: is of format version 2; this library knows 1");
+}
+END_TEST
+
+START_TEST(file_unreadable)
+{
+	struct xrnpe_model *tiny = tiny_model();
+
+	ck_fails(xrnpe_model_load(test_path("none.xrnpe"), &model, &error), -ENOENT, error,
+		 "none.xrnpe: cannot open: No such file");
+	ck_fails(xrnpe_model_load("/", &model, &error), -EISDIR, error, "/: cannot read");
+	ck_fails(xrnpe_model_save(tiny, test_path("none/m.xrnpe"), &error), -ENOENT, error,
+		 "none/m.xrnpe: cannot create");
+	xrnpe_model_free(tiny);
+	refused((const unsigned char *)"\x93NUMPY\x01\x00", 8, "not an .xrnpe file");
+}
+END_TEST
+
+/* A save that fails leaves what was there. */
+START_TEST(file_replaced_whole)
+{
+	static unsigned char after[sizeof(bytes)];
+	struct xrnpe_model *tiny = tiny_model();
+	char command[256];
+
+	ck_fails(xrnpe_model_save(tiny, "/dev/full", &error), -ENOSPC, error,
+		 "/dev/full: cannot write");
+	ck_ok(xrnpe_model_save(tiny, test_path("m.xrnpe"), &error), error);
+	ck_assert_uint_eq(read_file(test_path("m.xrnpe"), after, sizeof(after)), size);
+	snprintf(command, sizeof(command), "test $(ls %s | wc -l) = 1", test_path(""));
+	ck_assert_msg(system(command) == 0, "temporary files are left");
+	xrnpe_model_free(tiny);
+}
+END_TEST
+
+/* Well-formed files that say what must not be. */
+struct forgery {
+	unsigned int section;
+	size_t at, width;	/* in the section */
+	uint64_t value;
+	const char *text;
+};
+
+#define CMD(i, member) ((i) * sizeof(struct xrnpe_cmd) + offsetof(struct xrnpe_cmd, member))
+#define OPERAND(i, o, member) \
+	(CMD(i, operand) + (o) * sizeof(struct xrnpe_operand) + offsetof(struct xrnpe_operand, member))
+#define LAYER_BYTES 96
+#define TENSOR_BYTES 48
+
+static const struct forgery forgeries[] = {
+	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_OFM, offset), 8, 4,
+	  "command 1 (CONV2D, layer mix): ofm outside region 3 (output, 72 bytes): offset 4, size 72" },
+	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_OFM, region), 1, 0,
+	  "command 0 (CONVERT, layer to_p16): ofm may not write region 0 (constants, 152 bytes)" },
+	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_IFM, region), 1, 4,
+	  "command 1 (CONV2D, layer mix): ifm is in region 4, which the job does not have" },
+	{ COMMANDS, CMD(1, opcode), 1, 99, "command 1 (unknown opcode, layer mix): illegal opcode" },
+	{ COMMANDS, CMD(1, image.groups), 2, 2,
+	  "command 1 (CONV2D, layer mix): field groups is out of its range" },
+	{ COMMANDS, CMD(1, activation), 1, 7, "field activation is out" },
+	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_WEIGHT, format), 1, XRNPE_FORMAT_P8,
+	  "field weight.format is out" },
+	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_IFM, row_stride), 4, 3, "field ifm.row_stride is out" },
+	{ COMMANDS, CMD(0, image.reserved), 1, 1, "field reserved is out" },
+	/* A region too small for the commands. */
+	{ INFO, 8, 8, 20, "tensor middle: outside region 1 (arena): offset 0, size 24 of 20 bytes" },
+	{ INFO, 16, 8, 40, "tensor in: outside region 2 (input)" },
+	{ INFO, 24, 8, 0, "tensor out: outside region 3 (output)" },
+	{ INFO, 24, 8, UINT64_MAX, "region 3 (output) is too large" },
+	{ INFO, 0, 8, 151, "section info is malformed" },
+	{ INFO, 32, 4, 0, "lacks layers, inputs or outputs" },
+	{ INFO, 32, 4, 4, "lacks layers, inputs or outputs" },
+	{ INFO, 36, 4, 0, "lacks layers, inputs or outputs" },
+	{ INFO, 36, 4, UINT32_MAX, "lacks layers, inputs or outputs" },
+	{ INFO, 36, 4, 2, "tensor middle: its format is not allowed" },
+	{ INFO, 40, 4, 4096, "producer is not printable" },
+	{ INFO, 44, 4, 1, "section info is malformed" },
+	{ COMMAND_LAYERS, 4, 4, 2, "command 1 belongs to no layer" },
+	{ LAYERS, 0, 4, UINT32_MAX, "layer 0 has no name" },
+	{ LAYERS, LAYER_BYTES + 4, 4, 5000, "layer 1 has no name" },
+	{ LAYERS, 8, 4, 2, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 16, 4, 0, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 48, 4, 5, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 56, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ TENSORS, 0, 4, 4096, "tensor 0 has no name" },
+	{ TENSORS, 4, 4, 9, "tensor in: its shape is out of range" },
+	{ TENSORS, 8, 4, 0x10000, "tensor in: its shape is out of range" },
+	{ TENSORS, 20, 4, 1, "tensor in: it is in the wrong region" },
+	{ TENSORS, 32, 4, 12, "tensor in: its strides or its offset are not allowed" },
+	{ TENSORS, 24, 8, 2, "tensor in: its strides or its offset are not allowed" },
+	{ TENSORS, 24, 8, UINT64_MAX - 3, "tensor in: outside region 2" },
+	{ TENSORS, 40, 4, 0, "tensor in: its format is not allowed" },
+	{ TENSORS, 44, 4, 0, "tensor in: its scale is not a positive number" },
+	{ STRINGS, 0, 1, 27, "producer is not printable" },
+};
+
+START_TEST(file_forged)
+{
+	const struct forgery *f = &forgeries[_i];
+
+	ck_assert_uint_le(f->at + f->width, size_of(f->section));
+	set(start_of(f->section) + f->at, f->width, f->value);
+	sign();
+	refused(bytes, size, f->text);
+}
+END_TEST
+
+START_TEST(file_misplaced)
+{
+	static unsigned char good[sizeof(bytes)];
+
+	memcpy(good, bytes, size);
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		size_t entry = HEADER_TABLE + i * SECTION_BYTES;
+
+		/* Offset, size, reserved field. */
+		set(entry, 8, get(entry, 8) + 64);
+		sign();
+		refused(bytes, size, "is misplaced");
+		memcpy(bytes, good, size);
+		set(entry, 8, UINT64_MAX - 63);
+		sign();
+		refused(bytes, size, "is misplaced");
+		memcpy(bytes, good, size);
+		set(entry + 8, 8, UINT64_MAX);
+		sign();
+		refused(bytes, size, "is misplaced");
+		memcpy(bytes, good, size);
+		set(entry + 20, 4, 1);
+		sign();
+		refused(bytes, size, "is misplaced");
+		memcpy(bytes, good, size);
+	}
+	set(HEADER_SECTIONS, 4, UINT32_MAX);
+	refused(bytes, size, "truncated in its header, or damaged");
+	memcpy(bytes, good, size);
+	set(HEADER_SIZE, 8, size - 1);
+	sign();
+	refused(bytes, size, "too long");
+}
+END_TEST
+
+/*
+ * Random bytes under right checksums: whatever still loads can be run. A fault
+ * is in order, a crash is not.
+ */
+START_TEST(file_fuzzed)
+{
+	static unsigned char good[sizeof(bytes)];
+	struct xrnpe_device *device;
+	uint32_t seed = 12345;
+	unsigned int loaded = 0;
+
+	memcpy(good, bytes, size);
+	ck_ok(xrnpe_device_open("emu", &device, &error), error);
+	for (unsigned int round = 0; round < 4000; round++) {
+		struct xrnpe_session *session;
+		float in[TINY_IN] = { 0 }, out[TINY_OUT];
+
+		memcpy(bytes, good, size);
+		for (unsigned int i = 0; i < 1 + round % 3; i++) {
+			size_t at;
+
+			seed = seed * 1664525 + 1013904223;
+			at = HEADER_TABLE + (seed >> 8) % (size - HEADER_TABLE);
+			seed = seed * 1664525 + 1013904223;
+			bytes[at] = (unsigned char)(seed >> 24);
+		}
+		sign();
+		if (load(bytes, size))
+			continue;
+		loaded++;
+		/* It may ask for absurd sizes of memory, and be refused. */
+		if (xrnpe_model_input(model, 0)->count == TINY_IN &&
+		    xrnpe_model_output(model, 0)->count == TINY_OUT &&
+		    !xrnpe_session_new(device, model, &session, &error)) {
+			xrnpe_session_run(session, 1, in, out, NULL, NULL, NULL, &error);
+			xrnpe_session_free(session);
+		}
+		xrnpe_model_free(model);
+	}
+	/* Names, reports and constants may change freely. */
+	ck_assert_uint_gt(loaded, 500);
+	xrnpe_device_close(device);
+}
+END_TEST
+
+TCase *runtime_file_tests(void)
+{
+	TCase *tcase = tcase_create("file");
+
+	tcase_add_checked_fixture(tcase, setup, runtime_teardown);
+	tcase_set_timeout(tcase, 120);
+	tcase_add_test(tcase, file_round_trip);
+	tcase_add_test(tcase, file_flipped);
+	tcase_add_test(tcase, file_truncated);
+	tcase_add_test(tcase, file_version);
+	tcase_add_test(tcase, file_unreadable);
+	tcase_add_test(tcase, file_replaced_whole);
+	tcase_add_loop_test(tcase, file_forged, 0, sizeof(forgeries) / sizeof(*forgeries));
+	tcase_add_test(tcase, file_misplaced);
+	tcase_add_test(tcase, file_fuzzed);
+	return tcase;
+}

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: MIT
+/* Sessions and requests, on the emulator or on XRNPE_TEST_DEVICE. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit/runtime_tests.h"
+
+/* More than a kernel driver remembers of a file's jobs. */
+#define MANY 600
+
+static struct xrnpe_error error;
+static struct xrnpe_device *device;
+
+static void setup(void)
+{
+	runtime_setup();
+	ck_ok(xrnpe_device_open(test_device(), &device, &error), error);
+}
+
+static void teardown(void)
+{
+	xrnpe_device_close(device);
+	runtime_teardown();
+}
+
+/* A session of @model, which it takes over. */
+static struct xrnpe_session *session_of(struct xrnpe_model *model)
+{
+	struct xrnpe_session *session;
+
+	ck_ok(xrnpe_session_new(device, model, &session, &error), error);
+	xrnpe_model_free(model);
+	return session;
+}
+
+static struct xrnpe_request *request_of(struct xrnpe_session *session)
+{
+	struct xrnpe_request *request;
+
+	ck_ok(xrnpe_request_new(session, &request, &error), error);
+	return request;
+}
+
+static void submit(struct xrnpe_request *request, unsigned int seed)
+{
+	float in[TINY_IN];
+
+	tiny_input(seed, in);
+	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
+	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+}
+
+/* Not via ck_ok(), for threads. Returns whether the output is that of @seed. */
+static bool output_is_right(struct xrnpe_request *request, unsigned int seed)
+{
+	float in[TINY_IN], out[TINY_OUT], expected[TINY_OUT];
+
+	tiny_input(seed, in);
+	tiny_output(in, expected);
+	return !xrnpe_request_get_output(request, 0, out, TINY_OUT, NULL) &&
+	       !memcmp(out, expected, sizeof(out));
+}
+
+START_TEST(session_runs)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	float in[37 * TINY_IN], out[37 * TINY_OUT], expected[37 * TINY_OUT];
+	uint32_t status = 99;
+
+	for (unsigned int i = 0; i < 37; i++) {
+		tiny_input(i, in + i * TINY_IN);
+		tiny_output(in + i * TINY_IN, expected + i * TINY_OUT);
+	}
+	for (size_t count = 0; count <= 37; count += count < 3 ? 1 : 17) {
+		memset(out, 0xff, sizeof(out));
+		ck_ok(xrnpe_session_run(session, count, in, out, NULL, NULL, &status, &error),
+		      error);
+		ck_assert_uint_eq(status, 0);
+		ck_assert_mem_eq(out, expected, count * TINY_OUT * sizeof(*out));
+		/* Nothing is written past them. */
+		ck_assert_msg(count == 37 || out[count * TINY_OUT] != out[count * TINY_OUT],
+			      "output after the last element");
+	}
+	xrnpe_session_free(session);
+}
+END_TEST
+
+/* A model from a file does the same. */
+START_TEST(session_from_file)
+{
+	struct xrnpe_model *tiny = tiny_model(), *model;
+	struct xrnpe_session *session;
+	struct xrnpe_request *request;
+
+	ck_ok(xrnpe_model_save(tiny, test_path("m.xrnpe"), &error), error);
+	xrnpe_model_free(tiny);
+	ck_ok(xrnpe_model_load(test_path("m.xrnpe"), &model, &error), error);
+	session = session_of(model);
+	request = request_of(session);
+	submit(request, 5);
+	ck_ok(xrnpe_request_wait(request, -1, &error), error);
+	ck_assert(output_is_right(request, 5));
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+struct stop {
+	size_t at, calls, last;
+};
+
+static int stop_at(void *data, size_t done, size_t total)
+{
+	struct stop *stop = data;
+
+	stop->calls++;
+	stop->last = done;
+	return total == 20 && done == stop->at;
+}
+
+START_TEST(session_progress)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	float in[20 * TINY_IN] = { 0 }, out[20 * TINY_OUT];
+	struct stop stop = { .at = 7 }, all = { .at = 0 };
+
+	ck_fails(xrnpe_session_run(session, 20, in, out, stop_at, &stop, NULL, &error), -ECANCELED,
+		 error, "tiny: stopped after 7 of 20 elements");
+	ck_assert_uint_eq(stop.calls, 7);
+	ck_ok(xrnpe_session_run(session, 20, in, out, stop_at, &all, NULL, &error), error);
+	ck_assert_uint_eq(all.calls, 20);
+	ck_assert_uint_eq(all.last, 20);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+/* Many in flight, more than the kernel remembers; waited for from the last to the first. */
+START_TEST(request_many_in_flight)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	static struct xrnpe_request *requests[MANY];
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		requests[i] = request_of(session);
+		submit(requests[i], i);
+	}
+	for (unsigned int i = MANY; i-- > 0;) {
+		ck_ok(xrnpe_request_wait(requests[i], -1, &error), error);
+		ck_assert_msg(output_is_right(requests[i], i), "request %u", i);
+		xrnpe_request_free(requests[i]);
+	}
+	xrnpe_session_free(session);
+}
+END_TEST
+
+START_TEST(request_again)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_request *request = request_of(session);
+
+	for (unsigned int i = 0; i < 20; i++) {
+		submit(request, i);
+		ck_ok(xrnpe_request_wait(request, INT64_MAX, &error), error);
+		/* Asking again gives the same answer. */
+		ck_ok(xrnpe_request_wait(request, 0, &error), error);
+		ck_assert(output_is_right(request, i));
+	}
+	/* Inputs stay. */
+	for (unsigned int queue = 0; queue < xrnpe_device_info(device)->queues; queue++) {
+		ck_ok(xrnpe_request_submit(request, queue, &error), error);
+		ck_ok(xrnpe_request_wait(request, -1, &error), error);
+		ck_assert(output_is_right(request, 19));
+	}
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+START_TEST(request_misused)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_request *request = request_of(session);
+	float in[TINY_IN] = { 0 }, out[TINY_OUT];
+	unsigned int queues = xrnpe_device_info(device)->queues;
+
+	ck_fails(xrnpe_request_wait(request, -1, &error), -EINVAL, error,
+		 "tiny: the request was never submitted");
+	ck_fails(xrnpe_request_set_input(request, 1, in, TINY_IN, &error), -EINVAL, error,
+		 "tiny: has no input 1");
+	ck_fails(xrnpe_request_set_input(request, 0, in, TINY_IN - 1, &error), -EINVAL, error,
+		 "tiny: input in has 12 elements, not 11");
+	ck_fails(xrnpe_request_get_output(request, 1, out, TINY_OUT, &error), -EINVAL, error,
+		 "tiny: has no output 1");
+	ck_fails(xrnpe_request_get_output(request, 0, out, 1, &error), -EINVAL, error,
+		 "tiny: output out has 18 elements, not 1");
+	ck_fails(xrnpe_request_submit(request, queues, &error), -EINVAL, error, "has no queue");
+
+	submit(request, 1);
+	ck_fails(xrnpe_request_submit(request, 0, &error), -EBUSY, error, "was submitted");
+	ck_fails(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), -EBUSY, error,
+		 "was submitted");
+	ck_fails(xrnpe_request_get_output(request, 0, out, TINY_OUT, &error), -EBUSY, error,
+		 "was submitted");
+	ck_ok(xrnpe_request_wait(request, -1, &error), error);
+	ck_assert(output_is_right(request, 1));
+	xrnpe_request_free(request);
+	xrnpe_request_free(NULL);
+	xrnpe_session_free(session);
+	xrnpe_session_free(NULL);
+}
+END_TEST
+
+/* A model that computes for long: one large product, again and again. */
+static struct xrnpe_model *slow_model(uint32_t commands)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_cmd cmd = {
+		.opcode = XRNPE_OP_MATMUL,
+		.operand = {
+			[XRNPE_OPERAND_IFM] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_P8 },
+			[XRNPE_OPERAND_WEIGHT] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_P8 },
+			[XRNPE_OPERAND_SCALE] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_F32 },
+			[XRNPE_OPERAND_OFM] = { .offset = 65536, .region = XRNPE_MODEL_ARENA,
+						.format = XRNPE_FORMAT_P8, .row_stride = 512 },
+		},
+		.matmul = { .m = 64, .n = 512, .k = 32768 },
+	};
+
+	model->region_size[XRNPE_MODEL_ARENA] = 262144;
+	model->cmds = realloc(model->cmds, commands * sizeof(cmd));
+	model->cmd_layer = realloc(model->cmd_layer, commands * sizeof(*model->cmd_layer));
+	model->cmd_count = commands;
+	for (uint32_t i = 0; i < commands; i++) {
+		model->cmds[i] = cmd;
+		model->cmd_layer[i] = 1;
+	}
+	ck_ok(xrnpe_model_check(model, &error), error);
+	return model;
+}
+
+START_TEST(request_not_yet)
+{
+	struct xrnpe_session *session = session_of(slow_model(1));
+	struct xrnpe_request *request = request_of(session);
+
+	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+	ck_fails(xrnpe_request_wait(request, 0, &error), -ETIME, error, "tiny: has not ended yet");
+	ck_fails(xrnpe_request_wait(request, 1000000, &error), -ETIME, error, "has not ended yet");
+	ck_ok(xrnpe_request_wait(request, -1, &error), error);
+	/* Freeing waits. */
+	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+/* What a job may not do, and what is said about it. The next job is not harmed. */
+static const struct {
+	uint8_t opcode;		/* of command 1; 0: as it is */
+	uint8_t operand, region;
+	uint64_t offset;
+	uint32_t kind;
+	const char *text;
+} faults[] = {
+	{ 77, 0, 1, 0, XRNPE_FAULT_ILLEGAL_OPCODE,
+	  "tiny: command 1 (unknown opcode, layer mix): illegal opcode" },
+	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_OUTPUT, 2, XRNPE_FAULT_ILLEGAL_FIELD,
+	  "tiny: command 1 (CONV2D, layer mix): field ofm.offset is out of its range" },
+	{ 0, XRNPE_OPERAND_IFM, 9, 0, XRNPE_FAULT_NO_REGION,
+	  "tiny: command 1 (CONV2D, layer mix): ifm is in region 9, which the job does not have" },
+	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_OUTPUT, 4, XRNPE_FAULT_OUT_OF_BOUNDS,
+	  "tiny: command 1 (CONV2D, layer mix): ofm outside region 3 (output, 72 bytes): "
+	  "offset 4, size 72" },
+	{ 0, XRNPE_OPERAND_WEIGHT, XRNPE_MODEL_CONSTANTS, 1ull << 40, XRNPE_FAULT_OUT_OF_BOUNDS,
+	  "tiny: command 1 (CONV2D, layer mix): weight outside region 0 (constants, 152 bytes): "
+	  "offset 1099511627776, size 12" },
+	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_CONSTANTS, 0, XRNPE_FAULT_PERMISSION,
+	  "tiny: command 1 (CONV2D, layer mix): ofm may not write region 0 (constants, 152 bytes)" },
+	{ 0, XRNPE_OPERAND_IFM, XRNPE_MODEL_OUTPUT, 0, XRNPE_FAULT_PERMISSION,
+	  "tiny: command 1 (CONV2D, layer mix): ifm may not read region 3 (output, 72 bytes)" },
+};
+
+START_TEST(request_fault)
+{
+	struct xrnpe_session *good = session_of(tiny_model()), *bad;
+	struct xrnpe_request *before = request_of(good), *faulty, *after = request_of(good);
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_operand *operand = &model->cmds[1].operand[faults[_i].operand];
+	float out[TINY_OUT], in[TINY_IN];
+	const struct xrnpe_result *result;
+
+	if (faults[_i].opcode)
+		model->cmds[1].opcode = faults[_i].opcode;
+	operand->region = faults[_i].region;
+	operand->offset = faults[_i].offset;
+	bad = session_of(model);
+	faulty = request_of(bad);
+
+	submit(before, 1);
+	submit(faulty, 2);
+	submit(after, 3);
+	ck_fails(xrnpe_request_wait(faulty, -1, &error), -EFAULT, error, faults[_i].text);
+	ck_fails(xrnpe_request_wait(faulty, 0, &error), -EFAULT, error, faults[_i].text);
+	result = xrnpe_request_result(faulty);
+	ck_assert_uint_eq(result->fault.kind, faults[_i].kind);
+	ck_assert_uint_eq(result->fault.cmd, 1);
+	ck_ok(xrnpe_request_wait(before, -1, &error), error);
+	ck_ok(xrnpe_request_wait(after, -1, &error), error);
+	ck_assert(output_is_right(before, 1));
+	ck_assert(output_is_right(after, 3));
+	ck_assert_uint_eq(xrnpe_request_result(after)->fault.kind, XRNPE_FAULT_NONE);
+
+	/* In a batch the message tells the element. */
+	tiny_input(1, in);
+	ck_fails(xrnpe_session_run(bad, 1, in, out, NULL, NULL, NULL, &error), -EFAULT, error,
+		 "(element 0)");
+	xrnpe_request_free(before);
+	xrnpe_request_free(faulty);
+	xrnpe_request_free(after);
+	xrnpe_session_free(good);
+	xrnpe_session_free(bad);
+}
+END_TEST
+
+START_TEST(request_illegal_scale)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_session *session;
+	struct xrnpe_request *request;
+	const uint32_t infinite = 0x7f800000;
+
+	memcpy((char *)model->constants + TINY_SCALES + 8, &infinite, sizeof(infinite));
+	session = session_of(model);
+	request = request_of(session);
+	submit(request, 1);
+	ck_fails(xrnpe_request_wait(request, -1, &error), -EFAULT, error,
+		 "tiny: command 1 (CONV2D, layer mix): a scale or bias is not finite");
+	ck_assert_uint_eq(xrnpe_request_result(request)->fault.kind, XRNPE_FAULT_ILLEGAL_SCALE);
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+/* A NaN that meets FP4 is reported, not lost. */
+START_TEST(session_invalid_status)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_session *session;
+	float in[3 * TINY_IN] = { 0 }, out[3 * TINY_OUT];
+	uint32_t status;
+
+	model->cmds[1] = model->cmds[0];
+	model->cmds[0].operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_FP4;
+	session = session_of(model);
+	ck_ok(xrnpe_session_run(session, 3, in, out, NULL, NULL, &status, &error), error);
+	ck_assert_uint_eq(status, 0);
+	in[TINY_IN + 3] = __builtin_nanf("");
+	ck_ok(xrnpe_session_run(session, 3, in, out, NULL, NULL, &status, &error), error);
+	ck_assert_uint_eq(status, XRNPE_STATUS_INVALID);
+	xrnpe_session_free(session);
+}
+END_TEST
+
+/* Objects keep what they need, whatever order they are freed in. */
+START_TEST(session_ownership)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_device *own;
+	struct xrnpe_session *session;
+	struct xrnpe_request *request;
+
+	ck_ok(xrnpe_device_open(test_device(), &own, &error), error);
+	ck_ok(xrnpe_session_new(own, model, &session, &error), error);
+	xrnpe_model_free(model);
+	xrnpe_device_close(own);
+	request = request_of(session);
+	xrnpe_session_free(session);
+	submit(request, 8);
+	ck_ok(xrnpe_request_wait(request, -1, &error), error);
+	ck_assert(output_is_right(request, 8));
+	xrnpe_request_free(request);
+}
+END_TEST
+
+START_TEST(session_limits)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_session *session;
+
+	model->cmd_count = XRNPE_MAX_CMDS + 1;
+	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
+		 "tiny: has 65537 commands; ");
+	model->cmd_count = 2;
+	model->region_size[XRNPE_MODEL_ARENA] = SIZE_MAX / 2 + 1;
+	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
+		 "tiny: needs a buffer of ");
+	xrnpe_model_free(model);
+}
+END_TEST
+
+START_TEST(session_several_inputs)
+{
+	struct xrnpe_model *model = tiny_model();
+	struct xrnpe_session *session;
+
+	model->input_count = 2;
+	session = session_of(model);
+	ck_fails(xrnpe_session_run(session, 0, NULL, NULL, NULL, NULL, NULL, &error), -EINVAL,
+		 error, "tiny: has 2 inputs and 1 outputs");
+	xrnpe_session_free(session);
+}
+END_TEST
+
+struct user {
+	pthread_t thread;
+	struct xrnpe_session *session;
+	unsigned int seed;
+	bool right;
+};
+
+static void *use(void *data)
+{
+	struct user *user = data;
+	struct xrnpe_request *request;
+	struct xrnpe_error mine;
+
+	if (xrnpe_request_new(user->session, &request, &mine))
+		return NULL;
+	user->right = true;
+	for (unsigned int i = 0; i < 50; i++) {
+		float in[TINY_IN];
+
+		tiny_input(user->seed + i, in);
+		user->right = user->right &&
+			      !xrnpe_request_set_input(request, 0, in, TINY_IN, &mine) &&
+			      !xrnpe_request_submit(request, i % 2, &mine) &&
+			      !xrnpe_request_wait(request, -1, &mine) &&
+			      output_is_right(request, user->seed + i);
+	}
+	xrnpe_request_free(request);
+	return NULL;
+}
+
+/* A session is shared; each thread has a request of its own. */
+START_TEST(session_threads)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	struct user users[8];
+
+	for (unsigned int i = 0; i < 8; i++) {
+		users[i] = (struct user){ .session = session, .seed = 100 * i };
+		ck_assert_int_eq(pthread_create(&users[i].thread, NULL, use, &users[i]), 0);
+	}
+	for (unsigned int i = 0; i < 8; i++) {
+		ck_assert_int_eq(pthread_join(users[i].thread, NULL), 0);
+		ck_assert_msg(users[i].right, "thread %u", i);
+	}
+	xrnpe_session_free(session);
+}
+END_TEST
+
+TCase *runtime_session_tests(void)
+{
+	TCase *tcase = tcase_create("session");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 120);
+	tcase_add_test(tcase, session_runs);
+	tcase_add_test(tcase, session_from_file);
+	tcase_add_test(tcase, session_progress);
+	tcase_add_test(tcase, request_many_in_flight);
+	tcase_add_test(tcase, request_again);
+	tcase_add_test(tcase, request_misused);
+	tcase_add_test(tcase, request_not_yet);
+	tcase_add_loop_test(tcase, request_fault, 0, sizeof(faults) / sizeof(*faults));
+	tcase_add_test(tcase, request_illegal_scale);
+	tcase_add_test(tcase, session_invalid_status);
+	tcase_add_test(tcase, session_ownership);
+	tcase_add_test(tcase, session_limits);
+	tcase_add_test(tcase, session_several_inputs);
+	tcase_add_test(tcase, session_threads);
+	return tcase;
+}
