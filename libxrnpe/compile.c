@@ -141,46 +141,53 @@ static uint64_t model_bytes(const struct xrnpe_model *model)
 	return bytes;
 }
 
+/* The formats that take least memory. */
+static void choose_smallest(struct compiler *compiler)
+{
+	for (uint32_t n = 0; n < compiler->graph->count; n++) {
+		struct node_plan *plan = &compiler->plan[n];
+
+		plan->format = 0;
+		for (unsigned int f = 1; f < COMPILE_FORMATS; f++) {
+			if (plan->option[f].bytes < plan->option[plan->format].bytes)
+				plan->format = f;
+		}
+	}
+}
+
 /*
  * Which conversions a choice needs, each with a scale, is known only when it is
  * lowered. So where it exceeds the budget by that, choose again with that less.
  */
 static int choose_and_lower(struct compiler *compiler, struct xrnpe_model **model)
 {
-	uint64_t left = compiler->budget, bytes;
-	int ret;
+	uint64_t budget = compiler->budget, left = budget, bytes;
+	bool smallest = false;
 
 	for (;;) {
-		ret = choose(compiler, left);
-		if (ret == -ENOSPC)
-			break;
-		if (ret)
+		int ret = smallest ? 0 : choose(compiler, left);
+
+		if (ret == -ENOSPC) {
+			smallest = true;
+			choose_smallest(compiler);
+		} else if (ret) {
 			return xrnpe_fail_memory(compiler->error);
+		}
 		ret = lower_model(compiler, model);
 		if (ret)
 			return ret;
 		bytes = model_bytes(*model);
-		if (bytes <= compiler->budget)
+		if (bytes <= budget)
 			return 0;
 		xrnpe_model_free(*model);
-		if (left < bytes - compiler->budget)
-			break;
-		left -= bytes - compiler->budget;
+		*model = NULL;
+		if (smallest)
+			return xrnpe_fail(compiler->error, -ENOSPC,
+					  "%s: budget of %llu bytes is too small: the smallest formats need %llu",
+					  compiler->graph->name, (unsigned long long)budget,
+					  (unsigned long long)bytes);
+		left = left > bytes - budget ? left - (bytes - budget) : 0;
 	}
-
-	bytes = compiler->budget - left;
-	for (uint32_t n = 0; n < compiler->graph->count; n++) {
-		const struct node_plan *plan = &compiler->plan[n];
-		uint64_t least = plan->option[0].bytes;
-
-		for (unsigned int f = 1; f < COMPILE_FORMATS; f++)
-			least = plan->option[f].bytes < least ? plan->option[f].bytes : least;
-		bytes += least;
-	}
-	return xrnpe_fail(compiler->error, -ENOSPC,
-			  "%s: budget of %llu bytes is too small: the smallest formats need %llu",
-			  compiler->graph->name, (unsigned long long)compiler->budget,
-			  (unsigned long long)bytes);
 }
 
 static void clean_up(struct compiler *compiler)

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/* Unit tests of libxrnpe's compiler. */
+#include <stdlib.h>
+
+#include "unit/compile_tests.h"
+
+int main(void)
+{
+	Suite *suite = suite_create("compile");
+	SRunner *runner;
+	int failed;
+
+	suite_add_tcase(suite, compile_import_tests());
+	suite_add_tcase(suite, compile_reference_tests());
+	suite_add_tcase(suite, compile_parts_tests());
+	suite_add_tcase(suite, compile_model_tests());
+	suite_add_tcase(suite, compile_fuzz_tests());
+	runner = srunner_create(suite);
+	srunner_set_tap(runner, "-");
+	srunner_run_all(runner, CK_SILENT);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

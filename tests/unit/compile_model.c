@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: MIT
+/* The compiler from end to end: ONNX in, commands out, run in the emulator. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "onnx.h"
+#include "unit/compile_tests.h"
+#include "unit/onnx_builder.h"
+
+enum { CALIBRATION = 24, TESTS = 16 };
+
+static struct xrnpe_error error;
+
+static struct xrnpe_graph *load(Onnx__ModelProto *model)
+{
+	struct xrnpe_graph *graph = NULL;
+	size_t size;
+	uint8_t *data = onnx_pack(model, &size);
+
+	ck_assert_msg(!xrnpe_graph_parse("m.onnx", data, size, &graph, &error), "%s",
+		      error.message);
+	onnx_free(model);
+	free(data);
+	return graph;
+}
+
+/* @count inputs of noise that fit @graph. */
+static struct xrnpe_array noise(const struct xrnpe_graph *graph, size_t count, uint32_t seed)
+{
+	const struct xrnpe_tensor_info *info = xrnpe_graph_input(graph);
+	struct xrnpe_array array = { .rank = info->rank + 1, .dims = { count } };
+
+	for (unsigned int i = 1; i < XRNPE_MAX_RANK; i++)
+		array.dims[i] = i <= info->rank ? info->dims[i - 1] : 1;
+	array.count = count * info->count;
+	array.data = malloc(array.count * sizeof(*array.data));
+	ck_assert_ptr_nonnull(array.data);
+	for (size_t i = 0; i < array.count; i++)
+		array.data[i] = onnx_noise(&seed);
+	return array;
+}
+
+static int compile(const struct xrnpe_graph *graph, uint64_t budget, struct xrnpe_model **model)
+{
+	struct xrnpe_array calibration = noise(graph, CALIBRATION, 1);
+	struct xrnpe_compile_options options = { .calibration = &calibration, .budget = budget };
+	int ret = xrnpe_compile(graph, &options, model, &error);
+
+	xrnpe_array_clear(&calibration);
+	return ret;
+}
+
+/* Relative error of what @model computes in the emulator, on inputs not calibrated with. */
+static double run_error(const struct xrnpe_graph *graph, struct xrnpe_model *model)
+{
+	struct xrnpe_array inputs = noise(graph, TESTS, 77);
+	size_t count = TESTS * xrnpe_graph_output(graph)->count;
+	float *fp32 = malloc(count * sizeof(*fp32)), *got = malloc(count * sizeof(*got));
+	struct xrnpe_session *session;
+	struct xrnpe_device *device;
+	double difference = 0, size = 0;
+
+	ck_assert(fp32 && got);
+	ck_assert_int_eq(xrnpe_graph_run(graph, TESTS, inputs.data, fp32, NULL, NULL, &error), 0);
+	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
+	ck_assert_msg(!xrnpe_session_new(device, model, &session, &error), "%s", error.message);
+	ck_assert_msg(!xrnpe_session_run(session, TESTS, inputs.data, got, NULL, NULL, NULL,
+					 &error), "%s", error.message);
+	for (size_t i = 0; i < count; i++) {
+		difference += ((double)got[i] - fp32[i]) * ((double)got[i] - fp32[i]);
+		size += (double)fp32[i] * fp32[i];
+	}
+	xrnpe_session_free(session);
+	xrnpe_device_close(device);
+	xrnpe_array_clear(&inputs);
+	free(fp32);
+	free(got);
+	return sqrt(difference / size);
+}
+
+/* Compile with room for the widest formats; the result is as FP32 but for rounding. */
+static struct xrnpe_model *faithful(const struct xrnpe_graph *graph, double tolerance)
+{
+	struct xrnpe_model *model;
+
+	ck_assert_msg(!compile(graph, 1 << 20, &model), "%s", error.message);
+	ck_assert_double_le(run_error(graph, model), tolerance);
+	return model;
+}
+
+static uint64_t bytes_of(const struct xrnpe_model *model)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		bytes += xrnpe_model_layer(model, i)->bytes;
+	return bytes;
+}
+
+START_TEST(budget_buys_accuracy)
+{
+	static const double factors[] = { 1.2, 1.8, 2.4, 3 }, limits[] = { 0.005, 0.02, 0.1, 0.3 };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	double before = 0;
+
+	for (int i = 0; i < 4; i++) {
+		uint64_t budget = (uint64_t)((double)xrnpe_graph_bytes(graph) / factors[i]);
+		struct xrnpe_model *model;
+		double now;
+
+		ck_assert_msg(!compile(graph, budget, &model), "%s", error.message);
+		ck_assert_uint_le(bytes_of(model), budget);
+		/* Not more than padding besides the layers' bytes. */
+		ck_assert_uint_ge(model->region_size[XRNPE_MODEL_CONSTANTS], bytes_of(model));
+		ck_assert_uint_le(model->region_size[XRNPE_MODEL_CONSTANTS],
+				  bytes_of(model) + 8 * model->cmd_count);
+		now = run_error(graph, model);
+		/* Less memory never helps, but for luck. */
+		ck_assert_double_ge(now, 0.8 * before);
+		ck_assert_double_le(now, limits[i]);
+		before = now;
+		xrnpe_model_free(model);
+	}
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+START_TEST(layers_are_described)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_model *model = faithful(graph, 0.02);
+	const struct xrnpe_layer_info *layer;
+
+	ck_assert_uint_eq(xrnpe_model_layer_count(model), 8);
+	ck_assert_uint_eq(xrnpe_model_input_count(model), 1);
+	ck_assert_str_eq(xrnpe_model_input(model, 0)->name, "image");
+	ck_assert_uint_eq(xrnpe_model_input(model, 0)->rank, 3);
+	ck_assert_str_eq(xrnpe_model_output(model, 0)->name, "logits");
+	ck_assert_uint_eq(xrnpe_model_output(model, 0)->rank, 1);
+	layer = xrnpe_model_layer(model, 2);
+	ck_assert_str_eq(layer->name, "n_c2");
+	ck_assert_str_eq(layer->op, "Conv+BatchNormalization+Relu");
+	ck_assert_uint_eq(layer->macs, 9 * 16 * 72);
+	ck_assert_uint_eq(layer->dims[0], 16);
+	ck_assert_uint_eq(layer->dims[1], 3);
+	ck_assert_uint_eq(layer->float_bytes, 4 * (1152 + 16));
+	ck_assert_uint_ge(layer->bytes, 1152 * xrnpe_format_bits(layer->format) / 8 + 16 * 8);
+	/* Wider formats lose less: 4 bits, 8 bits, 16 bits. */
+	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_FP4],
+			    2 * layer->format_error[XRNPE_FORMAT_P8]);
+	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_P8],
+			    20 * layer->format_error[XRNPE_FORMAT_P16]);
+	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_P16], 0);
+	ck_assert_double_gt(layer->error, 0);
+	layer = xrnpe_model_layer(model, 1);
+	ck_assert_str_eq(layer->op, "MaxPool");
+	ck_assert_double_lt(layer->format_error[0], 0);
+	layer = xrnpe_model_layer(model, 7);
+	ck_assert_int_eq(layer->out_format, XRNPE_FORMAT_F32);
+	ck_assert_uint_eq(layer->rank, 1);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+START_TEST(same_model_each_time)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_model *a, *b;
+
+	ck_assert_int_eq(compile(graph, 0, &a), 0);
+	ck_assert_int_eq(compile(graph, 0, &b), 0);
+	ck_assert_uint_le(bytes_of(a), xrnpe_graph_bytes(graph) / 4 + 1);
+	ck_assert_uint_eq(a->cmd_count, b->cmd_count);
+	ck_assert_mem_eq(a->cmds, b->cmds, a->cmd_count * sizeof(*a->cmds));
+	ck_assert_uint_eq(a->region_size[0], b->region_size[0]);
+	ck_assert_mem_eq(a->constants, b->constants, a->region_size[0]);
+	xrnpe_model_free(a);
+	xrnpe_model_free(b);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* What reads an operand lives while it is read: no command's output lies over its inputs. */
+START_TEST(operands_do_not_overlap)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_extent extents[XRNPE_MODEL_REGIONS];
+	struct xrnpe_model *model;
+
+	ck_assert_int_eq(compile(graph, 0, &model), 0);
+	for (int r = 0; r < XRNPE_MODEL_REGIONS; r++)
+		extents[r] = (struct xrnpe_extent){ model->region_size[r],
+						    xrnpe_model_region_flags[r] };
+	for (uint32_t i = 0; i < model->cmd_count; i++) {
+		struct xrnpe_span spans[XRNPE_OPERANDS];
+		struct xrnpe_fault fault;
+		const struct xrnpe_span *out = &spans[XRNPE_OPERAND_OFM];
+
+		ck_assert(xrnpe_cmd_check(&model->cmds[i], i, extents, XRNPE_MODEL_REGIONS, spans,
+					  &fault));
+		for (int k = 0; k < XRNPE_OPERAND_OFM; k++)
+			ck_assert(spans[k].region != out->region || !spans[k].size ||
+				  spans[k].offset + spans[k].size <= out->offset ||
+				  out->offset + out->size <= spans[k].offset);
+	}
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* ---- networks of other forms ------------------------------------------- */
+
+static Onnx__ModelProto *image(int64_t c, int64_t h, int64_t w)
+{
+	Onnx__ModelProto *model = onnx_new();
+
+	onnx_input(model, "x", DIMS(0, c, h, w));
+	onnx_output(model, "y", DIMS(0));
+	return model;
+}
+
+/* Odd channel counts, groups, dilation, stride, a Gemm over an image. */
+static Onnx__ModelProto *odd_network(void)
+{
+	Onnx__ModelProto *model = image(3, 9, 7);
+	Onnx__NodeProto *node;
+
+	onnx_floats(model, "w1", DIMS(9, 3, 3, 2), NULL);
+	onnx_floats(model, "b1", DIMS(9), NULL);
+	onnx_floats(model, "w2", DIMS(6, 3, 3, 3), NULL);
+	onnx_floats(model, "w3", DIMS(6, 1, 3, 3), NULL);
+	onnx_floats(model, "w4", DIMS(6 * 5 * 3, 11), NULL);
+	onnx_floats(model, "w5", DIMS(5, 11), NULL);
+	node = onnx_node(model, "Conv", "x w1 b1", "c1");
+	onnx_attr_string(node, "auto_pad", "SAME_UPPER");
+	node = onnx_node(model, "Conv", "c1 w2", "c2");
+	onnx_attr_int(node, "group", 3);
+	onnx_attr_ints(node, "strides", DIMS(2, 2));
+	onnx_attr_ints(node, "pads", DIMS(1, 1, 1, 0));
+	node = onnx_node(model, "Conv", "c2 w3", "c3");
+	onnx_attr_int(node, "group", 6);
+	onnx_attr_ints(node, "dilations", DIMS(2, 2));
+	onnx_attr_ints(node, "pads", DIMS(2, 2, 2, 2));
+	onnx_node(model, "Flatten", "c3", "f");
+	onnx_node(model, "Gemm", "f w4", "g");
+	onnx_node(model, "Relu", "g", "r");
+	node = onnx_node(model, "Gemm", "r w5", "y");
+	onnx_attr_int(node, "transB", 1);
+	return model;
+}
+
+/* Nodes that nothing folds, a pooling at the end, branches that read one tensor. */
+static Onnx__ModelProto *loose_network(void)
+{
+	Onnx__ModelProto *model = image(4, 8, 8);
+	Onnx__NodeProto *node;
+
+	onnx_floats(model, "one", DIMS(4), (float[]){ 1, 0.5f, -2, 3 });
+	onnx_floats(model, "var", DIMS(4), (float[]){ 1, 2, 0.5f, 4 });
+	onnx_floats(model, "w", DIMS(4, 4, 1, 1), NULL);
+	onnx_node(model, "Relu", "x", "r");
+	onnx_node(model, "BatchNormalization", "r one one one var", "n");
+	onnx_node(model, "Conv", "n w", "c");
+	onnx_node(model, "Add", "n c", "a1");
+	onnx_node(model, "Add", "a1 x", "a2");
+	onnx_node(model, "Add", "a2 a2", "a3");
+	node = onnx_node(model, "AveragePool", "a3", "p");
+	onnx_attr_ints(node, "kernel_shape", DIMS(2, 2));
+	node = onnx_node(model, "MaxPool", "p", "y");
+	onnx_attr_ints(node, "kernel_shape", DIMS(3, 2));
+	onnx_attr_ints(node, "strides", DIMS(2, 2));
+	return model;
+}
+
+static Onnx__ModelProto *matrix_network(void)
+{
+	Onnx__ModelProto *model = onnx_new();
+
+	onnx_input(model, "x", DIMS(0, 33));
+	onnx_output(model, "y", DIMS(0, 7));
+	onnx_floats(model, "w1", DIMS(33, 15), NULL);
+	onnx_floats(model, "b1", DIMS(15), NULL);
+	onnx_floats(model, "w2", DIMS(15, 7), NULL);
+	onnx_node(model, "Gemm", "x w1 b1", "g");
+	onnx_node(model, "Relu", "g", "r");
+	onnx_node(model, "Gemm", "r w2", "y");
+	return model;
+}
+
+static Onnx__ModelProto *(*const networks[])(void) = {
+	onnx_resnet, odd_network, loose_network, matrix_network,
+};
+
+START_TEST(wide_formats_are_faithful)
+{
+	struct xrnpe_graph *graph = load(networks[_i]());
+
+	xrnpe_model_free(faithful(graph, 0.02));
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Force every mixture of formats upon a network: whatever is chosen, commands are right. */
+START_TEST(any_choice_is_right)
+{
+	struct xrnpe_graph *graph = load(networks[_i % 4]());
+	struct xrnpe_array calibration = noise(graph, CALIBRATION, 1);
+	struct xrnpe_compile_options options = { .calibration = &calibration };
+	struct compiler compiler = { .graph = graph, .options = &options, .error = &error,
+				     .datapath = xrnpe_datapath_new(1, NULL) };
+	uint32_t state = (uint32_t)_i * 2654435761u;
+	struct xrnpe_model *model = NULL;
+	bool four_bits = _i / 4 % 2;
+
+	ck_assert_ptr_nonnull(compiler.datapath);
+	compiler.plan = calloc(graph->count, sizeof(*compiler.plan));
+	ck_assert_ptr_nonnull(compiler.plan);
+	ck_assert_int_eq(calibrate_run(&compiler), 0);
+	ck_assert_int_eq(calibrate_scales(&compiler), 0);
+	for (uint32_t n = 1; n < graph->count; n++) {
+		const struct graph_node *node = &graph->nodes[n];
+		struct node_plan *plan = &compiler.plan[n];
+
+		state = state * 1664525 + 1013904223;
+		plan->bias = node->bias;
+		plan->chooses = node->op != GRAPH_MAXPOOL;
+		plan->format = four_bits ? state >> 24 & 3 : 2 + (state >> 24 & 1);
+		if (lower_multiplies(node))
+			ck_assert_int_eq(quantize_node(graph, node,
+						       compiler.plan[node->input[0]].energy,
+						       plan->format, &plan->weight[plan->format]),
+					 0);
+	}
+	ck_assert_msg(!lower_model(&compiler, &model), "%s", error.message);
+	ck_assert_int_eq(tune_model(&compiler, model), 0);
+	ck_assert_msg(!xrnpe_model_check(model, &error), "%s", error.message);
+	ck_assert_double_le(run_error(graph, model), four_bits ? 0.7 : 0.08);
+
+	for (uint32_t n = 0; n < graph->count; n++) {
+		free(compiler.plan[n].samples);
+		free(compiler.plan[n].energy);
+		for (unsigned int f = 0; f < COMPILE_FORMATS; f++)
+			quantize_free(&compiler.plan[n].weight[f]);
+	}
+	free(compiler.plan);
+	for (uint32_t i = 0; i < compiler.image_count; i++)
+		reference_free(compiler.images[i]);
+	free(compiler.images);
+	xrnpe_datapath_free(compiler.datapath);
+	xrnpe_array_clear(&calibration);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* ---- refusals ---------------------------------------------------------- */
+
+START_TEST(budget_too_small)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_model *model;
+	unsigned long long least;
+	char text[XRNPE_ERROR_SIZE];
+
+	ck_assert_int_eq(compile(graph, 1000, &model), -ENOSPC);
+	ck_assert_int_eq(sscanf(error.message, "m.onnx: budget of 1000 bytes is too small: the "
+				"smallest formats need %llu", &least), 1);
+	ck_assert_int_eq(compile(graph, least - 1, &model), -ENOSPC);
+	snprintf(text, sizeof(text), "m.onnx: budget of %llu bytes is too small: the smallest "
+		 "formats need %llu", least - 1, least);
+	ck_assert_str_eq(error.message, text);
+	ck_assert_int_eq(compile(graph, least, &model), 0);
+	ck_assert_uint_le(bytes_of(model), least);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+START_TEST(calibration_does_not_fit)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array calibration = noise(graph, 3, 1);
+	struct xrnpe_compile_options options = { .calibration = &calibration };
+	struct xrnpe_model *model;
+
+	calibration.dims[2] = 6;
+	calibration.dims[3] = 24;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_str_eq(error.message,
+			 "m.onnx: calibration data are not of shape N x 1 x 12 x 12");
+	calibration.dims[2] = calibration.dims[3] = 12;
+	calibration.data[200] = INFINITY;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_str_eq(error.message, "m.onnx: node image (Input): calibration input 1 gives a "
+			 "value that is not finite");
+	xrnpe_array_clear(&calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* A network that never says anything but zero has no error to measure. */
+START_TEST(all_zero_calibration)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array calibration = noise(graph, 2, 1);
+	struct xrnpe_compile_options options = { .calibration = &calibration };
+	struct xrnpe_model *model;
+
+	memset(calibration.data, 0, calibration.count * sizeof(float));
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	xrnpe_model_free(model);
+	xrnpe_array_clear(&calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+START_TEST(device_cannot)
+{
+	Onnx__ModelProto *onnx = image(129, 16, 16);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(1, 129, 16, 16), NULL);
+	onnx_node(onnx, "Conv", "x w", "y");
+	graph = load(onnx);
+	ck_assert_int_eq(compile(graph, 0, &model), -ENOTSUP);
+	ck_assert_str_eq(error.message, "m.onnx: node n_y (Conv): sums 33024 products; the device "
+			 "sums 32768 at most");
+	xrnpe_graph_free(graph);
+
+	onnx = image(2, 3, 3);
+	onnx_node(onnx, "Relu", "x", "r");
+	onnx_node(onnx, "Flatten", "r", "y");
+	graph = load(onnx);
+	ck_assert_int_eq(compile(graph, 0, &model), -ENOTSUP);
+	ck_assert_str_eq(error.message, "m.onnx: node n_y (Flatten): an image may be flattened only "
+			 "right before a Gemm");
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+static int stop_midway(void *data, size_t done, size_t total)
+{
+	ck_assert_uint_le(done, total);
+	return done == *(size_t *)data;
+}
+
+START_TEST(stops_when_told)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array calibration = noise(graph, 2, 1);
+	/* 2 inputs, 7 layers in 4 formats, 8 layers to tune */
+	size_t at = 0, stages[] = { 1, 2, 10, 31, 38 };
+	struct xrnpe_compile_options options = {
+		.calibration = &calibration, .progress = stop_midway, .progress_data = &at,
+	};
+	struct xrnpe_model *model;
+
+	for (int i = 0; i < 5; i++) {
+		at = stages[i];
+		ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -ECANCELED);
+	}
+	xrnpe_array_clear(&calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+TCase *compile_model_tests(void)
+{
+	TCase *tests = tcase_create("model");
+
+	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, budget_buys_accuracy);
+	tcase_add_test(tests, layers_are_described);
+	tcase_add_test(tests, same_model_each_time);
+	tcase_add_test(tests, operands_do_not_overlap);
+	tcase_add_loop_test(tests, wide_formats_are_faithful, 0,
+			    sizeof(networks) / sizeof(networks[0]));
+	tcase_add_loop_test(tests, any_choice_is_right, 0, 40);
+	tcase_add_test(tests, budget_too_small);
+	tcase_add_test(tests, calibration_does_not_fit);
+	tcase_add_test(tests, all_zero_calibration);
+	tcase_add_test(tests, device_cannot);
+	tcase_add_test(tests, stops_when_told);
+	return tests;
+}

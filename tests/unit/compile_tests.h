@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the compiler's unit tests. */
+#ifndef COMPILE_TESTS_H
+#define COMPILE_TESTS_H
+
+#include <check.h>
+
+TCase *compile_import_tests(void);
+TCase *compile_reference_tests(void);
+TCase *compile_parts_tests(void);
+TCase *compile_model_tests(void);
+TCase *compile_fuzz_tests(void);
+
+#endif
