@@ -90,13 +90,15 @@ START_TEST(buffer_memory)
 	ck_ok(xrnpe_device_open(test_device(), &device, &error), error);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		unsigned char *data;
+		size_t set = 0;
 
 		ck_ok(xrnpe_buffer_new(device, sizes[i], &buffer, &error), error);
 		data = xrnpe_buffer_data(buffer);
 		ck_assert_uint_eq(xrnpe_buffer_size(buffer), sizes[i]);
 		ck_assert_uint_eq((uintptr_t)data % 64, 0);
 		for (size_t n = 0; n < sizes[i]; n++)
-			ck_assert_msg(data[n] == 0, "byte %zu is not zero", n);
+			set += data[n] != 0;
+		ck_assert_uint_eq(set, 0);
 		memset(data, 0xa5, sizes[i]);
 		ck_ok(xrnpe_buffer_sync(buffer, XRNPE_SYNC_FOR_DEVICE, 0, sizes[i], &error), error);
 		ck_ok(xrnpe_buffer_sync(buffer, XRNPE_SYNC_FOR_CPU, 0, sizes[i], &error), error);
