@@ -11,23 +11,11 @@
  * decoded once for a block, in the order in which tiles read them; positions are
  * decoded (im2col included) 12 at a time, into rows a fixed distance apart.
  */
-#include "internal.h"
-
 #ifdef __x86_64__
 
-#include <immintrin.h>
 #include <string.h>
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
-#define INLINE TARGET __attribute__((always_inline)) static inline
-
-#define ROWS 12			/* positions in a tile */
-#define LANES 32		/* channels in a tile */
-#define VECTORS (LANES / 16)
-
-/* Bytes between decoded positions: the longest, and a line so that rows do not
- * compete for the same sets of the cache. */
-#define PITCH (XRNPE_MAX_K * 2 + XRNPE_DECODE_SLACK + 64)
+#include "avx512.h"
 
 #define PANEL_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
 #define MAX_POSITIONS 1020
@@ -39,11 +27,6 @@ INLINE __m512i spread_nibbles(__m256i packed)
 
 	return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)),
 				_mm512_set1_epi8(15));
-}
-
-INLINE __mmask64 first_lanes(size_t count)
-{
-	return count >= 64 ? ~0ull : (1ull << count) - 1;
 }
 
 /*
@@ -251,10 +234,6 @@ INLINE void widen(__m512i sums, bool add, int64_t *to)
 	_mm512_store_si512(to + 8, high);
 }
 
-/*
- * sum[row][lane] = or += the products of @steps steps, from the 32-bit sums
- * @start on. @a: rows PITCH apart; @b: LANES x 4 bytes a step.
- */
 #define DOT_NAME "vpdpbusd"
 TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
 			      const int32_t *start, bool add, int64_t (*sum)[LANES])
@@ -272,8 +251,8 @@ TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
 #undef DOT_NAME
 
 #define DOT_NAME "vpdpwssd"
-TARGET static void tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
-			      const int32_t *start, bool add, int64_t (*sum)[LANES])
+TARGET void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
+				    const int32_t *start, bool add, int64_t (*sum)[LANES])
 {
 	const __m512i start0 = _mm512_load_si512(start), start1 = _mm512_load_si512(start + 16);
 	ALL_ROWS(DECLARE);
@@ -304,123 +283,6 @@ INLINE __m512d fma_odd(__m512d acc, __m512d scale, __m512d bias)
 
 	return _mm512_castsi512_pd(_mm512_mask_or_epi64(bits, lost, bits, _mm512_set1_epi64(1)));
 }
-
-/* 8 doubles, rounded to odd, to floats rounded to odd. */
-INLINE __m256i narrow_odd(__m512d value)
-{
-	__m256 cut = _mm512_cvt_roundpd_ps(value, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-	__mmask8 lost = _mm512_cmp_pd_mask(_mm512_cvtps_pd(cut), value, _CMP_NEQ_UQ);
-	__m256i bits = _mm256_castps_si256(cut);
-
-	return _mm256_mask_or_epi32(bits, lost, bits, _mm256_set1_epi32(1));
-}
-
-/* Bits of floats (rounded to odd, finite) to posit codes. */
-INLINE __m512i round_posit(__m512i bits, int n, int es)
-{
-	const int top = (n - 2) << es, shift = 33 - n;
-	const __m512i one = _mm512_set1_epi32(1);
-	__mmask16 negative = _mm512_movepi32_mask(bits);
-	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX));
-	__mmask16 nonzero = _mm512_test_epi32_mask(magnitude, magnitude);
-	__m512i exponent, regime, tail, run, string, code;
-
-	magnitude = _mm512_max_epi32(magnitude, _mm512_set1_epi32((127 - top) << 23));
-	magnitude = _mm512_min_epi32(magnitude, _mm512_set1_epi32((127 + top) << 23));
-	exponent = _mm512_sub_epi32(_mm512_srli_epi32(magnitude, 23), _mm512_set1_epi32(127));
-	regime = _mm512_srai_epi32(exponent, es);
-	/* Exponent bits and fraction, left after two bits that the shift repeats. */
-	tail = _mm512_slli_epi32(_mm512_and_si512(_mm512_add_epi32(magnitude,
-								   _mm512_set1_epi32(1 << 23)),
-						  _mm512_set1_epi32((1 << (23 + es)) - 1)), 7 - es);
-	string = _mm512_mask_blend_epi32(_mm512_movepi32_mask(regime),
-					 _mm512_set1_epi32(INT32_MIN), _mm512_set1_epi32(1 << 30));
-	string = _mm512_or_si512(string, tail);
-	run = _mm512_xor_si512(regime, _mm512_srai_epi32(regime, 31));
-	/* What the shift loses goes into the last bit. */
-	code = _mm512_sub_epi32(_mm512_sllv_epi32(one, run), one);
-	code = _mm512_maskz_mov_epi32(_mm512_test_epi32_mask(string, code), one);
-	string = _mm512_or_si512(_mm512_srav_epi32(string, run), code);
-	/* To nearest, ties to even. */
-	code = _mm512_and_si512(_mm512_srli_epi32(string, shift), one);
-	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << (shift - 1)) - 1));
-	code = _mm512_srli_epi32(_mm512_add_epi32(string, code), shift);
-	code = _mm512_mask_sub_epi32(code, negative, _mm512_setzero_si512(), code);
-	return _mm512_maskz_and_epi32(nonzero, code, _mm512_set1_epi32((1 << n) - 1));
-}
-
-INLINE __m512i round_fp4(__m512i bits)
-{
-	const __m512i sign = _mm512_srli_epi32(bits, 31), one = _mm512_set1_epi32(1);
-	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX)), small, code;
-	__mmask16 below_one = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(127 << 23));
-
-	magnitude = _mm512_min_epi32(magnitude, _mm512_castps_si512(_mm512_set1_ps(6)));
-	small = _mm512_cvt_roundps_epi32(_mm512_add_ps(_mm512_castsi512_ps(magnitude),
-						       _mm512_castsi512_ps(magnitude)),
-					 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-	code = _mm512_and_si512(_mm512_srli_epi32(magnitude, 22), one);
-	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << 21) - 1));
-	code = _mm512_srli_epi32(_mm512_add_epi32(magnitude, code), 22);
-	code = _mm512_sub_epi32(code, _mm512_set1_epi32((127 << 1) - 2));
-	code = _mm512_mask_blend_epi32(below_one, code, small);
-	return _mm512_or_si512(code, _mm512_slli_epi32(sign, 3));
-}
-
-INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
-{
-	__m512i bits;
-
-	if (out == XRNPE_FORMAT_F32)
-		return _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(
-			_mm512_cvt_roundpd_ps(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
-			_mm512_cvt_roundpd_ps(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1));
-	bits = _mm512_inserti64x4(_mm512_castsi256_si512(narrow_odd(low)), narrow_odd(high), 1);
-	switch (out) {
-	case XRNPE_FORMAT_FP4:
-		return round_fp4(bits);
-	case XRNPE_FORMAT_P4:
-		return round_posit(bits, 4, 1);
-	case XRNPE_FORMAT_P8:
-		return round_posit(bits, 8, 0);
-	default:
-		return round_posit(bits, 16, 1);
-	}
-}
-
-/* The packed codes of 16 channels; the last of an odd number of 4-bit codes
- * stands in a byte alone. */
-INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t count)
-{
-	__mmask16 lanes = (__mmask16)first_lanes(count);
-	__m128i bytes;
-
-	codes = _mm512_maskz_mov_epi32(lanes, codes);
-	switch (out) {
-	case XRNPE_FORMAT_F32:
-		_mm512_mask_storeu_epi32(to, lanes, codes);
-		break;
-	case XRNPE_FORMAT_P16:
-		_mm512_mask_cvtepi32_storeu_epi16(to, lanes, codes);
-		break;
-	case XRNPE_FORMAT_P8:
-		_mm512_mask_cvtepi32_storeu_epi8(to, lanes, codes);
-		break;
-	default:
-		bytes = _mm512_cvtepi32_epi8(codes);
-		bytes = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001));
-		_mm_mask_cvtepi16_storeu_epi8(to, (__mmask8)first_lanes((count + 1) / 2), bytes);
-	}
-}
-
-/* Scale and bias of the channels of a panel, as doubles; the scale is that of
- * sums in grid units. */
-struct stage {
-	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
-	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
-	bool nar[LANES];	/* a NaR among the channel's weights */
-	bool any_nar;
-};
 
 INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
 		    const struct stage *stage, const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
@@ -483,18 +345,6 @@ static void (*const put_as[])(const struct xrnpe_product *product, const struct 
 	[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
 };
 
-/* Overwrite the outputs that a NaR among their inputs or weights makes NaR. */
-static void put_nar(const struct xrnpe_product *product, const struct stage *stage, bool all,
-		    uint8_t *row, uint64_t n, size_t count, uint32_t *status)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (all || stage->nar[i])
-			xrnpe_store(product->out, row, n + i,
-				    xrnpe_round(product->out, (struct xrnpe_real){ .kind = XRNPE_NAN },
-						status));
-	}
-}
-
 /* ---- blocks ----------------------------------------------------------- */
 
 /* Layout of the scratch memory. */
@@ -504,16 +354,18 @@ struct scratch {
 	uint8_t rows[16 * PITCH] __attribute__((aligned(64)));	/* weights, decoded */
 };
 
-TARGET static bool suits(const struct xrnpe_product *product)
+/* Grouped convolutions are left to the plain kernel. */
+static bool suits(const struct xrnpe_product *product)
 {
-	return product->format != XRNPE_FORMAT_P16 && product->group_channels == product->channels;
+	return product->group_channels == product->channels;
 }
 
 static bool supported(void)
 {
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-	       __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
+	       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+	       __builtin_cpu_supports("avx512vbmi");
 }
 
 static size_t panels_in(uint64_t channels)
@@ -528,6 +380,10 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 
 	if (!suits(product)) {
 		xrnpe_kernel_plain.shape(product, threads, block);
+		return;
+	}
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_avx512_p16_shape(product, threads, block);
 		return;
 	}
 	panels = panels_in(product->channels);
@@ -550,21 +406,11 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 
 	if (!suits(product))
 		return xrnpe_kernel_plain.scratch(product, block);
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_avx512_p16_scratch(product, block);
 	panels = panels_in(block->n1);
 	return sizeof(struct scratch) +
 	       panels * (sizeof(struct stage) + 64 + plan_of(product).steps * 4 * LANES);
-}
-
-/* 16 decoded rows, PITCH apart, to half of a panel. */
-INLINE void interleave(const uint8_t *rows, size_t steps, uint8_t *panel)
-{
-	const __m512i index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-								   12, 13, 14, 15),
-						 _mm512_set1_epi32(PITCH));
-
-	for (size_t s = 0; s < steps; s++)
-		_mm512_store_si512(panel + s * LANES * 4,
-				   _mm512_i32gather_epi32(index, rows + s * 4, 1));
 }
 
 /* Decode the weights of channels @n.. to a panel, and prepare their output. */
@@ -648,6 +494,10 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		xrnpe_kernel_plain.run(product, block, memory, status);
 		return;
 	}
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_avx512_p16_run(product, block, memory, status);
+		return;
+	}
 	plan = plan_of(product);
 	panels = panels_in(block->n1 - block->n0);
 	panel_bytes = plan.steps * 4 * LANES;
@@ -691,14 +541,14 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 				if (plan.input->size == 1)
 					tile_bytes(a, b, steps, stage->start, s, scratch->sum);
 				else
-					tile_words(a, b, steps, zeros, s, scratch->sum);
+					xrnpe_avx512_tile_words(a, b, steps, zeros, s, scratch->sum);
 			}
 			for (size_t r = 0; r < rows; r++) {
 				uint8_t *out = xrnpe_output_row(product, p + r);
 
 				put_as[product->out](product, stage, scratch->sum[r], out, n, count);
 				if (nar[r] || stage->any_nar)
-					put_nar(product, stage, nar[r], out, n, count, status);
+					xrnpe_put_nar(product, nar[r] ? NULL : stage->nar, out, n, count, status);
 			}
 		}
 	}

@@ -131,6 +131,10 @@ uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p);
 void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 	       const uint32_t *codes, size_t count);
 
+/** Overwrite channels @n.. of an output row with NaR: those of @which, or all. */
+void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8_t *row,
+		   uint64_t n, size_t count, uint32_t *status);
+
 static inline bool xrnpe_cancelled(const volatile bool *cancel)
 {
 	return cancel && *cancel;

@@ -104,3 +104,14 @@ void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 {
 	xrnpe_pack(product->out, xrnpe_output_row(product, p), n, codes, count);
 }
+
+void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8_t *row,
+		   uint64_t n, size_t count, uint32_t *status)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!which || which[i])
+			xrnpe_store(product->out, row, n + i,
+				    xrnpe_round(product->out, (struct xrnpe_real){ .kind = XRNPE_NAN },
+						status));
+	}
+}

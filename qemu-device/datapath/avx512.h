@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* What the AVX-512 kernels share. Included by them only, on x86-64. */
+#ifndef XRNPE_DATAPATH_AVX512_H
+#define XRNPE_DATAPATH_AVX512_H
+
+#include <immintrin.h>
+
+#include "internal.h"
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
+#define INLINE TARGET __attribute__((always_inline)) static inline
+
+#define ROWS 12			/* positions in a tile */
+#define LANES 32		/* channels in a tile */
+#define VECTORS (LANES / 16)
+
+/* Bytes between decoded positions: the longest, and a line so that rows do not
+ * compete for the same sets of the cache. */
+#define PITCH (XRNPE_MAX_K * 2 + XRNPE_DECODE_SLACK + 64)
+
+INLINE __mmask64 first_lanes(size_t count)
+{
+	return count >= 64 ? ~0ull : (1ull << count) - 1;
+}
+
+/* Scale and bias of the channels of a panel, as doubles; the scale is that of
+ * sums in grid units. */
+struct stage {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
+	bool nar[LANES];	/* a NaR among the channel's weights */
+	bool any_nar;
+};
+
+/* ---- tiles ------------------------------------------------------------ */
+
+/*
+ * sum[row][lane] = or (@add) += the products of @steps steps, from the 32-bit
+ * sums @start on. @a: ROWS rows, PITCH apart; @b: LANES x 4 bytes a step.
+ */
+void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
+			     const int32_t *start, bool add, int64_t (*sum)[LANES]);
+
+/* 16 decoded rows, PITCH apart, to half of a panel. */
+INLINE void interleave(const uint8_t *rows, size_t steps, uint8_t *panel)
+{
+	const __m512i index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+								   12, 13, 14, 15),
+						 _mm512_set1_epi32(PITCH));
+
+	for (size_t s = 0; s < steps; s++)
+		_mm512_store_si512(panel + s * LANES * 4,
+				   _mm512_i32gather_epi32(index, rows + s * 4, 1));
+}
+
+/* ---- rounding --------------------------------------------------------- */
+
+/* 8 doubles, rounded to odd, to floats rounded to odd. */
+INLINE __m256i narrow_odd(__m512d value)
+{
+	__m256 cut = _mm512_cvt_roundpd_ps(value, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+	__mmask8 lost = _mm512_cmp_pd_mask(_mm512_cvtps_pd(cut), value, _CMP_NEQ_UQ);
+	__m256i bits = _mm256_castps_si256(cut);
+
+	return _mm256_mask_or_epi32(bits, lost, bits, _mm256_set1_epi32(1));
+}
+
+/* Bits of floats (rounded to odd, finite) to posit codes. */
+INLINE __m512i round_posit(__m512i bits, int n, int es)
+{
+	const int top = (n - 2) << es, shift = 33 - n;
+	const __m512i one = _mm512_set1_epi32(1);
+	__mmask16 negative = _mm512_movepi32_mask(bits);
+	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX));
+	__mmask16 nonzero = _mm512_test_epi32_mask(magnitude, magnitude);
+	__m512i exponent, regime, tail, run, string, code;
+
+	magnitude = _mm512_max_epi32(magnitude, _mm512_set1_epi32((127 - top) << 23));
+	magnitude = _mm512_min_epi32(magnitude, _mm512_set1_epi32((127 + top) << 23));
+	exponent = _mm512_sub_epi32(_mm512_srli_epi32(magnitude, 23), _mm512_set1_epi32(127));
+	regime = _mm512_srai_epi32(exponent, es);
+	/* Exponent bits and fraction, left after two bits that the shift repeats. */
+	tail = _mm512_slli_epi32(_mm512_and_si512(_mm512_add_epi32(magnitude,
+								   _mm512_set1_epi32(1 << 23)),
+						  _mm512_set1_epi32((1 << (23 + es)) - 1)), 7 - es);
+	string = _mm512_mask_blend_epi32(_mm512_movepi32_mask(regime),
+					 _mm512_set1_epi32(INT32_MIN), _mm512_set1_epi32(1 << 30));
+	string = _mm512_or_si512(string, tail);
+	run = _mm512_xor_si512(regime, _mm512_srai_epi32(regime, 31));
+	/* What the shift loses goes into the last bit. */
+	code = _mm512_sub_epi32(_mm512_sllv_epi32(one, run), one);
+	code = _mm512_maskz_mov_epi32(_mm512_test_epi32_mask(string, code), one);
+	string = _mm512_or_si512(_mm512_srav_epi32(string, run), code);
+	/* To nearest, ties to even. */
+	code = _mm512_and_si512(_mm512_srli_epi32(string, shift), one);
+	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << (shift - 1)) - 1));
+	code = _mm512_srli_epi32(_mm512_add_epi32(string, code), shift);
+	code = _mm512_mask_sub_epi32(code, negative, _mm512_setzero_si512(), code);
+	return _mm512_maskz_and_epi32(nonzero, code, _mm512_set1_epi32((1 << n) - 1));
+}
+
+INLINE __m512i round_fp4(__m512i bits)
+{
+	const __m512i sign = _mm512_srli_epi32(bits, 31), one = _mm512_set1_epi32(1);
+	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX)), small, code;
+	__mmask16 below_one = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(127 << 23));
+
+	magnitude = _mm512_min_epi32(magnitude, _mm512_castps_si512(_mm512_set1_ps(6)));
+	small = _mm512_cvt_roundps_epi32(_mm512_add_ps(_mm512_castsi512_ps(magnitude),
+						       _mm512_castsi512_ps(magnitude)),
+					 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+	code = _mm512_and_si512(_mm512_srli_epi32(magnitude, 22), one);
+	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << 21) - 1));
+	code = _mm512_srli_epi32(_mm512_add_epi32(magnitude, code), 22);
+	code = _mm512_sub_epi32(code, _mm512_set1_epi32((127 << 1) - 2));
+	code = _mm512_mask_blend_epi32(below_one, code, small);
+	return _mm512_or_si512(code, _mm512_slli_epi32(sign, 3));
+}
+
+INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
+{
+	__m512i bits;
+
+	if (out == XRNPE_FORMAT_F32)
+		return _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(
+			_mm512_cvt_roundpd_ps(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+			_mm512_cvt_roundpd_ps(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1));
+	bits = _mm512_inserti64x4(_mm512_castsi256_si512(narrow_odd(low)), narrow_odd(high), 1);
+	switch (out) {
+	case XRNPE_FORMAT_FP4:
+		return round_fp4(bits);
+	case XRNPE_FORMAT_P4:
+		return round_posit(bits, 4, 1);
+	case XRNPE_FORMAT_P8:
+		return round_posit(bits, 8, 0);
+	default:
+		return round_posit(bits, 16, 1);
+	}
+}
+
+/* The packed codes of 16 channels; the last of an odd number of 4-bit codes
+ * stands in a byte alone. */
+INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t count)
+{
+	__mmask16 lanes = (__mmask16)first_lanes(count);
+	__m128i bytes;
+
+	codes = _mm512_maskz_mov_epi32(lanes, codes);
+	switch (out) {
+	case XRNPE_FORMAT_F32:
+		_mm512_mask_storeu_epi32(to, lanes, codes);
+		break;
+	case XRNPE_FORMAT_P16:
+		_mm512_mask_cvtepi32_storeu_epi16(to, lanes, codes);
+		break;
+	case XRNPE_FORMAT_P8:
+		_mm512_mask_cvtepi32_storeu_epi8(to, lanes, codes);
+		break;
+	default:
+		bytes = _mm512_cvtepi32_epi8(codes);
+		bytes = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001));
+		_mm_mask_cvtepi16_storeu_epi8(to, (__mmask8)first_lanes((count + 1) / 2), bytes);
+	}
+}
+
+/* ---- Posit(16,1): gemm_avx512_p16.c ------------------------------------ */
+
+/** As in struct xrnpe_kernel, for Posit(16,1) in one group. */
+void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
+			    struct xrnpe_block *block);
+size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product,
+				const struct xrnpe_block *block);
+void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+			  void *memory, uint32_t *status);
+
+#endif

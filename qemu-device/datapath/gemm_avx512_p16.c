@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Posit(16,1) with AVX-512 VNNI.
+ *
+ * A value on the grid is an integer of up to 57 bits. It is cut into balanced
+ * digits of 12 bits, -2048..2047, that vpdpwssd multiplies: as many as the
+ * values of a tile's rows (or of a panel's channels) span between their lowest
+ * and highest bit, so 2 or 3 for most tensors, 5 at most. Products of different
+ * digits are had with half the work from sums of digits (Karatsuba):
+ *
+ *	a_i b_j + a_j b_i = (a_i + a_j) (b_i + b_j) - a_i b_i - a_j b_j
+ *
+ * A sum of products is then a polynomial in 2^12 with exact 64-bit coefficients.
+ * It is rounded in double precision with a bound on the error; where the bound
+ * leaves a doubt, and only there, the exact integer decides.
+ */
+#ifdef __x86_64__
+
+#include <string.h>
+
+#include "avx512.h"
+
+#define DIGIT_BITS 12
+#define DIGITS 5				/* 5 x 12 - 2 bits >= 57 */
+#define PAIRS (DIGITS * (DIGITS - 1) / 2)
+#define SLICES (DIGITS + PAIRS)			/* digits, then sums of two */
+#define POWERS (2 * DIGITS - 1)			/* coefficients of a product */
+
+/* Steps of 2 products that stay below 2^31: of digits, of sums of two digits. */
+#define DIGIT_STEPS 255
+#define PAIR_STEPS 63
+
+#define PANEL_BYTES (4u << 20)	/* digits of weights in a task, at the most */
+#define MAX_POSITIONS 1020
+
+#define SLICE_ROWS 16		/* rows that the slice buffer has */
+#define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
+
+/* The digits of a set of rows: values are digits x 2^shift. */
+struct digits {
+	int count, shift;
+};
+
+/* Layout of the scratch memory; then panels, stages and rows of 64-bit values. */
+struct scratch {
+	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
+	int64_t power[POWERS][ROWS][LANES] __attribute__((aligned(64)));
+	uint8_t slice[SLICES * SLICE_PITCH] __attribute__((aligned(64)));
+};
+
+struct panel {
+	struct stage stage;
+	struct digits digits;
+};
+
+static int pair_slice(int i, int j)
+{
+	/* Pairs i < j, by j: 01, 02 12, 03 13 23, ... */
+	return DIGITS + j * (j - 1) / 2 + i;
+}
+
+static size_t steps_of(const struct xrnpe_product *product)
+{
+	return (product->k + 1) / 2;
+}
+
+static size_t panel_bytes(const struct xrnpe_product *product)
+{
+	return SLICES * steps_of(product) * 4 * LANES;
+}
+
+/* Bytes of a row of 64-bit values. */
+static size_t wide_pitch(const struct xrnpe_product *product)
+{
+	return (product->k * sizeof(int64_t) + XRNPE_DECODE_SLACK + 63) / 64 * 64;
+}
+
+/* 8 codes, extended to 64 bits by @magnitude (of 32-bit lanes) and @exponent. */
+INLINE __m512i place(__m256i significand, __m256i shift)
+{
+	__m512i wide = _mm512_cvtepu32_epi64(significand), by = _mm512_cvtepi32_epi64(shift);
+
+	/* A count that is out of range, here a negative one, shifts all out. */
+	return _mm512_or_si512(_mm512_sllv_epi64(wide, by),
+			       _mm512_srlv_epi64(wide, _mm512_sub_epi64(_mm512_setzero_si512(), by)));
+}
+
+TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
+			      size_t first, size_t count, void *values)
+{
+	const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512();
+	int64_t *to = values;
+	__mmask16 found = 0;
+
+	(void)product;
+	row += first * 2;
+	for (size_t i = 0; i < count; i += 16) {
+		__mmask16 lanes = (__mmask16)first_lanes(count - i);
+		__m256i packed = _mm256_maskz_loadu_epi16(lanes, row + i * 2);
+		__m512i code = _mm512_cvtepi16_epi32(packed), body, rest, run, regime, shift;
+		__mmask16 nar = _mm512_cmpeq_epi32_mask(code, _mm512_set1_epi32(INT16_MIN));
+		__mmask16 negative = _mm512_movepi32_mask(code), large, valid;
+		__m512i significand, value[2];
+
+		found |= nar;
+		valid = _mm512_test_epi32_mask(code, code) & (__mmask16)~nar;
+		/* The 15 bits after the sign at the top: regime, exponent, fraction. */
+		body = _mm512_slli_epi32(_mm512_abs_epi32(code), 17);
+		large = _mm512_movepi32_mask(body);
+		run = _mm512_lzcnt_epi32(_mm512_xor_si512(body, _mm512_srai_epi32(body, 31)));
+		regime = _mm512_mask_sub_epi32(_mm512_sub_epi32(zero, run), large, run, one);
+		rest = _mm512_sllv_epi32(body, _mm512_add_epi32(run, one));
+		/* Significand with 12 bits of fraction; 2^-28 is the grid's unit. */
+		shift = _mm512_add_epi32(_mm512_slli_epi32(regime, 1), _mm512_srli_epi32(rest, 31));
+		shift = _mm512_add_epi32(shift, _mm512_set1_epi32(28 - 12));
+		significand = _mm512_srli_epi32(_mm512_slli_epi32(rest, 1), 20);
+		significand = _mm512_maskz_or_epi32(valid, significand, _mm512_set1_epi32(1 << 12));
+		value[0] = place(_mm512_castsi512_si256(significand), _mm512_castsi512_si256(shift));
+		value[1] = place(_mm512_extracti64x4_epi64(significand, 1),
+				 _mm512_extracti64x4_epi64(shift, 1));
+		for (int j = 0; j < 2; j++)
+			_mm512_storeu_si512(to + i + j * 8,
+					    _mm512_mask_sub_epi64(value[j], (__mmask8)(negative >> j * 8),
+								  zero, value[j]));
+	}
+	return found;
+}
+
+static const struct xrnpe_decoder decoder = { decode_p16, sizeof(int64_t), 0 };
+
+/* How many digits the values of @count rows need. */
+TARGET static struct digits measure(const uint8_t *wide, size_t pitch, size_t count, size_t k)
+{
+	__m512i any = _mm512_setzero_si512();
+	struct digits digits = { 1, 0 };
+	uint64_t bits;
+
+	for (size_t r = 0; r < count; r++) {
+		const int64_t *row = (const int64_t *)(wide + r * pitch);
+
+		for (size_t i = 0; i < k; i += 8) {
+			__mmask8 lanes = (__mmask8)first_lanes(k - i);
+
+			any = _mm512_or_si512(any, _mm512_abs_epi64(
+				_mm512_maskz_loadu_epi64(lanes, row + i)));
+		}
+	}
+	bits = (uint64_t)_mm512_reduce_or_epi64(any);
+	if (!bits)
+		return digits;
+	digits.shift = __builtin_ctzll(bits);
+	/* n digits hold any magnitude below 2^(12 n - 2). */
+	digits.count = (64 - __builtin_clzll(bits) - digits.shift + 2 + DIGIT_BITS - 1) / DIGIT_BITS;
+	return digits;
+}
+
+/* One row of values to slices: digits, and sums of two. */
+TARGET static void split(const int64_t *wide, size_t k, struct digits digits, uint8_t *slice)
+{
+	const __m128i shift = _mm_cvtsi32_si128(digits.shift);
+
+	for (size_t i = 0; i < k; i += 32) {
+		__m512i digit[DIGITS];
+
+		for (int half = 0; half < 4; half++) {
+			size_t at = i + (size_t)half * 8;
+			__mmask8 lanes = (__mmask8)first_lanes(at < k ? k - at : 0);
+			__m512i value = _mm512_sra_epi64(_mm512_maskz_loadu_epi64(lanes, wide + at), shift);
+
+			for (int d = 0; d < digits.count; d++) {
+				__m512i low = _mm512_srai_epi64(_mm512_slli_epi64(value, 64 - DIGIT_BITS),
+								64 - DIGIT_BITS);
+
+				_mm_storeu_si128((__m128i *)(slice + (size_t)d * SLICE_PITCH + at * 2),
+						 _mm512_cvtepi64_epi16(low));
+				value = _mm512_srai_epi64(_mm512_sub_epi64(value, low), DIGIT_BITS);
+			}
+		}
+		for (int d = 0; d < digits.count; d++) {
+			digit[d] = _mm512_loadu_si512(slice + (size_t)d * SLICE_PITCH + i * 2);
+			for (int e = 0; e < d; e++)
+				_mm512_storeu_si512(slice + (size_t)pair_slice(e, d) * SLICE_PITCH + i * 2,
+						    _mm512_add_epi16(digit[e], digit[d]));
+		}
+	}
+}
+
+/* The slices that @digits has, in order. */
+static bool has_slice(struct digits digits, int slice)
+{
+	if (slice < DIGITS)
+		return slice < digits.count;
+	return slice < pair_slice(0, digits.count);
+}
+
+TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t count,
+			      struct scratch *scratch, uint8_t *wide, uint8_t *weights,
+			      struct panel *panel)
+{
+	size_t pitch = wide_pitch(product), steps = steps_of(product);
+
+	memset(panel, 0, sizeof(*panel));
+	for (size_t i = 0; i < count; i++) {
+		panel->stage.nar[i] = xrnpe_weights(product, &decoder, n + i, wide + i * pitch);
+		panel->stage.any_nar |= panel->stage.nar[i];
+		panel->stage.scale[i] = xrnpe_decode(XRNPE_FORMAT_F32,
+			xrnpe_load(XRNPE_FORMAT_F32, product->scale, (n + i) * 2));
+		panel->stage.bias[i] = xrnpe_decode(XRNPE_FORMAT_F32,
+			xrnpe_load(XRNPE_FORMAT_F32, product->scale, (n + i) * 2 + 1));
+	}
+	panel->digits = measure(wide, pitch, count, product->k);
+	for (size_t half = 0; half < VECTORS; half++) {
+		for (size_t i = 0; i < 16; i++) {
+			size_t lane = half * 16 + i;
+
+			if (lane < count) {
+				split((const int64_t *)(wide + lane * pitch), product->k, panel->digits,
+				      scratch->slice + i * PITCH);
+				continue;
+			}
+			for (int s = 0; s < SLICES; s++)
+				memset(scratch->slice + (size_t)s * SLICE_PITCH + i * PITCH, 0, steps * 4);
+		}
+		for (int s = 0; s < SLICES; s++) {
+			if (has_slice(panel->digits, s))
+				interleave(scratch->slice + (size_t)s * SLICE_PITCH, steps,
+					   weights + (size_t)s * steps * 4 * LANES + half * 64);
+		}
+	}
+}
+
+/* ---- sums ------------------------------------------------------------- */
+
+static void multiply(struct scratch *scratch, size_t steps, const uint8_t *weights,
+		     int a, int b, size_t safe)
+{
+	static const int32_t zeros[LANES] __attribute__((aligned(64)));
+	const uint8_t *input = scratch->slice + (size_t)a * SLICE_PITCH;
+	const uint8_t *weight = weights + (size_t)b * steps * 4 * LANES;
+
+	for (size_t s = 0; s < steps; s += safe)
+		xrnpe_avx512_tile_words(input + s * 4, weight + s * 4 * LANES,
+					steps - s < safe ? steps - s : safe, zeros, s, scratch->sum);
+}
+
+TARGET static void accumulate(struct scratch *scratch, int power, bool subtract)
+{
+	for (int r = 0; r < ROWS; r++) {
+		for (int i = 0; i < LANES; i += 8) {
+			__m512i sum = _mm512_load_si512(&scratch->sum[r][i]);
+			__m512i to = _mm512_load_si512(&scratch->power[power][r][i]);
+
+			_mm512_store_si512(&scratch->power[power][r][i], subtract ?
+					   _mm512_sub_epi64(to, sum) : _mm512_add_epi64(to, sum));
+		}
+	}
+}
+
+/*
+ * The products of two sets of digits. With as many digits as both have, all
+ * cross products come in pairs; the rest of the longer one is multiplied out.
+ */
+static void multiply_digits(struct scratch *scratch, size_t steps, const uint8_t *weights,
+			    int inputs, int outputs)
+{
+	int both = inputs < outputs ? inputs : outputs;
+
+	memset(scratch->power, 0, sizeof(scratch->power[0]) * (size_t)(inputs + outputs - 1));
+	for (int i = 0; i < both; i++) {
+		multiply(scratch, steps, weights, i, i, DIGIT_STEPS);
+		accumulate(scratch, 2 * i, false);
+		for (int j = 0; j < both; j++) {
+			if (j != i)
+				accumulate(scratch, i + j, true);
+		}
+	}
+	for (int j = 1; j < both; j++) {
+		for (int i = 0; i < j; i++) {
+			multiply(scratch, steps, weights, pair_slice(i, j), pair_slice(i, j), PAIR_STEPS);
+			accumulate(scratch, i + j, false);
+		}
+	}
+	for (int i = 0; i < inputs; i++) {
+		for (int j = 0; j < outputs; j++) {
+			if (i < both && j < both)
+				continue;
+			multiply(scratch, steps, weights, i, j, DIGIT_STEPS);
+			accumulate(scratch, i + j, false);
+		}
+	}
+}
+
+/* The exact way, for one output. @estimate has the sign of the sum. */
+static uint32_t put_exact(const struct xrnpe_product *product, const struct scratch *scratch,
+			  int powers, int shift, size_t row, size_t lane, uint64_t n, double estimate,
+			  uint32_t *status)
+{
+	xrnpe_u128 sum = 0;
+
+	for (int i = powers - 1; i >= 0; i--)
+		sum = (sum << DIGIT_BITS) + (xrnpe_u128)(xrnpe_i128)scratch->power[i][row][lane];
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << shift, estimate < 0,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
+}
+
+/* One position of a tile. */
+TARGET static void put(const struct xrnpe_product *product, const struct scratch *scratch,
+		       const struct stage *stage, int powers, int shift, size_t row, uint8_t *out,
+		       uint64_t n, size_t count, uint32_t *status)
+{
+	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << DIGIT_BITS);
+	const __m512d relu = product->cmd->activation == XRNPE_ACT_RELU ? zero :
+			     _mm512_set1_pd(-__builtin_inf());
+	int exponent = shift + 2 * xrnpe_grid_unit(product->format);
+	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(exponent));
+	double estimates[LANES] __attribute__((aligned(64)));
+
+	for (size_t i = 0; i < count; i += 16) {
+		size_t left = count - i < 16 ? count - i : 16;
+		__m512d low[2], high[2];
+		__m512i codes;
+		__mmask16 doubt;
+
+		for (size_t j = 0; j < 2; j++) {
+			size_t at = i + j * 8;
+			__m512d sum = zero, bound = zero, scale, y, error;
+
+			for (int p = powers - 1; p >= 0; p--) {
+				__m512i power = _mm512_load_si512(&scratch->power[p][row][at]);
+
+				sum = _mm512_fmadd_pd(sum, radix, _mm512_cvtepi64_pd(power));
+				bound = _mm512_fmadd_pd(bound, radix,
+							_mm512_cvtepi64_pd(_mm512_abs_epi64(power)));
+			}
+			_mm512_store_pd(estimates + at, sum);
+			/*
+			 * Each of at most 9 steps was off by at most 2^-53 of what
+			 * was summed so far; the result is off by as much of its own.
+			 */
+			scale = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), unit);
+			y = _mm512_fmadd_pd(sum, scale, _mm512_load_pd(stage->bias + at));
+			error = _mm512_mul_pd(_mm512_mul_pd(bound, _mm512_set1_pd(0x1p-48)),
+					      _mm512_abs_pd(scale));
+			error = _mm512_fmadd_pd(_mm512_abs_pd(y), _mm512_set1_pd(0x1p-51), error);
+			low[j] = _mm512_max_pd(_mm512_sub_pd(y, error), relu);
+			high[j] = _mm512_max_pd(_mm512_add_pd(y, error), relu);
+			/* A zero without error is +0. */
+			low[j] = _mm512_add_pd(low[j], zero);
+			high[j] = _mm512_add_pd(high[j], zero);
+		}
+		codes = encode16(product->out, low[0], low[1]);
+		doubt = _mm512_cmpneq_epi32_mask(codes, encode16(product->out, high[0], high[1]));
+		doubt &= (__mmask16)first_lanes(left);
+		if (doubt) {
+			uint32_t exact[16];
+
+			_mm512_storeu_si512(exact, codes);
+			for (size_t lane = 0; lane < left; lane++) {
+				if (doubt >> lane & 1)
+					exact[lane] = put_exact(product, scratch, powers, shift, row,
+								i + lane, n + i + lane,
+								estimates[i + lane], status);
+			}
+			codes = _mm512_loadu_si512(exact);
+		}
+		store16(product->out, out + (n + i) * xrnpe_format_bits(product->out) / 8, codes, left);
+	}
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+static size_t panels_in(uint64_t channels)
+{
+	return (size_t)((channels + LANES - 1) / LANES);
+}
+
+void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
+			    struct xrnpe_block *block)
+{
+	uint64_t panels = panels_in(product->channels), most = PANEL_BYTES / panel_bytes(product), share;
+
+	if (product->positions < ROWS * threads && most > panels / threads)
+		most = panels / threads;
+	if (most < 1)
+		most = 1;
+	if (most < panels)
+		block->n1 = most * LANES;
+	share = (product->positions + threads - 1) / threads;
+	share = (share + ROWS - 1) / ROWS * ROWS;
+	block->p1 = share < MAX_POSITIONS ? share : MAX_POSITIONS;
+}
+
+size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	return sizeof(struct scratch) +
+	       panels_in(block->n1) * (panel_bytes(product) + sizeof(struct panel)) +
+	       LANES * wide_pitch(product) + XRNPE_DECODE_SLACK;
+}
+
+TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+				 void *memory, uint32_t *status)
+{
+	struct scratch *scratch = memory;
+	size_t count = panels_in(block->n1 - block->n0), steps = steps_of(product);
+	size_t pitch = wide_pitch(product);
+	uint8_t *weights = (uint8_t *)(scratch + 1);
+	struct panel *panels = (struct panel *)(weights + count * panel_bytes(product));
+	uint8_t *wide = (uint8_t *)(panels + count);
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t n = block->n0 + i * LANES;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		fill_panel(product, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, scratch,
+			   wide, weights + i * panel_bytes(product), &panels[i]);
+	}
+	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
+		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		struct digits digits;
+		bool nar[ROWS];
+
+		for (size_t r = 0; r < rows; r++)
+			nar[r] = xrnpe_gather(product, &decoder, p + r, 0, wide + r * pitch);
+		digits = measure(wide, pitch, rows, product->k);
+		for (size_t r = 0; r < rows; r++)
+			split((const int64_t *)(wide + r * pitch), product->k, digits,
+			      scratch->slice + r * PITCH);
+		for (size_t i = 0; i < count; i++) {
+			const struct panel *panel = &panels[i];
+			uint64_t n = block->n0 + i * LANES;
+			size_t channels = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			multiply_digits(scratch, steps, weights + i * panel_bytes(product), digits.count,
+					panel->digits.count);
+			for (size_t r = 0; r < rows; r++) {
+				uint8_t *out = xrnpe_output_row(product, p + r);
+
+				put(product, scratch, &panel->stage, digits.count + panel->digits.count - 1,
+				    digits.shift + panel->digits.shift, r, out, n, channels, status);
+				if (nar[r] || panel->stage.any_nar)
+					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out, n,
+						      channels, status);
+			}
+		}
+	}
+}
+
+#endif
