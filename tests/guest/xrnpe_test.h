@@ -362,6 +362,7 @@ static inline int make_gate(int fd, struct gate *gate)
 	};
 	int ret;
 
+	gate->syncobj = 0;
 	gate->timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
 	if (gate->timeline < 0)
 		return -errno;
