@@ -2,6 +2,10 @@
 #
 # Test programs and the suites of `make check`. A block a part.
 
+# ---- the source tree -----------------------------------------------------
+SUITES += tree
+SUITE_tree := tests/tree
+
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_check datapath_run)
 $(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/reference/reference,\
@@ -79,3 +83,8 @@ SUITE_guest-$(1) := tests/guest.sh $(subst -, ,$(1)) $(GUEST_TESTS:%=$(B)/arm64/
 NEEDS_guest-$(1) := guest-tests
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
+
+# ---- the demo network ----------------------------------------------------
+SUITES += demo-network
+SUITE_demo-network := tests/demo-network 7.3 fast
+NEEDS_demo-network := $(B)/xrnpe guest
