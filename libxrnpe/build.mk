@@ -40,17 +40,12 @@ $(LIBXRNPE_STATIC): $(LIBXRNPE_OBJECTS) $(DATAPATH_SOURCES:%.c=$(B)/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(B)/xrnpe.pc: libxrnpe/xrnpe.pc.in libxrnpe/build.mk
-	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-		-e 's|@VERSION@|$(LIBXRNPE_VERSION)|' -e 's|@PACKAGES@|$(LIBXRNPE_PACKAGES)|' $< > $@
-
-all: $(LIBXRNPE) $(LIBXRNPE_STATIC) $(B)/xrnpe.pc
+all: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 .PHONY: install install-lib
 ## install: into $(DESTDIR)$(PREFIX), by default /usr/local: library, header, program
 install: install-lib
-install-lib: all
+install-lib: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm
 	install -m 755 $(LIBXRNPE) $(DESTDIR)$(LIBDIR)/libxrnpe.so.$(LIBXRNPE_VERSION)
 	ln -sf libxrnpe.so.$(LIBXRNPE_VERSION) $(DESTDIR)$(LIBDIR)/libxrnpe.so.0
@@ -58,4 +53,6 @@ install-lib: all
 	install -m 644 $(LIBXRNPE_STATIC) $(DESTDIR)$(LIBDIR)/
 	install -m 644 libxrnpe/xrnpe.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/
 	install -m 644 uapi/drm/xrnpe_cmd.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm/
-	install -m 644 $(B)/xrnpe.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@VERSION@|$(LIBXRNPE_VERSION)|' -e 's|@PACKAGES@|$(LIBXRNPE_PACKAGES)|' \
+		libxrnpe/xrnpe.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/xrnpe.pc

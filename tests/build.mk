@@ -53,6 +53,23 @@ SUITE_unit-runtime := $(B)/tests/unit/runtime
 NEEDS_unit-runtime := $(B)/tests/unit/runtime
 UNIT_SUITES += unit-runtime
 
+# The same on the driver's device; a kernel with an accel node, one with a render node.
+.PHONY: guest-runtime
+guest-runtime:
+	$(call guest-make,) $(B)/arm64/tests/unit/runtime
+RUNTIME_GUESTS := runtime-7.3 runtime-6.12
+SUITES += $(RUNTIME_GUESTS)
+$(foreach g,$(RUNTIME_GUESTS),$(eval SUITE_$(g) := tools/vm --kernel $(g:runtime-%=%) \
+	--add $(B)/arm64/tests/unit/runtime -- "XRNPE_TEST_DEVICE=drm runtime"))
+$(foreach g,$(RUNTIME_GUESTS),$(eval NEEDS_$(g) := guest-runtime))
+
+# ---- the command line, and the library as installed ------------------------
+SUITES += cli library
+SUITE_cli := tests/cli $(B)/xrnpe
+NEEDS_cli := $(B)/xrnpe
+SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library
+NEEDS_library := $(B)/xrnpe $(LIBXRNPE) $(LIBXRNPE_STATIC)
+
 # ---- libxrnpe: compiling -------------------------------------------------
 COMPILE_TESTS := $(addprefix tests/unit/,compile compile_import compile_reference \
 	compile_parts compile_model compile_fuzz onnx_builder)

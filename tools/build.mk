@@ -15,7 +15,7 @@ all: $(B)/xrnpe
 
 .PHONY: install-tools
 install: install-tools
-install-tools: all
+install-tools: $(B)/xrnpe
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(B)/xrnpe $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/

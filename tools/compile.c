@@ -139,11 +139,15 @@ static int compile(const struct options *options)
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
 	struct xrnpe_error error;
+	size_t count;
 	int ret;
 
 	ret = xrnpe_graph_load(options->model, &graph, &error);
 	if (!ret)
 		ret = xrnpe_npy_read(options->calib, &calibration, &error);
+	if (!ret)
+		ret = count_inputs(options->model, xrnpe_graph_input(graph), options->calib,
+				   &calibration, &count, &error);
 	if (!ret)
 		ret = xrnpe_budget_parse(options->budget, graph, &how.budget, &error);
 	if (!ret) {

@@ -2,7 +2,6 @@
 /* xrnpe run: a model on inputs: on a device, on the emulator, or in FP32. */
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "error.h"
 
 static const char usage[] =
 	"usage: xrnpe run MODEL.xrnpe|MODEL.onnx --input FILE [OPTION...]\n"
@@ -57,20 +57,6 @@ static bool is_onnx(const char *path)
 	return dot && !strcmp(dot, ".onnx");
 }
 
-static int fail(struct xrnpe_error *error, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int fail(struct xrnpe_error *error, int code, const char *format, ...)
-{
-	va_list args;
-
-	error->code = code;
-	va_start(args, format);
-	vsnprintf(error->message, sizeof(error->message), format, args);
-	va_end(args);
-	return code;
-}
-
 static int open_subject(struct subject *subject, const struct options *options,
 			struct xrnpe_error *error)
 {
@@ -89,9 +75,9 @@ static int open_subject(struct subject *subject, const struct options *options,
 		return ret;
 	if (xrnpe_model_input_count(subject->model) != 1 ||
 	    xrnpe_model_output_count(subject->model) != 1)
-		return fail(error, -EINVAL, "%s: has %u inputs and %u outputs, not one of each",
-			    options->model, xrnpe_model_input_count(subject->model),
-			    xrnpe_model_output_count(subject->model));
+		return xrnpe_fail(error, -EINVAL, "%s: has %u inputs and %u outputs, not one of each",
+				  options->model, xrnpe_model_input_count(subject->model),
+				  xrnpe_model_output_count(subject->model));
 	subject->in = xrnpe_model_input(subject->model, 0);
 	subject->out = xrnpe_model_output(subject->model, 0);
 	ret = xrnpe_device_open(options->device, &subject->device, error);
@@ -106,26 +92,6 @@ static void close_subject(struct subject *subject)
 	xrnpe_device_close(subject->device);
 	xrnpe_model_free(subject->model);
 	xrnpe_graph_free(subject->graph);
-}
-
-/* How many inputs are in @input: count x shape, or the shape alone. */
-static int count_inputs(const struct options *options, const struct xrnpe_tensor_info *in,
-			const struct xrnpe_array *input, size_t *count, struct xrnpe_error *error)
-{
-	char has[128], takes[96];
-	size_t extra = input->rank > in->rank ? input->rank - in->rank : 0;
-
-	if (input->rank >= in->rank && extra <= 1 &&
-	    !memcmp(input->dims + extra, in->dims, in->rank * sizeof(*in->dims))) {
-		*count = extra ? input->dims[0] : 1;
-		if (options->limit && *count > options->limit)
-			*count = options->limit;
-		return 0;
-	}
-	shape_text(input->rank, input->dims, has, sizeof(has));
-	shape_text(in->rank, in->dims, takes, sizeof(takes));
-	return fail(error, -EINVAL, "%s: has shape %s; input %s of %s takes Nx%s", options->input,
-		    has, in->name, options->model, takes);
 }
 
 static size_t index_of_largest(const float *values, size_t count)
@@ -152,15 +118,16 @@ static int measure_accuracy(const struct options *options, const struct xrnpe_te
 		char has[128];
 
 		shape_text(labels.rank, labels.dims, has, sizeof(has));
-		ret = fail(error, -EINVAL, "%s: has shape %s; %zu labels are needed",
-			   options->labels, has, result->count);
+		ret = xrnpe_fail(error, -EINVAL, "%s: has shape %s; %zu labels are needed",
+				 options->labels, has, result->count);
 	}
 	for (size_t i = 0; !ret && i < result->count; i++) {
 		float label = labels.data[i];
 
 		if (!(label >= 0 && label < (float)out->count))
-			ret = fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
-				   options->labels, i, (double)label, options->model, out->count);
+			ret = xrnpe_fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
+					 options->labels, i, (double)label, options->model,
+					 out->count);
 		else if ((float)index_of_largest(outputs + i * out->count, out->count) == label)
 			right++;
 	}
@@ -229,7 +196,7 @@ static int run_subject(const struct options *options, const struct subject *subj
 	output->count = result->count * subject->out->count;
 	output->data = calloc(output->count ? output->count : 1, sizeof(*output->data));
 	if (!output->data)
-		return fail(error, -ENOMEM, "no memory for %zu outputs", result->count);
+		return xrnpe_fail(error, -ENOMEM, "no memory for %zu outputs", result->count);
 
 	start = seconds_now();
 	ret = subject->graph ?
@@ -254,7 +221,10 @@ static int run(const struct options *options)
 	if (!ret)
 		ret = xrnpe_npy_read(options->input, &input, &error);
 	if (!ret)
-		ret = count_inputs(options, subject.in, &input, &result.count, &error);
+		ret = count_inputs(options->model, subject.in, options->input, &input,
+				   &result.count, &error);
+	if (options->limit && result.count > options->limit)
+		result.count = options->limit;
 	if (!ret)
 		ret = run_subject(options, &subject, &input, &output, &result, &error);
 	if (!ret && options->labels)
