@@ -58,8 +58,8 @@ struct xrnpe_device {
 	struct clk_bulk_data *clks;
 	/** @num_clks: how many */
 	int num_clks;
-	/** @resets: reset lines, may be NULL */
-	struct reset_control *resets;
+	/** @reset: reset line, may be NULL */
+	struct reset_control *reset;
 	/** @info: what user space may know */
 	struct drm_xrnpe_dev_info info;
 

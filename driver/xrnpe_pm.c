@@ -23,7 +23,7 @@ static int xrnpe_power_on(struct xrnpe_device *xdev)
 	ret = clk_bulk_prepare_enable(xdev->num_clks, xdev->clks);
 	if (ret)
 		return ret;
-	ret = reset_control_deassert(xdev->resets);
+	ret = reset_control_deassert(xdev->reset);
 	if (ret)
 		clk_bulk_disable_unprepare(xdev->num_clks, xdev->clks);
 	return ret;
@@ -33,7 +33,7 @@ static void xrnpe_power_off(void *data)
 {
 	struct xrnpe_device *xdev = data;
 
-	reset_control_assert(xdev->resets);
+	reset_control_assert(xdev->reset);
 	clk_bulk_disable_unprepare(xdev->num_clks, xdev->clks);
 }
 
@@ -110,7 +110,7 @@ const struct dev_pm_ops xrnpe_pm_ops = {
 };
 
 /**
- * xrnpe_pm_probe() - get clocks and resets, and switch the device on
+ * xrnpe_pm_probe() - get clocks and reset, and switch the device on
  * @xdev: the device
  *
  * The caller enables runtime PM when it is done with probing.
@@ -124,9 +124,9 @@ int xrnpe_pm_probe(struct xrnpe_device *xdev)
 	if (xdev->num_clks < 0)
 		return dev_err_probe(dev, xdev->num_clks, "cannot get clocks\n");
 
-	xdev->resets = devm_reset_control_array_get_optional_exclusive(dev);
-	if (IS_ERR(xdev->resets))
-		return dev_err_probe(dev, PTR_ERR(xdev->resets), "cannot get resets\n");
+	xdev->reset = devm_reset_control_get_optional_exclusive(dev, NULL);
+	if (IS_ERR(xdev->reset))
+		return dev_err_probe(dev, PTR_ERR(xdev->reset), "cannot get reset\n");
 
 	ret = xrnpe_power_on(xdev);
 	if (ret)
