@@ -15,6 +15,7 @@ import argparse
 import gzip
 import os
 import time
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -51,10 +52,15 @@ def augment(images, rng):
     return padded[np.arange(n)[:, None, None], rows[:, :, None], cols[:, None, :]]
 
 
+def named(**modules):
+    """In sequence; the names end up in the ONNX file."""
+    return nn.Sequential(OrderedDict(modules))
+
+
 def conv(inputs, outputs, kernel, stride=1):
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs))
+    return named(
+        conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        norm=nn.BatchNorm2d(outputs))
 
 
 class Residual(nn.Module):
@@ -73,12 +79,13 @@ class Residual(nn.Module):
 
 def network():
     """2.6 million multiply-accumulates an image, 78 thousand parameters."""
-    return nn.Sequential(
-        conv(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2),     # 14 x 14
-        Residual(16, 16, 1),
-        Residual(16, 32, 2),                            # 7 x 7
-        Residual(32, 64, 2),                            # 4 x 4
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES))
+    return named(
+        stem=conv(1, 16, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2),  # 14 x 14
+        block1=Residual(16, 16, 1),
+        block2=Residual(16, 32, 2),                                 # 7 x 7
+        block3=Residual(32, 64, 2),                                 # 4 x 4
+        average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(),
+        classifier=nn.Linear(64, CLASSES))
 
 
 def accuracy(model, x, labels):
@@ -91,7 +98,7 @@ def accuracy(model, x, labels):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--epochs", type=int, default=14)
+    p.add_argument("--epochs", type=int, default=26)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("-o", "--output", default="models/fashion-resnet.onnx")
@@ -109,7 +116,7 @@ def main():
     model = network()
     steps = len(images) // args.batch
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9,
-                                nesterov=True, weight_decay=1e-3)
+                                nesterov=True, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=0.1, total_steps=args.epochs * steps, pct_start=0.2)
     best, best_epoch, best_state = 0, 0, None
