@@ -3,7 +3,7 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c)
+TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c bench.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
 $(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags nettle)
@@ -19,3 +19,8 @@ install-tools: $(B)/xrnpe
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(B)/xrnpe $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+.PHONY: bench
+## bench: the datapath's speed, beside OpenBLAS if that is installed
+bench: $(B)/xrnpe
+	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench conv && $< bench codec

@@ -6,6 +6,7 @@
 #ifndef XRNPE_COMMANDS_H
 #define XRNPE_COMMANDS_H
 
+int xrnpe_bench(int argc, char **argv);
 int xrnpe_compile_command(int argc, char **argv);
 int xrnpe_info(int argc, char **argv);
 int xrnpe_num(int argc, char **argv);

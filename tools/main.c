@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "compile", "xrnpe compile", "make a .xrnpe model of an ONNX model", xrnpe_compile_command },
 	{ "run", "xrnpe run", "run a model on inputs and measure it", xrnpe_run },
 	{ "num", "xrnpe num", "encode, decode and multiply numbers", xrnpe_num },
+	{ "bench", "xrnpe bench", "measure the datapath's speed", xrnpe_bench },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))

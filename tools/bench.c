@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: MIT
+/*
+ * xrnpe bench: how fast the datapath is, beside OpenBLAS in the same run.
+ *
+ * The two take turns, and of each the fastest turn counts, so that whatever else
+ * the machine does meanwhile hits both. OpenBLAS is loaded if it is there.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "commands.h"
+#include "datapath.h"
+
+#define TURNS 7			/* at least, of each */
+#define SECONDS 0.5		/* at least, for all of them */
+#define CODEC_COUNT (1u << 20)
+
+static const char usage[] =
+	"usage: xrnpe bench gemm|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
+	"                   [--size MxNxK] [--data trained|uniform] [--json]\n"
+	"\n"
+	"Measures matrix products, convolutions or conversions of the datapath on this\n"
+	"machine, with codes uniform over the format (the default) or distributed as in\n"
+	"trained networks. Without --format: all four. --size goes with gemm; the default\n"
+	"is 1024x1024x1024. A row of JSON is an object.\n";
+
+struct options {
+	bool has_format, json, trained;
+	enum xrnpe_format format;
+	unsigned int threads;
+	unsigned long m, n, k;
+};
+
+typedef void sgemm_fn(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+		      const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+
+/* A workload: the command, its memory, and the floats of a like sgemm. */
+struct work {
+	const char *name;
+	struct xrnpe_cmd cmd;
+	void *memory[XRNPE_OPERANDS];
+	size_t m, n, k;
+	float *a, *b, *c;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "xrnpe bench: %s: %s\n", what, strerror(errno));
+	return -1;
+}
+
+static sgemm_fn *load_sgemm(unsigned int threads)
+{
+	union {
+		void *object;
+		sgemm_fn *function;
+	} symbol = { NULL };
+	char count[12];
+	void *library;
+
+	snprintf(count, sizeof(count), "%u", threads);
+	setenv("OPENBLAS_NUM_THREADS", count, 1);
+#ifdef __x86_64__
+	/* Older versions take newer processors for very old ones. */
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
+		setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+	else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+#endif
+	library = dlopen("libopenblas.so.0", RTLD_NOW);
+	if (library)
+		symbol.object = dlsym(library, "cblas_sgemm");
+	return symbol.function;
+}
+
+/* ---- data ------------------------------------------------------------- */
+
+static double random_unit(void)
+{
+	return (double)rand() / ((double)RAND_MAX + 1);
+}
+
+/* About normal: what weights look like, and inputs before the ReLU. */
+static double random_normal(void)
+{
+	double sum = 0;
+
+	for (int i = 0; i < 12; i++)
+		sum += random_unit();
+	return sum - 6;
+}
+
+static uint32_t random_code(const struct options *options, enum xrnpe_format format, bool weight)
+{
+	uint32_t code, status = 0;
+
+	if (options->trained) {
+		double value = random_normal();
+
+		/* Scaled as the compiler scales them: into the middle of the format. */
+		if (!weight && value < 0)
+			value = 0;
+		return xrnpe_encode(format, format == XRNPE_FORMAT_P16 && weight ? value / 20 : value,
+				    &status);
+	}
+	do
+		code = (uint32_t)(random_unit() * (double)(1ull << xrnpe_format_bits(format)));
+	while (xrnpe_is_nar(format, code));
+	return code;
+}
+
+static void *random_row(const struct options *options, enum xrnpe_format format, size_t count,
+			bool weight)
+{
+	void *row = calloc(1, xrnpe_row_bytes(format, count) + 1);
+
+	for (size_t i = 0; row && i < count; i++)
+		xrnpe_store(format, row, i, random_code(options, format, weight));
+	return row;
+}
+
+static void dispose(struct work *work)
+{
+	for (int i = 0; i < XRNPE_OPERANDS; i++)
+		free(work->memory[i]);
+	free(work->a);
+	free(work->b);
+	free(work->c);
+}
+
+/* Memory of @inputs, @weights and @outputs elements, rows and pixels packed. */
+static int fill(struct work *work, const struct options *options, enum xrnpe_format format,
+		size_t inputs, size_t weights, size_t outputs)
+{
+	struct xrnpe_operand *o = work->cmd.operand;
+
+	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	for (int i = 0; i < XRNPE_OPERANDS; i++) {
+		if (i != XRNPE_OPERAND_SCALE)
+			o[i].format = (uint8_t)format;
+	}
+	work->memory[XRNPE_OPERAND_IFM] = random_row(options, format, inputs, false);
+	work->memory[XRNPE_OPERAND_WEIGHT] = random_row(options, format, weights, true);
+	work->memory[XRNPE_OPERAND_SCALE] = calloc(work->n, sizeof(struct xrnpe_scale));
+	work->memory[XRNPE_OPERAND_OFM] = calloc(1, xrnpe_row_bytes(format, outputs) + 1);
+	work->a = calloc(work->m * work->k, sizeof(float));
+	work->b = calloc(work->n * work->k, sizeof(float));
+	work->c = calloc(work->m * work->n, sizeof(float));
+	for (int i = 0; i < XRNPE_OPERANDS; i++) {
+		if (!work->memory[i])
+			return fail("memory");
+	}
+	if (!work->a || !work->b || !work->c)
+		return fail("memory");
+	for (size_t i = 0; i < work->n; i++)
+		xrnpe_store(XRNPE_FORMAT_F32, work->memory[XRNPE_OPERAND_SCALE], 2 * i,
+			    xrnpe_encode(XRNPE_FORMAT_F32, 0.01, &(uint32_t){ 0 }));
+	for (size_t i = 0; i < work->m * work->k; i++)
+		work->a[i] = (float)random_unit();
+	for (size_t i = 0; i < work->n * work->k; i++)
+		work->b[i] = (float)random_unit();
+	return 0;
+}
+
+static int make_gemm(struct work *work, const struct options *options, enum xrnpe_format format,
+		     size_t m)
+{
+	struct xrnpe_operand *o = work->cmd.operand;
+	/* Rows start on bytes. */
+	size_t k = xrnpe_row_bytes(format, options->k) * 8 / xrnpe_format_bits(format);
+	size_t n = xrnpe_row_bytes(format, options->n) * 8 / xrnpe_format_bits(format);
+
+	*work = (struct work){ .name = "gemm", .m = m, .n = options->n, .k = options->k };
+	work->cmd.opcode = XRNPE_OP_MATMUL;
+	work->cmd.matmul.m = (uint32_t)m;
+	work->cmd.matmul.n = (uint32_t)options->n;
+	work->cmd.matmul.k = (uint32_t)options->k;
+	o[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->k);
+	o[XRNPE_OPERAND_WEIGHT].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
+	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->n);
+	return fill(work, options, format, m * k, options->n * k, m * n);
+}
+
+struct layer {
+	const char *name;
+	uint16_t size, channels, groups;
+	uint8_t kernel;
+};
+
+static const struct layer layers[] = {
+	{ "conv 3x3x64x64", 56, 64, 1, 3 },
+	{ "conv 1x1x64x64", 56, 64, 1, 1 },
+	{ "depthwise 3x3x64", 56, 64, 64, 3 },
+};
+
+static int make_conv(struct work *work, const struct options *options, enum xrnpe_format format,
+		     const struct layer *layer, size_t lines)
+{
+	struct xrnpe_dims_image *d = &work->cmd.image;
+	struct xrnpe_operand *o = work->cmd.operand;
+	size_t taps = (size_t)layer->kernel * layer->kernel;
+	size_t pixels = lines * layer->size;
+
+	*work = (struct work){ .name = layer->name, .m = pixels, .n = layer->channels,
+			       .k = taps * layer->channels / layer->groups };
+	work->cmd.opcode = XRNPE_OP_CONV2D;
+	*d = (struct xrnpe_dims_image){
+		.in_h = (uint16_t)lines, .in_w = layer->size, .in_c = layer->channels,
+		.out_h = (uint16_t)lines, .out_w = layer->size, .out_c = layer->channels,
+		.groups = layer->groups, .kernel_h = layer->kernel, .kernel_w = layer->kernel,
+		.stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+		.pad_top = layer->kernel / 2, .pad_left = layer->kernel / 2,
+	};
+	for (int i = 0; i < XRNPE_OPERANDS; i++) {
+		size_t channels = layer->channels;
+
+		if (i == XRNPE_OPERAND_SCALE)
+			continue;
+		if (i == XRNPE_OPERAND_WEIGHT)
+			channels /= layer->groups;
+		o[i].pixel_stride = (uint32_t)xrnpe_row_bytes(format, channels);
+		o[i].row_stride = o[i].pixel_stride *
+				  (i == XRNPE_OPERAND_WEIGHT ? (uint32_t)taps : layer->size);
+	}
+	/* A depthwise tap of 4 bits has a byte of its own: twice the elements. */
+	return fill(work, options, format, pixels * layer->channels,
+		    layer->channels * taps * (size_t)(o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8u /
+						      xrnpe_format_bits(format)),
+		    pixels * layer->channels);
+}
+
+/* ---- measuring -------------------------------------------------------- */
+
+static double turn(struct xrnpe_datapath *datapath, const struct work *work)
+{
+	struct xrnpe_fault fault;
+	uint32_t status = 0;
+	double start = now();
+
+	if (xrnpe_datapath_run(datapath, &work->cmd, 0, work->memory, NULL, &status, &fault))
+		return -1;
+	return now() - start;
+}
+
+static double turn_sgemm(sgemm_fn *sgemm, const struct work *work)
+{
+	double start = now();
+
+	/* Row-major; b is N rows of K. */
+	sgemm(101, 111, 112, (int)work->m, (int)work->n, (int)work->k, 1, work->a, (int)work->k,
+	      work->b, (int)work->k, 0, work->c, (int)work->n);
+	return now() - start;
+}
+
+static double rate(const struct work *work, double seconds)
+{
+	return (double)xrnpe_cmd_macs(&work->cmd) / seconds * 1e-9;
+}
+
+static void keep_least(double *least, double value)
+{
+	if (value < *least)
+		*least = value;
+}
+
+/* A row: the fast kernel and sgemm on @work, the plain kernel on @small. */
+static int measure(const struct options *options, struct xrnpe_datapath *fast,
+		   struct xrnpe_datapath *plain, sgemm_fn *sgemm, enum xrnpe_format format,
+		   const struct work *work, const struct work *small)
+{
+	double ours = 1e9, theirs = 1e9, slow = 1e9, start = now(), ours_rate, plain_rate;
+
+	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
+		double seconds = turn(fast, work);
+
+		if (seconds < 0)
+			return fail("run");
+		keep_least(&ours, seconds);
+		/* The convolutions that no single sgemm does have none beside them. */
+		if (sgemm && (work->cmd.opcode == XRNPE_OP_MATMUL || work->cmd.image.groups == 1))
+			keep_least(&theirs, turn_sgemm(sgemm, work));
+		if (i < 2)
+			keep_least(&slow, turn(plain, small));
+	}
+	ours_rate = rate(work, ours);
+	plain_rate = rate(small, slow);
+	if (options->json)
+		printf("{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\", "
+		       "\"gmacs\": %.3f", work->name, xrnpe_format_name(format), options->threads,
+		       xrnpe_datapath_kernel(fast), ours_rate);
+	else
+		printf("%-17s %-4s %3u  %-12s %8.2f", work->name, xrnpe_format_name(format),
+		       options->threads, xrnpe_datapath_kernel(fast), ours_rate);
+	if (theirs < 1e9 && options->json)
+		printf(", \"sgemm_gmacs\": %.3f, \"ratio_to_sgemm\": %.3f", rate(work, theirs),
+		       theirs / ours);
+	else if (theirs < 1e9)
+		printf(" %8.2f %8.2f", rate(work, theirs), theirs / ours);
+	else if (options->json)
+		printf(", \"sgemm_gmacs\": null, \"ratio_to_sgemm\": null");
+	else
+		printf(" %8s %8s", "-", "-");
+	if (options->json)
+		printf(", \"plain_gmacs\": %.3f, \"ratio_to_plain\": %.1f}\n", plain_rate,
+		       ours_rate / plain_rate);
+	else
+		printf(" %8.2f %8.1f\n", plain_rate, ours_rate / plain_rate);
+	return 0;
+}
+
+static int bench_products(const struct options *options, bool conv, enum xrnpe_format format,
+			  struct xrnpe_datapath *fast, struct xrnpe_datapath *plain, sgemm_fn *sgemm)
+{
+	size_t rows = conv ? sizeof(layers) / sizeof(layers[0]) : 1;
+	int ret = 0;
+
+	for (size_t i = 0; i < rows && !ret; i++) {
+		struct work work = { 0 }, small = { 0 };
+
+		if (conv)
+			ret = make_conv(&work, options, format, &layers[i], layers[i].size) ||
+			      make_conv(&small, options, format, &layers[i], 8);
+		else
+			ret = make_gemm(&work, options, format, options->m) ||
+			      make_gemm(&small, options, format, options->m < 32 ? options->m : 32);
+		if (!ret)
+			ret = measure(options, fast, plain, sgemm, format, &work, &small);
+		dispose(&work);
+		dispose(&small);
+	}
+	return ret;
+}
+
+/* Binary32 to codes and back, in billions of values a second. */
+static int bench_codec(const struct options *options, enum xrnpe_format format)
+{
+	float *values = malloc(CODEC_COUNT * sizeof(*values));
+	void *row = malloc(xrnpe_row_bytes(format, CODEC_COUNT));
+	double encode = 1e9, decode = 1e9, start = now();
+	uint32_t status = 0;
+
+	if (!values || !row)
+		return fail("memory");
+	for (size_t i = 0; i < CODEC_COUNT; i++)
+		values[i] = (float)random_normal();
+	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
+		double before = now(), between;
+
+		xrnpe_encode_row(format, values, row, CODEC_COUNT, &status);
+		between = now();
+		xrnpe_decode_row(format, row, values, CODEC_COUNT);
+		keep_least(&encode, between - before);
+		keep_least(&decode, now() - between);
+	}
+	printf(options->json ? "{\"name\": \"codec\", \"format\": \"%s\", \"encode_gvalues\": %.3f, "
+	       "\"decode_gvalues\": %.3f}\n" : "codec             %-4s  encode %7.3f  decode %7.3f\n",
+	       xrnpe_format_name(format), CODEC_COUNT / encode * 1e-9, CODEC_COUNT / decode * 1e-9);
+	free(values);
+	free(row);
+	return 0;
+}
+
+/* ---- command line ----------------------------------------------------- */
+
+static int misuse(const char *what, const char *value)
+{
+	fprintf(stderr, "xrnpe bench: %s%s\n%s", what, value, usage);
+	return 2;
+}
+
+static bool parse_size(const char *text, struct options *options)
+{
+	char *end;
+
+	options->m = strtoul(text, &end, 10);
+	if (*end++ != 'x')
+		return false;
+	options->n = strtoul(end, &end, 10);
+	if (*end++ != 'x')
+		return false;
+	options->k = strtoul(end, &end, 10);
+	return !*end && options->m && options->n && options->k && options->k <= XRNPE_MAX_K &&
+	       options->m <= 65536 && options->n <= 65536;
+}
+
+int xrnpe_bench(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "format", required_argument, NULL, 'f' },
+		{ "threads", required_argument, NULL, 't' },
+		{ "size", required_argument, NULL, 's' },
+		{ "data", required_argument, NULL, 'd' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct options options = { .threads = 1, .m = 1024, .n = 1024, .k = 1024 };
+	struct xrnpe_datapath *fast, *plain;
+	bool conv, codec;
+	sgemm_fn *sgemm = NULL;
+	int option, ret = 0;
+	char *end;
+
+	while ((option = getopt_long(argc, argv, "f:t:s:d:jh", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options.has_format = true;
+			if (xrnpe_format_from_name(optarg, &options.format) ||
+			    options.format == XRNPE_FORMAT_F32)
+				return misuse("no such format: ", optarg);
+			break;
+		case 't':
+			options.threads = (unsigned int)strtoul(optarg, &end, 10);
+			if (*end || !options.threads || options.threads > 1024)
+				return misuse("threads are 1 to 1024, not ", optarg);
+			break;
+		case 's':
+			if (!parse_size(optarg, &options))
+				return misuse("not a size MxNxK (up to 65536x65536x32768): ", optarg);
+			break;
+		case 'd':
+			options.trained = !strcmp(optarg, "trained");
+			if (!options.trained && strcmp(optarg, "uniform"))
+				return misuse("data are trained or uniform, not ", optarg);
+			break;
+		case 'j':
+			options.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind + 1 != argc)
+		return misuse("one of gemm, conv and codec is expected", "");
+	conv = !strcmp(argv[optind], "conv");
+	codec = !strcmp(argv[optind], "codec");
+	if (!conv && !codec && strcmp(argv[optind], "gemm"))
+		return misuse("no such benchmark: ", argv[optind]);
+
+	fast = xrnpe_datapath_new(options.threads, NULL);
+	plain = xrnpe_datapath_new(options.threads, "plain");
+	if (!fast || !plain) {
+		fail("threads");
+		ret = -1;
+	} else if (!codec) {
+		sgemm = load_sgemm(options.threads);
+		if (!options.json)
+			printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s\n", "", "", "thr", "kernel",
+			       "GMAC/s", "sgemm", "ratio", "plain", "ratio");
+	} else if (!options.json) {
+		puts("                        billions of values a second, one thread");
+	}
+	for (int format = 0; format < XRNPE_FORMAT_F32 && !ret; format++) {
+		if (options.has_format && format != (int)options.format)
+			continue;
+		if (codec)
+			ret = bench_codec(&options, (enum xrnpe_format)format);
+		else
+			ret = bench_products(&options, conv, (enum xrnpe_format)format, fast, plain, sgemm);
+		fflush(stdout);
+	}
+	xrnpe_datapath_free(fast);
+	xrnpe_datapath_free(plain);
+	return ret ? 1 : 0;
+}
