@@ -67,6 +67,7 @@ $(foreach g,$(RUNTIME_GUESTS),$(eval NEEDS_$(g) := guest-runtime))
 SUITES += cli library
 SUITE_cli := tests/cli $(B)/xrnpe
 NEEDS_cli := $(B)/xrnpe
+UNIT_SUITES += cli
 SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library
 NEEDS_library := $(B)/xrnpe $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
