@@ -192,6 +192,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	if (ret)
 		return dev_err_probe(dev, ret, "cannot reach memory\n");
+	dma_set_max_seg_size(dev, UINT_MAX);
 
 	xdev->regs = devm_platform_ioremap_resource(pdev, 0);
 	if (IS_ERR(xdev->regs))

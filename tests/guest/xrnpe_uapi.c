@@ -389,11 +389,10 @@ TEST_F(uapi, prime)
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
 }
 
-/* A buffer of the heap of that name as a handle, or -errno. */
-static int64_t import_heap(int fd, const char *name, uint64_t size, int *dmabuf)
+/* A dma-buf of the heap of that name, or -errno. */
+static int heap_alloc(const char *name, uint64_t size)
 {
 	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
-	struct drm_prime_handle import = {};
 	char path[64];
 	int heap, ret;
 
@@ -403,25 +402,31 @@ static int64_t import_heap(int fd, const char *name, uint64_t size, int *dmabuf)
 		return -errno;
 	ret = call(heap, DMA_HEAP_IOCTL_ALLOC, &data);
 	close(heap);
-	if (ret)
-		return ret;
-	*dmabuf = data.fd;
-	import.fd = data.fd;
-	ret = call(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &import);
-	return ret ? ret : (int64_t)import.handle;
+	return ret ? ret : (int)data.fd;
+}
+
+/* The handle of a dma-buf, or -errno. */
+static int64_t import(int fd, int dmabuf)
+{
+	struct drm_prime_handle args = { .fd = dmabuf };
+	int ret = call(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &args);
+
+	return ret ? ret : (int64_t)args.handle;
 }
 
 TEST_F(uapi, import_contiguous)
 {
 	static const char *const names[] = { "default_cma_region", "linux,cma", "reserved" };
 	struct work work = self->work;
-	int64_t handle = -ENOENT;
-	int dmabuf = -1;
+	int dmabuf = -ENOENT;
+	int64_t handle;
 
-	for (unsigned int i = 0; handle == -ENOENT && i < 3; i++)
-		handle = import_heap(self->fd, names[i], work.data.size, &dmabuf);
-	if (handle == -ENOENT)
+	for (unsigned int i = 0; dmabuf == -ENOENT && i < 3; i++)
+		dmabuf = heap_alloc(names[i], work.data.size);
+	if (dmabuf == -ENOENT)
 		SKIP(return, "this kernel has no heap of contiguous memory");
+	ASSERT_LE(0, dmabuf);
+	handle = import(self->fd, dmabuf);
 	ASSERT_LT(0, handle);
 
 	/* Mapped through us, and through the exporter. */
@@ -438,16 +443,25 @@ TEST_F(uapi, import_contiguous)
 	free_bo(self->fd, &work.data);
 }
 
-/* The device needs it in one piece; the system heap gives 1 MiB pieces at most. */
+/*
+ * The device needs it in one piece. The system heap works in pieces of 1 MiB at
+ * most, and finds no two neighbours after every other one was taken.
+ */
 TEST_F(uapi, import_scattered)
 {
-	int dmabuf = -1;
-	int64_t ret = import_heap(self->fd, "system", 16 << 20, &dmabuf);
+	int pieces[64], dmabuf;
 
-	if (ret == -ENOENT)
-		SKIP(return, "this kernel has no system heap");
-	EXPECT_EQ(-EINVAL, ret);
-	close(dmabuf);
+	for (unsigned int i = 0; i < 64; i++) {
+		pieces[i] = heap_alloc("system", 1 << 20);
+		if (pieces[i] == -ENOENT)
+			SKIP(return, "this kernel has no system heap");
+		ASSERT_LE(0, pieces[i]);
+	}
+	for (unsigned int i = 0; i < 64; i += 2)
+		close(pieces[i]);
+	dmabuf = heap_alloc("system", 16 << 20);
+	ASSERT_LE(0, dmabuf);
+	EXPECT_EQ(-EINVAL, import(self->fd, dmabuf));
 }
 
 TEST_HARNESS_MAIN
