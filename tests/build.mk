@@ -28,7 +28,8 @@ UNIT_SUITES += unit-datapath oracle-vectors
 
 # Rebuilds what the unit suites need in a directory of its own.
 .PHONY: check-unit check-asan check-ubsan
-check-unit: $(foreach s,$(UNIT_SUITES),$(NEEDS_$(s)))
+check-unit:
+	@$(MAKE) --no-print-directory $(foreach s,$(UNIT_SUITES),$(NEEDS_$(s)))
 	@tests/run $(foreach s,$(UNIT_SUITES),'$(s)=$(SUITE_$(s))')
 
 ## check-asan, check-ubsan: the unit suites under a sanitizer
