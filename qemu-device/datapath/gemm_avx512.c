@@ -29,31 +29,12 @@ INLINE __m512i spread_nibbles(__m256i packed)
 				_mm512_set1_epi8(15));
 }
 
-/*
- * 4-bit codes 64 at a time, one in a byte. The first of them may be an odd one,
- * in a grouped convolution; then the bytes that hold them are shifted together.
- */
+/* Up to 64 4-bit codes, one in a byte. @first is even: there are no groups here. */
 INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 {
-	const uint8_t *at = row + first / 2;
-	size_t bytes = (first % 2 + count + 1) / 2;
-	__m512i codes;
+	size_t bytes = (count + 1) / 2;
 
-	codes = spread_nibbles(_mm256_maskz_loadu_epi8((__mmask32)first_lanes(bytes > 32 ? 32 : bytes),
-						       at));
-	if (first % 2) {
-		static const uint8_t next[64] = {
-			1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-			17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
-			33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48,
-			49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 0,
-		};
-
-		codes = _mm512_permutexvar_epi8(_mm512_loadu_si512(next), codes);
-		if (count == 64)
-			codes = _mm512_mask_set1_epi8(codes, 1ull << 63, (char)(at[32] & 15));
-	}
-	return codes;
+	return spread_nibbles(_mm256_maskz_loadu_epi8((__mmask32)first_lanes(bytes), row + first / 2));
 }
 
 INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *values, __m512i table)

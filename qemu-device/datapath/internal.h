@@ -101,8 +101,9 @@ struct xrnpe_product {
 /** How a kernel wants codes as numbers. */
 struct xrnpe_decoder {
 	/**
-	 * Elements @first.. of a packed row to @values, which has room for
-	 * XRNPE_DECODE_SLACK bytes more. True if any is NaR (which reads 0).
+	 * Elements @first.. of a packed row to @values. True if any is NaR
+	 * (which reads 0). A kernel whose decoder writes past the last, up to
+	 * XRNPE_DECODE_SLACK bytes, leaves room for that.
 	 */
 	bool (*decode)(const struct xrnpe_product *product, const uint8_t *row,
 		       size_t first, size_t count, void *values);
