@@ -109,6 +109,7 @@ struct XRNPEState {
     uint8_t queues;
     uint16_t threads;
     char *kernel;
+    bool ignore_abort;  /* for tests: only a reset ends a job */
 
     uint32_t irq_status;
     uint32_t irq_enable;
@@ -686,7 +687,7 @@ static void xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
     } else if (!enable && q->enabled) {
         xrnpe_queue_disable(s, q);
     }
-    if (value & XRNPE_QUEUE_CTRL_ABORT) {
+    if ((value & XRNPE_QUEUE_CTRL_ABORT) && !s->ignore_abort) {
         xrnpe_queue_abort(s, q);
     }
     if (value & XRNPE_QUEUE_CTRL_RESUME) {
@@ -1142,6 +1143,7 @@ static const Property xrnpe_properties[] = {
     DEFINE_PROP_UINT8("queues", XRNPEState, queues, XRNPE_MAX_QUEUES),
     DEFINE_PROP_UINT16("threads", XRNPEState, threads, 0),
     DEFINE_PROP_STRING("kernel", XRNPEState, kernel),
+    DEFINE_PROP_BOOL("x-ignore-abort", XRNPEState, ignore_abort, false),
 };
 
 static void xrnpe_class_init(ObjectClass *klass, void *data)

@@ -17,10 +17,11 @@ case $kernel in
 *) node='/dev/dri/renderD*' ;;
 esac
 
-add= run= sleepers=
+add= run= sleepers= resetters=
 for t; do
 	case $t in
 	*_sleep) sleepers="$sleepers $t" ;;
+	*_reset) resetters="$resetters $t" ;;
 	*)	add="$add --add $t"
 		run="$run; /bin/${t##*/} || failed=1" ;;
 	esac
@@ -32,6 +33,12 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 	if [ -c $node ]; then echo ok 1 - node; else echo not ok 1 - node; ls /dev; fi
 	failed=0 $run
 	exit \$failed" || failed=$?
+
+# Those that need a device which must be reset because it does not abort.
+for t in $resetters; do
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
+		--device-args x-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
+done
 
 # Those that send the machine to sleep: QEMU's virtio console does not come back
 # from that, so they report by the UART, as a part of the kernel's log, and the

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A device that does not obey ABORT must be reset, with all its queues. Needs
+ * QEMU's -device xrnpe,x-ignore-abort=on.
+ */
+#include "xrnpe_test.h"
+
+#define BEHIND 5
+
+FIXTURE(reset)
+{
+	int fd;
+	struct work work, endless;
+};
+
+FIXTURE_SETUP(reset)
+{
+	self->fd = open_npu();
+	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
+	ASSERT_EQ(0, make_work(self->fd, &self->work));
+	ASSERT_EQ(0, make_work(self->fd, &self->endless));
+	set_cmd(&self->endless, 0, endless_cmd());
+}
+
+FIXTURE_TEARDOWN(reset)
+{
+	for (uint32_t q = 0; q < 4; q++) {
+		clear_result(&self->work);
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, q, &self->work));
+		EXPECT_TRUE(result_is_right(&self->work));
+	}
+	close(self->fd);
+}
+
+/* Those behind the guilty job, on its queue and on others, run after the reset. */
+TEST_F(reset, innocent_jobs)
+{
+	struct drm_xrnpe_job_wait end;
+	int64_t guilty, same[BEHIND], other[BEHIND];
+	struct work apart;
+
+	/* Else the jobs of queue 2 would wait for those of queue 1. */
+	ASSERT_EQ(0, make_work(self->fd, &apart));
+	guilty = submit(self->fd, 1, &self->endless);
+	ASSERT_LT(0, guilty);
+	for (int i = 0; i < BEHIND; i++) {
+		same[i] = submit(self->fd, 1, &self->work);
+		other[i] = submit(self->fd, 2, &apart);
+	}
+	ASSERT_EQ(0, wait_job(self->fd, guilty, in_ms(60000), &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(0, end.fault.kind);
+	for (int i = 0; i < BEHIND; i++) {
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, same[i]));
+		/* Queue 2's oldest may have begun: who can tell? */
+		EXPECT_EQ(i ? DRM_XRNPE_JOB_DONE : DRM_XRNPE_JOB_CANCELLED,
+			  state_of(self->fd, other[i]));
+	}
+}
+
+/* Who waits for the guilty job does not run, wherever it is in its ring. */
+TEST_F(reset, dependent_jobs)
+{
+	const uint32_t syncobj = make_syncobj(self->fd);
+	struct drm_xrnpe_sync out = { syncobj, DRM_XRNPE_SYNC_SIGNAL, 0 };
+	struct drm_xrnpe_sync in = { syncobj, 0, 0 };
+	int64_t guilty, free, dependent;
+
+	guilty = submit_syncs(self->fd, 0, &self->endless, &out, 1);
+	free = submit(self->fd, 0, &self->work);
+	dependent = submit_syncs(self->fd, 0, &self->work, &in, 1);
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, free));
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, dependent));
+}
+
+/* Again and again. */
+TEST_F(reset, often)
+{
+	int64_t guilty[3];
+
+	for (int i = 0; i < 3; i++)
+		guilty[i] = submit(self->fd, 3, &self->endless);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty[i]));
+}
+
+TEST_HARNESS_MAIN
