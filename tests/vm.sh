@@ -19,7 +19,7 @@ result() { # STATUS NAME
 	echo "not ok $count - $2"
 	# Without what would make the runner take a wanted complaint for a real one.
 	sed 's/^/# /; s/BUG: /BUG /; s/WARNING: /WARNING /; s/panic/p-anic/; s/Oops/O-ops/' \
-		"$tmp/out" "$tmp/err" | head -n 60
+		"$tmp/out" "$tmp/err" | tr -cd '\n -~' | head -n 30
 }
 vm() {
 	tools/vm $VM_ARGS --no-device --module none --log "$tmp/log" "$@" > "$tmp/out" 2> "$tmp/err" < /dev/null
@@ -33,6 +33,8 @@ fails() { # STATUS TEXT ARGUMENT...
 }
 
 # What must be built first is; that shows progress, which is not of the command.
+QEMU=${QEMU:-$(tools/build-qemu)} || exit 1
+export QEMU
 vm -- true
 
 vm -- 'echo out; echo err >&2; exit 7'
