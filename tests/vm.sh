@@ -58,6 +58,11 @@ vm --add "$tmp/in:/data/in" --add "$tmp/in/sub/data:/tmp/other name" \
 	diff -r "$tmp/in" "$tmp/back" > /dev/null
 result $? "files and directories go in and come back byte by byte"
 
+tools/vm $VM_ARGS --no-device --module none -- 'cat /proc/kallsyms | tee /dev/stderr' 2> "$tmp/err" < /dev/null |
+	{ sleep 5; cat > "$tmp/out"; }
+[ -s "$tmp/out" ] && cmp -s "$tmp/out" "$tmp/err"
+result $? "a slow reader loses nothing"
+
 vm -- 'echo x > /dev/stdout; echo y > /dev/stderr; sleep 1000 & exit 3'
 [ $? = 3 ] && [ "$(cat "$tmp/out")" = x ] && [ "$(cat "$tmp/err")" = y ]
 result $? "what the command leaves running is ended"
