@@ -40,6 +40,33 @@ check-ubsan:
 	@$(MAKE) --no-print-directory check-unit B=build-ubsan \
 		SANITIZE="-fsanitize=undefined -fno-sanitize-recover=undefined"
 
+# ---- fuzzing the datapath --------------------------------------------------
+# One target, run by libFuzzer for as long as one likes, and by a driver on fixed
+# inputs, which needs no clang.
+FUZZ_OBJECTS := tests/fuzz/products tests/fuzz/driver
+$(FUZZ_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests
+
+$(B)/tests/fuzz/products-fixed: $(FUZZ_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+$(B)/tests/fuzz/products: $(B)/tests/fuzz/products.o $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lm
+
+SUITES += fuzz-products
+SUITE_fuzz-products := $(B)/tests/fuzz/products-fixed 5000
+NEEDS_fuzz-products := $(B)/tests/fuzz/products-fixed
+
+## fuzz: kernels against the plain one with clang's libFuzzer, FUZZ_SECONDS=60
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	@$(MAKE) --no-print-directory B=build-fuzz CC=clang \
+		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+		build-fuzz/tests/fuzz/products
+	@mkdir -p build-fuzz/corpus
+	build-fuzz/tests/fuzz/products -max_len=128 -max_total_time=$(FUZZ_SECONDS) \
+		-artifact_prefix=build-fuzz/ build-fuzz/corpus
+
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
