@@ -25,8 +25,13 @@ enum fill {
 	FILL_ONE_NAR,		/* uniform, but for one */
 	FILL_MAXPOS,
 	FILL_EXTREMES,		/* maxpos and minpos of either sign */
-	FILL_MODEST,		/* around one, as trained networks have */
+	FILL_RANGE,		/* magnitudes in a range, as trained networks have */
 	FILLS,
+};
+
+struct filling {
+	enum fill fill;
+	uint32_t low, codes;	/* FILL_RANGE: positive codes from low on */
 };
 
 struct source {
@@ -169,24 +174,23 @@ static void make_command(struct source *source, struct xrnpe_cmd *cmd)
 	}
 }
 
-static uint32_t make_code(uint32_t format, enum fill fill, uint64_t *random)
+static uint32_t make_code(uint32_t format, const struct filling *filling, uint64_t *random)
 {
 	unsigned int bits = xrnpe_format_bits(format);
 	uint32_t sign = 1u << (bits - 1), mask = sign | (sign - 1), word = fuzz_random(random), code;
 
-	switch (fill) {
+	switch (filling->fill) {
 	case FILL_MAXPOS:
 		return format == XRNPE_FORMAT_F32 ? 0x7f7fffff : sign - 1;
 	case FILL_EXTREMES:
-		code = word & 14 ? make_code(format, FILL_MAXPOS, random) : 1;
+		code = !(word & 14) ? 1 : format == XRNPE_FORMAT_F32 ? 0x7f7fffff : sign - 1;
 		break;
-	case FILL_MODEST:
-		/* The middle quarter of the positive codes; posits have 1 there. */
-		code = (sign >> 1) - (sign >> 3) + (word >> 1) % (sign >> 2);
+	case FILL_RANGE:
+		code = filling->low + (word >> 1) % filling->codes;
 		break;
 	default:
 		code = word & mask;
-		return fill != FILL_ANY && xrnpe_is_nar(format, code) ? 1 : code;
+		return filling->fill != FILL_ANY && xrnpe_is_nar(format, code) ? 1 : code;
 	}
 	if (!(word & 1))
 		return code;
@@ -214,23 +218,26 @@ static void fill_operand(struct source *source, const struct xrnpe_cmd *cmd, uns
 {
 	uint32_t format = cmd->operand[i].format;
 	size_t count = size * 8 / xrnpe_format_bits(format);
-	enum fill fill = (enum fill)take(source, FILLS);
+	uint32_t sign = 1u << (xrnpe_format_bits(format) - 1);
+	struct filling filling = { .fill = (enum fill)take(source, FILLS) };
 	bool wild = take(source, 2);
 
+	filling.low = (uint32_t)((uint64_t)sign * take(source, 1024) >> 10);
+	filling.codes = 1 + ((sign - 1 - filling.low) >> take(source, 8));
 	for (size_t j = 0; j < count; j++) {
 		uint32_t code;
 
 		if (i != XRNPE_OPERAND_SCALE)
-			code = make_code(format, fill, random);
+			code = make_code(format, &filling, random);
 		else if (cmd->opcode == XRNPE_OP_ADD && j % 2)
 			code = 0;
 		else
 			code = make_scale(wild, random);
 		xrnpe_store(format, memory, j, code);
 	}
-	if (i != XRNPE_OPERAND_SCALE && fill == FILL_ONE_NAR)
+	if (i != XRNPE_OPERAND_SCALE && filling.fill == FILL_ONE_NAR)
 		xrnpe_store(format, memory, fuzz_random(random) % count,
-			    format == XRNPE_FORMAT_F32 ? 0x7fc00000 : 1u << (xrnpe_format_bits(format) - 1));
+			    format == XRNPE_FORMAT_F32 ? 0x7fc00000 : sign);
 }
 
 static void describe(const struct xrnpe_cmd *cmd)
