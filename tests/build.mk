@@ -64,7 +64,7 @@ fuzz:
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
 		build-fuzz/tests/fuzz/products
 	@mkdir -p build-fuzz/corpus
-	build-fuzz/tests/fuzz/products -max_len=128 -max_total_time=$(FUZZ_SECONDS) \
+	build-fuzz/tests/fuzz/products -max_len=128 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
 # ---- libxrnpe: running ---------------------------------------------------
