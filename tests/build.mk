@@ -26,6 +26,17 @@ NEEDS_oracle-vectors := $(B)/tests/unit/datapath_vectors
 
 UNIT_SUITES += unit-datapath oracle-vectors
 
+# Commands on arm64, emulated: a CPU without the dot-product instructions and one with.
+# CK_RUN_CASE is Check's: formats and checks are the same C on both architectures.
+.PHONY: arm64-datapath
+arm64-datapath:
+	$(call guest-make,) $(B)/arm64/tests/unit/datapath
+DATAPATH_CPUS := cortex-a72 max
+SUITES += $(DATAPATH_CPUS:%=unit-datapath-arm64-%)
+$(foreach c,$(DATAPATH_CPUS),$(eval SUITE_unit-datapath-arm64-$(c) := CK_RUN_CASE=run \
+	qemu-aarch64 -cpu $(c) -L $$$$(tools/build-sysroot) $(B)/arm64/tests/unit/datapath))
+$(foreach c,$(DATAPATH_CPUS),$(eval NEEDS_unit-datapath-arm64-$(c) := arm64-datapath))
+
 # Rebuilds what the unit suites need in a directory of its own.
 .PHONY: check-unit check-asan check-ubsan
 check-unit:

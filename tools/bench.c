@@ -22,18 +22,20 @@
 
 static const char usage[] =
 	"usage: xrnpe bench gemm|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
-	"                   [--size MxNxK] [--data trained|uniform] [--json]\n"
+	"                   [--size MxNxK] [--data trained|uniform] [--kernel NAME] [--json]\n"
 	"\n"
 	"Measures matrix products, convolutions or conversions of the datapath on this\n"
 	"machine, with codes uniform over the format (the default) or distributed as in\n"
 	"trained networks. Without --format: all four. --size goes with gemm; the default\n"
-	"is 1024x1024x1024. A row of JSON is an object.\n";
+	"is 1024x1024x1024. --kernel: another than the fastest that this CPU runs. A row of\n"
+	"JSON is an object.\n";
 
 struct options {
 	bool has_format, json, trained;
 	enum xrnpe_format format;
 	unsigned int threads;
 	unsigned long m, n, k;
+	const char *kernel;	/* NULL: the fastest */
 };
 
 typedef void sgemm_fn(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
@@ -403,6 +405,7 @@ int xrnpe_bench(int argc, char **argv)
 		{ "threads", required_argument, NULL, 't' },
 		{ "size", required_argument, NULL, 's' },
 		{ "data", required_argument, NULL, 'd' },
+		{ "kernel", required_argument, NULL, 'k' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -414,7 +417,7 @@ int xrnpe_bench(int argc, char **argv)
 	int option, ret = 0;
 	char *end;
 
-	while ((option = getopt_long(argc, argv, "f:t:s:d:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f:t:s:d:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'f':
 			options.has_format = true;
@@ -436,6 +439,9 @@ int xrnpe_bench(int argc, char **argv)
 			if (!options.trained && strcmp(optarg, "uniform"))
 				return misuse("data are trained or uniform, not ", optarg);
 			break;
+		case 'k':
+			options.kernel = optarg;
+			break;
 		case 'j':
 			options.json = true;
 			break;
@@ -454,10 +460,10 @@ int xrnpe_bench(int argc, char **argv)
 	if (!conv && !codec && strcmp(argv[optind], "gemm"))
 		return misuse("no such benchmark: ", argv[optind]);
 
-	fast = xrnpe_datapath_new(options.threads, NULL);
+	fast = xrnpe_datapath_new(options.threads, options.kernel);
 	plain = xrnpe_datapath_new(options.threads, "plain");
 	if (!fast || !plain) {
-		fail("threads");
+		fail(fast || !options.kernel ? "threads" : options.kernel);
 		ret = -1;
 	} else if (!codec) {
 		sgemm = load_sgemm(options.threads);

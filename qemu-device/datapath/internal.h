@@ -162,7 +162,12 @@ struct xrnpe_kernel {
 
 extern const struct xrnpe_kernel xrnpe_kernel_plain;
 #ifdef __x86_64__
+extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;
+#endif
+#ifdef __AARCH64EL__
+extern const struct xrnpe_kernel xrnpe_kernel_neon;
+extern const struct xrnpe_kernel xrnpe_kernel_neon_dotprod;
 #endif
 
 #endif

@@ -16,7 +16,12 @@
 static const struct xrnpe_kernel *const kernels[] = {
 	&xrnpe_kernel_plain,
 #ifdef __x86_64__
+	&xrnpe_kernel_avx2,
 	&xrnpe_kernel_avx512,
+#endif
+#ifdef __AARCH64EL__
+	&xrnpe_kernel_neon,
+	&xrnpe_kernel_neon_dotprod,
 #endif
 };
 

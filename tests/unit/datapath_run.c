@@ -22,6 +22,7 @@ enum fill {
 	FILL_EXTREMES,		/* the largest of either sign, and the smallest */
 	FILL_CANCEL,		/* pairs that cancel, but for a few */
 	FILL_MODEST,		/* around one, as trained networks have */
+	FILL_DIGITS,		/* Posit(16,1): 12-bit digits of the largest magnitude */
 	FILL_NAR,		/* uniform, NaR included */
 	FILL_ZERO,
 	FILLS,
@@ -64,6 +65,9 @@ static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_
 	case FILL_MODEST:
 		return xrnpe_encode(format, ((double)random_word(state) - 0x1p31) * 0x1p-30 *
 				    ((double)random_word(state) * 0x1p-32), &status);
+	case FILL_DIGITS:
+		/* With 2^-23 as the lowest bit of all, 1 + 2^-12 has 2^11 in two digits. */
+		return xrnpe_encode(format, index % 997 ? 1 + 0x1p-12 : 0x1p-23, &status);
 	default:
 		code = random_word(state) & mask;
 		/* One NaR would hide all the rest of a sum. */
@@ -269,6 +273,7 @@ START_TEST(matmul_shapes)
 		{ 1, 1, 1 }, { 1, 1, 2 }, { 1, 2, 1 }, { 2, 1, 1 }, { 3, 3, 3 }, { 1, 1, 127 },
 		{ 1, 33, 31 }, { 33, 1, 17 }, { 5, 7, 63 }, { 6, 16, 64 }, { 7, 17, 65 },
 		{ 9, 31, 66 }, { 13, 49, 15 }, { 2, 65, 33 }, { 65, 3, 5 }, { 17, 35, 129 },
+		{ 7, 17, 449 },
 	};
 	uint64_t state = 1 + (uint64_t)_i;
 

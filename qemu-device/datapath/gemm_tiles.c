@@ -1,0 +1,741 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the kernels that are made of small tiles share, see gemm_tiles.h.
+ *
+ * Weights are decoded once for a block, in the order in which tiles read them;
+ * positions are decoded (im2col included) for a row of tiles at a time.
+ */
+#if defined(__x86_64__) || defined(__AARCH64EL__)
+
+#include <string.h>
+
+#include "gemm_tiles.h"
+
+#define PANEL_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
+#define P16_PANEL_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
+#define MAX_POSITIONS 1200
+#define SPLIT_TOGETHER 32		/* values of a row, even */
+
+#define LARGEST_FP4 12
+
+typedef double reals __attribute__((vector_size(VECTOR)));
+typedef int64_t ints __attribute__((vector_size(VECTOR)));
+typedef uint64_t bits __attribute__((vector_size(VECTOR)));
+typedef float floats __attribute__((vector_size(VECTOR / 2)));
+typedef uint32_t codes __attribute__((vector_size(VECTOR / 2)));
+#define REALS (VECTOR / sizeof(double))
+
+/* ---- decoding --------------------------------------------------------- */
+
+typedef uint8_t bytes __attribute__((vector_size(16)));
+
+INLINE bytes look_up(bytes table, bytes index)
+{
+#ifdef __x86_64__
+	return (bytes)_mm_shuffle_epi8((__m128i)table, (__m128i)index);
+#else
+	return (bytes)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
+#endif
+}
+
+/* The first and last 8 of two vectors in turns. */
+INLINE bytes zip_low(bytes a, bytes b)
+{
+	return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+INLINE bytes zip_high(bytes a, bytes b)
+{
+	return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+				       15, 31);
+}
+
+INLINE void store(uint8_t *to, bytes value)
+{
+	memcpy(to, &value, sizeof(value));
+}
+
+/* Up to 32 4-bit codes, 16 in a vector. Those past the last are zero. */
+INLINE void load_nibbles(const uint8_t *row, size_t first, size_t count, bytes code[2])
+{
+	bytes packed = { 0 };
+
+	row += first / 2;	/* even: there are no groups here */
+	if (count >= 32) {
+		memcpy(&packed, row, 16);
+	} else {
+		memcpy(&packed, row, (count + 1) / 2);
+		if (count % 2)
+			packed[count / 2] &= 15;
+	}
+	code[0] = zip_low(packed & 15, packed >> 4);
+	code[1] = zip_high(packed & 15, packed >> 4);
+}
+
+/* Grid values of the 16 codes as bytes: bits @shift.. of them, NaR as zero. */
+static bytes table_of(const struct xrnpe_product *product, int add, int shift)
+{
+	bytes table;
+
+	for (int i = 0; i < 16; i++) {
+		int value = product->narrow[i] == XRNPE_NARROW_NAR ? 0 : product->narrow[i];
+
+		table[i] = (uint8_t)((value + add) >> shift);
+	}
+	return table;
+}
+
+INLINE void decode_bytes(const uint8_t *row, size_t first, size_t count, uint8_t *to, bytes table)
+{
+	for (size_t i = 0; i < count; i += 32) {
+		bytes code[2];
+
+		load_nibbles(row, first + i, count - i, code);
+		store(to + i, look_up(table, code[0]));
+		store(to + i + 16, look_up(table, code[1]));
+	}
+}
+
+TARGET static bool decode_fp4(const struct xrnpe_product *product, const uint8_t *row,
+			      size_t first, size_t count, void *values)
+{
+	decode_bytes(row, first, count, values, table_of(product, 0, 0));
+	return false;
+}
+
+TARGET static bool decode_fp4_offset(const struct xrnpe_product *product, const uint8_t *row,
+				     size_t first, size_t count, void *values)
+{
+	decode_bytes(row, first, count, values, table_of(product, LARGEST_FP4, 0));
+	return false;
+}
+
+/* 4-bit codes to words. */
+TARGET static bool decode_words(const struct xrnpe_product *product, const uint8_t *row,
+				size_t first, size_t count, void *values)
+{
+	bytes low = table_of(product, 0, 0), high = table_of(product, 0, 8), nar = { 0 };
+	uint64_t found[2];
+	uint8_t *to = values;
+
+	for (size_t i = 0; i < count; i += 32) {
+		bytes code[2];
+
+		load_nibbles(row, first + i, count - i, code);
+		for (int j = 0; j < 2; j++, to += 32) {
+			bytes a = look_up(low, code[j]), b = look_up(high, code[j]);
+
+			nar |= (bytes)(code[j] == 8);
+			store(to, zip_low(a, b));
+			store(to + 16, zip_high(a, b));
+		}
+	}
+	memcpy(found, &nar, sizeof(found));
+	return (found[0] | found[1]) && product->format == XRNPE_FORMAT_P4;
+}
+
+typedef int8_t p8_codes __attribute__((vector_size(VECTOR / 2)));
+typedef int16_t p8_grids __attribute__((vector_size(VECTOR)));
+
+INLINE p8_grids larger(p8_grids a, p8_grids b)
+{
+	p8_grids mask = a > b;
+
+	return (a & mask) | (b & ~mask);
+}
+
+/*
+ * The magnitude of Posit(8,0) is a function of its code's that is linear in pieces:
+ * m below 64, and there 2 (m - 32), from 96 on 8 (m - 80), and so on with four times
+ * the slope each. It is convex, and so the largest of the lines.
+ */
+INLINE p8_grids p8_magnitude(p8_grids code)
+{
+	p8_grids line = (code - 125) * 4;
+
+	line = larger(line, code - 122) * 4;
+	line = larger(line, code - 116) * 4;
+	line = larger(line, code - 104) * 4;
+	line = larger(line, code - 80) * 4;
+	line = larger(line, code - 32) * 2;
+	return larger(line, code);
+}
+
+TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t *row,
+			     size_t first, size_t count, void *values)
+{
+	int16_t *to = values;
+
+	(void)product;
+	row += first;
+	for (size_t i = 0; i < count; i += sizeof(p8_codes)) {
+		p8_codes packed = { 0 };
+		p8_grids code, sign;
+
+		if (count - i >= sizeof(packed))
+			memcpy(&packed, row + i, sizeof(packed));
+		else
+			memcpy(&packed, row + i, count - i);
+		code = __builtin_convertvector(packed, p8_grids);
+		code &= ~(code == INT8_MIN);	/* NaR */
+		sign = code < 0;
+		code = (p8_magnitude((code ^ sign) - sign) ^ sign) - sign;
+		memcpy(to + i, &code, sizeof(code));
+	}
+	return memchr(row, 0x80, count);
+}
+
+static const struct xrnpe_decoder fp4 = { decode_fp4, 1, 0 };
+static const struct xrnpe_decoder fp4_offset = { decode_fp4_offset, 1, LARGEST_FP4 };
+static const struct xrnpe_decoder words = { decode_words, 2, 0 };
+static const struct xrnpe_decoder p8 = { decode_p8, 2, 0 };
+
+/* What a product needs, given the tiles. */
+struct plan {
+	const struct xrnpe_decoder *input, *weight;
+	xrnpe_tile *tile;
+	size_t steps;		/* of a whole sum */
+	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
+	size_t slices;		/* of digits: room for them */
+	size_t slice;		/* bytes of weights in one, of a panel */
+	size_t pitch;		/* bytes between rows of a slice */
+	size_t wide_pitch;	/* values between rows before they are cut into digits */
+};
+
+static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
+{
+	size_t k = product->k;
+	struct plan plan = { .tile = tiles->words, .slices = 1 };
+
+	switch (product->format) {
+	case XRNPE_FORMAT_FP4:
+		plan.input = plan.weight = &words;
+		plan.safe_steps = SIZE_MAX;	/* 32768 x 12 x 12 is far below 2^31 */
+		if (tiles->bytes) {
+			plan.tile = tiles->bytes;
+			plan.input = tiles->offset ? &fp4_offset : &fp4;
+			plan.weight = &fp4;
+		}
+		break;
+	case XRNPE_FORMAT_P4:
+		plan.input = plan.weight = &words;
+		plan.safe_steps = INT32_MAX / (2 << 16);
+		break;
+	case XRNPE_FORMAT_P8:
+		plan.input = plan.weight = &p8;
+		plan.safe_steps = INT32_MAX / (2 << 24);
+		break;
+	default:
+		plan.input = plan.weight = &xrnpe_tiles_p16;
+		plan.slices = SLICES;
+		plan.wide_pitch = k + XRNPE_DECODE_SLACK / sizeof(int64_t);
+		break;
+	}
+	plan.steps = (k * (plan.slices == 1 ? plan.input->size : sizeof(int16_t)) + 3) / 4;
+	/* Odd numbers of lines, so that slices and rows do not compete for sets of a cache. */
+	plan.slice = (plan.steps | 1) * STEP_BYTES;
+	plan.pitch = ((plan.steps * 4 + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
+	return plan;
+}
+
+/* ---- output ----------------------------------------------------------- */
+
+/* What the output stage must know of the channels of a panel. */
+struct stage {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
+	int64_t correction[LANES];	/* to be added to the sums, where inputs have an offset */
+	struct digits digits;
+	bool nar[LANES];		/* a NaR among the channel's weights */
+	bool any_nar;
+};
+
+INLINE reals load(const double *from)
+{
+	return *(const reals *)from;
+}
+
+/* Integers below 2^51 as doubles: AVX2 has no such conversion. */
+INLINE reals real_of(ints value)
+{
+	/* The bits of 1.5 x 2^52, whose last one is worth 1. */
+	return (reals)(value + 0x4338000000000000) - 0x1.8p52;
+}
+
+INLINE reals fused(reals a, reals b, reals c)
+{
+#ifdef __x86_64__
+	return (reals)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+	return (reals)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#endif
+}
+
+INLINE bits select_bits(ints mask, bits yes, bits no)
+{
+	return no ^ ((yes ^ no) & (bits)mask);
+}
+
+INLINE reals select_reals(ints mask, reals yes, reals no)
+{
+	return (reals)select_bits(mask, (bits)yes, (bits)no);
+}
+
+INLINE reals magnitude_of(reals value)
+{
+	return (reals)((bits)value & INT64_MAX);
+}
+
+/* a + b, and in *@error exactly what that lacks (Knuth). */
+INLINE reals two_sum(reals a, reals b, reals *error)
+{
+	reals sum = a + b, part = sum - a;
+
+	*error = (a - (sum - part)) + (b - part);
+	return sum;
+}
+
+/*
+ * acc * scale + bias with the last bit set if anything was lost ("round to odd"):
+ * with 53 bits this rounds on to any of our formats as the exact value would.
+ */
+INLINE reals fma_odd(reals acc, reals scale, reals bias)
+{
+	reals value = fused(acc, scale, bias), product = acc * scale, low, a, a_low, b, b_low, rest;
+	ints lost, beyond;
+
+	/* A compiler that may contract must not fuse this product with a sum below. */
+	__asm__("" : "+" REGISTER(product));
+	low = fused(acc, scale, -product);
+	/* The error of a fused multiply-add, of the exact sign (Boldo and Muller). */
+	a = two_sum(bias, low, &a_low);
+	b = two_sum(product, a, &b_low);
+	rest = ((b - value) + b_low) + a_low;
+	lost = (ints)(rest != 0);
+	/* Rounded away from zero: one down is what rounding toward zero gives. */
+	beyond = (ints)((bits)rest ^ (bits)value) < 0;
+	return (reals)(((bits)value + (bits)(lost & beyond)) | ((bits)lost & 1));
+}
+
+/* Doubles (rounded to odd, finite) to posit codes. */
+INLINE bits round_posit(reals value, int n, int es)
+{
+	const int top = (n - 2) << es, shift = 65 - n, bias = 1023 - (64 << es);
+	bits sign = (bits)((ints)value < 0), magnitude = (bits)value & INT64_MAX;
+	ints nonzero = (ints)(magnitude != 0), below, regime;
+	bits exponent, run, string, lost, code;
+
+	magnitude = select_bits((ints)magnitude < (int64_t)(1023 - top) << 52,
+				(bits){ 0 } + ((uint64_t)(1023 - top) << 52), magnitude);
+	magnitude = select_bits((ints)magnitude > (int64_t)(1023 + top) << 52,
+				(bits){ 0 } + ((uint64_t)(1023 + top) << 52), magnitude);
+	exponent = (magnitude >> 52) - (uint64_t)bias;
+	regime = (ints)(exponent >> es) - 64;
+	below = regime < 0;
+	/* Exponent bits and fraction, after two bits of which the first is repeated. */
+	string = ((magnitude + (1ul << 52)) & ((1ul << (52 + es)) - 1)) << (10 - es);
+	string |= select_bits(below, (bits){ 0 } + (1ul << 62), (bits){ 0 } + (1ul << 63));
+	run = (bits)(regime ^ below);
+	lost = string & ((((bits){ 0 } + 1) << run) - 1);
+	string = string >> run | (~(~(bits){ 0 } >> run) & ~(bits)below);
+	string |= (bits)(lost != 0) & 1;
+	/* To nearest, ties to even. */
+	code = (string + ((1ul << (shift - 1)) - 1) + (string >> shift & 1)) >> shift;
+	code = (code ^ sign) - sign;
+	return code & (bits)nonzero & ((1ul << n) - 1);
+}
+
+INLINE bits round_fp4(reals value)
+{
+	reals magnitude = magnitude_of(value);
+	bits code = (bits)value >> 63 << 3;
+
+	/* A comparison that holds is -1. Ties go to the even code. */
+	code -= (bits)(magnitude > 0.25) + (bits)(magnitude >= 0.75) + (bits)(magnitude > 1.25) +
+		(bits)(magnitude >= 1.75) + (bits)(magnitude > 2.5) + (bits)(magnitude >= 3.5) +
+		(bits)(magnitude > 5.0);
+	return code;
+}
+
+INLINE codes encode(enum xrnpe_format out, reals value)
+{
+	switch (out) {
+	case XRNPE_FORMAT_F32:
+		return (codes)__builtin_convertvector(value, floats);
+	case XRNPE_FORMAT_FP4:
+		return __builtin_convertvector(round_fp4(value), codes);
+	case XRNPE_FORMAT_P4:
+		return __builtin_convertvector(round_posit(value, 4, 1), codes);
+	case XRNPE_FORMAT_P8:
+		return __builtin_convertvector(round_posit(value, 8, 0), codes);
+	default:
+		return __builtin_convertvector(round_posit(value, 16, 1), codes);
+	}
+}
+
+INLINE void encode_as(enum xrnpe_format out, const double *values, uint32_t *to)
+{
+	for (size_t i = 0; i < LANES; i += REALS)
+		*(codes *)(to + i) = encode(out, load(values + i));
+}
+
+/* LANES doubles (rounded to odd, finite) to codes. */
+TARGET static void encode_lanes(enum xrnpe_format out, const double *values, uint32_t *to)
+{
+	switch (out) {
+	case XRNPE_FORMAT_F32:
+		encode_as(XRNPE_FORMAT_F32, values, to);
+		break;
+	case XRNPE_FORMAT_FP4:
+		encode_as(XRNPE_FORMAT_FP4, values, to);
+		break;
+	case XRNPE_FORMAT_P4:
+		encode_as(XRNPE_FORMAT_P4, values, to);
+		break;
+	case XRNPE_FORMAT_P8:
+		encode_as(XRNPE_FORMAT_P8, values, to);
+		break;
+	default:
+		encode_as(XRNPE_FORMAT_P16, values, to);
+		break;
+	}
+}
+
+/* The activation; and a sum of zero is +0, even if its terms were -0. */
+INLINE reals activate(const struct xrnpe_product *product, reals value)
+{
+	const reals zero = { 0 };
+	const ints relu = (ints)zero - (product->cmd->activation == XRNPE_ACT_RELU);
+
+	return select_reals((ints)(value == zero) | ((ints)(value < zero) & relu), zero, value);
+}
+
+/* The codes of a position, up to 8 bits. */
+TARGET static void finish_narrow(const struct xrnpe_product *product, const struct stage *stage,
+				 const int64_t *sum, uint32_t *code)
+{
+	double value[LANES] __attribute__((aligned(64)));
+
+	for (size_t i = 0; i < LANES; i += REALS) {
+		ints acc = *(const ints *)(sum + i) + *(const ints *)(stage->correction + i);
+
+		*(reals *)(value + i) = activate(product, fma_odd(real_of(acc), load(stage->scale + i),
+								  load(stage->bias + i)));
+	}
+	encode_lanes(product->out, value, code);
+}
+
+/* The exact way, for one output. @estimate has the sign of the sum. */
+static uint32_t finish_exact(const struct xrnpe_product *product, const int64_t *power, int powers,
+			     int shift, uint64_t n, double estimate, uint32_t *status)
+{
+	xrnpe_u128 sum = 0;
+
+	for (int i = powers - 1; i >= 0; i--)
+		sum = (sum << DIGIT_BITS) + (xrnpe_u128)(xrnpe_i128)power[i * ROWS * LANES];
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << shift, estimate < 0,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
+}
+
+/* The codes of a position of Posit(16,1); @power: its sums, by power of 2^12. */
+TARGET static void finish_digits(const struct xrnpe_product *product, const struct stage *stage,
+				 const int64_t *power, struct digits inputs, uint64_t n, size_t count,
+				 uint32_t *code, uint32_t *status)
+{
+	const reals zero = { 0 }, radix = zero + (1 << DIGIT_BITS);
+	int powers = inputs.count + stage->digits.count - 1, shift = inputs.shift + stage->digits.shift;
+	/* The grid's unit, squared, and the shifts. */
+	double unit = (double)(1ull << inputs.shift) * (double)(1ull << stage->digits.shift) * 0x1p-56;
+	double estimate[LANES] __attribute__((aligned(64)));
+	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
+	uint32_t high_code[LANES] __attribute__((aligned(64)));
+
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals sum = zero, bound = zero, scale = load(stage->scale + i) * unit, value, error;
+
+		for (int p = powers - 1; p >= 0; p--) {
+			reals part = real_of(*(const ints *)(power + p * ROWS * LANES + (int)i));
+
+			sum = fused(sum, radix, part);
+			bound = fused(bound, radix, magnitude_of(part));
+		}
+		*(reals *)(estimate + i) = sum;
+		/*
+		 * Each of at most 9 steps was off by at most 2^-53 of what was summed
+		 * so far; the result is off by as much of its own.
+		 */
+		value = fused(sum, scale, load(stage->bias + i));
+		error = bound * 0x1p-48 * magnitude_of(scale) + magnitude_of(value) * 0x1p-51;
+		*(reals *)(low + i) = activate(product, value - error);
+		*(reals *)(high + i) = activate(product, value + error);
+	}
+	encode_lanes(product->out, low, code);
+	encode_lanes(product->out, high, high_code);
+	for (size_t i = 0; i < count; i++) {
+		if (code[i] != high_code[i])
+			code[i] = finish_exact(product, power + i, powers, shift, n + i, estimate[i], status);
+	}
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+/* What a task has in its scratch memory. */
+struct task {
+	const struct xrnpe_product *product;
+	struct plan plan;
+	size_t panels;
+	int64_t (*sum)[LANES];
+	int64_t (*power)[ROWS][LANES];
+	struct stage *stages;		/* by panel */
+	uint8_t *weights;		/* by panel and slice, in the order of tiles */
+	uint8_t *inputs;		/* a slice after the other, rows in each */
+	int64_t *wide;			/* rows that are to be cut into digits */
+	struct digits digits;		/* of the inputs */
+};
+
+static size_t panel_bytes(const struct plan *plan)
+{
+	return plan->slices * plan->slice;
+}
+
+/* A part of @memory, if there is any yet, at *@end. */
+static void *take(uint8_t *memory, size_t *end, size_t size)
+{
+	size_t at = *end;
+
+	*end += (size + 63) / 64 * 64;
+	return memory ? memory + at : NULL;
+}
+
+/* Lay out @memory. Returns how much of it that takes. */
+static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
+{
+	const struct plan *plan = &task->plan;
+	size_t end = 0;
+
+	task->panels = (size_t)((channels + LANES - 1) / LANES);
+	task->sum = take(memory, &end, sizeof(*task->power));
+	task->power = take(memory, &end, POWERS * sizeof(*task->power));
+	task->stages = take(memory, &end, task->panels * sizeof(struct stage));
+	task->weights = take(memory, &end, task->panels * panel_bytes(plan));
+	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
+	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
+	return end;
+}
+
+/* Groups are left to the plain kernel. */
+static bool suits(const struct xrnpe_product *product)
+{
+	return product->group_channels == product->channels;
+}
+
+/* Words for all: what FP4 needs as bytes is less. */
+static const struct xrnpe_tiles most_room = { NULL, NULL, false };
+
+void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
+		       struct xrnpe_block *block)
+{
+	uint64_t panels = (product->channels + LANES - 1) / LANES, most, parts, share;
+	struct plan plan;
+
+	if (!suits(product)) {
+		xrnpe_kernel_plain.shape(product, threads, block);
+		return;
+	}
+	plan = plan_of(product, &most_room);
+	most = (plan.slices > 1 ? P16_PANEL_BYTES : PANEL_BYTES) / panel_bytes(&plan);
+	/* A few positions only: the channels are what keeps the threads busy. */
+	if (product->positions < ROWS * threads && most > panels / threads)
+		most = panels / threads;
+	if (most < 1)
+		most = 1;
+	if (most < panels)
+		block->n1 = most * LANES;
+	/* Whole rows of tiles, shared out evenly. */
+	parts = threads * ((product->positions - 1) / ((uint64_t)threads * MAX_POSITIONS) + 1);
+	share = (product->positions + parts - 1) / parts;
+	block->p1 = (share + ROWS - 1) / ROWS * ROWS;
+}
+
+size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	struct task task = { .plan = plan_of(product, &most_room) };
+
+	if (!suits(product))
+		return xrnpe_kernel_plain.scratch(product, block);
+	return lay_out(&task, block->n1, NULL);
+}
+
+/* Decode the weights of channels @n.. to a panel, and prepare their output. */
+static void fill_panel(struct task *task, uint64_t n, size_t count, uint8_t *panel, struct stage *stage)
+{
+	const struct xrnpe_product *product = task->product;
+	const struct plan *plan = &task->plan;
+	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	size_t size = product->k * plan->weight->size;
+
+	memset(stage, 0, sizeof(*stage));
+	memset(panel, 0, panel_bytes(plan));
+	for (size_t i = 0; i < count; i++) {
+		uint64_t at = (n + i) * 2;
+		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task->wide + i * plan->wide_pitch) : task->inputs;
+
+		stage->scale[i] = xrnpe_decode(XRNPE_FORMAT_F32, xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
+		stage->bias[i] = xrnpe_decode(XRNPE_FORMAT_F32, xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
+		stage->nar[i] = xrnpe_weights(product, plan->weight, n + i, row);
+		stage->any_nar |= stage->nar[i];
+		if (plan->slices > 1)
+			continue;
+		stage->scale[i] *= unit;
+		memset(row + size, 0, plan->steps * 4 - size);
+		for (size_t s = 0; s < plan->steps; s++)
+			memcpy(panel + s * STEP_BYTES + i * 4, row + s * 4, 4);
+	}
+	if (plan->input == &fp4_offset) {
+		/* Inputs that are all zero, with the offset, give what it adds. */
+		memset(task->inputs, LARGEST_FP4, plan->steps * 4);
+		plan->tile(task->inputs, plan->pitch, panel, plan->steps, false, task->sum);
+		for (size_t i = 0; i < LANES; i++)
+			stage->correction[i] = -task->sum[0][i];
+	}
+	if (plan->slices == 1)
+		return;
+	stage->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, count, product->k);
+	/* A bit of each row at a time: what they write to shares lines of the cache. */
+	for (size_t k = 0; k < product->k; k += SPLIT_TOGETHER) {
+		size_t some = product->k - k < SPLIT_TOGETHER ? product->k - k : SPLIT_TOGETHER;
+
+		for (size_t i = 0; i < count; i++)
+			xrnpe_digits_split(task->wide + i * plan->wide_pitch + k, some, stage->digits,
+					   panel + k / 2 * STEP_BYTES + i * 4, STEP_BYTES, plan->slice);
+	}
+}
+
+/* Decode the inputs of positions @p.. */
+static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
+{
+	const struct xrnpe_product *product = task->product;
+	const struct plan *plan = &task->plan;
+	size_t size = product->k * plan->input->size;
+
+	if (plan->slices == 1) {
+		for (size_t r = 0; r < rows; r++) {
+			uint8_t *row = task->inputs + r * plan->pitch;
+
+			nar[r] = xrnpe_gather(product, plan->input, p + r, 0, row);
+			memset(row + size, 0, plan->steps * 4 - size);
+		}
+		return;
+	}
+	for (size_t r = 0; r < rows; r++)
+		nar[r] = xrnpe_gather(product, plan->input, p + r, 0, task->wide + r * plan->wide_pitch);
+	task->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, rows, product->k);
+	for (size_t r = 0; r < rows; r++)
+		xrnpe_digits_split(task->wide + r * plan->wide_pitch, product->k, task->digits,
+				   task->inputs + r * plan->pitch, 4, ROWS * plan->pitch);
+}
+
+static void multiply(struct task *task, const uint8_t *panel, const struct stage *stage)
+{
+	const struct plan *plan = &task->plan;
+
+	if (plan->slices > 1) {
+		xrnpe_digits_multiply(plan->tile, task->inputs, plan->pitch, ROWS * plan->pitch,
+				      task->digits, panel, plan->slice, stage->digits, plan->steps,
+				      task->sum, task->power);
+		return;
+	}
+	for (size_t s = 0; s < plan->steps; ) {
+		size_t steps = plan->steps - s < plan->safe_steps ? plan->steps - s : plan->safe_steps;
+
+		plan->tile(task->inputs + s * 4, plan->pitch, panel + s * STEP_BYTES, steps, s, task->sum);
+		s += steps;
+	}
+}
+
+/* Write @count codes, at most LANES, from a byte on. */
+TARGET static void pack(enum xrnpe_format out, uint8_t *to, uint32_t *code, size_t count)
+{
+	uint8_t small[LANES];
+	uint16_t half[LANES];
+	const void *packed = code;
+
+	switch (xrnpe_format_bits(out)) {
+	case 4:
+		if (count % 2)
+			code[count] = 0;
+		for (int i = 0; i < LANES / 2; i++)
+			small[i] = (uint8_t)(code[2 * i] | code[2 * i + 1] << 4);
+		packed = small;
+		break;
+	case 8:
+		for (int i = 0; i < LANES; i++)
+			small[i] = (uint8_t)code[i];
+		packed = small;
+		break;
+	case 16:
+		for (int i = 0; i < LANES; i++)
+			half[i] = (uint16_t)code[i];
+		packed = half;
+		break;
+	}
+	memcpy(to, packed, xrnpe_row_bytes(out, count));
+}
+
+/* Channels @n.. of row @row of a tile. @out: all channels of the position. */
+static void put(struct task *task, const struct stage *stage, size_t row, bool nar, uint8_t *out, uint64_t n,
+		size_t count, uint32_t *status)
+{
+	const struct xrnpe_product *product = task->product;
+	uint32_t code[LANES] __attribute__((aligned(64)));
+
+	if (task->plan.slices > 1)
+		finish_digits(product, stage, task->power[0][row], task->digits, n, count, code, status);
+	else
+		finish_narrow(product, stage, task->sum[row], code);
+	pack(product->out, out + xrnpe_row_bytes(product->out, n), code, count);
+	if (nar || stage->any_nar)
+		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
+}
+
+void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
+		     const struct xrnpe_block *block, void *scratch, uint32_t *status)
+{
+	struct task task = { .product = product, .plan = plan_of(product, tiles) };
+
+	if (!suits(product)) {
+		xrnpe_kernel_plain.run(product, block, scratch, status);
+		return;
+	}
+	lay_out(&task, block->n1 - block->n0, scratch);
+	for (size_t i = 0; i < task.panels; i++) {
+		uint64_t n = block->n0 + i * LANES;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		fill_panel(&task, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES,
+			   task.weights + i * panel_bytes(&task.plan), &task.stages[i]);
+	}
+	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
+		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		uint8_t *out[ROWS];
+		bool nar[ROWS];
+
+		gather(&task, p, rows, nar);
+		for (size_t r = 0; r < rows; r++)
+			out[r] = xrnpe_output_row(product, p + r);
+		for (size_t i = 0; i < task.panels; i++) {
+			const struct stage *stage = &task.stages[i];
+			uint64_t n = block->n0 + i * LANES;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			multiply(&task, task.weights + i * panel_bytes(&task.plan), stage);
+			for (size_t r = 0; r < rows; r++)
+				put(&task, stage, r, nar[r], out[r], n, count, status);
+		}
+	}
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kernels for instruction sets that have vectors but not AVX-512's comforts: what
+ * AVX2 and NEON share. An instruction set brings its tiles, struct xrnpe_tiles;
+ * blocks, panels of decoded weights, decoded positions and the output stage are
+ * common (gemm_tiles.c), as are the digits of Posit(16,1) (gemm_tiles_p16.c).
+ *
+ * Common code uses the compilers' portable vectors, of the size that the
+ * instruction set has, and few functions that are written for each.
+ */
+#ifndef XRNPE_DATAPATH_GEMM_TILES_H
+#define XRNPE_DATAPATH_GEMM_TILES_H
+
+#include "internal.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#define TARGET __attribute__((target("avx2,fma")))
+#define VECTOR 32		/* bytes */
+#define REGISTER "x"
+#else
+#include <arm_neon.h>
+#define TARGET
+#define VECTOR 16
+#define REGISTER "w"
+#endif
+#define INLINE TARGET __attribute__((always_inline)) static inline
+
+/* ---- tiles ------------------------------------------------------------ */
+
+#define ROWS 6			/* positions in a tile */
+#define LANES 16		/* channels in a tile, and in a panel */
+#define STEP_BYTES (4 * LANES)	/* of a panel, in a step */
+
+/**
+ * sum[row][lane] = or (@add) += products. A step multiplies 4 bytes of each of
+ * ROWS rows at @a, @pitch apart, by 4 bytes of each of the LANES channels at @b.
+ */
+typedef void xrnpe_tile(const uint8_t *a, size_t pitch, const uint8_t *b, size_t steps,
+			bool add, int64_t (*sum)[LANES]);
+
+struct xrnpe_tiles {
+	/** Two 16-bit values in 4 bytes. Their sums must fit 32 bits. */
+	xrnpe_tile *words;
+	/** Four values of FP4 in 4 bytes, any number of steps; NULL: FP4 is words. */
+	xrnpe_tile *bytes;
+	/** Whether the inputs of @bytes are unsigned: 12 is added to them. */
+	bool offset;
+};
+
+/** The functions of a struct xrnpe_kernel, given the tiles. */
+void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
+		       struct xrnpe_block *block);
+size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *shape);
+void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
+		     const struct xrnpe_block *block, void *scratch, uint32_t *status);
+
+/* ---- Posit(16,1): gemm_tiles_p16.c ------------------------------------- */
+
+#define DIGIT_BITS 12
+#define DIGITS 5				/* 5 x 12 - 2 bits >= 57 */
+#define SLICES (DIGITS * (DIGITS + 1) / 2)	/* digits, then sums of two */
+#define POWERS (2 * DIGITS - 1)			/* coefficients of a product */
+
+/** Digits that a set of rows is cut into: values are digits x 2^shift. */
+struct digits {
+	int count, shift;
+};
+
+extern const struct xrnpe_decoder xrnpe_tiles_p16;	/* to int64_t */
+
+/** What @count rows of @k values at @values need, @pitch values apart. */
+struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count, size_t k);
+
+/**
+ * Cut a row of values into digits and sums of two, each a slice: a step's two
+ * values go to @to, those of the next one @step bytes on, those of the next
+ * slice @slice bytes on.
+ */
+void xrnpe_digits_split(const int64_t *values, size_t k, struct digits digits,
+			uint8_t *to, size_t step, size_t slice);
+
+/**
+ * The products of inputs and weights by powers of 2^12. Both are as a tile takes
+ * them, slices @a_slice and @b_slice bytes apart. @sum is scratch memory.
+ */
+void xrnpe_digits_multiply(xrnpe_tile *tile, const uint8_t *a, size_t pitch, size_t a_slice,
+			   struct digits inputs, const uint8_t *b, size_t b_slice,
+			   struct digits weights, size_t steps,
+			   int64_t (*sum)[LANES], int64_t (*power)[ROWS][LANES]);
+
+#endif
