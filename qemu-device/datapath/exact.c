@@ -320,10 +320,3 @@ uint32_t xrnpe_encode(enum xrnpe_format format, double value, uint32_t *status)
 {
 	return xrnpe_round(format, xrnpe_real_from_double(value), status);
 }
-
-void xrnpe_encode_row(enum xrnpe_format format, const float *values,
-		      void *row, size_t count, uint32_t *status)
-{
-	for (size_t i = 0; i < count; i++)
-		xrnpe_store(format, row, i, xrnpe_encode(format, (double)values[i], status));
-}

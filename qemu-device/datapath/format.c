@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The formats: names, packing, decoding. */
+/* The formats: names, packing, decoding a code. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -186,19 +186,4 @@ double xrnpe_decode(enum xrnpe_format format, uint32_t code)
 		return -0.0;
 	/* At most 13 significant bits and a power of 2: exact. */
 	return (double)xrnpe_grid(format, code) / (double)(1u << -formats[format].unit);
-}
-
-void xrnpe_decode_row(enum xrnpe_format format, const void *row,
-		      float *values, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint32_t code = xrnpe_load(format, row, i);
-
-		if (format == XRNPE_FORMAT_F32)
-			memcpy(&values[i], &code, sizeof(code));
-		else if (xrnpe_is_nar(format, code))
-			values[i] = float_from_bits(0x7fc00000);
-		else
-			values[i] = (float)xrnpe_decode(format, code);
-	}
 }

@@ -77,6 +77,20 @@ struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit);
 void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,
 		const uint32_t *codes, size_t count);
 
+/* ---- rows of values: codec.c ------------------------------------------ */
+
+/** An implementation of xrnpe_encode_row() and xrnpe_decode_row(). All give the same bits. */
+struct xrnpe_codec {
+	const char *name;
+	bool (*supported)(void);
+	void (*encode)(enum xrnpe_format format, const float *values, void *row, size_t count,
+		       uint32_t *status);
+	void (*decode)(enum xrnpe_format format, const void *row, float *values, size_t count);
+};
+
+/** Slowest ("plain") first, NULL-terminated: the last one that is supported is used. */
+extern const struct xrnpe_codec *const xrnpe_codecs[];
+
 /* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
 
 /** Grid values of the 4- and 8-bit formats fit 16 bits; this one is NaR. */

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/* Rows of binary32 values to codes and back: the plain way, and the choice of one. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "internal.h"
+
+static bool always(void)
+{
+	return true;
+}
+
+static void encode(enum xrnpe_format format, const float *values, void *row, size_t count,
+		   uint32_t *status)
+{
+	for (size_t i = 0; i < count; i++)
+		xrnpe_store(format, row, i, xrnpe_encode(format, (double)values[i], status));
+}
+
+static void decode(enum xrnpe_format format, const void *row, float *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t code = xrnpe_load(format, row, i);
+
+		if (format != XRNPE_FORMAT_F32 && xrnpe_is_nar(format, code))
+			code = 0x7fc00000;
+		else if (format != XRNPE_FORMAT_F32) {
+			values[i] = (float)xrnpe_decode(format, code);
+			continue;
+		}
+		memcpy(&values[i], &code, sizeof(code));
+	}
+}
+
+static const struct xrnpe_codec plain = { "plain", always, encode, decode };
+
+const struct xrnpe_codec *const xrnpe_codecs[] = {
+	&plain,
+	NULL,
+};
+
+/* The same whoever finds it, so that threads need not agree on who does. */
+static const struct xrnpe_codec *fastest(void)
+{
+	static _Atomic(const struct xrnpe_codec *) known;
+	const struct xrnpe_codec *codec = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (codec)
+		return codec;
+	for (const struct xrnpe_codec *const *each = xrnpe_codecs; *each; each++) {
+		if ((*each)->supported())
+			codec = *each;
+	}
+	atomic_store_explicit(&known, codec, memory_order_relaxed);
+	return codec;
+}
+
+void xrnpe_encode_row(enum xrnpe_format format, const float *values,
+		      void *row, size_t count, uint32_t *status)
+{
+	fastest()->encode(format, values, row, count, status);
+}
+
+void xrnpe_decode_row(enum xrnpe_format format, const void *row,
+		      float *values, size_t count)
+{
+	fastest()->decode(format, row, values, count);
+}
