@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,12 @@
 
 #include "commands.h"
 #include "datapath.h"
+#include "peak.h"
 
 #define TURNS 7			/* at least, of each */
 #define SECONDS 0.5		/* at least, for all of them */
+#define PEAK_TURNS 20000		/* a millisecond or so */
+#define MAX_THREADS 1024
 #define CODEC_COUNT (1u << 20)
 
 static const char usage[] =
@@ -27,8 +31,12 @@ static const char usage[] =
 	"Measures matrix products, convolutions or conversions of the datapath on this\n"
 	"machine, with codes uniform over the format (the default) or distributed as in\n"
 	"trained networks. Without --format: all four. --size goes with gemm; the default\n"
-	"is 1024x1024x1024. --kernel: another than the fastest that this CPU runs. A row of\n"
-	"JSON is an object.\n";
+	"is 1024x1024x1024. --kernel: another than the fastest that this CPU runs.\n"
+	"\n"
+	"Columns: billions of products a second; OpenBLAS sgemm's in the same run, and the\n"
+	"ratio to it; what the kernel's multiply-accumulate instruction does in registers,\n"
+	"and the share of it (a Posit(16,1) product takes several of its products); the\n"
+	"plain kernel's, and the ratio to it. A row of JSON is an object.\n";
 
 struct options {
 	bool has_format, json, trained;
@@ -267,6 +275,27 @@ static double turn_sgemm(sgemm_fn *sgemm, const struct work *work)
 	return now() - start;
 }
 
+static void *spin(void *peak)
+{
+	((const struct xrnpe_peak *)peak)->spin(PEAK_TURNS);
+	return NULL;
+}
+
+/* Seconds in which every thread does PEAK_TURNS. */
+static double turn_peak(const struct xrnpe_peak *peak, unsigned int threads)
+{
+	pthread_t other[MAX_THREADS];
+	unsigned int started = 0;
+	double start = now();
+
+	while (started + 1 < threads && !pthread_create(&other[started], NULL, spin, (void *)peak))
+		started++;
+	spin((void *)peak);
+	for (unsigned int i = 0; i < started; i++)
+		pthread_join(other[i], NULL);
+	return started + 1 == threads ? now() - start : 1e9;
+}
+
 static double rate(const struct work *work, double seconds)
 {
 	return (double)xrnpe_cmd_macs(&work->cmd) / seconds * 1e-9;
@@ -278,12 +307,27 @@ static void keep_least(double *least, double value)
 		*least = value;
 }
 
-/* A row: the fast kernel and sgemm on @work, the plain kernel on @small. */
+/* A column of a row: @key in JSON. Zero: not measured. */
+static void put(const struct options *options, const char *key, double value, int decimals)
+{
+	if (options->json && value)
+		printf(", \"%s\": %.3f", key, value);
+	else if (options->json)
+		printf(", \"%s\": null", key);
+	else if (value)
+		printf(" %8.*f", decimals, value);
+	else
+		printf(" %8s", "-");
+}
+
+/* A row: the fast kernel, sgemm and the CPU's peak on @work, the plain kernel on @small. */
 static int measure(const struct options *options, struct xrnpe_datapath *fast,
 		   struct xrnpe_datapath *plain, sgemm_fn *sgemm, enum xrnpe_format format,
 		   const struct work *work, const struct work *small)
 {
-	double ours = 1e9, theirs = 1e9, slow = 1e9, start = now(), ours_rate, plain_rate;
+	const char *kernel = xrnpe_datapath_kernel(fast);
+	const struct xrnpe_peak *peak = xrnpe_peak_find(kernel, format);
+	double ours = 1e9, theirs = 1e9, most = 1e9, slow = 1e9, start = now();
 
 	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
 		double seconds = turn(fast, work);
@@ -294,32 +338,25 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 		/* The convolutions that no single sgemm does have none beside them. */
 		if (sgemm && (work->cmd.opcode == XRNPE_OP_MATMUL || work->cmd.image.groups == 1))
 			keep_least(&theirs, turn_sgemm(sgemm, work));
+		if (peak)
+			keep_least(&most, turn_peak(peak, options->threads));
 		if (i < 2)
 			keep_least(&slow, turn(plain, small));
 	}
-	ours_rate = rate(work, ours);
-	plain_rate = rate(small, slow);
-	if (options->json)
-		printf("{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\", "
-		       "\"gmacs\": %.3f", work->name, xrnpe_format_name(format), options->threads,
-		       xrnpe_datapath_kernel(fast), ours_rate);
-	else
-		printf("%-17s %-4s %3u  %-12s %8.2f", work->name, xrnpe_format_name(format),
-		       options->threads, xrnpe_datapath_kernel(fast), ours_rate);
-	if (theirs < 1e9 && options->json)
-		printf(", \"sgemm_gmacs\": %.3f, \"ratio_to_sgemm\": %.3f", rate(work, theirs),
-		       theirs / ours);
-	else if (theirs < 1e9)
-		printf(" %8.2f %8.2f", rate(work, theirs), theirs / ours);
-	else if (options->json)
-		printf(", \"sgemm_gmacs\": null, \"ratio_to_sgemm\": null");
-	else
-		printf(" %8s %8s", "-", "-");
-	if (options->json)
-		printf(", \"plain_gmacs\": %.3f, \"ratio_to_plain\": %.1f}\n", plain_rate,
-		       ours_rate / plain_rate);
-	else
-		printf(" %8.2f %8.1f\n", plain_rate, ours_rate / plain_rate);
+	theirs = theirs < 1e9 ? rate(work, theirs) : 0;
+	most = most < 1e9 ? (double)options->threads * PEAK_TURNS * peak->macs / most * 1e-9 : 0;
+	ours = rate(work, ours);
+	slow = rate(small, slow);
+	printf(options->json ? "{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\"" :
+	       "%-17s %-4s %3u  %-12s", work->name, xrnpe_format_name(format), options->threads, kernel);
+	put(options, "gmacs", ours, 2);
+	put(options, "sgemm_gmacs", theirs, 2);
+	put(options, "ratio_to_sgemm", theirs ? ours / theirs : 0, 2);
+	put(options, "peak_gmacs", most, 1);
+	put(options, "share_of_peak", most ? ours / most : 0, 2);
+	put(options, "plain_gmacs", slow, 2);
+	put(options, "ratio_to_plain", ours / slow, 1);
+	puts(options->json ? "}" : "");
 	return 0;
 }
 
@@ -398,6 +435,15 @@ static bool parse_size(const char *text, struct options *options)
 	       options->m <= 65536 && options->n <= 65536;
 }
 
+static bool runs(const char *kernel)
+{
+	for (const char *const *names = xrnpe_datapath_kernels(); *names; names++) {
+		if (!strcmp(*names, kernel))
+			return true;
+	}
+	return false;
+}
+
 int xrnpe_bench(int argc, char **argv)
 {
 	static const struct option long_options[] = {
@@ -427,7 +473,7 @@ int xrnpe_bench(int argc, char **argv)
 			break;
 		case 't':
 			options.threads = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || !options.threads || options.threads > 1024)
+			if (*end || !options.threads || options.threads > MAX_THREADS)
 				return misuse("threads are 1 to 1024, not ", optarg);
 			break;
 		case 's':
@@ -441,6 +487,8 @@ int xrnpe_bench(int argc, char **argv)
 			break;
 		case 'k':
 			options.kernel = optarg;
+			if (!runs(optarg))
+				return misuse("no kernel that this CPU runs: ", optarg);
 			break;
 		case 'j':
 			options.json = true;
@@ -463,13 +511,12 @@ int xrnpe_bench(int argc, char **argv)
 	fast = xrnpe_datapath_new(options.threads, options.kernel);
 	plain = xrnpe_datapath_new(options.threads, "plain");
 	if (!fast || !plain) {
-		fail(fast || !options.kernel ? "threads" : options.kernel);
-		ret = -1;
+		ret = fail("threads");
 	} else if (!codec) {
 		sgemm = load_sgemm(options.threads);
 		if (!options.json)
-			printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s\n", "", "", "thr", "kernel",
-			       "GMAC/s", "sgemm", "ratio", "plain", "ratio");
+			printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s %8s %8s\n", "", "", "thr", "kernel",
+			       "GMAC/s", "sgemm", "ratio", "peak", "share", "plain", "ratio");
 	} else if (!options.json) {
 		puts("                        billions of values a second, one thread");
 	}

@@ -3,7 +3,7 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c bench.c)
+TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c bench.c peak.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
 $(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags nettle)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Loops of one multiply-accumulate instruction on as many accumulators as hide its
+ * latency. In assembly, so that they stay what they are. What the registers hold
+ * does not matter, as the time of these instructions does not depend on it.
+ */
+#include <string.h>
+
+#include "peak.h"
+
+#define ACCUMULATORS 12
+
+#ifdef __x86_64__
+#define SPIN(name, code)								\
+	static void name(unsigned long turns)						\
+	{										\
+		__asm__ volatile("1:\n\t"						\
+				 ".irp i, 4,5,6,7,8,9,10,11,12,13,14,15\n\t"		\
+				 code "\n\t"						\
+				 ".endr\n\t"						\
+				 "dec %0\n\t"						\
+				 "jnz 1b\n\t"						\
+				 "vzeroupper" : "+r"(turns) : :				\
+				 "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
+				 "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",  \
+				 "xmm14", "xmm15");					\
+	}
+SPIN(vpdpbusd, "vpdpbusd %%zmm0, %%zmm1, %%zmm\\i")
+SPIN(vpdpwssd, "vpdpwssd %%zmm0, %%zmm1, %%zmm\\i")
+SPIN(vpmaddubsw, "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n\tvpaddw %%ymm2, %%ymm\\i, %%ymm\\i")
+SPIN(vpmaddwd, "vpmaddwd %%ymm0, %%ymm1, %%ymm2\n\tvpaddd %%ymm2, %%ymm\\i, %%ymm\\i")
+#endif
+
+#ifdef __AARCH64EL__
+#define SPIN(name, code)								\
+	static void name(unsigned long turns)						\
+	{										\
+		__asm__ volatile("1:\n\t"						\
+				 ".irp i, 16,17,18,19,20,21,22,23,24,25,26,27\n\t"	\
+				 code "\n\t"						\
+				 ".endr\n\t"						\
+				 "subs %0, %0, #1\n\t"					\
+				 "b.ne 1b" : "+r"(turns) : :				\
+				 "cc", "v0", "v1", "v16", "v17", "v18", "v19", "v20", "v21",  \
+				 "v22", "v23", "v24", "v25", "v26", "v27");		\
+	}
+__attribute__((target("arch=armv8.2-a+dotprod")))
+SPIN(sdot, "sdot v\\i\\().4s, v0.16b, v1.16b")
+SPIN(smlal, "smlal v\\i\\().4s, v0.4h, v1.4h")
+#endif
+
+static const struct xrnpe_peak peaks[] = {
+#ifdef __x86_64__
+	{ "avx512-vnni", true, 64 * ACCUMULATORS, vpdpbusd },
+	{ "avx512-vnni", false, 32 * ACCUMULATORS, vpdpwssd },
+	{ "avx2", true, 32 * ACCUMULATORS, vpmaddubsw },
+	{ "avx2", false, 16 * ACCUMULATORS, vpmaddwd },
+#endif
+#ifdef __AARCH64EL__
+	{ "neon-dotprod", true, 16 * ACCUMULATORS, sdot },
+	{ "neon-dotprod", false, 4 * ACCUMULATORS, smlal },
+	{ "neon", false, 4 * ACCUMULATORS, smlal },
+#endif
+	{ NULL, false, 0, NULL },
+};
+
+const struct xrnpe_peak *xrnpe_peak_find(const char *kernel, enum xrnpe_format format)
+{
+	for (const struct xrnpe_peak *peak = peaks; peak->kernel; peak++) {
+		if (!strcmp(kernel, peak->kernel) && (format == XRNPE_FORMAT_FP4 || !peak->narrow))
+			return peak;
+	}
+	return NULL;
+}
