@@ -2,44 +2,23 @@
 /*
  * Posit(16,1) with AVX-512 VNNI.
  *
- * A value on the grid is an integer of up to 57 bits. It is cut into balanced
- * digits of 12 bits, -2048..2047, that vpdpwssd multiplies: as many as the
- * values of a tile's rows (or of a panel's channels) span between their lowest
- * and highest bit, so 2 or 3 for most tensors, 5 at most. Products of different
- * digits are had with half the work from sums of digits (Karatsuba):
- *
- *	a_i b_j + a_j b_i = (a_i + a_j) (b_i + b_j) - a_i b_i - a_j b_j
- *
- * A sum of products is then a polynomial in 2^12 with exact 64-bit coefficients.
- * It is rounded in double precision with a bound on the error; where the bound
- * leaves a doubt, and only there, the exact integer decides.
+ * vpdpwssd multiplies digits (digits.h): as many as the values of a tile's rows
+ * or of a panel's channels need. The polynomial that a sum is then is rounded in
+ * double precision with a bound on the error; where the bound leaves a doubt, and
+ * only there, the exact integer decides.
  */
 #ifdef __x86_64__
 
 #include <string.h>
 
 #include "avx512.h"
-
-#define DIGIT_BITS 12
-#define DIGITS 5				/* 5 x 12 - 2 bits >= 57 */
-#define PAIRS (DIGITS * (DIGITS - 1) / 2)
-#define SLICES (DIGITS + PAIRS)			/* digits, then sums of two */
-#define POWERS (2 * DIGITS - 1)			/* coefficients of a product */
-
-/* Steps of 2 products that stay below 2^31: of digits, of sums of two digits. */
-#define DIGIT_STEPS 255
-#define PAIR_STEPS 63
+#include "digits.h"
 
 #define PANEL_BYTES (4u << 20)	/* digits of weights in a task, at the most */
 #define MAX_POSITIONS 1020
 
 #define SLICE_ROWS 16		/* rows that the slice buffer has */
 #define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
-
-/* The digits of a set of rows: values are digits x 2^shift. */
-struct digits {
-	int count, shift;
-};
 
 /* Layout of the scratch memory; then panels, stages and rows of 64-bit values. */
 struct scratch {
@@ -52,12 +31,6 @@ struct panel {
 	struct stage stage;
 	struct digits digits;
 };
-
-static int pair_slice(int i, int j)
-{
-	/* Pairs i < j, by j: 01, 02 12, 03 13 23, ... */
-	return DIGITS + j * (j - 1) / 2 + i;
-}
 
 static size_t steps_of(const struct xrnpe_product *product)
 {
@@ -132,8 +105,6 @@ static const struct xrnpe_decoder decoder = { decode_p16, sizeof(int64_t), 0 };
 TARGET static struct digits measure(const uint8_t *wide, size_t pitch, size_t count, size_t k)
 {
 	__m512i any = _mm512_setzero_si512();
-	struct digits digits = { 1, 0 };
-	uint64_t bits;
 
 	for (size_t r = 0; r < count; r++) {
 		const int64_t *row = (const int64_t *)(wide + r * pitch);
@@ -145,13 +116,7 @@ TARGET static struct digits measure(const uint8_t *wide, size_t pitch, size_t co
 				_mm512_maskz_loadu_epi64(lanes, row + i)));
 		}
 	}
-	bits = (uint64_t)_mm512_reduce_or_epi64(any);
-	if (!bits)
-		return digits;
-	digits.shift = __builtin_ctzll(bits);
-	/* n digits hold any magnitude below 2^(12 n - 2). */
-	digits.count = (64 - __builtin_clzll(bits) - digits.shift + 2 + DIGIT_BITS - 1) / DIGIT_BITS;
-	return digits;
+	return digits_for((uint64_t)_mm512_reduce_or_epi64(any));
 }
 
 /* One row of values to slices: digits, and sums of two. */
@@ -290,20 +255,6 @@ static void multiply_digits(struct scratch *scratch, size_t steps, const uint8_t
 	}
 }
 
-/* The exact way, for one output. @estimate has the sign of the sum. */
-static uint32_t put_exact(const struct xrnpe_product *product, const struct scratch *scratch,
-			  int powers, int shift, size_t row, size_t lane, uint64_t n, double estimate,
-			  uint32_t *status)
-{
-	xrnpe_u128 sum = 0;
-
-	for (int i = powers - 1; i >= 0; i--)
-		sum = (sum << DIGIT_BITS) + (xrnpe_u128)(xrnpe_i128)scratch->power[i][row][lane];
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << shift, estimate < 0,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
-}
-
 /* One position of a tile. */
 TARGET static void put(const struct xrnpe_product *product, const struct scratch *scratch,
 		       const struct stage *stage, int powers, int shift, size_t row, uint8_t *out,
@@ -358,9 +309,10 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 			_mm512_storeu_si512(exact, codes);
 			for (size_t lane = 0; lane < left; lane++) {
 				if (doubt >> lane & 1)
-					exact[lane] = put_exact(product, scratch, powers, shift, row,
-								i + lane, n + i + lane,
-								estimates[i + lane], status);
+					exact[lane] = digits_output(product, &scratch->power[0][row][i + lane],
+								    ROWS * LANES, powers, shift,
+								    n + i + lane, estimates[i + lane] < 0,
+								    status);
 			}
 			codes = _mm512_loadu_si512(exact);
 		}

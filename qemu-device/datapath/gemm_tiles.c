@@ -424,19 +424,6 @@ TARGET static void finish_narrow(const struct xrnpe_product *product, const stru
 	encode_lanes(product->out, value, code);
 }
 
-/* The exact way, for one output. @estimate has the sign of the sum. */
-static uint32_t finish_exact(const struct xrnpe_product *product, const int64_t *power, int powers,
-			     int shift, uint64_t n, double estimate, uint32_t *status)
-{
-	xrnpe_u128 sum = 0;
-
-	for (int i = powers - 1; i >= 0; i--)
-		sum = (sum << DIGIT_BITS) + (xrnpe_u128)(xrnpe_i128)power[i * ROWS * LANES];
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << shift, estimate < 0,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
-}
-
 /* The codes of a position of Posit(16,1); @power: its sums, by power of 2^12. */
 TARGET static void finish_digits(const struct xrnpe_product *product, const struct stage *stage,
 				 const int64_t *power, struct digits inputs, uint64_t n, size_t count,
@@ -473,7 +460,8 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 	encode_lanes(product->out, high, high_code);
 	for (size_t i = 0; i < count; i++) {
 		if (code[i] != high_code[i])
-			code[i] = finish_exact(product, power + i, powers, shift, n + i, estimate[i], status);
+			code[i] = digits_output(product, power + i, ROWS * LANES, powers, shift, n + i,
+						estimate[i] < 0, status);
 	}
 }
 

@@ -11,6 +11,7 @@
 #ifndef XRNPE_DATAPATH_GEMM_TILES_H
 #define XRNPE_DATAPATH_GEMM_TILES_H
 
+#include "digits.h"
 #include "internal.h"
 
 #ifdef __x86_64__
@@ -56,16 +57,6 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 		     const struct xrnpe_block *block, void *scratch, uint32_t *status);
 
 /* ---- Posit(16,1): gemm_tiles_p16.c ------------------------------------- */
-
-#define DIGIT_BITS 12
-#define DIGITS 5				/* 5 x 12 - 2 bits >= 57 */
-#define SLICES (DIGITS * (DIGITS + 1) / 2)	/* digits, then sums of two */
-#define POWERS (2 * DIGITS - 1)			/* coefficients of a product */
-
-/** Digits that a set of rows is cut into: values are digits x 2^shift. */
-struct digits {
-	int count, shift;
-};
 
 extern const struct xrnpe_decoder xrnpe_tiles_p16;	/* to int64_t */
 

@@ -2,21 +2,14 @@
 /*
  * Posit(16,1) as tiles of 16-bit words.
  *
- * As in gemm_avx512_p16.c, a value on the grid, an integer of up to 57 bits, is cut
- * into balanced digits of 12 bits, as many as the values of a tile's rows or of a
- * panel's channels need. Sums of two digits give the products of different digits
- * with half the work (Karatsuba), and a sum of products is a polynomial in 2^12
- * with exact 64-bit coefficients.
+ * They are digits (digits.h): as many as the values of a tile's rows or of a panel's
+ * channels need.
  */
 #if defined(__x86_64__) || defined(__AARCH64EL__)
 
 #include <string.h>
 
 #include "gemm_tiles.h"
-
-/* Steps of 2 products that stay below 2^31: of digits, of sums of two digits. */
-#define DIGIT_STEPS 255
-#define PAIR_STEPS 63
 
 static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
 		       size_t first, size_t count, void *values)
@@ -53,7 +46,6 @@ const struct xrnpe_decoder xrnpe_tiles_p16 = { decode_p16, sizeof(int64_t), 0 };
 
 struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count, size_t k)
 {
-	struct digits digits = { 1, 0 };
 	uint64_t bits = 0;
 
 	for (size_t r = 0; r < count; r++) {
@@ -63,18 +55,7 @@ struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count,
 			bits |= (uint64_t)(value < 0 ? -value : value);
 		}
 	}
-	if (!bits)
-		return digits;
-	digits.shift = __builtin_ctzll(bits);
-	/* n digits hold any magnitude below 2^(12 n - 2). */
-	digits.count = (64 - __builtin_clzll(bits) - digits.shift + 2 + DIGIT_BITS - 1) / DIGIT_BITS;
-	return digits;
-}
-
-/* The slice of the sum of two digits, @i < @j: 01, 02 12, 03 13 23, ... */
-static int pair_slice(int i, int j)
-{
-	return DIGITS + j * (j - 1) / 2 + i;
+	return digits_for(bits);
 }
 
 /* Two 16-bit numbers in a word, less @bias each. Both bits 15 are clear. */
