@@ -17,8 +17,8 @@
 
 #include "avx512.h"
 
-#define PANEL_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
-#define MAX_POSITIONS 1020
+#define TASK_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
+#define TASK_POSITIONS 1020
 
 /* 4 bits: 64 codes in 32 bytes to a byte each. */
 INLINE __m512i spread_nibbles(__m256i packed)
@@ -335,12 +335,6 @@ struct scratch {
 	uint8_t rows[16 * PITCH] __attribute__((aligned(64)));	/* weights, decoded */
 };
 
-/* Grouped convolutions are left to the plain kernel. */
-static bool suits(const struct xrnpe_product *product)
-{
-	return product->group_channels == product->channels;
-}
-
 static bool supported(void)
 {
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -349,17 +343,18 @@ static bool supported(void)
 	       __builtin_cpu_supports("avx512vbmi");
 }
 
-static size_t panels_in(uint64_t channels)
+static size_t panel_bytes(const struct plan *plan)
 {
-	return (size_t)((channels + LANES - 1) / LANES);
+	return plan->steps * 4 * LANES;
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
 		  struct xrnpe_block *block)
 {
-	uint64_t panels, most, share;
+	struct plan plan;
 
-	if (!suits(product)) {
+	/* Groups are left to the plain kernel. */
+	if (!xrnpe_one_group(product)) {
 		xrnpe_kernel_plain.shape(product, threads, block);
 		return;
 	}
@@ -367,31 +362,27 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 		xrnpe_avx512_p16_shape(product, threads, block);
 		return;
 	}
-	panels = panels_in(product->channels);
-	most = PANEL_BYTES / (plan_of(product).steps * 4 * LANES);
-	if (product->positions < ROWS * threads && most > panels / threads)
-		most = panels / threads;
-	if (most < 1)
-		most = 1;
-	if (most < panels)
-		block->n1 = most * LANES;
-	/* Whole rows of tiles, shared out evenly. */
-	share = (product->positions + threads - 1) / threads;
-	share = (share + ROWS - 1) / ROWS * ROWS;
-	block->p1 = share < MAX_POSITIONS ? share : MAX_POSITIONS;
+	plan = plan_of(product);
+	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(&plan),
+		.task_bytes = TASK_BYTES,
+		.task_positions = TASK_POSITIONS,
+	}, product, threads, block);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
-	size_t panels;
+	struct plan plan;
 
-	if (!suits(product))
+	if (!xrnpe_one_group(product))
 		return xrnpe_kernel_plain.scratch(product, block);
 	if (product->format == XRNPE_FORMAT_P16)
 		return xrnpe_avx512_p16_scratch(product, block);
-	panels = panels_in(block->n1);
+	plan = plan_of(product);
 	return sizeof(struct scratch) +
-	       panels * (sizeof(struct stage) + 64 + plan_of(product).steps * 4 * LANES);
+	       xrnpe_panels(block->n1, LANES) * (sizeof(struct stage) + panel_bytes(&plan));
 }
 
 /* Decode the weights of channels @n.. to a panel, and prepare their output. */
@@ -403,11 +394,11 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 	size_t size = product->k * plan->weight->size, padded = plan->steps * 4;
 
 	memset(stage, 0, sizeof(*stage));
+	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
 	for (size_t half = 0; half < VECTORS; half++) {
 		for (size_t i = 0; i < 16; i++) {
 			uint8_t *row = rows + i * PITCH;
 			size_t lane = half * 16 + i;
-			uint64_t at = (n + lane) * 2;
 
 			if (lane >= count) {
 				memset(row, 0, padded);
@@ -416,12 +407,6 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 			stage->nar[lane] = xrnpe_weights(product, plan->weight, n + lane, row);
 			stage->any_nar |= stage->nar[lane];
 			memset(row + size, 0, padded - size);
-			stage->scale[lane] = unit *
-				xrnpe_decode(XRNPE_FORMAT_F32,
-					     xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
-			stage->bias[lane] =
-				xrnpe_decode(XRNPE_FORMAT_F32,
-					     xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
 		}
 		interleave(rows, plan->steps, panel + half * 64);
 		if (plan->weight == &fp4_weight) {
@@ -467,11 +452,11 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	static const int32_t zeros[LANES] __attribute__((aligned(64)));
 	struct scratch *scratch = memory;
 	struct plan plan;
-	size_t panels, panel_bytes;
+	size_t panels;
 	struct stage *stages;
 	uint8_t *weights;
 
-	if (!suits(product)) {
+	if (!xrnpe_one_group(product)) {
 		xrnpe_kernel_plain.run(product, block, memory, status);
 		return;
 	}
@@ -480,17 +465,16 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		return;
 	}
 	plan = plan_of(product);
-	panels = panels_in(block->n1 - block->n0);
-	panel_bytes = plan.steps * 4 * LANES;
+	panels = xrnpe_panels(block->n1 - block->n0, LANES);
 	weights = (uint8_t *)(scratch + 1);
-	stages = (struct stage *)(weights + panels * panel_bytes);
+	stages = (struct stage *)(weights + panels * panel_bytes(&plan));
 	for (size_t i = 0; i < panels; i++) {
 		uint64_t n = block->n0 + i * LANES;
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
 		fill_panel(product, &plan, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES,
-			   scratch->rows, weights + i * panel_bytes, &stages[i]);
+			   scratch->rows, weights + i * panel_bytes(&plan), &stages[i]);
 	}
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
@@ -517,7 +501,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 			for (size_t s = 0; s < plan.steps; s += safe) {
 				size_t steps = plan.steps - s < safe ? plan.steps - s : safe;
 				const uint8_t *a = scratch->inputs + s * 4;
-				const uint8_t *b = weights + i * panel_bytes + s * LANES * 4;
+				const uint8_t *b = weights + i * panel_bytes(&plan) + s * LANES * 4;
 
 				if (plan.input->size == 1)
 					tile_bytes(a, b, steps, stage->start, s, scratch->sum);

@@ -14,8 +14,8 @@
 #include "avx512.h"
 #include "digits.h"
 
-#define PANEL_BYTES (4u << 20)	/* digits of weights in a task, at the most */
-#define MAX_POSITIONS 1020
+#define TASK_BYTES (4u << 20)	/* digits of weights in a task, at the most */
+#define TASK_POSITIONS 1020
 
 #define SLICE_ROWS 16		/* rows that the slice buffer has */
 #define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
@@ -165,13 +165,10 @@ TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, s
 	size_t pitch = wide_pitch(product), steps = steps_of(product);
 
 	memset(panel, 0, sizeof(*panel));
+	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
 	for (size_t i = 0; i < count; i++) {
 		panel->stage.nar[i] = xrnpe_weights(product, &decoder, n + i, wide + i * pitch);
 		panel->stage.any_nar |= panel->stage.nar[i];
-		panel->stage.scale[i] = xrnpe_decode(XRNPE_FORMAT_F32,
-			xrnpe_load(XRNPE_FORMAT_F32, product->scale, (n + i) * 2));
-		panel->stage.bias[i] = xrnpe_decode(XRNPE_FORMAT_F32,
-			xrnpe_load(XRNPE_FORMAT_F32, product->scale, (n + i) * 2 + 1));
 	}
 	panel->digits = measure(wide, pitch, count, product->k);
 	for (size_t half = 0; half < VECTORS; half++) {
@@ -322,31 +319,22 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 
 /* ---- blocks ----------------------------------------------------------- */
 
-static size_t panels_in(uint64_t channels)
-{
-	return (size_t)((channels + LANES - 1) / LANES);
-}
-
 void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
 			    struct xrnpe_block *block)
 {
-	uint64_t panels = panels_in(product->channels), most = PANEL_BYTES / panel_bytes(product), share;
-
-	if (product->positions < ROWS * threads && most > panels / threads)
-		most = panels / threads;
-	if (most < 1)
-		most = 1;
-	if (most < panels)
-		block->n1 = most * LANES;
-	share = (product->positions + threads - 1) / threads;
-	share = (share + ROWS - 1) / ROWS * ROWS;
-	block->p1 = share < MAX_POSITIONS ? share : MAX_POSITIONS;
+	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(product),
+		.task_bytes = TASK_BYTES,
+		.task_positions = TASK_POSITIONS,
+	}, product, threads, block);
 }
 
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
 	return sizeof(struct scratch) +
-	       panels_in(block->n1) * (panel_bytes(product) + sizeof(struct panel)) +
+	       xrnpe_panels(block->n1, LANES) * (panel_bytes(product) + sizeof(struct panel)) +
 	       LANES * wide_pitch(product) + XRNPE_DECODE_SLACK;
 }
 
@@ -354,7 +342,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 				 void *memory, uint32_t *status)
 {
 	struct scratch *scratch = memory;
-	size_t count = panels_in(block->n1 - block->n0), steps = steps_of(product);
+	size_t count = xrnpe_panels(block->n1 - block->n0, LANES), steps = steps_of(product);
 	size_t pitch = wide_pitch(product);
 	uint8_t *weights = (uint8_t *)(scratch + 1);
 	struct panel *panels = (struct panel *)(weights + count * panel_bytes(product));

@@ -11,9 +11,9 @@
 
 #include "gemm_tiles.h"
 
-#define PANEL_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
-#define P16_PANEL_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
-#define MAX_POSITIONS 1200
+#define TASK_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
+#define P16_TASK_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
+#define TASK_POSITIONS 1200
 #define SPLIT_TOGETHER 32		/* values of a row, even */
 
 #define LARGEST_FP4 12
@@ -501,7 +501,7 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	const struct plan *plan = &task->plan;
 	size_t end = 0;
 
-	task->panels = (size_t)((channels + LANES - 1) / LANES);
+	task->panels = xrnpe_panels(channels, LANES);
 	task->sum = take(memory, &end, sizeof(*task->power));
 	task->power = take(memory, &end, POWERS * sizeof(*task->power));
 	task->stages = take(memory, &end, task->panels * sizeof(struct stage));
@@ -511,45 +511,34 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	return end;
 }
 
-/* Groups are left to the plain kernel. */
-static bool suits(const struct xrnpe_product *product)
-{
-	return product->group_channels == product->channels;
-}
-
 /* Words for all: what FP4 needs as bytes is less. */
 static const struct xrnpe_tiles most_room = { NULL, NULL, false };
 
 void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
 		       struct xrnpe_block *block)
 {
-	uint64_t panels = (product->channels + LANES - 1) / LANES, most, parts, share;
 	struct plan plan;
 
-	if (!suits(product)) {
+	/* Groups are left to the plain kernel. */
+	if (!xrnpe_one_group(product)) {
 		xrnpe_kernel_plain.shape(product, threads, block);
 		return;
 	}
 	plan = plan_of(product, &most_room);
-	most = (plan.slices > 1 ? P16_PANEL_BYTES : PANEL_BYTES) / panel_bytes(&plan);
-	/* A few positions only: the channels are what keeps the threads busy. */
-	if (product->positions < ROWS * threads && most > panels / threads)
-		most = panels / threads;
-	if (most < 1)
-		most = 1;
-	if (most < panels)
-		block->n1 = most * LANES;
-	/* Whole rows of tiles, shared out evenly. */
-	parts = threads * ((product->positions - 1) / ((uint64_t)threads * MAX_POSITIONS) + 1);
-	share = (product->positions + parts - 1) / parts;
-	block->p1 = (share + ROWS - 1) / ROWS * ROWS;
+	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(&plan),
+		.task_bytes = plan.slices > 1 ? P16_TASK_BYTES : TASK_BYTES,
+		.task_positions = TASK_POSITIONS,
+	}, product, threads, block);
 }
 
 size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
 	struct task task = { .plan = plan_of(product, &most_room) };
 
-	if (!suits(product))
+	if (!xrnpe_one_group(product))
 		return xrnpe_kernel_plain.scratch(product, block);
 	return lay_out(&task, block->n1, NULL);
 }
@@ -559,22 +548,20 @@ static void fill_panel(struct task *task, uint64_t n, size_t count, uint8_t *pan
 {
 	const struct xrnpe_product *product = task->product;
 	const struct plan *plan = &task->plan;
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	/* Digits have a unit of their own. */
+	double unit = plan->slices > 1 ? 1 : 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 	size_t size = product->k * plan->weight->size;
 
 	memset(stage, 0, sizeof(*stage));
+	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
 	memset(panel, 0, panel_bytes(plan));
 	for (size_t i = 0; i < count; i++) {
-		uint64_t at = (n + i) * 2;
 		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task->wide + i * plan->wide_pitch) : task->inputs;
 
-		stage->scale[i] = xrnpe_decode(XRNPE_FORMAT_F32, xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
-		stage->bias[i] = xrnpe_decode(XRNPE_FORMAT_F32, xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
 		stage->nar[i] = xrnpe_weights(product, plan->weight, n + i, row);
 		stage->any_nar |= stage->nar[i];
 		if (plan->slices > 1)
 			continue;
-		stage->scale[i] *= unit;
 		memset(row + size, 0, plan->steps * 4 - size);
 		for (size_t s = 0; s < plan->steps; s++)
 			memcpy(panel + s * STEP_BYTES + i * 4, row + s * 4, 4);
@@ -691,7 +678,7 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 {
 	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
-	if (!suits(product)) {
+	if (!xrnpe_one_group(product)) {
 		xrnpe_kernel_plain.run(product, block, scratch, status);
 		return;
 	}

@@ -135,6 +135,10 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		   uint64_t n, void *values);
 
+/** Scales, times @unit, and biases of the @count channels from @n on. */
+void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+		  double *scale, double *bias);
+
 /** The output stage: the code of sum @sum in channel @n. */
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
@@ -150,6 +154,12 @@ void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8_t *row,
 		   uint64_t n, size_t count, uint32_t *status);
 
+/** Whether every output channel has the same inputs. */
+static inline bool xrnpe_one_group(const struct xrnpe_product *product)
+{
+	return product->group_channels == product->channels;
+}
+
 static inline bool xrnpe_cancelled(const volatile bool *cancel)
 {
 	return cancel && *cancel;
@@ -159,6 +169,24 @@ static inline bool xrnpe_cancelled(const volatile bool *cancel)
 struct xrnpe_block {
 	uint64_t p0, p1, n0, n1;
 };
+
+/** How a kernel made of tiles divides a product into tasks. */
+struct xrnpe_tiling {
+	uint64_t rows, lanes;		/**< positions and channels of a tile */
+	uint64_t panel_bytes;		/**< the decoded weights of @lanes channels */
+	uint64_t task_bytes;		/**< decoded weights in a task, at the most */
+	uint64_t task_positions;	/**< at the most, about */
+};
+
+/** How many panels of @lanes channels hold @channels. */
+static inline size_t xrnpe_panels(uint64_t channels, uint64_t lanes)
+{
+	return (size_t)((channels + lanes - 1) / lanes);
+}
+
+/** As in struct xrnpe_kernel, for a product in one group. */
+void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_product *product,
+			unsigned int threads, struct xrnpe_block *block);
 
 /** An implementation of the products. All give the same bits. */
 struct xrnpe_kernel {

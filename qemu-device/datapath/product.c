@@ -71,6 +71,19 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	return nar;
 }
 
+void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+		  double *scale, double *bias)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t at = (n + i) * 2;
+
+		scale[i] = unit * xrnpe_decode(XRNPE_FORMAT_F32,
+					       xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
+		bias[i] = xrnpe_decode(XRNPE_FORMAT_F32,
+				       xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
+	}
+}
+
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status)
 {
@@ -114,4 +127,23 @@ void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8
 				    xrnpe_round(product->out, (struct xrnpe_real){ .kind = XRNPE_NAN },
 						status));
 	}
+}
+
+void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_product *product,
+			unsigned int threads, struct xrnpe_block *block)
+{
+	uint64_t panels = xrnpe_panels(product->channels, tiling->lanes), parts, share;
+	uint64_t most = tiling->task_bytes / tiling->panel_bytes;
+
+	/* A few positions only: the channels are what keeps the threads busy. */
+	if (product->positions < tiling->rows * threads && most > panels / threads)
+		most = panels / threads;
+	if (most < 1)
+		most = 1;
+	if (most < panels)
+		block->n1 = most * tiling->lanes;
+	/* Whole rows of tiles, shared out evenly. */
+	parts = threads * ((product->positions - 1) / (threads * tiling->task_positions) + 1);
+	share = (product->positions + parts - 1) / parts;
+	block->p1 = (share + tiling->rows - 1) / tiling->rows * tiling->rows;
 }
