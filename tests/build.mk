@@ -26,6 +26,15 @@ NEEDS_oracle-vectors := $(B)/tests/unit/datapath_vectors
 
 UNIT_SUITES += unit-datapath oracle-vectors
 
+$(B)/tests/exhaustive.o: CPPFLAGS += -Itests
+$(B)/tests/exhaustive: $(B)/tests/exhaustive.o $(B)/tests/reference/reference.o $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+## check-exhaustive: all codes decoded, all 2^32 binary32 values encoded; minutes
+.PHONY: check-exhaustive
+check-exhaustive: $(B)/tests/exhaustive
+	@$<
+
 # Commands on arm64, emulated: a CPU without the dot-product instructions and one with.
 # CK_RUN_CASE is Check's: formats and checks are the same C on both architectures.
 .PHONY: arm64-datapath

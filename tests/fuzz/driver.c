@@ -17,7 +17,7 @@ int main(int argc, char **argv)
 	}
 	for (unsigned long i = 0; i < runs; i++) {
 		for (size_t j = 0; j < sizeof(data); j++)
-			data[j] = (uint8_t)fuzz_random(&random);
+			data[j] = (uint8_t)random_word(&random);
 		LLVMFuzzerTestOneInput(data, sizeof(data));
 	}
 	printf("1..1\nok 1 - %lu commands\n", runs);

@@ -177,7 +177,7 @@ static void make_command(struct source *source, struct xrnpe_cmd *cmd)
 static uint32_t make_code(uint32_t format, const struct filling *filling, uint64_t *random)
 {
 	unsigned int bits = xrnpe_format_bits(format);
-	uint32_t sign = 1u << (bits - 1), mask = sign | (sign - 1), word = fuzz_random(random), code;
+	uint32_t sign = 1u << (bits - 1), mask = sign | (sign - 1), word = random_word(random), code;
 
 	switch (filling->fill) {
 	case FILL_MAXPOS:
@@ -200,7 +200,7 @@ static uint32_t make_code(uint32_t format, const struct filling *filling, uint64
 /* A finite binary32, but for one in some thousands of @wild ones. */
 static uint32_t make_scale(bool wild, uint64_t *random)
 {
-	uint32_t word = fuzz_random(random), kind = fuzz_random(random) % 8;
+	uint32_t word = random_word(random), kind = random_word(random) % 8;
 
 	if (!wild || kind > 3)
 		return (word & 0x87ffffff) | 0x38000000;	/* 2^-15 .. 2 */
@@ -208,7 +208,7 @@ static uint32_t make_scale(bool wild, uint64_t *random)
 		return word & 0x80000000;
 	if (kind == 2)
 		return word & 0x807fffff;			/* subnormal */
-	if ((word & 0x7f800000) == 0x7f800000 && fuzz_random(random) % 32)
+	if ((word & 0x7f800000) == 0x7f800000 && random_word(random) % 32)
 		return word ^ 0x40000000;
 	return word;
 }
@@ -236,7 +236,7 @@ static void fill_operand(struct source *source, const struct xrnpe_cmd *cmd, uns
 		xrnpe_store(format, memory, j, code);
 	}
 	if (i != XRNPE_OPERAND_SCALE && filling.fill == FILL_ONE_NAR)
-		xrnpe_store(format, memory, fuzz_random(random) % count,
+		xrnpe_store(format, memory, random_word(random) % count,
 			    format == XRNPE_FORMAT_F32 ? 0x7fc00000 : sign);
 }
 
@@ -348,7 +348,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	other.output = malloc(bytes);
 	REQUIRE(before && plain.output && other.output);
 	for (size_t i = 0; i < bytes; i++)
-		before[i] = (uint8_t)fuzz_random(&random);
+		before[i] = (uint8_t)random_word(&random);
 	memcpy(plain.output, before, bytes);
 	run("plain", 0, &cmd, memory, align, &plain);
 	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++) {

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+__extension__ typedef unsigned __int128 two_limbs;
+
 /* ---- integers --------------------------------------------------------- */
 
 static int compare(const struct ref_real *a, const struct ref_real *b)
@@ -29,11 +31,10 @@ static struct ref_real from_integer(bool negative, uint64_t integer, int exponen
 {
 	struct ref_real r = { .negative = negative };
 
-	for (int bit = 0; bit < 64; bit++) {
-		int place = bit + exponent + REF_POINT;
+	for (; integer; integer &= integer - 1) {
+		int place = __builtin_ctzll(integer) + exponent + REF_POINT;
 
-		if (integer >> bit & 1)
-			r.limb[place / 32] |= 1u << place % 32;
+		r.limb[place / 64] |= 1ull << place % 64;
 	}
 	return r;
 }
@@ -46,10 +47,20 @@ struct ref_real ref_from_double(double value)
 	return from_integer(signbit(value), (uint64_t)ldexp(fraction, 53), exponent - 53);
 }
 
+/* a + b, or a - b where a >= b, of magnitudes. */
+static void add(struct ref_real *a, const struct ref_real *b, bool subtract)
+{
+	two_limbs carry = subtract;
+
+	for (int i = 0; i < REF_LIMBS; i++) {
+		carry += (two_limbs)a->limb[i] + (subtract ? ~b->limb[i] : b->limb[i]);
+		a->limb[i] = (uint64_t)carry;
+		carry >>= 64;
+	}
+}
+
 struct ref_real ref_add(struct ref_real a, struct ref_real b)
 {
-	int64_t carry = 0;
-
 	if (a.nan || b.nan)
 		return (struct ref_real){ .nan = true };
 	if (a.infinite || b.infinite) {
@@ -57,25 +68,13 @@ struct ref_real ref_add(struct ref_real a, struct ref_real b)
 			return (struct ref_real){ .nan = true };
 		return a.infinite ? a : b;
 	}
-	if (a.negative == b.negative) {
-		for (int i = 0; i < REF_LIMBS; i++) {
-			carry += (int64_t)a.limb[i] + b.limb[i];
-			a.limb[i] = (uint32_t)carry;
-			carry >>= 32;
-		}
-	} else {
-		if (compare(&a, &b) < 0) {
-			struct ref_real t = a;
+	if (compare(&a, &b) < 0) {
+		struct ref_real t = a;
 
-			a = b;
-			b = t;
-		}
-		for (int i = 0; i < REF_LIMBS; i++) {
-			carry += (int64_t)a.limb[i] - b.limb[i];
-			a.limb[i] = (uint32_t)carry;
-			carry >>= 32;
-		}
+		a = b;
+		b = t;
 	}
+	add(&a, &b, a.negative != b.negative);
 	if (is_zero(&a))
 		a.negative = false;	/* a sum of zero is +0 */
 	return a;
@@ -83,7 +82,7 @@ struct ref_real ref_add(struct ref_real a, struct ref_real b)
 
 struct ref_real ref_multiply(struct ref_real a, struct ref_real b)
 {
-	uint32_t product[2 * REF_LIMBS + 1] = { 0 };
+	uint64_t product[2 * REF_LIMBS] = { 0 };
 	struct ref_real r = { .negative = a.negative != b.negative };
 
 	if (a.nan || b.nan)
@@ -96,19 +95,19 @@ struct ref_real ref_multiply(struct ref_real a, struct ref_real b)
 		return r;
 	}
 	for (int i = 0; i < REF_LIMBS; i++) {
-		uint64_t carry = 0;
+		two_limbs carry = 0;
 
 		if (!a.limb[i])
 			continue;
 		for (int j = 0; j < REF_LIMBS; j++) {
-			carry += (uint64_t)a.limb[i] * b.limb[j] + product[i + j];
-			product[i + j] = (uint32_t)carry;
-			carry >>= 32;
+			carry += (two_limbs)a.limb[i] * b.limb[j] + product[i + j];
+			product[i + j] = (uint64_t)carry;
+			carry >>= 64;
 		}
-		product[i + REF_LIMBS] += (uint32_t)carry;
+		product[i + REF_LIMBS] = (uint64_t)carry;
 	}
 	/* The units multiply as well: drop REF_POINT bits, all of them zero. */
-	memcpy(r.limb, product + REF_POINT / 32, sizeof(r.limb));
+	memcpy(r.limb, product + REF_POINT / 64, sizeof(r.limb));
 	return r;
 }
 
@@ -245,6 +244,55 @@ uint32_t ref_encode(enum xrnpe_format format, struct ref_real value, bool *inval
 	if (!value.negative)
 		return low;
 	return posits ? (2 * sign - low) & (2 * sign - 1) : low | sign;
+}
+
+/*
+ * The least magnitude of a finite binary32 that rounds to more than @code: the
+ * value at or above the tie point after it. 0x7f800000 if there is none. The
+ * order of binary32 patterns is that of their magnitudes.
+ */
+static uint32_t next_step(enum xrnpe_format format, uint32_t code)
+{
+	struct ref_real tie = ref_tie(format, code);
+	uint32_t low = 0, high = 0x7f800000;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		struct ref_real value = ref_decode(XRNPE_FORMAT_F32, middle);
+		int order = compare(&value, &tie);
+
+		/* A tie goes to the even code. */
+		if (order > 0 || (order == 0 && code % 2))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+size_t ref_intervals(enum xrnpe_format format, struct ref_interval *to)
+{
+	static const uint32_t special[] = { 0x7f800000, 0x7f800001, 0x80000000 };
+	uint32_t top = ref_top(format);
+	size_t count = 0;
+
+	for (uint32_t sign = 0; sign < 2; sign++) {
+		for (uint32_t code = 0, first = 0; code <= top + 2; code++) {
+			uint32_t end = code < top ? next_step(format, code) : special[code - top];
+			struct ref_interval *interval = &to[count];
+
+			if (end == first)
+				continue;	/* no binary32 rounds to this code */
+			interval->first = first | sign << 31;
+			interval->last = (end - 1) | sign << 31;
+			interval->invalid = false;
+			interval->code = ref_encode(format, ref_decode(XRNPE_FORMAT_F32, interval->first),
+						    &interval->invalid);
+			first = end;
+			count++;
+		}
+	}
+	return count;
 }
 
 /* ---- memory ----------------------------------------------------------- */

@@ -4,8 +4,9 @@
  * obvious, and sharing no code with the datapath. Only the command records'
  * layout (xrnpe_cmd.h) is common.
  *
- * A real number is a sign and a 1024-bit integer in units of 2^-512, wide enough
- * for everything that a command can produce before it rounds.
+ * A real number is a sign and a 640-bit integer in units of 2^-320. That holds all
+ * that a command can produce before it rounds: products of two binary32 values are
+ * multiples of 2^-298 below 2^256, sums times a scale less than that.
  */
 #ifndef REFERENCE_H
 #define REFERENCE_H
@@ -16,18 +17,18 @@
 
 #include "drm/xrnpe_cmd.h"
 
-#define REF_LIMBS 32
-#define REF_POINT 512
+#define REF_LIMBS 10
+#define REF_POINT 320
 
 struct ref_real {
 	bool nan, infinite, negative;
-	uint32_t limb[REF_LIMBS];
+	uint64_t limb[REF_LIMBS];
 };
 
 /** The value of a code. FP4's and binary32's negative zeros keep their sign. */
 struct ref_real ref_decode(enum xrnpe_format format, uint32_t code);
 
-/** Any finite double that is a multiple of 2^-512 below 2^511. */
+/** Any finite double that is a multiple of 2^-320 below 2^319. */
 struct ref_real ref_from_double(double value);
 
 struct ref_real ref_add(struct ref_real a, struct ref_real b);
@@ -44,6 +45,22 @@ struct ref_real ref_tie(enum xrnpe_format format, uint32_t code);
 
 /** The largest magnitude code that rounding can give (binary32: infinity). */
 uint32_t ref_top(enum xrnpe_format format);
+
+/** Binary32 patterns @first..@last, all of which round to @code. */
+struct ref_interval {
+	uint32_t first, last, code;
+	bool invalid;		/* NaNs that meet FP4 */
+};
+
+/** Room for the intervals of any format: two signs, infinities, NaNs. */
+#define REF_INTERVALS ((1 << 16) + 4)
+
+/**
+ * All 2^32 patterns of binary32, in order, as intervals that round to one code of
+ * @format (not binary32). Returns how many. Rounding is monotonic and changes at
+ * tie points only, each of which is compared with binary32 values as an integer.
+ */
+size_t ref_intervals(enum xrnpe_format format, struct ref_interval *to);
 
 /** Element of a packed row. */
 uint32_t ref_load(enum xrnpe_format format, const void *row, size_t index);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* Formats, encode, decode, dot: against the reference. */
+/*
+ * Formats, encode, decode, products of two codes: against the reference, for all
+ * implementations that this CPU runs. tests/exhaustive.c encodes every binary32.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "internal.h"
 #include "reference/reference.h"
 #include "unit/datapath_tests.h"
 
@@ -19,7 +23,7 @@ static double double_from_real(struct ref_real value)
 	if (value.nan)
 		return (double)NAN;
 	for (int i = 0; i < REF_LIMBS; i++)
-		sum += ldexp((double)value.limb[i], 32 * i - REF_POINT);
+		sum += ldexp((double)value.limb[i], 64 * i - REF_POINT);
 	if (value.infinite)
 		sum = (double)INFINITY;
 	return value.negative ? -sum : sum;
@@ -31,6 +35,14 @@ static float float_from_bits(uint32_t bits)
 
 	memcpy(&value, &bits, sizeof(value));
 	return value;
+}
+
+static uint32_t bits_from_float(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
 }
 
 static uint32_t encode(enum xrnpe_format format, double value)
@@ -91,25 +103,82 @@ START_TEST(decode_every_code)
 	for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
 		struct ref_real expected = ref_decode(format, code);
 		double value = xrnpe_decode(format, code);
-		uint8_t row[4] = { 0 };
-		float single;
 
 		ck_assert_int_eq(xrnpe_is_nar(format, code), expected.nan);
-		xrnpe_store(format, row, 0, code);
-		xrnpe_decode_row(format, row, &single, 1);
 		if (expected.nan) {
-			uint32_t bits;
-
 			ck_assert(isnan(value));
-			memcpy(&bits, &single, sizeof(bits));
-			ck_assert_uint_eq(bits, 0x7fc00000);
 			continue;
 		}
 		ck_assert_msg(value == double_from_real(expected) &&
 			      !!signbit(value) == expected.negative,
 			      "%s %x: %a", xrnpe_format_name(format), code, value);
-		ck_assert(single == (float)value && !signbit(single) == !signbit(value));
 		ck_assert_uint_eq(encode(format, value), code);
+	}
+}
+END_TEST
+
+#define ROW 400		/* longer than what any implementation takes at once */
+
+/* Rows of all lengths and alignments. Memory ends where they do. */
+START_TEST(decode_row)
+{
+	enum xrnpe_format format = all_formats[_i];
+	uint32_t mask = (uint32_t)((1ull << xrnpe_format_bits(format)) - 1);
+	uint32_t codes = mask < ROW ? mask + 1 : ROW, picked[ROW], expected[ROW];
+	uint64_t state = 3;
+
+	for (uint32_t i = 0; i < codes; i++) {
+		picked[i] = mask < ROW ? i : random_word(&state) & mask;
+		expected[i] = format == XRNPE_FORMAT_F32 ? picked[i] :
+			      ref_encode(XRNPE_FORMAT_F32, ref_decode(format, picked[i]), NULL);
+	}
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		for (size_t count = 0; (*codec)->supported() && count <= ROW; count++) {
+			size_t at = count % 5, first = random_below(&state, codes);
+			uint8_t *row = malloc(at + xrnpe_row_bytes(format, count) + !count);
+			float *values = malloc((count + 1) * sizeof(*values)), guard = 0x1.234p5f;
+
+			/* In a row of an odd number of 4-bit codes the last nibble is no code. */
+			if (count)
+				row[at + xrnpe_row_bytes(format, count) - 1] = 0x80;
+			for (size_t i = 0; i < count; i++)
+				xrnpe_store(format, row + at, i, picked[(first + i) % codes]);
+			values[count] = guard;
+			(*codec)->decode(format, row + at, values, count);
+			for (size_t i = 0; i < count; i++) {
+				uint32_t bits = bits_from_float(values[i]);
+
+				ck_assert_msg(bits == expected[(first + i) % codes],
+					      "%s %s %x: %08x, expected %08x", (*codec)->name,
+					      xrnpe_format_name(format), picked[(first + i) % codes],
+					      bits, expected[(first + i) % codes]);
+			}
+			ck_assert(values[count] == guard);
+			free(row);
+			free(values);
+		}
+	}
+}
+END_TEST
+
+/* Ties lie between neighbours; those of formats without exponent bits to cut off, midway. */
+START_TEST(reference_ties)
+{
+	enum xrnpe_format format = all_formats[_i];
+
+	for (uint32_t code = 0; code < ref_top(format); code++) {
+		double low = double_from_real(ref_decode(format, code));
+		double tie = double_from_real(ref_tie(format, code));
+		double high = double_from_real(ref_decode(format, code + 1));
+		bool posit = format != XRNPE_FORMAT_FP4;
+
+		ck_assert(low < high);
+		if (posit && !code)
+			ck_assert(tie == 0);
+		else
+			ck_assert(low < tie && tie < high);
+		if (!posit || (format == XRNPE_FORMAT_P8 && code))
+			ck_assert(tie == (low + high) / 2);
 	}
 }
 END_TEST
@@ -124,6 +193,132 @@ static void check_encode(enum xrnpe_format format, double value)
 		      xrnpe_format_name(format), value, code, expected);
 }
 
+static void check_code(enum xrnpe_format format, double value, uint32_t magnitude)
+{
+	uint32_t mask = (uint32_t)((1ull << xrnpe_format_bits(format)) - 1);
+	uint32_t code = encode(format, value), negative = encode(format, -value);
+
+	ck_assert_msg(code == magnitude, "%s %a: %x, expected %x", xrnpe_format_name(format), value,
+		      code, magnitude);
+	magnitude = format == XRNPE_FORMAT_FP4 ? magnitude | 8 : -magnitude & mask;
+	ck_assert_msg(negative == magnitude, "%s %a: %x, expected %x", xrnpe_format_name(format),
+		      -value, negative, magnitude);
+}
+
+/* Doubles: each tie point, what is next to it, and the values themselves. */
+START_TEST(encode_every_tie)
+{
+	enum xrnpe_format format = all_formats[_i];
+	uint32_t top = ref_top(format);
+
+	for (uint32_t code = 0; code < top; code++) {
+		double value = double_from_real(ref_decode(format, code));
+		double tie = double_from_real(ref_tie(format, code));
+
+		check_code(format, value, code);
+		check_code(format, tie, code + code % 2);
+		check_code(format, nextafter(tie, INFINITY), code + 1);
+		if (tie)
+			check_code(format, nextafter(tie, 0), code);
+	}
+	check_code(format, double_from_real(ref_decode(format, top)), top);
+	check_code(format, 0x1p1000, top);
+}
+END_TEST
+
+/*
+ * The dense sample of binary32: the first and last patterns of each interval that
+ * rounds to one code, and some around each multiple of a 128th of a binade.
+ */
+#define NEAR 4
+#define SPARSE 0xffff
+
+static uint32_t next_sample(const struct ref_interval *interval, uint32_t bits)
+{
+	uint32_t far;
+
+	bits++;
+	if (bits - interval->first <= NEAR || interval->last - bits <= NEAR ||
+	    ((bits + 2) & SPARSE) < NEAR)
+		return bits;
+	far = (bits | SPARSE) - 1;
+	return far < interval->last - NEAR ? far : interval->last - NEAR;
+}
+
+struct samples {
+	float *value;
+	uint32_t *code;
+	size_t count;
+};
+
+static void take_samples(enum xrnpe_format format, bool invalid, struct samples *samples)
+{
+	struct ref_interval *intervals = malloc(REF_INTERVALS * sizeof(*intervals));
+	size_t count = ref_intervals(format, intervals), most = 1 << 21;
+
+	samples->value = malloc(most * sizeof(*samples->value));
+	samples->code = malloc(most * sizeof(*samples->code));
+	samples->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t bits = intervals[i].first;
+
+		if (intervals[i].invalid != invalid)
+			continue;
+		for (;; bits = next_sample(&intervals[i], bits)) {
+			ck_assert_uint_lt(samples->count, most);
+			samples->value[samples->count] = float_from_bits(bits);
+			samples->code[samples->count++] = intervals[i].code;
+			if (bits == intervals[i].last)
+				break;
+		}
+	}
+	free(intervals);
+}
+
+static void check_samples(enum xrnpe_format format, bool invalid)
+{
+	uint32_t expected = invalid ? XRNPE_STATUS_INVALID : 0;
+	struct samples samples;
+	uint8_t *row;
+
+	take_samples(format, invalid, &samples);
+	row = malloc(xrnpe_row_bytes(format, samples.count));
+	for (size_t i = 0; i < samples.count; i++) {
+		uint32_t status = 0, code = xrnpe_encode(format, (double)samples.value[i], &status);
+
+		if (code != samples.code[i] || status != expected)
+			ck_abort_msg("%s %08x: %x, status %x, expected %x", xrnpe_format_name(format),
+				     bits_from_float(samples.value[i]), code, status, samples.code[i]);
+	}
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		uint32_t status = 0;
+
+		if (!(*codec)->supported())
+			continue;
+		(*codec)->encode(format, samples.value, row, samples.count, &status);
+		ck_assert_uint_eq(status, expected);
+		for (size_t i = 0; i < samples.count; i++) {
+			uint32_t code = ref_load(format, row, i);
+
+			if (code != samples.code[i])
+				ck_abort_msg("%s %s %08x: %x, expected %x", (*codec)->name,
+					     xrnpe_format_name(format), bits_from_float(samples.value[i]),
+					     code, samples.code[i]);
+		}
+	}
+	free(row);
+	free(samples.value);
+	free(samples.code);
+}
+
+START_TEST(encode_samples)
+{
+	check_samples(all_formats[_i], false);
+	if (all_formats[_i] == XRNPE_FORMAT_FP4)
+		check_samples(XRNPE_FORMAT_FP4, true);
+}
+END_TEST
+
 /* A tie point, its neighbours in double and in binary32, and their negatives. */
 static void check_encode_around(enum xrnpe_format format, double tie)
 {
@@ -134,34 +329,18 @@ static void check_encode_around(enum xrnpe_format format, double tie)
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		/* What lies outside the reference's range is far from any tie. */
-		if (!(values[i] < 0x1p300) || (values[i] && values[i] < 0x1p-400))
+		if (!(values[i] < 0x1p300) || (values[i] && values[i] < 0x1p-260))
 			continue;
 		check_encode(format, values[i]);
 		check_encode(format, -values[i]);
 	}
 }
 
-START_TEST(encode_every_tie)
-{
-	enum xrnpe_format format = all_formats[_i];
-
-	for (uint32_t code = 0; code < ref_top(format); code++) {
-		check_encode_around(format, double_from_real(ref_tie(format, code)));
-		check_encode_around(format, double_from_real(ref_decode(format, code)));
-	}
-	check_encode_around(format, double_from_real(ref_decode(format, ref_top(format))));
-	check_encode_around(format, 0x1p-149);
-	check_encode_around(format, 0x1.fffffep127);
-	check_encode_around(format, 0x1p200);
-	check_encode_around(format, 0x1p-200);
-}
-END_TEST
-
 START_TEST(encode_random)
 {
 	uint64_t state = 20260101 + (uint64_t)_i;
 
-	for (int i = 0; i < 100000; i++) {
+	for (int i = 0; i < 20000; i++) {
 		double value = (double)float_from_bits(random_word(&state));
 
 		if (!isfinite(value))
@@ -215,57 +394,147 @@ START_TEST(encode_special)
 }
 END_TEST
 
+/* Rows of all lengths and alignments. What comes after them stays. */
 START_TEST(encode_row)
 {
 	enum xrnpe_format format = all_formats[_i];
 	uint64_t state = 4;
-	float values[301];
-	uint8_t row[301 * 4 + 1], expected[301 * 4 + 1];
-	uint32_t status = 0, expected_status = 0;
+	float picked[ROW];
+	uint32_t codes[ROW];
 
-	for (size_t i = 0; i < 301; i++)
-		values[i] = i % 3 ? ldexpf((float)random_word(&state) - 0x1p31f,
+	for (size_t i = 0; i < ROW; i++) {
+		bool invalid = false;
+
+		picked[i] = i % 3 ? ldexpf((float)random_word(&state) - 0x1p31f,
 					   (int)random_below(&state, 60) - 60) :
 				    float_from_bits(random_word(&state));
-	for (size_t count = 0; count <= 301; count += count < 70 ? 1 : 77) {
-		memset(row, 0xa5, sizeof(row));
-		memset(expected, 0xa5, sizeof(expected));
-		for (size_t i = 0; i < count; i++)
-			xrnpe_store(format, expected, i,
-				    xrnpe_encode(format, (double)values[i], &expected_status));
-		xrnpe_encode_row(format, values, row, count, &status);
-		ck_assert_mem_eq(row, expected, sizeof(row));
-		ck_assert_uint_eq(status, expected_status);
+		if (isnan(picked[i]))
+			picked[i] = -0.0f;
+		codes[i] = ref_encode(format, ref_decode(XRNPE_FORMAT_F32, bits_from_float(picked[i])),
+				      &invalid);
+	}
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		for (size_t count = 0; (*codec)->supported() && count <= ROW; count++) {
+			size_t at = count % 5, size = at + xrnpe_row_bytes(format, count);
+			size_t first = random_below(&state, (uint32_t)(ROW - count + 1));
+			uint8_t *row = malloc(size + 1), *expected = malloc(size + 1);
+			float *values = malloc((count + !count) * sizeof(*values));
+			uint32_t status = 0;
+
+			memset(row, 0xa5, size + 1);
+			memset(expected, 0xa5, size + 1);
+			memcpy(values, picked + first, count * sizeof(*values));
+			for (size_t i = 0; i < count; i++)
+				xrnpe_store(format, expected + at, i, codes[first + i]);
+			(*codec)->encode(format, values, row + at, count, &status);
+			ck_assert_msg(!memcmp(row, expected, size + 1), "%s %s, %zu values from %zu on",
+				      (*codec)->name, xrnpe_format_name(format), count, first);
+			ck_assert_uint_eq(status, 0);
+			free(row);
+			free(expected);
+			free(values);
+		}
 	}
 }
 END_TEST
 
-/* All products of the 4- and 8-bit formats, to every output format. */
+/* One NaN, wherever it stands, of either sign, quiet or not. */
+START_TEST(encode_row_nan)
+{
+	static const uint32_t nans[] = { 0x7fc00000, 0x7f800001, 0xffc00000, 0xff800001, 0x7fffffff };
+	enum xrnpe_format format = all_formats[_i];
+	uint32_t nar = format == XRNPE_FORMAT_FP4 ? 7 : format == XRNPE_FORMAT_F32 ? 0x7fc00000 :
+		       1u << (xrnpe_format_bits(format) - 1);
+
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		for (size_t i = 0; (*codec)->supported() && i < 150; i++) {
+			size_t count = i + 1 + i % 7;
+			float values[160] = { 0 };
+			uint8_t row[160 * 4];
+			uint32_t status = 0;
+
+			values[i] = float_from_bits(nans[i % 5]);
+			(*codec)->encode(format, values, row, count, &status);
+			for (size_t j = 0; j < count; j++)
+				ck_assert_uint_eq(ref_load(format, row, j), i == j ? nar : 0);
+			ck_assert_uint_eq(status, format == XRNPE_FORMAT_FP4 ? XRNPE_STATUS_INVALID : 0);
+		}
+	}
+}
+END_TEST
+
+/* Every code times every code, one a row: a MATMUL with K = 1. */
+static void multiply_codes(const char *kernel, enum xrnpe_format format, enum xrnpe_format out,
+			   const uint32_t *expected)
+{
+	uint32_t count = 1u << xrnpe_format_bits(format), status = 0;
+	size_t row = xrnpe_row_bytes(out, count);
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { count, count, 1, { 0 } } };
+	struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, kernel);
+	uint8_t codes[256], scale[256 * 8], *products = malloc(row * count);
+	void *memory[] = { codes, codes, scale, products };
+	bool invalid = false;
+	struct xrnpe_fault fault;
+
+	ck_assert_ptr_nonnull(datapath);
+	cmd.operand[XRNPE_OPERAND_IFM].format = cmd.operand[XRNPE_OPERAND_WEIGHT].format = (uint8_t)format;
+	cmd.operand[XRNPE_OPERAND_IFM].row_stride = cmd.operand[XRNPE_OPERAND_WEIGHT].row_stride = 1;
+	cmd.operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
+	cmd.operand[XRNPE_OPERAND_OFM].row_stride = (uint32_t)row;
+	for (uint32_t i = 0; i < count; i++) {
+		codes[i] = (uint8_t)i;
+		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i, 0x3f800000);
+		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i + 1, 0);
+		invalid |= out == XRNPE_FORMAT_FP4 && xrnpe_is_nar(format, i);
+	}
+	ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 0, memory, NULL, &status, &fault), 0);
+	for (uint32_t a = 0; a < count; a++) {
+		for (uint32_t b = 0; b < count; b++) {
+			uint32_t code = xrnpe_load(out, products + a * row, b);
+
+			ck_assert_msg(code == expected[a * count + b], "%s %x * %x to %s, %s: %x, expected %x",
+				      xrnpe_format_name(format), a, b, xrnpe_format_name(out), kernel,
+				      code, expected[a * count + b]);
+		}
+	}
+	ck_assert_uint_eq(status, invalid ? XRNPE_STATUS_INVALID : 0);
+	xrnpe_datapath_free(datapath);
+	free(products);
+}
+
+/* All products of the 4- and 8-bit formats, to every output format, by every kernel. */
 START_TEST(all_products)
 {
 	enum xrnpe_format format = all_formats[_i];
-	uint32_t codes = 1u << xrnpe_format_bits(format);
+	uint32_t count = 1u << xrnpe_format_bits(format);
+	uint32_t *expected = malloc(XRNPE_FORMATS * count * count * sizeof(*expected));
 
-	for (uint32_t a = 0; a < codes; a++) {
-		for (uint32_t b = 0; b < codes; b++) {
+	for (uint32_t a = 0; a < count; a++) {
+		for (uint32_t b = 0; b < count; b++) {
 			struct ref_real product = ref_add(ref_multiply(ref_decode(format, a),
 								       ref_decode(format, b)),
 							  (struct ref_real){ 0 });
 			uint8_t x = (uint8_t)a, y = (uint8_t)b;
 
-			for (int out = 0; out < XRNPE_FORMATS; out++) {
-				uint32_t status = 0, code, expected;
+			for (uint32_t out = 0; out < XRNPE_FORMATS; out++) {
+				uint32_t status = 0, code, *to = &expected[(out * count + a) * count + b];
 				bool invalid = false;
 
 				code = xrnpe_dot(format, &x, &y, 1, all_formats[out], &status);
-				expected = ref_encode(all_formats[out], product, &invalid);
-				ck_assert_msg(code == expected, "%s %x * %x to %s: %x, expected %x",
+				*to = ref_encode(all_formats[out], product, &invalid);
+				ck_assert_msg(code == *to, "%s %x * %x to %s: %x, expected %x",
 					      xrnpe_format_name(format), a, b,
-					      xrnpe_format_name(all_formats[out]), code, expected);
+					      xrnpe_format_name(all_formats[out]), code, *to);
 				ck_assert_uint_eq(status, invalid ? XRNPE_STATUS_INVALID : 0);
 			}
 		}
 	}
+	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++) {
+		for (uint32_t out = 0; out < XRNPE_FORMATS; out++)
+			multiply_codes(*kernel, format, all_formats[out], expected + out * count * count);
+	}
+	free(expected);
 }
 END_TEST
 
@@ -290,11 +559,15 @@ TCase *datapath_format_tests(void)
 	tcase_add_test(tests, format_names);
 	tcase_add_test(tests, row_layout);
 	tcase_add_loop_test(tests, decode_every_code, 0, 4);
+	tcase_add_loop_test(tests, decode_row, 0, 5);
+	tcase_add_loop_test(tests, reference_ties, 0, 4);
 	tcase_add_loop_test(tests, encode_every_tie, 0, 4);
+	tcase_add_loop_test(tests, encode_samples, 0, 4);
 	tcase_add_loop_test(tests, encode_random, 0, 5);
 	tcase_add_test(tests, encode_f32_boundaries);
 	tcase_add_test(tests, encode_special);
 	tcase_add_loop_test(tests, encode_row, 0, 5);
+	tcase_add_loop_test(tests, encode_row_nan, 0, 5);
 	tcase_add_loop_test(tests, all_products, 0, 3);
 	tcase_add_test(tests, dot_empty);
 	return tests;
