@@ -7,7 +7,8 @@ SUITES += tree
 SUITE_tree := tests/tree
 
 # ---- datapath ------------------------------------------------------------
-DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_check datapath_run)
+DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
+	datapath_check datapath_run)
 $(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/reference/reference,\
 	$(eval CFLAGS_$(t) := -Itests))
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
@@ -35,14 +36,14 @@ $(B)/tests/exhaustive: $(B)/tests/exhaustive.o $(B)/tests/reference/reference.o 
 check-exhaustive: $(B)/tests/exhaustive
 	@$<
 
-# Commands on arm64, emulated: a CPU without the dot-product instructions and one with.
-# CK_RUN_CASE is Check's: formats and checks are the same C on both architectures.
+# Codecs and commands on arm64, emulated: a CPU without the dot-product instructions and one with.
+# The tag is Check's: formats and checks are the same C on both architectures.
 .PHONY: arm64-datapath
 arm64-datapath:
 	$(call guest-make,) $(B)/arm64/tests/unit/datapath
 DATAPATH_CPUS := cortex-a72 max
 SUITES += $(DATAPATH_CPUS:%=unit-datapath-arm64-%)
-$(foreach c,$(DATAPATH_CPUS),$(eval SUITE_unit-datapath-arm64-$(c) := CK_RUN_CASE=run \
+$(foreach c,$(DATAPATH_CPUS),$(eval SUITE_unit-datapath-arm64-$(c) := CK_INCLUDE_TAGS=cpu \
 	qemu-aarch64 -cpu $(c) -L $$$$(tools/build-sysroot) $(B)/arm64/tests/unit/datapath))
 $(foreach c,$(DATAPATH_CPUS),$(eval NEEDS_unit-datapath-arm64-$(c) := arm64-datapath))
 

@@ -36,6 +36,13 @@ static const struct xrnpe_codec plain = { "plain", always, encode, decode };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {
 	&plain,
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	&xrnpe_codec_vector,
+#endif
+#ifdef __x86_64__
+	&xrnpe_codec_avx2,
+	&xrnpe_codec_avx512,
+#endif
 	NULL,
 };
 

@@ -91,6 +91,12 @@ struct xrnpe_codec {
 /** Slowest ("plain") first, NULL-terminated: the last one that is supported is used. */
 extern const struct xrnpe_codec *const xrnpe_codecs[];
 
+extern const struct xrnpe_codec xrnpe_codec_vector;
+#ifdef __x86_64__
+extern const struct xrnpe_codec xrnpe_codec_avx2;
+extern const struct xrnpe_codec xrnpe_codec_avx512;
+#endif
+
 /* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
 
 /** Grid values of the 4- and 8-bit formats fit 16 bits; this one is NaR. */

@@ -12,6 +12,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, datapath_format_tests());
+	suite_add_tcase(suite, datapath_codec_tests());
 	suite_add_tcase(suite, datapath_check_tests());
 	suite_add_tcase(suite, datapath_run_tests());
 	runner = srunner_create(suite);

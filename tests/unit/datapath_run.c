@@ -777,6 +777,7 @@ TCase *datapath_run_tests(void)
 	TCase *tests = tcase_create("run");
 
 	tcase_set_timeout(tests, 300);
+	tcase_set_tags(tests, "cpu");
 	tcase_add_loop_test(tests, matmul_shapes, 0, 4);
 	tcase_add_loop_test(tests, matmul_fills, 0, 4);
 	tcase_add_loop_test(tests, matmul_longest, 0, 4);

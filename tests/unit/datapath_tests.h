@@ -10,6 +10,7 @@
 #include "random.h"
 
 TCase *datapath_format_tests(void);
+TCase *datapath_codec_tests(void);
 TCase *datapath_check_tests(void);
 TCase *datapath_run_tests(void);
 

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Rows of values to codes and back: every implementation that this CPU runs against
+ * xrnpe_encode() and xrnpe_decode(), which datapath_format.c compares with the reference.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "unit/datapath_tests.h"
+
+#define GUARD 0xa5
+
+static float float_from_bits(uint32_t bits)
+{
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static float value_of(enum xrnpe_format format, uint32_t code)
+{
+	return xrnpe_is_nar(format, code) ? float_from_bits(0x7fc00000) :
+					    (float)xrnpe_decode(format, code);
+}
+
+/* The row and status of @values, and its values again. */
+struct expected {
+	uint8_t row[4096 * sizeof(float)];
+	float values[4096];
+	uint32_t status;
+};
+
+static void expect(enum xrnpe_format format, const float *values, size_t count,
+		   struct expected *expected)
+{
+	memset(expected, GUARD, sizeof(*expected));
+	expected->status = 0;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t code = xrnpe_encode(format, (double)values[i], &expected->status);
+
+		xrnpe_store(format, expected->row, i, code);
+		expected->values[i] = value_of(format, code);
+	}
+}
+
+/*
+ * Both ways with every implementation. Buffers have just the size that is needed, and
+ * rows start @align bytes from where allocated memory does.
+ */
+static void check_row(enum xrnpe_format format, const float *values, size_t count, size_t align)
+{
+	static struct expected expected;
+	size_t bytes = xrnpe_row_bytes(format, count);
+	float *input = malloc(count * sizeof(*input) + 1), *output = malloc(count * sizeof(*output) + 1);
+	uint8_t *row = malloc(align + bytes + 1);
+
+	expect(format, values, count, &expected);
+	memcpy(input, values, count * sizeof(*input));
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		uint32_t status = 1u << 31;	/* it is or-ed in */
+		size_t i = 0;
+
+		if (!(*codec)->supported())
+			continue;
+		memset(row, GUARD, align + bytes);
+		memset(output, GUARD, count * sizeof(*output));
+		(*codec)->encode(format, input, row + align, count, &status);
+		while (i < count && xrnpe_load(format, row + align, i) ==
+				    xrnpe_load(format, expected.row, i))
+			i++;
+		ck_assert_msg(i == count, "%s, %s, %zu of %zu: %a to %x, expected %x", (*codec)->name,
+			      xrnpe_format_name(format), i, count, (double)values[i],
+			      xrnpe_load(format, row + align, i), xrnpe_load(format, expected.row, i));
+		ck_assert_mem_eq(row + align, expected.row, bytes);
+		ck_assert_uint_eq(status, expected.status | 1u << 31);
+		(*codec)->decode(format, row + align, output, count);
+		ck_assert_mem_eq(output, expected.values, count * sizeof(*output));
+	}
+	free(input);
+	free(output);
+	free(row);
+}
+
+START_TEST(every_code)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint32_t codes = 1u << xrnpe_format_bits(format);
+	uint8_t *row = malloc(xrnpe_row_bytes(format, codes));
+	float *values = malloc(codes * sizeof(*values)), *expected = malloc(codes * sizeof(*expected));
+
+	for (uint32_t code = 0; code < codes; code++) {
+		xrnpe_store(format, row, code, code);
+		expected[code] = value_of(format, code);
+	}
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		uint32_t code = 0;
+
+		if (!(*codec)->supported())
+			continue;
+		(*codec)->decode(format, row, values, codes);
+		while (code < codes && !memcmp(&values[code], &expected[code], sizeof(*values)))
+			code++;
+		ck_assert_msg(code == codes, "%s, %s: %x to %a, expected %a", (*codec)->name,
+			      xrnpe_format_name(format), code, (double)values[code],
+			      (double)expected[code]);
+	}
+	free(row);
+	free(values);
+	free(expected);
+}
+END_TEST
+
+/*
+ * All values of so many bits of fraction and their neighbours: among them are all tie
+ * points, which are posits of 5, 9 and 17 bits, and the special values.
+ */
+START_TEST(every_tie)
+{
+	static const unsigned int fraction[] = { 2, 1, 6, 13, 2 };
+	unsigned int shift = 23 - fraction[_i];
+	static float values[4096];
+	size_t count = 0;
+
+	for (uint64_t high = 0; high <= UINT32_MAX; high += 1u << shift) {
+		for (uint32_t delta = 0; delta < 3; delta++)
+			values[count++] = float_from_bits((uint32_t)high + delta - 1);
+		if (count + 3 > 4096) {
+			check_row((enum xrnpe_format)_i, values, count, 0);
+			count = 0;
+		}
+	}
+	check_row((enum xrnpe_format)_i, values, count, 0);
+}
+END_TEST
+
+START_TEST(random_bits)
+{
+	uint64_t state = 77 + (uint64_t)_i;
+	static float values[4096];
+
+	for (int turn = 0; turn < 100; turn++) {
+		for (size_t i = 0; i < 4096; i++) {
+			uint32_t bits = random_word(&state);
+
+			/* Every other turn: between 2^-32 and 2^32, where codes differ. */
+			if (turn % 2)
+				bits = (bits & 0x87ffffff) + 0x2f800000 + (bits >> 27 & 4) * 0x2000000;
+			values[i] = float_from_bits(bits);
+		}
+		check_row((enum xrnpe_format)_i, values, 4096, 0);
+	}
+}
+END_TEST
+
+/* All lengths around those of vectors, and rows and values that start anywhere. */
+START_TEST(lengths)
+{
+	uint64_t state = 99 + (uint64_t)_i;
+	float values[300];
+
+	for (size_t count = 0; count <= 300; count++) {
+		for (size_t i = 0; i < count; i++)
+			values[i] = float_from_bits((random_word(&state) & 0x87ffffff) + 0x3c000000);
+		check_row((enum xrnpe_format)_i, values, count, random_below(&state, 65));
+	}
+}
+END_TEST
+
+/* One NaN among numbers raises the status wherever it is, and only for FP4. */
+START_TEST(one_nan)
+{
+	float values[200] = { 0 };
+
+	for (size_t i = 0; i < 200; i++) {
+		values[i] = float_from_bits(i % 2 ? 0x7f800001 : 0xffffffff);
+		check_row((enum xrnpe_format)_i, values, 200, 0);
+		check_row((enum xrnpe_format)_i, values, i, 0);		/* it follows */
+		check_row((enum xrnpe_format)_i, values, i + 1, 0);
+		values[i] = float_from_bits(i % 2 ? 0x7f800000 : 0xff800000);
+		check_row((enum xrnpe_format)_i, values, 200, 0);
+	}
+}
+END_TEST
+
+TCase *datapath_codec_tests(void)
+{
+	TCase *tests = tcase_create("codec");
+
+	tcase_set_timeout(tests, 300);
+	tcase_set_tags(tests, "cpu");
+	tcase_add_loop_test(tests, every_code, 0, XRNPE_FORMAT_F32);
+	tcase_add_loop_test(tests, every_tie, 0, XRNPE_FORMATS);
+	tcase_add_loop_test(tests, random_bits, 0, XRNPE_FORMATS);
+	tcase_add_loop_test(tests, lengths, 0, XRNPE_FORMATS);
+	tcase_add_loop_test(tests, one_nan, 0, XRNPE_FORMATS);
+	return tests;
+}
