@@ -138,11 +138,12 @@ INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
 	}
 }
 
-/* The packed codes of 16 channels; the last of an odd number of 4-bit codes
- * stands in a byte alone. */
-INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t count)
+/* Codes of channels @n.. of a row, up to 16; the last of an odd number of 4-bit
+ * codes stands in a byte alone. */
+INLINE void store16(enum xrnpe_format out, uint8_t *row, uint64_t n, __m512i codes, size_t count)
 {
 	__mmask16 lanes = (__mmask16)first_lanes(count);
+	uint8_t *to = row + n * xrnpe_format_bits(out) / 8;
 	__m128i bytes;
 
 	codes = _mm512_maskz_mov_epi32(lanes, codes);
@@ -157,6 +158,13 @@ INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t co
 		_mm512_mask_cvtepi32_storeu_epi8(to, lanes, codes);
 		break;
 	default:
+		if (n % 2) {
+			uint32_t each[16];
+
+			_mm512_storeu_si512(each, codes);
+			xrnpe_pack(out, row, n, each, count);
+			break;
+		}
 		bytes = _mm512_cvtepi32_epi8(codes);
 		bytes = _mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001));
 		_mm_mask_cvtepi16_storeu_epi8(to, (__mmask8)first_lanes((count + 1) / 2), bytes);
@@ -165,7 +173,7 @@ INLINE void store16(enum xrnpe_format out, uint8_t *to, __m512i codes, size_t co
 
 /* ---- Posit(16,1): gemm_avx512_p16.c ------------------------------------ */
 
-/** As in struct xrnpe_kernel, for Posit(16,1) in one group. */
+/** As in struct xrnpe_kernel, for Posit(16,1). */
 void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
 			    struct xrnpe_block *block);
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product,

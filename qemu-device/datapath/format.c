@@ -91,8 +91,13 @@ void xrnpe_store(enum xrnpe_format format, void *row, size_t index, uint32_t cod
 void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,
 		const uint32_t *codes, size_t count)
 {
-	uint8_t *byte = (uint8_t *)row + xrnpe_row_bytes(format, first);
+	uint8_t *byte;
 
+	if (xrnpe_format_bits(format) == 4 && first % 2 && count) {
+		xrnpe_store(format, row, first++, *codes++);
+		count--;
+	}
+	byte = (uint8_t *)row + xrnpe_row_bytes(format, first);
 	if (xrnpe_format_bits(format) == 4) {
 		for (size_t i = 0; i + 1 < count; i += 2)
 			*byte++ = (uint8_t)(codes[i] | codes[i + 1] << 4);

@@ -8,14 +8,15 @@
  * as many steps as cannot overflow, then in 64 bits.
  *
  * A tile is 12 positions by 32 channels, held in 24 registers. Weights are
- * decoded once for a block, in the order in which tiles read them; positions are
- * decoded (im2col included) 12 at a time, into rows a fixed distance apart.
+ * decoded once for a block, in the order in which tiles read them; inputs are
+ * gathered (im2col) 12 positions at a time, into rows a fixed distance apart.
  */
 #ifdef __x86_64__
 
 #include <string.h>
 
 #include "avx512.h"
+#include "lines.h"
 
 #define TASK_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
 #define TASK_POSITIONS 1020
@@ -29,12 +30,21 @@ INLINE __m512i spread_nibbles(__m256i packed)
 				_mm512_set1_epi8(15));
 }
 
-/* Up to 64 4-bit codes, one in a byte. @first is even: there are no groups here. */
+/* Up to 64 4-bit codes, one in a byte. */
 INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 {
-	size_t bytes = (count + 1) / 2;
+	__m256i packed = _mm256_maskz_loadu_epi8((__mmask32)first_lanes((count + 1) / 2), row + first / 2);
 
-	return spread_nibbles(_mm256_maskz_loadu_epi8((__mmask32)first_lanes(bytes), row + first / 2));
+	if (first % 2) {
+		/* The high half of each byte, and the low one of the next. */
+		__m256i next = _mm256_maskz_loadu_epi8((__mmask32)first_lanes(count / 2),
+						       row + first / 2 + 1);
+
+		packed = _mm256_and_si256(_mm256_srli_epi16(packed, 4), _mm256_set1_epi8(15));
+		packed = _mm256_or_si256(packed, _mm256_andnot_si256(_mm256_set1_epi8(15),
+								     _mm256_slli_epi16(next, 4)));
+	}
+	return spread_nibbles(packed);
 }
 
 INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *values, __m512i table)
@@ -269,7 +279,6 @@ INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
 		    const struct stage *stage, const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
 {
 	const __m512d zero = _mm512_setzero_pd();
-	size_t bits = xrnpe_format_bits(out);
 
 	for (size_t i = 0; i < count; i += 16) {
 		__m512d y[2];
@@ -285,8 +294,7 @@ INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
 			/* A sum of zero is +0, even if its terms were -0. */
 			y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
 		}
-		store16(out, row + (n + i) * bits / 8, encode16(out, y[0], y[1]),
-			count - i < 16 ? count - i : 16);
+		store16(out, row, n + i, encode16(out, y[0], y[1]), count - i < 16 ? count - i : 16);
 	}
 }
 
@@ -328,7 +336,7 @@ static void (*const put_as[])(const struct xrnpe_product *product, const struct 
 
 /* ---- blocks ----------------------------------------------------------- */
 
-/* Layout of the scratch memory. */
+/* Layout of the scratch memory; then panels, stages and lines. */
 struct scratch {
 	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
 	uint8_t inputs[ROWS * PITCH] __attribute__((aligned(64)));
@@ -353,11 +361,6 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 {
 	struct plan plan;
 
-	/* Groups are left to the plain kernel. */
-	if (!xrnpe_one_group(product)) {
-		xrnpe_kernel_plain.shape(product, threads, block);
-		return;
-	}
 	if (product->format == XRNPE_FORMAT_P16) {
 		xrnpe_avx512_p16_shape(product, threads, block);
 		return;
@@ -376,12 +379,10 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 {
 	struct plan plan;
 
-	if (!xrnpe_one_group(product))
-		return xrnpe_kernel_plain.scratch(product, block);
 	if (product->format == XRNPE_FORMAT_P16)
 		return xrnpe_avx512_p16_scratch(product, block);
 	plan = plan_of(product);
-	return sizeof(struct scratch) +
+	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product)) +
 	       xrnpe_panels(block->n1, LANES) * (sizeof(struct stage) + panel_bytes(&plan));
 }
 
@@ -451,15 +452,12 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 {
 	static const int32_t zeros[LANES] __attribute__((aligned(64)));
 	struct scratch *scratch = memory;
+	struct xrnpe_lines lines;
 	struct plan plan;
 	size_t panels;
 	struct stage *stages;
 	uint8_t *weights;
 
-	if (!xrnpe_one_group(product)) {
-		xrnpe_kernel_plain.run(product, block, memory, status);
-		return;
-	}
 	if (product->format == XRNPE_FORMAT_P16) {
 		xrnpe_avx512_p16_run(product, block, memory, status);
 		return;
@@ -468,6 +466,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	panels = xrnpe_panels(block->n1 - block->n0, LANES);
 	weights = (uint8_t *)(scratch + 1);
 	stages = (struct stage *)(weights + panels * panel_bytes(&plan));
+	xrnpe_lines_start_group(&lines, product, plan.input, block->n0, stages + panels);
 	for (size_t i = 0; i < panels; i++) {
 		uint64_t n = block->n0 + i * LANES;
 
@@ -478,18 +477,16 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	}
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
-		size_t safe = plan.safe_steps;
+		size_t safe = plan.safe_steps, size = product->k * plan.input->size;
+		uint8_t *out[ROWS];
 		bool nar[ROWS];
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		for (size_t r = 0; r < rows; r++) {
-			uint8_t *row = scratch->inputs + r * PITCH;
-			size_t size = product->k * plan.input->size;
-
-			nar[r] = xrnpe_gather(product, plan.input, p + r, 0, row);
-			memset(row + size, 0, plan.steps * 4 - size);
-		}
+		xrnpe_lines_gather(&lines, p, rows, scratch->inputs, PITCH, nar);
+		for (size_t r = 0; r < rows && size < plan.steps * 4; r++)
+			memset(scratch->inputs + r * PITCH + size, 0, plan.steps * 4 - size);
+		xrnpe_output_rows(product, p, rows, out);
 		if (safe < plan.steps &&
 		    largest_sum(scratch->inputs, rows, product->k) * plan.largest <= INT32_MAX)
 			safe = plan.steps;
@@ -509,11 +506,10 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 					xrnpe_avx512_tile_words(a, b, steps, zeros, s, scratch->sum);
 			}
 			for (size_t r = 0; r < rows; r++) {
-				uint8_t *out = xrnpe_output_row(product, p + r);
-
-				put_as[product->out](product, stage, scratch->sum[r], out, n, count);
+				put_as[product->out](product, stage, scratch->sum[r], out[r], n, count);
 				if (nar[r] || stage->any_nar)
-					xrnpe_put_nar(product, nar[r] ? NULL : stage->nar, out, n, count, status);
+					xrnpe_put_nar(product, nar[r] ? NULL : stage->nar, out[r], n, count,
+						      status);
 			}
 		}
 	}

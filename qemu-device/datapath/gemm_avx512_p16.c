@@ -13,6 +13,7 @@
 
 #include "avx512.h"
 #include "digits.h"
+#include "lines.h"
 
 #define TASK_BYTES (4u << 20)	/* digits of weights in a task, at the most */
 #define TASK_POSITIONS 1020
@@ -20,7 +21,8 @@
 #define SLICE_ROWS 16		/* rows that the slice buffer has */
 #define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
 
-/* Layout of the scratch memory; then panels, stages and rows of 64-bit values. */
+/* Layout of the scratch memory; then weights, panels, rows of 64-bit values and
+ * lines. */
 struct scratch {
 	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
 	int64_t power[POWERS][ROWS][LANES] __attribute__((aligned(64)));
@@ -313,7 +315,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 			}
 			codes = _mm512_loadu_si512(exact);
 		}
-		store16(product->out, out + (n + i) * xrnpe_format_bits(product->out) / 8, codes, left);
+		store16(product->out, out, n + i, codes, left);
 	}
 }
 
@@ -335,7 +337,8 @@ size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product, const struc
 {
 	return sizeof(struct scratch) +
 	       xrnpe_panels(block->n1, LANES) * (panel_bytes(product) + sizeof(struct panel)) +
-	       LANES * wide_pitch(product) + XRNPE_DECODE_SLACK;
+	       LANES * wide_pitch(product) +
+	       xrnpe_lines_size(product, &decoder, xrnpe_inputs(product));
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -347,7 +350,9 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	uint8_t *weights = (uint8_t *)(scratch + 1);
 	struct panel *panels = (struct panel *)(weights + count * panel_bytes(product));
 	uint8_t *wide = (uint8_t *)(panels + count);
+	struct xrnpe_lines lines;
 
+	xrnpe_lines_start_group(&lines, product, &decoder, block->n0, wide + LANES * pitch);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t n = block->n0 + i * LANES;
 
@@ -359,10 +364,11 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		struct digits digits;
+		uint8_t *out[ROWS];
 		bool nar[ROWS];
 
-		for (size_t r = 0; r < rows; r++)
-			nar[r] = xrnpe_gather(product, &decoder, p + r, 0, wide + r * pitch);
+		xrnpe_output_rows(product, p, rows, out);
+		xrnpe_lines_gather(&lines, p, rows, wide, pitch, nar);
 		digits = measure(wide, pitch, rows, product->k);
 		for (size_t r = 0; r < rows; r++)
 			split((const int64_t *)(wide + r * pitch), product->k, digits,
@@ -377,12 +383,10 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 			multiply_digits(scratch, steps, weights + i * panel_bytes(product), digits.count,
 					panel->digits.count);
 			for (size_t r = 0; r < rows; r++) {
-				uint8_t *out = xrnpe_output_row(product, p + r);
-
 				put(product, scratch, &panel->stage, digits.count + panel->digits.count - 1,
-				    digits.shift + panel->digits.shift, r, out, n, channels, status);
+				    digits.shift + panel->digits.shift, r, out[r], n, channels, status);
 				if (nar[r] || panel->stage.any_nar)
-					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out, n,
+					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      channels, status);
 			}
 		}

@@ -140,6 +140,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 const struct xrnpe_kernel xrnpe_kernel_plain = {
 	.name = "plain",
 	.supported = supported,
+	.groups = true,
 	.shape = shape,
 	.scratch = scratch_size,
 	.run = run,

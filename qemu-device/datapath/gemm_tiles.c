@@ -3,13 +3,14 @@
  * What the kernels that are made of small tiles share, see gemm_tiles.h.
  *
  * Weights are decoded once for a block, in the order in which tiles read them;
- * positions are decoded (im2col included) for a row of tiles at a time.
+ * inputs are gathered (im2col) for a row of tiles at a time.
  */
 #if defined(__x86_64__) || defined(__AARCH64EL__)
 
 #include <string.h>
 
 #include "gemm_tiles.h"
+#include "lines.h"
 
 #define TASK_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
 #define P16_TASK_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
@@ -58,15 +59,20 @@ INLINE void store(uint8_t *to, bytes value)
 /* Up to 32 4-bit codes, 16 in a vector. Those past the last are zero. */
 INLINE void load_nibbles(const uint8_t *row, size_t first, size_t count, bytes code[2])
 {
-	bytes packed = { 0 };
+	bytes packed = { 0 }, next = { 0 };
 
-	row += first / 2;	/* even: there are no groups here */
+	row += first / 2;
 	if (count >= 32) {
 		memcpy(&packed, row, 16);
 	} else {
 		memcpy(&packed, row, (count + 1) / 2);
-		if (count % 2)
+		if (count % 2 && first % 2 == 0)
 			packed[count / 2] &= 15;
+	}
+	if (first % 2) {
+		/* The high half of each byte, and the low one of the next. */
+		memcpy(&next, row + 1, count >= 32 ? 16 : count / 2);
+		packed = packed >> 4 | next << 4;
 	}
 	code[0] = zip_low(packed & 15, packed >> 4);
 	code[1] = zip_high(packed & 15, packed >> 4);
@@ -479,6 +485,8 @@ struct task {
 	uint8_t *inputs;		/* a slice after the other, rows in each */
 	int64_t *wide;			/* rows that are to be cut into digits */
 	struct digits digits;		/* of the inputs */
+	struct xrnpe_lines lines;
+	void *lines_memory;
 };
 
 static size_t panel_bytes(const struct plan *plan)
@@ -508,6 +516,8 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	task->weights = take(memory, &end, task->panels * panel_bytes(plan));
 	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
 	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
+	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
+								 xrnpe_inputs(task->product)));
 	return end;
 }
 
@@ -517,14 +527,8 @@ static const struct xrnpe_tiles most_room = { NULL, NULL, false };
 void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
 		       struct xrnpe_block *block)
 {
-	struct plan plan;
+	struct plan plan = plan_of(product, &most_room);
 
-	/* Groups are left to the plain kernel. */
-	if (!xrnpe_one_group(product)) {
-		xrnpe_kernel_plain.shape(product, threads, block);
-		return;
-	}
-	plan = plan_of(product, &most_room);
 	xrnpe_tiling_shape(&(struct xrnpe_tiling){
 		.rows = ROWS,
 		.lanes = LANES,
@@ -536,10 +540,8 @@ void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads
 
 size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
-	struct task task = { .plan = plan_of(product, &most_room) };
+	struct task task = { .product = product, .plan = plan_of(product, &most_room) };
 
-	if (!xrnpe_one_group(product))
-		return xrnpe_kernel_plain.scratch(product, block);
 	return lay_out(&task, block->n1, NULL);
 }
 
@@ -587,26 +589,22 @@ static void fill_panel(struct task *task, uint64_t n, size_t count, uint8_t *pan
 }
 
 /* Decode the inputs of positions @p.. */
-static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
+TARGET static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
 {
-	const struct xrnpe_product *product = task->product;
 	const struct plan *plan = &task->plan;
-	size_t size = product->k * plan->input->size;
+	size_t k = task->product->k, size = k * plan->input->size;
 
 	if (plan->slices == 1) {
-		for (size_t r = 0; r < rows; r++) {
-			uint8_t *row = task->inputs + r * plan->pitch;
-
-			nar[r] = xrnpe_gather(product, plan->input, p + r, 0, row);
-			memset(row + size, 0, plan->steps * 4 - size);
-		}
+		xrnpe_lines_gather(&task->lines, p, rows, task->inputs, plan->pitch, nar);
+		for (size_t r = 0; r < rows && size < plan->steps * 4; r++)
+			memset(task->inputs + r * plan->pitch + size, 0, plan->steps * 4 - size);
 		return;
 	}
+	xrnpe_lines_gather(&task->lines, p, rows, (uint8_t *)task->wide,
+			   plan->wide_pitch * sizeof(int64_t), nar);
+	task->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, rows, k);
 	for (size_t r = 0; r < rows; r++)
-		nar[r] = xrnpe_gather(product, plan->input, p + r, 0, task->wide + r * plan->wide_pitch);
-	task->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, rows, product->k);
-	for (size_t r = 0; r < rows; r++)
-		xrnpe_digits_split(task->wide + r * plan->wide_pitch, product->k, task->digits,
+		xrnpe_digits_split(task->wide + r * plan->wide_pitch, k, task->digits,
 				   task->inputs + r * plan->pitch, 4, ROWS * plan->pitch);
 }
 
@@ -628,8 +626,8 @@ static void multiply(struct task *task, const uint8_t *panel, const struct stage
 	}
 }
 
-/* Write @count codes, at most LANES, from a byte on. */
-TARGET static void pack(enum xrnpe_format out, uint8_t *to, uint32_t *code, size_t count)
+/* Write the codes of channels @n.., at most LANES, of a row. */
+TARGET static void pack(enum xrnpe_format out, uint8_t *row, uint64_t n, uint32_t *code, size_t count)
 {
 	uint8_t small[LANES];
 	uint16_t half[LANES];
@@ -637,6 +635,10 @@ TARGET static void pack(enum xrnpe_format out, uint8_t *to, uint32_t *code, size
 
 	switch (xrnpe_format_bits(out)) {
 	case 4:
+		if (n % 2) {
+			xrnpe_pack(out, row, n, code, count);
+			return;
+		}
 		if (count % 2)
 			code[count] = 0;
 		for (int i = 0; i < LANES / 2; i++)
@@ -654,7 +656,7 @@ TARGET static void pack(enum xrnpe_format out, uint8_t *to, uint32_t *code, size
 		packed = half;
 		break;
 	}
-	memcpy(to, packed, xrnpe_row_bytes(out, count));
+	memcpy(row + xrnpe_row_bytes(out, n), packed, xrnpe_row_bytes(out, count));
 }
 
 /* Channels @n.. of row @row of a tile. @out: all channels of the position. */
@@ -668,7 +670,7 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 		finish_digits(product, stage, task->power[0][row], task->digits, n, count, code, status);
 	else
 		finish_narrow(product, stage, task->sum[row], code);
-	pack(product->out, out + xrnpe_row_bytes(product->out, n), code, count);
+	pack(product->out, out, n, code, count);
 	if (nar || stage->any_nar)
 		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
 }
@@ -678,11 +680,8 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 {
 	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
-	if (!xrnpe_one_group(product)) {
-		xrnpe_kernel_plain.run(product, block, scratch, status);
-		return;
-	}
 	lay_out(&task, block->n1 - block->n0, scratch);
+	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
 	for (size_t i = 0; i < task.panels; i++) {
 		uint64_t n = block->n0 + i * LANES;
 
@@ -697,8 +696,7 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 		bool nar[ROWS];
 
 		gather(&task, p, rows, nar);
-		for (size_t r = 0; r < rows; r++)
-			out[r] = xrnpe_output_row(product, p + r);
+		xrnpe_output_rows(product, p, rows, out);
 		for (size_t i = 0; i < task.panels; i++) {
 			const struct stage *stage = &task.stages[i];
 			uint64_t n = block->n0 + i * LANES;

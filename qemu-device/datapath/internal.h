@@ -72,8 +72,8 @@ struct xrnpe_real xrnpe_relu(struct xrnpe_real real);
  */
 struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit);
 
-/** Write @count codes as elements @first.. of a packed row. @first is even. The
- * high nibble after an odd number of 4-bit codes is set to zero. */
+/** Write @count codes as elements @first.. of a packed row. The high nibble after
+ * a last 4-bit code in a low one is set to zero. */
 void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,
 		const uint32_t *codes, size_t count);
 
@@ -133,6 +133,14 @@ struct xrnpe_decoder {
 
 #define XRNPE_DECODE_SLACK 256
 
+/** Inputs that a pixel (or a row of the left matrix) has for a group. */
+static inline size_t xrnpe_inputs(const struct xrnpe_product *product)
+{
+	const struct xrnpe_cmd *cmd = product->cmd;
+
+	return cmd->opcode == XRNPE_OP_MATMUL ? product->k : cmd->image.in_c / cmd->image.groups;
+}
+
 /** The @k inputs of position @p for @group; true if any is NaR. */
 bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		  uint64_t p, uint64_t group, void *values);
@@ -149,10 +157,18 @@ void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count,
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
 
-/** Where the output of position @p starts. */
-uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p);
+/** Where the outputs of the @count positions from @p on start. */
+void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows);
 
-/** Write @count codes at position @p, channels @n.., @n even. */
+static inline uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p)
+{
+	uint8_t *row;
+
+	xrnpe_output_rows(product, p, 1, &row);
+	return row;
+}
+
+/** Write @count codes at position @p, channels @n.., as xrnpe_pack(). */
 void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 	       const uint32_t *codes, size_t count);
 
@@ -171,7 +187,7 @@ static inline bool xrnpe_cancelled(const volatile bool *cancel)
 	return cancel && *cancel;
 }
 
-/** A block of a product: positions @p0..@p1, channels @n0..@n1; @n0 is even. */
+/** A block of a product: positions @p0..@p1, channels @n0..@n1. */
 struct xrnpe_block {
 	uint64_t p0, p1, n0, n1;
 };
@@ -190,7 +206,7 @@ static inline size_t xrnpe_panels(uint64_t channels, uint64_t lanes)
 	return (size_t)((channels + lanes - 1) / lanes);
 }
 
-/** As in struct xrnpe_kernel, for a product in one group. */
+/** As in struct xrnpe_kernel. */
 void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_product *product,
 			unsigned int threads, struct xrnpe_block *block);
 
@@ -198,10 +214,13 @@ void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_pr
 struct xrnpe_kernel {
 	const char *name;
 	bool (*supported)(void);
-	/** Fit @block (the whole product) to a task that suits @threads. */
+	/** Whether run() takes blocks of several groups. */
+	bool groups;
+	/** Fit @block (the whole product) to a task that suits @threads; @n1 even,
+	 * lest two tasks share a byte of the output. */
 	void (*shape)(const struct xrnpe_product *product, unsigned int threads,
 		      struct xrnpe_block *block);
-	/** Bytes of scratch memory for tasks of a shape. */
+	/** Bytes of scratch memory for blocks of a shape at the most. */
 	size_t (*scratch)(const struct xrnpe_product *product, const struct xrnpe_block *shape);
 	/** Compute a block; stops early when cancelled. */
 	void (*run)(const struct xrnpe_product *product, const struct xrnpe_block *block,

@@ -102,14 +102,19 @@ uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 	return xrnpe_round(product->out, real, status);
 }
 
-uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p)
+void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows)
 {
 	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_OFM];
-	uint64_t width = product->cmd->image.out_w;
+	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
+	uint64_t y = p / width, x = p % width;
 
-	if (product->cmd->opcode == XRNPE_OP_MATMUL)
-		return product->ofm + p * o->row_stride;
-	return product->ofm + p / width * o->row_stride + p % width * o->pixel_stride;
+	for (size_t i = 0; i < count; i++) {
+		rows[i] = product->ofm + y * o->row_stride + x * o->pixel_stride;
+		if (++x == width) {
+			x = 0;
+			y++;
+		}
+	}
 }
 
 void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,

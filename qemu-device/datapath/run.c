@@ -277,7 +277,15 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 	block.n1 = block.n0 + shape->n1;
 	if (block.n1 > product->channels)
 		block.n1 = product->channels;
-	job->kernel->run(product, &block, scratch, status);
+	/* Part by part, unless the kernel takes several groups together. */
+	for (uint64_t end = block.n1; block.n0 < end; block.n0 = block.n1) {
+		uint64_t group = product->group_channels;
+
+		block.n1 = job->kernel->groups ? end : (block.n0 / group + 1) * group;
+		if (block.n1 > end)
+			block.n1 = end;
+		job->kernel->run(product, &block, scratch, status);
+	}
 }
 
 static int run_product(struct xrnpe_datapath *datapath, struct job *job)
@@ -293,6 +301,7 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 		.out = cmd->operand[XRNPE_OPERAND_OFM].format,
 		.cancel = job->cancel,
 	};
+	struct xrnpe_block part;
 
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		product.positions = cmd->matmul.m;
@@ -315,7 +324,10 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	job->kernel->shape(&product, datapath->threads, &job->shape);
 	job->tasks = ((product.positions - 1) / job->shape.p1 + 1) *
 		     ((product.channels - 1) / job->shape.n1 + 1);
-	if (reserve_scratch(datapath, job->kernel->scratch(&product, &job->shape)))
+	part = job->shape;
+	if (!job->kernel->groups && part.n1 > product.group_channels)
+		part.n1 = product.group_channels;
+	if (reserve_scratch(datapath, job->kernel->scratch(&product, &part)))
 		return -ENOMEM;
 	run_job(datapath, job, xrnpe_cmd_macs(cmd) < WORTH_WAKING);
 	return 0;

@@ -404,6 +404,16 @@ START_TEST(conv_shapes)
 		{ 2, 40, 8, 2, 40, 8, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
 		{ 5, 5, 64, 5, 5, 64, 64, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* depthwise, wide */
 		{ 5, 5, 36, 3, 3, 36, 36, 3, 3, 2, 2, 1, 1, 1, 1, { 0 } },
+		{ 5, 4, 6, 5, 4, 68, 2, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* groups of 34 */
+		{ 4, 3, 6, 4, 3, 105, 3, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* of 35: odd */
+		{ 6, 6, 10, 6, 6, 12, 2, 3, 2, 1, 1, 2, 2, 1, 3, { 0 } },	/* 5 in, 6 out */
+		{ 4, 5, 99, 4, 5, 9, 3, 1, 2, 1, 1, 1, 1, 0, 1, { 0 } },	/* 33 in, 3 out */
+		{ 3, 3, 512, 2, 2, 288, 2, 3, 3, 1, 1, 1, 1, 0, 0, { 0 } },	/* groups across tasks */
+		{ 2, 300, 24, 2, 300, 2, 1, 20, 1, 1, 1, 3, 1, 29, 0, { 0 } },	/* long lines */
+		{ 2, 800, 6, 2, 800, 2, 2, 20, 1, 1, 1, 3, 1, 29, 0, { 0 } },	/* and groups of 3 */
+		{ 9, 5, 3, 9, 2, 4, 1, 3, 1, 1, 1, 1, 1, 1, 9, { 0 } },		/* left of all */
+		{ 30, 9, 2, 7, 9, 2, 1, 2, 3, 4, 1, 1, 1, 0, 1, { 0 } },	/* lines left out */
+		{ 40, 3, 5, 40, 3, 3, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* tiles of many lines */
 	};
 	uint64_t state = 31 + (uint64_t)_i;
 
@@ -412,6 +422,7 @@ START_TEST(conv_shapes)
 		for (uint8_t out = 0; out < XRNPE_FORMATS; out++)
 			test_conv((uint8_t)_i, out, shapes[i],
 				  (enum fill)random_below(&state, FILLS), &state);
+		test_conv((uint8_t)_i, XRNPE_FORMAT_F32, shapes[i], FILL_NAR, &state);
 	}
 	free_contexts();
 }
