@@ -30,12 +30,16 @@ static bool is_zero(const struct ref_real *a)
 static struct ref_real from_integer(bool negative, uint64_t integer, int exponent)
 {
 	struct ref_real r = { .negative = negative };
+	int place = exponent + REF_POINT, limb = place / 64;
+	two_limbs bits = integer;
 
-	for (; integer; integer &= integer - 1) {
-		int place = __builtin_ctzll(integer) + exponent + REF_POINT;
-
-		r.limb[place / 64] |= 1ull << place % 64;
-	}
+	if (place < 0)
+		bits >>= -place;	/* zeros */
+	else
+		bits <<= place % 64;
+	r.limb[limb] = (uint64_t)bits;
+	if (bits >> 64)
+		r.limb[limb + 1] = (uint64_t)(bits >> 64);
 	return r;
 }
 
@@ -100,6 +104,8 @@ struct ref_real ref_multiply(struct ref_real a, struct ref_real b)
 		if (!a.limb[i])
 			continue;
 		for (int j = 0; j < REF_LIMBS; j++) {
+			if (!b.limb[j] && !carry)
+				continue;
 			carry += (two_limbs)a.limb[i] * b.limb[j] + product[i + j];
 			product[i + j] = (uint64_t)carry;
 			carry >>= 64;

@@ -12,9 +12,11 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, datapath_format_tests());
+	suite_add_tcase(suite, datapath_sample_tests());
 	suite_add_tcase(suite, datapath_codec_tests());
 	suite_add_tcase(suite, datapath_check_tests());
 	suite_add_tcase(suite, datapath_run_tests());
+	suite_add_tcase(suite, datapath_output_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

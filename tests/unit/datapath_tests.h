@@ -10,8 +10,10 @@
 #include "random.h"
 
 TCase *datapath_format_tests(void);
+TCase *datapath_sample_tests(void);
 TCase *datapath_codec_tests(void);
 TCase *datapath_check_tests(void);
 TCase *datapath_run_tests(void);
+TCase *datapath_output_tests(void);
 
 #endif

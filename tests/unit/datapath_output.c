@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Products of all codes, and those that are hard to get right, by every kernel that
+ * this CPU runs, against the reference: outputs on tie points and just beside, sums
+ * that all but vanish when the bias is added, scales and biases of all magnitudes,
+ * digits of Posit(16,1) at their extremes, and NaR in every place.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reference/reference.h"
+#include "unit/datapath_tests.h"
+
+#define GAP 3	/* elements between rows */
+
+/* A MATMUL with room for its operands. */
+struct matmul {
+	struct xrnpe_cmd cmd;
+	enum xrnpe_format format;
+	uint32_t m, n, k;
+	uint8_t *a, *b, *scale;
+};
+
+static uint32_t bits_of(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
+static uint32_t code_of(enum xrnpe_format format, double value)
+{
+	uint32_t status = 0;
+
+	return xrnpe_encode(format, value, &status);
+}
+
+static uint32_t stride(enum xrnpe_format format, uint32_t count)
+{
+	return (uint32_t)xrnpe_row_bytes(format, (count + 1) / 2 * 2 + 2 * GAP);
+}
+
+static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n, uint32_t k)
+{
+	uint32_t row = stride(format, k);
+	struct matmul matmul = {
+		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } },
+		.format = format, .m = m, .n = n, .k = k,
+		.a = malloc((size_t)m * row), .b = malloc((size_t)n * row),
+		.scale = malloc((size_t)n * 8),
+	};
+	struct xrnpe_operand *o = matmul.cmd.operand;
+
+	o[XRNPE_OPERAND_IFM].format = o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)format;
+	o[XRNPE_OPERAND_IFM].row_stride = o[XRNPE_OPERAND_WEIGHT].row_stride = row;
+	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	return matmul;
+}
+
+static void free_matmul(struct matmul *matmul)
+{
+	free(matmul->a);
+	free(matmul->b);
+	free(matmul->scale);
+}
+
+static void set_a(struct matmul *matmul, uint32_t m, uint32_t k, uint32_t code)
+{
+	xrnpe_store(matmul->format, matmul->a + (size_t)m * stride(matmul->format, matmul->k), k, code);
+}
+
+static void set_b(struct matmul *matmul, uint32_t n, uint32_t k, uint32_t code)
+{
+	xrnpe_store(matmul->format, matmul->b + (size_t)n * stride(matmul->format, matmul->k), k, code);
+}
+
+static void set_scale(struct matmul *matmul, uint32_t n, uint32_t scale, uint32_t bias)
+{
+	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 2 * (size_t)n, scale);
+	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 2 * (size_t)n + 1, bias);
+}
+
+/* Fill both operands with one code, gaps and nibbles that are no elements included. */
+static void fill(struct matmul *matmul, uint32_t code)
+{
+	uint32_t row = stride(matmul->format, matmul->k);
+	uint32_t elements = row * 8 / xrnpe_format_bits(matmul->format);
+
+	for (uint32_t i = 0; i < matmul->m * elements; i++)
+		xrnpe_store(matmul->format, matmul->a, i, code);
+	for (uint32_t i = 0; i < matmul->n * elements; i++)
+		xrnpe_store(matmul->format, matmul->b, i, code);
+}
+
+static void fill_random(struct matmul *matmul, uint64_t *state)
+{
+	uint32_t mask = (1u << xrnpe_format_bits(matmul->format)) - 1;
+
+	for (uint32_t k = 0; k < matmul->k; k++) {
+		for (uint32_t i = 0; i < matmul->m + matmul->n; i++) {
+			uint32_t code = random_word(state) & mask;
+
+			if (xrnpe_is_nar(matmul->format, code))
+				code = 0;
+			if (i < matmul->m)
+				set_a(matmul, i, k, code);
+			else
+				set_b(matmul, i - matmul->m, k, code);
+		}
+	}
+}
+
+/* One context a kernel, made once a test process. */
+static struct xrnpe_datapath *contexts[16];
+
+static void make_contexts(void)
+{
+	const char *const *kernels = xrnpe_datapath_kernels();
+
+	for (unsigned int i = 0; kernels[i]; i++) {
+		contexts[i] = xrnpe_datapath_new(1, kernels[i]);
+		ck_assert_ptr_nonnull(contexts[i]);
+	}
+}
+
+static void free_contexts(void)
+{
+	for (unsigned int i = 0; contexts[i]; i++)
+		xrnpe_datapath_free(contexts[i]);
+}
+
+static void check(struct matmul *matmul, enum xrnpe_format out)
+{
+	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n);
+	size_t size = (size_t)matmul->m * row;
+	uint8_t *expected = calloc(size, 1), *got = malloc(size);
+	void *memory[] = { matmul->a, matmul->b, matmul->scale, expected };
+	bool invalid = false;
+
+	matmul->cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
+	matmul->cmd.operand[XRNPE_OPERAND_OFM].row_stride = row;
+	ref_run(&matmul->cmd, memory, &invalid);
+	memory[XRNPE_OPERAND_OFM] = got;
+	for (unsigned int i = 0; contexts[i]; i++) {
+		struct xrnpe_fault fault;
+		uint32_t status = 0;
+
+		memset(got, 0xa5, size);
+		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &matmul->cmd, 0, memory, NULL, &status,
+						    &fault), 0);
+		for (uint32_t at = 0; memcmp(got, expected, size) && at < matmul->m * matmul->n; at++) {
+			uint32_t m = at / matmul->n, n = at % matmul->n;
+			uint32_t code = ref_load(out, got + (size_t)m * row, n);
+			uint32_t correct = ref_load(out, expected + (size_t)m * row, n);
+
+			ck_assert_msg(code == correct, "%s, %s to %s, K = %u, row %u, channel %u, "
+				      "scale %08x, bias %08x: %x, expected %x",
+				      xrnpe_datapath_kernel(contexts[i]), xrnpe_format_name(matmul->format),
+				      xrnpe_format_name(out), matmul->k, m, n,
+				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n),
+				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n + 1), code, correct);
+		}
+		ck_assert_mem_eq(got, expected, size);
+		ck_assert_uint_eq(status, invalid ? XRNPE_STATUS_INVALID : 0);
+	}
+	free(expected);
+	free(got);
+}
+
+/* All products of the 4- and 8-bit formats, to every output format. */
+START_TEST(code_pairs)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint32_t codes = 1u << xrnpe_format_bits(format);
+	struct matmul matmul = new_matmul(format, codes, codes, 1);
+
+	make_contexts();
+	for (uint32_t code = 0; code < codes; code++) {
+		set_a(&matmul, code, 0, code);
+		set_b(&matmul, code, 0, code);
+		set_scale(&matmul, code, bits_of(1), 0);
+	}
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+		check(&matmul, out);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/* A power of two that is far smaller than @value, but not below binary32. */
+static double speck(double value, uint64_t *state)
+{
+	double small = ldexp(1, (value ? ilogb(value) : 0) - 25 - (int)random_below(state, 70));
+
+	return small < 0x1p-149 ? 0x1p-149 : small;
+}
+
+/* Every tie point of the output's format, and what differs from it by a speck. */
+START_TEST(ties)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 101 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMAT_F32; out++) {
+		/* All 32767 of Posit(16,1) for one format of each way to sum. */
+		uint32_t step = out == XRNPE_FORMAT_P16 && format != XRNPE_FORMAT_P8 &&
+				format != XRNPE_FORMAT_P16 ? 61 : 1;
+		uint32_t count = (ref_top(out) - 1) / step + 1;
+		struct matmul matmul = new_matmul(format, 3, count, 1);
+
+		fill(&matmul, code_of(format, 1));
+		set_a(&matmul, 1, 0, code_of(format, -1));
+		set_a(&matmul, 2, 0, 0);
+		for (uint32_t i = 0; i < count; i++) {
+			/* Ties have so few bits that decoding one as binary32 is exact. */
+			struct ref_real tie = ref_tie(out, i * step);
+			uint32_t bias = ref_encode(XRNPE_FORMAT_F32, tie, NULL);
+			double value = xrnpe_decode(XRNPE_FORMAT_F32, bias);
+
+			set_scale(&matmul, i, bits_of((float)speck(value, &state)),
+				  bias | (random_word(&state) & 1) << 31);
+		}
+		check(&matmul, out);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Half a unit in the last place of a binary32 is added to it, a little more, or less. */
+START_TEST(ties_f32)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 3, 1000, 2);
+	uint64_t state = 111 + (uint64_t)_i;
+	uint32_t least = 1, half = code_of(format, 0.5);
+	uint32_t minus_least = format == XRNPE_FORMAT_FP4 ? 9 : -least & ((1u << xrnpe_format_bits(format)) - 1);
+
+	make_contexts();
+	fill(&matmul, code_of(format, 1));
+	for (uint32_t m = 0; m < 3; m++) {
+		set_a(&matmul, m, 0, half);
+		set_a(&matmul, m, 1, m == 0 ? 0 : m == 1 ? least : minus_least);
+	}
+	for (uint32_t n = 0; n < matmul.n; n++) {
+		uint32_t bias = random_word(&state), exponent = bias >> 23 & 255;
+		double place;
+
+		if (exponent == 255)
+			bias ^= (exponent = 128) << 23;
+		place = ldexp(1, (exponent ? (int)exponent : 1) - 150);
+		set_scale(&matmul, n, bits_of((float)(random_word(&state) & 1 ? -place : place)), bias);
+	}
+	check(&matmul, XRNPE_FORMAT_F32);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/* A finite binary32 of any magnitude, all exponents alike. */
+static uint32_t any_finite(uint64_t *state)
+{
+	uint32_t bits = random_word(state);
+
+	return (bits & 0x7f800000) == 0x7f800000 ? bits & 0x807fffff : bits;
+}
+
+/* Scales and biases over the whole range, apart and close, with and without ReLU. */
+START_TEST(ranges)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 3, 500, 5);
+	uint64_t state = 121 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++) {
+		fill_random(&matmul, &state);
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			uint32_t scale = any_finite(&state), bias = any_finite(&state);
+
+			/* Every other one in the binades around the scale's. */
+			if (n % 2 && (scale & 0x7f800000) < 0x78000000)
+				bias = (bias & 0x87ffffff) + (scale & 0x78000000);
+			set_scale(&matmul, n, scale, bias);
+		}
+		matmul.cmd.activation = out % 2 ? XRNPE_ACT_RELU : XRNPE_ACT_NONE;
+		check(&matmul, out);
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Biases that cancel the sum of the first row but for what binary32 cannot hold, so
+ * that the last bits of the sum become the first ones of the output.
+ */
+START_TEST(cancelled)
+{
+	static const uint32_t lengths[] = { 1, 2, 7, 100 };
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 131 + (uint64_t)_i;
+
+	make_contexts();
+	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct matmul matmul = new_matmul(format, 1, 400, lengths[i]);
+		uint8_t *sums = malloc(matmul.n * sizeof(uint32_t));
+		void *memory[] = { matmul.a, matmul.b, matmul.scale, sums };
+		bool invalid;
+
+		fill_random(&matmul, &state);
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, (random_word(&state) & 0x8fffffff) | 0x30000000, 0);
+		matmul.cmd.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_F32;
+		ref_run(&matmul.cmd, memory, &invalid);
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			uint32_t scale = ref_load(XRNPE_FORMAT_F32, matmul.scale, 2 * n);
+
+			/* The cancelling bias, or a neighbour of it. */
+			set_scale(&matmul, n, scale, (ref_load(XRNPE_FORMAT_F32, sums, n) ^ 0x80000000) +
+				  (n % 4 ? 0 : random_below(&state, 2)));
+		}
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+			check(&matmul, out);
+		free(sums);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Posit(16,1) is cut into balanced digits of 12 bits. Here are the largest ones in
+ * magnitude, -2048, in two places: sums of two are -4096. All products have one sign,
+ * for more steps than fit 32 bits. The last value makes the grid so fine.
+ */
+START_TEST(largest_digits)
+{
+	static const uint32_t lengths[] = { 127, 128, 129, 131, 300, 510, 513, 515, 1300 };
+	enum xrnpe_format format = XRNPE_FORMAT_P16;
+
+	make_contexts();
+	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct matmul matmul = new_matmul(format, 2, 3, lengths[i]);
+
+		fill(&matmul, code_of(format, -1 - 0x1p-12));
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			set_b(&matmul, n, matmul.k - 1, code_of(format, 0x1p-23));
+			set_scale(&matmul, n, bits_of(1), 0);
+		}
+		for (uint32_t m = 0; m < matmul.m; m++)
+			set_a(&matmul, m, matmul.k - 1, code_of(format, 0x1p-23));
+		check(&matmul, XRNPE_FORMAT_F32);
+		check(&matmul, XRNPE_FORMAT_P16);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Posits of all bits from a highest to a lowest: every number of digits, just filled. */
+START_TEST(spans)
+{
+	enum xrnpe_format format = XRNPE_FORMAT_P16;
+	uint64_t state = 141;
+
+	make_contexts();
+	for (int high = -28; high <= 28; high += 1 + (high < -6 || high > 6)) {
+		/* The largest below the next power of two. */
+		double largest = high < 28 ? xrnpe_decode(format, code_of(format, ldexp(1, high + 1)) - 1) : 0x1p28;
+		struct matmul matmul = new_matmul(format, 2, high + 29 > 40 ? 40 : (uint32_t)high + 29, 6);
+
+		/* Each channel, but not the inputs, has another lowest bit. */
+		for (uint32_t k = 0; k < matmul.k; k++) {
+			for (uint32_t m = 0; m < matmul.m; m++)
+				set_a(&matmul, m, k, code_of(format, random_word(&state) & 1 ? largest : -largest));
+			for (uint32_t n = 0; n < matmul.n; n++)
+				set_b(&matmul, n, k, code_of(format, random_word(&state) & 1 ? largest : -largest));
+		}
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			set_scale(&matmul, n, bits_of(1), 0);
+			set_b(&matmul, n, n % matmul.k, code_of(format, ldexp(1, high - (int)n)));
+		}
+		check(&matmul, XRNPE_FORMAT_F32);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* One NaR in every place of a row; what is not part of a row is NaR always. */
+START_TEST(nar_places)
+{
+	static const uint32_t lengths[] = { 1, 2, 31, 33, 63, 65, 97, 129 };
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint32_t nar = 1u << (xrnpe_format_bits(format) - 1), one = code_of(format, 1);
+
+	make_contexts();
+	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct matmul matmul = new_matmul(format, 2, 3, lengths[i]);
+
+		fill(&matmul, nar);
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(1), 0);
+		for (uint32_t k = 0; k < matmul.k; k++) {
+			for (uint32_t j = 0; j < matmul.m; j++)
+				set_a(&matmul, j, k, one);
+			for (uint32_t j = 0; j < matmul.n; j++)
+				set_b(&matmul, j, k, one);
+		}
+		check(&matmul, format);
+		for (uint32_t k = 0; k < matmul.k; k++) {
+			set_a(&matmul, k % 2, k, nar);
+			check(&matmul, format);
+			set_b(&matmul, k % 3, k, nar);
+			check(&matmul, XRNPE_FORMAT_FP4);
+			set_a(&matmul, k % 2, k, one);
+			check(&matmul, format);
+			set_b(&matmul, k % 3, k, one);
+		}
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+TCase *datapath_output_tests(void)
+{
+	TCase *tests = tcase_create("output");
+
+	tcase_set_timeout(tests, 300);
+	tcase_set_tags(tests, "cpu");
+	tcase_add_loop_test(tests, code_pairs, 0, XRNPE_FORMAT_P16);
+	tcase_add_loop_test(tests, ties, 0, 4);
+	tcase_add_loop_test(tests, ties_f32, 0, 4);
+	tcase_add_loop_test(tests, ranges, 0, 4);
+	tcase_add_loop_test(tests, cancelled, 0, 4);
+	tcase_add_test(tests, largest_digits);
+	tcase_add_test(tests, spans);
+	tcase_add_loop_test(tests, nar_places, XRNPE_FORMAT_P4, XRNPE_FORMAT_F32);
+	return tests;
+}
