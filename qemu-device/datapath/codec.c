@@ -32,10 +32,10 @@ static void decode(enum xrnpe_format format, const void *row, float *values, siz
 	}
 }
 
-static const struct xrnpe_codec plain = { "plain", always, encode, decode };
+const struct xrnpe_codec xrnpe_codec_plain = { "plain", always, encode, decode, NULL };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {
-	&plain,
+	&xrnpe_codec_plain,
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	&xrnpe_codec_vector,
 #endif
@@ -47,7 +47,7 @@ const struct xrnpe_codec *const xrnpe_codecs[] = {
 };
 
 /* The same whoever finds it, so that threads need not agree on who does. */
-static const struct xrnpe_codec *fastest(void)
+const struct xrnpe_codec *xrnpe_fastest_codec(void)
 {
 	static _Atomic(const struct xrnpe_codec *) known;
 	const struct xrnpe_codec *codec = atomic_load_explicit(&known, memory_order_relaxed);
@@ -65,11 +65,11 @@ static const struct xrnpe_codec *fastest(void)
 void xrnpe_encode_row(enum xrnpe_format format, const float *values,
 		      void *row, size_t count, uint32_t *status)
 {
-	fastest()->encode(format, values, row, count, status);
+	xrnpe_fastest_codec()->encode(format, values, row, count, status);
 }
 
 void xrnpe_decode_row(enum xrnpe_format format, const void *row,
 		      float *values, size_t count)
 {
-	fastest()->decode(format, row, values, count);
+	xrnpe_fastest_codec()->decode(format, row, values, count);
 }

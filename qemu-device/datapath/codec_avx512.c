@@ -13,6 +13,6 @@ static bool supported(void)
 	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-const struct xrnpe_codec xrnpe_codec_avx512 = { "avx512", supported, encode, decode };
+const struct xrnpe_codec xrnpe_codec_avx512 = { "avx512", supported, encode, decode, sum };
 
 #endif

@@ -12,6 +12,6 @@ static bool supported(void)
 	return true;
 }
 
-const struct xrnpe_codec xrnpe_codec_vector = { "vector", supported, encode, decode };
+const struct xrnpe_codec xrnpe_codec_vector = { "vector", supported, encode, decode, sum };
 
 #endif

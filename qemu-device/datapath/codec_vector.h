@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A codec in vectors. An instruction set's file defines VECTOR and TARGET (vector.h),
- * includes this, and has encode() and decode() of a struct xrnpe_codec.
+ * includes this, and has encode(), decode() and sum() of a struct xrnpe_codec.
  */
 #ifndef XRNPE_DATAPATH_CODEC_VECTOR_H
 #define XRNPE_DATAPATH_CODEC_VECTOR_H
@@ -181,6 +181,125 @@ TARGET static void decode(enum xrnpe_format format, const void *row, float *valu
 		memcpy(values, row, xrnpe_row_bytes(format, count));
 		break;
 	}
+}
+
+/* ---- sums --------------------------------------------------------------- */
+
+typedef double reals __attribute__((vector_size(VECTOR)));
+typedef uint64_t bits __attribute__((vector_size(VECTOR)));
+typedef int64_t longs __attribute__((vector_size(VECTOR)));
+typedef float few_floats __attribute__((vector_size(VECTOR / 2)));
+typedef int32_t few_ints __attribute__((vector_size(VECTOR / 2)));
+
+#define REALS (VECTOR / sizeof(double))
+
+INLINE reals load_reals(const float *from)
+{
+	few_floats values;
+
+	memcpy(&values, from, sizeof(values));
+#if VECTOR == 64	/* GCC 12 takes more instructions */
+	return (reals)_mm512_cvtps_pd((__m256)values);
+#else
+	return __builtin_convertvector(values, reals);
+#endif
+}
+
+INLINE reals activate(reals value, bool relu, reals *error)
+{
+	const longs negative = (longs){ 0 } - (int64_t)relu;
+	longs keep = ~((value == 0) | ((value < 0) & negative));
+
+	*error = (reals)((longs)*error & keep);
+	return (reals)((longs)value & keep);
+}
+
+/*
+ * The sum, as struct xrnpe_codec has it. Rounding to odd: what is not exact becomes the
+ * neighbour whose last bit is set, which rounds on to fewer bits as the exact number would.
+ */
+#if VECTOR == 64
+
+#define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
+
+INLINE few_floats round_sum(reals a, reals b, bool relu, bool odd)
+{
+	__m512d low = _mm512_add_round_pd((__m512d)a, (__m512d)b, DOWN);
+	__m512d high = _mm512_add_round_pd((__m512d)a, (__m512d)b, UP);
+	__mmask8 take_low = _mm512_test_epi64_mask((__m512i)low, _mm512_set1_epi64(1));
+	reals none = { 0 }, sum = activate((reals)_mm512_mask_mov_pd(high, take_low, low), relu, &none);
+	__m256 near_low, near_high;
+
+	if (!odd)
+		return (few_floats)_mm512_cvt_roundpd_ps((__m512d)sum, _MM_FROUND_TO_NEAREST_INT |
+							 _MM_FROUND_NO_EXC);
+	near_low = _mm512_cvt_roundpd_ps((__m512d)sum, DOWN);
+	near_high = _mm512_cvt_roundpd_ps((__m512d)sum, UP);
+	take_low = _mm256_test_epi32_mask((__m256i)near_low, _mm256_set1_epi32(1));
+	return (few_floats)_mm256_mask_mov_ps(near_high, take_low, near_low);
+}
+
+#else
+
+/* Where anything is left of a number, and where it points toward zero. Not for NaN. */
+INLINE longs is_left(reals rest)
+{
+	return (rest < 0) | (rest > 0);
+}
+
+INLINE longs is_beyond(reals value, reals rest)
+{
+	return is_left(rest) & ((longs)((bits)value ^ (bits)rest) < 0);
+}
+
+INLINE few_floats round_sum(reals a, reals b, bool relu, bool odd)
+{
+	reals sum = a + b, part = sum - a, error = (a - (sum - part)) + (b - part);	/* Knuth */
+	few_ints beyond, left;
+	few_floats near;
+
+	sum = activate(sum, relu, &error);
+	/* One down from beyond is what rounding toward zero gives. */
+	if (!odd) {
+		sum = (reals)(((longs)sum + is_beyond(sum, error)) | (is_left(error) & 1));
+		return __builtin_convertvector(sum, few_floats);
+	}
+	near = __builtin_convertvector(sum, few_floats);
+	error += sum - __builtin_convertvector(near, reals);
+	beyond = __builtin_convertvector(is_beyond(sum, error), few_ints);
+	left = __builtin_convertvector(is_left(error), few_ints);
+	return (few_floats)(((few_ints)near + beyond) | (left & 1));
+}
+
+#endif
+
+/* @two and @odd are no variables. */
+INLINE void sum_as(const struct xrnpe_affine *affine, float *a, const float *b, size_t count,
+		   bool two, bool odd)
+{
+	const reals scale = (reals){ 0 } + (double)affine->scale;
+	const reals other = (reals){ 0 } + (double)affine->other;
+
+	for (size_t i = 0; i < count; i += REALS) {
+		/* Products of 24 bits by 24 are exact. */
+		reals x = load_reals(a + i) * scale, y = two ? load_reals(b + i) * other : other;
+		few_floats value = round_sum(x, y, affine->relu, odd);
+
+		memcpy(a + i, &value, sizeof(value));
+	}
+}
+
+TARGET static void sum(const struct xrnpe_affine *affine, float *a, const float *b, size_t count)
+{
+	if (affine->odd && b)
+		sum_as(affine, a, b, count, true, true);
+	else if (affine->odd)
+		sum_as(affine, a, b, count, false, true);
+	else if (b)
+		sum_as(affine, a, b, count, true, false);
+	else
+		sum_as(affine, a, b, count, false, false);
 }
 
 #endif

@@ -112,6 +112,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 const struct xrnpe_kernel xrnpe_kernel_avx2 = {
 	.name = "avx2",
+	.codec = &xrnpe_codec_avx2,
 	.supported = supported,
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,

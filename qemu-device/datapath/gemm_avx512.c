@@ -517,6 +517,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.name = "avx512-vnni",
+	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.shape = shape,
 	.scratch = scratch_size,

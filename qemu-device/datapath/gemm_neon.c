@@ -117,6 +117,7 @@ static void run_dotprod(const struct xrnpe_product *product, const struct xrnpe_
 
 const struct xrnpe_kernel xrnpe_kernel_neon = {
 	.name = "neon",
+	.codec = &xrnpe_codec_vector,
 	.supported = supported_neon,
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
@@ -125,6 +126,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon = {
 
 const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
 	.name = "neon-dotprod",
+	.codec = &xrnpe_codec_vector,
 	.supported = supported_dotprod,
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,

@@ -139,6 +139,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 const struct xrnpe_kernel xrnpe_kernel_plain = {
 	.name = "plain",
+	.codec = &xrnpe_codec_plain,
 	.supported = supported,
 	.groups = true,
 	.shape = shape,

@@ -79,6 +79,14 @@ void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,
 
 /* ---- rows of values: codec.c ------------------------------------------ */
 
+/** What ADD and CONVERT do to a decoded row. */
+struct xrnpe_affine {
+	float scale;
+	float other;	/**< scale of the second row; without one, the bias */
+	bool relu;
+	bool odd;	/**< see struct xrnpe_codec */
+};
+
 /** An implementation of xrnpe_encode_row() and xrnpe_decode_row(). All give the same bits. */
 struct xrnpe_codec {
 	const char *name;
@@ -86,16 +94,50 @@ struct xrnpe_codec {
 	void (*encode)(enum xrnpe_format format, const float *values, void *row, size_t count,
 		       uint32_t *status);
 	void (*decode)(enum xrnpe_format format, const void *row, float *values, size_t count);
+	/**
+	 * @a = act(@a * scale + @b * other), or act(@a * scale + other) if @b is NULL,
+	 * rounded once to binary32: to nearest, or, if @affine says so, to odd, so that
+	 * encode() to any smaller format gives what rounding the exact value would.
+	 * Both have room for a multiple of XRNPE_SUM_VALUES. NULL in the plain codec,
+	 * with which sums are exact instead.
+	 */
+	void (*sum)(const struct xrnpe_affine *affine, float *a, const float *b, size_t count);
 };
+
+#define XRNPE_SUM_VALUES 16
 
 /** Slowest ("plain") first, NULL-terminated: the last one that is supported is used. */
 extern const struct xrnpe_codec *const xrnpe_codecs[];
 
+/** That one. */
+const struct xrnpe_codec *xrnpe_fastest_codec(void);
+
+extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
 #ifdef __x86_64__
 extern const struct xrnpe_codec xrnpe_codec_avx2;
 extern const struct xrnpe_codec xrnpe_codec_avx512;
 #endif
+
+/* ---- ADD, CONVERT and MAXPOOL: elementwise.c --------------------------- */
+
+/** Such a command, cut into tasks by xrnpe_elementwise_plan(). */
+struct xrnpe_elementwise {
+	const struct xrnpe_cmd *cmd;
+	void *const *memory;
+	const volatile bool *cancel;
+	const struct xrnpe_codec *codec;
+
+	uint64_t tasks;
+	uint64_t line;		/**< elements that follow each other without a gap */
+	uint64_t lines_in_row;	/**< as addresses go: pixels, or 1 */
+	uint64_t part;		/**< elements that are computed together */
+	uint64_t parts_in_line, parts;
+	uint64_t chunk;		/**< parts in a task */
+};
+
+void xrnpe_elementwise_plan(struct xrnpe_elementwise *job);
+void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t task, uint32_t *status);
 
 /* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
 
@@ -213,6 +255,7 @@ void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_pr
 /** An implementation of the products. All give the same bits. */
 struct xrnpe_kernel {
 	const char *name;
+	const struct xrnpe_codec *codec;	/**< of the same instruction set; NULL: the fastest */
 	bool (*supported)(void);
 	/** Whether run() takes blocks of several groups. */
 	bool groups;

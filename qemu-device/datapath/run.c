@@ -9,9 +9,10 @@
 
 #include "internal.h"
 
-/* Below this much work (products or elements) waking threads costs more. */
+/* Below this much work (products; element-wise tasks) waking threads costs more. */
 #define WORTH_WAKING 32768
-#define CHUNK_ELEMENTS 4096	/* of element-wise commands, in a task */
+#define WORTH_WAKING_TASKS 4
+#define POLL_SCALES 4096	/* between looks at whether the command is cancelled */
 
 static const struct xrnpe_kernel *const kernels[] = {
 	&xrnpe_kernel_plain,
@@ -43,11 +44,12 @@ struct job {
 	struct xrnpe_block shape;
 
 	/* the others */
-	uint64_t chunk;			/* pixels in a task */
+	const struct xrnpe_elementwise *elementwise;
 };
 
 struct xrnpe_datapath {
 	const struct xrnpe_kernel *kernel;
+	const struct xrnpe_codec *codec;
 	int16_t narrow[XRNPE_FORMAT_P16][256];
 
 	unsigned int threads;
@@ -204,6 +206,8 @@ struct xrnpe_datapath *xrnpe_datapath_new(unsigned int threads, const char *kern
 	if (!datapath)
 		return NULL;
 	datapath->kernel = chosen;
+	/* Plain is for comparisons if it is asked for, else there is no kernel but it. */
+	datapath->codec = kernel && chosen->codec ? chosen->codec : xrnpe_fastest_codec();
 	datapath->threads = threads ? threads : cpu_count();
 	pthread_mutex_init(&datapath->lock, NULL);
 	pthread_cond_init(&datapath->start, NULL);
@@ -333,174 +337,26 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	return 0;
 }
 
-/* ---- pixel by pixel --------------------------------------------------- */
-
-static uint8_t *pixel(const struct job *job, unsigned int operand, uint64_t y, uint64_t x)
-{
-	const struct xrnpe_operand *o = &job->cmd->operand[operand];
-
-	return (uint8_t *)job->memory[operand] + y * o->row_stride + x * o->pixel_stride;
-}
-
-/* A code as a term of a sum; false if it has no finite value. */
-static bool finite_term(enum xrnpe_format format, uint32_t code, struct xrnpe_term *term)
-{
-	int64_t grid;
-
-	if (format == XRNPE_FORMAT_F32) {
-		*term = xrnpe_term_from_f32(code);
-		return (code & 0x7f800000) != 0x7f800000;
-	}
-	grid = xrnpe_grid(format, code);
-	if (grid == XRNPE_GRID_NAR)
-		return false;
-	*term = (struct xrnpe_term){
-		.negative = grid < 0,
-		.exponent = xrnpe_grid_unit(format),
-		.magnitude = (uint64_t)(grid < 0 ? -grid : grid),
-	};
-	return true;
-}
-
-static struct xrnpe_term scale_term(const struct job *job, size_t index)
-{
-	const void *scale = job->memory[XRNPE_OPERAND_SCALE];
-
-	return xrnpe_term_from_f32(xrnpe_load(XRNPE_FORMAT_F32, scale, index));
-}
-
-static uint32_t convert(const struct job *job, uint32_t code, uint32_t *status)
-{
-	static const struct xrnpe_term one = { .magnitude = 1 };
-	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_IFM].format;
-	struct xrnpe_term value, scale = scale_term(job, 0);
-	struct xrnpe_real real = { .kind = XRNPE_NAN };
-
-	if (finite_term(format, code, &value)) {
-		real = xrnpe_sum(value, scale, scale_term(job, 1), one);
-	} else if (!xrnpe_is_nar(format, code) && scale.magnitude) {
-		/* An infinity; the finite bias does not matter. */
-		real.kind = XRNPE_INFINITE;
-		real.negative = value.negative != scale.negative;
-	}
-	if (job->cmd->activation == XRNPE_ACT_RELU)
-		real = xrnpe_relu(real);
-	return xrnpe_round(job->cmd->operand[XRNPE_OPERAND_OFM].format, real, status);
-}
-
-static uint32_t add(const struct job *job, uint32_t a, uint32_t b, uint32_t *status)
-{
-	const struct xrnpe_operand *o = job->cmd->operand;
-	struct xrnpe_real real = { .kind = XRNPE_NAN };
-	struct xrnpe_term x, y;
-
-	if (finite_term(o[XRNPE_OPERAND_IFM].format, a, &x) &&
-	    finite_term(o[XRNPE_OPERAND_WEIGHT].format, b, &y))
-		real = xrnpe_sum(x, scale_term(job, 0), y, scale_term(job, 2));
-	if (job->cmd->activation == XRNPE_ACT_RELU)
-		real = xrnpe_relu(real);
-	return xrnpe_round(o[XRNPE_OPERAND_OFM].format, real, status);
-}
+/* ---- ADD, CONVERT and MAXPOOL ------------------------------------------ */
 
 static void elementwise_task(const struct job *job, uint64_t index, void *scratch,
 			     uint32_t *status)
 {
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-	const struct xrnpe_operand *o = job->cmd->operand;
-	uint64_t first = index * job->chunk, end = first + job->chunk;
-	uint64_t pixels = (uint64_t)d->in_h * d->in_w;
-	uint32_t codes[64];	/* an even number: see xrnpe_pack() */
-
-	for (uint64_t p = first; p < end && p < pixels; p++) {
-		uint64_t y = p / d->in_w, x = p % d->in_w;
-		const uint8_t *a = pixel(job, XRNPE_OPERAND_IFM, y, x), *b = NULL;
-		uint8_t *out = pixel(job, XRNPE_OPERAND_OFM, y, x);
-
-		if (job->cmd->opcode == XRNPE_OP_ADD)
-			b = pixel(job, XRNPE_OPERAND_WEIGHT, y, x);
-		for (size_t c = 0; c < d->in_c; c += 64) {
-			size_t count = d->in_c - c < 64 ? d->in_c - c : 64;
-
-			for (size_t i = 0; i < count; i++) {
-				uint32_t code = xrnpe_load(o[XRNPE_OPERAND_IFM].format, a, c + i);
-
-				codes[i] = b ? add(job, code,
-						   xrnpe_load(o[XRNPE_OPERAND_WEIGHT].format,
-							      b, c + i), status) :
-					       convert(job, code, status);
-			}
-			xrnpe_pack(o[XRNPE_OPERAND_OFM].format, out, c, codes, count);
-		}
-	}
+	xrnpe_elementwise_run(job->elementwise, index, status);
 }
 
-/* Orders codes by value; -0 comes before +0 and NaR after everything. */
-static int32_t maxpool_key(enum xrnpe_format format, uint32_t code)
+static void run_elementwise(struct xrnpe_datapath *datapath, struct job *job)
 {
-	unsigned int bits = xrnpe_format_bits(format);
+	struct xrnpe_elementwise elementwise = {
+		.cmd = job->cmd, .memory = job->memory, .cancel = job->cancel,
+		.codec = datapath->codec,
+	};
 
-	if (xrnpe_is_nar(format, code))
-		return INT32_MAX;
-	if (!(code >> (bits - 1)))
-		return (int32_t)code;
-	return format == XRNPE_FORMAT_FP4 ? 7 - (int32_t)code : (int32_t)code - (1 << bits);
-}
-
-static void maxpool_task(const struct job *job, uint64_t index, void *scratch, uint32_t *status)
-{
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_OFM].format;
-	uint64_t first = index * job->chunk, end = first + job->chunk;
-	uint64_t pixels = (uint64_t)d->out_h * d->out_w;
-	uint32_t codes[64];	/* an even number: see xrnpe_pack() */
-
-	for (uint64_t p = first; p < end && p < pixels; p++) {
-		int y = (int)(p / d->out_w) * d->stride_h - d->pad_top;
-		int x = (int)(p % d->out_w) * d->stride_w - d->pad_left;
-		uint8_t *out = pixel(job, XRNPE_OPERAND_OFM, p / d->out_w, p % d->out_w);
-
-		if (xrnpe_cancelled(job->cancel))
-			return;
-		for (size_t c = 0; c < d->in_c; c += 64) {
-			size_t count = d->in_c - c < 64 ? d->in_c - c : 64;
-			int32_t best[64];
-
-			for (size_t i = 0; i < count; i++)
-				best[i] = INT32_MIN;
-			for (int tap = 0; tap < d->kernel_h * d->kernel_w; tap++) {
-				int line = y + tap / d->kernel_w * d->dilation_h;
-				int column = x + tap % d->kernel_w * d->dilation_w;
-				const uint8_t *in;
-
-				if (line < 0 || line >= d->in_h || column < 0 || column >= d->in_w)
-					continue;
-				in = pixel(job, XRNPE_OPERAND_IFM, (uint64_t)line, (uint64_t)column);
-				for (size_t i = 0; i < count; i++) {
-					uint32_t code = xrnpe_load(format, in, c + i);
-					int32_t key = maxpool_key(format, code);
-
-					if (key > best[i]) {
-						best[i] = key;
-						codes[i] = code;
-					}
-				}
-			}
-			xrnpe_pack(format, out, c, codes, count);
-		}
-	}
-}
-
-static int run_pixels(struct xrnpe_datapath *datapath, struct job *job)
-{
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-	bool maxpool = job->cmd->opcode == XRNPE_OP_MAXPOOL;
-	uint64_t pixels = maxpool ? (uint64_t)d->out_h * d->out_w : (uint64_t)d->in_h * d->in_w;
-
-	job->task = maxpool ? maxpool_task : elementwise_task;
-	job->chunk = CHUNK_ELEMENTS / d->in_c + 1;
-	job->tasks = (pixels - 1) / job->chunk + 1;
-	run_job(datapath, job, pixels * d->in_c < WORTH_WAKING / 8);
-	return 0;
+	xrnpe_elementwise_plan(&elementwise);
+	job->task = elementwise_task;
+	job->elementwise = &elementwise;
+	job->tasks = elementwise.tasks;
+	run_job(datapath, job, job->tasks < WORTH_WAKING_TASKS);
 }
 
 /* ---- commands --------------------------------------------------------- */
@@ -516,7 +372,7 @@ static int64_t illegal_scale(const struct job *job, uint64_t count)
 
 		if ((word & 0x7f800000) == 0x7f800000 || (no_bias && i % 2 && word << 1))
 			return (int64_t)i;
-		if (!(i % CHUNK_ELEMENTS) && xrnpe_cancelled(job->cancel))
+		if (!(i % POLL_SCALES) && xrnpe_cancelled(job->cancel))
 			break;
 	}
 	return -1;
@@ -530,7 +386,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 	struct job job = { .cmd = cmd, .memory = memory, .cancel = cancel };
 	uint64_t scales = 0;
 	int64_t illegal;
-	int ret;
+	int ret = 0;
 
 	switch (cmd->opcode) {
 	case XRNPE_OP_MATMUL:
@@ -562,7 +418,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 	if (cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D)
 		ret = run_product(datapath, &job);
 	else
-		ret = run_pixels(datapath, &job);
+		run_elementwise(datapath, &job);
 	*status |= job.status;
 	if (!ret && xrnpe_cancelled(cancel))
 		ret = -ECANCELED;

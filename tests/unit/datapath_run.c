@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "internal.h"
 #include "reference/reference.h"
 #include "unit/datapath_tests.h"
 
@@ -105,6 +106,7 @@ struct scene {
 	struct xrnpe_cmd cmd;
 	struct xrnpe_span spans[XRNPE_OPERANDS];
 	void *memory[XRNPE_OPERANDS];
+	const uint32_t *scales;		/* or NULL: random ones */
 	uint8_t *before, *expected;	/* the output, before and after */
 	bool invalid;
 };
@@ -128,6 +130,7 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 		if (i == XRNPE_OPERAND_SCALE) {
 			for (size_t j = 0; j < size / 4; j++)
 				xrnpe_store(XRNPE_FORMAT_F32, scene->memory[i], j,
+					    scene->scales ? scene->scales[j] :
 					    scene->cmd.opcode == XRNPE_OP_ADD && j % 2 ? 0 :
 					    pick_scale(state));
 		} else if (i != XRNPE_OPERAND_OFM && size) {
@@ -223,6 +226,30 @@ static void run_everywhere(struct scene *scene)
 		ck_assert_msg(at == size, "%s, kernel %s: byte %zu is %02x, expected %02x", text,
 			      xrnpe_datapath_kernel(contexts[i]), at, out[at % size],
 			      scene->expected[at % size]);
+		ck_assert_msg(status == (scene->invalid ? XRNPE_STATUS_INVALID : 0), "%s: status", text);
+	}
+}
+
+/* The codecs that belong to no kernel of this CPU, and all others once more. */
+static void run_every_codec(struct scene *scene)
+{
+	size_t size = scene->spans[XRNPE_OPERAND_OFM].size;
+	char text[200];
+
+	describe(scene, text, sizeof(text));
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		struct xrnpe_elementwise job = { .cmd = &scene->cmd, .memory = scene->memory,
+						 .codec = *codec };
+		uint32_t status = 0;
+
+		if (!(*codec)->supported())
+			continue;
+		memcpy(scene->memory[XRNPE_OPERAND_OFM], scene->before, size);
+		xrnpe_elementwise_plan(&job);
+		for (uint64_t i = 0; i < job.tasks; i++)
+			xrnpe_elementwise_run(&job, i, &status);
+		ck_assert_msg(!memcmp(scene->memory[XRNPE_OPERAND_OFM], scene->expected, size),
+			      "%s, codec %s", text, (*codec)->name);
 		ck_assert_msg(status == (scene->invalid ? XRNPE_STATUS_INVALID : 0), "%s: status", text);
 	}
 }
@@ -373,6 +400,8 @@ static void test_image(struct scene *scene, enum fill fill, uint64_t *state)
 		set_strides(&o[XRNPE_OPERAND_WEIGHT], d->in_w, d->in_c, state);
 	prepare(scene, fill, state);
 	run_everywhere(scene);
+	if (cmd->opcode != XRNPE_OP_CONV2D)
+		run_every_codec(scene);
 	dispose(scene);
 }
 
@@ -478,6 +507,8 @@ START_TEST(maxpool_random)
 
 		for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
 			extents[i] = (struct xrnpe_extent){ UINT32_MAX, 3 };
+		if (tested % 3 == 0)	/* longer than vectors */
+			scene.cmd.image.in_c = (uint16_t)(1 + random_below(&state, 80));
 		scene.cmd.image.out_c = scene.cmd.image.in_c;
 		scene.cmd.image.groups = 1;
 		scene.cmd.operand[XRNPE_OPERAND_IFM].format = (uint8_t)_i;
@@ -527,6 +558,86 @@ START_TEST(convert_random)
 		scene.cmd.operand[XRNPE_OPERAND_WEIGHT].region = 0;
 		scene.cmd.activation = random_word(&state) & 1;
 		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Lines of whole rows and images where there are no gaps, cut again for threads. */
+START_TEST(elementwise_lines)
+{
+	static const uint16_t shapes[][3] = { { 64, 65, 10 }, { 3, 1100, 1 }, { 2, 3, 2049 }, { 1, 1, 1 } };
+	uint64_t state = 73 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < 4 * sizeof(shapes) / sizeof(shapes[0]); i++) {
+		const uint16_t *shape = shapes[i / 4];
+		bool add = i % 2 && _i < XRNPE_FORMAT_F32;
+		struct scene scene = { .cmd = { .opcode = add ? XRNPE_OP_ADD : XRNPE_OP_CONVERT } };
+		struct xrnpe_operand *o = scene.cmd.operand;
+		uint32_t gap = i / 2 % 2 * 4;	/* between rows */
+
+		scene.cmd.image.in_h = shape[0];
+		scene.cmd.image.in_w = shape[1];
+		scene.cmd.image.in_c = shape[2];
+		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)(add ? ((size_t)_i + i) % XRNPE_FORMAT_F32 : 0),
+			     (uint8_t)((i / 4 + (size_t)_i) % XRNPE_FORMATS));
+		for (int j = 0; j < XRNPE_OPERANDS; j++) {
+			if (j == XRNPE_OPERAND_SCALE || (j == XRNPE_OPERAND_WEIGHT && !add))
+				continue;
+			o[j].pixel_stride = (uint32_t)xrnpe_row_bytes(o[j].format, shape[2]);
+			o[j].row_stride = shape[1] * o[j].pixel_stride + gap;
+		}
+		if (!add)
+			o[XRNPE_OPERAND_WEIGHT].region = 0;
+		prepare(&scene, FILL_NAR, &state);
+		run_everywhere(&scene);
+		run_every_codec(&scene);
+		dispose(&scene);
+	}
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Sums that miss a tie point by a little, and hit it. The first factor is such a point:
+ * a posit of a bit more (for binary32 the products with three and such get one); the
+ * other term is down to 2^-149 times smaller.
+ */
+START_TEST(near_ties)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 75 + (uint64_t)_i;
+
+	make_contexts();
+	for (int i = 0; i < 400; i++) {
+		uint8_t out = (uint8_t)(i % XRNPE_FORMATS);
+		bool add = i / XRNPE_FORMATS % 2;
+		struct scene scene = { .cmd = { .opcode = add ? XRNPE_OP_ADD : XRNPE_OP_CONVERT } };
+		/* A binary32 of as many fraction bits as ties have, near 1 or anywhere. */
+		uint32_t tie = random_word(&state) & 0xfffffc00;
+		uint32_t little = random_word(&state);
+		uint32_t scales[4];
+
+		if (i % 3)
+			tie = (tie & 0x83ffffff) | 0x3c000000;
+		if (out == XRNPE_FORMAT_F32)
+			tie |= 1;
+		if ((tie & 0x7f800000) == 0x7f800000)
+			tie ^= 0x40000000;
+		/* Half of the time as little as it can be. */
+		little = i / 2 % 2 ? (little & 0x80000000) + 1 : little & 0xb0000001;
+		scales[0] = tie;
+		scales[1] = add ? 0 : little;
+		scales[2] = little;
+		scales[3] = 0;
+		scene.scales = scales;
+		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 2, .in_w = 3, .in_c = 37 };
+		set_operands(&scene.cmd, format, add ? format : 0, out);
+		if (!add)
+			scene.cmd.operand[XRNPE_OPERAND_WEIGHT].region = 0;
+		scene.cmd.activation = i / 4 % 2;
+		test_image(&scene, i % 7 ? FILL_UNIFORM : FILL_EXTREMES, &state);
 	}
 	free_contexts();
 }
@@ -798,6 +909,8 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, maxpool_random, 0, 4);
 	tcase_add_loop_test(tests, add_random, 0, 4);
 	tcase_add_loop_test(tests, convert_random, 0, 5);
+	tcase_add_loop_test(tests, elementwise_lines, 0, 5);
+	tcase_add_loop_test(tests, near_ties, 0, 4);
 	tcase_add_test(tests, convert_special);
 	tcase_add_loop_test(tests, in_place, 0, 4);
 	tcase_add_loop_test(tests, threads, 0, 4);
