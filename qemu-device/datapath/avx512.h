@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "internal.h"
+#include "digits.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
 #define INLINE TARGET __attribute__((always_inline)) static inline
@@ -41,19 +41,28 @@ struct stage {
 void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
 			     const int32_t *start, bool add, int64_t (*sum)[LANES]);
 
-/* 16 decoded rows, PITCH apart, to half of a panel. */
-INLINE void interleave(const uint8_t *rows, size_t steps, uint8_t *panel)
+/* 16 decoded rows, @pitch apart, to half of a panel. */
+INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t *panel)
 {
 	const __m512i index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 								   12, 13, 14, 15),
-						 _mm512_set1_epi32(PITCH));
+						 _mm512_set1_epi32((int)pitch));
 
 	for (size_t s = 0; s < steps; s++)
 		_mm512_store_si512(panel + s * LANES * 4,
 				   _mm512_i32gather_epi32(index, rows + s * 4, 1));
 }
 
-/* ---- rounding --------------------------------------------------------- */
+/* ---- output ----------------------------------------------------------- */
+
+/* Channels @n.. of output row @row from their sums in grid units, below 2^53. */
+void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
+		      const int64_t *sum, uint8_t *row, uint64_t n, size_t count);
+
+/* The same from sums as digits, of Posit(16,1). The scale is that of whole values. */
+void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
+			     const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
+			     uint32_t *status);
 
 /* 8 doubles, rounded to odd, to floats rounded to odd. */
 INLINE __m256i narrow_odd(__m512d value)
@@ -172,6 +181,11 @@ INLINE void store16(enum xrnpe_format out, uint8_t *row, uint64_t n, __m512i cod
 }
 
 /* ---- Posit(16,1): gemm_avx512_p16.c ------------------------------------ */
+
+extern const struct xrnpe_decoder xrnpe_avx512_p16;	/* to int64_t */
+
+/* The magnitudes of @count rows of @k values, @pitch bytes apart, or-ed together. */
+uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_t count, size_t k);
 
 /** As in struct xrnpe_kernel, for Posit(16,1). */
 void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,

@@ -30,15 +30,15 @@ struct digits {
 	int count, shift;
 };
 
-/* What values need whose magnitudes, or-ed together, are @bits. */
-static inline struct digits digits_for(uint64_t bits)
+/* What values need whose magnitudes, or-ed together, are @any, in digits of @bits bits. */
+static inline struct digits digits_for(uint64_t any, int bits)
 {
 	struct digits digits = { 1, 0 };
 
-	if (bits) {
-		digits.shift = __builtin_ctzll(bits);
-		/* n digits hold any magnitude below 2^(12 n - 2). */
-		digits.count = (64 - __builtin_clzll(bits) - digits.shift + 2 + DIGIT_BITS - 1) / DIGIT_BITS;
+	if (any) {
+		digits.shift = __builtin_ctzll(any);
+		/* n digits hold any magnitude below 2^(n bits - 2). */
+		digits.count = (64 - __builtin_clzll(any) - digits.shift + 2 + bits - 1) / bits;
 	}
 	return digits;
 }
@@ -50,18 +50,24 @@ static inline int pair_slice(int i, int j)
 }
 
 /*
- * The output of channel @n, exactly, from the coefficients of its sum, @stride
- * apart. Any product's sign is that of an extreme sum: see xrnpe_term_from_sum().
+ * Sums of products, channel by channel: polynomials in 2^@bits, times 2^@shift.
+ * Coefficients of a power are next to each other, the @count powers @stride apart.
  */
-static inline uint32_t digits_output(const struct xrnpe_product *product, const int64_t *power,
-				     size_t stride, int powers, int shift, uint64_t n, bool negative,
-				     uint32_t *status)
+struct digit_sums {
+	const int64_t *power;
+	size_t stride;
+	int count, bits, shift;
+};
+
+/* The exact output of channel @n, whose sum is the @lane'th. @negative: its sign. */
+static inline uint32_t digits_output(const struct xrnpe_product *product, const struct digit_sums *sums,
+				     size_t lane, uint64_t n, bool negative, uint32_t *status)
 {
 	xrnpe_u128 sum = 0;
 
-	while (powers-- > 0)
-		sum = (sum << DIGIT_BITS) + (xrnpe_u128)(xrnpe_i128)power[(size_t)powers * stride];
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << shift, negative,
+	for (int i = sums->count - 1; i >= 0; i--)
+		sum = (sum << sums->bits) + (xrnpe_u128)(xrnpe_i128)sums->power[(size_t)i * sums->stride + lane];
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum << sums->shift, negative,
 							    2 * xrnpe_grid_unit(product->format)),
 			    false, status);
 }

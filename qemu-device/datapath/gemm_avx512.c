@@ -334,6 +334,12 @@ static void (*const put_as[])(const struct xrnpe_product *product, const struct 
 	[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
 };
 
+void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
+		      const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+{
+	put_as[product->out](product, stage, sum, row, n, count);
+}
+
 /* ---- blocks ----------------------------------------------------------- */
 
 /* Layout of the scratch memory; then panels, stages and lines. */
@@ -409,7 +415,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 			stage->any_nar |= stage->nar[lane];
 			memset(row + size, 0, padded - size);
 		}
-		interleave(rows, plan->steps, panel + half * 64);
+		interleave(rows, PITCH, plan->steps, panel + half * 64);
 		if (plan->weight == &fp4_weight) {
 			__m512i sum = _mm512_setzero_si512();
 
@@ -506,7 +512,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 					xrnpe_avx512_tile_words(a, b, steps, zeros, s, scratch->sum);
 			}
 			for (size_t r = 0; r < rows; r++) {
-				put_as[product->out](product, stage, scratch->sum[r], out[r], n, count);
+				xrnpe_avx512_put(product, stage, scratch->sum[r], out[r], n, count);
 				if (nar[r] || stage->any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : stage->nar, out[r], n, count,
 						      status);

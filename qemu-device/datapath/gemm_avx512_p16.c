@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "avx512.h"
-#include "digits.h"
 #include "lines.h"
 
 #define TASK_BYTES (4u << 20)	/* digits of weights in a task, at the most */
@@ -101,10 +100,9 @@ TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t
 	return found;
 }
 
-static const struct xrnpe_decoder decoder = { decode_p16, sizeof(int64_t), 0 };
+const struct xrnpe_decoder xrnpe_avx512_p16 = { decode_p16, sizeof(int64_t), 0 };
 
-/* How many digits the values of @count rows need. */
-TARGET static struct digits measure(const uint8_t *wide, size_t pitch, size_t count, size_t k)
+TARGET uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_t count, size_t k)
 {
 	__m512i any = _mm512_setzero_si512();
 
@@ -118,7 +116,12 @@ TARGET static struct digits measure(const uint8_t *wide, size_t pitch, size_t co
 				_mm512_maskz_loadu_epi64(lanes, row + i)));
 		}
 	}
-	return digits_for((uint64_t)_mm512_reduce_or_epi64(any));
+	return (uint64_t)_mm512_reduce_or_epi64(any);
+}
+
+static struct digits measure(const uint8_t *wide, size_t pitch, size_t count, size_t k)
+{
+	return digits_for(xrnpe_avx512_magnitudes(wide, pitch, count, k), DIGIT_BITS);
 }
 
 /* One row of values to slices: digits, and sums of two. */
@@ -169,7 +172,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, s
 	memset(panel, 0, sizeof(*panel));
 	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
 	for (size_t i = 0; i < count; i++) {
-		panel->stage.nar[i] = xrnpe_weights(product, &decoder, n + i, wide + i * pitch);
+		panel->stage.nar[i] = xrnpe_weights(product, &xrnpe_avx512_p16, n + i, wide + i * pitch);
 		panel->stage.any_nar |= panel->stage.nar[i];
 	}
 	panel->digits = measure(wide, pitch, count, product->k);
@@ -187,7 +190,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, s
 		}
 		for (int s = 0; s < SLICES; s++) {
 			if (has_slice(panel->digits, s))
-				interleave(scratch->slice + (size_t)s * SLICE_PITCH, steps,
+				interleave(scratch->slice + (size_t)s * SLICE_PITCH, PITCH, steps,
 					   weights + (size_t)s * steps * 4 * LANES + half * 64);
 		}
 	}
@@ -254,15 +257,14 @@ static void multiply_digits(struct scratch *scratch, size_t steps, const uint8_t
 	}
 }
 
-/* One position of a tile. */
-TARGET static void put(const struct xrnpe_product *product, const struct scratch *scratch,
-		       const struct stage *stage, int powers, int shift, size_t row, uint8_t *out,
-		       uint64_t n, size_t count, uint32_t *status)
+TARGET void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
+				    const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
+				    uint32_t *status)
 {
-	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << DIGIT_BITS);
+	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << sums->bits);
 	const __m512d relu = product->cmd->activation == XRNPE_ACT_RELU ? zero :
 			     _mm512_set1_pd(-__builtin_inf());
-	int exponent = shift + 2 * xrnpe_grid_unit(product->format);
+	int exponent = sums->shift + 2 * xrnpe_grid_unit(product->format);
 	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(exponent));
 	double estimates[LANES] __attribute__((aligned(64)));
 
@@ -276,8 +278,8 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 			size_t at = i + j * 8;
 			__m512d sum = zero, bound = zero, scale, y, error;
 
-			for (int p = powers - 1; p >= 0; p--) {
-				__m512i power = _mm512_load_si512(&scratch->power[p][row][at]);
+			for (int p = sums->count - 1; p >= 0; p--) {
+				__m512i power = _mm512_load_si512(sums->power + (size_t)p * sums->stride + at);
 
 				sum = _mm512_fmadd_pd(sum, radix, _mm512_cvtepi64_pd(power));
 				bound = _mm512_fmadd_pd(bound, radix,
@@ -285,7 +287,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 			}
 			_mm512_store_pd(estimates + at, sum);
 			/*
-			 * Each of at most 9 steps was off by at most 2^-53 of what
+			 * Each of at most 15 steps was off by at most 2^-53 of what
 			 * was summed so far; the result is off by as much of its own.
 			 */
 			scale = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), unit);
@@ -308,14 +310,12 @@ TARGET static void put(const struct xrnpe_product *product, const struct scratch
 			_mm512_storeu_si512(exact, codes);
 			for (size_t lane = 0; lane < left; lane++) {
 				if (doubt >> lane & 1)
-					exact[lane] = digits_output(product, &scratch->power[0][row][i + lane],
-								    ROWS * LANES, powers, shift,
-								    n + i + lane, estimates[i + lane] < 0,
-								    status);
+					exact[lane] = digits_output(product, sums, i + lane, n + i + lane,
+								    estimates[i + lane] < 0, status);
 			}
 			codes = _mm512_loadu_si512(exact);
 		}
-		store16(product->out, out, n + i, codes, left);
+		store16(product->out, row, n + i, codes, left);
 	}
 }
 
@@ -338,7 +338,7 @@ size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product, const struc
 	return sizeof(struct scratch) +
 	       xrnpe_panels(block->n1, LANES) * (panel_bytes(product) + sizeof(struct panel)) +
 	       LANES * wide_pitch(product) +
-	       xrnpe_lines_size(product, &decoder, xrnpe_inputs(product));
+	       xrnpe_lines_size(product, &xrnpe_avx512_p16, xrnpe_inputs(product));
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -352,7 +352,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	uint8_t *wide = (uint8_t *)(panels + count);
 	struct xrnpe_lines lines;
 
-	xrnpe_lines_start_group(&lines, product, &decoder, block->n0, wide + LANES * pitch);
+	xrnpe_lines_start_group(&lines, product, &xrnpe_avx512_p16, block->n0, wide + LANES * pitch);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t n = block->n0 + i * LANES;
 
@@ -383,8 +383,16 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 			multiply_digits(scratch, steps, weights + i * panel_bytes(product), digits.count,
 					panel->digits.count);
 			for (size_t r = 0; r < rows; r++) {
-				put(product, scratch, &panel->stage, digits.count + panel->digits.count - 1,
-				    digits.shift + panel->digits.shift, r, out[r], n, channels, status);
+				const struct digit_sums sums = {
+					.power = scratch->power[0][r],
+					.stride = ROWS * LANES,
+					.count = digits.count + panel->digits.count - 1,
+					.bits = DIGIT_BITS,
+					.shift = digits.shift + panel->digits.shift,
+				};
+
+				xrnpe_avx512_put_digits(product, &panel->stage, &sums, out[r], n, channels,
+							status);
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      channels, status);

@@ -436,7 +436,13 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 				 uint32_t *code, uint32_t *status)
 {
 	const reals zero = { 0 }, radix = zero + (1 << DIGIT_BITS);
-	int powers = inputs.count + stage->digits.count - 1, shift = inputs.shift + stage->digits.shift;
+	const struct digit_sums sums = {
+		.power = power,
+		.stride = ROWS * LANES,
+		.count = inputs.count + stage->digits.count - 1,
+		.bits = DIGIT_BITS,
+		.shift = inputs.shift + stage->digits.shift,
+	};
 	/* The grid's unit, squared, and the shifts. */
 	double unit = (double)(1ull << inputs.shift) * (double)(1ull << stage->digits.shift) * 0x1p-56;
 	double estimate[LANES] __attribute__((aligned(64)));
@@ -446,7 +452,7 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 	for (size_t i = 0; i < LANES; i += REALS) {
 		reals sum = zero, bound = zero, scale = load(stage->scale + i) * unit, value, error;
 
-		for (int p = powers - 1; p >= 0; p--) {
+		for (int p = sums.count - 1; p >= 0; p--) {
 			reals part = real_of(*(const ints *)(power + p * ROWS * LANES + (int)i));
 
 			sum = fused(sum, radix, part);
@@ -466,8 +472,7 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 	encode_lanes(product->out, high, high_code);
 	for (size_t i = 0; i < count; i++) {
 		if (code[i] != high_code[i])
-			code[i] = digits_output(product, power + i, ROWS * LANES, powers, shift, n + i,
-						estimate[i] < 0, status);
+			code[i] = digits_output(product, &sums, i, n + i, estimate[i] < 0, status);
 	}
 }
 

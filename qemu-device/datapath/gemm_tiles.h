@@ -12,7 +12,6 @@
 #define XRNPE_DATAPATH_GEMM_TILES_H
 
 #include "digits.h"
-#include "internal.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>

@@ -55,7 +55,7 @@ struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count,
 			bits |= (uint64_t)(value < 0 ? -value : value);
 		}
 	}
-	return digits_for(bits);
+	return digits_for(bits, DIGIT_BITS);
 }
 
 /* Two 16-bit numbers in a word, less @bias each. Both bits 15 are clear. */
