@@ -23,23 +23,27 @@
 #define PEAK_TURNS 20000		/* a millisecond or so */
 #define MAX_THREADS 1024
 #define CODEC_COUNT (1u << 20)
+#define RANDOM_COUNT (1u << 20)		/* more codes repeat these */
 
 static const char usage[] =
-	"usage: xrnpe bench gemm|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
+	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
 	"                   [--size MxNxK] [--data trained|uniform] [--kernel NAME] [--json]\n"
 	"\n"
-	"Measures matrix products, convolutions or conversions of the datapath on this\n"
-	"machine, with codes uniform over the format (the default) or distributed as in\n"
-	"trained networks. Without --format: all four. --size goes with gemm; the default\n"
-	"is 1024x1024x1024. --kernel: another than the fastest that this CPU runs.\n"
+	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
+	"the datapath on this machine, with codes uniform over the format (the default) or\n"
+	"distributed as in trained networks. Without --format: all four. --size goes with\n"
+	"gemm and gemv; the defaults are 1024x1024x1024 and 1x16384x4096. --kernel: another\n"
+	"than the fastest that this CPU runs.\n"
 	"\n"
-	"Columns: billions of products a second; OpenBLAS sgemm's in the same run, and the\n"
-	"ratio to it; what the kernel's multiply-accumulate instruction does in registers,\n"
-	"and the share of it (a Posit(16,1) product takes several of its products); the\n"
-	"plain kernel's, and the ratio to it. A row of JSON is an object.\n";
+	"Columns: billions of products a second; OpenBLAS sgemm's (for one row sgemv's) in\n"
+	"the same run, and the ratio to it; what the kernel's multiply-accumulate instruction\n"
+	"does in registers, and the share of it (a Posit(16,1) product takes several of its\n"
+	"products); the plain kernel's, and the ratio to it. For gemv, instead of the\n"
+	"instruction: GB/s of packed weights, what as many threads read when they do nothing\n"
+	"else, and the share. A row of JSON is an object.\n";
 
 struct options {
-	bool has_format, json, trained;
+	bool gemv, has_format, json, trained;
 	enum xrnpe_format format;
 	unsigned int threads;
 	unsigned long m, n, k;
@@ -48,6 +52,20 @@ struct options {
 
 typedef void sgemm_fn(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
 		      const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+typedef void sgemv_fn(int order, int transpose, int m, int n, float alpha, const float *a, int lda,
+		      const float *x, int x_step, float beta, float *y, int y_step);
+
+/* OpenBLAS, if it is there. */
+struct blas {
+	union {
+		void *object;
+		sgemm_fn *function;
+	} sgemm;
+	union {
+		void *object;
+		sgemv_fn *function;
+	} sgemv;
+};
 
 /* A workload: the command, its memory, and the floats of a like sgemm. */
 struct work {
@@ -56,6 +74,7 @@ struct work {
 	void *memory[XRNPE_OPERANDS];
 	size_t m, n, k;
 	float *a, *b, *c;
+	size_t read;		/* bytes of weights, where reading them is the limit; or 0 */
 };
 
 static double now(void)
@@ -72,12 +91,9 @@ static int fail(const char *what)
 	return -1;
 }
 
-static sgemm_fn *load_sgemm(unsigned int threads)
+static struct blas load_blas(unsigned int threads)
 {
-	union {
-		void *object;
-		sgemm_fn *function;
-	} symbol = { NULL };
+	struct blas blas = { { NULL }, { NULL } };
 	char count[12];
 	void *library;
 
@@ -91,9 +107,11 @@ static sgemm_fn *load_sgemm(unsigned int threads)
 		setenv("OPENBLAS_CORETYPE", "Haswell", 0);
 #endif
 	library = dlopen("libopenblas.so.0", RTLD_NOW);
-	if (library)
-		symbol.object = dlsym(library, "cblas_sgemm");
-	return symbol.function;
+	if (library) {
+		blas.sgemm.object = dlsym(library, "cblas_sgemm");
+		blas.sgemv.object = dlsym(library, "cblas_sgemv");
+	}
+	return blas;
 }
 
 /* ---- data ------------------------------------------------------------- */
@@ -132,13 +150,24 @@ static uint32_t random_code(const struct options *options, enum xrnpe_format for
 	return code;
 }
 
+/* Fill @size bytes with the first @period. */
+static void repeat(void *memory, size_t period, size_t size)
+{
+	uint8_t *bytes = memory;
+
+	for (size_t at = period; at < size; at += period)
+		memcpy(bytes + at, bytes, size - at < period ? size - at : period);
+}
+
 static void *random_row(const struct options *options, enum xrnpe_format format, size_t count,
 			bool weight)
 {
 	void *row = calloc(1, xrnpe_row_bytes(format, count) + 1);
 
-	for (size_t i = 0; row && i < count; i++)
+	for (size_t i = 0; row && i < count && i < RANDOM_COUNT; i++)
 		xrnpe_store(format, row, i, random_code(options, format, weight));
+	if (row)
+		repeat(row, xrnpe_row_bytes(format, RANDOM_COUNT), xrnpe_row_bytes(format, count));
 	return row;
 }
 
@@ -180,28 +209,32 @@ static int fill(struct work *work, const struct options *options, enum xrnpe_for
 			    xrnpe_encode(XRNPE_FORMAT_F32, 0.01, &(uint32_t){ 0 }));
 	for (size_t i = 0; i < work->m * work->k; i++)
 		work->a[i] = (float)random_unit();
-	for (size_t i = 0; i < work->n * work->k; i++)
+	for (size_t i = 0; i < work->n * work->k && i < RANDOM_COUNT; i++)
 		work->b[i] = (float)random_unit();
+	repeat(work->b, RANDOM_COUNT * sizeof(float), work->n * work->k * sizeof(float));
 	return 0;
 }
 
 static int make_gemm(struct work *work, const struct options *options, enum xrnpe_format format,
-		     size_t m)
+		     size_t m, size_t channels)
 {
 	struct xrnpe_operand *o = work->cmd.operand;
 	/* Rows start on bytes. */
 	size_t k = xrnpe_row_bytes(format, options->k) * 8 / xrnpe_format_bits(format);
-	size_t n = xrnpe_row_bytes(format, options->n) * 8 / xrnpe_format_bits(format);
+	size_t n = xrnpe_row_bytes(format, channels) * 8 / xrnpe_format_bits(format);
 
-	*work = (struct work){ .name = "gemm", .m = m, .n = options->n, .k = options->k };
+	*work = (struct work){ .name = options->gemv ? "gemv" : "gemm", .m = m, .n = channels,
+			       .k = options->k };
+	if (options->gemv)
+		work->read = channels * xrnpe_row_bytes(format, options->k);
 	work->cmd.opcode = XRNPE_OP_MATMUL;
 	work->cmd.matmul.m = (uint32_t)m;
-	work->cmd.matmul.n = (uint32_t)options->n;
+	work->cmd.matmul.n = (uint32_t)channels;
 	work->cmd.matmul.k = (uint32_t)options->k;
 	o[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->k);
 	o[XRNPE_OPERAND_WEIGHT].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
-	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->n);
-	return fill(work, options, format, m * k, options->n * k, m * n);
+	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(format, channels);
+	return fill(work, options, format, m * k, channels * k, m * n);
 }
 
 struct layer {
@@ -265,35 +298,91 @@ static double turn(struct xrnpe_datapath *datapath, const struct work *work)
 	return now() - start;
 }
 
-static double turn_sgemm(sgemm_fn *sgemm, const struct work *work)
+static double turn_blas(const struct blas *blas, const struct work *work)
 {
 	double start = now();
 
 	/* Row-major; b is N rows of K. */
-	sgemm(101, 111, 112, (int)work->m, (int)work->n, (int)work->k, 1, work->a, (int)work->k,
-	      work->b, (int)work->k, 0, work->c, (int)work->n);
+	if (work->m == 1 && blas->sgemv.object)
+		blas->sgemv.function(101, 111, (int)work->n, (int)work->k, 1, work->b, (int)work->k,
+				     work->a, 1, 0, work->c, 1);
+	else
+		blas->sgemm.function(101, 111, 112, (int)work->m, (int)work->n, (int)work->k, 1,
+				     work->a, (int)work->k, work->b, (int)work->k, 0,
+				     work->c, (int)work->n);
 	return now() - start;
 }
 
-static void *spin(void *peak)
-{
-	((const struct xrnpe_peak *)peak)->spin(PEAK_TURNS);
-	return NULL;
-}
+/* A thread's part of a turn. */
+struct part {
+	const struct xrnpe_peak *peak;
+	const uint8_t *bytes;
+	size_t count;
+	uint64_t sum;
+};
 
-/* Seconds in which every thread does PEAK_TURNS. */
-static double turn_peak(const struct xrnpe_peak *peak, unsigned int threads)
+/* Seconds in which every thread does its part. */
+static double turn_parts(void *(*work)(void *part), struct part *parts, unsigned int threads)
 {
 	pthread_t other[MAX_THREADS];
 	unsigned int started = 0;
 	double start = now();
 
-	while (started + 1 < threads && !pthread_create(&other[started], NULL, spin, (void *)peak))
+	while (started + 1 < threads && !pthread_create(&other[started], NULL, work, &parts[started + 1]))
 		started++;
-	spin((void *)peak);
+	work(&parts[0]);
 	for (unsigned int i = 0; i < started; i++)
 		pthread_join(other[i], NULL);
 	return started + 1 == threads ? now() - start : 1e9;
+}
+
+static void *spin(void *part)
+{
+	((const struct part *)part)->peak->spin(PEAK_TURNS);
+	return NULL;
+}
+
+static double turn_peak(const struct xrnpe_peak *peak, unsigned int threads)
+{
+	struct part parts[MAX_THREADS];
+
+	for (unsigned int i = 0; i < threads; i++)
+		parts[i].peak = peak;
+	return turn_parts(spin, parts, threads);
+}
+
+/* Sums of 64-bit words in the widest vectors: memory is slower than that. */
+#ifdef __x86_64__
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+static void *sum_words(void *argument)
+{
+	typedef uint64_t words __attribute__((vector_size(64), aligned(1), may_alias));
+	struct part *part = argument;
+	const words *from = (const words *)part->bytes;
+	words sum[4] = { 0 };
+
+	for (size_t i = 0; i + 4 <= part->count / sizeof(words); i += 4) {
+		sum[0] += from[i];
+		sum[1] += from[i + 1];
+		sum[2] += from[i + 2];
+		sum[3] += from[i + 3];
+	}
+	sum[0] += sum[1] + sum[2] + sum[3];
+	for (int i = 0; i < 8; i++)
+		part->sum += sum[0][i];
+	return NULL;
+}
+
+static double turn_read(const struct work *work, unsigned int threads)
+{
+	const uint8_t *bytes = work->memory[XRNPE_OPERAND_WEIGHT];
+	struct part parts[MAX_THREADS];
+
+	for (unsigned int i = 0; i < threads; i++)
+		parts[i] = (struct part){ .bytes = bytes + work->read / threads * i,
+					  .count = work->read / threads };
+	return turn_parts(sum_words, parts, threads);
 }
 
 static double rate(const struct work *work, double seconds)
@@ -322,12 +411,12 @@ static void put(const struct options *options, const char *key, double value, in
 
 /* A row: the fast kernel, sgemm and the CPU's peak on @work, the plain kernel on @small. */
 static int measure(const struct options *options, struct xrnpe_datapath *fast,
-		   struct xrnpe_datapath *plain, sgemm_fn *sgemm, enum xrnpe_format format,
+		   struct xrnpe_datapath *plain, const struct blas *blas, enum xrnpe_format format,
 		   const struct work *work, const struct work *small)
 {
 	const char *kernel = xrnpe_datapath_kernel(fast);
 	const struct xrnpe_peak *peak = xrnpe_peak_find(kernel, format);
-	double ours = 1e9, theirs = 1e9, most = 1e9, slow = 1e9, start = now();
+	double ours = 1e9, theirs = 1e9, most = 1e9, slow = 1e9, start = now(), read;
 
 	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
 		double seconds = turn(fast, work);
@@ -336,15 +425,19 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 			return fail("run");
 		keep_least(&ours, seconds);
 		/* The convolutions that no single sgemm does have none beside them. */
-		if (sgemm && (work->cmd.opcode == XRNPE_OP_MATMUL || work->cmd.image.groups == 1))
-			keep_least(&theirs, turn_sgemm(sgemm, work));
-		if (peak)
+		if (blas->sgemm.object && (work->cmd.opcode == XRNPE_OP_MATMUL || work->cmd.image.groups == 1))
+			keep_least(&theirs, turn_blas(blas, work));
+		if (work->read)
+			keep_least(&most, turn_read(work, options->threads));
+		else if (peak)
 			keep_least(&most, turn_peak(peak, options->threads));
 		if (i < 2)
 			keep_least(&slow, turn(plain, small));
 	}
 	theirs = theirs < 1e9 ? rate(work, theirs) : 0;
-	most = most < 1e9 ? (double)options->threads * PEAK_TURNS * peak->macs / most * 1e-9 : 0;
+	read = (double)work->read / ours * 1e-9;
+	most = most == 1e9 ? 0 : (work->read ? (double)work->read :
+				  (double)options->threads * PEAK_TURNS * peak->macs) / most * 1e-9;
 	ours = rate(work, ours);
 	slow = rate(small, slow);
 	printf(options->json ? "{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\"" :
@@ -352,8 +445,14 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 	put(options, "gmacs", ours, 2);
 	put(options, "sgemm_gmacs", theirs, 2);
 	put(options, "ratio_to_sgemm", theirs ? ours / theirs : 0, 2);
-	put(options, "peak_gmacs", most, 1);
-	put(options, "share_of_peak", most ? ours / most : 0, 2);
+	if (work->read) {
+		put(options, "weight_gbs", read, 1);
+		put(options, "read_gbs", most, 1);
+		put(options, "share_of_read", read / most, 2);
+	} else {
+		put(options, "peak_gmacs", most, 1);
+		put(options, "share_of_peak", most ? ours / most : 0, 2);
+	}
 	put(options, "plain_gmacs", slow, 2);
 	put(options, "ratio_to_plain", ours / slow, 1);
 	puts(options->json ? "}" : "");
@@ -361,9 +460,11 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 }
 
 static int bench_products(const struct options *options, bool conv, enum xrnpe_format format,
-			  struct xrnpe_datapath *fast, struct xrnpe_datapath *plain, sgemm_fn *sgemm)
+			  struct xrnpe_datapath *fast, struct xrnpe_datapath *plain, const struct blas *blas)
 {
 	size_t rows = conv ? sizeof(layers) / sizeof(layers[0]) : 1;
+	/* Enough for the plain kernel. */
+	size_t m = options->m < 32 ? options->m : 32, n = options->n < 1024 ? options->n : 1024;
 	int ret = 0;
 
 	for (size_t i = 0; i < rows && !ret; i++) {
@@ -373,10 +474,10 @@ static int bench_products(const struct options *options, bool conv, enum xrnpe_f
 			ret = make_conv(&work, options, format, &layers[i], layers[i].size) ||
 			      make_conv(&small, options, format, &layers[i], 8);
 		else
-			ret = make_gemm(&work, options, format, options->m) ||
-			      make_gemm(&small, options, format, options->m < 32 ? options->m : 32);
+			ret = make_gemm(&work, options, format, options->m, options->n) ||
+			      make_gemm(&small, options, format, m, n);
 		if (!ret)
-			ret = measure(options, fast, plain, sgemm, format, &work, &small);
+			ret = measure(options, fast, plain, blas, format, &work, &small);
 		dispose(&work);
 		dispose(&small);
 	}
@@ -456,10 +557,10 @@ int xrnpe_bench(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { .threads = 1, .m = 1024, .n = 1024, .k = 1024 };
+	struct options options = { .threads = 1 };
 	struct xrnpe_datapath *fast, *plain;
 	bool conv, codec;
-	sgemm_fn *sgemm = NULL;
+	struct blas blas = { { NULL }, { NULL } };
 	int option, ret = 0;
 	char *end;
 
@@ -502,21 +603,26 @@ int xrnpe_bench(int argc, char **argv)
 		}
 	}
 	if (optind + 1 != argc)
-		return misuse("one of gemm, conv and codec is expected", "");
+		return misuse("one of gemm, gemv, conv and codec is expected", "");
 	conv = !strcmp(argv[optind], "conv");
 	codec = !strcmp(argv[optind], "codec");
-	if (!conv && !codec && strcmp(argv[optind], "gemm"))
+	options.gemv = !strcmp(argv[optind], "gemv");
+	if (!conv && !codec && !options.gemv && strcmp(argv[optind], "gemm"))
 		return misuse("no such benchmark: ", argv[optind]);
+	if (!options.m)
+		parse_size(options.gemv ? "1x16384x4096" : "1024x1024x1024", &options);
 
 	fast = xrnpe_datapath_new(options.threads, options.kernel);
 	plain = xrnpe_datapath_new(options.threads, "plain");
 	if (!fast || !plain) {
 		ret = fail("threads");
 	} else if (!codec) {
-		sgemm = load_sgemm(options.threads);
+		blas = load_blas(options.threads);
 		if (!options.json)
 			printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s %8s %8s\n", "", "", "thr", "kernel",
-			       "GMAC/s", "sgemm", "ratio", "peak", "share", "plain", "ratio");
+			       "GMAC/s", "sgemm", "ratio", options.gemv ? "GB/s" : "peak",
+			       options.gemv ? "read" : "share", options.gemv ? "share" : "plain",
+			       options.gemv ? "plain" : "ratio");
 	} else if (!options.json) {
 		puts("                        billions of values a second, one thread");
 	}
@@ -526,7 +632,7 @@ int xrnpe_bench(int argc, char **argv)
 		if (codec)
 			ret = bench_codec(&options, (enum xrnpe_format)format);
 		else
-			ret = bench_products(&options, conv, (enum xrnpe_format)format, fast, plain, sgemm);
+			ret = bench_products(&options, conv, (enum xrnpe_format)format, fast, plain, &blas);
 		fflush(stdout);
 	}
 	xrnpe_datapath_free(fast);
