@@ -525,6 +525,7 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.name = "avx512-vnni",
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
+	.few = &xrnpe_gemv_avx512,
 	.shape = shape,
 	.scratch = scratch_size,
 	.run = run,

@@ -257,6 +257,10 @@ struct xrnpe_kernel {
 	const char *name;
 	const struct xrnpe_codec *codec;	/**< of the same instruction set; NULL: the fastest */
 	bool (*supported)(void);
+	/** Preferred for products of few positions that it suits; or NULL. */
+	const struct xrnpe_kernel *few;
+	/** Only of those that are preferred. */
+	bool (*suits)(const struct xrnpe_product *product);
 	/** Whether run() takes blocks of several groups. */
 	bool groups;
 	/** Fit @block (the whole product) to a task that suits @threads; @n1 even,
@@ -274,6 +278,7 @@ extern const struct xrnpe_kernel xrnpe_kernel_plain;
 #ifdef __x86_64__
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;
+extern const struct xrnpe_kernel xrnpe_gemv_avx512;
 #endif
 #ifdef __AARCH64EL__
 extern const struct xrnpe_kernel xrnpe_kernel_neon;

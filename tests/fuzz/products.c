@@ -98,7 +98,9 @@ static void make_matmul(struct source *source, struct xrnpe_cmd *cmd)
 		d->k = XRNPE_MAX_K - take(source, 3);
 	else
 		d->k = kind == 1 ? 1 + take(source, XRNPE_MAX_K) : dimension(source, 1100);
-	d->m = dimension(source, WORK / d->k < 300 ? WORK / d->k : 300);
+	/* Few positions have kernels of their own. */
+	d->m = take(source, 3) ? dimension(source, WORK / d->k < 300 ? WORK / d->k : 300) :
+				 1 + take(source, 3);
 	d->n = dimension(source, WORK / d->k / d->m < 300 ? WORK / d->k / d->m : 300);
 	tensor(source, &cmd->operand[0], format, 1, d->k, true, false);
 	tensor(source, &cmd->operand[1], format, 1, d->k, true, false);
@@ -109,7 +111,7 @@ static void make_matmul(struct source *source, struct xrnpe_cmd *cmd)
 static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 {
 	struct xrnpe_dims_image *d = &cmd->image;
-	bool pool = cmd->opcode == XRNPE_OP_MAXPOOL;
+	bool pool = cmd->opcode == XRNPE_OP_MAXPOOL, whole;
 	uint32_t format = take(source, 4), channels = dimension(source, 300), outputs;
 
 	d->groups = (uint16_t)(pool || take(source, 2) ? 1 : dimension(source, 20));
@@ -124,9 +126,16 @@ static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 	d->in_h = (uint16_t)dimension(source, 20);
 	d->in_w = (uint16_t)dimension(source, 30);
 	d->in_c = (uint16_t)(d->groups * channels);
+	/* One window that is all of the image? */
+	whole = !take(source, 8);
+	if (whole) {
+		d->in_h = d->kernel_h;
+		d->in_w = d->kernel_w;
+		d->pad_top = d->pad_left = 0;
+	}
 	outputs = WORK / (d->kernel_h * d->kernel_w * channels * d->groups);
 	d->out_c = (uint16_t)(pool ? d->in_c : d->groups * dimension(source, outputs < 70 ? outputs : 70));
-	outputs = outputs * d->groups / d->out_c;
+	outputs = whole ? 1 : outputs * d->groups / d->out_c;
 	d->out_h = (uint16_t)dimension(source, outputs < 16 ? outputs : 16);
 	d->out_w = (uint16_t)dimension(source, outputs / d->out_h < 16 ? outputs / d->out_h : 16);
 	tensor(source, &cmd->operand[0], format, d->in_w, d->in_c, false, false);

@@ -25,8 +25,10 @@ enum fill {
 	FILL_MODEST,		/* around one, as trained networks have */
 	FILL_DIGITS,		/* Posit(16,1): 12-bit digits of the largest magnitude */
 	FILL_NAR,		/* uniform, NaR included */
+	FILL_ONE_NAR,		/* of 131 codes: one in each row of 130 but the first */
 	FILL_ZERO,
 	FILLS,
+	FILL_OCTAVES = FILLS,	/* and n more: magnitudes from 2^-n to 2^n */
 };
 
 static uint32_t bits_of(float value)
@@ -44,9 +46,22 @@ static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_
 	bool posit = format != XRNPE_FORMAT_FP4 && format != XRNPE_FORMAT_F32;
 	uint32_t sign = random_word(state) & 1;
 
+	if (fill >= FILL_OCTAVES) {
+		double value = 1 + (double)random_word(state) * 0x1p-32;
+
+		for (uint32_t n = random_below(state, 2 * (fill - FILL_OCTAVES) + 1); n; n--)
+			value *= 2;
+		for (int n = FILL_OCTAVES; n < (int)fill; n++)
+			value /= 2;
+		return xrnpe_encode(format, sign ? -value : value, &status);
+	}
 	switch (fill) {
 	case FILL_ZERO:
 		return 0;
+	case FILL_ONE_NAR:
+		if (posit && index % 131 == 130)
+			return top + 1;
+		return pick_code(format, FILL_UNIFORM, state, index);
 	case FILL_MAXPOS:
 		return format == XRNPE_FORMAT_F32 ? 0x7f7fffff : top;
 	case FILL_EXTREMES:
@@ -348,6 +363,44 @@ START_TEST(matmul_longest)
 }
 END_TEST
 
+/* Few positions have kernels of their own. */
+START_TEST(matmul_few)
+{
+	static const uint32_t lengths[] = {
+		1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257, 1023, 1024, 1025, 2051,
+	};
+	uint64_t state = 81 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		for (int fill = 0; fill < FILLS; fill++)
+			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+				    1 + random_below(&state, 3), 1 + random_below(&state, 40), lengths[i],
+				    fill, &state);
+	}
+	/* As many as that, and one more. */
+	for (uint32_t m = 4; m <= 13; m++)
+		test_matmul((uint8_t)_i, (uint8_t)_i, m, 35, 70, FILL_UNIFORM, &state);
+	/* A NaR anywhere, also where an odd row ends. */
+	test_matmul((uint8_t)_i, (uint8_t)_i, 1, 140, 130, FILL_ONE_NAR, &state);
+	test_matmul((uint8_t)_i, (uint8_t)_i, 1, 140, 129, FILL_ONE_NAR, &state);
+	free_contexts();
+}
+END_TEST
+
+/* Narrow and wide ranges, which are summed in one or in several parts. */
+START_TEST(matmul_ranges)
+{
+	uint64_t state = 91 + (uint64_t)_i;
+
+	make_contexts();
+	for (int octaves = 0; octaves <= 28; octaves++)
+		test_matmul((uint8_t)_i, octaves % 2 ? XRNPE_FORMAT_F32 : (uint8_t)_i,
+			    1 + (uint32_t)octaves % 3, 33, 1200, FILL_OCTAVES + octaves, &state);
+	free_contexts();
+}
+END_TEST
+
 /* Sums of exactly +-2^127 (and next to it), whatever the sign of the factors. */
 START_TEST(corner)
 {
@@ -452,6 +505,36 @@ START_TEST(conv_shapes)
 			test_conv((uint8_t)_i, out, shapes[i],
 				  (enum fill)random_below(&state, FILLS), &state);
 		test_conv((uint8_t)_i, XRNPE_FORMAT_F32, shapes[i], FILL_NAR, &state);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* One window that is all of the image, without gaps: a matrix-vector product. */
+START_TEST(conv_whole)
+{
+	uint64_t state = 101 + (uint64_t)_i;
+
+	make_contexts();
+	for (uint16_t c = 1; c < 20; c++) {
+		struct scene scene = { .cmd = { .opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 3, .in_w = 5, .in_c = c, .out_h = 1, .out_w = 1, .out_c = 37, .groups = 1,
+			.kernel_h = c % 3 ? 3 : 2, .kernel_w = 5, .stride_h = 1, .stride_w = 1,
+			.dilation_h = 1, .dilation_w = 1,
+		} } };
+		struct xrnpe_operand *o = scene.cmd.operand;
+
+		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS));
+		for (int i = 0; i < XRNPE_OPERANDS; i++) {
+			if (i != XRNPE_OPERAND_SCALE)
+				o[i].pixel_stride = (uint32_t)xrnpe_row_bytes(o[i].format, i == XRNPE_OPERAND_OFM ?
+									      37 : c);
+		}
+		o[XRNPE_OPERAND_IFM].row_stride = 5 * o[XRNPE_OPERAND_IFM].pixel_stride;
+		o[XRNPE_OPERAND_WEIGHT].row_stride = 15 * o[XRNPE_OPERAND_WEIGHT].pixel_stride;
+		prepare(&scene, (enum fill)random_below(&state, FILLS), &state);
+		run_everywhere(&scene);
+		dispose(&scene);
 	}
 	free_contexts();
 }
@@ -903,9 +986,12 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, matmul_shapes, 0, 4);
 	tcase_add_loop_test(tests, matmul_fills, 0, 4);
 	tcase_add_loop_test(tests, matmul_longest, 0, 4);
+	tcase_add_loop_test(tests, matmul_few, 0, 4);
+	tcase_add_loop_test(tests, matmul_ranges, 0, 4);
 	tcase_add_loop_test(tests, corner, 0, 4);
 	tcase_add_loop_test(tests, conv_shapes, 0, 4);
 	tcase_add_loop_test(tests, conv_random, 0, 4);
+	tcase_add_loop_test(tests, conv_whole, 0, 4);
 	tcase_add_loop_test(tests, maxpool_random, 0, 4);
 	tcase_add_loop_test(tests, add_random, 0, 4);
 	tcase_add_loop_test(tests, convert_random, 0, 5);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products of few positions with AVX-512: fully connected and recurrent layers, where
+ * reading the weights is what takes the time. Each packed row of weights is read once,
+ * decoded in registers and multiplied by inputs that were decoded before, in the order
+ * in which the registers have the weights.
+ */
+#ifndef XRNPE_DATAPATH_GEMV_AVX512_H
+#define XRNPE_DATAPATH_GEMV_AVX512_H
+
+#include "avx512.h"
+
+#define GEMV_STEP 64		/* bytes of packed codes that are decoded at a time */
+#define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */
+
+/* ---- Posit(16,1): gemv_avx512_p16.c ------------------------------------ */
+
+/** Bytes of the decoded inputs of a position. */
+size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product);
+
+/** As in gemv_avx512.c's table of formats. */
+bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *input);
+void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const void *input, bool nar,
+			uint8_t *out, uint64_t n, size_t count, uint32_t *status);
+
+#endif
