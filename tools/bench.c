@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "commands.h"
-#include "datapath.h"
+#include "internal.h"
 #include "peak.h"
 
 #define TURNS 7			/* at least, of each */
@@ -484,31 +484,55 @@ static int bench_products(const struct options *options, bool conv, enum xrnpe_f
 	return ret;
 }
 
-/* Binary32 to codes and back, in billions of values a second. */
-static int bench_codec(const struct options *options, enum xrnpe_format format)
-{
-	float *values = malloc(CODEC_COUNT * sizeof(*values));
-	void *row = malloc(xrnpe_row_bytes(format, CODEC_COUNT));
-	double encode = 1e9, decode = 1e9, start = now();
-	uint32_t status = 0;
+/* Seconds that a value takes to a code and back, at best. */
+struct codec_times {
+	double encode, decode;
+};
 
-	if (!values || !row)
+static void time_codec(const struct xrnpe_codec *codec, enum xrnpe_format format,
+		       const float *values, void *row, float *back, size_t count,
+		       struct codec_times *best)
+{
+	uint32_t status = 0;
+	double start = now(), between;
+
+	codec->encode(format, values, row, count, &status);
+	between = now();
+	codec->decode(format, row, back, count);
+	keep_least(&best->decode, (now() - between) / (double)count);
+	keep_least(&best->encode, (between - start) / (double)count);
+}
+
+/* A row: the codec of the fast kernel and the plain one, a part of the values for that. */
+static int bench_codec(const struct options *options, enum xrnpe_format format,
+		       const struct xrnpe_datapath *fast)
+{
+	const struct xrnpe_codec *codec = xrnpe_datapath_codec(fast);
+	float *values = malloc(CODEC_COUNT * sizeof(*values));
+	float *back = malloc(CODEC_COUNT * sizeof(*back));
+	void *row = malloc(xrnpe_row_bytes(format, CODEC_COUNT));
+	struct codec_times ours = { 1e9, 1e9 }, plain = ours;
+	double start = now();
+
+	if (!values || !back || !row)
 		return fail("memory");
 	for (size_t i = 0; i < CODEC_COUNT; i++)
 		values[i] = (float)random_normal();
 	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
-		double before = now(), between;
-
-		xrnpe_encode_row(format, values, row, CODEC_COUNT, &status);
-		between = now();
-		xrnpe_decode_row(format, row, values, CODEC_COUNT);
-		keep_least(&encode, between - before);
-		keep_least(&decode, now() - between);
+		time_codec(codec, format, values, row, back, CODEC_COUNT, &ours);
+		time_codec(&xrnpe_codec_plain, format, values, row, back, CODEC_COUNT / 64, &plain);
 	}
-	printf(options->json ? "{\"name\": \"codec\", \"format\": \"%s\", \"encode_gvalues\": %.3f, "
-	       "\"decode_gvalues\": %.3f}\n" : "codec             %-4s  encode %7.3f  decode %7.3f\n",
-	       xrnpe_format_name(format), CODEC_COUNT / encode * 1e-9, CODEC_COUNT / decode * 1e-9);
+	printf(options->json ?
+	       "{\"name\": \"codec\", \"format\": \"%s\", \"threads\": 1, \"kernel\": \"%s\", "
+	       "\"encode_gvalues\": %.3f, \"plain_encode_gvalues\": %.3f, "
+	       "\"encode_ratio_to_plain\": %.1f, \"decode_gvalues\": %.3f, "
+	       "\"plain_decode_gvalues\": %.3f, \"decode_ratio_to_plain\": %.1f}\n" :
+	       "codec             %-4s   1  %-12s %8.2f %8.2f %8.1f %8.2f %8.2f %8.1f\n",
+	       xrnpe_format_name(format), codec->name,
+	       1e-9 / ours.encode, 1e-9 / plain.encode, plain.encode / ours.encode,
+	       1e-9 / ours.decode, 1e-9 / plain.decode, plain.decode / ours.decode);
 	free(values);
+	free(back);
 	free(row);
 	return 0;
 }
@@ -624,13 +648,14 @@ int xrnpe_bench(int argc, char **argv)
 			       options.gemv ? "read" : "share", options.gemv ? "share" : "plain",
 			       options.gemv ? "plain" : "ratio");
 	} else if (!options.json) {
-		puts("                        billions of values a second, one thread");
+		printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s %8s   Gvalues/s\n", "", "", "thr",
+		       "kernel", "encode", "plain", "ratio", "decode", "plain", "ratio");
 	}
 	for (int format = 0; format < XRNPE_FORMAT_F32 && !ret; format++) {
 		if (options.has_format && format != (int)options.format)
 			continue;
 		if (codec)
-			ret = bench_codec(&options, (enum xrnpe_format)format);
+			ret = bench_codec(&options, (enum xrnpe_format)format, fast);
 		else
 			ret = bench_products(&options, conv, (enum xrnpe_format)format, fast, plain, &blas);
 		fflush(stdout);

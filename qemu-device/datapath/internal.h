@@ -112,6 +112,9 @@ extern const struct xrnpe_codec *const xrnpe_codecs[];
 /** That one. */
 const struct xrnpe_codec *xrnpe_fastest_codec(void);
 
+/** The one that a context uses. */
+const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *datapath);
+
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
 #ifdef __x86_64__

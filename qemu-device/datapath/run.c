@@ -167,6 +167,11 @@ const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath)
 	return datapath->kernel->name;
 }
 
+const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *datapath)
+{
+	return datapath->codec;
+}
+
 static int choose_kernel(const char *name, const struct xrnpe_kernel **kernel)
 {
 	int error = EINVAL;
