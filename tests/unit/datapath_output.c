@@ -13,6 +13,7 @@
 #include "unit/datapath_tests.h"
 
 #define GAP 3	/* elements between rows */
+#define MANY 17	/* rows: more than kernels for few take */
 
 /* A MATMUL with room for its operands. */
 struct matmul {
@@ -20,6 +21,7 @@ struct matmul {
 	enum xrnpe_format format;
 	uint32_t m, n, k;
 	uint8_t *a, *b, *scale;
+	bool invalid;		/* a NaN met FP4 */
 };
 
 static uint32_t bits_of(float value)
@@ -131,42 +133,60 @@ static void free_contexts(void)
 		xrnpe_datapath_free(contexts[i]);
 }
 
-static void check(struct matmul *matmul, enum xrnpe_format out)
+/* By every kernel, @m rows that repeat those of @matmul, whose output is @expected. */
+static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m, const uint8_t *expected)
 {
-	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n);
-	size_t size = (size_t)matmul->m * row;
-	uint8_t *expected = calloc(size, 1), *got = malloc(size);
-	void *memory[] = { matmul->a, matmul->b, matmul->scale, expected };
-	bool invalid = false;
+	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n), in = stride(matmul->format, matmul->k);
+	size_t size = (size_t)m * row;
+	uint8_t *a = malloc((size_t)m * in), *got = malloc(size), *correct = malloc(size);
+	void *memory[] = { a, matmul->b, matmul->scale, got };
+	struct xrnpe_cmd cmd = matmul->cmd;
 
-	matmul->cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
-	matmul->cmd.operand[XRNPE_OPERAND_OFM].row_stride = row;
-	ref_run(&matmul->cmd, memory, &invalid);
-	memory[XRNPE_OPERAND_OFM] = got;
+	cmd.matmul.m = m;
+	for (uint32_t i = 0; i < m; i++) {
+		memcpy(a + (size_t)i * in, matmul->a + (size_t)(i % matmul->m) * in, in);
+		memcpy(correct + (size_t)i * row, expected + (size_t)(i % matmul->m) * row, row);
+	}
 	for (unsigned int i = 0; contexts[i]; i++) {
 		struct xrnpe_fault fault;
 		uint32_t status = 0;
 
 		memset(got, 0xa5, size);
-		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &matmul->cmd, 0, memory, NULL, &status,
-						    &fault), 0);
-		for (uint32_t at = 0; memcmp(got, expected, size) && at < matmul->m * matmul->n; at++) {
-			uint32_t m = at / matmul->n, n = at % matmul->n;
-			uint32_t code = ref_load(out, got + (size_t)m * row, n);
-			uint32_t correct = ref_load(out, expected + (size_t)m * row, n);
+		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &cmd, 0, memory, NULL, &status, &fault), 0);
+		for (uint32_t at = 0; memcmp(got, correct, size) && at < m * matmul->n; at++) {
+			uint32_t n = at % matmul->n, code, right;
 
-			ck_assert_msg(code == correct, "%s, %s to %s, K = %u, row %u, channel %u, "
+			code = ref_load(out, got + (size_t)(at / matmul->n) * row, n);
+			right = ref_load(out, correct + (size_t)(at / matmul->n) * row, n);
+			ck_assert_msg(code == right, "%s, %s to %s, K = %u, row %u of %u, channel %u, "
 				      "scale %08x, bias %08x: %x, expected %x",
 				      xrnpe_datapath_kernel(contexts[i]), xrnpe_format_name(matmul->format),
-				      xrnpe_format_name(out), matmul->k, m, n,
+				      xrnpe_format_name(out), matmul->k, at / matmul->n, m, n,
 				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n),
-				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n + 1), code, correct);
+				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n + 1), code, right);
 		}
-		ck_assert_mem_eq(got, expected, size);
-		ck_assert_uint_eq(status, invalid ? XRNPE_STATUS_INVALID : 0);
+		ck_assert_mem_eq(got, correct, size);
+		ck_assert_uint_eq(status, matmul->invalid ? XRNPE_STATUS_INVALID : 0);
 	}
-	free(expected);
+	free(a);
 	free(got);
+	free(correct);
+}
+
+static void check(struct matmul *matmul, enum xrnpe_format out)
+{
+	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n);
+	uint8_t *expected = calloc(matmul->m, row);
+	void *memory[] = { matmul->a, matmul->b, matmul->scale, expected };
+
+	matmul->cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
+	matmul->cmd.operand[XRNPE_OPERAND_OFM].row_stride = row;
+	matmul->invalid = false;
+	ref_run(&matmul->cmd, memory, &matmul->invalid);
+	check_rows(matmul, out, matmul->m, expected);
+	if (matmul->m < MANY)
+		check_rows(matmul, out, MANY, expected);
+	free(expected);
 }
 
 /* All products of the 4- and 8-bit formats, to every output format. */
@@ -260,6 +280,29 @@ START_TEST(ties_f32)
 }
 END_TEST
 
+/* Sums times scales that lie midway between binary32 values, and the smallest biases. */
+START_TEST(ties_scaled)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 2, 1000, 1);
+	uint64_t state = 151 + (uint64_t)_i;
+
+	make_contexts();
+	fill(&matmul, code_of(format, 1));
+	set_a(&matmul, 0, 0, code_of(format, 1.5));
+	set_a(&matmul, 1, 0, code_of(format, -1.5));
+	for (uint32_t n = 0; n < matmul.n; n++) {
+		/* 3/2 of an odd significand below 2^25 / 3 has 25 bits. */
+		uint32_t scale = random_word(&state) % 254 << 23 | random_below(&state, 0x2a0000) | 1;
+
+		set_scale(&matmul, n, scale, n % 3 | (random_word(&state) & 1) << 31);
+	}
+	check(&matmul, XRNPE_FORMAT_F32);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
 /* A finite binary32 of any magnitude, all exponents alike. */
 static uint32_t any_finite(uint64_t *state)
 {
@@ -332,6 +375,30 @@ START_TEST(cancelled)
 }
 END_TEST
 
+/* The largest and next to largest sums of either sign, whatever the signs of the factors. */
+START_TEST(extremes)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	double most = xrnpe_decode(format, ref_top(format));
+
+	make_contexts();
+	for (uint32_t k = XRNPE_MAX_K - 1; k <= XRNPE_MAX_K; k++) {
+		struct matmul matmul = new_matmul(format, 2, 2, k);
+
+		fill(&matmul, ref_top(format));
+		for (uint32_t i = 0; i < k; i++) {
+			set_a(&matmul, 1, i, code_of(format, -most));
+			set_b(&matmul, 1, i, code_of(format, -most));
+		}
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(1), 0);
+		check(&matmul, XRNPE_FORMAT_F32);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
 /*
  * Posit(16,1) is cut into balanced digits of 12 bits. Here are the largest ones in
  * magnitude, -2048, in two places: sums of two are -4096. All products have one sign,
@@ -361,32 +428,38 @@ START_TEST(largest_digits)
 }
 END_TEST
 
-/* Posits of all bits from a highest to a lowest: every number of digits, just filled. */
+/* Posits from a highest to a lowest bit: every number of digits, just filled. */
+static void set_span(struct matmul *matmul, void (*set)(struct matmul *, uint32_t, uint32_t, uint32_t),
+		     int high, int low, uint64_t *state)
+{
+	/* The largest below the next power of two. */
+	uint32_t largest = high < 28 ? code_of(matmul->format, ldexp(1, high + 1)) - 1 : 0x7fff;
+
+	for (uint32_t k = 0; k < matmul->k; k++)
+		set(matmul, 0, k, random_word(state) & 1 ? largest : 0x10000 - largest);
+	set(matmul, 0, random_below(state, matmul->k), code_of(matmul->format, ldexp(1, low)));
+}
+
 START_TEST(spans)
 {
-	enum xrnpe_format format = XRNPE_FORMAT_P16;
+	struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 1, 1, 6);
 	uint64_t state = 141;
 
 	make_contexts();
-	for (int high = -28; high <= 28; high += 1 + (high < -6 || high > 6)) {
-		/* The largest below the next power of two. */
-		double largest = high < 28 ? xrnpe_decode(format, code_of(format, ldexp(1, high + 1)) - 1) : 0x1p28;
-		struct matmul matmul = new_matmul(format, 2, high + 29 > 40 ? 40 : (uint32_t)high + 29, 6);
+	set_scale(&matmul, 0, bits_of(1), 0);
+	for (int high = -28; high <= 28; high++) {
+		for (int low = -28; low <= high; low++) {
+			int other = (int)random_below(&state, 57) - 28;
 
-		/* Each channel, but not the inputs, has another lowest bit. */
-		for (uint32_t k = 0; k < matmul.k; k++) {
-			for (uint32_t m = 0; m < matmul.m; m++)
-				set_a(&matmul, m, k, code_of(format, random_word(&state) & 1 ? largest : -largest));
-			for (uint32_t n = 0; n < matmul.n; n++)
-				set_b(&matmul, n, k, code_of(format, random_word(&state) & 1 ? largest : -largest));
+			set_span(&matmul, set_a, high, low, &state);
+			set_span(&matmul, set_b, other, -28 + (int)random_below(&state, (uint32_t)other + 29),
+				 &state);
+			check(&matmul, XRNPE_FORMAT_F32);
+			set_span(&matmul, set_b, high, low, &state);
+			check(&matmul, XRNPE_FORMAT_F32);
 		}
-		for (uint32_t n = 0; n < matmul.n; n++) {
-			set_scale(&matmul, n, bits_of(1), 0);
-			set_b(&matmul, n, n % matmul.k, code_of(format, ldexp(1, high - (int)n)));
-		}
-		check(&matmul, XRNPE_FORMAT_F32);
-		free_matmul(&matmul);
 	}
+	free_matmul(&matmul);
 	free_contexts();
 }
 END_TEST
@@ -436,8 +509,10 @@ TCase *datapath_output_tests(void)
 	tcase_add_loop_test(tests, code_pairs, 0, XRNPE_FORMAT_P16);
 	tcase_add_loop_test(tests, ties, 0, 4);
 	tcase_add_loop_test(tests, ties_f32, 0, 4);
+	tcase_add_loop_test(tests, ties_scaled, 0, 4);
 	tcase_add_loop_test(tests, ranges, 0, 4);
 	tcase_add_loop_test(tests, cancelled, 0, 4);
+	tcase_add_loop_test(tests, extremes, 0, 4);
 	tcase_add_test(tests, largest_digits);
 	tcase_add_test(tests, spans);
 	tcase_add_loop_test(tests, nar_places, XRNPE_FORMAT_P4, XRNPE_FORMAT_F32);

@@ -11,6 +11,7 @@
 #include "datapath.h"
 
 #define COLUMNS 10
+#define MANY 17		/* more than kernels for few rows take */
 
 static const char *const names[] = { "fp4", "p4", "p8", "p16" };
 
@@ -120,14 +121,14 @@ static void parse_codes(enum xrnpe_format format, const char *text, size_t count
 	}
 }
 
-/* Through xrnpe_dot() and through a MATMUL of every kernel. */
+/* Through xrnpe_dot() and through MATMULs, of one row and of the same many times. */
 static void check_dot(struct xrnpe_datapath *const *contexts, enum xrnpe_format format,
 		      enum xrnpe_format out, uint8_t *a, uint8_t *b, size_t count, uint32_t expected,
 		      const char *id)
 {
 	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL,
 				 .matmul = { 1, 1, (uint32_t)count, { 0 } } };
-	uint8_t scale[8] = { 0 }, result[4];
+	uint8_t scale[8] = { 0 }, result[4 * MANY];
 	void *memory[] = { a, b, scale, result };
 	struct xrnpe_fault fault;
 	uint32_t status = 0, code;
@@ -139,12 +140,16 @@ static void check_dot(struct xrnpe_datapath *const *contexts, enum xrnpe_format 
 	cmd.operand[XRNPE_OPERAND_IFM].format = cmd.operand[XRNPE_OPERAND_WEIGHT].format = format;
 	cmd.operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
 	cmd.operand[XRNPE_OPERAND_OFM].format = out;
+	cmd.operand[XRNPE_OPERAND_OFM].row_stride = 4;
 	for (; *contexts; contexts++) {
-		ck_assert_int_eq(xrnpe_datapath_run(*contexts, &cmd, 0, memory, NULL, &status, &fault), 0);
-		code = xrnpe_load(out, result, 0);
-		ck_assert_msg(code == expected, "%s row %s to %s, kernel %s: %x not %x",
-			      xrnpe_format_name(format), id, xrnpe_format_name(out),
-			      xrnpe_datapath_kernel(*contexts), code, expected);
+		for (cmd.matmul.m = 1; cmd.matmul.m <= MANY; cmd.matmul.m += MANY - 1) {
+			ck_assert_int_eq(xrnpe_datapath_run(*contexts, &cmd, 0, memory, NULL, &status,
+							    &fault), 0);
+			code = xrnpe_load(out, result + 4 * (cmd.matmul.m - 1), 0);
+			ck_assert_msg(code == expected, "%s row %s to %s, kernel %s: %x not %x",
+				      xrnpe_format_name(format), id, xrnpe_format_name(out),
+				      xrnpe_datapath_kernel(*contexts), code, expected);
+		}
 	}
 }
 
