@@ -23,14 +23,33 @@ INLINE __mmask64 first_lanes(size_t count)
 	return count >= 64 ? ~0ull : (1ull << count) - 1;
 }
 
-/* Scale and bias of the channels of a panel, as doubles; the scale is that of
- * sums in grid units. */
+/* Scale and bias of the channels of a panel; the scale is that of sums in grid
+ * units. stage_scales() sets them. */
 struct stage {
 	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	float scale32[LANES], bias32[LANES];
 	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
+	bool floats;		/* scale32 and bias32 do as well */
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 };
+
+/*
+ * Floats do if all are zero or so large that no fused multiply-add with an integer is
+ * subnormal, which rounds differently. The bias is not -0, for sums of zero to be +0.
+ */
+INLINE void stage_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+			 struct stage *stage)
+{
+	stage->floats = true;
+	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	for (size_t i = 0; i < count; i++) {
+		stage->floats &= (!stage->scale[i] || __builtin_fabs(stage->scale[i]) >= 0x1p-98) &&
+				 (!stage->bias[i] || __builtin_fabs(stage->bias[i]) >= 0x1p-98);
+		stage->scale32[i] = (float)stage->scale[i];
+		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
+	}
+}
 
 /* ---- tiles ------------------------------------------------------------ */
 
@@ -126,15 +145,9 @@ INLINE __m512i round_fp4(__m512i bits)
 	return _mm512_or_si512(code, _mm512_slli_epi32(sign, 3));
 }
 
-INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
+/* Bits of floats (rounded to odd, finite) to codes of any format but binary32. */
+INLINE __m512i encode_odd(enum xrnpe_format out, __m512i bits)
 {
-	__m512i bits;
-
-	if (out == XRNPE_FORMAT_F32)
-		return _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(
-			_mm512_cvt_roundpd_ps(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
-			_mm512_cvt_roundpd_ps(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1));
-	bits = _mm512_inserti64x4(_mm512_castsi256_si512(narrow_odd(low)), narrow_odd(high), 1);
 	switch (out) {
 	case XRNPE_FORMAT_FP4:
 		return round_fp4(bits);
@@ -147,12 +160,25 @@ INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
 	}
 }
 
+INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
+{
+	if (out == XRNPE_FORMAT_F32)
+		return _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(
+			_mm512_cvt_roundpd_ps(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+			_mm512_cvt_roundpd_ps(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1));
+	return encode_odd(out, _mm512_inserti64x4(_mm512_castsi256_si512(narrow_odd(low)),
+						  narrow_odd(high), 1));
+}
+
 /* Codes of channels @n.. of a row, up to 16; the last of an odd number of 4-bit
  * codes stands in a byte alone. */
 INLINE void store16(enum xrnpe_format out, uint8_t *row, uint64_t n, __m512i codes, size_t count)
 {
 	__mmask16 lanes = (__mmask16)first_lanes(count);
-	uint8_t *to = row + n * xrnpe_format_bits(out) / 8;
+	/* Not xrnpe_format_bits(): a call would cost more than all of this. */
+	size_t bits = out == XRNPE_FORMAT_F32 ? 32 : out == XRNPE_FORMAT_P16 ? 16 :
+		      out == XRNPE_FORMAT_P8 ? 8 : 4;
+	uint8_t *to = row + n * bits / 8;
 	__m128i bytes;
 
 	codes = _mm512_maskz_mov_epi32(lanes, codes);
@@ -172,6 +198,12 @@ INLINE void store16(enum xrnpe_format out, uint8_t *row, uint64_t n, __m512i cod
 
 			_mm512_storeu_si512(each, codes);
 			xrnpe_pack(out, row, n, each, count);
+			break;
+		}
+		if (count == 16) {
+			/* Two codes in a byte of 64 bits. */
+			codes = _mm512_or_si512(codes, _mm512_srli_epi64(codes, 28));
+			_mm_storel_epi64((__m128i *)to, _mm512_cvtepi64_epi8(codes));
 			break;
 		}
 		bytes = _mm512_cvtepi32_epi8(codes);

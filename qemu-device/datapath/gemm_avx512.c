@@ -183,6 +183,8 @@ static struct plan plan_of(const struct xrnpe_product *product)
 
 /* ---- tiles ------------------------------------------------------------ */
 
+#define AHEAD 1024	/* bytes of weights that are fetched from the second cache */
+
 /*
  * In assembly because GCC 12 moves and spills the accumulators when it is given
  * the intrinsics: at half the speed.
@@ -235,6 +237,8 @@ TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
 	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
 		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
 
+		_mm_prefetch(b + AHEAD, _MM_HINT_T0);
+		_mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
 		ALL_ROWS(ACCUMULATE);
 	}
 	ALL_ROWS(FINISH);
@@ -251,6 +255,8 @@ TARGET void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t s
 	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
 		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
 
+		_mm_prefetch(b + AHEAD, _MM_HINT_T0);
+		_mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
 		ALL_ROWS(ACCUMULATE);
 	}
 	ALL_ROWS(FINISH);
@@ -275,18 +281,58 @@ INLINE __m512d fma_odd(__m512d acc, __m512d scale, __m512d bias)
 	return _mm512_castsi512_pd(_mm512_mask_or_epi64(bits, lost, bits, _mm512_set1_epi64(1)));
 }
 
+/* The same in floats, of integers below 2^24, and encoded. */
+INLINE __m512i encode_floats(enum xrnpe_format out, __m512 acc, __m512 scale, __m512 bias, __m512 least)
+{
+	__m512 low, high, cut;
+	__m512i bits;
+
+	if (out == XRNPE_FORMAT_F32)
+		return _mm512_castps_si512(_mm512_max_ps(
+			_mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+			least));
+	low = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	high = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+	cut = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+	bits = _mm512_castps_si512(cut);
+	bits = _mm512_mask_or_epi32(bits, _mm512_cmp_ps_mask(low, high, _CMP_NEQ_UQ), bits,
+				    _mm512_set1_epi32(1));
+	return encode_odd(out, _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(bits), least)));
+}
+
+INLINE bool below_2_24(__m512i low, __m512i high)
+{
+	const __m512i offset = _mm512_set1_epi64(1 << 24);
+
+	return !_mm512_test_epi64_mask(_mm512_or_si512(_mm512_add_epi64(low, offset),
+						       _mm512_add_epi64(high, offset)),
+				       _mm512_set1_epi64(-(1 << 25)));
+}
+
 INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
 		    const struct stage *stage, const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
 {
 	const __m512d zero = _mm512_setzero_pd();
+	const __m512 least = product->cmd->activation == XRNPE_ACT_RELU ? _mm512_setzero_ps() :
+			     _mm512_set1_ps(-__builtin_inff());
 
 	for (size_t i = 0; i < count; i += 16) {
+		__m512i low = _mm512_load_si512(sum + i), high = _mm512_load_si512(sum + i + 8);
 		__m512d y[2];
 
+		if (stage->floats && below_2_24(low, high)) {
+			__m512 acc = _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtepi64_ps(low)),
+							_mm512_cvtepi64_ps(high), 1);
+
+			store16(out, row, n + i, encode_floats(out, acc, _mm512_load_ps(stage->scale32 + i),
+							       _mm512_load_ps(stage->bias32 + i), least),
+				count - i < 16 ? count - i : 16);
+			continue;
+		}
 		for (size_t j = 0; j < 2; j++) {
 			size_t at = i + j * 8;
 
-			y[j] = fma_odd(_mm512_cvtepi64_pd(_mm512_load_si512(sum + at)),
+			y[j] = fma_odd(_mm512_cvtepi64_pd(j ? high : low),
 				       _mm512_load_pd(stage->scale + at),
 				       _mm512_load_pd(stage->bias + at));
 			if (product->cmd->activation == XRNPE_ACT_RELU)
@@ -401,7 +447,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 	size_t size = product->k * plan->weight->size, padded = plan->steps * 4;
 
 	memset(stage, 0, sizeof(*stage));
-	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	stage_scales(product, n, count, unit, stage);
 	for (size_t half = 0; half < VECTORS; half++) {
 		for (size_t i = 0; i < 16; i++) {
 			uint8_t *row = rows + i * PITCH;

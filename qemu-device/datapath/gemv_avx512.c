@@ -236,7 +236,7 @@ INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *pro
 	struct stage stage;
 
 	memset(&stage, 0, sizeof(stage));
-	xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
+	stage_scales(product, n, count, unit, &stage);
 	multiply(format, product, input, n, count, &stage, sums);
 	xrnpe_avx512_put(product, &stage, sums, out, n, count);
 	if (nar || stage.any_nar)

@@ -93,8 +93,14 @@ static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_
 	}
 }
 
-static uint32_t pick_scale(uint64_t *state)
+/* A single wild one may send all of its neighbours another way. */
+static uint32_t pick_scale(bool wild, uint64_t *state)
 {
+	uint32_t word = random_word(state);
+
+	if (!wild)	/* 2^-15 .. 2, some powers of two, some that are hardly tame */
+		return word % 16 ? (word & (word % 3 ? 0x87ffffff : 0x87800000)) | 0x38000000 :
+		       word >> 4 & 1 ? (word & 0x807fffff) | 29 << 23 : word & 0x80000000;
 	switch (random_below(state, 8)) {
 	case 0:
 		return bits_of(0.0f);
@@ -129,6 +135,7 @@ struct scene {
 static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 {
 	struct xrnpe_extent extents[XRNPE_OPERANDS];
+	bool wild = random_word(state) & 1;
 	struct xrnpe_fault fault;
 	size_t size;
 
@@ -147,7 +154,7 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 				xrnpe_store(XRNPE_FORMAT_F32, scene->memory[i], j,
 					    scene->scales ? scene->scales[j] :
 					    scene->cmd.opcode == XRNPE_OP_ADD && j % 2 ? 0 :
-					    pick_scale(state));
+					    pick_scale(wild, state));
 		} else if (i != XRNPE_OPERAND_OFM && size) {
 			size_t elements = size * 8 / xrnpe_format_bits(o->format);
 
