@@ -117,6 +117,7 @@ const struct xrnpe_kernel xrnpe_kernel_avx2 = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run,
+	.depthwise = &xrnpe_depthwise,
 };
 
 #endif

@@ -575,6 +575,7 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.shape = shape,
 	.scratch = scratch_size,
 	.run = run,
+	.depthwise = &xrnpe_depthwise_avx512,
 };
 
 #endif

@@ -122,6 +122,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run_neon,
+	.depthwise = &xrnpe_depthwise,
 };
 
 const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
@@ -131,6 +132,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run_dotprod,
+	.depthwise = &xrnpe_depthwise,
 };
 
 #endif

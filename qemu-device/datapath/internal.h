@@ -262,6 +262,8 @@ struct xrnpe_kernel {
 	bool (*supported)(void);
 	/** Preferred for products of few positions that it suits; or NULL. */
 	const struct xrnpe_kernel *few;
+	/** Preferred for depthwise convolutions that it suits; or NULL. */
+	const struct xrnpe_kernel *depthwise;
 	/** Only of those that are preferred. */
 	bool (*suits)(const struct xrnpe_product *product);
 	/** Whether run() takes blocks of several groups. */
@@ -278,7 +280,11 @@ struct xrnpe_kernel {
 };
 
 extern const struct xrnpe_kernel xrnpe_kernel_plain;
+#if defined(__x86_64__) || defined(__AARCH64EL__)
+extern const struct xrnpe_kernel xrnpe_depthwise;
+#endif
 #ifdef __x86_64__
+extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;
 extern const struct xrnpe_kernel xrnpe_gemv_avx512;

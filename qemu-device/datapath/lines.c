@@ -75,7 +75,7 @@ void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line
 	right = left + d->in_w < width ? left + d->in_w : width;
 	memset(line->values, decoder->zero, left * pixel);
 	/* Pixels side by side are one run of elements; a NaR is looked for in each. */
-	if (lines->channels != d->in_c ||
+	if (lines->channels != d->in_c || (d->groups > 1 && product->group_channels > 1) ||
 	    (uint64_t)o->pixel_stride * 8 != xrnpe_format_bits(product->format) * (uint64_t)d->in_c ||
 	    decoder->decode(product, in, 0, (right - left) * d->in_c, line->values + left * pixel)) {
 		memset(line->nar, 0, width);

@@ -331,6 +331,8 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	job->kernel = datapath->kernel;
 	if (job->kernel->few && job->kernel->few->suits(&product))
 		job->kernel = job->kernel->few;
+	else if (job->kernel->depthwise && job->kernel->depthwise->suits(&product))
+		job->kernel = job->kernel->depthwise;
 	job->shape = (struct xrnpe_block){ 0, product.positions, 0, product.channels };
 	job->kernel->shape(&product, datapath->threads, &job->shape);
 	job->tasks = ((product.positions - 1) / job->shape.p1 + 1) *

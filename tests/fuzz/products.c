@@ -111,10 +111,13 @@ static void make_matmul(struct source *source, struct xrnpe_cmd *cmd)
 static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 {
 	struct xrnpe_dims_image *d = &cmd->image;
-	bool pool = cmd->opcode == XRNPE_OP_MAXPOOL, whole;
-	uint32_t format = take(source, 4), channels = dimension(source, 300), outputs;
+	bool pool = cmd->opcode == XRNPE_OP_MAXPOOL, whole, depthwise = !pool && !take(source, 4);
+	uint32_t format = take(source, 4), channels = depthwise ? 1 : dimension(source, 300), outputs;
 
-	d->groups = (uint16_t)(pool || take(source, 2) ? 1 : dimension(source, 20));
+	if (depthwise)
+		d->groups = (uint16_t)dimension(source, 300);
+	else
+		d->groups = (uint16_t)(pool || take(source, 2) ? 1 : dimension(source, 20));
 	d->kernel_h = (uint8_t)dimension(source, 5);
 	d->kernel_w = (uint8_t)dimension(source, 5);
 	d->stride_h = (uint8_t)(1 + take(source, 3));
@@ -134,7 +137,10 @@ static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 		d->pad_top = d->pad_left = 0;
 	}
 	outputs = WORK / (d->kernel_h * d->kernel_w * channels * d->groups);
-	d->out_c = (uint16_t)(pool ? d->in_c : d->groups * dimension(source, outputs < 70 ? outputs : 70));
+	if (pool || (depthwise && take(source, 3)))
+		d->out_c = d->in_c;
+	else
+		d->out_c = (uint16_t)(d->groups * dimension(source, outputs < 70 ? outputs : 70));
 	outputs = whole ? 1 : outputs * d->groups / d->out_c;
 	d->out_h = (uint16_t)dimension(source, outputs < 16 ? outputs : 16);
 	d->out_w = (uint16_t)dimension(source, outputs / d->out_h < 16 ? outputs / d->out_h : 16);

@@ -547,6 +547,32 @@ START_TEST(conv_whole)
 }
 END_TEST
 
+/* One input channel a group: panels, blocks and lines of all sizes. */
+START_TEST(depthwise)
+{
+	static const struct xrnpe_dims_image shapes[] = {
+		{ 5, 6, 37, 5, 6, 37, 37, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* odd channels */
+		{ 4, 5, 37, 4, 5, 111, 37, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* multiplier 3 */
+		{ 9, 9, 33, 4, 3, 33, 33, 3, 2, 2, 3, 2, 2, 2, 1, { 0 } },	/* stride, dilation */
+		{ 6, 5, 16, 6, 5, 16, 16, 1, 1, 1, 1, 1, 1, 0, 0, { 0 } },	/* 1x1 */
+		{ 2, 3, 300, 2, 3, 300, 300, 2, 2, 1, 1, 1, 1, 1, 0, { 0 } },	/* blocks */
+		{ 2, 3, 100, 2, 3, 300, 100, 2, 2, 1, 1, 1, 1, 0, 1, { 0 } },	/* that part a group */
+		{ 1, 540, 140, 1, 10, 140, 140, 1, 3, 1, 60, 1, 1, 0, 0, { 0 } }, /* narrower ones */
+		{ 2, 4100, 2, 1, 4100, 2, 2, 2, 3, 1, 1, 1, 1, 0, 1, { 0 } },	/* lines too long */
+		{ 16, 255, 3, 1, 1, 3, 3, 16, 255, 1, 1, 1, 1, 0, 0, { 0 } },	/* K = 4080 */
+	};
+	uint64_t state = 101 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (int fill = 0; fill < FILLS; fill++)
+			test_conv((uint8_t)_i, (uint8_t)((fill + (int)i) % XRNPE_FORMATS), shapes[i],
+				  (enum fill)fill, &state);
+	}
+	free_contexts();
+}
+END_TEST
+
 static struct xrnpe_dims_image random_window(uint64_t *state)
 {
 	struct xrnpe_dims_image d = {
@@ -997,6 +1023,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, matmul_ranges, 0, 4);
 	tcase_add_loop_test(tests, corner, 0, 4);
 	tcase_add_loop_test(tests, conv_shapes, 0, 4);
+	tcase_add_loop_test(tests, depthwise, 0, 4);
 	tcase_add_loop_test(tests, conv_random, 0, 4);
 	tcase_add_loop_test(tests, conv_whole, 0, 4);
 	tcase_add_loop_test(tests, maxpool_random, 0, 4);

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Depthwise convolutions: one input channel a group. Included by a file for each
+ * instruction set, with what rounding.h wants defined; here is all but the name.
+ *
+ * Channels lie side by side, so a vector is the same tap of some channels. Values
+ * are doubles. Up to 8 bits their sums are exact. For Posit(16,1) products are (two
+ * significands of 13 bits), sums are not: beside them goes a sum of magnitudes, for a
+ * bound on the error. Where the bound leaves a doubt about the output, and only
+ * there, the exact integer decides. A NaR is a NaN.
+ */
+#ifndef XRNPE_DATAPATH_DEPTHWISE_H
+#define XRNPE_DATAPATH_DEPTHWISE_H
+
+#include "lines.h"
+#include "rounding.h"
+
+#define VECTORS (LANES / REALS)
+#define BLOCK_CHANNELS 256	/* at the most; even */
+#define DECODE_TOGETHER 256
+
+typedef double loose_reals __attribute__((vector_size(VECTOR), aligned(8), may_alias));
+typedef float loose_floats __attribute__((vector_size(VECTOR / 2), aligned(4), may_alias));
+
+/* ---- decoding --------------------------------------------------------- */
+
+/* Input channels @first.., up to DECODE_TOGETHER. True if any is NaR. */
+INLINE bool decode_some(const struct xrnpe_product *product, const uint8_t *row, size_t first,
+			size_t count, double *to)
+{
+	/* A row starts on a byte, perhaps with another 4-bit code. */
+	size_t before = first * xrnpe_format_bits(product->format) % 8 != 0;
+	float value[1 + DECODE_TOGETHER + REALS];
+	ints nan = { 0 };
+	bool nar = false;
+
+	row += xrnpe_row_bytes(product->format, first - before);
+	xrnpe_decode_row(product->format, row, value, before + count);
+	memset(value + before + count, 0, REALS * sizeof(*value));
+	for (size_t i = 0; i < count; i += REALS) {
+		reals some = __builtin_convertvector(*(const loose_floats *)(value + before + i), reals);
+
+		nan |= (ints)(some != some);
+		*(loose_reals *)(to + i) = some;
+	}
+	for (size_t i = 0; i < REALS; i++)
+		nar |= nan[i] != 0;
+	return nar;
+}
+
+/* Channels of the output: those of a group have its input each. */
+TARGET static bool decode_reals(const struct xrnpe_product *product, const uint8_t *row,
+				size_t first, size_t count, void *values)
+{
+	size_t multiplier = (size_t)product->group_channels, at = first;
+	double *to = values;
+	bool nar = false;
+
+	while (at < first + count) {
+		size_t input = at / multiplier, some = (first + count - 1) / multiplier + 1 - input;
+		double each[DECODE_TOGETHER + REALS];
+
+		if (some > DECODE_TOGETHER)
+			some = DECODE_TOGETHER;
+		nar |= decode_some(product, row, input, some, multiplier == 1 ? to + at - first : each);
+		if (multiplier == 1)
+			at += some;
+		for (; multiplier > 1 && at < first + count && at / multiplier < input + some; at++)
+			to[at - first] = each[at / multiplier - input];
+	}
+	return nar;
+}
+
+static const struct xrnpe_decoder decoder = { decode_reals, sizeof(double), 0 };
+
+/* ---- sums and outputs -------------------------------------------------- */
+
+/* LANES channels of the output. */
+struct panel {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	bool nar;		/* a NaR among the weights */
+};
+
+/* Where the inputs of a position are. */
+struct window {
+	const struct xrnpe_line *line[UINT8_MAX];	/* by line of the kernel */
+	size_t offset, step;	/* of its first tap in a line, and from tap to tap, in values */
+};
+
+struct sums {
+	double sum[LANES] __attribute__((aligned(64))), bound[LANES];
+};
+
+/* @weights: LANES a tap. */
+INLINE void sum_taps(const struct xrnpe_dims_image *d, const struct window *window,
+		     const double *weights, bool wide, struct sums *sums)
+{
+	reals sum[VECTORS], bound[VECTORS];
+
+	memset(sum, 0, sizeof(sum));
+	memset(bound, 0, sizeof(bound));
+	for (size_t i = 0; i < d->kernel_h; i++) {
+		const double *in = (const double *)window->line[i]->values + window->offset;
+
+		for (size_t j = 0; j < d->kernel_w; j++, in += window->step, weights += LANES) {
+#pragma GCC unroll 8
+			for (size_t v = 0; v < VECTORS; v++) {
+				reals value = *(const loose_reals *)(in + v * REALS);
+				reals weight = load(weights + v * REALS);
+
+				sum[v] = fused(value, weight, sum[v]);
+				if (wide)
+					bound[v] = fused(magnitude_of(value), magnitude_of(weight), bound[v]);
+			}
+		}
+	}
+#pragma GCC unroll 8
+	for (size_t v = 0; v < VECTORS; v++) {
+		*(reals *)(sums->sum + v * REALS) = sum[v];
+		*(reals *)(sums->bound + v * REALS) = bound[v];
+	}
+}
+
+TARGET static void sum_narrow(const struct xrnpe_dims_image *d, const struct window *window,
+			      const double *weights, struct sums *sums)
+{
+	sum_taps(d, window, weights, false, sums);
+}
+
+TARGET static void sum_wide(const struct xrnpe_dims_image *d, const struct window *window,
+			    const double *weights, struct sums *sums)
+{
+	sum_taps(d, window, weights, true, sums);
+}
+
+/* The exact way, for one output. Any product's sign is that of an extreme sum. */
+static uint32_t output_exactly(const struct xrnpe_product *product, const struct window *window,
+			       const double *weights, size_t lane, uint64_t n, bool negative,
+			       uint32_t *status)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+	const double grid = (double)(1ull << -xrnpe_grid_unit(product->format));
+	xrnpe_u128 sum = 0;
+
+	for (size_t i = 0; i < d->kernel_h; i++) {
+		const double *in = (const double *)window->line[i]->values + window->offset + lane;
+
+		for (size_t j = 0; j < d->kernel_w; j++, in += window->step, weights += LANES)
+			sum += (xrnpe_u128)((xrnpe_i128)(int64_t)(*in * grid) *
+					    (int64_t)(weights[lane] * grid));
+	}
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
+}
+
+/* Channels @n.. of a position to the row of its outputs. */
+TARGET static void put(const struct xrnpe_product *product, const struct window *window,
+		       const struct panel *panel, const double *weights, bool maybe_nar, uint8_t *row,
+		       uint64_t n, size_t count, uint32_t *status)
+{
+	/* Each of k steps is off by at most 2^-53 of the magnitudes so far. */
+	double precision = (double)product->k * 0x1p-52;
+	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES] __attribute__((aligned(64))), high_code[LANES] __attribute__((aligned(64)));
+	bool wide = product->format == XRNPE_FORMAT_P16, nar[LANES] = { false };
+	struct sums sums;
+
+	if (wide)
+		sum_wide(&product->cmd->image, window, weights, &sums);
+	else
+		sum_narrow(&product->cmd->image, window, weights, &sums);
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals sum = load(sums.sum + i), scale = load(panel->scale + i), bias = load(panel->bias + i);
+
+		if (wide)
+			interval(product, sum, load(sums.bound + i) * precision * magnitude_of(scale),
+				 scale, bias, (reals *)(low + i), (reals *)(high + i));
+		else
+			*(reals *)(low + i) = activate(product, fma_odd(sum, scale, bias));
+	}
+	for (size_t i = 0; maybe_nar && i < count; i++)
+		nar[i] = sums.sum[i] != sums.sum[i];
+	encode_lanes(product->out, low, code);
+	if (wide)
+		encode_lanes(product->out, high, high_code);
+	for (size_t i = 0; wide && i < count; i++) {
+		if (code[i] != high_code[i] && !nar[i])
+			code[i] = output_exactly(product, window, weights, i, n + i, sums.sum[i] < 0, status);
+	}
+	pack(product->out, row, n, code, count);
+	if (maybe_nar)
+		xrnpe_put_nar(product, nar, row, n, count, status);
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+/* Channels in a block, so that their lines are not too long; 0 if even few are. */
+static uint64_t block_channels(const struct xrnpe_product *product)
+{
+	size_t channels = BLOCK_CHANNELS;
+
+	while (channels >= LANES && !xrnpe_lines_size(product, &decoder, channels))
+		channels /= 2;
+	return channels >= LANES ? channels : 0;
+}
+
+static bool suits(const struct xrnpe_product *product)
+{
+	return !xrnpe_one_group(product) && xrnpe_inputs(product) == 1 && block_channels(product);
+}
+
+static void shape(const struct xrnpe_product *product, unsigned int threads,
+		  struct xrnpe_block *block)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+
+	if (block->n1 > block_channels(product))
+		block->n1 = block_channels(product);
+	/* Whole lines of the output. */
+	block->p1 = (d->out_h + (uint64_t)threads - 1) / threads * d->out_w;
+}
+
+static size_t weights_bytes(const struct xrnpe_product *product)
+{
+	return product->k * LANES * sizeof(double);
+}
+
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	return xrnpe_panels(block->n1, LANES) * (weights_bytes(product) + sizeof(struct panel)) +
+	       xrnpe_lines_size(product, &decoder, block->n1);
+}
+
+static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t count,
+		       struct panel *panel, double *weights)
+{
+	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_WEIGHT];
+
+	memset(panel, 0, sizeof(*panel));
+	memset(weights, 0, weights_bytes(product));
+	xrnpe_scales(product, n, count, 1, panel->scale, panel->bias);
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *tap = product->weight + (n + i) * o->row_stride;
+
+		for (size_t k = 0; k < product->k; k++, tap += o->pixel_stride) {
+			double weight = xrnpe_decode(product->format, xrnpe_load(product->format, tap, 0));
+
+			weights[k * LANES + i] = weight;
+			panel->nar |= weight != weight;
+		}
+	}
+}
+
+TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		       void *memory, uint32_t *status)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+	size_t channels = (size_t)(block->n1 - block->n0), count = xrnpe_panels(channels, LANES);
+	double *weights = memory;
+	struct panel *panels = (struct panel *)(weights + count * product->k * LANES);
+	struct xrnpe_lines lines;
+	struct window window = { .step = d->dilation_w * channels };
+
+	for (size_t i = 0; i < count; i++)
+		fill_panel(product, block->n0 + i * LANES,
+			   channels - i * LANES < LANES ? channels - i * LANES : LANES, &panels[i],
+			   weights + i * product->k * LANES);
+	xrnpe_lines_start(&lines, product, &decoder, (size_t)block->n0, channels, panels + count);
+	/* Blocks are whole lines. */
+	for (uint64_t p = block->p0; p < block->p1; p += d->out_w) {
+		uint64_t y = p / d->out_w;
+		bool nar = false;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		for (size_t i = 0; i < d->kernel_h; i++) {
+			window.line[i] = xrnpe_lines_at(&lines, y * d->stride_h + i * d->dilation_h);
+			nar |= window.line[i]->any_nar;
+		}
+		for (size_t i = 0; i < count; i++) {
+			size_t some = channels - i * LANES < LANES ? channels - i * LANES : LANES;
+			uint8_t *row = xrnpe_output_row(product, p);
+			uint32_t stride = product->cmd->operand[XRNPE_OPERAND_OFM].pixel_stride;
+
+			window.offset = i * LANES;
+			for (size_t x = 0; x < d->out_w; x++, row += stride) {
+				put(product, &window, &panels[i], weights + i * product->k * LANES,
+				    nar || panels[i].nar, row, block->n0 + i * LANES, some, status);
+				window.offset += d->stride_w * channels;
+			}
+		}
+	}
+}
+
+#define DEPTHWISE_KERNEL \
+	{ .suits = suits, .groups = true, .shape = shape, .scratch = scratch_size, .run = run }
+
+#endif
