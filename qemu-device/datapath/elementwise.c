@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #define BATCH 1024		/* values that are decoded at once; even */
+#define SHORT 64		/* parts below this are decoded together */
 #define TASK_ELEMENTS 8192
 
 static uint8_t *line_at(const struct xrnpe_elementwise *job, unsigned int operand, uint64_t line)
@@ -123,13 +124,35 @@ static void exact_part(const struct xrnpe_elementwise *job, struct part part, ui
 	clear_tail(out, part.out, part.count);
 }
 
-/* As many parts as fit are summed as one: lines may be as short as a pixel. */
+/* Codes from one packed row to another, whose elements up to there are set. */
+static void copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
+		       const uint8_t *from, size_t from_at, size_t count)
+{
+	if (xrnpe_format_bits(format) != 4 || !((to_at | from_at) % 2)) {
+		to += xrnpe_row_bytes(format, to_at);
+		memcpy(to, from + xrnpe_row_bytes(format, from_at), xrnpe_row_bytes(format, count));
+		clear_tail(format, to, count);
+		return;
+	}
+	for (; count; count--, to_at++, from_at++) {
+		uint8_t code = from[from_at / 2] >> from_at % 2 * 4 & 15;
+
+		to[to_at / 2] = (uint8_t)(to_at % 2 ? to[to_at / 2] | code << 4 : code);
+	}
+}
+
+/*
+ * As many parts as fit are summed as one: lines may be as short as a pixel. Short ones
+ * are put together before they are decoded.
+ */
 static void fast_parts(const struct xrnpe_elementwise *job, uint64_t first, uint64_t end,
 		       uint32_t *status)
 {
 	const struct xrnpe_operand *o = job->cmd->operand;
+	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_WEIGHT].format;
 	enum xrnpe_format out = o[XRNPE_OPERAND_OFM].format;
-	bool two = job->cmd->opcode == XRNPE_OP_ADD;
+	bool two = job->cmd->opcode == XRNPE_OP_ADD, gather = job->part < SHORT;
+	uint8_t row[BATCH * sizeof(float)], row2[BATCH * sizeof(float)];
 	float a[BATCH], b[BATCH];
 	struct xrnpe_affine affine = {
 		.relu = job->cmd->activation == XRNPE_ACT_RELU,
@@ -143,19 +166,33 @@ static void fast_parts(const struct xrnpe_elementwise *job, uint64_t first, uint
 	for (uint64_t i = first; i < end; i++) {
 		struct part part = part_of(job, i);
 
-		job->codec->decode(o[XRNPE_OPERAND_IFM].format, part.a, a + count, part.count);
-		if (two)
-			job->codec->decode(o[XRNPE_OPERAND_WEIGHT].format, part.b, b + count,
-					   part.count);
+		if (gather)
+			copy_codes(in, row, count, part.a, 0, part.count);
+		else
+			job->codec->decode(in, part.a, a + count, part.count);
+		if (two && gather)
+			copy_codes(in2, row2, count, part.b, 0, part.count);
+		else if (two)
+			job->codec->decode(in2, part.b, b + count, part.count);
 		count += part.count;
 	}
+	if (gather)
+		job->codec->decode(in, row, a, count);
+	if (two && gather)
+		job->codec->decode(in2, row2, b, count);
 	job->codec->sum(&affine, a, two ? b : NULL, count);
+	if (gather)
+		job->codec->encode(out, a, row, count, status);
 	count = 0;
 	for (uint64_t i = first; i < end; i++) {
 		struct part part = part_of(job, i);
 
-		job->codec->encode(out, a + count, part.out, part.count, status);
-		clear_tail(out, part.out, part.count);
+		if (gather) {
+			copy_codes(out, part.out, 0, row, count, part.count);
+		} else {
+			job->codec->encode(out, a + count, part.out, part.count, status);
+			clear_tail(out, part.out, part.count);
+		}
 		count += part.count;
 	}
 }
