@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Contexts, worker threads, and the execution of commands. */
 #include <errno.h>
+#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -74,8 +75,12 @@ struct xrnpe_datapath {
 
 static void work(struct job *job, void *scratch)
 {
+	fenv_t environment;
 	uint32_t status = 0;
 
+	/* Kernels count on subnormals and rounding to nearest, the caller may not. */
+	fegetenv(&environment);
+	fesetenv(FE_DFL_ENV);
 	while (!xrnpe_cancelled(job->cancel)) {
 		uint64_t index = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
 
@@ -84,6 +89,7 @@ static void work(struct job *job, void *scratch)
 		job->task(job, index, scratch, &status);
 	}
 	atomic_fetch_or_explicit(&job->status, status, memory_order_relaxed);
+	fesetenv(&environment);
 }
 
 static void *worker_main(void *argument)

@@ -6,6 +6,7 @@
  * access outside it.
  */
 #include <errno.h>
+#include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -759,6 +760,34 @@ START_TEST(near_ties)
 }
 END_TEST
 
+/* The caller's rounding mode does not matter, and stays. */
+START_TEST(rounding_modes)
+{
+	static const int modes[] = { FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO };
+	uint8_t format = (uint8_t)(_i / 3);
+	uint64_t state = 79 + (uint64_t)_i;
+
+	ck_assert_int_eq(fesetround(modes[_i % 3]), 0);
+	make_contexts();
+	for (uint8_t out = 0; out < XRNPE_FORMATS; out++) {
+		struct scene scene = { .cmd = { .opcode = XRNPE_OP_ADD } };
+		struct xrnpe_operand *o = scene.cmd.operand;
+
+		test_matmul(format, out, 20, 40, 50, FILL_UNIFORM, &state);
+		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 30, .in_w = 40, .in_c = 32 };
+		set_operands(&scene.cmd, format, format, out);
+		set_strides(&o[XRNPE_OPERAND_IFM], 40, 32, &state);
+		set_strides(&o[XRNPE_OPERAND_WEIGHT], 40, 32, &state);
+		set_strides(&o[XRNPE_OPERAND_OFM], 40, 32, &state);
+		prepare(&scene, FILL_UNIFORM, &state);
+		run_everywhere(&scene);
+		dispose(&scene);
+	}
+	ck_assert_int_eq(fegetround(), modes[_i % 3]);
+	free_contexts();
+}
+END_TEST
+
 /* Infinities and NaNs of binary32, and the zero times infinity. */
 START_TEST(convert_special)
 {
@@ -1031,6 +1060,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, convert_random, 0, 5);
 	tcase_add_loop_test(tests, elementwise_lines, 0, 5);
 	tcase_add_loop_test(tests, near_ties, 0, 4);
+	tcase_add_loop_test(tests, rounding_modes, 0, 12);
 	tcase_add_test(tests, convert_special);
 	tcase_add_loop_test(tests, in_place, 0, 4);
 	tcase_add_loop_test(tests, threads, 0, 4);
