@@ -15,5 +15,6 @@ TCase *datapath_codec_tests(void);
 TCase *datapath_check_tests(void);
 TCase *datapath_run_tests(void);
 TCase *datapath_output_tests(void);
+TCase *datapath_elementwise_tests(void);
 
 #endif
