@@ -377,19 +377,77 @@ static struct ref_real scaled(const struct run *run, struct ref_real sum, uint64
 		       scale_word(run, channel * 2 + 1));
 }
 
+/* A code as an integer in units of 2^-28, which is the least value of any format. */
+struct fixed {
+	bool nan, negative;
+	uint64_t magnitude;
+};
+
+static const struct fixed *fixed(enum xrnpe_format format, uint32_t code)
+{
+	static struct fixed table[XRNPE_FORMAT_F32][1 << 16];
+	static bool known[XRNPE_FORMAT_F32];
+
+	for (uint32_t i = 0; !known[format] && i < 1u << bits_of(format); i++) {
+		struct ref_real value = ref_decode(format, i);
+
+		table[format][i] = (struct fixed){ value.nan, value.negative,
+						   value.limb[REF_POINT / 64 - 1] >> (64 - 28) |
+						   value.limb[REF_POINT / 64] << 28 };
+	}
+	known[format] = true;
+	return &table[format][code];
+}
+
+/* A sum of products: those above zero and those below. */
+struct sum {
+	bool nan;
+	struct ref_real part[2];
+};
+
+static void add_product(struct sum *sum, enum xrnpe_format format, uint32_t a_code, uint32_t b_code)
+{
+	const struct fixed *a = fixed(format, a_code), *b = fixed(format, b_code);
+	/* In units of 2^-56, of 2^-64, and then limb by limb. */
+	two_limbs carry = ((two_limbs)a->magnitude * b->magnitude) << 8;
+	uint64_t *limb = &sum->part[a->negative != b->negative].limb[REF_POINT / 64 - 1];
+
+	sum->nan |= a->nan || b->nan;
+	for (; carry; limb++) {
+		uint64_t high = (uint64_t)(carry >> 64);
+
+		carry = (two_limbs)*limb + (uint64_t)carry;
+		*limb = (uint64_t)carry;
+		carry = (carry >> 64) + high;
+	}
+}
+
+static struct ref_real total(struct sum sum)
+{
+	if (sum.nan)
+		return (struct ref_real){ .nan = true };
+	sum.part[1].negative = true;
+	return ref_add(sum.part[0], sum.part[1]);
+}
+
+static uint32_t code_at(const struct run *run, int operand, uint64_t row, uint64_t pixel, size_t index)
+{
+	return ref_load(run->cmd->operand[operand].format, row_of(run, operand, row, pixel), index);
+}
+
 static void matmul(const struct run *run)
 {
 	const struct xrnpe_dims_matmul *d = &run->cmd->matmul;
+	enum xrnpe_format format = run->cmd->operand[XRNPE_OPERAND_IFM].format;
 
 	for (uint64_t m = 0; m < d->m; m++) {
 		for (uint64_t n = 0; n < d->n; n++) {
-			struct ref_real sum = { 0 };
+			struct sum sum = { 0 };
 
 			for (size_t k = 0; k < d->k; k++)
-				sum = ref_add(sum, ref_multiply(
-					element(run, XRNPE_OPERAND_IFM, m, 0, k),
-					element(run, XRNPE_OPERAND_WEIGHT, n, 0, k)));
-			put(run, m, 0, n, scaled(run, sum, n));
+				add_product(&sum, format, code_at(run, XRNPE_OPERAND_IFM, m, 0, k),
+					    code_at(run, XRNPE_OPERAND_WEIGHT, n, 0, k));
+			put(run, m, 0, n, scaled(run, total(sum), n));
 		}
 	}
 }
@@ -398,7 +456,7 @@ static struct ref_real window_sum(const struct run *run, int y, int x, int n)
 {
 	const struct xrnpe_dims_image *d = &run->cmd->image;
 	int channels = d->in_c / d->groups, group = n / (d->out_c / d->groups);
-	struct ref_real sum = { 0 };
+	struct sum sum = { 0 };
 
 	for (int i = 0; i < d->kernel_h; i++) {
 		for (int j = 0; j < d->kernel_w; j++) {
@@ -406,19 +464,19 @@ static struct ref_real window_sum(const struct run *run, int y, int x, int n)
 			int column = x * d->stride_w - d->pad_left + j * d->dilation_w;
 
 			for (int c = 0; c < channels; c++) {
-				struct ref_real in = { 0 }, weight;
+				uint32_t in = 0, weight;	/* code 0 is zero */
 
-				weight = element(run, XRNPE_OPERAND_WEIGHT, (uint64_t)n,
+				weight = code_at(run, XRNPE_OPERAND_WEIGHT, (uint64_t)n,
 						 (uint64_t)(i * d->kernel_w + j), (size_t)c);
 				if (line >= 0 && line < d->in_h && column >= 0 && column < d->in_w)
-					in = element(run, XRNPE_OPERAND_IFM, (uint64_t)line,
+					in = code_at(run, XRNPE_OPERAND_IFM, (uint64_t)line,
 						     (uint64_t)column,
 						     (size_t)(group * channels + c));
-				sum = ref_add(sum, ref_multiply(in, weight));
+				add_product(&sum, run->cmd->operand[XRNPE_OPERAND_IFM].format, in, weight);
 			}
 		}
 	}
-	return sum;
+	return total(sum);
 }
 
 static void conv2d(const struct run *run)
