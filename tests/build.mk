@@ -19,13 +19,20 @@ $(B)/tests/unit/datapath: $(DATAPATH_TESTS:%=$(B)/%.o) $(B)/tests/reference/refe
 $(B)/tests/unit/datapath_vectors: $(B)/tests/unit/datapath_vectors.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
-SUITES += unit-datapath oracle-vectors
+# The AMX kernel with a model of AMX, in the place of the library's.
+$(B)/tests/unit/datapath_amx: $(B)/tests/unit/amx_model.o $(DATAPATH_TESTS:%=$(B)/%.o) \
+		$(B)/tests/reference/reference.o $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
+
+SUITES += unit-datapath unit-datapath-amx oracle-vectors
 SUITE_unit-datapath := $(B)/tests/unit/datapath
 NEEDS_unit-datapath := $(B)/tests/unit/datapath
+SUITE_unit-datapath-amx := CK_RUN_CASE=run $(B)/tests/unit/datapath_amx
+NEEDS_unit-datapath-amx := $(B)/tests/unit/datapath_amx
 SUITE_oracle-vectors := $(B)/tests/unit/datapath_vectors
 NEEDS_oracle-vectors := $(B)/tests/unit/datapath_vectors
 
-UNIT_SUITES += unit-datapath oracle-vectors
+UNIT_SUITES += unit-datapath unit-datapath-amx oracle-vectors
 
 $(B)/tests/exhaustive.o: CPPFLAGS += -Itests
 $(B)/tests/exhaustive: $(B)/tests/exhaustive.o $(B)/tests/reference/reference.o $(DATAPATH_LIB)
@@ -70,12 +77,17 @@ $(FUZZ_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests
 $(B)/tests/fuzz/products-fixed: $(FUZZ_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ -lm
 
+$(B)/tests/fuzz/products-amx: $(FUZZ_OBJECTS:%=$(B)/%.o) $(B)/tests/unit/amx_model.o $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
 $(B)/tests/fuzz/products: $(B)/tests/fuzz/products.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lm
 
-SUITES += fuzz-products
+SUITES += fuzz-products fuzz-products-amx
 SUITE_fuzz-products := $(B)/tests/fuzz/products-fixed 5000
 NEEDS_fuzz-products := $(B)/tests/fuzz/products-fixed
+SUITE_fuzz-products-amx := $(B)/tests/fuzz/products-amx 2000
+NEEDS_fuzz-products-amx := $(B)/tests/fuzz/products-amx
 
 ## fuzz: kernels against the plain one with clang's libFuzzer, FUZZ_SECONDS=60
 FUZZ_SECONDS ?= 60

@@ -6,6 +6,9 @@
  */
 #include <string.h>
 
+#ifdef __x86_64__
+#include "amx.h"
+#endif
 #include "peak.h"
 
 #define ACCUMULATORS 12
@@ -29,6 +32,20 @@ SPIN(vpdpbusd, "vpdpbusd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vpdpwssd, "vpdpwssd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vpmaddubsw, "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n\tvpaddw %%ymm2, %%ymm\\i, %%ymm\\i")
 SPIN(vpmaddwd, "vpmaddwd %%ymm0, %%ymm1, %%ymm2\n\tvpaddd %%ymm2, %%ymm\\i, %%ymm\\i")
+
+#define TILES 4
+
+static void tdpbssd(unsigned long turns)
+{
+	tile_configure(&whole_tiles);
+	while (turns--) {
+		tile_dot(0, 4, 6);
+		tile_dot(1, 4, 7);
+		tile_dot(2, 5, 6);
+		tile_dot(3, 5, 7);
+	}
+	tile_release();
+}
 #endif
 
 #ifdef __AARCH64EL__
@@ -51,6 +68,7 @@ SPIN(smlal, "smlal v\\i\\().4s, v0.4h, v1.4h")
 
 static const struct xrnpe_peak peaks[] = {
 #ifdef __x86_64__
+	{ "amx", false, TILES * 16 * 16 * 64, tdpbssd },
 	{ "avx512-vnni", true, 64 * ACCUMULATORS, vpdpbusd },
 	{ "avx512-vnni", false, 32 * ACCUMULATORS, vpdpwssd },
 	{ "avx2", true, 32 * ACCUMULATORS, vpmaddubsw },

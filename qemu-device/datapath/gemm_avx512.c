@@ -21,32 +21,6 @@
 #define TASK_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
 #define TASK_POSITIONS 1020
 
-/* 4 bits: 64 codes in 32 bytes to a byte each. */
-INLINE __m512i spread_nibbles(__m256i packed)
-{
-	__m512i wide = _mm512_cvtepu8_epi16(packed);
-
-	return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)),
-				_mm512_set1_epi8(15));
-}
-
-/* Up to 64 4-bit codes, one in a byte. */
-INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
-{
-	__m256i packed = _mm256_maskz_loadu_epi8((__mmask32)first_lanes((count + 1) / 2), row + first / 2);
-
-	if (first % 2) {
-		/* The high half of each byte, and the low one of the next. */
-		__m256i next = _mm256_maskz_loadu_epi8((__mmask32)first_lanes(count / 2),
-						       row + first / 2 + 1);
-
-		packed = _mm256_and_si256(_mm256_srli_epi16(packed, 4), _mm256_set1_epi8(15));
-		packed = _mm256_or_si256(packed, _mm256_andnot_si256(_mm256_set1_epi8(15),
-								     _mm256_slli_epi16(next, 4)));
-	}
-	return spread_nibbles(packed);
-}
-
 INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *values, __m512i table)
 {
 	for (size_t i = 0; i < count; i += 64) {

@@ -287,6 +287,7 @@ extern const struct xrnpe_kernel xrnpe_depthwise;
 extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;
+extern const struct xrnpe_kernel xrnpe_kernel_amx;
 extern const struct xrnpe_kernel xrnpe_gemv_avx512;
 #endif
 #ifdef __AARCH64EL__

@@ -20,6 +20,7 @@ static const struct xrnpe_kernel *const kernels[] = {
 #ifdef __x86_64__
 	&xrnpe_kernel_avx2,
 	&xrnpe_kernel_avx512,
+	&xrnpe_kernel_amx,
 #endif
 #ifdef __AARCH64EL__
 	&xrnpe_kernel_neon,

@@ -25,6 +25,7 @@ enum fill {
 	FILL_CANCEL,		/* pairs that cancel, but for a few */
 	FILL_MODEST,		/* around one, as trained networks have */
 	FILL_DIGITS,		/* Posit(16,1): 12-bit digits of the largest magnitude */
+	FILL_BYTES,		/* the same with 8 bits */
 	FILL_NAR,		/* uniform, NaR included */
 	FILL_ONE_NAR,		/* of 131 codes: one in each row of 130 but the first */
 	FILL_ZERO,
@@ -85,6 +86,8 @@ static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_
 	case FILL_DIGITS:
 		/* With 2^-23 as the lowest bit of all, 1 + 2^-12 has 2^11 in two digits. */
 		return xrnpe_encode(format, index % 997 ? 1 + 0x1p-12 : 0x1p-23, &status);
+	case FILL_BYTES:
+		return xrnpe_encode(format, index % 997 ? -1 - 0x1p-8 : 0x1p-15, &status);
 	default:
 		code = random_word(state) & mask;
 		/* One NaR would hide all the rest of a sum. */
@@ -405,6 +408,28 @@ START_TEST(matmul_ranges)
 	for (int octaves = 0; octaves <= 28; octaves++)
 		test_matmul((uint8_t)_i, octaves % 2 ? XRNPE_FORMAT_F32 : (uint8_t)_i,
 			    1 + (uint32_t)octaves % 3, 33, 1200, FILL_OCTAVES + octaves, &state);
+	free_contexts();
+}
+END_TEST
+
+/* Tiles of AMX, 32 positions by 32 channels by 64 products, and about as many. */
+START_TEST(matmul_strips)
+{
+	static const uint32_t shapes[][3] = {
+		{ 16, 1, 64 }, { 31, 32, 65 }, { 32, 33, 128 }, { 33, 31, 63 }, { 64, 65, 1 },
+		{ 70, 64, 200 },
+	};
+	uint64_t state = 101 + (uint64_t)_i;
+
+	make_contexts();
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (int fill = 0; fill < FILLS; fill++)
+			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+				    shapes[i][0], shapes[i][1], shapes[i][2], fill, &state);
+	}
+	for (int fill = 0; fill < FILLS; fill++)
+		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 16, 1, XRNPE_MAX_K - (uint32_t)fill % 2, fill,
+			    &state);
 	free_contexts();
 }
 END_TEST
@@ -1050,6 +1075,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, matmul_longest, 0, 4);
 	tcase_add_loop_test(tests, matmul_few, 0, 4);
 	tcase_add_loop_test(tests, matmul_ranges, 0, 4);
+	tcase_add_loop_test(tests, matmul_strips, 0, 4);
 	tcase_add_loop_test(tests, corner, 0, 4);
 	tcase_add_loop_test(tests, conv_shapes, 0, 4);
 	tcase_add_loop_test(tests, depthwise, 0, 4);

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: MIT
+/*
+ * AMX: tiles of 16 x 64 bytes, whose products are summed up in 16 x 16 words of 32
+ * bits.
+ *
+ * Values on the grid are cut into digits that fit signed bytes, each a slice:
+ *
+ *	FP4				one
+ *	Posit(4,1), Posit(8,0)		two of 7 bits, -64..64
+ *	Posit(16,1)			up to eight of 8 bits, -128..127
+ *
+ * and only those are multiplied that the values of a strip of positions or of a panel
+ * of channels have. Of two digits on both sides, the sum of the cross products is had
+ * from the sums of the digits (see digits.h). No sum of products of digits overflows
+ * 32 bits, whatever the codes: Documentation/numerics.rst.
+ *
+ * Two by two tiles are 32 positions by 32 channels. The output stage is AVX-512's.
+ */
+#ifdef __x86_64__
+
+#include <string.h>
+
+#include "amx.h"
+#include "avx512.h"
+#include "lines.h"
+
+#define STRIP 32		/* positions of two tiles */
+#define TILE_ROWS 16
+#define TILE_BYTES 64		/* of a row: the products of a step */
+
+#define NARROW_BITS 7
+#define NARROW_SLICES 3		/* low, high, their sum */
+#define WIDE_BITS 8
+#define WIDE_SLICES 8		/* 8 x 8 - 2 bits >= 57 */
+#define WIDE_POWERS (2 * WIDE_SLICES - 1)
+
+/* Weights in a task: half of a cache; Posit(16,1), which reuses them, may exceed it. */
+#define TASK_BYTES (1u << 20)
+#define WIDE_TASK_BYTES (8u << 20)
+#define TASK_POSITIONS 1024
+
+/* ---- decoding --------------------------------------------------------- */
+
+/* To codes in bytes. That of a NaR stays: its digits are zero. */
+TARGET static bool decode_nibbles(const struct xrnpe_product *product, const uint8_t *row,
+				  size_t first, size_t count, void *values)
+{
+	__mmask64 found = 0;
+
+	for (size_t i = 0; i < count; i += 64) {
+		__m512i codes = load_nibbles(row, first + i, count - i < 64 ? count - i : 64);
+
+		found |= _mm512_mask_cmpeq_epi8_mask(first_lanes(count - i), codes, _mm512_set1_epi8(8));
+		_mm512_storeu_si512((uint8_t *)values + i, codes);
+	}
+	return found && product->format == XRNPE_FORMAT_P4;
+}
+
+TARGET static bool decode_bytes(const struct xrnpe_product *product, const uint8_t *row,
+				size_t first, size_t count, void *values)
+{
+	(void)product;
+	memcpy(values, row + first, count);
+	return memchr(values, 0x80, count);
+}
+
+static const struct xrnpe_decoder nibbles = { decode_nibbles, 1, 0 };
+static const struct xrnpe_decoder bytes = { decode_bytes, 1, 0 };
+
+struct plan {
+	const struct xrnpe_decoder *decoder;
+	size_t steps;		/* of a whole sum */
+	size_t value_pitch;	/* bytes between decoded rows */
+	size_t pitch;		/* bytes between rows of a slice */
+	size_t slices;		/* room for them */
+	size_t slice;		/* bytes of one, of a panel */
+};
+
+static struct plan plan_of(const struct xrnpe_product *product)
+{
+	struct plan plan = { &nibbles, .slices = NARROW_SLICES };
+
+	switch (product->format) {
+	case XRNPE_FORMAT_FP4:
+		plan.slices = 1;
+		break;
+	case XRNPE_FORMAT_P4:
+		break;
+	case XRNPE_FORMAT_P8:
+		plan.decoder = &bytes;
+		break;
+	default:
+		plan.decoder = &xrnpe_avx512_p16;
+		plan.slices = WIDE_SLICES;
+		break;
+	}
+	plan.steps = (product->k + TILE_BYTES - 1) / TILE_BYTES;
+	plan.value_pitch = plan.steps * TILE_BYTES * plan.decoder->size + XRNPE_DECODE_SLACK;
+	/* An odd number of lines, so that rows do not compete for sets of a cache. */
+	plan.pitch = (plan.steps | 1) * TILE_BYTES;
+	plan.slice = plan.steps * TILE_BYTES * LANES;
+	return plan;
+}
+
+/* What a task has in its scratch memory. */
+struct task {
+	const struct xrnpe_product *product;
+	struct plan plan;
+	int32_t (*sum)[STRIP][LANES];	/* by power of the radix */
+	uint8_t *values;		/* decoded rows */
+	uint8_t *rows;			/* the same in slices, STRIP rows each */
+	struct panel {
+		struct stage stage;
+		struct digits digits;
+	} *panels;
+	uint8_t *weights;		/* by panel and slice, in the order of tiles */
+	struct digits digits;		/* of the positions in @rows */
+	struct xrnpe_lines lines;
+	uint8_t low[128] __attribute__((aligned(64))), high[128];	/* digits by code */
+};
+
+/* Lay out @memory for channels from @n on. Returns how much of it that takes. */
+static size_t lay_out(struct task *task, uint64_t n, uint64_t channels, uint8_t *memory)
+{
+	const struct plan *plan = &task->plan;
+	size_t panels = xrnpe_panels(channels, LANES);
+	size_t values = WIDE_POWERS * sizeof(*task->sum);
+	size_t rows = values + STRIP * plan->value_pitch;
+	size_t panel = rows + plan->slices * STRIP * plan->pitch;
+	size_t weights = panel + panels * sizeof(*task->panels);
+	size_t lines = weights + panels * plan->slices * plan->slice;
+
+	if (memory) {
+		task->sum = (int32_t (*)[STRIP][LANES])memory;
+		task->values = memory + values;
+		task->rows = memory + rows;
+		task->panels = (struct panel *)(memory + panel);
+		task->weights = memory + weights;
+		xrnpe_lines_start_group(&task->lines, task->product, plan->decoder, n, memory + lines);
+	}
+	return lines + xrnpe_lines_size(task->product, plan->decoder, xrnpe_inputs(task->product));
+}
+
+/* ---- digits ----------------------------------------------------------- */
+
+/* Tables for the codes up to 127, which are all that are not negative as bytes. */
+static void make_tables(struct task *task)
+{
+	for (int i = 0; i < 128; i++) {
+		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
+		int high = (value + 64 - (value > 0)) >> NARROW_BITS;
+
+		task->low[i] = (uint8_t)(value - high * (1 << NARROW_BITS));
+		task->high[i] = (uint8_t)high;
+	}
+}
+
+/* Posit(8,0)'s negative codes have the digits of their magnitude, negative; NaR has none. */
+INLINE __m512i look_up(const uint8_t *table, __m512i codes)
+{
+	__m512i digit = _mm512_permutex2var_epi8(_mm512_load_si512(table), _mm512_abs_epi8(codes),
+						 _mm512_load_si512(table + 64));
+
+	return _mm512_mask_sub_epi8(digit, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), digit);
+}
+
+TARGET static struct digits cut_narrow(struct task *task, size_t count)
+{
+	const struct plan *plan = &task->plan;
+	size_t slice = STRIP * plan->pitch;
+	__m512i any = _mm512_setzero_si512();
+
+	for (size_t r = 0; r < count; r++) {
+		for (size_t i = 0; i < plan->steps * TILE_BYTES; i += TILE_BYTES) {
+			__m512i codes = _mm512_loadu_si512(task->values + r * plan->value_pitch + i);
+			__m512i low = look_up(task->low, codes), high;
+			uint8_t *to = task->rows + r * plan->pitch + i;
+
+			_mm512_store_si512(to, low);
+			if (plan->slices == 1)
+				continue;
+			high = look_up(task->high, codes);
+			any = _mm512_or_si512(any, high);
+			_mm512_store_si512(to + slice, high);
+			_mm512_store_si512(to + 2 * slice, _mm512_add_epi8(low, high));
+		}
+	}
+	return (struct digits){ _mm512_test_epi8_mask(any, any) ? 2 : 1, 0 };
+}
+
+TARGET static struct digits cut_wide(struct task *task, size_t count)
+{
+	const struct plan *plan = &task->plan;
+	struct digits digits = digits_for(xrnpe_avx512_magnitudes(task->values, plan->value_pitch, count,
+								  task->product->k), WIDE_BITS);
+	const __m128i shift = _mm_cvtsi32_si128(digits.shift);
+	const __m512i half = _mm512_set1_epi8(-128);
+	uint8_t byte[64] __attribute__((aligned(64)));
+	__m512i transpose;
+
+	for (int i = 0; i < 64; i++)
+		byte[i] = (uint8_t)(i % 8 * 8 + i / 8);
+	transpose = _mm512_load_si512(byte);
+	for (size_t r = 0; r < count; r++) {
+		const int64_t *values = (const int64_t *)(task->values + r * plan->value_pitch);
+
+		for (size_t i = 0; i < plan->steps * TILE_BYTES; i += 8) {
+			uint8_t *to = task->rows + r * plan->pitch + i;
+			__m512i value = _mm512_sra_epi64(_mm512_loadu_si512(values + i), shift);
+
+			/* With half of the radix added to each, digits are just bytes of the sum. */
+			value = _mm512_xor_si512(_mm512_add_epi64(value, half), half);
+			_mm512_store_si512(byte, _mm512_permutexvar_epi8(transpose, value));
+			for (int d = 0; d < digits.count; d++)
+				memcpy(to + (size_t)d * STRIP * plan->pitch, byte + d * 8, 8);
+		}
+	}
+	return digits;
+}
+
+/* Cut @count decoded rows. Those that are missing hold anything, and so do their sums. */
+static struct digits cut(struct task *task, size_t count)
+{
+	const struct plan *plan = &task->plan;
+	size_t size = plan->decoder->size, used = task->product->k * size;
+
+	/* Zeros fill the last step. */
+	for (size_t r = 0; r < count; r++)
+		memset(task->values + r * plan->value_pitch + used, 0, plan->steps * TILE_BYTES * size - used);
+	return plan->slices == WIDE_SLICES ? cut_wide(task, count) : cut_narrow(task, count);
+}
+
+/* The sum of two digits is a slice too. */
+static int slices_of(const struct plan *plan, struct digits digits)
+{
+	return plan->slices == NARROW_SLICES && digits.count == 2 ? NARROW_SLICES : digits.count;
+}
+
+/* Decode the weights of channels @n.. to panel @i, and prepare their output. */
+TARGET static void fill_panel(struct task *task, size_t i, uint64_t n, size_t count)
+{
+	const struct xrnpe_product *product = task->product;
+	const struct plan *plan = &task->plan;
+	struct panel *panel = &task->panels[i];
+	struct stage *stage = &panel->stage;
+	double unit = plan->slices == WIDE_SLICES ? 1 :
+		      1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+
+	memset(panel, 0, sizeof(*panel));
+	stage_scales(product, n, count, unit, stage);
+	for (size_t r = 0; r < count; r++) {
+		stage->nar[r] = xrnpe_weights(product, plan->decoder, n + r,
+					      task->values + r * plan->value_pitch);
+		stage->any_nar |= stage->nar[r];
+	}
+	panel->digits = cut(task, count);
+	for (int s = 0; s < slices_of(plan, panel->digits); s++) {
+		const uint8_t *rows = task->rows + (size_t)s * STRIP * plan->pitch;
+		uint8_t *to = task->weights + (i * plan->slices + (size_t)s) * plan->slice;
+
+		for (size_t half = 0; half < VECTORS; half++)
+			interleave(rows + half * TILE_ROWS * plan->pitch, plan->pitch,
+				   plan->steps * TILE_BYTES / 4, to + half * 64);
+	}
+}
+
+/* ---- sums ------------------------------------------------------------- */
+
+/*
+ * The products of @count slices of a strip and of a panel, added up: of the first of
+ * the strip with the last of the panel, and so on.
+ */
+static void multiply(const struct plan *plan, const uint8_t *rows, const uint8_t *panel, int count,
+		     int32_t (*sum)[LANES])
+{
+	const size_t row = sizeof(*sum);
+
+	tile_zero(0);
+	tile_zero(1);
+	tile_zero(2);
+	tile_zero(3);
+	for (; count; count--, rows += STRIP * plan->pitch, panel -= plan->slice) {
+		const uint8_t *a = rows, *b = panel;
+
+		for (size_t s = 0; s < plan->steps; s++, a += TILE_BYTES, b += TILE_BYTES * LANES) {
+			tile_load(4, a, plan->pitch);
+			tile_load(6, b, row);
+			tile_dot(0, 4, 6);
+			tile_load(7, b + 64, row);
+			tile_dot(1, 4, 7);
+			tile_load(5, a + TILE_ROWS * plan->pitch, plan->pitch);
+			tile_dot(2, 5, 6);
+			tile_dot(3, 5, 7);
+		}
+	}
+	tile_store(0, sum[0], row);
+	tile_store(1, sum[0] + 16, row);
+	tile_store(2, sum[TILE_ROWS], row);
+	tile_store(3, sum[TILE_ROWS] + 16, row);
+}
+
+/* The strip in task->rows times panel @i, by power of the radix. */
+static void multiply_digits(struct task *task, size_t i)
+{
+	const struct plan *plan = &task->plan;
+	const uint8_t *weights = task->weights + i * plan->slices * plan->slice;
+	int a = task->digits.count, b = task->panels[i].digits.count;
+
+	for (int power = 0; power < a + b - 1; power++) {
+		int first = power < b ? 0 : power - b + 1, last = power < a ? power : a - 1;
+		int count = last - first + 1, other = power - first;
+
+		/* Both cross products at once: put_narrow() subtracts the others. */
+		if (count == 2 && plan->slices == NARROW_SLICES) {
+			first = other = 2;
+			count = 1;
+		}
+		multiply(plan, task->rows + (size_t)first * STRIP * plan->pitch,
+			 weights + (size_t)other * plan->slice, count, task->sum[power]);
+	}
+}
+
+/* ---- output ----------------------------------------------------------- */
+
+/* Row @r of @powers sums, 16 lanes from @lane on, as a sum. */
+INLINE void add_powers(struct task *task, int powers, size_t r, size_t lane, int64_t *to)
+{
+	__m512i part[3], low, high;
+
+	for (int p = 0; p < powers; p++)
+		part[p] = _mm512_load_si512(&task->sum[p][r][lane]);
+	if (powers == 3)
+		part[1] = _mm512_sub_epi32(part[1], _mm512_add_epi32(part[0], part[2]));
+	low = high = _mm512_setzero_si512();
+	for (int p = powers - 1; p >= 0; p--) {
+		low = _mm512_add_epi64(_mm512_slli_epi64(low, NARROW_BITS),
+				       _mm512_cvtepi32_epi64(_mm512_castsi512_si256(part[p])));
+		high = _mm512_add_epi64(_mm512_slli_epi64(high, NARROW_BITS),
+					_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(part[p], 1)));
+	}
+	_mm512_store_si512(to, low);
+	_mm512_store_si512(to + 8, high);
+}
+
+TARGET static void put_narrow(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
+			      uint64_t n, size_t count)
+{
+	int64_t sum[LANES] __attribute__((aligned(64)));
+	int powers = task->digits.count + panel->digits.count - 1;
+
+	for (size_t lane = 0; lane < LANES; lane += 16) {
+		switch (powers) {
+		case 1:
+			add_powers(task, 1, r, lane, sum + lane);
+			break;
+		case 2:
+			add_powers(task, 2, r, lane, sum + lane);
+			break;
+		default:
+			add_powers(task, 3, r, lane, sum + lane);
+			break;
+		}
+	}
+	xrnpe_avx512_put(task->product, &panel->stage, sum, out, n, count);
+}
+
+TARGET static void put_wide(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
+			    uint64_t n, size_t count, uint32_t *status)
+{
+	int64_t power[WIDE_POWERS][LANES] __attribute__((aligned(64)));
+	const struct digit_sums sums = {
+		.power = power[0],
+		.stride = LANES,
+		.count = task->digits.count + panel->digits.count - 1,
+		.bits = WIDE_BITS,
+		.shift = task->digits.shift + panel->digits.shift,
+	};
+
+	for (int p = 0; p < sums.count; p++) {
+		for (size_t lane = 0; lane < LANES; lane += 8)
+			_mm512_store_si512(&power[p][lane], _mm512_cvtepi32_epi64(
+				_mm256_load_si256((const __m256i *)&task->sum[p][r][lane])));
+	}
+	xrnpe_avx512_put_digits(task->product, &panel->stage, &sums, out, n, count, status);
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+/* Half a strip is worth it; fewer positions are left to AVX-512. */
+static bool suits(const struct xrnpe_product *product)
+{
+	return product->positions >= STRIP / 2;
+}
+
+static bool supported(void)
+{
+	return xrnpe_kernel_avx512.supported() && tile_supported();
+}
+
+static void shape(const struct xrnpe_product *product, unsigned int threads,
+		  struct xrnpe_block *block)
+{
+	struct plan plan;
+
+	if (!suits(product)) {
+		xrnpe_kernel_avx512.shape(product, threads, block);
+		return;
+	}
+	plan = plan_of(product);
+	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+		.rows = STRIP,
+		.lanes = LANES,
+		.panel_bytes = plan.slices * plan.slice,
+		.task_bytes = plan.slices == WIDE_SLICES ? WIDE_TASK_BYTES : TASK_BYTES,
+		.task_positions = TASK_POSITIONS,
+	}, product, threads, block);
+}
+
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	struct task task = { .product = product, .plan = plan_of(product) };
+
+	if (!suits(product))
+		return xrnpe_kernel_avx512.scratch(product, block);
+	return lay_out(&task, 0, block->n1, NULL);
+}
+
+/* With the tiles configured. */
+TARGET static void run_tiles(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		      uint8_t *memory, uint32_t *status)
+{
+	struct task task = { .product = product, .plan = plan_of(product) };
+	const struct plan *plan = &task.plan;
+	size_t panels = xrnpe_panels(block->n1 - block->n0, LANES);
+
+	lay_out(&task, block->n0, block->n1 - block->n0, memory);
+	if (plan->slices < WIDE_SLICES)
+		make_tables(&task);
+	for (size_t i = 0; i < panels; i++) {
+		uint64_t n = block->n0 + i * LANES;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		fill_panel(&task, i, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES);
+	}
+	for (uint64_t p = block->p0; p < block->p1; p += STRIP) {
+		size_t rows = block->p1 - p < STRIP ? (size_t)(block->p1 - p) : STRIP;
+		uint8_t *out[STRIP];
+		bool nar[STRIP];
+
+		xrnpe_output_rows(product, p, rows, out);
+		xrnpe_lines_gather(&task.lines, p, rows, task.values, plan->value_pitch, nar);
+		task.digits = cut(&task, rows);
+		for (size_t i = 0; i < panels; i++) {
+			const struct panel *panel = &task.panels[i];
+			uint64_t n = block->n0 + i * LANES;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			multiply_digits(&task, i);
+			for (size_t r = 0; r < rows; r++) {
+				if (plan->slices == WIDE_SLICES)
+					put_wide(&task, panel, r, out[r], n, count, status);
+				else
+					put_narrow(&task, panel, r, out[r], n, count);
+				if (nar[r] || panel->stage.any_nar)
+					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
+						      count, status);
+			}
+		}
+	}
+}
+
+static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		void *memory, uint32_t *status)
+{
+	if (!suits(product)) {
+		xrnpe_kernel_avx512.run(product, block, memory, status);
+		return;
+	}
+	tile_configure(&whole_tiles);
+	run_tiles(product, block, memory, status);
+	tile_release();
+}
+
+const struct xrnpe_kernel xrnpe_kernel_amx = {
+	.name = "amx",
+	.supported = supported,
+	.few = &xrnpe_gemv_avx512,
+	.shape = shape,
+	.scratch = scratch_size,
+	.run = run,
+	.depthwise = &xrnpe_depthwise_avx512,
+};
+
+#endif
