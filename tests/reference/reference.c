@@ -162,15 +162,15 @@ static struct ref_real posit(int n, int es, uint32_t code)
 }
 
 /* IEEE-like: sign, exponent with @bias, fraction; no infinity, no NaN. */
-static struct ref_real ieee(int exponent_bits, int fraction_bits, int bias, uint32_t code)
+static struct ref_real ieee(int exponent_bits, int fraction_bits, int bias, uint64_t code)
 {
-	uint32_t fraction = code & ((1u << fraction_bits) - 1);
+	uint64_t fraction = code & ((1ull << fraction_bits) - 1);
 	int exponent = (int)(code >> fraction_bits & ((1u << exponent_bits) - 1));
 	bool negative = code >> (exponent_bits + fraction_bits) & 1;
 
 	if (!exponent)
 		return from_integer(negative, fraction, 1 - bias - fraction_bits);
-	return from_integer(negative, fraction | 1u << fraction_bits,
+	return from_integer(negative, fraction | 1ull << fraction_bits,
 			    exponent - bias - fraction_bits);
 }
 
@@ -197,27 +197,22 @@ uint32_t ref_top(enum xrnpe_format format)
 	return (1u << (bits_of(format) - 1)) - 1;
 }
 
+/* Each is a number of the same kind with one bit more. */
 struct ref_real ref_tie(enum xrnpe_format format, uint32_t code)
 {
-	struct ref_real half = from_integer(false, 1, -1), low, high;
+	uint64_t longer = 2 * (uint64_t)code + 1;
 
 	switch (format) {
 	case XRNPE_FORMAT_FP4:
-		low = ieee(2, 1, 1, code);
-		high = ieee(2, 1, 1, code + 1);
-		break;
+		return ieee(2, 1 + 1, 1, longer);
 	case XRNPE_FORMAT_F32:
-		/* As if the exponent went on: above the largest comes 2^128. */
-		low = ieee(8, 23, 127, code);
-		high = ieee(8, 23, 127, code + 1);
-		break;
+		return ieee(8, 23 + 1, 127, longer);	/* above the largest comes 2^128 */
 	default:
 		/* Nothing but zero rounds to zero. */
 		if (!code)
 			return (struct ref_real){ 0 };
-		return posit(bits_of(format) + 1, es_of(format), 2 * code + 1);
+		return posit(bits_of(format) + 1, es_of(format), (uint32_t)longer);
 	}
-	return ref_multiply(ref_add(low, high), half);
 }
 
 uint32_t ref_encode(enum xrnpe_format format, struct ref_real value, bool *invalid)
