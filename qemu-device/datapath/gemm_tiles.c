@@ -19,6 +19,7 @@
 #define SPLIT_TOGETHER 32		/* values of a row, even */
 
 #define LARGEST_FP4 12
+#define AHEAD 4096		/* bytes that weights of few positions are fetched ahead */
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -134,14 +135,24 @@ TARGET static bool decode_words(const struct xrnpe_product *product, const uint8
 	return (found[0] | found[1]) && product->format == XRNPE_FORMAT_P4;
 }
 
-typedef int8_t p8_codes __attribute__((vector_size(VECTOR / 2)));
 typedef int16_t p8_grids __attribute__((vector_size(VECTOR)));
+
+INLINE p8_grids load_codes(const uint8_t *from)
+{
+#ifdef __x86_64__
+	return (p8_grids)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)from));
+#else
+	return (p8_grids)vmovl_s8(vld1_s8((const int8_t *)from));
+#endif
+}
 
 INLINE p8_grids larger(p8_grids a, p8_grids b)
 {
-	p8_grids mask = a > b;
-
-	return (a & mask) | (b & ~mask);
+#ifdef __x86_64__
+	return (p8_grids)_mm256_max_epi16((__m256i)a, (__m256i)b);
+#else
+	return (p8_grids)vmaxq_s16((int16x8_t)a, (int16x8_t)b);
+#endif
 }
 
 /*
@@ -168,15 +179,14 @@ TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t 
 
 	(void)product;
 	row += first;
-	for (size_t i = 0; i < count; i += sizeof(p8_codes)) {
-		p8_codes packed = { 0 };
+	for (size_t i = 0; i < count; i += VECTOR / 2) {
+		uint8_t last[VECTOR / 2] = { 0 };
 		p8_grids code, sign;
 
-		if (count - i >= sizeof(packed))
-			memcpy(&packed, row + i, sizeof(packed));
+		if (count - i >= sizeof(last))
+			code = load_codes(row + i);
 		else
-			memcpy(&packed, row + i, count - i);
-		code = __builtin_convertvector(packed, p8_grids);
+			code = load_codes(memcpy(last, row + i, count - i));
 		code &= ~(code == INT8_MIN);	/* NaR */
 		sign = code < 0;
 		code = (p8_magnitude((code ^ sign) - sign) ^ sign) - sign;
@@ -194,6 +204,7 @@ static const struct xrnpe_decoder p8 = { decode_p8, 2, 0 };
 struct plan {
 	const struct xrnpe_decoder *input, *weight;
 	xrnpe_tile *tile;
+	xrnpe_row_dot *dot;
 	size_t steps;		/* of a whole sum */
 	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
 	size_t slices;		/* of digits: room for them */
@@ -205,7 +216,7 @@ struct plan {
 static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
 {
 	size_t k = product->k;
-	struct plan plan = { .tile = tiles->words, .slices = 1 };
+	struct plan plan = { .tile = tiles->words, .dot = tiles->dot_words, .slices = 1 };
 
 	switch (product->format) {
 	case XRNPE_FORMAT_FP4:
@@ -213,6 +224,7 @@ static struct plan plan_of(const struct xrnpe_product *product, const struct xrn
 		plan.safe_steps = SIZE_MAX;	/* 32768 x 12 x 12 is far below 2^31 */
 		if (tiles->bytes) {
 			plan.tile = tiles->bytes;
+			plan.dot = tiles->dot_bytes;
 			plan.input = tiles->offset ? &fp4_offset : &fp4;
 			plan.weight = &fp4;
 		}
@@ -327,7 +339,7 @@ struct task {
 	int64_t (*power)[ROWS][LANES];
 	struct stage *stages;		/* by panel */
 	uint8_t *weights;		/* by panel and slice, in the order of tiles */
-	uint8_t *inputs;		/* a slice after the other, rows in each */
+	uint8_t *inputs;		/* a slice after the other, rows in each; one more row */
 	int64_t *wide;			/* rows that are to be cut into digits */
 	struct digits digits;		/* of the inputs */
 	struct xrnpe_lines lines;
@@ -359,7 +371,7 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	task->power = take(memory, &end, POWERS * sizeof(*task->power));
 	task->stages = take(memory, &end, task->panels * sizeof(struct stage));
 	task->weights = take(memory, &end, task->panels * panel_bytes(plan));
-	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
+	task->inputs = take(memory, &end, (plan->slices * ROWS + 1) * plan->pitch);
 	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
 	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
 								 xrnpe_inputs(task->product)));
@@ -367,7 +379,7 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 }
 
 /* Words for all: what FP4 needs as bytes is less. */
-static const struct xrnpe_tiles most_room = { NULL, NULL, false };
+static const struct xrnpe_tiles most_room = { .words = NULL };
 
 void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
 		       struct xrnpe_block *block)
@@ -487,13 +499,74 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
 }
 
+/*
+ * Up to 8 bits and so few positions that weights are hardly used twice: their rows are
+ * decoded one by one, and multiplied as they are.
+ */
+static void run_few(struct task *task, const struct xrnpe_block *block, uint32_t *status)
+{
+	const struct xrnpe_product *product = task->product;
+	const struct plan *plan = &task->plan;
+	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	size_t rows = (size_t)(block->p1 - block->p0), size = product->k * plan->weight->size;
+	size_t vectors = (size + VECTOR - 1) / VECTOR;
+	size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	uint8_t *weights = task->inputs + ROWS * plan->pitch, *out[ROWS];
+	int64_t correction[ROWS] = { 0 };
+	bool nar[ROWS];
+
+	xrnpe_lines_gather(&task->lines, block->p0, rows, task->inputs, plan->pitch, nar);
+	xrnpe_output_rows(product, block->p0, rows, out);
+	memset(weights, LARGEST_FP4, vectors * VECTOR);
+	for (size_t r = 0; r < rows; r++) {
+		uint8_t *row = task->inputs + r * plan->pitch;
+
+		memset(row + size, 0, vectors * VECTOR - size);
+		if (plan->weight == &fp4_offset)
+			correction[r] = -plan->dot(weights, row, vectors);
+	}
+	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
+		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+		struct stage stage;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		memset(&stage, 0, sizeof(stage));
+		xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
+		for (size_t i = 0; i < count; i++) {
+			const uint8_t *ahead = product->weight + (n + i) * stride + AHEAD;
+
+			for (size_t at = 0; at < stride; at += 64)
+				__builtin_prefetch(ahead + at);
+			stage.nar[i] = xrnpe_weights(product, plan->weight, n + i, weights);
+			stage.any_nar |= stage.nar[i];
+			for (size_t r = 0; r < rows; r++)
+				task->sum[r][i] = correction[r] +
+					plan->dot(weights, task->inputs + r * plan->pitch, vectors);
+		}
+		for (size_t r = 0; r < rows; r++)
+			put(task, &stage, r, nar[r], out[r], n, count, status);
+	}
+}
+
 void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
 		     const struct xrnpe_block *block, void *scratch, uint32_t *status)
 {
 	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
+	bool few = product->positions <= ROWS && task.plan.slices == 1;
+
 	lay_out(&task, block->n1 - block->n0, scratch);
+	if (few && task.plan.input == &fp4_offset) {
+		/* What the offset adds is the same for all channels, if weights have it. */
+		task.plan.input = &fp4;
+		task.plan.weight = &fp4_offset;
+	}
 	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
+	if (few) {
+		run_few(&task, block, status);
+		return;
+	}
 	for (size_t i = 0; i < task.panels; i++) {
 		uint64_t n = block->n0 + i * LANES;
 

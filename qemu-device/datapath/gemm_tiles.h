@@ -39,13 +39,20 @@
 typedef void xrnpe_tile(const uint8_t *a, size_t pitch, const uint8_t *b, size_t steps,
 			bool add, int64_t (*sum)[LANES]);
 
+/**
+ * The sum of the products of two rows of @vectors vectors of words or of bytes, as in a
+ * tile. Of bytes with an offset @a has it.
+ */
+typedef int64_t xrnpe_row_dot(const uint8_t *a, const uint8_t *b, size_t vectors);
+
 struct xrnpe_tiles {
 	/** Two 16-bit values in 4 bytes. Their sums must fit 32 bits. */
 	xrnpe_tile *words;
 	/** Four values of FP4 in 4 bytes, any number of steps; NULL: FP4 is words. */
 	xrnpe_tile *bytes;
-	/** Whether the inputs of @bytes are unsigned: 12 is added to them. */
+	/** Whether one side of @bytes is unsigned: 12 is added to it. To inputs, of tiles. */
 	bool offset;
+	xrnpe_row_dot *dot_words, *dot_bytes;
 };
 
 /** The functions of a struct xrnpe_kernel, given the tiles. */
