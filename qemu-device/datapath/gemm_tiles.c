@@ -381,6 +381,13 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 /* Words for all: what FP4 needs as bytes is less. */
 static const struct xrnpe_tiles most_room = { .words = NULL };
 
+/* Posit(16,1), rows of weights and inputs as they are in memory. */
+static bool few_of_p16(const struct xrnpe_product *product)
+{
+	return product->format == XRNPE_FORMAT_P16 && product->cmd->opcode == XRNPE_OP_MATMUL &&
+	       product->positions <= ROWS;
+}
+
 void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
 		       struct xrnpe_block *block)
 {
@@ -399,6 +406,8 @@ size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrn
 {
 	struct task task = { .product = product, .plan = plan_of(product, &most_room) };
 
+	if (few_of_p16(product))
+		return xrnpe_tiles_few_p16_scratch(product);
 	return lay_out(&task, block->n1, NULL);
 }
 
@@ -556,6 +565,10 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 
 	bool few = product->positions <= ROWS && task.plan.slices == 1;
 
+	if (few_of_p16(product)) {
+		xrnpe_tiles_few_p16(product, block, scratch, status);
+		return;
+	}
 	lay_out(&task, block->n1 - block->n0, scratch);
 	if (few && task.plan.input == &fp4_offset) {
 		/* What the offset adds is the same for all channels, if weights have it. */

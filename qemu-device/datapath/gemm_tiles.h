@@ -86,4 +86,9 @@ void xrnpe_digits_multiply(xrnpe_tile *tile, const uint8_t *a, size_t pitch, siz
 			   struct digits weights, size_t steps,
 			   int64_t (*sum)[LANES], int64_t (*power)[ROWS][LANES]);
 
+/** ROWS positions of a matrix at the most: gemv_tiles_p16.c. As in struct xrnpe_kernel. */
+size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product);
+void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe_block *block,
+			 void *memory, uint32_t *status);
+
 #endif

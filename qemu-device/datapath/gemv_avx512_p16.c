@@ -1,41 +1,12 @@
 // SPDX-License-Identifier: MIT
-/*
- * Few positions of Posit(16,1) with AVX-512: exact sums in doubles.
- *
- * A value has 13 significant bits, and so a product of two is an exact double. Sums of
- * products are exact too, if they are cut at fixed bits into two or three parts that
- * are summed apart: (sum + product) - sum, where sum stays within a factor of two of
- * a large number, is the product rounded to a multiple of that number's last bit, and
- * what it lacks is exact. How many parts, and where the cuts are, follows for some
- * hundred weights at a time from their largest and smallest magnitude.
- *
- * Decoding takes few instructions. Negation of a code maps a posit to its negative and
- * the mirror image of its magnitude at one to its reciprocal, but for the fraction.
- * Below one the magnitude's code, converted to floating point, has the run of the
- * regime in its exponent; a place to the left that counts double, as it should, and
- * the exponent bit moves in below, off the fraction.
- */
+/* Few positions of Posit(16,1) with AVX-512. */
 #ifdef __x86_64__
 
-#include <string.h>
-
 #include "gemv_avx512.h"
+#include "gemv_p16.h"
 
-#define CHUNK_STEPS 32				/* steps of weights that have cuts in common */
-#define TERMS_LOG 7				/* log2 of products a lane in those */
-#define STEP_CODES (GEMV_STEP / 2)
-#define PARTS 3
 #define SUM_DIGITS 5				/* that hold 128 bits */
 #define SUM_DIGIT_BITS 26
-
-/* Decoded values are those of the codes times 2^-707; inputs are made up for it. */
-#define SCALE 707
-
-/* The exponents of a set of codes: magnitudes at most 2^most, multiples of 2^least. */
-struct range {
-	bool zero;		/* all are */
-	int most, least;
-};
 
 struct chunk {
 	struct range range;
@@ -71,11 +42,6 @@ INLINE void decode(__m512i codes, __m512d value[4])
 
 /* ---- ranges ----------------------------------------------------------- */
 
-static int msb(unsigned int value)
-{
-	return 31 - __builtin_clz(value | 1);
-}
-
 /* Of the codes of some steps; or-ed into *@nar: whether there is a NaR. */
 INLINE struct range measure(const uint8_t *codes, size_t steps, bool *nar)
 {
@@ -98,25 +64,10 @@ INLINE struct range measure(const uint8_t *codes, size_t steps, bool *nar)
 	low = 1 + (0xffff & (unsigned int)_mm_cvtsi128_si32(_mm_minpos_epu16(_mm_min_epu16(
 		_mm256_castsi256_si128(least_half), _mm256_extracti128_si256(least_half, 1)))));
 	*nar |= high >> 15;
-	return (struct range){
-		.zero = !high,
-		.most = 2 * (high < 1 << 14 ? msb(high) - 13 : 14 - msb((1 << 15) - high)),
-		/* Each halving of the code takes a bit of the fraction, to the last. */
-		.least = msb(low) - 27 - (low == 1),
-	};
+	return range_of(high, low);
 }
 
 /* ---- sums ------------------------------------------------------------- */
-
-static double power(int exponent)
-{
-	union {
-		uint64_t bits;
-		double value;
-	} power = { .bits = (uint64_t)(1023 + exponent) << 52 };
-
-	return power.value;
-}
 
 /* Sums of the products of some steps, in @parts parts that begin at @start. */
 INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const struct chunk *input,
@@ -161,31 +112,6 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 	}
 }
 
-/* How the products of a chunk are summed. */
-struct cuts {
-	int parts;		/* 0: they are all zero */
-	int unit[PARTS];	/* log2 of what the sums of a part are multiples of */
-	double start[PARTS];	/* of a sum, that keeps them so */
-};
-
-static struct cuts cuts_for(struct range weights, struct range inputs)
-{
-	int most = weights.most + inputs.most, least = weights.least + inputs.least, spread = most - least;
-	struct cuts cuts = { 0 };
-
-	if (weights.zero || inputs.zero)
-		return cuts;
-	cuts.parts = spread <= 53 - TERMS_LOG ? 1 : spread <= 107 - 2 * TERMS_LOG ? 2 : 3;
-	for (int p = 0; p < cuts.parts - 1; p++) {
-		/* Sums stay below 2^51 units; what products lack is half of one at most. */
-		cuts.unit[p] = most + TERMS_LOG - 2 - 51;
-		cuts.start[p] = 1.5 * power(cuts.unit[p] + 52);
-		most = cuts.unit[p] - 1;
-	}
-	cuts.unit[cuts.parts - 1] = least;
-	return cuts;
-}
-
 /* The sum of the products of a chunk, in grid units. */
 TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const struct chunk *input,
 				   const struct cuts *cuts, const uint8_t *ahead)
@@ -202,40 +128,16 @@ TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const str
 	for (int p = 0; p < cuts->parts; p++) {
 		__m512i units = _mm512_cvtpd_epi64(_mm512_mul_pd(total[p], _mm512_set1_pd(power(-cuts->unit[p]))));
 
-		sum += (xrnpe_u128)(xrnpe_i128)_mm512_reduce_add_epi64(units) << (cuts->unit[p] + 56);
+		sum += grid_sum(_mm512_reduce_add_epi64(units), cuts->unit[p]);
 	}
 	return sum;
-}
-
-static size_t chunks_of(const struct xrnpe_product *product)
-{
-	return (product->k - 1) / (CHUNK_STEPS * STEP_CODES) + 1;
-}
-
-/*
- * The codes of chunk @c of a row, if need be in @padded, and of how many steps.
- */
-static const uint8_t *chunk_of(const struct xrnpe_product *product, const uint8_t *row, size_t c,
-			       uint8_t padded[CHUNK_STEPS * GEMV_STEP], size_t *steps)
-{
-	const uint8_t *codes = row + c * CHUNK_STEPS * GEMV_STEP;
-	size_t bytes = product->k * 2 - c * CHUNK_STEPS * GEMV_STEP;
-
-	*steps = CHUNK_STEPS;
-	if (bytes >= CHUNK_STEPS * GEMV_STEP)
-		return codes;
-	*steps = (bytes + GEMV_STEP - 1) / GEMV_STEP;
-	if (!(bytes % GEMV_STEP))
-		return codes;
-	memset(padded, 0, *steps * GEMV_STEP);
-	return memcpy(padded, codes, bytes);
 }
 
 /* ---- positions -------------------------------------------------------- */
 
 size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product)
 {
-	return sizeof(struct input) + chunks_of(product) * sizeof(struct chunk);
+	return sizeof(struct input) + chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
 }
 
 TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory)
@@ -246,10 +148,10 @@ TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const ui
 	bool nar = false;
 
 	input->negative = row[1] >> 7;
-	for (size_t c = 0; c < chunks_of(product); c++) {
+	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++) {
 		struct chunk *chunk = &input->chunks[c];
 		size_t steps;
-		const uint8_t *codes = chunk_of(product, row, c, padded, &steps);
+		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
 
 		chunk->range = measure(codes, steps, &nar);
 		for (size_t s = 0; s < steps; s++) {
@@ -280,8 +182,8 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const void *
 	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD;
 	const struct input *input = memory;
-	const size_t chunks = chunks_of(product);
-	struct cuts cuts[XRNPE_MAX_K / (CHUNK_STEPS * STEP_CODES)];
+	const size_t chunks = chunks_of(product, GEMV_STEP);
+	struct cuts cuts[XRNPE_MAX_K * 2 / (CHUNK_STEPS * GEMV_STEP)];
 	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
 	int64_t power[SUM_DIGITS][LANES] __attribute__((aligned(64)));
 	const struct digit_sums sums = { power[0], LANES, SUM_DIGITS, SUM_DIGIT_BITS, 0 };
@@ -295,11 +197,11 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const void *
 		size_t steps;
 
 		for (size_t c = 0; c < chunks; c++) {
-			codes = chunk_of(product, row, c, padded, &steps);
+			codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
 			cuts[c] = cuts_for(measure(codes, steps, &stage.nar[lane]), input->chunks[c].range);
 		}
 		for (size_t c = 0; c < chunks; c++) {
-			codes = chunk_of(product, row, c, padded, &steps);
+			codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
 			sum += sum_chunk(codes, steps, &input->chunks[c], &cuts[c],
 					 row + ahead + c * CHUNK_STEPS * GEMV_STEP);
 		}

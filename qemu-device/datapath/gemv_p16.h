@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exact sums of products of Posit(16,1) in doubles, for few positions.
+ *
+ * A value has 13 significant bits, and so a product of two is an exact double. Sums of
+ * products are exact too, if they are cut at fixed bits into two or three parts that
+ * are summed apart: (sum + product) - sum, where sum stays within a factor of two of
+ * a large number, is the product rounded to a multiple of that number's last bit, and
+ * what it lacks is exact. How many parts, and where the cuts are, follows for some
+ * hundred weights at a time from their largest and smallest magnitude.
+ *
+ * Decoding takes few instructions. Negation of a code maps a posit to its negative and
+ * the mirror image of its magnitude at one to its reciprocal, but for the fraction.
+ * Below one the magnitude's code, converted to floating point, has the run of the
+ * regime in its exponent; a place to the left that counts double, as it should, and
+ * the exponent bit moves in below, off the fraction.
+ */
+#ifndef XRNPE_DATAPATH_GEMV_P16_H
+#define XRNPE_DATAPATH_GEMV_P16_H
+
+#include <string.h>
+
+#include "internal.h"
+
+/*
+ * A step is a vector of codes, and so four of doubles, which have a sum each. A chunk is
+ * what has cuts in common: 32 products a lane of each sum, 128 of all four.
+ */
+#define CHUNK_STEPS 32
+#define TERMS_LOG 7		/* log2 of 128 */
+#define PARTS 3			/* at the most */
+
+/* Decoded values are those of the codes times 2^-707; inputs are made up for it. */
+#define SCALE 707
+
+/* Of a set of codes: magnitudes are at most 2^most, and multiples of 2^least. */
+struct range {
+	bool zero;		/* all are */
+	int most, least;
+};
+
+static inline int msb(unsigned int value)
+{
+	return 31 - __builtin_clz(value | 1);
+}
+
+/* The range of codes whose magnitudes are at most @high, those but zero at least @low. */
+static inline struct range range_of(unsigned int high, unsigned int low)
+{
+	return (struct range){
+		.zero = !high,
+		.most = 2 * (high < 1 << 14 ? msb(high) - 13 : 14 - msb((1 << 15) - high)),
+		/* Each halving of the code takes a bit of the fraction, to the last. */
+		.least = msb(low) - 27 - (low == 1),
+	};
+}
+
+static inline double power(int exponent)
+{
+	union {
+		uint64_t bits;
+		double value;
+	} power = { .bits = (uint64_t)(1023 + exponent) << 52 };
+
+	return power.value;
+}
+
+/* How the products of a chunk are summed. */
+struct cuts {
+	int parts;		/* 0: they are all zero */
+	int unit[PARTS];	/* log2 of what the sums of a part are multiples of */
+	double start[PARTS];	/* of a sum, that keeps them so */
+};
+
+static inline struct cuts cuts_for(struct range weights, struct range inputs)
+{
+	int most = weights.most + inputs.most, least = weights.least + inputs.least, spread = most - least;
+	struct cuts cuts = { 0 };
+
+	if (weights.zero || inputs.zero)
+		return cuts;
+	cuts.parts = spread <= 53 - TERMS_LOG ? 1 : spread <= 107 - 2 * TERMS_LOG ? 2 : 3;
+	for (int p = 0; p < cuts.parts - 1; p++) {
+		/* Sums stay below 2^51 units; what products lack is half of one at most. */
+		cuts.unit[p] = most + TERMS_LOG - 2 - 51;
+		cuts.start[p] = 1.5 * power(cuts.unit[p] + 52);
+		most = cuts.unit[p] - 1;
+	}
+	cuts.unit[cuts.parts - 1] = least;
+	return cuts;
+}
+
+/* A sum of @units times 2^unit, in units of the grid, squared. */
+static inline xrnpe_u128 grid_sum(int64_t units, int unit)
+{
+	return (xrnpe_u128)(xrnpe_i128)units << (unit + 56);
+}
+
+/* Chunks of a row, given the bytes of a step. */
+static inline size_t chunks_of(const struct xrnpe_product *product, size_t step)
+{
+	return (product->k * 2 - 1) / (CHUNK_STEPS * step) + 1;
+}
+
+/* The codes of chunk @c of a row, if need be in @padded, and of how many steps. */
+static inline const uint8_t *chunk_of(const struct xrnpe_product *product, const uint8_t *row, size_t c,
+				      size_t step, uint8_t *padded, size_t *steps)
+{
+	size_t at = c * CHUNK_STEPS * step, bytes = product->k * 2 - at;
+
+	*steps = CHUNK_STEPS;
+	if (bytes >= CHUNK_STEPS * step)
+		return row + at;
+	*steps = (bytes + step - 1) / step;
+	if (!(bytes % step))
+		return row + at;
+	memset(padded, 0, *steps * step);
+	return memcpy(padded, row + at, bytes);
+}
+
+#endif
