@@ -58,36 +58,71 @@ struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count,
 	return digits_for(bits, DIGIT_BITS);
 }
 
-/* Two 16-bit numbers in a word, less @bias each. Both bits 15 are clear. */
-static void put_pair(uint8_t *to, uint32_t both, uint32_t bias)
+typedef uint64_t singles __attribute__((vector_size(VECTOR)));
+typedef uint32_t pairs __attribute__((vector_size(VECTOR / 2)));
+#define PAIRS (VECTOR / sizeof(uint64_t))
+
+/* Words of two 16-bit numbers, less @bias each, @step bytes apart. Both bits 15 are clear. */
+INLINE void put_pairs(uint8_t *to, size_t step, size_t count, pairs both, uint32_t bias)
 {
 	both = ((both | 0x80008000) - bias * 0x10001) ^ 0x80008000;
-	memcpy(to, &both, sizeof(both));
+	if (step == sizeof(both[0])) {
+		memcpy(to, &both, count * sizeof(both[0]));
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t word = both[i];
+
+		memcpy(to + i * step, &word, sizeof(word));
+	}
 }
 
-void xrnpe_digits_split(const int64_t *values, size_t k, struct digits digits,
+/* @count pairs of values at @from, where there are PAIRS, as xrnpe_digits_split(). */
+INLINE void split_pairs(const int64_t *from, size_t count, struct digits digits,
 			uint8_t *to, size_t step, size_t slice)
 {
-	const uint32_t half = 1 << (DIGIT_BITS - 1), mask = (1 << DIGIT_BITS) - 1;
+	const uint64_t half = 1 << (DIGIT_BITS - 1), mask = (1 << DIGIT_BITS) - 1, sign = 1ull << 63;
 	uint64_t offset = 0;
+	singles a, b, first, second;
+	pairs digit[DIGITS];
 
 	/* With half of the radix added to each, digits are just bits of the sum. */
 	for (int d = 0; d < digits.count; d++)
 		offset = offset << DIGIT_BITS | half;
-	for (size_t i = 0; i < k; i += 2, to += step) {
-		uint64_t first = (uint64_t)(values[i] >> digits.shift) + offset;
-		uint64_t second = (uint64_t)(i + 1 < k ? values[i + 1] >> digits.shift : 0) + offset;
-		uint32_t digit[DIGITS];
-
-		for (int d = 0; d < digits.count; d++) {
-			digit[d] = (first & mask) | (uint32_t)(second & mask) << 16;
-			first >>= DIGIT_BITS;
-			second >>= DIGIT_BITS;
-			put_pair(to + (size_t)d * slice, digit[d], half);
-			for (int e = 0; e < d; e++)
-				put_pair(to + (size_t)pair_slice(e, d) * slice, digit[e] + digit[d], 2 * half);
-		}
+	memcpy(&a, from, sizeof(a));
+	memcpy(&b, from + PAIRS, sizeof(b));
+#if VECTOR == 32
+	first = __builtin_shufflevector(a, b, 0, 2, 4, 6);
+	second = __builtin_shufflevector(a, b, 1, 3, 5, 7);
+#else
+	first = __builtin_shufflevector(a, b, 0, 2);
+	second = __builtin_shufflevector(a, b, 1, 3);
+#endif
+	/* A shift of numbers with sign: AVX2 has none of 64 bits. */
+	offset -= sign >> digits.shift;
+	first = ((first ^ sign) >> digits.shift) + offset;
+	second = ((second ^ sign) >> digits.shift) + offset;
+	for (int d = 0; d < digits.count; d++) {
+		digit[d] = __builtin_convertvector((first & mask) | (second & mask) << 16, pairs);
+		first >>= DIGIT_BITS;
+		second >>= DIGIT_BITS;
+		put_pairs(to + (size_t)d * slice, step, count, digit[d], half);
+		for (int e = 0; e < d; e++)
+			put_pairs(to + (size_t)pair_slice(e, d) * slice, step, count,
+				  digit[e] + digit[d], 2 * half);
 	}
+}
+
+TARGET void xrnpe_digits_split(const int64_t *values, size_t k, struct digits digits,
+			       uint8_t *to, size_t step, size_t slice)
+{
+	int64_t last[2 * PAIRS] = { 0 };
+
+	for (; k >= 2 * PAIRS; k -= 2 * PAIRS, values += 2 * PAIRS, to += PAIRS * step)
+		split_pairs(values, PAIRS, digits, to, step, slice);
+	memcpy(last, values, k * sizeof(*last));
+	if (k)
+		split_pairs(last, (k + 1) / 2, digits, to, step, slice);
 }
 
 static void accumulate(int64_t (*to)[LANES], int64_t (*sum)[LANES], int sign)
