@@ -524,6 +524,8 @@ static void run_few(struct task *task, const struct xrnpe_block *block, uint32_t
 	int64_t correction[ROWS] = { 0 };
 	bool nar[ROWS];
 
+	/* Lanes without a channel are rounded too, to nothing. */
+	memset(task->sum, 0, ROWS * sizeof(*task->sum));
 	xrnpe_lines_gather(&task->lines, block->p0, rows, task->inputs, plan->pitch, nar);
 	xrnpe_output_rows(product, block->p0, rows, out);
 	memset(weights, LARGEST_FP4, vectors * VECTOR);

@@ -232,7 +232,7 @@ INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *pro
 		       bool nar, uint8_t *out, uint64_t n, size_t count, uint32_t *status)
 {
 	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(format));
-	int64_t sums[LANES] __attribute__((aligned(64)));
+	int64_t sums[LANES] __attribute__((aligned(64))) = { 0 };
 	struct stage stage;
 
 	memset(&stage, 0, sizeof(stage));
