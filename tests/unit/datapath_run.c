@@ -6,6 +6,7 @@
  * access outside it.
  */
 #include <errno.h>
+#include <math.h>
 #include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -430,6 +431,49 @@ START_TEST(matmul_strips)
 	for (int fill = 0; fill < FILLS; fill++)
 		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 16, 1, XRNPE_MAX_K - (uint32_t)fill % 2, fill,
 			    &state);
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Posit(16,1): L^2 + M^2 + minpos^2 - M^2 - L^2, of powers of two that one lane of any
+ * vector has in this order. Whoever sums in too few parts loses the smallest.
+ */
+START_TEST(matmul_cancels)
+{
+	static const uint32_t scale[] = { 0x3f800000, 0 };	/* 1, no bias */
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 1, 4 * 32 + 1, { 0 } } };
+	uint8_t x[258] = { 0 }, w[258] = { 0 }, y[4];
+	void *memory[] = { x, w, (void *)scale, y };
+
+	set_operands(&cmd, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16, XRNPE_FORMAT_F32);
+	cmd.operand[XRNPE_OPERAND_IFM].row_stride = sizeof(x);
+	cmd.operand[XRNPE_OPERAND_WEIGHT].row_stride = sizeof(w);
+	cmd.operand[XRNPE_OPERAND_OFM].row_stride = sizeof(y);
+	make_contexts();
+	for (int large = -28; large <= 28; large++) {
+		for (int middle = -28; middle <= large; middle++) {
+			const int exponents[] = { large, middle, -28, middle, large };
+
+			for (size_t i = 0; i < 5; i++) {
+				uint32_t status = 0, code = xrnpe_encode(XRNPE_FORMAT_P16,
+									 ldexp(1, exponents[i]), &status);
+
+				xrnpe_store(XRNPE_FORMAT_P16, w, i * 32, code);
+				xrnpe_store(XRNPE_FORMAT_P16, x, i * 32, i < 3 ? code : -code);
+			}
+			for (unsigned int i = 0; i < context_count; i++) {
+				struct xrnpe_fault fault;
+				uint32_t status = 0;
+
+				ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &cmd, 0, memory, NULL,
+								    &status, &fault), 0);
+				ck_assert_msg(xrnpe_load(XRNPE_FORMAT_F32, y, 0) == bits_of(0x1p-56f),
+					      "kernel %s: 2^%d, 2^%d",
+					      xrnpe_datapath_kernel(contexts[i]), large, middle);
+			}
+		}
+	}
 	free_contexts();
 }
 END_TEST
@@ -1076,6 +1120,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, matmul_longest, 0, 4);
 	tcase_add_loop_test(tests, matmul_few, 0, 4);
 	tcase_add_loop_test(tests, matmul_ranges, 0, 4);
+	tcase_add_test(tests, matmul_cancels);
 	tcase_add_loop_test(tests, matmul_strips, 0, 4);
 	tcase_add_loop_test(tests, corner, 0, 4);
 	tcase_add_loop_test(tests, conv_shapes, 0, 4);
