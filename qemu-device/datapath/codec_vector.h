@@ -22,7 +22,7 @@ typedef uint32_t two_words __attribute__((vector_size(2 * VECTOR)));
 
 /* A block in lanes of 32 and 16 bits. Compilers convert between two vectors and one. */
 union block_words {
-	words vector[4];
+	u32s vector[4];
 	two_words pair[2];
 };
 
@@ -31,7 +31,7 @@ union block_halfs {
 	two_halfs pair;
 };
 
-INLINE void encode_block(enum xrnpe_format format, const float *values, uint8_t *row, words *nan)
+INLINE void encode_block(enum xrnpe_format format, const float *values, uint8_t *row, u32s *nan)
 {
 	union block_words code;
 	union block_halfs half;
@@ -40,12 +40,19 @@ INLINE void encode_block(enum xrnpe_format format, const float *values, uint8_t 
 
 #pragma GCC unroll 4
 	for (size_t i = 0; i < 4; i++) {
-		words value;
+		u32s value;
 
 		memcpy(&value, values + i * LANES, sizeof(value));
-		code.vector[i] = round_words(format, value, nan);
+		if (format == XRNPE_FORMAT_FP4 || format == XRNPE_FORMAT_F32) {
+			i32s is_nan = (i32s)(value & INT32_MAX) > 0x7f800000;
+
+			value = select_words(is_nan, (u32s){ 0 } + 0x7fc00000, value);
+			*nan |= format == XRNPE_FORMAT_FP4 ? (u32s)is_nan : (u32s){ 0 };
+		}
 		if (format == XRNPE_FORMAT_F32)
-			memcpy(row + i * sizeof(words), &code.vector[i], sizeof(words));
+			memcpy(row + i * sizeof(value), &value, sizeof(value));
+		else
+			code.vector[i] = round_words(format, value);
 	}
 	if (format == XRNPE_FORMAT_F32)
 		return;
@@ -93,7 +100,7 @@ INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *va
 	code.pair[1] = __builtin_convertvector(half.vector[1], two_words);
 #pragma GCC unroll 4
 	for (size_t i = 0; i < 4; i++) {
-		words value = value_words(format, code.vector[i]);
+		u32s value = value_words(format, code.vector[i]);
 
 		memcpy(values + i * LANES, &value, sizeof(value));
 	}
@@ -103,7 +110,7 @@ INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *va
 INLINE void encode_as(enum xrnpe_format format, const float *values, uint8_t *row, size_t count,
 		      uint32_t *status)
 {
-	words nan = { 0 };
+	u32s nan = { 0 };
 
 	for (; count >= BLOCK; count -= BLOCK) {
 		encode_block(format, values, row, &nan);

@@ -22,29 +22,29 @@
 #define INLINE TARGET __attribute__((always_inline)) static inline
 #endif
 
-typedef uint32_t words __attribute__((vector_size(VECTOR)));
-typedef int32_t ints __attribute__((vector_size(VECTOR)));
-typedef float floats __attribute__((vector_size(VECTOR)));
+typedef uint32_t u32s __attribute__((vector_size(VECTOR)));
+typedef int32_t i32s __attribute__((vector_size(VECTOR)));
+typedef float f32s __attribute__((vector_size(VECTOR)));
 
-INLINE words select_words(ints mask, words yes, words no)
+INLINE u32s select_words(i32s mask, u32s yes, u32s no)
 {
-	return (yes & (words)mask) | (no & ~(words)mask);
+	return (yes & (u32s)mask) | (no & ~(u32s)mask);
 }
 
-INLINE words clamp(words value, int least, int most)
+INLINE u32s clamp(u32s value, int least, int most)
 {
-	const ints low = (ints){ 0 } + least, high = (ints){ 0 } + most;
+	const i32s low = (i32s){ 0 } + least, high = (i32s){ 0 } + most;
 
 	/* Compilers for C do not find these in comparisons. */
 #if VECTOR == 64
-	return (words)_mm512_min_epi32(_mm512_max_epi32((__m512i)value, (__m512i)low), (__m512i)high);
+	return (u32s)_mm512_min_epi32(_mm512_max_epi32((__m512i)value, (__m512i)low), (__m512i)high);
 #elif VECTOR == 32
-	return (words)_mm256_min_epi32(_mm256_max_epi32((__m256i)value, (__m256i)low), (__m256i)high);
+	return (u32s)_mm256_min_epi32(_mm256_max_epi32((__m256i)value, (__m256i)low), (__m256i)high);
 #elif defined(__AARCH64EL__)
-	return (words)vminq_s32(vmaxq_s32((int32x4_t)value, (int32x4_t)low), (int32x4_t)high);
+	return (u32s)vminq_s32(vmaxq_s32((int32x4_t)value, (int32x4_t)low), (int32x4_t)high);
 #else
-	value = select_words((ints)value < low, (words)low, value);
-	return select_words((ints)value > high, (words)high, value);
+	value = select_words((i32s)value < low, (u32s)low, value);
+	return select_words((i32s)value > high, (u32s)high, value);
 #endif
 }
 
@@ -58,56 +58,51 @@ INLINE words clamp(words value, int least, int most)
  * is 10 or 01 with its first bit repeated: a shift of a signed number. Done to the
  * left, the posit ends at the same place for all, and nothing is lost before rounding.
  */
-INLINE words round_posit(words value, int n, int es)
+INLINE u32s round_posit(u32s value, int n, int es)
 {
 	const int top = (n - 2) << es;			/* maxpos is 2^top */
 	const int tail_bits = n == 16 ? 16 : 23 + es;	/* so that 32 bits are enough */
 	const int shift = 33 - n;
-	words magnitude = value & INT32_MAX, sign = (words)((ints)value >> 31);
-	ints log = (ints)clamp(magnitude, (127 - top) << 23, (127 + top) << 23) - (127 << 23);
-	ints regime = log >> (23 + es), below = log >> 31;
-	words tail = (words)log & ((1u << (23 + es)) - 1), string, code;
+	u32s magnitude = value & INT32_MAX, sign = (u32s)((i32s)value >> 31);
+	i32s log = (i32s)clamp(magnitude, (127 - top) << 23, (127 + top) << 23) - (127 << 23);
+	i32s regime = log >> (23 + es), below = log >> 31;
+	u32s tail = (u32s)log & ((1u << (23 + es)) - 1), string, code;
 
 	if (n == 16)	/* the last bit stands for all that follow */
 		tail = (tail | ((tail & 255) + 255)) >> 8;
-	string = tail | ((words)below ^ ~1u) << tail_bits;
-	string <<= (words)(30 - tail_bits - (regime ^ below));
+	string = tail | ((u32s)below ^ ~1u) << tail_bits;
+	string <<= (u32s)(30 - tail_bits - (regime ^ below));
 	/* To nearest, ties to even. */
 	code = (string + ((1u << (shift - 1)) - 1) + (string >> shift & 1)) >> shift;
 	/* Zero is minpos now, infinities and NaN are maxpos: one less and one more. */
-	code += (words)(magnitude == 0) - (words)(magnitude >= 0x7f800000);
+	code += (u32s)(magnitude == 0) - (u32s)(magnitude >= 0x7f800000);
 	return ((code ^ sign) - sign) & ((1u << n) - 1);
 }
 
-/* Lanes of *@nan where there is one are set. */
-INLINE words round_fp4(words value, words *nan)
+/* A NaN without sign becomes 6. */
+INLINE u32s round_fp4(u32s value)
 {
-	words magnitude = value & INT32_MAX, code, is_nan = (words)(magnitude > 0x7f800000);
-
-	*nan |= is_nan;
 	/* From 1 on: the exponent and a bit of fraction. */
-	code = clamp(magnitude, 127 << 23, 0x40c00000);
+	u32s magnitude = value & INT32_MAX, code = clamp(magnitude, 127 << 23, 0x40c00000);
+
 	code = (code + (code >> 22 & 1) + ((1 << 21) - 1 - (252 << 22))) >> 22;
 	/* Below there are 1, 0.5 and 0, and ties at 0.75 and 0.25. */
-	code += (words)(magnitude < 0x3f400000) + (words)(magnitude <= 0x3e800000);
-	return code | (value >> 28 & 8 & ~is_nan);
+	code += (u32s)((i32s)magnitude < 0x3f400000) + (u32s)((i32s)magnitude <= 0x3e800000);
+	return code | (value >> 28 & 8);
 }
 
-/* The codes of @format, which is no variable. */
-INLINE words round_words(enum xrnpe_format format, words value, words *nan)
+/* The codes of @format, which is no variable, but not binary32. */
+INLINE u32s round_words(enum xrnpe_format format, u32s value)
 {
 	switch (format) {
 	case XRNPE_FORMAT_FP4:
-		return round_fp4(value, nan);
+		return round_fp4(value);
 	case XRNPE_FORMAT_P4:
 		return round_posit(value, 4, 1);
 	case XRNPE_FORMAT_P8:
 		return round_posit(value, 8, 0);
-	case XRNPE_FORMAT_P16:
-		return round_posit(value, 16, 1);
 	default:
-		return select_words((ints)((value & INT32_MAX) > 0x7f800000),
-				    (words){ 0 } + 0x7fc00000, value);
+		return round_posit(value, 16, 1);
 	}
 }
 
@@ -120,29 +115,29 @@ INLINE words round_words(enum xrnpe_format format, words value, words *nan)
  * and fraction of the posit are those of log(c) - (n - 2), with es bits moved from
  * the fraction to the exponent. From 1 on it is (n - 2) - log(2^(n - 1) - c).
  */
-INLINE words value_posit(words code, int n, int es)
+INLINE u32s value_posit(u32s code, int n, int es)
 {
-	words top = code << (32 - n), sign = (words)((ints)top >> 31);
-	words magnitude = (top ^ sign) - sign, above = (words)((ints)magnitude > 1 << 30), log;
+	u32s top = code << (32 - n), sign = (u32s)((i32s)top >> 31);
+	u32s magnitude = (top ^ sign) - sign, above = (u32s)((i32s)magnitude > 1 << 30), log;
 
 	log = ((magnitude ^ above) - above) & INT32_MAX;
-	log = (words)__builtin_convertvector((ints)log, floats) - ((127 + 30) << 23);
+	log = (u32s)__builtin_convertvector((i32s)log, f32s) - ((127 + 30) << 23);
 	log = (log ^ above) - above;
 	log = ((log << es) + (127 << 23)) | (top & 1u << 31);
-	log &= (words)(top != 0);
-	return select_words((ints)(top == 1u << 31), (words){ 0 } + 0x7fc00000, log);
+	log &= (u32s)(top != 0);
+	return select_words((i32s)(top == 1u << 31), (u32s){ 0 } + 0x7fc00000, log);
 }
 
-INLINE words value_fp4(words code)
+INLINE u32s value_fp4(u32s code)
 {
-	words magnitude = code & 7, bits = (magnitude << 22) + (126 << 23);
+	u32s magnitude = code & 7, bits = (magnitude << 22) + (126 << 23);
 
 	/* The subnormal 0.5 and zero. */
-	bits = (bits + ((words)(magnitude == 1) << 22)) & (words)(magnitude != 0);
+	bits = (bits + ((u32s)(magnitude == 1) << 22)) & (u32s)(magnitude != 0);
 	return bits | code >> 3 << 31;
 }
 
-INLINE words value_words(enum xrnpe_format format, words code)
+INLINE u32s value_words(enum xrnpe_format format, u32s code)
 {
 	switch (format) {
 	case XRNPE_FORMAT_FP4:
