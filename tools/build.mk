@@ -21,6 +21,7 @@ install-tools: $(B)/xrnpe
 	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 
 .PHONY: bench
-## bench: the datapath's speed, beside OpenBLAS if that is installed
+## bench: the datapath's speed, beside OpenBLAS
 bench: $(B)/xrnpe
-	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench conv && $< bench codec
+	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench gemv && \
+		$< bench conv && $< bench codec
