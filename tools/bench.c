@@ -315,27 +315,12 @@ static double turn_blas(const struct blas *blas, const struct work *work)
 	return now() - start;
 }
 
-/* A thread's part of a turn. */
+/* A thread's part of what is read. */
 struct part {
 	const uint8_t *bytes;
 	size_t count;
 	uint64_t sum;
 };
-
-/* Seconds in which every thread does its part. */
-static double turn_parts(void *(*work)(void *part), struct part *parts, unsigned int threads)
-{
-	pthread_t other[MAX_THREADS];
-	unsigned int started = 0;
-	double start = now();
-
-	while (started + 1 < threads && !pthread_create(&other[started], NULL, work, &parts[started + 1]))
-		started++;
-	work(&parts[0]);
-	for (unsigned int i = 0; i < started; i++)
-		pthread_join(other[i], NULL);
-	return started + 1 == threads ? now() - start : 1e9;
-}
 
 static double turn_peak(const struct xrnpe_peak *peak)
 {
@@ -372,11 +357,19 @@ static double turn_read(const struct work *work, unsigned int threads)
 {
 	const uint8_t *bytes = work->memory[XRNPE_OPERAND_WEIGHT];
 	struct part parts[MAX_THREADS];
+	pthread_t other[MAX_THREADS];
+	unsigned int started = 1;
+	double start = now();
 
 	for (unsigned int i = 0; i < threads; i++)
 		parts[i] = (struct part){ .bytes = bytes + work->read / threads * i,
 					  .count = work->read / threads };
-	return turn_parts(sum_words, parts, threads);
+	while (started < threads && !pthread_create(&other[started], NULL, sum_words, &parts[started]))
+		started++;
+	sum_words(&parts[0]);
+	for (unsigned int i = 1; i < started; i++)
+		pthread_join(other[i], NULL);
+	return started == threads ? now() - start : 1e9;
 }
 
 static double rate(const struct work *work, double seconds)

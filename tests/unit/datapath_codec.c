@@ -11,17 +11,9 @@
 
 #define GUARD 0xa5
 
-static float float_from_bits(uint32_t bits)
-{
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
 static float value_of(enum xrnpe_format format, uint32_t code)
 {
-	return xrnpe_is_nar(format, code) ? float_from_bits(0x7fc00000) :
+	return xrnpe_is_nar(format, code) ? float_of(0x7fc00000) :
 					    (float)xrnpe_decode(format, code);
 }
 
@@ -125,7 +117,7 @@ START_TEST(every_tie)
 
 	for (uint64_t high = 0; high <= UINT32_MAX; high += 1u << shift) {
 		for (uint32_t delta = 0; delta < 3; delta++)
-			values[count++] = float_from_bits((uint32_t)high + delta - 1);
+			values[count++] = float_of((uint32_t)high + delta - 1);
 		if (count + 3 > 4096) {
 			check_row((enum xrnpe_format)_i, values, count, 0);
 			count = 0;
@@ -147,7 +139,7 @@ START_TEST(random_bits)
 			/* Every other turn: between 2^-32 and 2^32, where codes differ. */
 			if (turn % 2)
 				bits = (bits & 0x87ffffff) + 0x2f800000 + (bits >> 27 & 4) * 0x2000000;
-			values[i] = float_from_bits(bits);
+			values[i] = float_of(bits);
 		}
 		check_row((enum xrnpe_format)_i, values, 4096, 0);
 	}
@@ -162,7 +154,7 @@ START_TEST(lengths)
 
 	for (size_t count = 0; count <= 300; count++) {
 		for (size_t i = 0; i < count; i++)
-			values[i] = float_from_bits((random_word(&state) & 0x87ffffff) + 0x3c000000);
+			values[i] = float_of((random_word(&state) & 0x87ffffff) + 0x3c000000);
 		check_row((enum xrnpe_format)_i, values, count, random_below(&state, 65));
 	}
 }
@@ -174,11 +166,11 @@ START_TEST(one_nan)
 	float values[200] = { 0 };
 
 	for (size_t i = 0; i < 200; i++) {
-		values[i] = float_from_bits(i % 2 ? 0x7f800001 : 0xffffffff);
+		values[i] = float_of(i % 2 ? 0x7f800001 : 0xffffffff);
 		check_row((enum xrnpe_format)_i, values, 200, 0);
 		check_row((enum xrnpe_format)_i, values, i, 0);		/* it follows */
 		check_row((enum xrnpe_format)_i, values, i + 1, 0);
-		values[i] = float_from_bits(i % 2 ? 0x7f800000 : 0xff800000);
+		values[i] = float_of(i % 2 ? 0x7f800000 : 0xff800000);
 		check_row((enum xrnpe_format)_i, values, 200, 0);
 	}
 }

@@ -29,29 +29,6 @@ static double double_from_real(struct ref_real value)
 	return value.negative ? -sum : sum;
 }
 
-static float float_from_bits(uint32_t bits)
-{
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static uint32_t bits_from_float(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
-static uint32_t encode(enum xrnpe_format format, double value)
-{
-	uint32_t status = 0;
-
-	return xrnpe_encode(format, value, &status);
-}
-
 START_TEST(format_names)
 {
 	static const unsigned int bits[] = { 4, 4, 8, 16, 32 };
@@ -112,7 +89,7 @@ START_TEST(decode_every_code)
 		ck_assert_msg(value == double_from_real(expected) &&
 			      !!signbit(value) == expected.negative,
 			      "%s %x: %a", xrnpe_format_name(format), code, value);
-		ck_assert_uint_eq(encode(format, value), code);
+		ck_assert_uint_eq(code_of(format, value), code);
 	}
 }
 END_TEST
@@ -144,7 +121,7 @@ static void check_encode(enum xrnpe_format format, double value)
 {
 	bool invalid = false;
 	uint32_t expected = ref_encode(format, ref_from_double(value), &invalid);
-	uint32_t code = encode(format, value);
+	uint32_t code = code_of(format, value);
 
 	ck_assert_msg(code == expected, "%s %a: %x, expected %x",
 		      xrnpe_format_name(format), value, code, expected);
@@ -153,7 +130,7 @@ static void check_encode(enum xrnpe_format format, double value)
 static void check_code(enum xrnpe_format format, double value, uint32_t magnitude)
 {
 	uint32_t mask = (uint32_t)((1ull << xrnpe_format_bits(format)) - 1);
-	uint32_t code = encode(format, value), negative = encode(format, -value);
+	uint32_t code = code_of(format, value), negative = code_of(format, -value);
 
 	ck_assert_msg(code == magnitude, "%s %a: %x, expected %x", xrnpe_format_name(format), value,
 		      code, magnitude);
@@ -223,7 +200,7 @@ static void take_samples(enum xrnpe_format format, bool invalid, struct samples 
 			continue;
 		for (;; bits = next_sample(&intervals[i], bits)) {
 			ck_assert_uint_lt(samples->count, most);
-			samples->value[samples->count] = float_from_bits(bits);
+			samples->value[samples->count] = float_of(bits);
 			samples->code[samples->count++] = intervals[i].code;
 			if (bits == intervals[i].last)
 				break;
@@ -245,7 +222,7 @@ static void check_samples(enum xrnpe_format format, bool invalid)
 
 		if (code != samples.code[i] || status != expected)
 			ck_abort_msg("%s %08x: %x, status %x, expected %x", xrnpe_format_name(format),
-				     bits_from_float(samples.value[i]), code, status, samples.code[i]);
+				     bits_of(samples.value[i]), code, status, samples.code[i]);
 	}
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
 		uint32_t status = 0;
@@ -259,7 +236,7 @@ static void check_samples(enum xrnpe_format format, bool invalid)
 
 			if (code != samples.code[i])
 				ck_abort_msg("%s %s %08x: %x, expected %x", (*codec)->name,
-					     xrnpe_format_name(format), bits_from_float(samples.value[i]),
+					     xrnpe_format_name(format), bits_of(samples.value[i]),
 					     code, samples.code[i]);
 		}
 	}
@@ -298,7 +275,7 @@ START_TEST(encode_random)
 	uint64_t state = 20260101 + (uint64_t)_i;
 
 	for (int i = 0; i < 20000; i++) {
-		double value = (double)float_from_bits(random_word(&state));
+		double value = (double)float_of(random_word(&state));
 
 		if (!isfinite(value))
 			continue;

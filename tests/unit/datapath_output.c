@@ -24,21 +24,6 @@ struct matmul {
 	bool invalid;		/* a NaN met FP4 */
 };
 
-static uint32_t bits_of(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
-static uint32_t code_of(enum xrnpe_format format, double value)
-{
-	uint32_t status = 0;
-
-	return xrnpe_encode(format, value, &status);
-}
-
 static uint32_t stride(enum xrnpe_format format, uint32_t count)
 {
 	return (uint32_t)xrnpe_row_bytes(format, (count + 1) / 2 * 2 + 2 * GAP);

@@ -34,14 +34,6 @@ enum fill {
 	FILL_OCTAVES = FILLS,	/* and n more: magnitudes from 2^-n to 2^n */
 };
 
-static uint32_t bits_of(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
-
 static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_t index)
 {
 	unsigned int bits = xrnpe_format_bits(format);
