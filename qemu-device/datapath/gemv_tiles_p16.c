@@ -4,6 +4,7 @@
 
 #include "gemm_tiles.h"
 #include "gemv_p16.h"
+#include "reals.h"
 
 #define AHEAD 4096	/* bytes that weights are fetched ahead */
 
@@ -12,8 +13,6 @@ typedef int32_t halves __attribute__((vector_size(VECTOR)));
 typedef uint32_t bits __attribute__((vector_size(VECTOR)));
 typedef float floats __attribute__((vector_size(VECTOR)));
 typedef uint64_t lanes __attribute__((vector_size(VECTOR)));
-typedef double reals __attribute__((vector_size(VECTOR)));
-#define REALS (VECTOR / sizeof(double))
 #define WORDS (VECTOR / sizeof(uint16_t))
 
 struct chunk {
@@ -33,15 +32,6 @@ INLINE words load_words(const uint8_t *from)
 
 	memcpy(&value, from, sizeof(value));
 	return value;
-}
-
-INLINE reals fused(reals a, reals b, reals c)
-{
-#ifdef __x86_64__
-	return (reals)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-#else
-	return (reals)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
-#endif
 }
 
 /* A vector of codes to doubles: every fourth from 0, 2, 1 and 3. */

@@ -10,28 +10,16 @@
 #include <string.h>
 
 #include "internal.h"
+#include "reals.h"
 
-typedef double reals __attribute__((vector_size(VECTOR)));
 typedef int64_t ints __attribute__((vector_size(VECTOR)));
 typedef uint64_t bits __attribute__((vector_size(VECTOR)));
 typedef float floats __attribute__((vector_size(VECTOR / 2)));
 typedef uint32_t codes __attribute__((vector_size(VECTOR / 2)));
-#define REALS (VECTOR / sizeof(double))
 
 INLINE reals load(const double *from)
 {
 	return *(const reals *)from;
-}
-
-INLINE reals fused(reals a, reals b, reals c)
-{
-#if VECTOR == 64
-	return (reals)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-#elif VECTOR == 32
-	return (reals)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-#else
-	return (reals)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
-#endif
 }
 
 INLINE bits select_bits(ints mask, bits yes, bits no)
