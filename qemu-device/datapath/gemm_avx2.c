@@ -97,45 +97,7 @@ TARGET static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, 
 	}
 }
 
-#define DOT_STEPS 63	/* sums of two products of 2^24 that fit 32 bits */
-
-TARGET static int64_t dot_words(const uint8_t *a, const uint8_t *b, size_t vectors)
-{
-	int64_t sum[8] __attribute__((aligned(VECTOR))) = { 0 }, total = 0;
-
-	while (vectors) {
-		size_t some = vectors < DOT_STEPS ? vectors : DOT_STEPS;
-		__m256i acc = _mm256_setzero_si256();
-
-		for (vectors -= some; some; some--, a += VECTOR, b += VECTOR)
-			acc = _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_load_si256((const __m256i *)a),
-								      _mm256_load_si256((const __m256i *)b)));
-		widen(acc, true, sum);
-	}
-	for (int i = 0; i < 8; i++)
-		total += sum[i];
-	return total;
-}
-
-TARGET static int64_t dot_bytes(const uint8_t *a, const uint8_t *b, size_t vectors)
-{
-	const __m256i ones = _mm256_set1_epi16(1);
-	int64_t sum[8] __attribute__((aligned(VECTOR))), total = 0;
-	__m256i acc = _mm256_setzero_si256();
-
-	for (; vectors; vectors--, a += VECTOR, b += VECTOR) {
-		__m256i pairs = _mm256_maddubs_epi16(_mm256_load_si256((const __m256i *)a),
-						     _mm256_load_si256((const __m256i *)b));
-
-		acc = _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, ones));
-	}
-	widen(acc, false, sum);
-	for (int i = 0; i < 8; i++)
-		total += sum[i];
-	return total;
-}
-
-static const struct xrnpe_tiles tiles = { tile_words, tile_bytes, true, dot_words, dot_bytes };
+static const struct xrnpe_tiles tiles = { tile_words, tile_bytes, true };
 
 static bool supported(void)
 {
@@ -155,6 +117,7 @@ const struct xrnpe_kernel xrnpe_kernel_avx2 = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run,
+	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };
 

@@ -90,39 +90,8 @@ static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, size_t 
 	finish(acc, add, sum);
 }
 
-#define DOT_STEPS 63	/* sums of two products of 2^24 that fit 32 bits */
-
-static int64_t dot_words(const uint8_t *a, const uint8_t *b, size_t vectors)
-{
-	int64_t total = 0;
-
-	while (vectors) {
-		size_t some = vectors < DOT_STEPS ? vectors : DOT_STEPS;
-		int32x4_t acc = { 0 };
-
-		for (vectors -= some; some; some--, a += VECTOR, b += VECTOR) {
-			int16x8_t x = vld1q_s16((const int16_t *)a), y = vld1q_s16((const int16_t *)b);
-
-			acc = vmlal_s16(acc, vget_low_s16(x), vget_low_s16(y));
-			acc = vmlal_high_s16(acc, x, y);
-		}
-		total += vaddlvq_s32(acc);
-	}
-	return total;
-}
-
-__attribute__((target("arch=armv8.2-a+dotprod")))
-static int64_t dot_bytes(const uint8_t *a, const uint8_t *b, size_t vectors)
-{
-	int32x4_t acc = { 0 };
-
-	for (; vectors; vectors--, a += VECTOR, b += VECTOR)
-		acc = vdotq_s32(acc, vld1q_s8((const int8_t *)a), vld1q_s8((const int8_t *)b));
-	return vaddlvq_s32(acc);
-}
-
-static const struct xrnpe_tiles neon = { tile_words, NULL, false, dot_words, NULL };
-static const struct xrnpe_tiles dotprod = { tile_words, tile_bytes, false, dot_words, dot_bytes };
+static const struct xrnpe_tiles neon = { tile_words, NULL, false };
+static const struct xrnpe_tiles dotprod = { tile_words, tile_bytes, false };
 
 static bool supported_neon(void)
 {
@@ -153,6 +122,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run_neon,
+	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };
 
@@ -163,6 +133,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
 	.shape = xrnpe_tiles_shape,
 	.scratch = xrnpe_tiles_scratch,
 	.run = run_dotprod,
+	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };
 

@@ -9,9 +9,8 @@
 
 #include <string.h>
 
-#include "gemm_tiles.h"
+#include "gemm_tiles_output.h"
 #include "lines.h"
-#include "rounding.h"
 
 #define TASK_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
 #define P16_TASK_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
@@ -19,7 +18,6 @@
 #define SPLIT_TOGETHER 32		/* values of a row, even */
 
 #define LARGEST_FP4 12
-#define AHEAD 4096		/* bytes that weights of few positions are fetched ahead */
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -204,7 +202,6 @@ static const struct xrnpe_decoder p8 = { decode_p8, 2, 0 };
 struct plan {
 	const struct xrnpe_decoder *input, *weight;
 	xrnpe_tile *tile;
-	xrnpe_row_dot *dot;
 	size_t steps;		/* of a whole sum */
 	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
 	size_t slices;		/* of digits: room for them */
@@ -216,7 +213,7 @@ struct plan {
 static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
 {
 	size_t k = product->k;
-	struct plan plan = { .tile = tiles->words, .dot = tiles->dot_words, .slices = 1 };
+	struct plan plan = { .tile = tiles->words, .slices = 1 };
 
 	switch (product->format) {
 	case XRNPE_FORMAT_FP4:
@@ -224,7 +221,6 @@ static struct plan plan_of(const struct xrnpe_product *product, const struct xrn
 		plan.safe_steps = SIZE_MAX;	/* 32768 x 12 x 12 is far below 2^31 */
 		if (tiles->bytes) {
 			plan.tile = tiles->bytes;
-			plan.dot = tiles->dot_bytes;
 			plan.input = tiles->offset ? &fp4_offset : &fp4;
 			plan.weight = &fp4;
 		}
@@ -251,37 +247,6 @@ static struct plan plan_of(const struct xrnpe_product *product, const struct xrn
 }
 
 /* ---- output ----------------------------------------------------------- */
-
-/* What the output stage must know of the channels of a panel. */
-struct stage {
-	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
-	int64_t correction[LANES];	/* to be added to the sums, where inputs have an offset */
-	struct digits digits;
-	bool nar[LANES];		/* a NaR among the channel's weights */
-	bool any_nar;
-};
-
-/* Integers below 2^51 as doubles: AVX2 has no such conversion. */
-INLINE reals real_of(ints value)
-{
-	/* The bits of 1.5 x 2^52, whose last one is worth 1. */
-	return (reals)(value + 0x4338000000000000) - 0x1.8p52;
-}
-
-/* The codes of a position, up to 8 bits. */
-TARGET static void finish_narrow(const struct xrnpe_product *product, const struct stage *stage,
-				 const int64_t *sum, uint32_t *code)
-{
-	double value[LANES] __attribute__((aligned(64)));
-
-	for (size_t i = 0; i < LANES; i += REALS) {
-		ints acc = *(const ints *)(sum + i) + *(const ints *)(stage->correction + i);
-
-		*(reals *)(value + i) = activate(product, fma_odd(real_of(acc), load(stage->scale + i),
-								  load(stage->bias + i)));
-	}
-	encode_lanes(product->out, value, code);
-}
 
 /* The codes of a position of Posit(16,1); @power: its sums, by power of 2^12. */
 TARGET static void finish_digits(const struct xrnpe_product *product, const struct stage *stage,
@@ -339,7 +304,7 @@ struct task {
 	int64_t (*power)[ROWS][LANES];
 	struct stage *stages;		/* by panel */
 	uint8_t *weights;		/* by panel and slice, in the order of tiles */
-	uint8_t *inputs;		/* a slice after the other, rows in each; one more row */
+	uint8_t *inputs;		/* a slice after the other, rows in each */
 	int64_t *wide;			/* rows that are to be cut into digits */
 	struct digits digits;		/* of the inputs */
 	struct xrnpe_lines lines;
@@ -371,7 +336,7 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	task->power = take(memory, &end, POWERS * sizeof(*task->power));
 	task->stages = take(memory, &end, task->panels * sizeof(struct stage));
 	task->weights = take(memory, &end, task->panels * panel_bytes(plan));
-	task->inputs = take(memory, &end, (plan->slices * ROWS + 1) * plan->pitch);
+	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
 	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
 	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
 								 xrnpe_inputs(task->product)));
@@ -380,13 +345,6 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 
 /* Words for all: what FP4 needs as bytes is less. */
 static const struct xrnpe_tiles most_room = { .words = NULL };
-
-/* Posit(16,1), rows of weights and inputs as they are in memory. */
-static bool few_of_p16(const struct xrnpe_product *product)
-{
-	return product->format == XRNPE_FORMAT_P16 && product->cmd->opcode == XRNPE_OP_MATMUL &&
-	       product->positions <= ROWS;
-}
 
 void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
 		       struct xrnpe_block *block)
@@ -406,8 +364,6 @@ size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrn
 {
 	struct task task = { .product = product, .plan = plan_of(product, &most_room) };
 
-	if (few_of_p16(product))
-		return xrnpe_tiles_few_p16_scratch(product);
 	return lay_out(&task, block->n1, NULL);
 }
 
@@ -508,80 +464,13 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
 }
 
-/*
- * Up to 8 bits and so few positions that weights are hardly used twice: their rows are
- * decoded one by one, and multiplied as they are.
- */
-static void run_few(struct task *task, const struct xrnpe_block *block, uint32_t *status)
-{
-	const struct xrnpe_product *product = task->product;
-	const struct plan *plan = &task->plan;
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
-	size_t rows = (size_t)(block->p1 - block->p0), size = product->k * plan->weight->size;
-	size_t vectors = (size + VECTOR - 1) / VECTOR;
-	size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
-	uint8_t *weights = task->inputs + ROWS * plan->pitch, *out[ROWS];
-	int64_t correction[ROWS] = { 0 };
-	bool nar[ROWS];
-
-	/* Lanes without a channel are rounded too, to nothing. */
-	memset(task->sum, 0, ROWS * sizeof(*task->sum));
-	xrnpe_lines_gather(&task->lines, block->p0, rows, task->inputs, plan->pitch, nar);
-	xrnpe_output_rows(product, block->p0, rows, out);
-	memset(weights, LARGEST_FP4, vectors * VECTOR);
-	for (size_t r = 0; r < rows; r++) {
-		uint8_t *row = task->inputs + r * plan->pitch;
-
-		memset(row + size, 0, vectors * VECTOR - size);
-		if (plan->weight == &fp4_offset)
-			correction[r] = -plan->dot(weights, row, vectors);
-	}
-	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
-		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
-		struct stage stage;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		memset(&stage, 0, sizeof(stage));
-		xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
-		for (size_t i = 0; i < count; i++) {
-			const uint8_t *ahead = product->weight + (n + i) * stride + AHEAD;
-
-			for (size_t at = 0; at < stride; at += 64)
-				__builtin_prefetch(ahead + at);
-			stage.nar[i] = xrnpe_weights(product, plan->weight, n + i, weights);
-			stage.any_nar |= stage.nar[i];
-			for (size_t r = 0; r < rows; r++)
-				task->sum[r][i] = correction[r] +
-					plan->dot(weights, task->inputs + r * plan->pitch, vectors);
-		}
-		for (size_t r = 0; r < rows; r++)
-			put(task, &stage, r, nar[r], out[r], n, count, status);
-	}
-}
-
 void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
 		     const struct xrnpe_block *block, void *scratch, uint32_t *status)
 {
 	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
-	bool few = product->positions <= ROWS && task.plan.slices == 1;
-
-	if (few_of_p16(product)) {
-		xrnpe_tiles_few_p16(product, block, scratch, status);
-		return;
-	}
 	lay_out(&task, block->n1 - block->n0, scratch);
-	if (few && task.plan.input == &fp4_offset) {
-		/* What the offset adds is the same for all channels, if weights have it. */
-		task.plan.input = &fp4;
-		task.plan.weight = &fp4_offset;
-	}
 	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
-	if (few) {
-		run_few(&task, block, status);
-		return;
-	}
 	for (size_t i = 0; i < task.panels; i++) {
 		uint64_t n = block->n0 + i * LANES;
 

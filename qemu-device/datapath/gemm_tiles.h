@@ -39,20 +39,13 @@
 typedef void xrnpe_tile(const uint8_t *a, size_t pitch, const uint8_t *b, size_t steps,
 			bool add, int64_t (*sum)[LANES]);
 
-/**
- * The sum of the products of two rows of @vectors vectors of words or of bytes, as in a
- * tile. Of bytes with an offset @a has it.
- */
-typedef int64_t xrnpe_row_dot(const uint8_t *a, const uint8_t *b, size_t vectors);
-
 struct xrnpe_tiles {
 	/** Two 16-bit values in 4 bytes. Their sums must fit 32 bits. */
 	xrnpe_tile *words;
 	/** Four values of FP4 in 4 bytes, any number of steps; NULL: FP4 is words. */
 	xrnpe_tile *bytes;
-	/** Whether one side of @bytes is unsigned: 12 is added to it. To inputs, of tiles. */
+	/** Whether the inputs of @bytes are unsigned: 12 is added to them. */
 	bool offset;
-	xrnpe_row_dot *dot_words, *dot_bytes;
 };
 
 /** The functions of a struct xrnpe_kernel, given the tiles. */
@@ -86,7 +79,11 @@ void xrnpe_digits_multiply(xrnpe_tile *tile, const uint8_t *a, size_t pitch, siz
 			   struct digits weights, size_t steps,
 			   int64_t (*sum)[LANES], int64_t (*power)[ROWS][LANES]);
 
-/** ROWS positions of a matrix at the most: gemv_tiles_p16.c. As in struct xrnpe_kernel. */
+/* ---- few positions: gemv_tiles.c, gemv_tiles_p16.c ---------------------- */
+
+extern const struct xrnpe_kernel xrnpe_gemv_tiles;
+
+/** Posit(16,1), ROWS positions at the most, as in struct xrnpe_kernel. */
 size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product);
 void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe_block *block,
 			 void *memory, uint32_t *status);

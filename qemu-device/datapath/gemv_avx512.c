@@ -275,21 +275,8 @@ static const struct {
 
 static bool suits(const struct xrnpe_product *product)
 {
-	const struct xrnpe_dims_image *d = &product->cmd->image;
-	const struct xrnpe_operand *o = product->cmd->operand;
-	uint64_t bits;
-
 	/* Beyond that tiles are faster. */
-	if (product->cmd->opcode == XRNPE_OP_MATMUL)
-		return product->positions <= (product->format == XRNPE_FORMAT_P16 ? MOST_POSITIONS : 6);
-	/* A convolution whose only window is the image, all of it next to each other. */
-	bits = (uint64_t)d->in_c * xrnpe_format_bits(product->format);
-	return product->positions == 1 && xrnpe_one_group(product) &&
-	       d->kernel_h <= d->in_h && d->kernel_w == d->in_w && !d->pad_top && !d->pad_left &&
-	       d->dilation_h == 1 && d->dilation_w == 1 &&
-	       o[XRNPE_OPERAND_IFM].pixel_stride * 8ull == bits &&
-	       o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8ull == bits &&
-	       o[XRNPE_OPERAND_IFM].row_stride == (uint64_t)d->in_w * o[XRNPE_OPERAND_IFM].pixel_stride;
+	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? MOST_POSITIONS : 6);
 }
 
 static size_t input_bytes(const struct xrnpe_product *product)
@@ -304,11 +291,7 @@ static size_t input_bytes(const struct xrnpe_product *product)
 static void shape(const struct xrnpe_product *product, unsigned int threads,
 		  struct xrnpe_block *block)
 {
-	/* Some tasks a thread, for balance. */
-	uint64_t share = (product->channels / (threads * 8) + LANES) / LANES * LANES;
-
-	if (share < block->n1)
-		block->n1 = share;
+	gemv_shape(product, threads, LANES, block);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Products of few positions with AVX-512: fully connected and recurrent layers, where
- * reading the weights is what takes the time. Each packed row of weights is read once,
- * decoded in registers and multiplied by inputs that were decoded before, in the order
- * in which the registers have the weights.
- */
+/* Products of few positions with AVX-512, see gemv.h. */
 #ifndef XRNPE_DATAPATH_GEMV_AVX512_H
 #define XRNPE_DATAPATH_GEMV_AVX512_H
 
 #include "avx512.h"
+#include "gemv.h"
 
 #define GEMV_STEP 64		/* bytes of packed codes that are decoded at a time */
-#define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */
 
 /* ---- Posit(16,1): gemv_avx512_p16.c ------------------------------------ */
 

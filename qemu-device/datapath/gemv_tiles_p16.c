@@ -3,10 +3,9 @@
 #if defined(__x86_64__) || defined(__AARCH64EL__)
 
 #include "gemm_tiles.h"
+#include "gemv.h"
 #include "gemv_p16.h"
 #include "reals.h"
-
-#define AHEAD 4096	/* bytes that weights are fetched ahead */
 
 typedef uint16_t words __attribute__((vector_size(VECTOR)));
 typedef int32_t halves __attribute__((vector_size(VECTOR)));
@@ -94,7 +93,7 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 	for (size_t s = 0; s < steps; s++) {
 		reals weight[4];
 
-		__builtin_prefetch(codes + s * VECTOR + AHEAD);
+		__builtin_prefetch(codes + s * VECTOR + GEMV_AHEAD);
 		decode(load_words(codes + s * VECTOR), weight);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The output stage of AVX2 and NEON, up to 8 bits. */
+#ifndef XRNPE_DATAPATH_GEMM_TILES_OUTPUT_H
+#define XRNPE_DATAPATH_GEMM_TILES_OUTPUT_H
+
+#include "gemm_tiles.h"
+#include "rounding.h"
+
+/* What the output stage must know of the channels of a panel. */
+struct stage {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
+	int64_t correction[LANES];	/* to be added to the sums, where inputs have an offset */
+	struct digits digits;
+	bool nar[LANES];		/* a NaR among the channel's weights */
+	bool any_nar;
+};
+
+/* Integers below 2^51 as doubles: AVX2 has no such conversion. */
+INLINE reals real_of(ints value)
+{
+	/* The bits of 1.5 x 2^52, whose last one is worth 1. */
+	return (reals)(value + 0x4338000000000000) - 0x1.8p52;
+}
+
+/* The codes of a position, up to 8 bits. */
+TARGET static void finish_narrow(const struct xrnpe_product *product, const struct stage *stage,
+				 const int64_t *sum, uint32_t *code)
+{
+	double value[LANES] __attribute__((aligned(64)));
+
+	for (size_t i = 0; i < LANES; i += REALS) {
+		ints acc = *(const ints *)(sum + i) + *(const ints *)(stage->correction + i);
+
+		*(reals *)(value + i) = activate(product, fma_odd(real_of(acc), load(stage->scale + i),
+								  load(stage->bias + i)));
+	}
+	encode_lanes(product->out, value, code);
+}
+
+#endif

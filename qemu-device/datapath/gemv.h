@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products of few positions: fully connected and recurrent layers, where reading the
+ * weights is what takes the time. Each packed row of weights is read once, decoded in
+ * registers and multiplied by inputs that were decoded before, in the order in which
+ * the registers have the weights. What the instruction sets' kernels share.
+ */
+#ifndef XRNPE_DATAPATH_GEMV_H
+#define XRNPE_DATAPATH_GEMV_H
+
+#include "internal.h"
+
+#define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */
+
+/* Whether rows of inputs, at most @most, and of weights are packed as they are multiplied. */
+static inline bool gemv_suits(const struct xrnpe_product *product, uint64_t most)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+	const struct xrnpe_operand *o = product->cmd->operand;
+	uint64_t pixel;
+
+	if (product->cmd->opcode == XRNPE_OP_MATMUL)
+		return product->positions <= most;
+	/* A convolution whose only window is the image, all of it next to each other. */
+	pixel = (uint64_t)d->in_c * xrnpe_format_bits(product->format);
+	return product->positions == 1 && xrnpe_one_group(product) &&
+	       d->kernel_h <= d->in_h && d->kernel_w == d->in_w && !d->pad_top && !d->pad_left &&
+	       d->dilation_h == 1 && d->dilation_w == 1 &&
+	       o[XRNPE_OPERAND_IFM].pixel_stride * 8ull == pixel &&
+	       o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8ull == pixel &&
+	       o[XRNPE_OPERAND_IFM].row_stride == (uint64_t)d->in_w * o[XRNPE_OPERAND_IFM].pixel_stride;
+}
+
+/* As in struct xrnpe_kernel, for channels that are finished @lanes at a time. */
+static inline void gemv_shape(const struct xrnpe_product *product, unsigned int threads, uint64_t lanes,
+			      struct xrnpe_block *block)
+{
+	/* Some tasks a thread, for balance. */
+	uint64_t share = (product->channels / (threads * 8) + lanes) / lanes * lanes;
+
+	if (share < block->n1)
+		block->n1 = share;
+}
+
+#endif

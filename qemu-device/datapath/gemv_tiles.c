@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Few positions with AVX2 and NEON, see gemv.h: up to 8 bits, and the frame for Posit(16,1).
+ *
+ * FP4's weights are unsigned bytes, 12 added to each, so that 12 times the sum of the
+ * inputs is to be subtracted, of all channels the same. Posit(4,1) and Posit(8,0) are
+ * words.
+ */
+#if defined(__x86_64__) || defined(__AARCH64EL__)
+
+#include <string.h>
+
+#include "gemm_tiles_output.h"
+#include "gemv.h"
+
+#define LARGEST_FP4 12
+
+/* Steps that cannot overflow a lane together with the last one of a row. */
+#define FP4_STEPS 27
+#define P8_STEPS 30
+
+/* ---- instructions ------------------------------------------------------ */
+
+typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
+typedef int8_t signed_bytes __attribute__((vector_size(VECTOR)));
+typedef int16_t words __attribute__((vector_size(VECTOR)));
+typedef int32_t lanes __attribute__((vector_size(VECTOR)));
+
+#ifdef __x86_64__
+
+/* Zero where bit 7 of the index is set. NEON: where any of bits 4 to 7 is. */
+INLINE bytes look_up(bytes table, bytes index)
+{
+	return (bytes)_mm256_shuffle_epi8((__m256i)table, (__m256i)index);
+}
+
+/* Words of lower and upper bytes, in an order of the instruction set's own. */
+INLINE words first_words(bytes low, bytes high)
+{
+	return (words)_mm256_unpacklo_epi8((__m256i)low, (__m256i)high);
+}
+
+INLINE words last_words(bytes low, bytes high)
+{
+	return (words)_mm256_unpackhi_epi8((__m256i)low, (__m256i)high);
+}
+
+INLINE bytes magnitude(bytes value)
+{
+	return (bytes)_mm256_abs_epi8((__m256i)value);
+}
+
+/* a - b, but not below zero. */
+INLINE bytes excess(bytes a, uint8_t b)
+{
+	return (bytes)_mm256_subs_epu8((__m256i)a, _mm256_set1_epi8((char)b));
+}
+
+INLINE bytes smaller(bytes a, bytes b)
+{
+	return (bytes)_mm256_min_epi8((__m256i)a, (__m256i)b);
+}
+
+INLINE words with_sign(words value, words sign)
+{
+	return (words)_mm256_sign_epi16((__m256i)value, (__m256i)sign);
+}
+
+INLINE lanes add_words(lanes sum, words a, words b)
+{
+	return sum + (lanes)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+}
+
+/* To sums of 16 bits. @a: no sign. */
+INLINE words add_bytes(words sum, bytes a, bytes b)
+{
+	return sum + (words)_mm256_maddubs_epi16((__m256i)a, (__m256i)b);
+}
+
+INLINE lanes widen_words(words sum)
+{
+	return (lanes)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
+}
+
+INLINE ints add_lanes(ints total, lanes sum)
+{
+	return total + (ints)_mm256_cvtepi32_epi64(_mm256_castsi256_si128((__m256i)sum)) +
+	       (ints)_mm256_cvtepi32_epi64(_mm256_extracti128_si256((__m256i)sum, 1));
+}
+
+#else
+
+INLINE bytes look_up(bytes table, bytes index)
+{
+	return (bytes)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
+}
+
+INLINE words first_words(bytes low, bytes high)
+{
+	return (words)vzip1q_u8((uint8x16_t)low, (uint8x16_t)high);
+}
+
+INLINE words last_words(bytes low, bytes high)
+{
+	return (words)vzip2q_u8((uint8x16_t)low, (uint8x16_t)high);
+}
+
+INLINE bytes magnitude(bytes value)
+{
+	return (bytes)vabsq_s8((int8x16_t)value);
+}
+
+INLINE bytes excess(bytes a, uint8_t b)
+{
+	return (bytes)vqsubq_u8((uint8x16_t)a, vdupq_n_u8(b));
+}
+
+INLINE bytes smaller(bytes a, bytes b)
+{
+	return (bytes)vminq_s8((int8x16_t)a, (int8x16_t)b);
+}
+
+INLINE words with_sign(words value, words sign)
+{
+	sign = sign < 0;
+	return (value ^ sign) - sign;
+}
+
+INLINE lanes add_words(lanes sum, words a, words b)
+{
+	int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
+
+	return (lanes)vmlal_high_s16(vmlal_s16((int32x4_t)sum, vget_low_s16(x), vget_low_s16(y)), x, y);
+}
+
+INLINE words add_bytes(words sum, bytes a, bytes b)
+{
+	int8x16_t x = (int8x16_t)a, y = (int8x16_t)b;
+
+	return (words)vmlal_high_s8(vmlal_s8((int16x8_t)sum, vget_low_s8(x), vget_low_s8(y)), x, y);
+}
+
+INLINE lanes widen_words(words sum)
+{
+	return (lanes)vpaddlq_s16((int16x8_t)sum);
+}
+
+INLINE ints add_lanes(ints total, lanes sum)
+{
+	return (ints)vpadalq_s32((int64x2_t)total, (int32x4_t)sum);
+}
+
+#endif
+
+/* ---- decoding ---------------------------------------------------------- */
+
+/* Of 4-bit codes: lower and upper bytes. Of Posit(8,0): see p8_magnitudes(). */
+struct tables {
+	bytes low[2], high;
+};
+
+/*
+ * The bytes of the magnitudes of Posit(8,0). Below 64 it is the code's, m, and 2m - 64 from
+ * there on. Tables have what is to be added to that from 96 on and, more, from 112 on.
+ */
+INLINE void p8_magnitudes(const struct tables *table, bytes packed, bytes *low, bytes *high)
+{
+	bytes m = magnitude(packed);
+
+	*low = m + excess(m, 64) + look_up(table->low[0], m - 96) + look_up(table->low[1], m - 112);
+	*high = look_up(table->high, m - 112);
+}
+
+/* Table 16 grid values from that of code @first on: bits @shift.. of them. */
+INLINE bytes table_of(const struct xrnpe_product *product, size_t first, int shift)
+{
+	bytes table;
+
+	for (size_t i = 0; i < VECTOR; i++)
+		table[i] = (uint8_t)(product->narrow[first + i % 16] >> shift);
+	return table;
+}
+
+INLINE struct tables make_tables(enum xrnpe_format format, const struct xrnpe_product *product)
+{
+	struct tables table = { 0 };
+	bytes code, low, high;
+
+	if (format != XRNPE_FORMAT_P8) {
+		table.low[0] = table_of(product, 0, 0);
+		table.high = table_of(product, 0, 8);
+		return table;
+	}
+	for (size_t t = 0; t < 2; t++) {
+		for (size_t i = 0; i < VECTOR; i++)
+			code[i] = (uint8_t)(96 + 16 * t + i % 16);
+		p8_magnitudes(&table, code, &low, &high);
+		table.low[t] = table_of(product, 96 + 16 * t, 0) - low;
+	}
+	table.high = table_of(product, 112, 8);
+	return table;
+}
+
+/* Vectors that one of codes is decoded to. */
+static inline size_t vectors_of(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P4 ? 4 : 2;
+}
+
+/* In @found: whether there is a NaR, as a byte of -128. */
+INLINE void decode(enum xrnpe_format format, const struct tables *table, bytes packed, bytes value[4],
+		   bytes *found)
+{
+	bytes low, high;
+
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		value[0] = look_up(table->low[0], packed & 15);
+		value[1] = look_up(table->low[0], packed >> 4);
+		break;
+	case XRNPE_FORMAT_P4:
+		for (int i = 0; i < 2; i++) {
+			bytes nibbles = i ? packed >> 4 : packed & 15;
+
+			low = look_up(table->low[0], nibbles);
+			high = look_up(table->high, nibbles);
+			/* No other value has that upper byte. */
+			*found = smaller(*found, high);
+			value[2 * i] = (bytes)first_words(low, high);
+			value[2 * i + 1] = (bytes)last_words(low, high);
+		}
+		break;
+	default:
+		p8_magnitudes(table, packed, &low, &high);
+		*found = smaller(*found, packed);
+		value[0] = (bytes)with_sign(first_words(low, high), first_words(packed, packed));
+		value[1] = (bytes)with_sign(last_words(low, high), last_words(packed, packed));
+		break;
+	}
+}
+
+INLINE bool any_nar(bytes found)
+{
+	uint64_t part[VECTOR / 8], any = 0;
+
+	found = (bytes)(found == 0x80);
+	memcpy(part, &found, sizeof(part));
+	for (size_t i = 0; i < VECTOR / 8; i++)
+		any |= part[i];
+	return any;
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+/*
+ * A row of codes, by vectors. The last one, which ends where the row does, has codes that
+ * the one before has too, or that are before the row, and perhaps half a byte too many.
+ */
+struct row {
+	size_t whole;		/* vectors before the last */
+	size_t last;		/* bytes in which that differs */
+	bytes keep;		/* what does */
+};
+
+INLINE struct row row_of(const struct xrnpe_product *product)
+{
+	size_t size = xrnpe_row_bytes(product->format, product->k);
+	struct row row = { .whole = (size - 1) / VECTOR };
+	uint8_t keep[VECTOR] = { 0 };
+
+	row.last = size - row.whole * VECTOR;
+	memset(keep + VECTOR - row.last, 255, row.last);
+	if (xrnpe_format_bits(product->format) == 4 && product->k % 2)
+		keep[VECTOR - 1] = 15;
+	memcpy(&row.keep, keep, sizeof(keep));
+	return row;
+}
+
+INLINE bytes load_vector(const uint8_t *from)
+{
+	bytes value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+INLINE bytes load_last(const struct row *row, const uint8_t *packed)
+{
+	uint8_t copy[VECTOR] = { 0 };
+
+	if (row->whole)
+		return load_vector(packed + row->whole * VECTOR + row->last - VECTOR) & row->keep;
+	memcpy(copy + VECTOR - row->last, packed, row->last);
+	return load_vector(copy) & row->keep;
+}
+
+/* A position's inputs, decoded. */
+struct input {
+	int64_t correction;	/* FP4: of what the offset of the weights adds */
+	bytes values[] __attribute__((aligned(VECTOR)));
+};
+
+INLINE bool prepare(enum xrnpe_format format, const struct xrnpe_product *product,
+		    const uint8_t *packed, struct input *input)
+{
+	const struct tables table = make_tables(format, product);
+	const struct row row = row_of(product);
+	bytes found = { 0 }, *to = input->values;
+	int64_t sum = 0;
+
+	for (size_t s = 0; s <= row.whole; s++, to += vectors_of(format)) {
+		bytes value[4];
+
+		decode(format, &table, s < row.whole ? load_vector(packed + s * VECTOR) :
+		       load_last(&row, packed), value, &found);
+		for (size_t i = 0; i < vectors_of(format); i++)
+			to[i] = value[i];
+	}
+	for (const bytes *at = input->values; format == XRNPE_FORMAT_FP4 && at < to; at++) {
+		for (size_t i = 0; i < VECTOR; i++)
+			sum += (int8_t)(*at)[i];
+	}
+	input->correction = -LARGEST_FP4 * sum;
+	return any_nar(found);
+}
+
+union sum {
+	words words;		/* FP4 */
+	lanes lanes;
+};
+
+/* A vector of weights with those of @few positions, @size bytes apart. */
+INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *table, bytes packed,
+		     const bytes *input, size_t size, union sum *sum, bytes *found)
+{
+	bytes weight[4];
+
+	decode(format, table, packed, weight, found);
+	for (size_t p = 0; p < few; p++) {
+		const bytes *values = (const bytes *)((const uint8_t *)input + p * size);
+
+#pragma GCC unroll 4
+		for (size_t i = 0; i < vectors_of(format); i++) {
+			if (format == XRNPE_FORMAT_FP4)
+				sum[p].words = add_bytes(sum[p].words, weight[i], values[i]);
+			else
+				sum[p].lanes = add_words(sum[p].lanes, (words)weight[i], (words)values[i]);
+		}
+	}
+}
+
+#define TOGETHER 2		/* positions */
+
+/* The sums of @few positions in channels @n.. */
+INLINE void multiply(enum xrnpe_format format, size_t few, const struct xrnpe_product *product,
+		     const struct input *input, size_t size, uint64_t n, size_t count,
+		     struct stage *stage, int64_t (*sums)[LANES])
+{
+	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	const uint8_t *packed = product->weight + n * stride;
+	const struct row row = row_of(product);
+	struct tables table = make_tables(format, product);
+
+	if (format == XRNPE_FORMAT_FP4)
+		table.low[0] += LARGEST_FP4;
+	for (size_t lane = 0; lane < count; lane++, packed += stride) {
+		ints total[TOGETHER] = { 0 };
+		bytes found = { 0 };
+		size_t s = 0;
+
+		do {
+			union sum sum[TOGETHER] = { 0 };
+			size_t end = row.whole;
+
+			if (format == XRNPE_FORMAT_FP4 && end - s > FP4_STEPS)
+				end = s + FP4_STEPS;
+			if (format == XRNPE_FORMAT_P8 && end - s > P8_STEPS)
+				end = s + P8_STEPS;
+			for (; s < end; s++) {
+				__builtin_prefetch(packed + s * VECTOR + GEMV_AHEAD);
+				add_step(format, few, &table, load_vector(packed + s * VECTOR),
+					 input->values + s * vectors_of(format), size, sum, &found);
+			}
+			if (s == row.whole)
+				add_step(format, few, &table, load_last(&row, packed),
+					 input->values + s * vectors_of(format), size, sum, &found);
+			for (size_t p = 0; p < few; p++)
+				total[p] = add_lanes(total[p], format == XRNPE_FORMAT_FP4 ?
+						     widen_words(sum[p].words) : sum[p].lanes);
+		} while (s < row.whole);
+		for (size_t p = 0; p < few; p++) {
+			const struct input *of = (const struct input *)((const uint8_t *)input + p * size);
+
+			sums[p][lane] = of->correction;
+			for (size_t i = 0; i < VECTOR / sizeof(int64_t); i++)
+				sums[p][lane] += total[p][i];
+		}
+		stage->nar[lane] = any_nar(found);
+		stage->any_nar |= stage->nar[lane];
+	}
+}
+
+#define FORMAT(name, format)								\
+	TARGET static bool prepare_##name(const struct xrnpe_product *product,		\
+					  const uint8_t *packed, struct input *input)	\
+	{										\
+		return prepare(format, product, packed, input);				\
+	}										\
+	TARGET static void multiply_##name(size_t few, const struct xrnpe_product *product, \
+					   const struct input *input, size_t size, uint64_t n, \
+					   size_t count, struct stage *stage, int64_t (*sums)[LANES]) \
+	{										\
+		if (few == 1)								\
+			multiply(format, 1, product, input, size, n, count, stage, sums); \
+		else									\
+			multiply(format, TOGETHER, product, input, size, n, count, stage, sums); \
+	}
+FORMAT(fp4, XRNPE_FORMAT_FP4)
+FORMAT(p4, XRNPE_FORMAT_P4)
+FORMAT(p8, XRNPE_FORMAT_P8)
+
+static const struct {
+	/* Decode a row of inputs. True if any is NaR. */
+	bool (*prepare)(const struct xrnpe_product *product, const uint8_t *packed, struct input *input);
+	/* The sums of 1 or TOGETHER positions, @size bytes apart, in channels @n.. */
+	void (*multiply)(size_t few, const struct xrnpe_product *product, const struct input *input,
+			 size_t size, uint64_t n, size_t count, struct stage *stage,
+			 int64_t (*sums)[LANES]);
+} formats[] = {
+	[XRNPE_FORMAT_FP4] = { prepare_fp4, multiply_fp4 },
+	[XRNPE_FORMAT_P4] = { prepare_p4, multiply_p4 },
+	[XRNPE_FORMAT_P8] = { prepare_p8, multiply_p8 },
+};
+
+/* ---- blocks ------------------------------------------------------------- */
+
+static bool suits(const struct xrnpe_product *product)
+{
+	return gemv_suits(product, ROWS);
+}
+
+static void shape(const struct xrnpe_product *product, unsigned int threads,
+		  struct xrnpe_block *block)
+{
+	gemv_shape(product, threads, LANES, block);
+}
+
+static size_t input_bytes(const struct xrnpe_product *product)
+{
+	size_t vectors = (xrnpe_row_bytes(product->format, product->k) - 1) / VECTOR + 1;
+
+	return sizeof(struct input) + vectors * vectors_of(product->format) * VECTOR;
+}
+
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+{
+	(void)block;
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_tiles_few_p16_scratch(product);
+	return product->positions * input_bytes(product);
+}
+
+static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		void *memory, uint32_t *status)
+{
+	double unit;
+	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size;
+	uint8_t *inputs = memory;
+	bool nar[ROWS];
+
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_tiles_few_p16(product, block, memory, status);
+		return;
+	}
+	unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	size = input_bytes(product);
+	for (uint64_t p = 0; p < product->positions; p++)
+		nar[p] = formats[product->format].prepare(product, product->ifm + p * stride,
+							  (struct input *)(inputs + p * size));
+	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
+		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+		int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
+		uint32_t code[LANES] __attribute__((aligned(64)));
+		struct stage stage;
+
+		if (xrnpe_cancelled(product->cancel))
+			return;
+		memset(&stage, 0, sizeof(stage));
+		xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
+		for (uint64_t p = 0, few; p < product->positions; p += few) {
+			few = product->positions - p < TOGETHER ? 1 : TOGETHER;
+			formats[product->format].multiply(few, product, (struct input *)(inputs + p * size),
+							  size, n, count, &stage, sums);
+			for (size_t i = 0; i < few; i++) {
+				uint8_t *out = xrnpe_output_row(product, p + i);
+
+				finish_narrow(product, &stage, sums[i], code);
+				pack(product->out, out, n, code, count);
+				if (nar[p + i] || stage.any_nar)
+					xrnpe_put_nar(product, nar[p + i] ? NULL : stage.nar, out, n,
+						      count, status);
+			}
+		}
+	}
+}
+
+const struct xrnpe_kernel xrnpe_gemv_tiles = {
+	.suits = suits,
+	.shape = shape,
+	.scratch = scratch_size,
+	.run = run,
+};
+
+#endif
