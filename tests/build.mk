@@ -27,7 +27,7 @@ $(B)/tests/unit/datapath_amx: $(B)/tests/unit/amx_model.o $(DATAPATH_TESTS:%=$(B
 SUITES += unit-datapath unit-datapath-amx oracle-vectors
 SUITE_unit-datapath := $(B)/tests/unit/datapath
 NEEDS_unit-datapath := $(B)/tests/unit/datapath
-SUITE_unit-datapath-amx := CK_RUN_CASE=run $(B)/tests/unit/datapath_amx
+SUITE_unit-datapath-amx := CK_INCLUDE_TAGS=kernel $(B)/tests/unit/datapath_amx
 NEEDS_unit-datapath-amx := $(B)/tests/unit/datapath_amx
 SUITE_oracle-vectors := $(B)/tests/unit/datapath_vectors
 NEEDS_oracle-vectors := $(B)/tests/unit/datapath_vectors

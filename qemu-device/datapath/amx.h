@@ -36,11 +36,15 @@ static const struct {
 	__asm__ volatile("tilestored %%tmm" #tile ", (%0,%1)" : : "r"(to), "r"(pitch) : "memory")
 /* sum += a b: signed bytes, 32-bit sums that wrap. */
 #define tile_dot(sum, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
+/* The same of bfloat16, in binary32, rounded to nearest. */
+#define tile_dot_floats(sum, a, b)							\
+	__asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : :)
 
-/* Whether the CPU has tiles for bytes and the kernel lets this process use them. */
+/* Whether the CPU has tiles for bytes and floats and the kernel lets this process use them. */
 static inline bool tile_supported(void)
 {
-	const unsigned int features = 3u << 24, tile_data = 18;	/* AMX-TILE, AMX-INT8 */
+	const unsigned int features = 1u << 22 | 3u << 24;	/* AMX-BF16, AMX-TILE, AMX-INT8 */
+	const unsigned int tile_data = 18;
 	unsigned int a, b, c, d;
 
 	/* The kernel gives out only what it has enabled in XCR0. */

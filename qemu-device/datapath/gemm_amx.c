@@ -14,10 +14,15 @@
  * from the sums of the digits (see digits.h). No sum of products of digits overflows
  * 32 bits, whatever the codes: Documentation/numerics.rst.
  *
+ * Two digits are three products of bytes. Posit(4,1) is powers of two, which bfloat16
+ * holds, for the work of two. So panels that have both digits are in floats instead, and
+ * their sums are cut into runs none of which can get so large that binary32 rounds.
+ *
  * Two by two tiles are 32 positions by 32 channels. The output stage is AVX-512's.
  */
 #ifdef __x86_64__
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "amx.h"
@@ -30,9 +35,15 @@
 
 #define NARROW_BITS 7
 #define NARROW_SLICES 3		/* low, high, their sum */
+#define FLOAT_SLICES 2		/* low, high; a float has the size of two */
 #define WIDE_BITS 8
 #define WIDE_SLICES 8		/* 8 x 8 - 2 bits >= 57 */
 #define WIDE_POWERS (2 * WIDE_SLICES - 1)
+
+/* Products of a step, and of a run: as many as cannot exceed 2^24 with the largest codes. */
+#define FLOAT_STEP (TILE_BYTES / 2)
+#define RUN 256
+#define RUNS (XRNPE_MAX_K / RUN)
 
 /* Weights in a task: half of a cache; Posit(16,1), which reuses them, may exceed it. */
 #define TASK_BYTES (1u << 20)
@@ -74,6 +85,8 @@ struct plan {
 	size_t pitch;		/* bytes between rows of a slice */
 	size_t slices;		/* room for them */
 	size_t slice;		/* bytes of one, of a panel */
+	bool floats;		/* for panels that need them */
+	size_t float_pitch;	/* bytes between rows of floats */
 };
 
 static struct plan plan_of(const struct xrnpe_product *product)
@@ -85,6 +98,8 @@ static struct plan plan_of(const struct xrnpe_product *product)
 		plan.slices = 1;
 		break;
 	case XRNPE_FORMAT_P4:
+		plan.slices = FLOAT_SLICES;
+		plan.floats = true;
 		break;
 	case XRNPE_FORMAT_P8:
 		plan.decoder = &bytes;
@@ -99,6 +114,7 @@ static struct plan plan_of(const struct xrnpe_product *product)
 	/* An odd number of lines, so that rows do not compete for sets of a cache. */
 	plan.pitch = (plan.steps | 1) * TILE_BYTES;
 	plan.slice = plan.steps * TILE_BYTES * LANES;
+	plan.float_pitch = (plan.steps * 2 | 1) * TILE_BYTES;
 	return plan;
 }
 
@@ -106,17 +122,26 @@ static struct plan plan_of(const struct xrnpe_product *product)
 struct task {
 	const struct xrnpe_product *product;
 	struct plan plan;
-	int32_t (*sum)[STRIP][LANES];	/* by power of the radix */
+	int32_t (*sum)[STRIP][LANES];	/* by power of the radix; or floats, of a run */
+	int64_t (*total)[LANES];	/* of several runs */
+	bool several;			/* the sums are there */
 	uint8_t *values;		/* decoded rows */
 	uint8_t *rows;			/* the same in slices, STRIP rows each */
+	uint8_t *float_rows;		/* the same in floats */
 	struct panel {
 		struct stage stage;
 		struct digits digits;
+		bool floats;		/* instead of digits */
+		uint32_t squares[RUNS];
 	} *panels;
 	uint8_t *weights;		/* by panel and slice, in the order of tiles */
+	bool any_digits, any_floats;	/* among the panels */
 	struct digits digits;		/* of the positions in @rows */
+	uint32_t squares[RUNS];		/* of those in @float_rows */
 	struct xrnpe_lines lines;
 	uint8_t low[128] __attribute__((aligned(64))), high[128];	/* digits by code */
+	uint16_t floats[32];		/* Posit(4,1) by code */
+	uint8_t quarters[16] __attribute__((aligned(16)));	/* of magnitudes, rounded up */
 };
 
 /* Lay out @memory for channels from @n on. Returns how much of it that takes. */
@@ -124,16 +149,20 @@ static size_t lay_out(struct task *task, uint64_t n, uint64_t channels, uint8_t 
 {
 	const struct plan *plan = &task->plan;
 	size_t panels = xrnpe_panels(channels, LANES);
-	size_t values = WIDE_POWERS * sizeof(*task->sum);
+	size_t total = WIDE_POWERS * sizeof(*task->sum);
+	size_t values = total + STRIP * sizeof(*task->total);
 	size_t rows = values + STRIP * plan->value_pitch;
-	size_t panel = rows + plan->slices * STRIP * plan->pitch;
+	size_t floats = rows + plan->slices * STRIP * plan->pitch;
+	size_t panel = floats + (plan->floats ? STRIP * plan->float_pitch : 0);
 	size_t weights = panel + panels * sizeof(*task->panels);
 	size_t lines = weights + panels * plan->slices * plan->slice;
 
 	if (memory) {
 		task->sum = (int32_t (*)[STRIP][LANES])memory;
+		task->total = (int64_t (*)[LANES])(memory + total);
 		task->values = memory + values;
 		task->rows = memory + rows;
+		task->float_rows = memory + floats;
 		task->panels = (struct panel *)(memory + panel);
 		task->weights = memory + weights;
 		xrnpe_lines_start_group(&task->lines, task->product, plan->decoder, n, memory + lines);
@@ -152,6 +181,15 @@ static void make_tables(struct task *task)
 
 		task->low[i] = (uint8_t)(value - high * (1 << NARROW_BITS));
 		task->high[i] = (uint8_t)high;
+	}
+	for (int i = 0; task->plan.floats && i < 16; i++) {
+		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
+		float exact = (float)value;
+		uint32_t bits;
+
+		memcpy(&bits, &exact, sizeof(bits));
+		task->floats[i] = (uint16_t)(bits >> 16);
+		task->quarters[i] = (uint8_t)((abs(value) + 3) / 4);
 	}
 }
 
@@ -182,7 +220,8 @@ TARGET static struct digits cut_narrow(struct task *task, size_t count)
 			high = look_up(task->high, codes);
 			any = _mm512_or_si512(any, high);
 			_mm512_store_si512(to + slice, high);
-			_mm512_store_si512(to + 2 * slice, _mm512_add_epi8(low, high));
+			if (plan->slices == NARROW_SLICES)
+				_mm512_store_si512(to + 2 * slice, _mm512_add_epi8(low, high));
 		}
 	}
 	return (struct digits){ _mm512_test_epi8_mask(any, any) ? 2 : 1, 0 };
@@ -218,22 +257,75 @@ TARGET static struct digits cut_wide(struct task *task, size_t count)
 	return digits;
 }
 
-/* Cut @count decoded rows. Those that are missing hold anything, and so do their sums. */
-static struct digits cut(struct task *task, size_t count)
+/* Zeros fill the last step of @count decoded rows. */
+static void pad(struct task *task, size_t count)
 {
 	const struct plan *plan = &task->plan;
 	size_t size = plan->decoder->size, used = task->product->k * size;
 
-	/* Zeros fill the last step. */
 	for (size_t r = 0; r < count; r++)
 		memset(task->values + r * plan->value_pitch + used, 0, plan->steps * TILE_BYTES * size - used);
-	return plan->slices == WIDE_SLICES ? cut_wide(task, count) : cut_narrow(task, count);
+}
+
+/* Cut @count decoded rows. Those that are missing hold anything, and so do their sums. */
+static struct digits cut(struct task *task, size_t count)
+{
+	return task->plan.slices == WIDE_SLICES ? cut_wide(task, count) : cut_narrow(task, count);
+}
+
+/*
+ * The same to floats; rows that are missing are zero. In @squares, run by run, the largest
+ * sum of squares of quarters that a row has.
+ */
+TARGET static void cut_floats(struct task *task, size_t count, uint32_t *squares)
+{
+	const struct plan *plan = &task->plan;
+	const __m512i table = _mm512_loadu_si512(task->floats);
+	const __m512i quarters = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)task->quarters));
+	size_t length = plan->steps * TILE_BYTES;
+
+	memset(squares, 0, RUNS * sizeof(*squares));
+	for (size_t r = 0; r < STRIP; r++) {
+		const uint8_t *from = task->values + r * plan->value_pitch;
+		uint8_t *to = task->float_rows + r * plan->float_pitch;
+
+		if (r >= count) {
+			memset(to, 0, length * 2);
+			continue;
+		}
+		for (size_t i = 0; i < length; ) {
+			uint32_t *most = &squares[i / RUN], sum;
+			__m512i sums = _mm512_setzero_si512();
+
+			do {
+				__m512i codes = _mm512_loadu_si512(from + i);
+				__m512i quarter = _mm512_shuffle_epi8(quarters, codes);
+				__m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(codes));
+				__m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(codes, 1));
+
+				sums = _mm512_dpbusd_epi32(sums, quarter, quarter);
+				_mm512_store_si512(to + i * 2, _mm512_permutexvar_epi16(low, table));
+				_mm512_store_si512(to + i * 2 + 64, _mm512_permutexvar_epi16(high, table));
+				i += 64;
+			} while (i < length && i % RUN);
+			sum = (uint32_t)_mm512_reduce_add_epi32(sums);
+			if (sum > *most)
+				*most = sum;
+		}
+	}
 }
 
 /* The sum of two digits is a slice too. */
 static int slices_of(const struct plan *plan, struct digits digits)
 {
 	return plan->slices == NARROW_SLICES && digits.count == 2 ? NARROW_SLICES : digits.count;
+}
+
+/* The @size bytes of rows, @pitch bytes apart, in the order of tiles. */
+TARGET static void to_tiles(const uint8_t *rows, size_t pitch, size_t size, uint8_t *to)
+{
+	for (size_t half = 0; half < VECTORS; half++)
+		interleave(rows + half * TILE_ROWS * pitch, pitch, size / 4, to + half * 64);
 }
 
 /* Decode the weights of channels @n.. to panel @i, and prepare their output. */
@@ -243,6 +335,7 @@ TARGET static void fill_panel(struct task *task, size_t i, uint64_t n, size_t co
 	const struct plan *plan = &task->plan;
 	struct panel *panel = &task->panels[i];
 	struct stage *stage = &panel->stage;
+	uint8_t *weights = task->weights + i * plan->slices * plan->slice;
 	double unit = plan->slices == WIDE_SLICES ? 1 :
 		      1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 
@@ -253,18 +346,58 @@ TARGET static void fill_panel(struct task *task, size_t i, uint64_t n, size_t co
 					      task->values + r * plan->value_pitch);
 		stage->any_nar |= stage->nar[r];
 	}
+	pad(task, count);
 	panel->digits = cut(task, count);
-	for (int s = 0; s < slices_of(plan, panel->digits); s++) {
-		const uint8_t *rows = task->rows + (size_t)s * STRIP * plan->pitch;
-		uint8_t *to = task->weights + (i * plan->slices + (size_t)s) * plan->slice;
-
-		for (size_t half = 0; half < VECTORS; half++)
-			interleave(rows + half * TILE_ROWS * plan->pitch, plan->pitch,
-				   plan->steps * TILE_BYTES / 4, to + half * 64);
+	panel->floats = plan->floats && panel->digits.count == 2;
+	if (panel->floats) {
+		task->any_floats = true;
+		cut_floats(task, count, panel->squares);
+		to_tiles(task->float_rows, plan->float_pitch, plan->steps * TILE_BYTES * 2, weights);
+		return;
 	}
+	task->any_digits = true;
+	for (int s = 0; s < slices_of(plan, panel->digits); s++)
+		to_tiles(task->rows + (size_t)s * STRIP * plan->pitch, plan->pitch,
+			 plan->steps * TILE_BYTES, weights + (size_t)s * plan->slice);
 }
 
 /* ---- sums ------------------------------------------------------------- */
+
+static void zero_tiles(void)
+{
+	tile_zero(0);
+	tile_zero(1);
+	tile_zero(2);
+	tile_zero(3);
+}
+
+static void store_tiles(int32_t (*sum)[LANES])
+{
+	const size_t row = sizeof(*sum);
+
+	tile_store(0, sum[0], row);
+	tile_store(1, sum[0] + 16, row);
+	tile_store(2, sum[TILE_ROWS], row);
+	tile_store(3, sum[TILE_ROWS] + 16, row);
+}
+
+/* Add the products of @steps steps of a strip, rows @pitch bytes apart, and of a panel. */
+#define ADD_STEPS(dot, rows, pitch, panel, steps)					\
+	do {										\
+		const uint8_t *a = rows, *b = panel;					\
+		const size_t row = LANES * 4;						\
+											\
+		for (size_t s = 0; s < (steps); s++, a += TILE_BYTES, b += TILE_BYTES * LANES) { \
+			tile_load(4, a, pitch);						\
+			tile_load(6, b, row);						\
+			dot(0, 4, 6);							\
+			tile_load(7, b + 64, row);					\
+			dot(1, 4, 7);							\
+			tile_load(5, a + TILE_ROWS * (pitch), pitch);			\
+			dot(2, 5, 6);							\
+			dot(3, 5, 7);							\
+		}									\
+	} while (0)
 
 /*
  * The products of @count slices of a strip and of a panel, added up: of the first of
@@ -273,30 +406,10 @@ TARGET static void fill_panel(struct task *task, size_t i, uint64_t n, size_t co
 static void multiply(const struct plan *plan, const uint8_t *rows, const uint8_t *panel, int count,
 		     int32_t (*sum)[LANES])
 {
-	const size_t row = sizeof(*sum);
-
-	tile_zero(0);
-	tile_zero(1);
-	tile_zero(2);
-	tile_zero(3);
-	for (; count; count--, rows += STRIP * plan->pitch, panel -= plan->slice) {
-		const uint8_t *a = rows, *b = panel;
-
-		for (size_t s = 0; s < plan->steps; s++, a += TILE_BYTES, b += TILE_BYTES * LANES) {
-			tile_load(4, a, plan->pitch);
-			tile_load(6, b, row);
-			tile_dot(0, 4, 6);
-			tile_load(7, b + 64, row);
-			tile_dot(1, 4, 7);
-			tile_load(5, a + TILE_ROWS * plan->pitch, plan->pitch);
-			tile_dot(2, 5, 6);
-			tile_dot(3, 5, 7);
-		}
-	}
-	tile_store(0, sum[0], row);
-	tile_store(1, sum[0] + 16, row);
-	tile_store(2, sum[TILE_ROWS], row);
-	tile_store(3, sum[TILE_ROWS] + 16, row);
+	zero_tiles();
+	for (; count; count--, rows += STRIP * plan->pitch, panel -= plan->slice)
+		ADD_STEPS(tile_dot, rows, plan->pitch, panel, plan->steps);
+	store_tiles(sum);
 }
 
 /* The strip in task->rows times panel @i, by power of the radix. */
@@ -317,6 +430,61 @@ static void multiply_digits(struct task *task, size_t i)
 		}
 		multiply(plan, task->rows + (size_t)first * STRIP * plan->pitch,
 			 weights + (size_t)other * plan->slice, count, task->sum[power]);
+	}
+}
+
+/*
+ * How many runs from @first on make one sum. No sum of some of its products may exceed
+ * 2^24. By the Cauchy-Schwarz inequality it does not if the sums of squares of inputs
+ * and of weights multiply to no more than 2^48, and those of quarters to no more than
+ * 2^40. That holds for one run always.
+ */
+static size_t join_runs(const uint32_t *inputs, const uint32_t *weights, size_t first, size_t runs)
+{
+	uint64_t a = 0, b = 0;
+	size_t run = first;
+
+	do {
+		a += inputs[run];
+		b += weights[run];
+	} while (++run < runs && (a + inputs[run]) * (b + weights[run]) <= 1ull << 40);
+	return run - first;
+}
+
+/* Add the floats of a run to the total; the @first starts it. */
+TARGET static void add_run(struct task *task, bool first)
+{
+	for (size_t r = 0; r < STRIP; r++) {
+		for (size_t lane = 0; lane < LANES; lane += 8) {
+			__m512i sum = _mm512_cvtps_epi64(_mm256_load_ps((const float *)&task->sum[0][r][lane]));
+
+			if (!first)
+				sum = _mm512_add_epi64(sum, _mm512_load_si512(&task->total[r][lane]));
+			_mm512_store_si512(&task->total[r][lane], sum);
+		}
+	}
+}
+
+/* The strip in task->float_rows times panel @i. */
+static void multiply_floats(struct task *task, size_t i)
+{
+	const struct plan *plan = &task->plan;
+	const uint8_t *weights = task->weights + i * plan->slices * plan->slice;
+	size_t steps = (task->product->k + FLOAT_STEP - 1) / FLOAT_STEP;
+	size_t runs = (task->product->k + RUN - 1) / RUN;
+
+	for (size_t run = 0, count; run < runs; run += count) {
+		size_t first = run * (RUN / FLOAT_STEP), last;
+
+		count = join_runs(task->squares, task->panels[i].squares, run, runs);
+		task->several = count < runs;
+		last = run + count < runs ? (run + count) * (RUN / FLOAT_STEP) : steps;
+		zero_tiles();
+		ADD_STEPS(tile_dot_floats, task->float_rows + first * TILE_BYTES, plan->float_pitch,
+			  weights + first * TILE_BYTES * LANES, last - first);
+		store_tiles(task->sum[0]);
+		if (task->several)
+			add_run(task, !run);
 	}
 }
 
@@ -348,7 +516,14 @@ TARGET static void put_narrow(struct task *task, const struct panel *panel, size
 	int64_t sum[LANES] __attribute__((aligned(64)));
 	int powers = task->digits.count + panel->digits.count - 1;
 
-	for (size_t lane = 0; lane < LANES; lane += 16) {
+	if (panel->floats && task->several) {
+		xrnpe_avx512_put(task->product, &panel->stage, task->total[r], out, n, count);
+		return;
+	}
+	for (size_t lane = 0; panel->floats && lane < LANES; lane += 8)
+		_mm512_store_si512(sum + lane, _mm512_cvtps_epi64(
+			_mm256_load_ps((const float *)&task->sum[0][r][lane])));
+	for (size_t lane = 0; !panel->floats && lane < LANES; lane += 16) {
 		switch (powers) {
 		case 1:
 			add_powers(task, 1, r, lane, sum + lane);
@@ -450,7 +625,11 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 
 		xrnpe_output_rows(product, p, rows, out);
 		xrnpe_lines_gather(&task.lines, p, rows, task.values, plan->value_pitch, nar);
-		task.digits = cut(&task, rows);
+		pad(&task, rows);
+		if (task.any_digits)
+			task.digits = cut(&task, rows);
+		if (task.any_floats)
+			cut_floats(&task, rows, task.squares);
 		for (size_t i = 0; i < panels; i++) {
 			const struct panel *panel = &task.panels[i];
 			uint64_t n = block->n0 + i * LANES;
@@ -458,7 +637,10 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			multiply_digits(&task, i);
+			if (panel->floats)
+				multiply_floats(&task, i);
+			else
+				multiply_digits(&task, i);
 			for (size_t r = 0; r < rows; r++) {
 				if (plan->slices == WIDE_SLICES)
 					put_wide(&task, panel, r, out[r], n, count, status);
@@ -486,6 +668,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 const struct xrnpe_kernel xrnpe_kernel_amx = {
 	.name = "amx",
+	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.few = &xrnpe_gemv_avx512,
 	.shape = shape,

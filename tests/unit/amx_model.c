@@ -85,8 +85,7 @@ static void model_store(size_t tile, void *to, size_t pitch)
 		memcpy((uint8_t *)to + row * pitch, model.tile[tile][row], model.row_bytes[tile]);
 }
 
-/* TDPBSSD: sum[m][n] += the four products of a[m][4 k..] and b[k][4 n..], modulo 2^32. */
-static void model_dot(size_t sum, size_t a, size_t b)
+static void model_check_dot(size_t sum, size_t a, size_t b)
 {
 	model_check(sum);
 	model_check(a);
@@ -97,6 +96,12 @@ static void model_dot(size_t sum, size_t a, size_t b)
 	assert(model.rows[sum] == model.rows[a]);
 	assert(model.row_bytes[sum] == model.row_bytes[b]);
 	assert(model.row_bytes[a] / 4 == model.rows[b]);
+}
+
+/* TDPBSSD: sum[m][n] += the four products of a[m][4 k..] and b[k][4 n..], modulo 2^32. */
+static void model_dot(size_t sum, size_t a, size_t b)
+{
+	model_check_dot(sum, a, b);
 	for (size_t m = 0; m < model.rows[sum]; m++) {
 		uint32_t words[MODEL_ROW_BYTES / 4];
 
@@ -112,6 +117,52 @@ static void model_dot(size_t sum, size_t a, size_t b)
 	}
 }
 
+/* The binary32 whose upper half is the @i'th bfloat16 of a row. */
+static float model_float(const uint8_t *row, size_t i)
+{
+	uint8_t bytes[4] = { 0, 0, row[2 * i], row[2 * i + 1] };
+	float value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return value;
+}
+
+/*
+ * A result rounds to nearest, and subnormals are zero. The kernel must not depend on that,
+ * nor on the order of additions: all are integers of at most 2^24.
+ */
+static float model_integer(double value)
+{
+	assert(value >= -0x1p24 && value <= 0x1p24 && value == (int)value);
+	return (float)value;
+}
+
+/*
+ * TDPBF16PS: of the pairs of a[m][2 k..] and b[k][2 n..] the first products are added up,
+ * and the second ones, each by a fused multiply-add; then both sums, and that to sum[m][n].
+ */
+static void model_dot_floats(size_t sum, size_t a, size_t b)
+{
+	model_check_dot(sum, a, b);
+	for (size_t m = 0; m < model.rows[sum]; m++) {
+		float total[MODEL_ROW_BYTES / 4], part[MODEL_ROW_BYTES / 2] = { 0 };
+
+		memcpy(total, model.tile[sum][m], sizeof(total));
+		for (size_t k = 0; k < model.rows[b]; k++) {
+			for (size_t n = 0; n < model.row_bytes[b] / 2; n++)
+				part[n] = model_integer((double)part[n] +
+							(double)model_float(model.tile[a][m], 2 * k + n % 2) *
+							(double)model_float(model.tile[b][k], n));
+		}
+		for (size_t n = 0; n < model.row_bytes[b] / 4; n++) {
+			float both = model_integer((double)part[2 * n] + (double)part[2 * n + 1]);
+
+			total[n] = model_integer((double)total[n] + (double)both);
+		}
+		memcpy(model.tile[sum][m], total, sizeof(total));
+	}
+}
+
 /* In the place of those in amx.h. */
 #define tile_configure model_configure
 #define tile_release model_release
@@ -119,6 +170,7 @@ static void model_dot(size_t sum, size_t a, size_t b)
 #define tile_load model_load
 #define tile_store model_store
 #define tile_dot model_dot
+#define tile_dot_floats model_dot_floats
 
 #include "gemm_amx.c"
 

@@ -449,6 +449,89 @@ START_TEST(spans)
 }
 END_TEST
 
+/*
+ * The AMX kernel sums Posit(4,1) in binary32, as many products at once as cannot exceed
+ * 2^24 units of the smallest one. Here they sum to just that, and with one more product to
+ * 2^24 + 1 and 2^24 - 1; the biases leave but the last bits. The second of three rows,
+ * which is the last of MANY too, and the last channel are small.
+ */
+START_TEST(float_runs)
+{
+	enum xrnpe_format format = XRNPE_FORMAT_P4;
+	uint32_t most = ref_top(format), minus_most = 16 - most;
+
+	make_contexts();
+	for (uint32_t step = 1; step <= 128; step *= 2) {
+		for (uint32_t more = 0; more < 2; more++) {
+			uint32_t last = step > 1 ? 1 : 256;
+			struct matmul matmul = new_matmul(format, 3, 4, step > 1 ? 256 * step : 256 + more);
+
+			fill(&matmul, 0);
+			for (uint32_t k = 0; k < matmul.k; k++) {
+				set_a(&matmul, 1, k, 1);
+				set_b(&matmul, 3, k, 1);
+			}
+			for (uint32_t k = 0; k < 256; k++) {
+				set_a(&matmul, 0, k * step, most);
+				set_a(&matmul, 2, k * step, most);
+				set_b(&matmul, 0, k * step, most);
+				set_b(&matmul, 1, k * step, minus_most);
+				set_b(&matmul, 2, k * step, k % 2 ? most : minus_most);
+			}
+			if (more) {
+				set_a(&matmul, 0, last, 1);
+				set_a(&matmul, 2, last, 15);
+				for (uint32_t n = 0; n < matmul.n; n++)
+					set_b(&matmul, n, last, 1);
+			}
+			set_scale(&matmul, 0, bits_of(1), bits_of(-0x1p16f));
+			set_scale(&matmul, 1, bits_of(1), bits_of(0x1p16f));
+			set_scale(&matmul, 2, bits_of(1), 0);
+			set_scale(&matmul, 3, bits_of(1), 0);
+			check(&matmul, XRNPE_FORMAT_F32);
+			check(&matmul, format);
+			free_matmul(&matmul);
+		}
+	}
+	free_contexts();
+}
+END_TEST
+
+/*
+ * AMX once more: it takes floats for 32 channels if the largest code is among their
+ * weights, else bytes. Positions have that code, or not.
+ */
+START_TEST(floats_and_bytes)
+{
+	struct matmul matmul = new_matmul(XRNPE_FORMAT_P4, 70, 100, 333);
+	uint32_t most = ref_top(matmul.format);
+	uint64_t state = 161;
+
+	make_contexts();
+	for (uint32_t n = 0; n < matmul.n; n++)
+		set_scale(&matmul, n, bits_of(0.25f), bits_of(0.125f));
+	for (int pattern = 0; pattern < 4; pattern++) {
+		fill(&matmul, 0);
+		for (uint32_t k = 0; k < matmul.k; k++) {
+			for (uint32_t i = 0; i < matmul.m + matmul.n; i++) {
+				bool input = i < matmul.m;
+				uint32_t at = input ? i : i - matmul.m;
+				bool large = at / 32 % 2 == (uint32_t)(input ? pattern % 2 : pattern / 2);
+				uint32_t code = random_below(&state, large ? most + 1 : most);
+
+				if (random_word(&state) & 1)
+					code = -code & 15;
+				(input ? set_a : set_b)(&matmul, at, k, code);
+			}
+		}
+		check(&matmul, XRNPE_FORMAT_F32);
+		check(&matmul, matmul.format);
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
 /* One NaR in every place of a row; what is not part of a row is NaR always. */
 START_TEST(nar_places)
 {
@@ -490,7 +573,7 @@ TCase *datapath_output_tests(void)
 	TCase *tests = tcase_create("output");
 
 	tcase_set_timeout(tests, 300);
-	tcase_set_tags(tests, "cpu");
+	tcase_set_tags(tests, "cpu kernel");
 	tcase_add_loop_test(tests, code_pairs, 0, XRNPE_FORMAT_P16);
 	tcase_add_loop_test(tests, ties, 0, 4);
 	tcase_add_loop_test(tests, ties_f32, 0, 4);
@@ -500,6 +583,8 @@ TCase *datapath_output_tests(void)
 	tcase_add_loop_test(tests, extremes, 0, 4);
 	tcase_add_test(tests, largest_digits);
 	tcase_add_test(tests, spans);
+	tcase_add_test(tests, float_runs);
+	tcase_add_test(tests, floats_and_bytes);
 	tcase_add_loop_test(tests, nar_places, XRNPE_FORMAT_P4, XRNPE_FORMAT_F32);
 	return tests;
 }

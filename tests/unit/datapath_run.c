@@ -405,12 +405,15 @@ START_TEST(matmul_ranges)
 }
 END_TEST
 
-/* Tiles of AMX, 32 positions by 32 channels by 64 products, and about as many. */
+/*
+ * Tiles of AMX, 32 positions by 32 channels by 64 products, and about as many; and more
+ * than Posit(4,1) can sum at once.
+ */
 START_TEST(matmul_strips)
 {
 	static const uint32_t shapes[][3] = {
 		{ 16, 1, 64 }, { 31, 32, 65 }, { 32, 33, 128 }, { 33, 31, 63 }, { 64, 65, 1 },
-		{ 70, 64, 200 },
+		{ 70, 64, 200 }, { 33, 5, 1500 }, { 17, 3, 2977 },
 	};
 	uint64_t state = 101 + (uint64_t)_i;
 
@@ -1106,7 +1109,7 @@ TCase *datapath_run_tests(void)
 	TCase *tests = tcase_create("run");
 
 	tcase_set_timeout(tests, 300);
-	tcase_set_tags(tests, "cpu");
+	tcase_set_tags(tests, "cpu kernel");
 	tcase_add_loop_test(tests, matmul_shapes, 0, 4);
 	tcase_add_loop_test(tests, matmul_fills, 0, 4);
 	tcase_add_loop_test(tests, matmul_longest, 0, 4);
