@@ -14,6 +14,7 @@
 #include "gemv.h"
 
 #define LARGEST_FP4 12
+#define MOST_POSITIONS 12
 
 /* Steps that cannot overflow a lane together with the last one of a row. */
 #define FP4_STEPS 27
@@ -22,7 +23,6 @@
 /* ---- instructions ------------------------------------------------------ */
 
 typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
-typedef int8_t signed_bytes __attribute__((vector_size(VECTOR)));
 typedef int16_t words __attribute__((vector_size(VECTOR)));
 typedef int32_t lanes __attribute__((vector_size(VECTOR)));
 
@@ -336,6 +336,7 @@ INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *
 	bytes weight[4];
 
 	decode(format, table, packed, weight, found);
+#pragma GCC unroll 2
 	for (size_t p = 0; p < few; p++) {
 		const bytes *values = (const bytes *)((const uint8_t *)input + p * size);
 
@@ -384,6 +385,7 @@ INLINE void multiply(enum xrnpe_format format, size_t few, const struct xrnpe_pr
 			if (s == row.whole)
 				add_step(format, few, &table, load_last(&row, packed),
 					 input->values + s * vectors_of(format), size, sum, &found);
+#pragma GCC unroll 2
 			for (size_t p = 0; p < few; p++)
 				total[p] = add_lanes(total[p], format == XRNPE_FORMAT_FP4 ?
 						     widen_words(sum[p].words) : sum[p].lanes);
@@ -436,7 +438,8 @@ static const struct {
 
 static bool suits(const struct xrnpe_product *product)
 {
-	return gemv_suits(product, ROWS);
+	/* Beyond that tiles are faster. */
+	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? ROWS : MOST_POSITIONS);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -466,7 +469,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 	double unit;
 	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size;
 	uint8_t *inputs = memory;
-	bool nar[ROWS];
+	bool nar[MOST_POSITIONS];
 
 	if (product->format == XRNPE_FORMAT_P16) {
 		xrnpe_tiles_few_p16(product, block, memory, status);

@@ -22,6 +22,7 @@
 enum fill {
 	FILL_UNIFORM,		/* any code, few NaR */
 	FILL_MAXPOS,		/* the largest, all of one sign */
+	FILL_OPPOSED,		/* inputs of one sign, weights of the other */
 	FILL_EXTREMES,		/* the largest of either sign, and the smallest */
 	FILL_CANCEL,		/* pairs that cancel, but for a few */
 	FILL_MODEST,		/* around one, as trained networks have */
@@ -59,6 +60,9 @@ static uint32_t pick_code(uint8_t format, enum fill fill, uint64_t *state, size_
 		return pick_code(format, FILL_UNIFORM, state, index);
 	case FILL_MAXPOS:
 		return format == XRNPE_FORMAT_F32 ? 0x7f7fffff : top;
+	case FILL_OPPOSED:
+		code = pick_code(format, FILL_MAXPOS, state, index);
+		return posit ? -code & mask : code | 1u << (bits - 1);
 	case FILL_EXTREMES:
 		code = random_below(state, 8) ? top : 1;
 		if (format == XRNPE_FORMAT_F32)
@@ -158,8 +162,8 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 			for (size_t j = 0; j < elements; j++)
 				xrnpe_store(o->format, scene->memory[i], j,
 					    pick_code(o->format, i == XRNPE_OPERAND_WEIGHT &&
-						      fill == FILL_CANCEL ? FILL_MAXPOS : fill,
-						      state, j));
+						      (fill == FILL_CANCEL || fill == FILL_OPPOSED) ?
+						      FILL_MAXPOS : fill, state, j));
 			for (size_t j = elements * xrnpe_format_bits(o->format) / 8; j < size; j++)
 				((uint8_t *)scene->memory[i])[j] = 0;
 		}
@@ -381,6 +385,13 @@ START_TEST(matmul_few)
 			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
 				    1 + random_below(&state, 3), 1 + random_below(&state, 40), lengths[i],
 				    fill, &state);
+	}
+	/* Where any vector ends, and whatever number of them is summed in narrow lanes. */
+	for (uint32_t k = 1; k < 130; k++)
+		test_matmul((uint8_t)_i, (uint8_t)_i, 1 + k % 2, 1 + k % 3, k, FILL_UNIFORM, &state);
+	for (uint32_t k = 16; k <= 64 * 32; k += 16) {
+		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 3, 1, k, FILL_MAXPOS, &state);
+		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 1, 1, k, FILL_OPPOSED, &state);
 	}
 	/* As many as that, and one more. */
 	for (uint32_t m = 4; m <= 13; m++)
