@@ -27,32 +27,21 @@ INLINE __mmask64 first_lanes(size_t count)
 }
 
 /* Scale and bias of the channels of a panel; the scale is that of sums in grid
- * units. stage_scales() sets them. */
+ * units. */
 struct stage {
 	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
 	float scale32[LANES], bias32[LANES];
 	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
 	bool floats;		/* scale32 and bias32 do as well */
+	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
+	uint8_t fp4[128] __attribute__((aligned(64)));
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 };
 
-/*
- * Floats do if all are zero or so large that no fused multiply-add with an integer is
- * subnormal, which rounds differently. The bias is not -0, for sums of zero to be +0.
- */
-INLINE void stage_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
-			 struct stage *stage)
-{
-	stage->floats = true;
-	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
-	for (size_t i = 0; i < count; i++) {
-		stage->floats &= (!stage->scale[i] || __builtin_fabs(stage->scale[i]) >= 0x1p-98) &&
-				 (!stage->bias[i] || __builtin_fabs(stage->bias[i]) >= 0x1p-98);
-		stage->scale32[i] = (float)stage->scale[i];
-		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
-	}
-}
+/* Prepare the output of the @count channels from @n on, whose sums are in units of @unit. */
+void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+			struct stage *stage);
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -85,29 +74,52 @@ INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 /* ---- tiles ------------------------------------------------------------ */
 
 /*
- * sum[row][lane] = or (@add) += the products of @steps steps, from the 32-bit
- * sums @start on. @a: ROWS rows, PITCH apart; @b: LANES x 4 bytes a step.
+ * sum[row][lane] = or (@add) += the products of @steps steps, which fit 32 bits.
+ * @a: ROWS rows, PITCH apart; @b: LANES x 4 bytes a step.
  */
 void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
-			     const int32_t *start, bool add, int64_t (*sum)[LANES]);
+			     bool add, int64_t (*sum)[LANES]);
 
-/* 16 decoded rows, @pitch apart, to half of a panel. */
+/* Four steps of every fourth row. */
+INLINE __m512i load_rows(const uint8_t *row, size_t pitch)
+{
+	__m512i four = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)row));
+
+	four = _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(row + 4 * pitch)), 1);
+	four = _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(row + 8 * pitch)), 2);
+	return _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(row + 12 * pitch)), 3);
+}
+
+/* 16 decoded rows, @pitch apart, to half of a panel. Reads up to 12 bytes past them. */
 INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t *panel)
 {
-	const __m512i index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-								   12, 13, 14, 15),
-						 _mm512_set1_epi32((int)pitch));
+	for (size_t s = 0; s < steps; s += 4, rows += 16) {
+		__m512i a = load_rows(rows, pitch), b = load_rows(rows + pitch, pitch);
+		__m512i c = load_rows(rows + 2 * pitch, pitch), d = load_rows(rows + 3 * pitch, pitch);
+		__m512i ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d), step[4];
 
-	for (size_t s = 0; s < steps; s++)
-		_mm512_store_si512(panel + s * LANES * 4,
-				   _mm512_i32gather_epi32(index, rows + s * 4, 1));
+		step[0] = _mm512_unpacklo_epi64(ab, cd);
+		step[1] = _mm512_unpackhi_epi64(ab, cd);
+		ab = _mm512_unpackhi_epi32(a, b);
+		cd = _mm512_unpackhi_epi32(c, d);
+		step[2] = _mm512_unpacklo_epi64(ab, cd);
+		step[3] = _mm512_unpackhi_epi64(ab, cd);
+		for (size_t i = 0; i < 4 && s + i < steps; i++, panel += LANES * 4)
+			_mm512_store_si512(panel, step[i]);
+	}
 }
 
 /* ---- output ----------------------------------------------------------- */
 
-/* Channels @n.. of output row @row from their sums in grid units, below 2^53. */
+/* Sums of rows of LANES channels in grid units, below 2^53: one of the two is NULL. */
+struct sums {
+	const int32_t *narrow;
+	const int64_t *wide;
+};
+
+/* Channels @n.. of @rows output rows from their sums. */
 void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
-		      const int64_t *sum, uint8_t *row, uint64_t n, size_t count);
+		      const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count);
 
 /* The same from sums as digits, of Posit(16,1). The scale is that of whole values. */
 void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
@@ -209,11 +221,11 @@ extern const struct xrnpe_decoder xrnpe_avx512_p16;	/* to int64_t */
 uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_t count, size_t k);
 
 /** As in struct xrnpe_kernel, for Posit(16,1). */
-void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
-			    struct xrnpe_block *block);
-size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product,
-				const struct xrnpe_block *block);
+struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product);
+size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product);
+void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
+			   void *memory, void *scratch_memory);
 void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-			  void *memory, uint32_t *status);
+			  const void *panels, void *memory, uint32_t *status);
 
 #endif

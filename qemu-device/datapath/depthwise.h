@@ -253,20 +253,20 @@ static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t c
 }
 
 TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		       void *memory, uint32_t *status)
+		       const void *panels, void *memory, uint32_t *status)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
 	size_t channels = (size_t)(block->n1 - block->n0), count = xrnpe_panels(channels, LANES);
 	double *weights = memory;
-	struct panel *panels = (struct panel *)(weights + count * product->k * LANES);
+	struct panel *panel = (struct panel *)(weights + count * product->k * LANES);
 	struct xrnpe_lines lines;
 	struct window window = { .step = d->dilation_w * channels };
 
 	for (size_t i = 0; i < count; i++)
 		fill_panel(product, block->n0 + i * LANES,
-			   channels - i * LANES < LANES ? channels - i * LANES : LANES, &panels[i],
+			   channels - i * LANES < LANES ? channels - i * LANES : LANES, &panel[i],
 			   weights + i * product->k * LANES);
-	xrnpe_lines_start(&lines, product, &decoder, (size_t)block->n0, channels, panels + count);
+	xrnpe_lines_start(&lines, product, &decoder, (size_t)block->n0, channels, panel + count);
 	/* Blocks are whole lines. */
 	for (uint64_t p = block->p0; p < block->p1; p += d->out_w) {
 		uint64_t y = p / d->out_w;
@@ -285,8 +285,8 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 			window.offset = i * LANES;
 			for (size_t x = 0; x < d->out_w; x++, row += stride) {
-				put(product, &window, &panels[i], weights + i * product->k * LANES,
-				    nar || panels[i].nar, row, block->n0 + i * LANES, some, status);
+				put(product, &window, &panel[i], weights + i * product->k * LANES,
+				    nar || panel[i].nar, row, block->n0 + i * LANES, some, status);
 				window.offset += d->stride_w * channels;
 			}
 		}
@@ -294,6 +294,6 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 }
 
 #define DEPTHWISE_KERNEL \
-	{ .suits = suits, .groups = true, .shape = shape, .scratch = scratch_size, .run = run }
+	{ .suits = suits, .shape = shape, .scratch = scratch_size, .run = run }
 
 #endif

@@ -45,10 +45,9 @@
 #define RUN 256
 #define RUNS (XRNPE_MAX_K / RUN)
 
-/* Weights in a task: half of a cache; Posit(16,1), which reuses them, may exceed it. */
-#define TASK_BYTES (1u << 20)
-#define WIDE_TASK_BYTES (8u << 20)
-#define TASK_POSITIONS 1024
+/* Half of a cache; Posit(16,1), which reuses weights, may exceed it. */
+#define COLUMN_BYTES (1u << 20)
+#define WIDE_COLUMN_BYTES (8u << 20)
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -118,24 +117,23 @@ static struct plan plan_of(const struct xrnpe_product *product)
 	return plan;
 }
 
+struct panel {
+	struct stage stage;
+	struct digits digits;
+	bool floats;			/* instead of digits */
+	uint32_t squares[RUNS];
+	uint8_t weights[] __attribute__((aligned(64)));	/* by slice, in the order of tiles */
+};
+
 /* What a task has in its scratch memory. */
 struct task {
 	const struct xrnpe_product *product;
 	struct plan plan;
 	int32_t (*sum)[STRIP][LANES];	/* by power of the radix; or floats, of a run */
-	int64_t (*total)[LANES];	/* of several runs */
-	bool several;			/* the sums are there */
+	int64_t (*total)[LANES];	/* of several powers or runs */
 	uint8_t *values;		/* decoded rows */
 	uint8_t *rows;			/* the same in slices, STRIP rows each */
 	uint8_t *float_rows;		/* the same in floats */
-	struct panel {
-		struct stage stage;
-		struct digits digits;
-		bool floats;		/* instead of digits */
-		uint32_t squares[RUNS];
-	} *panels;
-	uint8_t *weights;		/* by panel and slice, in the order of tiles */
-	bool any_digits, any_floats;	/* among the panels */
 	struct digits digits;		/* of the positions in @rows */
 	uint32_t squares[RUNS];		/* of those in @float_rows */
 	struct xrnpe_lines lines;
@@ -144,18 +142,19 @@ struct task {
 	uint8_t quarters[16] __attribute__((aligned(16)));	/* of magnitudes, rounded up */
 };
 
-/* Lay out @memory for channels from @n on. Returns how much of it that takes. */
-static size_t lay_out(struct task *task, uint64_t n, uint64_t channels, uint8_t *memory)
+static size_t panel_bytes(const struct plan *plan)
+{
+	return sizeof(struct panel) + plan->slices * plan->slice;
+}
+
+/* Lay out @memory. Returns how much of it that takes; then there are lines. */
+static size_t lay_out(struct task *task, uint8_t *memory)
 {
 	const struct plan *plan = &task->plan;
-	size_t panels = xrnpe_panels(channels, LANES);
 	size_t total = WIDE_POWERS * sizeof(*task->sum);
 	size_t values = total + STRIP * sizeof(*task->total);
 	size_t rows = values + STRIP * plan->value_pitch;
 	size_t floats = rows + plan->slices * STRIP * plan->pitch;
-	size_t panel = floats + (plan->floats ? STRIP * plan->float_pitch : 0);
-	size_t weights = panel + panels * sizeof(*task->panels);
-	size_t lines = weights + panels * plan->slices * plan->slice;
 
 	if (memory) {
 		task->sum = (int32_t (*)[STRIP][LANES])memory;
@@ -163,11 +162,8 @@ static size_t lay_out(struct task *task, uint64_t n, uint64_t channels, uint8_t 
 		task->values = memory + values;
 		task->rows = memory + rows;
 		task->float_rows = memory + floats;
-		task->panels = (struct panel *)(memory + panel);
-		task->weights = memory + weights;
-		xrnpe_lines_start_group(&task->lines, task->product, plan->decoder, n, memory + lines);
 	}
-	return lines + xrnpe_lines_size(task->product, plan->decoder, xrnpe_inputs(task->product));
+	return floats + (plan->floats ? STRIP * plan->float_pitch : 0);
 }
 
 /* ---- digits ----------------------------------------------------------- */
@@ -175,7 +171,7 @@ static size_t lay_out(struct task *task, uint64_t n, uint64_t channels, uint8_t 
 /* Tables for the codes up to 127, which are all that are not negative as bytes. */
 static void make_tables(struct task *task)
 {
-	for (int i = 0; i < 128; i++) {
+	for (int i = 0; task->plan.slices < WIDE_SLICES && i < 128; i++) {
 		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
 		int high = (value + 64 - (value > 0)) >> NARROW_BITS;
 
@@ -328,37 +324,35 @@ TARGET static void to_tiles(const uint8_t *rows, size_t pitch, size_t size, uint
 		interleave(rows + half * TILE_ROWS * pitch, pitch, size / 4, to + half * 64);
 }
 
-/* Decode the weights of channels @n.. to panel @i, and prepare their output. */
-TARGET static void fill_panel(struct task *task, size_t i, uint64_t n, size_t count)
+TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
+			void *scratch)
 {
-	const struct xrnpe_product *product = task->product;
-	const struct plan *plan = &task->plan;
-	struct panel *panel = &task->panels[i];
+	struct task task = { .product = product, .plan = plan_of(product) };
+	const struct plan *plan = &task.plan;
+	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
-	uint8_t *weights = task->weights + i * plan->slices * plan->slice;
 	double unit = plan->slices == WIDE_SLICES ? 1 :
 		      1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 
-	memset(panel, 0, sizeof(*panel));
-	stage_scales(product, n, count, unit, stage);
+	lay_out(&task, scratch);
+	make_tables(&task);
+	xrnpe_avx512_stage(product, n, count, unit, stage);
 	for (size_t r = 0; r < count; r++) {
 		stage->nar[r] = xrnpe_weights(product, plan->decoder, n + r,
-					      task->values + r * plan->value_pitch);
+					      task.values + r * plan->value_pitch);
 		stage->any_nar |= stage->nar[r];
 	}
-	pad(task, count);
-	panel->digits = cut(task, count);
+	pad(&task, count);
+	panel->digits = cut(&task, count);
 	panel->floats = plan->floats && panel->digits.count == 2;
 	if (panel->floats) {
-		task->any_floats = true;
-		cut_floats(task, count, panel->squares);
-		to_tiles(task->float_rows, plan->float_pitch, plan->steps * TILE_BYTES * 2, weights);
+		cut_floats(&task, count, panel->squares);
+		to_tiles(task.float_rows, plan->float_pitch, plan->steps * TILE_BYTES * 2, panel->weights);
 		return;
 	}
-	task->any_digits = true;
 	for (int s = 0; s < slices_of(plan, panel->digits); s++)
-		to_tiles(task->rows + (size_t)s * STRIP * plan->pitch, plan->pitch,
-			 plan->steps * TILE_BYTES, weights + (size_t)s * plan->slice);
+		to_tiles(task.rows + (size_t)s * STRIP * plan->pitch, plan->pitch,
+			 plan->steps * TILE_BYTES, panel->weights + (size_t)s * plan->slice);
 }
 
 /* ---- sums ------------------------------------------------------------- */
@@ -412,24 +406,23 @@ static void multiply(const struct plan *plan, const uint8_t *rows, const uint8_t
 	store_tiles(sum);
 }
 
-/* The strip in task->rows times panel @i, by power of the radix. */
-static void multiply_digits(struct task *task, size_t i)
+/* The strip in task->rows times a panel, by power of the radix. */
+static void multiply_digits(struct task *task, const struct panel *panel)
 {
 	const struct plan *plan = &task->plan;
-	const uint8_t *weights = task->weights + i * plan->slices * plan->slice;
-	int a = task->digits.count, b = task->panels[i].digits.count;
+	int a = task->digits.count, b = panel->digits.count;
 
 	for (int power = 0; power < a + b - 1; power++) {
 		int first = power < b ? 0 : power - b + 1, last = power < a ? power : a - 1;
 		int count = last - first + 1, other = power - first;
 
-		/* Both cross products at once: put_narrow() subtracts the others. */
+		/* Both cross products at once: add_powers() subtracts the others. */
 		if (count == 2 && plan->slices == NARROW_SLICES) {
 			first = other = 2;
 			count = 1;
 		}
 		multiply(plan, task->rows + (size_t)first * STRIP * plan->pitch,
-			 weights + (size_t)other * plan->slice, count, task->sum[power]);
+			 panel->weights + (size_t)other * plan->slice, count, task->sum[power]);
 	}
 }
 
@@ -465,78 +458,84 @@ TARGET static void add_run(struct task *task, bool first)
 	}
 }
 
-/* The strip in task->float_rows times panel @i. */
-static void multiply_floats(struct task *task, size_t i)
+/* Floats to integers, of the only run. */
+TARGET static void convert_run(struct task *task)
+{
+	for (size_t r = 0; r < STRIP; r++) {
+		for (size_t lane = 0; lane < LANES; lane += 16)
+			_mm512_store_si512(&task->sum[0][r][lane], _mm512_cvtps_epi32(
+				_mm512_load_ps((const float *)&task->sum[0][r][lane])));
+	}
+}
+
+/* The strip in task->float_rows times a panel. */
+static struct sums multiply_floats(struct task *task, const struct panel *panel)
 {
 	const struct plan *plan = &task->plan;
-	const uint8_t *weights = task->weights + i * plan->slices * plan->slice;
 	size_t steps = (task->product->k + FLOAT_STEP - 1) / FLOAT_STEP;
 	size_t runs = (task->product->k + RUN - 1) / RUN;
 
 	for (size_t run = 0, count; run < runs; run += count) {
 		size_t first = run * (RUN / FLOAT_STEP), last;
 
-		count = join_runs(task->squares, task->panels[i].squares, run, runs);
-		task->several = count < runs;
+		count = join_runs(task->squares, panel->squares, run, runs);
 		last = run + count < runs ? (run + count) * (RUN / FLOAT_STEP) : steps;
 		zero_tiles();
 		ADD_STEPS(tile_dot_floats, task->float_rows + first * TILE_BYTES, plan->float_pitch,
-			  weights + first * TILE_BYTES * LANES, last - first);
+			  panel->weights + first * TILE_BYTES * LANES, last - first);
 		store_tiles(task->sum[0]);
-		if (task->several)
-			add_run(task, !run);
+		if (count == runs) {
+			convert_run(task);
+			return (struct sums){ .narrow = task->sum[0][0] };
+		}
+		add_run(task, !run);
 	}
+	return (struct sums){ .wide = task->total[0] };
 }
 
 /* ---- output ----------------------------------------------------------- */
 
-/* Row @r of @powers sums, 16 lanes from @lane on, as a sum. */
-INLINE void add_powers(struct task *task, int powers, size_t r, size_t lane, int64_t *to)
+/* @rows rows of @powers sums to totals. */
+INLINE void add_powers(struct task *task, int powers, size_t rows)
 {
-	__m512i part[3], low, high;
+	for (size_t r = 0; r < rows; r++) {
+		for (size_t lane = 0; lane < LANES; lane += 16) {
+			__m512i part[3], low, high;
 
-	for (int p = 0; p < powers; p++)
-		part[p] = _mm512_load_si512(&task->sum[p][r][lane]);
-	if (powers == 3)
-		part[1] = _mm512_sub_epi32(part[1], _mm512_add_epi32(part[0], part[2]));
-	low = high = _mm512_setzero_si512();
-	for (int p = powers - 1; p >= 0; p--) {
-		low = _mm512_add_epi64(_mm512_slli_epi64(low, NARROW_BITS),
-				       _mm512_cvtepi32_epi64(_mm512_castsi512_si256(part[p])));
-		high = _mm512_add_epi64(_mm512_slli_epi64(high, NARROW_BITS),
-					_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(part[p], 1)));
-	}
-	_mm512_store_si512(to, low);
-	_mm512_store_si512(to + 8, high);
-}
-
-TARGET static void put_narrow(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
-			      uint64_t n, size_t count)
-{
-	int64_t sum[LANES] __attribute__((aligned(64)));
-	int powers = task->digits.count + panel->digits.count - 1;
-
-	if (panel->floats && task->several) {
-		xrnpe_avx512_put(task->product, &panel->stage, task->total[r], out, n, count);
-		return;
-	}
-	for (size_t lane = 0; panel->floats && lane < LANES; lane += 8)
-		_mm512_store_si512(sum + lane, _mm512_cvtps_epi64(
-			_mm256_load_ps((const float *)&task->sum[0][r][lane])));
-	for (size_t lane = 0; !panel->floats && lane < LANES; lane += 16) {
-		switch (powers) {
-		case 1:
-			add_powers(task, 1, r, lane, sum + lane);
-			break;
-		case 2:
-			add_powers(task, 2, r, lane, sum + lane);
-			break;
-		default:
-			add_powers(task, 3, r, lane, sum + lane);
-			break;
+			for (int p = 0; p < powers; p++)
+				part[p] = _mm512_load_si512(&task->sum[p][r][lane]);
+			if (powers == 3)
+				part[1] = _mm512_sub_epi32(part[1], _mm512_add_epi32(part[0], part[2]));
+			low = high = _mm512_setzero_si512();
+			for (int p = powers - 1; p >= 0; p--) {
+				low = _mm512_add_epi64(_mm512_slli_epi64(low, NARROW_BITS),
+						       _mm512_cvtepi32_epi64(_mm512_castsi512_si256(part[p])));
+				high = _mm512_add_epi64(_mm512_slli_epi64(high, NARROW_BITS),
+							_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(part[p], 1)));
+			}
+			_mm512_store_si512(&task->total[r][lane], low);
+			_mm512_store_si512(&task->total[r][lane + 8], high);
 		}
 	}
-	xrnpe_avx512_put(task->product, &panel->stage, sum, out, n, count);
+}
+
+/* The strip times a panel, up to 8 bits. */
+TARGET static struct sums multiply_narrow(struct task *task, const struct panel *panel, size_t rows)
+{
+	if (panel->floats)
+		return multiply_floats(task, panel);
+	multiply_digits(task, panel);
+	switch (task->digits.count + panel->digits.count - 1) {
+	case 1:
+		return (struct sums){ .narrow = task->sum[0][0] };
+	case 2:
+		add_powers(task, 2, rows);
+		break;
+	default:
+		add_powers(task, 3, rows);
+		break;
+	}
+	return (struct sums){ .wide = task->total[0] };
 }
 
 TARGET static void put_wide(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
@@ -572,52 +571,46 @@ static bool supported(void)
 	return xrnpe_kernel_avx512.supported() && tile_supported();
 }
 
-static void shape(const struct xrnpe_product *product, unsigned int threads,
-		  struct xrnpe_block *block)
+static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 {
-	struct plan plan;
+	struct plan plan = plan_of(product);
 
-	if (!suits(product)) {
-		xrnpe_kernel_avx512.shape(product, threads, block);
-		return;
-	}
-	plan = plan_of(product);
-	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+	return (struct xrnpe_tiling){
 		.rows = STRIP,
 		.lanes = LANES,
-		.panel_bytes = plan.slices * plan.slice,
-		.task_bytes = plan.slices == WIDE_SLICES ? WIDE_TASK_BYTES : TASK_BYTES,
-		.task_positions = TASK_POSITIONS,
-	}, product, threads, block);
+		.panel_bytes = panel_bytes(&plan),
+		.column_bytes = plan.slices == WIDE_SLICES ? WIDE_COLUMN_BYTES : COLUMN_BYTES,
+	};
 }
 
-static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *shape)
 {
 	struct task task = { .product = product, .plan = plan_of(product) };
 
-	if (!suits(product))
-		return xrnpe_kernel_avx512.scratch(product, block);
-	return lay_out(&task, 0, block->n1, NULL);
+	return lay_out(&task, NULL) + xrnpe_lines_size(product, task.plan.decoder, xrnpe_inputs(product));
+}
+
+static const struct panel *next_panel(const struct plan *plan, const struct panel *panel)
+{
+	return (const struct panel *)((const uint8_t *)panel + panel_bytes(plan));
 }
 
 /* With the tiles configured. */
 TARGET static void run_tiles(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		      uint8_t *memory, uint32_t *status)
+			     const struct panel *panels, uint8_t *memory, uint32_t *status)
 {
 	struct task task = { .product = product, .plan = plan_of(product) };
 	const struct plan *plan = &task.plan;
-	size_t panels = xrnpe_panels(block->n1 - block->n0, LANES);
+	size_t lines = lay_out(&task, memory);
+	bool any_digits = false, any_floats = false;
+	const struct panel *panel = panels;
 
-	lay_out(&task, block->n0, block->n1 - block->n0, memory);
-	if (plan->slices < WIDE_SLICES)
-		make_tables(&task);
-	for (size_t i = 0; i < panels; i++) {
-		uint64_t n = block->n0 + i * LANES;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		fill_panel(&task, i, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES);
+	for (uint64_t n = block->n0; n < block->n1; n += LANES, panel = next_panel(plan, panel)) {
+		any_digits |= !panel->floats;
+		any_floats |= panel->floats;
 	}
+	xrnpe_lines_start_group(&task.lines, product, plan->decoder, block->n0, memory + lines);
+	make_tables(&task);
 	for (uint64_t p = block->p0; p < block->p1; p += STRIP) {
 		size_t rows = block->p1 - p < STRIP ? (size_t)(block->p1 - p) : STRIP;
 		uint8_t *out[STRIP];
@@ -626,26 +619,26 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 		xrnpe_output_rows(product, p, rows, out);
 		xrnpe_lines_gather(&task.lines, p, rows, task.values, plan->value_pitch, nar);
 		pad(&task, rows);
-		if (task.any_digits)
+		if (any_digits)
 			task.digits = cut(&task, rows);
-		if (task.any_floats)
+		if (any_floats)
 			cut_floats(&task, rows, task.squares);
-		for (size_t i = 0; i < panels; i++) {
-			const struct panel *panel = &task.panels[i];
-			uint64_t n = block->n0 + i * LANES;
+		panel = panels;
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, panel = next_panel(plan, panel)) {
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			if (panel->floats)
-				multiply_floats(&task, i);
-			else
-				multiply_digits(&task, i);
-			for (size_t r = 0; r < rows; r++) {
-				if (plan->slices == WIDE_SLICES)
+			if (plan->slices == WIDE_SLICES) {
+				multiply_digits(&task, panel);
+				for (size_t r = 0; r < rows; r++)
 					put_wide(&task, panel, r, out[r], n, count, status);
-				else
-					put_narrow(&task, panel, r, out[r], n, count);
+			} else {
+				struct sums sums = multiply_narrow(&task, panel, rows);
+
+				xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
+			}
+			for (size_t r = 0; r < rows; r++) {
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      count, status);
@@ -655,14 +648,10 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		void *memory, uint32_t *status)
+		const void *panels, void *memory, uint32_t *status)
 {
-	if (!suits(product)) {
-		xrnpe_kernel_avx512.run(product, block, memory, status);
-		return;
-	}
 	tile_configure(&whole_tiles);
-	run_tiles(product, block, memory, status);
+	run_tiles(product, block, panels, memory, status);
 	tile_release();
 }
 
@@ -671,10 +660,13 @@ const struct xrnpe_kernel xrnpe_kernel_amx = {
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.few = &xrnpe_gemv_avx512,
-	.shape = shape,
+	.depthwise = &xrnpe_depthwise_avx512,
+	.suits = suits,
+	.otherwise = &xrnpe_kernel_avx512,
+	.tiling = tiling,
+	.fill = fill,
 	.scratch = scratch_size,
 	.run = run,
-	.depthwise = &xrnpe_depthwise_avx512,
 };
 
 #endif

@@ -97,26 +97,19 @@ TARGET static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, 
 	}
 }
 
-static const struct xrnpe_tiles tiles = { tile_words, tile_bytes, true };
+static const struct xrnpe_tiles avx2 = { tile_words, tile_bytes, true };
+TILES_FUNCTIONS(avx2)
 
 static bool supported(void)
 {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		void *scratch, uint32_t *status)
-{
-	xrnpe_tiles_run(&tiles, product, block, scratch, status);
-}
-
 const struct xrnpe_kernel xrnpe_kernel_avx2 = {
 	.name = "avx2",
 	.codec = &xrnpe_codec_avx2,
 	.supported = supported,
-	.shape = xrnpe_tiles_shape,
-	.scratch = xrnpe_tiles_scratch,
-	.run = run,
+	TILES_KERNEL(avx2),
 	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };

@@ -18,8 +18,7 @@
 #include "avx512.h"
 #include "lines.h"
 
-#define TASK_BYTES (1u << 20)	/* decoded weights in a task: half of a cache */
-#define TASK_POSITIONS 1020
+#define COLUMN_BYTES (1u << 20)	/* half of a cache */
 
 INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *values, __m512i table)
 {
@@ -81,39 +80,51 @@ TARGET static bool decode_p4(const struct xrnpe_product *product, const uint8_t 
 	return found;
 }
 
-/* 32 codes in 16 bits each; the tables hold the values of the codes 0 to 127. */
-INLINE __m512i p8_values(__m256i packed, const __m512i table[4])
+INLINE __m512i bytes_of(__m512i low, __m512i high)
 {
-	__m512i code = _mm512_cvtepi8_epi16(packed), index = _mm512_abs_epi16(code), value;
-	__mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16(64));
+	return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(low)),
+				  _mm512_cvtepi16_epi8(high), 1);
+}
 
-	value = _mm512_mask_blend_epi16(upper, _mm512_permutex2var_epi16(table[0], index, table[1]),
-					_mm512_permutex2var_epi16(table[2], index, table[3]));
-	return _mm512_mask_sub_epi16(value, _mm512_movepi16_mask(code), _mm512_setzero_si512(), value);
+/* 32 words of magnitudes, with the signs of codes that are in the upper bytes of others. */
+INLINE __m512i with_signs(__m512i codes, __m512i magnitude)
+{
+	return _mm512_mask_sub_epi16(magnitude, _mm512_movepi16_mask(codes), _mm512_setzero_si512(), magnitude);
 }
 
 TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t *row,
 			     size_t first, size_t count, void *values)
 {
-	const int16_t *grid = product->narrow;
-	__m512i table[4];
-	__mmask64 found = 0;
+	/* Unpacking takes the first and last halves of lanes of 128 bits. */
+	const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+	/* Of the codes from 64 on. */
+	const __m512i low_table = bytes_of(_mm512_loadu_si512(product->narrow + 64),
+					   _mm512_loadu_si512(product->narrow + 96));
+	const __m512i high_table = bytes_of(_mm512_srli_epi16(_mm512_loadu_si512(product->narrow + 64), 8),
+					    _mm512_srli_epi16(_mm512_loadu_si512(product->narrow + 96), 8));
+	__mmask64 finite = ~0ull;
 
-	for (int i = 0; i < 4; i++)
-		table[i] = _mm512_loadu_si512(grid + i * 32);
 	for (size_t i = 0; i < count; i += 64) {
-		__mmask64 lanes = first_lanes(count - i);
-		__m512i codes = _mm512_maskz_loadu_epi8(lanes, row + first + i);
-		__mmask64 nar = _mm512_cmpeq_epi8_mask(codes, _mm512_set1_epi8(-128));
+		__m512i codes = _mm512_maskz_loadu_epi8(first_lanes(count - i), row + first + i);
+		__m512i index, lower, upper;
+		__mmask64 value, large;
 
-		found |= nar;
-		codes = _mm512_mask_mov_epi8(codes, nar, _mm512_setzero_si512());
+		codes = _mm512_permutexvar_epi64(order, codes);
+		value = _mm512_cmpneq_epi8_mask(codes, _mm512_set1_epi8(-128));
+		finite &= value;
+		index = _mm512_maskz_abs_epi8(value, codes);
+		/* Below 64 the magnitude is the code. */
+		large = _mm512_test_epi8_mask(index, _mm512_set1_epi8(64));
+		lower = _mm512_mask_permutexvar_epi8(index, large, index, low_table);
+		upper = _mm512_maskz_permutexvar_epi8(large, index, high_table);
 		_mm512_storeu_si512((int16_t *)values + i,
-				    p8_values(_mm512_castsi512_si256(codes), table));
+				    with_signs(_mm512_unpacklo_epi8(codes, codes),
+					       _mm512_unpacklo_epi8(lower, upper)));
 		_mm512_storeu_si512((int16_t *)values + i + 32,
-				    p8_values(_mm512_extracti64x4_epi64(codes, 1), table));
+				    with_signs(_mm512_unpackhi_epi8(codes, codes),
+					       _mm512_unpackhi_epi8(lower, upper)));
 	}
-	return found;
+	return ~finite;
 }
 
 static const struct xrnpe_decoder fp4_input = { decode_fp4_input, 1, FP4_OFFSET };
@@ -173,6 +184,11 @@ static struct plan plan_of(const struct xrnpe_product *product)
 #define DECLARE(i) __m512i acc##i##_0 = start0, acc##i##_1 = start1
 #define FINISH(i)									\
 	do {										\
+		_mm512_store_si512(sum[i], acc##i##_0);					\
+		_mm512_store_si512(sum[i] + 16, acc##i##_1);				\
+	} while (0)
+#define FINISH_WIDE(i)									\
+	do {										\
 		widen(acc##i##_0, add, sum[i]);						\
 		widen(acc##i##_1, add, sum[i] + 16);					\
 	} while (0)
@@ -201,65 +217,122 @@ INLINE void widen(__m512i sums, bool add, int64_t *to)
 	_mm512_store_si512(to + 8, high);
 }
 
+#define STEPS										\
+	do {										\
+		for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {		\
+			__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64); \
+											\
+			_mm_prefetch(b + AHEAD, _MM_HINT_T0);				\
+			_mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);			\
+			ALL_ROWS(ACCUMULATE);						\
+		}									\
+	} while (0)
+
+/* sum[row][lane] = @start[lane] and the products of all steps. */
 #define DOT_NAME "vpdpbusd"
 TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
-			      const int32_t *start, bool add, int64_t (*sum)[LANES])
+			      const int32_t *start, int32_t (*sum)[LANES])
 {
 	const __m512i start0 = _mm512_load_si512(start), start1 = _mm512_load_si512(start + 16);
 	ALL_ROWS(DECLARE);
 
-	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
-		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
-
-		_mm_prefetch(b + AHEAD, _MM_HINT_T0);
-		_mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
-		ALL_ROWS(ACCUMULATE);
-	}
+	STEPS;
 	ALL_ROWS(FINISH);
 }
 #undef DOT_NAME
 
+/* The products of words that do not overflow. */
 #define DOT_NAME "vpdpwssd"
-TARGET void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
-				    const int32_t *start, bool add, int64_t (*sum)[LANES])
+TARGET static void tile_words(const uint8_t *a, const uint8_t *b, size_t steps, int32_t (*sum)[LANES])
 {
-	const __m512i start0 = _mm512_load_si512(start), start1 = _mm512_load_si512(start + 16);
+	const __m512i start0 = _mm512_setzero_si512(), start1 = start0;
 	ALL_ROWS(DECLARE);
 
-	for (size_t s = 0; s < steps; s++, a += 4, b += LANES * 4) {
-		__m512i b0 = _mm512_load_si512(b), b1 = _mm512_load_si512(b + 64);
-
-		_mm_prefetch(b + AHEAD, _MM_HINT_T0);
-		_mm_prefetch(b + AHEAD + 64, _MM_HINT_T0);
-		ALL_ROWS(ACCUMULATE);
-	}
+	STEPS;
 	ALL_ROWS(FINISH);
+}
+
+TARGET void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
+				    bool add, int64_t (*sum)[LANES])
+{
+	const __m512i start0 = _mm512_setzero_si512(), start1 = start0;
+	ALL_ROWS(DECLARE);
+
+	STEPS;
+	ALL_ROWS(FINISH_WIDE);
 }
 #undef DOT_NAME
 
 /* ---- output ----------------------------------------------------------- */
 
 /*
+ * Whether no fused multiply-add with an integer is subnormal, which rounds differently,
+ * nor four times that overflows.
+ */
+static bool in_float_range(double value)
+{
+	double magnitude = __builtin_fabs(value);
+
+	return !value || (magnitude >= 0x1p-98 && magnitude <= 0x1p98);
+}
+
+/*
+ * FP4 of sums below 2^24, which those of FP4 are. Ties lie on multiples of 1/4, so what
+ * counts of four times a result y is the integer below it plus the one above it: twice
+ * 4 y if that is an integer, or odd. Tables have the codes.
+ */
+TARGET static void make_fp4_codes(const struct xrnpe_product *product, struct stage *stage)
+{
+	__m512i eighths = _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+					   _mm512_set1_epi32(-64));
+
+	for (int i = -64; i < 64; i += 16, eighths = _mm512_add_epi32(eighths, _mm512_set1_epi32(16))) {
+		__m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(eighths), _mm512_set1_ps(0.125f));
+
+		if (product->cmd->activation == XRNPE_ACT_RELU)
+			y = _mm512_max_ps(y, _mm512_setzero_ps());
+		_mm_store_si128((__m128i *)(stage->fp4 + (i & 127)),
+				_mm512_cvtepi32_epi8(round_finite_fp4(_mm512_castps_si512(y))));
+	}
+}
+
+void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+			struct stage *stage)
+{
+	memset(stage, 0, sizeof(*stage));
+	stage->floats = true;
+	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	for (size_t i = 0; i < count; i++) {
+		stage->floats &= in_float_range(stage->scale[i]) && in_float_range(stage->bias[i]);
+		stage->scale32[i] = (float)stage->scale[i];
+		/* Not -0, for sums of zero to be +0. */
+		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
+	}
+	stage->fp4_from_fp4 = stage->floats && product->format == XRNPE_FORMAT_FP4 &&
+			      product->out == XRNPE_FORMAT_FP4;
+	if (stage->fp4_from_fp4)
+		make_fp4_codes(product, stage);
+}
+
+/*
  * acc * scale + bias with the last bit set if anything was lost ("round to
  * odd"): with 53 bits this rounds on to any of our formats as the exact value
- * would. acc, scale and bias are exact doubles.
+ * would. acc, scale and bias are exact doubles. Of two neighbours one is odd.
  */
 INLINE __m512d fma_odd(__m512d acc, __m512d scale, __m512d bias)
 {
 	__m512d low = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 	__m512d high = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
-	__m512d cut = _mm512_fmadd_round_pd(acc, scale, bias, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-	__mmask8 lost = _mm512_cmp_pd_mask(low, high, _CMP_NEQ_UQ);
-	__m512i bits = _mm512_castpd_si512(cut);
 
-	return _mm512_castsi512_pd(_mm512_mask_or_epi64(bits, lost, bits, _mm512_set1_epi64(1)));
+	return _mm512_mask_mov_pd(high, _mm512_test_epi64_mask(_mm512_castpd_si512(low), _mm512_set1_epi64(1)),
+				  low);
 }
 
 /* The same in floats, of integers below 2^24, and encoded. */
 INLINE __m512i encode_floats(enum xrnpe_format out, __m512 acc, __m512 scale, __m512 bias, __m512 least)
 {
-	__m512 low, high, cut;
-	__m512i bits;
+	__m512 low, high;
+	__mmask16 odd;
 
 	if (out == XRNPE_FORMAT_F32)
 		return _mm512_castps_si512(_mm512_max_ps(
@@ -267,106 +340,162 @@ INLINE __m512i encode_floats(enum xrnpe_format out, __m512 acc, __m512 scale, __
 			least));
 	low = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 	high = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
-	cut = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-	bits = _mm512_castps_si512(cut);
-	bits = _mm512_mask_or_epi32(bits, _mm512_cmp_ps_mask(low, high, _CMP_NEQ_UQ), bits,
-				    _mm512_set1_epi32(1));
-	return encode_odd(out, _mm512_castps_si512(_mm512_max_ps(_mm512_castsi512_ps(bits), least)));
+	odd = _mm512_test_epi32_mask(_mm512_castps_si512(low), _mm512_set1_epi32(1));
+	return encode_odd(out, _mm512_castps_si512(_mm512_max_ps(_mm512_mask_mov_ps(high, odd, low), least)));
 }
 
-INLINE bool below_2_24(__m512i low, __m512i high)
+/* Whether all 16 sums are below 2^24 in magnitude, and so floats. */
+INLINE bool below_2_24(__m512i sums)
 {
-	const __m512i offset = _mm512_set1_epi64(1 << 24);
-
-	return !_mm512_test_epi64_mask(_mm512_or_si512(_mm512_add_epi64(low, offset),
-						       _mm512_add_epi64(high, offset)),
-				       _mm512_set1_epi64(-(1 << 25)));
+	return !_mm512_test_epi32_mask(_mm512_add_epi32(sums, _mm512_set1_epi32(1 << 24)),
+				       _mm512_set1_epi32(-(1 << 25)));
 }
 
-INLINE void put_row(const struct xrnpe_product *product, enum xrnpe_format out,
-		    const struct stage *stage, const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+/* Codes of 16 sums, given as 32 or as two times 64 bits. */
+INLINE __m512i encode_sums(const struct xrnpe_product *product, enum xrnpe_format out,
+			   const struct stage *stage, size_t i, __m512i low, __m512i high)
 {
 	const __m512d zero = _mm512_setzero_pd();
+	__m512d y[2];
+
+	for (size_t j = 0; j < 2; j++) {
+		size_t at = i + j * 8;
+
+		y[j] = fma_odd(_mm512_cvtepi64_pd(j ? high : low), _mm512_load_pd(stage->scale + at),
+			       _mm512_load_pd(stage->bias + at));
+		if (product->cmd->activation == XRNPE_ACT_RELU)
+			y[j] = _mm512_max_pd(y[j], zero);
+		/* A sum of zero is +0, even if its terms were -0. */
+		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
+	}
+	return encode16(out, y[0], y[1]);
+}
+
+INLINE void put_rows(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+		     const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count)
+{
 	const __m512 least = product->cmd->activation == XRNPE_ACT_RELU ? _mm512_setzero_ps() :
 			     _mm512_set1_ps(-__builtin_inff());
 
 	for (size_t i = 0; i < count; i += 16) {
-		__m512i low = _mm512_load_si512(sum + i), high = _mm512_load_si512(sum + i + 8);
-		__m512d y[2];
+		size_t some = count - i < 16 ? count - i : 16;
+		__m512 scale = _mm512_load_ps(stage->scale32 + i), bias = _mm512_load_ps(stage->bias32 + i);
 
-		if (stage->floats && below_2_24(low, high)) {
-			__m512 acc = _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtepi64_ps(low)),
-							_mm512_cvtepi64_ps(high), 1);
+		for (size_t r = 0; r < rows; r++) {
+			__m512i low, high, codes;
 
-			store16(out, row, n + i, encode_floats(out, acc, _mm512_load_ps(stage->scale32 + i),
-							       _mm512_load_ps(stage->bias32 + i), least),
-				count - i < 16 ? count - i : 16);
-			continue;
+			if (sums->wide) {
+				low = _mm512_load_si512(sums->wide + r * LANES + i);
+				high = _mm512_load_si512(sums->wide + r * LANES + i + 8);
+				codes = encode_sums(product, out, stage, i, low, high);
+			} else {
+				low = _mm512_load_si512(sums->narrow + r * LANES + i);
+				if (stage->floats && below_2_24(low))
+					codes = encode_floats(out, _mm512_cvtepi32_ps(low), scale, bias, least);
+				else
+					codes = encode_sums(product, out, stage, i,
+							    _mm512_cvtepi32_epi64(_mm512_castsi512_si256(low)),
+							    _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(low, 1)));
+			}
+			store16(out, row[r], n + i, codes, some);
 		}
-		for (size_t j = 0; j < 2; j++) {
-			size_t at = i + j * 8;
-
-			y[j] = fma_odd(_mm512_cvtepi64_pd(j ? high : low),
-				       _mm512_load_pd(stage->scale + at),
-				       _mm512_load_pd(stage->bias + at));
-			if (product->cmd->activation == XRNPE_ACT_RELU)
-				y[j] = _mm512_max_pd(y[j], zero);
-			/* A sum of zero is +0, even if its terms were -0. */
-			y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
-		}
-		store16(out, row, n + i, encode16(out, y[0], y[1]), count - i < 16 ? count - i : 16);
 	}
 }
 
-TARGET static void put_fp4(const struct xrnpe_product *product, const struct stage *stage,
-			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+/* The integers below and above 4 y; @scale and @bias have the 4. */
+INLINE void bracket_quarters(__m512i sums, __m512 scale, __m512 bias, __m512i *below, __m512i *above)
 {
-	put_row(product, XRNPE_FORMAT_FP4, stage, sum, row, n, count);
+	const __m512 most = _mm512_set1_ps(28);		/* seven: saturates as all above does */
+	__m512 acc = _mm512_cvtepi32_ps(sums);
+	__m512 low = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	__m512 high = _mm512_fmadd_round_ps(acc, scale, bias, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+
+	/* What is far below zero becomes INT32_MIN, which is far below too. */
+	*below = _mm512_cvt_roundps_epi32(_mm512_min_ps(low, most), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	*above = _mm512_cvt_roundps_epi32(_mm512_min_ps(high, most), _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
 }
 
-TARGET static void put_p4(const struct xrnpe_product *product, const struct stage *stage,
-			  const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *sums, uint8_t *const *row,
+				    size_t rows, uint64_t n, size_t count)
 {
-	put_row(product, XRNPE_FORMAT_P4, stage, sum, row, n, count);
+	/* Packed lanes of 128 bits to rows. */
+	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	const __m512i codes0 = _mm512_load_si512(stage->fp4), codes1 = _mm512_load_si512(stage->fp4 + 64);
+	const __m512 four = _mm512_set1_ps(4);
+	const __mmask16 bytes = (__mmask16)first_lanes((count + 1) / 2);
+	__m512 scale[2], bias[2];
+
+	for (int half = 0; half < 2; half++) {
+		scale[half] = _mm512_mul_ps(_mm512_load_ps(stage->scale32 + half * 16), four);
+		bias[half] = _mm512_mul_ps(_mm512_load_ps(stage->bias32 + half * 16), four);
+	}
+	for (size_t r = 0; r < rows; r += 2, sums += 2 * LANES) {
+		__m512i words[2], codes;
+		__m256i packed;
+
+		for (int i = 0; i < 2; i++) {
+			__m512i below[2], above[2];
+
+			for (int half = 0; half < 2; half++)
+				bracket_quarters(_mm512_load_si512(sums + i * LANES + half * 16), scale[half],
+						 bias[half], &below[half], &above[half]);
+			words[i] = _mm512_adds_epi16(_mm512_packs_epi32(below[0], below[1]),
+						     _mm512_packs_epi32(above[0], above[1]));
+		}
+		codes = _mm512_max_epi8(_mm512_packs_epi16(words[0], words[1]), _mm512_set1_epi8(-64));
+		codes = _mm512_permutexvar_epi32(order, _mm512_permutex2var_epi8(codes0, codes, codes1));
+		/* Channels that are missing are zero, as their scales and biases are. */
+		packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(codes, _mm512_set1_epi16(0x1001)));
+		_mm_mask_storeu_epi8(row[r] + n / 2, bytes, _mm256_castsi256_si128(packed));
+		if (r + 1 < rows)
+			_mm_mask_storeu_epi8(row[r + 1] + n / 2, bytes, _mm256_extracti128_si256(packed, 1));
+	}
 }
 
-TARGET static void put_p8(const struct xrnpe_product *product, const struct stage *stage,
-			  const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
-{
-	put_row(product, XRNPE_FORMAT_P8, stage, sum, row, n, count);
-}
-
-TARGET static void put_p16(const struct xrnpe_product *product, const struct stage *stage,
-			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
-{
-	put_row(product, XRNPE_FORMAT_P16, stage, sum, row, n, count);
-}
-
-TARGET static void put_f32(const struct xrnpe_product *product, const struct stage *stage,
-			   const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
-{
-	put_row(product, XRNPE_FORMAT_F32, stage, sum, row, n, count);
-}
-
-static void (*const put_as[])(const struct xrnpe_product *product, const struct stage *stage,
-			    const int64_t *sum, uint8_t *row, uint64_t n, size_t count) = {
-	[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
-	[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
-};
+#define FORMAT(name, format)								\
+	TARGET static void put_##name(const struct xrnpe_product *product, const struct stage *stage, \
+				      const struct sums *sums, uint8_t *const *row, size_t rows, \
+				      uint64_t n, size_t count)				\
+	{										\
+		put_rows(product, format, stage, sums, row, rows, n, count);		\
+	}
+FORMAT(fp4, XRNPE_FORMAT_FP4)
+FORMAT(p4, XRNPE_FORMAT_P4)
+FORMAT(p8, XRNPE_FORMAT_P8)
+FORMAT(p16, XRNPE_FORMAT_P16)
+FORMAT(f32, XRNPE_FORMAT_F32)
 
 void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
-		      const int64_t *sum, uint8_t *row, uint64_t n, size_t count)
+		      const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count)
 {
-	put_as[product->out](product, stage, sum, row, n, count);
+	static void (*const put_as[])(const struct xrnpe_product *product, const struct stage *stage,
+				      const struct sums *sums, uint8_t *const *row, size_t rows,
+				      uint64_t n, size_t count) = {
+		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
+		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+	};
+
+	if (stage->fp4_from_fp4 && sums->narrow && !(n % 2))
+		put_fp4_from_fp4(stage, sums->narrow, row, rows, n, count);
+	else
+		put_as[product->out](product, stage, sums, row, rows, n, count);
 }
 
 /* ---- blocks ----------------------------------------------------------- */
 
-/* Layout of the scratch memory; then panels, stages and lines. */
+/* Layout of the scratch memory; then lines. */
 struct scratch {
-	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
+	union {
+		int32_t narrow[ROWS][LANES];
+		int64_t wide[ROWS][LANES];
+	} sum __attribute__((aligned(64)));
 	uint8_t inputs[ROWS * PITCH] __attribute__((aligned(64)));
 	uint8_t rows[16 * PITCH] __attribute__((aligned(64)));	/* weights, decoded */
+};
+
+struct panel {
+	struct stage stage;
+	uint8_t weights[] __attribute__((aligned(64)));
 };
 
 static bool supported(void)
@@ -379,69 +508,78 @@ static bool supported(void)
 
 static size_t panel_bytes(const struct plan *plan)
 {
-	return plan->steps * 4 * LANES;
+	return sizeof(struct panel) + plan->steps * 4 * LANES;
 }
 
-static void shape(const struct xrnpe_product *product, unsigned int threads,
-		  struct xrnpe_block *block)
-{
-	struct plan plan;
-
-	if (product->format == XRNPE_FORMAT_P16) {
-		xrnpe_avx512_p16_shape(product, threads, block);
-		return;
-	}
-	plan = plan_of(product);
-	xrnpe_tiling_shape(&(struct xrnpe_tiling){
-		.rows = ROWS,
-		.lanes = LANES,
-		.panel_bytes = panel_bytes(&plan),
-		.task_bytes = TASK_BYTES,
-		.task_positions = TASK_POSITIONS,
-	}, product, threads, block);
-}
-
-static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
+static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 {
 	struct plan plan;
 
 	if (product->format == XRNPE_FORMAT_P16)
-		return xrnpe_avx512_p16_scratch(product, block);
+		return xrnpe_avx512_p16_tiling(product);
 	plan = plan_of(product);
-	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product)) +
-	       xrnpe_panels(block->n1, LANES) * (sizeof(struct stage) + panel_bytes(&plan));
+	return (struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(&plan),
+		.column_bytes = COLUMN_BYTES,
+	};
 }
 
-/* Decode the weights of channels @n.. to a panel, and prepare their output. */
-TARGET static void fill_panel(const struct xrnpe_product *product, const struct plan *plan,
-			      uint64_t n, size_t count, uint8_t *rows, uint8_t *panel,
-			      struct stage *stage)
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *shape)
+{
+	struct plan plan;
+
+	(void)shape;
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_avx512_p16_scratch(product);
+	plan = plan_of(product);
+	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product));
+}
+
+/* Zeros where a row ends within a step. */
+static void pad(const struct plan *plan, size_t k, uint8_t *row)
+{
+	size_t size = k * plan->input->size;
+
+	memset(row + size, 0, plan->steps * 4 - size);
+}
+
+TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
+			void *scratch)
 {
 	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
-	size_t size = product->k * plan->weight->size, padded = plan->steps * 4;
+	uint8_t *rows = ((struct scratch *)scratch)->rows;
+	struct panel *panel = memory;
+	struct stage *stage = &panel->stage;
+	struct plan plan;
 
-	memset(stage, 0, sizeof(*stage));
-	stage_scales(product, n, count, unit, stage);
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_avx512_p16_fill(product, n, count, panel, scratch);
+		return;
+	}
+	plan = plan_of(product);
+	xrnpe_avx512_stage(product, n, count, unit, stage);
 	for (size_t half = 0; half < VECTORS; half++) {
 		for (size_t i = 0; i < 16; i++) {
 			uint8_t *row = rows + i * PITCH;
 			size_t lane = half * 16 + i;
 
 			if (lane >= count) {
-				memset(row, 0, padded);
+				memset(row, 0, plan.steps * 4);
 				continue;
 			}
-			stage->nar[lane] = xrnpe_weights(product, plan->weight, n + lane, row);
+			stage->nar[lane] = xrnpe_weights(product, plan.weight, n + lane, row);
 			stage->any_nar |= stage->nar[lane];
-			memset(row + size, 0, padded - size);
+			pad(&plan, product->k, row);
 		}
-		interleave(rows, PITCH, plan->steps, panel + half * 64);
-		if (plan->weight == &fp4_weight) {
+		interleave(rows, PITCH, plan.steps, panel->weights + half * 64);
+		if (plan.weight == &fp4_weight) {
 			__m512i sum = _mm512_setzero_si512();
 
-			for (size_t s = 0; s < plan->steps; s++)
+			for (size_t s = 0; s < plan.steps; s++)
 				sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(FP4_OFFSET),
-							  _mm512_load_si512(panel + s * LANES * 4 + half * 64));
+							  _mm512_load_si512(panel->weights + s * LANES * 4 + half * 64));
 			_mm512_store_si512(stage->start + half * 16,
 					   _mm512_sub_epi32(_mm512_setzero_si512(), sum));
 		}
@@ -473,69 +611,64 @@ TARGET static int64_t largest_sum(const uint8_t *rows, size_t count, size_t k)
 	return largest;
 }
 
-TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		       void *memory, uint32_t *status)
+/* The products of @scratch's inputs and a panel. */
+static struct sums multiply(const struct plan *plan, const struct panel *panel, size_t safe,
+			    struct scratch *scratch)
 {
-	static const int32_t zeros[LANES] __attribute__((aligned(64)));
+	if (plan->input->size == 1)
+		tile_bytes(scratch->inputs, panel->weights, plan->steps, panel->stage.start,
+			   scratch->sum.narrow);
+	else if (plan->steps <= safe)
+		tile_words(scratch->inputs, panel->weights, plan->steps, scratch->sum.narrow);
+	else {
+		for (size_t s = 0; s < plan->steps; s += safe)
+			xrnpe_avx512_tile_words(scratch->inputs + s * 4, panel->weights + s * LANES * 4,
+						plan->steps - s < safe ? plan->steps - s : safe, s,
+						scratch->sum.wide);
+		return (struct sums){ .wide = scratch->sum.wide[0] };
+	}
+	return (struct sums){ .narrow = scratch->sum.narrow[0] };
+}
+
+TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		       const void *panels, void *memory, uint32_t *status)
+{
 	struct scratch *scratch = memory;
 	struct xrnpe_lines lines;
 	struct plan plan;
-	size_t panels;
-	struct stage *stages;
-	uint8_t *weights;
 
 	if (product->format == XRNPE_FORMAT_P16) {
-		xrnpe_avx512_p16_run(product, block, memory, status);
+		xrnpe_avx512_p16_run(product, block, panels, memory, status);
 		return;
 	}
 	plan = plan_of(product);
-	panels = xrnpe_panels(block->n1 - block->n0, LANES);
-	weights = (uint8_t *)(scratch + 1);
-	stages = (struct stage *)(weights + panels * panel_bytes(&plan));
-	xrnpe_lines_start_group(&lines, product, plan.input, block->n0, stages + panels);
-	for (size_t i = 0; i < panels; i++) {
-		uint64_t n = block->n0 + i * LANES;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		fill_panel(product, &plan, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES,
-			   scratch->rows, weights + i * panel_bytes(&plan), &stages[i]);
-	}
+	xrnpe_lines_start_group(&lines, product, plan.input, block->n0, scratch + 1);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
-		size_t safe = plan.safe_steps, size = product->k * plan.input->size;
+		size_t safe = plan.safe_steps;
+		const uint8_t *at = panels;
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
 		xrnpe_lines_gather(&lines, p, rows, scratch->inputs, PITCH, nar);
-		for (size_t r = 0; r < rows && size < plan.steps * 4; r++)
-			memset(scratch->inputs + r * PITCH + size, 0, plan.steps * 4 - size);
+		for (size_t r = 0; r < rows; r++)
+			pad(&plan, product->k, scratch->inputs + r * PITCH);
 		xrnpe_output_rows(product, p, rows, out);
 		if (safe < plan.steps &&
 		    largest_sum(scratch->inputs, rows, product->k) * plan.largest <= INT32_MAX)
 			safe = plan.steps;
-		for (size_t i = 0; i < panels; i++) {
-			const struct stage *stage = &stages[i];
-			uint64_t n = block->n0 + i * LANES;
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(&plan)) {
+			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+			struct sums sums = multiply(&plan, panel, safe, scratch);
 
-			for (size_t s = 0; s < plan.steps; s += safe) {
-				size_t steps = plan.steps - s < safe ? plan.steps - s : safe;
-				const uint8_t *a = scratch->inputs + s * 4;
-				const uint8_t *b = weights + i * panel_bytes(&plan) + s * LANES * 4;
-
-				if (plan.input->size == 1)
-					tile_bytes(a, b, steps, stage->start, s, scratch->sum);
-				else
-					xrnpe_avx512_tile_words(a, b, steps, zeros, s, scratch->sum);
-			}
+			xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
 			for (size_t r = 0; r < rows; r++) {
-				xrnpe_avx512_put(product, stage, scratch->sum[r], out[r], n, count);
-				if (nar[r] || stage->any_nar)
-					xrnpe_put_nar(product, nar[r] ? NULL : stage->nar, out[r], n, count,
-						      status);
+				if (nar[r] || panel->stage.any_nar)
+					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
+						      count, status);
 			}
 		}
 	}
@@ -546,7 +679,8 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.few = &xrnpe_gemv_avx512,
-	.shape = shape,
+	.tiling = tiling,
+	.fill = fill,
 	.scratch = scratch_size,
 	.run = run,
 	.depthwise = &xrnpe_depthwise_avx512,

@@ -14,14 +14,12 @@
 #include "avx512.h"
 #include "lines.h"
 
-#define TASK_BYTES (4u << 20)	/* digits of weights in a task, at the most */
-#define TASK_POSITIONS 1020
+#define COLUMN_BYTES (4u << 20)	/* with all the digits that there may be */
 
 #define SLICE_ROWS 16		/* rows that the slice buffer has */
 #define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
 
-/* Layout of the scratch memory; then weights, panels, rows of 64-bit values and
- * lines. */
+/* Layout of the scratch memory; then rows of 64-bit values and lines. */
 struct scratch {
 	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
 	int64_t power[POWERS][ROWS][LANES] __attribute__((aligned(64)));
@@ -31,6 +29,7 @@ struct scratch {
 struct panel {
 	struct stage stage;
 	struct digits digits;
+	uint8_t weights[] __attribute__((aligned(64)));		/* by slice */
 };
 
 static size_t steps_of(const struct xrnpe_product *product)
@@ -40,7 +39,7 @@ static size_t steps_of(const struct xrnpe_product *product)
 
 static size_t panel_bytes(const struct xrnpe_product *product)
 {
-	return SLICES * steps_of(product) * 4 * LANES;
+	return sizeof(struct panel) + SLICES * steps_of(product) * 4 * LANES;
 }
 
 /* Bytes of a row of 64-bit values. */
@@ -163,11 +162,13 @@ static bool has_slice(struct digits digits, int slice)
 	return slice < pair_slice(0, digits.count);
 }
 
-TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t count,
-			      struct scratch *scratch, uint8_t *wide, uint8_t *weights,
-			      struct panel *panel)
+TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
+				  void *memory, void *scratch_memory)
 {
 	size_t pitch = wide_pitch(product), steps = steps_of(product);
+	struct scratch *scratch = scratch_memory;
+	uint8_t *wide = (uint8_t *)(scratch + 1);
+	struct panel *panel = memory;
 
 	memset(panel, 0, sizeof(*panel));
 	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
@@ -191,7 +192,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, s
 		for (int s = 0; s < SLICES; s++) {
 			if (has_slice(panel->digits, s))
 				interleave(scratch->slice + (size_t)s * SLICE_PITCH, PITCH, steps,
-					   weights + (size_t)s * steps * 4 * LANES + half * 64);
+					   panel->weights + (size_t)s * steps * 4 * LANES + half * 64);
 		}
 	}
 }
@@ -201,13 +202,12 @@ TARGET static void fill_panel(const struct xrnpe_product *product, uint64_t n, s
 static void multiply(struct scratch *scratch, size_t steps, const uint8_t *weights,
 		     int a, int b, size_t safe)
 {
-	static const int32_t zeros[LANES] __attribute__((aligned(64)));
 	const uint8_t *input = scratch->slice + (size_t)a * SLICE_PITCH;
 	const uint8_t *weight = weights + (size_t)b * steps * 4 * LANES;
 
 	for (size_t s = 0; s < steps; s += safe)
 		xrnpe_avx512_tile_words(input + s * 4, weight + s * 4 * LANES,
-					steps - s < safe ? steps - s : safe, zeros, s, scratch->sum);
+					steps - s < safe ? steps - s : safe, s, scratch->sum);
 }
 
 TARGET static void accumulate(struct scratch *scratch, int power, bool subtract)
@@ -321,48 +321,34 @@ TARGET void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const s
 
 /* ---- blocks ----------------------------------------------------------- */
 
-void xrnpe_avx512_p16_shape(const struct xrnpe_product *product, unsigned int threads,
-			    struct xrnpe_block *block)
+struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
 {
-	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+	return (struct xrnpe_tiling){
 		.rows = ROWS,
 		.lanes = LANES,
 		.panel_bytes = panel_bytes(product),
-		.task_bytes = TASK_BYTES,
-		.task_positions = TASK_POSITIONS,
-	}, product, threads, block);
+		.column_bytes = COLUMN_BYTES,
+	};
 }
 
-size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
+size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product)
 {
-	return sizeof(struct scratch) +
-	       xrnpe_panels(block->n1, LANES) * (panel_bytes(product) + sizeof(struct panel)) +
-	       LANES * wide_pitch(product) +
+	return sizeof(struct scratch) + LANES * wide_pitch(product) +
 	       xrnpe_lines_size(product, &xrnpe_avx512_p16, xrnpe_inputs(product));
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-				 void *memory, uint32_t *status)
+				 const void *panels, void *memory, uint32_t *status)
 {
 	struct scratch *scratch = memory;
-	size_t count = xrnpe_panels(block->n1 - block->n0, LANES), steps = steps_of(product);
 	size_t pitch = wide_pitch(product);
-	uint8_t *weights = (uint8_t *)(scratch + 1);
-	struct panel *panels = (struct panel *)(weights + count * panel_bytes(product));
-	uint8_t *wide = (uint8_t *)(panels + count);
+	uint8_t *wide = (uint8_t *)(scratch + 1);
 	struct xrnpe_lines lines;
 
 	xrnpe_lines_start_group(&lines, product, &xrnpe_avx512_p16, block->n0, wide + LANES * pitch);
-	for (size_t i = 0; i < count; i++) {
-		uint64_t n = block->n0 + i * LANES;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		fill_panel(product, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, scratch,
-			   wide, weights + i * panel_bytes(product), &panels[i]);
-	}
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		const uint8_t *at = panels;
 		struct digits digits;
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
@@ -373,14 +359,13 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 		for (size_t r = 0; r < rows; r++)
 			split((const int64_t *)(wide + r * pitch), product->k, digits,
 			      scratch->slice + r * PITCH);
-		for (size_t i = 0; i < count; i++) {
-			const struct panel *panel = &panels[i];
-			uint64_t n = block->n0 + i * LANES;
-			size_t channels = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
+			const struct panel *panel = (const struct panel *)at;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			multiply_digits(scratch, steps, weights + i * panel_bytes(product), digits.count,
+			multiply_digits(scratch, steps_of(product), panel->weights, digits.count,
 					panel->digits.count);
 			for (size_t r = 0; r < rows; r++) {
 				const struct digit_sums sums = {
@@ -391,11 +376,11 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 					.shift = digits.shift + panel->digits.shift,
 				};
 
-				xrnpe_avx512_put_digits(product, &panel->stage, &sums, out[r], n, channels,
+				xrnpe_avx512_put_digits(product, &panel->stage, &sums, out[r], n, count,
 							status);
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
-						      channels, status);
+						      count, status);
 			}
 		}
 	}

@@ -93,15 +93,12 @@ static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, size_t 
 static const struct xrnpe_tiles neon = { tile_words, NULL, false };
 static const struct xrnpe_tiles dotprod = { tile_words, tile_bytes, false };
 
+TILES_FUNCTIONS(neon)
+TILES_FUNCTIONS(dotprod)
+
 static bool supported_neon(void)
 {
 	return true;
-}
-
-static void run_neon(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		     void *scratch, uint32_t *status)
-{
-	xrnpe_tiles_run(&neon, product, block, scratch, status);
 }
 
 static bool supported_dotprod(void)
@@ -109,19 +106,11 @@ static bool supported_dotprod(void)
 	return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 
-static void run_dotprod(const struct xrnpe_product *product, const struct xrnpe_block *block,
-			void *scratch, uint32_t *status)
-{
-	xrnpe_tiles_run(&dotprod, product, block, scratch, status);
-}
-
 const struct xrnpe_kernel xrnpe_kernel_neon = {
 	.name = "neon",
 	.codec = &xrnpe_codec_vector,
 	.supported = supported_neon,
-	.shape = xrnpe_tiles_shape,
-	.scratch = xrnpe_tiles_scratch,
-	.run = run_neon,
+	TILES_KERNEL(neon),
 	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };
@@ -130,9 +119,7 @@ const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
 	.name = "neon-dotprod",
 	.codec = &xrnpe_codec_vector,
 	.supported = supported_dotprod,
-	.shape = xrnpe_tiles_shape,
-	.scratch = xrnpe_tiles_scratch,
-	.run = run_dotprod,
+	TILES_KERNEL(dotprod),
 	.few = &xrnpe_gemv_tiles,
 	.depthwise = &xrnpe_depthwise,
 };

@@ -101,7 +101,7 @@ static struct xrnpe_term dot_wide(const int64_t *a, const int64_t *b, size_t k, 
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		void *memory, uint32_t *status)
+		const void *panels, void *memory, uint32_t *status)
 {
 	const struct xrnpe_decoder *decoder = decoder_of(product);
 	bool wide = product->format == XRNPE_FORMAT_P16;
@@ -141,7 +141,6 @@ const struct xrnpe_kernel xrnpe_kernel_plain = {
 	.name = "plain",
 	.codec = &xrnpe_codec_plain,
 	.supported = supported,
-	.groups = true,
 	.shape = shape,
 	.scratch = scratch_size,
 	.run = run,

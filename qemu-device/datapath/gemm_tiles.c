@@ -2,8 +2,8 @@
 /*
  * What the kernels that are made of small tiles share, see gemm_tiles.h.
  *
- * Weights are decoded once for a block, in the order in which tiles read them;
- * inputs are gathered (im2col) for a row of tiles at a time.
+ * Weights are decoded to panels, in the order in which tiles read them; inputs are
+ * gathered (im2col) for a row of tiles at a time.
  */
 #if defined(__x86_64__) || defined(__AARCH64EL__)
 
@@ -12,9 +12,8 @@
 #include "gemm_tiles_output.h"
 #include "lines.h"
 
-#define TASK_BYTES (1u << 20)		/* decoded weights in a task: half of a cache */
-#define P16_TASK_BYTES (8u << 20)	/* the same, at the most, for Posit(16,1) */
-#define TASK_POSITIONS 1200
+#define COLUMN_BYTES (1u << 20)		/* half of a cache */
+#define P16_COLUMN_BYTES (8u << 20)	/* with all the digits that there may be */
 #define SPLIT_TOGETHER 32		/* values of a row, even */
 
 #define LARGEST_FP4 12
@@ -295,15 +294,17 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 
 /* ---- blocks ----------------------------------------------------------- */
 
+struct panel {
+	struct stage stage;
+	uint8_t weights[] __attribute__((aligned(64)));	/* by slice, in the order of tiles */
+};
+
 /* What a task has in its scratch memory. */
 struct task {
 	const struct xrnpe_product *product;
 	struct plan plan;
-	size_t panels;
 	int64_t (*sum)[LANES];
 	int64_t (*power)[ROWS][LANES];
-	struct stage *stages;		/* by panel */
-	uint8_t *weights;		/* by panel and slice, in the order of tiles */
 	uint8_t *inputs;		/* a slice after the other, rows in each */
 	int64_t *wide;			/* rows that are to be cut into digits */
 	struct digits digits;		/* of the inputs */
@@ -313,7 +314,7 @@ struct task {
 
 static size_t panel_bytes(const struct plan *plan)
 {
-	return plan->slices * plan->slice;
+	return sizeof(struct panel) + plan->slices * plan->slice;
 }
 
 /* A part of @memory, if there is any yet, at *@end. */
@@ -326,16 +327,13 @@ static void *take(uint8_t *memory, size_t *end, size_t size)
 }
 
 /* Lay out @memory. Returns how much of it that takes. */
-static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
+static size_t lay_out(struct task *task, uint8_t *memory)
 {
 	const struct plan *plan = &task->plan;
 	size_t end = 0;
 
-	task->panels = xrnpe_panels(channels, LANES);
 	task->sum = take(memory, &end, sizeof(*task->power));
 	task->power = take(memory, &end, POWERS * sizeof(*task->power));
-	task->stages = take(memory, &end, task->panels * sizeof(struct stage));
-	task->weights = take(memory, &end, task->panels * panel_bytes(plan));
 	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
 	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
 	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
@@ -343,70 +341,76 @@ static size_t lay_out(struct task *task, uint64_t channels, uint8_t *memory)
 	return end;
 }
 
-/* Words for all: what FP4 needs as bytes is less. */
-static const struct xrnpe_tiles most_room = { .words = NULL };
-
-void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
-		       struct xrnpe_block *block)
+struct xrnpe_tiling xrnpe_tiles_tiling(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product)
 {
-	struct plan plan = plan_of(product, &most_room);
+	struct plan plan = plan_of(product, tiles);
 
-	xrnpe_tiling_shape(&(struct xrnpe_tiling){
+	return (struct xrnpe_tiling){
 		.rows = ROWS,
 		.lanes = LANES,
 		.panel_bytes = panel_bytes(&plan),
-		.task_bytes = plan.slices > 1 ? P16_TASK_BYTES : TASK_BYTES,
-		.task_positions = TASK_POSITIONS,
-	}, product, threads, block);
+		.column_bytes = plan.slices > 1 ? P16_COLUMN_BYTES : COLUMN_BYTES,
+	};
 }
 
-size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *block)
+size_t xrnpe_tiles_scratch(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product)
 {
-	struct task task = { .product = product, .plan = plan_of(product, &most_room) };
+	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
-	return lay_out(&task, block->n1, NULL);
+	return lay_out(&task, NULL);
 }
 
-/* Decode the weights of channels @n.. to a panel, and prepare their output. */
-static void fill_panel(struct task *task, uint64_t n, size_t count, uint8_t *panel, struct stage *stage)
+/* Zeros where a row ends within a step. */
+static void pad(const struct plan *plan, size_t k, uint8_t *row)
 {
-	const struct xrnpe_product *product = task->product;
-	const struct plan *plan = &task->plan;
+	size_t size = k * plan->input->size;
+
+	memset(row + size, 0, plan->steps * 4 - size);
+}
+
+void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product, uint64_t n,
+		      size_t count, void *memory, void *scratch)
+{
+	struct task task = { .product = product, .plan = plan_of(product, tiles) };
+	const struct plan *plan = &task.plan;
 	/* Digits have a unit of their own. */
 	double unit = plan->slices > 1 ? 1 : 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
-	size_t size = product->k * plan->weight->size;
+	struct panel *panel = memory;
+	struct stage *stage = &panel->stage;
 
+	lay_out(&task, scratch);
 	memset(stage, 0, sizeof(*stage));
 	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
-	memset(panel, 0, panel_bytes(plan));
+	if (count < LANES)
+		memset(panel->weights, 0, plan->slices * plan->slice);
 	for (size_t i = 0; i < count; i++) {
-		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task->wide + i * plan->wide_pitch) : task->inputs;
+		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task.wide + i * plan->wide_pitch) : task.inputs;
 
 		stage->nar[i] = xrnpe_weights(product, plan->weight, n + i, row);
 		stage->any_nar |= stage->nar[i];
 		if (plan->slices > 1)
 			continue;
-		memset(row + size, 0, plan->steps * 4 - size);
+		pad(plan, product->k, row);
 		for (size_t s = 0; s < plan->steps; s++)
-			memcpy(panel + s * STEP_BYTES + i * 4, row + s * 4, 4);
+			memcpy(panel->weights + s * STEP_BYTES + i * 4, row + s * 4, 4);
 	}
 	if (plan->input == &fp4_offset) {
 		/* Inputs that are all zero, with the offset, give what it adds. */
-		memset(task->inputs, LARGEST_FP4, plan->steps * 4);
-		plan->tile(task->inputs, plan->pitch, panel, plan->steps, false, task->sum);
+		memset(task.inputs, LARGEST_FP4, plan->steps * 4);
+		plan->tile(task.inputs, plan->pitch, panel->weights, plan->steps, false, task.sum);
 		for (size_t i = 0; i < LANES; i++)
-			stage->correction[i] = -task->sum[0][i];
+			stage->correction[i] = -task.sum[0][i];
 	}
 	if (plan->slices == 1)
 		return;
-	stage->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, count, product->k);
+	stage->digits = xrnpe_digits_of(task.wide, plan->wide_pitch, count, product->k);
 	/* A bit of each row at a time: what they write to shares lines of the cache. */
 	for (size_t k = 0; k < product->k; k += SPLIT_TOGETHER) {
 		size_t some = product->k - k < SPLIT_TOGETHER ? product->k - k : SPLIT_TOGETHER;
 
 		for (size_t i = 0; i < count; i++)
-			xrnpe_digits_split(task->wide + i * plan->wide_pitch + k, some, stage->digits,
-					   panel + k / 2 * STEP_BYTES + i * 4, STEP_BYTES, plan->slice);
+			xrnpe_digits_split(task.wide + i * plan->wide_pitch + k, some, stage->digits,
+					   panel->weights + k / 2 * STEP_BYTES + i * 4, STEP_BYTES, plan->slice);
 	}
 }
 
@@ -414,12 +418,12 @@ static void fill_panel(struct task *task, uint64_t n, size_t count, uint8_t *pan
 TARGET static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
 {
 	const struct plan *plan = &task->plan;
-	size_t k = task->product->k, size = k * plan->input->size;
+	size_t k = task->product->k;
 
 	if (plan->slices == 1) {
 		xrnpe_lines_gather(&task->lines, p, rows, task->inputs, plan->pitch, nar);
-		for (size_t r = 0; r < rows && size < plan->steps * 4; r++)
-			memset(task->inputs + r * plan->pitch + size, 0, plan->steps * 4 - size);
+		for (size_t r = 0; r < rows; r++)
+			pad(plan, k, task->inputs + r * plan->pitch);
 		return;
 	}
 	xrnpe_lines_gather(&task->lines, p, rows, (uint8_t *)task->wide,
@@ -430,20 +434,21 @@ TARGET static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
 				   task->inputs + r * plan->pitch, 4, ROWS * plan->pitch);
 }
 
-static void multiply(struct task *task, const uint8_t *panel, const struct stage *stage)
+static void multiply(struct task *task, const struct panel *panel)
 {
 	const struct plan *plan = &task->plan;
 
 	if (plan->slices > 1) {
 		xrnpe_digits_multiply(plan->tile, task->inputs, plan->pitch, ROWS * plan->pitch,
-				      task->digits, panel, plan->slice, stage->digits, plan->steps,
-				      task->sum, task->power);
+				      task->digits, panel->weights, plan->slice, panel->stage.digits,
+				      plan->steps, task->sum, task->power);
 		return;
 	}
 	for (size_t s = 0; s < plan->steps; ) {
 		size_t steps = plan->steps - s < plan->safe_steps ? plan->steps - s : plan->safe_steps;
 
-		plan->tile(task->inputs + s * 4, plan->pitch, panel + s * STEP_BYTES, steps, s, task->sum);
+		plan->tile(task->inputs + s * 4, plan->pitch, panel->weights + s * STEP_BYTES, steps, s,
+			   task->sum);
 		s += steps;
 	}
 }
@@ -465,37 +470,29 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 }
 
 void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
-		     const struct xrnpe_block *block, void *scratch, uint32_t *status)
+		     const struct xrnpe_block *block, const void *panels, void *scratch, uint32_t *status)
 {
 	struct task task = { .product = product, .plan = plan_of(product, tiles) };
 
-	lay_out(&task, block->n1 - block->n0, scratch);
+	lay_out(&task, scratch);
 	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
-	for (size_t i = 0; i < task.panels; i++) {
-		uint64_t n = block->n0 + i * LANES;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		fill_panel(&task, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES,
-			   task.weights + i * panel_bytes(&task.plan), &task.stages[i]);
-	}
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		const uint8_t *at = panels;
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
 
 		gather(&task, p, rows, nar);
 		xrnpe_output_rows(product, p, rows, out);
-		for (size_t i = 0; i < task.panels; i++) {
-			const struct stage *stage = &task.stages[i];
-			uint64_t n = block->n0 + i * LANES;
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(&task.plan)) {
+			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			multiply(&task, task.weights + i * panel_bytes(&task.plan), stage);
+			multiply(&task, panel);
 			for (size_t r = 0; r < rows; r++)
-				put(&task, stage, r, nar[r], out[r], n, count, status);
+				put(&task, &panel->stage, r, nar[r], out[r], n, count, status);
 		}
 	}
 }

@@ -49,11 +49,36 @@ struct xrnpe_tiles {
 };
 
 /** The functions of a struct xrnpe_kernel, given the tiles. */
-void xrnpe_tiles_shape(const struct xrnpe_product *product, unsigned int threads,
-		       struct xrnpe_block *block);
-size_t xrnpe_tiles_scratch(const struct xrnpe_product *product, const struct xrnpe_block *shape);
+struct xrnpe_tiling xrnpe_tiles_tiling(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product);
+size_t xrnpe_tiles_scratch(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product);
+void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product, uint64_t n,
+		      size_t count, void *memory, void *scratch);
 void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
-		     const struct xrnpe_block *block, void *scratch, uint32_t *status);
+		     const struct xrnpe_block *block, const void *panels, void *scratch, uint32_t *status);
+
+/** Define those of the kernel whose tiles are @tiles, and name them in its struct. */
+#define TILES_FUNCTIONS(tiles)								\
+	static struct xrnpe_tiling tiles##_tiling(const struct xrnpe_product *product)	\
+	{										\
+		return xrnpe_tiles_tiling(&tiles, product);				\
+	}										\
+	static size_t tiles##_scratch(const struct xrnpe_product *product,		\
+				      const struct xrnpe_block *shape)			\
+	{										\
+		return xrnpe_tiles_scratch(&tiles, product);				\
+	}										\
+	static void tiles##_fill(const struct xrnpe_product *product, uint64_t n, size_t count, \
+				 void *panel, void *scratch)				\
+	{										\
+		xrnpe_tiles_fill(&tiles, product, n, count, panel, scratch);		\
+	}										\
+	static void tiles##_run(const struct xrnpe_product *product, const struct xrnpe_block *block, \
+				const void *panels, void *scratch, uint32_t *status)	\
+	{										\
+		xrnpe_tiles_run(&tiles, product, block, panels, scratch, status);	\
+	}
+#define TILES_KERNEL(tiles)								\
+	.tiling = tiles##_tiling, .scratch = tiles##_scratch, .fill = tiles##_fill, .run = tiles##_run
 
 /* ---- Posit(16,1): gemm_tiles_p16.c ------------------------------------- */
 

@@ -235,10 +235,9 @@ INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *pro
 	int64_t sums[LANES] __attribute__((aligned(64))) = { 0 };
 	struct stage stage;
 
-	memset(&stage, 0, sizeof(stage));
-	stage_scales(product, n, count, unit, &stage);
+	xrnpe_avx512_stage(product, n, count, unit, &stage);
 	multiply(format, product, input, n, count, &stage, sums);
-	xrnpe_avx512_put(product, &stage, sums, out, n, count);
+	xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, &out, 1, n, count);
 	if (nar || stage.any_nar)
 		xrnpe_put_nar(product, nar ? NULL : stage.nar, out, n, count, status);
 }
@@ -301,7 +300,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		void *memory, uint32_t *status)
+		const void *panels, void *memory, uint32_t *status)
 {
 	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size = input_bytes(product);
 	uint8_t *inputs = memory;

@@ -464,7 +464,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		void *memory, uint32_t *status)
+		const void *panels, void *memory, uint32_t *status)
 {
 	double unit;
 	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size;

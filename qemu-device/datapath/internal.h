@@ -237,12 +237,11 @@ struct xrnpe_block {
 	uint64_t p0, p1, n0, n1;
 };
 
-/** How a kernel made of tiles divides a product into tasks. */
+/** How a kernel of tiles wants a product cut, see tasks.c. */
 struct xrnpe_tiling {
-	uint64_t rows, lanes;		/**< positions and channels of a tile */
-	uint64_t panel_bytes;		/**< the decoded weights of @lanes channels */
-	uint64_t task_bytes;		/**< decoded weights in a task, at the most */
-	uint64_t task_positions;	/**< at the most, about */
+	uint64_t rows, lanes;		/**< positions of a tile, channels of a panel (even) */
+	uint64_t panel_bytes;		/**< what fill() writes; a multiple of 64 */
+	uint64_t column_bytes;		/**< panels that are used together, at the most */
 };
 
 /** How many panels of @lanes channels hold @channels. */
@@ -250,10 +249,6 @@ static inline size_t xrnpe_panels(uint64_t channels, uint64_t lanes)
 {
 	return (size_t)((channels + lanes - 1) / lanes);
 }
-
-/** As in struct xrnpe_kernel. */
-void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_product *product,
-			unsigned int threads, struct xrnpe_block *block);
 
 /** An implementation of the products. All give the same bits. */
 struct xrnpe_kernel {
@@ -264,20 +259,53 @@ struct xrnpe_kernel {
 	const struct xrnpe_kernel *few;
 	/** Preferred for depthwise convolutions that it suits; or NULL. */
 	const struct xrnpe_kernel *depthwise;
-	/** Only of those that are preferred. */
+	/** Whether it does a product, for which @otherwise is taken if not; NULL: any. */
 	bool (*suits)(const struct xrnpe_product *product);
-	/** Whether run() takes blocks of several groups. */
-	bool groups;
+	const struct xrnpe_kernel *otherwise;
+	/** Of kernels of tiles; the others have shape() instead. */
+	struct xrnpe_tiling (*tiling)(const struct xrnpe_product *product);
+	/** Decode the weights of @count channels of a group, from @n on, to a panel. */
+	void (*fill)(const struct xrnpe_product *product, uint64_t n, size_t count, void *panel,
+		     void *scratch);
 	/** Fit @block (the whole product) to a task that suits @threads; @n1 even,
 	 * lest two tasks share a byte of the output. */
 	void (*shape)(const struct xrnpe_product *product, unsigned int threads,
 		      struct xrnpe_block *block);
-	/** Bytes of scratch memory for blocks of a shape at the most. */
+	/** Bytes of scratch memory, aligned to 64, for blocks of a shape at the most. */
 	size_t (*scratch)(const struct xrnpe_product *product, const struct xrnpe_block *shape);
-	/** Compute a block; stops early when cancelled. */
+	/** Compute a block; stops early when cancelled. @panels: those of its channels, which
+	 * are of one group. Without panels there may be several. */
 	void (*run)(const struct xrnpe_product *product, const struct xrnpe_block *block,
-		    void *scratch, uint32_t *status);
+		    const void *panels, void *scratch, uint32_t *status);
 };
+
+/** A product cut into tasks; start with @kernel and @product. */
+struct xrnpe_tasks {
+	const struct xrnpe_kernel *kernel;
+	const struct xrnpe_product *product;
+
+	uint64_t count;
+	size_t scratch;			/**< bytes that each thread needs */
+	size_t shared;			/**< bytes that they need together, aligned to 64; or 0 */
+
+	struct xrnpe_block shape;	/**< of a task; of panels only the positions */
+	uint64_t columns;
+	/* Kernels of tiles. */
+	struct xrnpe_tiling tiling;
+	uint64_t panels, group_panels, column_panels;	/**< of all, of a group, of a column */
+	uint64_t pieces;		/**< of the positions */
+	uint64_t places;		/**< for columns */
+	uint8_t *place;
+	struct xrnpe_column *column;
+};
+
+void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads);
+
+/** Before the first task. @memory: @shared bytes. */
+void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory);
+
+/** Task @index. Tasks must be started in order, on any threads. */
+void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status);
 
 extern const struct xrnpe_kernel xrnpe_kernel_plain;
 #if defined(__x86_64__) || defined(__AARCH64EL__)

@@ -133,22 +133,3 @@ void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8
 						status));
 	}
 }
-
-void xrnpe_tiling_shape(const struct xrnpe_tiling *tiling, const struct xrnpe_product *product,
-			unsigned int threads, struct xrnpe_block *block)
-{
-	uint64_t panels = xrnpe_panels(product->channels, tiling->lanes), parts, share;
-	uint64_t most = tiling->task_bytes / tiling->panel_bytes;
-
-	/* A few positions only: the channels are what keeps the threads busy. */
-	if (product->positions < tiling->rows * threads && most > panels / threads)
-		most = panels / threads;
-	if (most < 1)
-		most = 1;
-	if (most < panels)
-		block->n1 = most * tiling->lanes;
-	/* Whole rows of tiles, shared out evenly. */
-	parts = threads * ((product->positions - 1) / (threads * tiling->task_positions) + 1);
-	share = (product->positions + parts - 1) / parts;
-	block->p1 = (share + tiling->rows - 1) / tiling->rows * tiling->rows;
-}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 /* Below this much work (products; element-wise tasks) waking threads costs more. */
 #define WORTH_WAKING 32768
 #define WORTH_WAKING_TASKS 4
+#define YIELDS 100	/* before a thread sleeps, to be woken much later than it could go on */
 #define POLL_SCALES 4096	/* between looks at whether the command is cancelled */
 
 static const struct xrnpe_kernel *const kernels[] = {
@@ -30,7 +32,7 @@ static const struct xrnpe_kernel *const kernels[] = {
 
 #define KERNELS (sizeof(kernels) / sizeof(kernels[0]))
 
-/* A command cut into tasks, which may run in any order on any thread. */
+/* A command cut into tasks, which start in order on any thread. */
 struct job {
 	void (*task)(const struct job *job, uint64_t index, void *scratch, uint32_t *status);
 	uint64_t tasks;
@@ -40,13 +42,13 @@ struct job {
 	const struct xrnpe_cmd *cmd;
 	void *const *memory;
 
-	/* MATMUL and CONV2D */
-	const struct xrnpe_kernel *kernel;
-	const struct xrnpe_product *product;
-	struct xrnpe_block shape;
+	const struct xrnpe_tasks *product;		/* MATMUL and CONV2D */
+	const struct xrnpe_elementwise *elementwise;	/* the others */
+};
 
-	/* the others */
-	const struct xrnpe_elementwise *elementwise;
+struct buffer {
+	void *memory;			/* aligned to 64 */
+	size_t size;
 };
 
 struct xrnpe_datapath {
@@ -55,14 +57,14 @@ struct xrnpe_datapath {
 	int16_t narrow[XRNPE_FORMAT_P16][256];
 
 	unsigned int threads;
-	void **scratch;			/* by thread; the caller is 0 */
-	size_t scratch_size;
+	struct buffer *scratch;		/* by thread; the caller is 0 */
+	struct buffer shared;
 
 	pthread_mutex_t lock;
 	pthread_cond_t start, done;
 	unsigned int started;		/* workers that exist */
-	unsigned int busy;		/* that have not finished the job */
-	uint64_t generation;		/* jobs so far */
+	_Atomic unsigned int busy;	/* that have not finished the job */
+	_Atomic uint64_t generation;	/* jobs so far */
 	bool quit;
 	struct job *job;
 	struct worker {
@@ -103,6 +105,10 @@ static void *worker_main(void *argument)
 	for (;;) {
 		struct job *job;
 
+		pthread_mutex_unlock(&datapath->lock);
+		for (int i = 0; i < YIELDS && datapath->generation == seen; i++)
+			sched_yield();
+		pthread_mutex_lock(&datapath->lock);
 		while (datapath->generation == seen && !datapath->quit)
 			pthread_cond_wait(&datapath->start, &datapath->lock);
 		if (datapath->quit)
@@ -110,7 +116,7 @@ static void *worker_main(void *argument)
 		seen = datapath->generation;
 		job = datapath->job;
 		pthread_mutex_unlock(&datapath->lock);
-		work(job, datapath->scratch[worker->index]);
+		work(job, datapath->scratch[worker->index].memory);
 		pthread_mutex_lock(&datapath->lock);
 		if (!--datapath->busy)
 			pthread_cond_signal(&datapath->done);
@@ -122,7 +128,7 @@ static void *worker_main(void *argument)
 static void run_job(struct xrnpe_datapath *datapath, struct job *job, bool alone)
 {
 	if (alone || job->tasks < 2 || !datapath->started) {
-		work(job, datapath->scratch[0]);
+		work(job, datapath->scratch[0].memory);
 		return;
 	}
 	pthread_mutex_lock(&datapath->lock);
@@ -131,27 +137,33 @@ static void run_job(struct xrnpe_datapath *datapath, struct job *job, bool alone
 	datapath->generation++;
 	pthread_cond_broadcast(&datapath->start);
 	pthread_mutex_unlock(&datapath->lock);
-	work(job, datapath->scratch[0]);
+	work(job, datapath->scratch[0].memory);
+	for (int i = 0; i < YIELDS && datapath->busy; i++)
+		sched_yield();
 	pthread_mutex_lock(&datapath->lock);
 	while (datapath->busy)
 		pthread_cond_wait(&datapath->done, &datapath->lock);
 	pthread_mutex_unlock(&datapath->lock);
 }
 
+static int reserve(struct buffer *buffer, size_t size)
+{
+	if (size <= buffer->size)
+		return 0;
+	free(buffer->memory);
+	size = (size + 63) / 64 * 64;
+	buffer->memory = aligned_alloc(64, size);
+	buffer->size = buffer->memory ? size : 0;
+	return buffer->memory ? 0 : -ENOMEM;
+}
+
 static int reserve_scratch(struct xrnpe_datapath *datapath, size_t size)
 {
-	if (size <= datapath->scratch_size)
-		return 0;
-	size = (size + 63) / 64 * 64;
-	datapath->scratch_size = 0;
-	for (unsigned int i = 0; i < datapath->threads; i++) {
-		free(datapath->scratch[i]);
-		datapath->scratch[i] = aligned_alloc(64, size);
-		if (!datapath->scratch[i])
-			return -ENOMEM;
-	}
-	datapath->scratch_size = size;
-	return 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < datapath->threads && !ret; i++)
+		ret = reserve(&datapath->scratch[i], size);
+	return ret;
 }
 
 /* ---- contexts --------------------------------------------------------- */
@@ -266,8 +278,9 @@ void xrnpe_datapath_free(struct xrnpe_datapath *datapath)
 	for (unsigned int i = 0; i < datapath->started; i++)
 		pthread_join(datapath->workers[i].thread, NULL);
 	for (unsigned int i = 0; datapath->scratch && i < datapath->threads; i++)
-		free(datapath->scratch[i]);
+		free(datapath->scratch[i].memory);
 	free(datapath->scratch);
+	free(datapath->shared.memory);
 	free(datapath->workers);
 	pthread_cond_destroy(&datapath->done);
 	pthread_cond_destroy(&datapath->start);
@@ -279,29 +292,17 @@ void xrnpe_datapath_free(struct xrnpe_datapath *datapath)
 
 static void product_task(const struct job *job, uint64_t index, void *scratch, uint32_t *status)
 {
-	const struct xrnpe_product *product = job->product;
-	const struct xrnpe_block *shape = &job->shape;
-	uint64_t columns = (product->channels - 1) / shape->n1 + 1;
-	struct xrnpe_block block = {
-		.p0 = index / columns * shape->p1,
-		.n0 = index % columns * shape->n1,
-	};
+	xrnpe_tasks_run(job->product, index, scratch, status);
+}
 
-	block.p1 = block.p0 + shape->p1;
-	if (block.p1 > product->positions)
-		block.p1 = product->positions;
-	block.n1 = block.n0 + shape->n1;
-	if (block.n1 > product->channels)
-		block.n1 = product->channels;
-	/* Part by part, unless the kernel takes several groups together. */
-	for (uint64_t end = block.n1; block.n0 < end; block.n0 = block.n1) {
-		uint64_t group = product->group_channels;
-
-		block.n1 = job->kernel->groups ? end : (block.n0 / group + 1) * group;
-		if (block.n1 > end)
-			block.n1 = end;
-		job->kernel->run(product, &block, scratch, status);
-	}
+static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
+					     const struct xrnpe_product *product)
+{
+	if (kernel->few && kernel->few->suits(product))
+		return kernel->few;
+	if (kernel->depthwise && kernel->depthwise->suits(product))
+		return kernel->depthwise;
+	return kernel->suits && !kernel->suits(product) ? kernel->otherwise : kernel;
 }
 
 static int run_product(struct xrnpe_datapath *datapath, struct job *job)
@@ -317,7 +318,7 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 		.out = cmd->operand[XRNPE_OPERAND_OFM].format,
 		.cancel = job->cancel,
 	};
-	struct xrnpe_block part;
+	struct xrnpe_tasks tasks = { .product = &product };
 
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		product.positions = cmd->matmul.m;
@@ -333,22 +334,14 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	}
 	if (product.format < XRNPE_FORMAT_P16)
 		product.narrow = datapath->narrow[product.format];
-	job->task = product_task;
-	job->product = &product;
-	job->kernel = datapath->kernel;
-	if (job->kernel->few && job->kernel->few->suits(&product))
-		job->kernel = job->kernel->few;
-	else if (job->kernel->depthwise && job->kernel->depthwise->suits(&product))
-		job->kernel = job->kernel->depthwise;
-	job->shape = (struct xrnpe_block){ 0, product.positions, 0, product.channels };
-	job->kernel->shape(&product, datapath->threads, &job->shape);
-	job->tasks = ((product.positions - 1) / job->shape.p1 + 1) *
-		     ((product.channels - 1) / job->shape.n1 + 1);
-	part = job->shape;
-	if (!job->kernel->groups && part.n1 > product.group_channels)
-		part.n1 = product.group_channels;
-	if (reserve_scratch(datapath, job->kernel->scratch(&product, &part)))
+	tasks.kernel = kernel_for(datapath->kernel, &product);
+	xrnpe_tasks_plan(&tasks, datapath->threads);
+	if (reserve_scratch(datapath, tasks.scratch) || reserve(&datapath->shared, tasks.shared))
 		return -ENOMEM;
+	xrnpe_tasks_start(&tasks, datapath->shared.memory);
+	job->task = product_task;
+	job->product = &tasks;
+	job->tasks = tasks.count;
 	run_job(datapath, job, xrnpe_cmd_macs(cmd) < WORTH_WAKING);
 	return 0;
 }

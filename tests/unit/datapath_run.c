@@ -131,6 +131,7 @@ struct scene {
 	const uint32_t *scales;		/* or NULL: random ones */
 	uint8_t *before, *expected;	/* the output, before and after */
 	bool invalid;
+	struct xrnpe_datapath *plain;	/* that stands in for the reference, if not NULL */
 };
 
 static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
@@ -175,7 +176,11 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 	scene->expected = scene->memory[XRNPE_OPERAND_OFM];
 	memcpy(scene->expected, scene->before, size);
 	scene->invalid = false;
-	ref_run(&scene->cmd, scene->memory, &scene->invalid);
+	if (scene->plain)
+		ck_assert_int_eq(xrnpe_datapath_run(scene->plain, &scene->cmd, 0, scene->memory, NULL,
+						    &(uint32_t){ 0 }, &fault), 0);
+	else
+		ref_run(&scene->cmd, scene->memory, &scene->invalid);
 	scene->memory[XRNPE_OPERAND_OFM] = malloc(size);
 }
 
@@ -206,14 +211,14 @@ static void describe(const struct scene *scene, char *text, size_t size)
 			 d->pad_left);
 }
 
-/* Contexts are made once a test process: every kernel, one and two threads. */
+/* Contexts are made once a test process: every kernel, on one thread and more. */
 static struct xrnpe_datapath *contexts[32];
 static unsigned int context_count;
 
-static void make_contexts(void)
+static void make_contexts_up_to(unsigned int most)
 {
 	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++) {
-		for (unsigned int threads = 1; threads <= 2; threads++) {
+		for (unsigned int threads = 1; threads <= most; threads++) {
 			struct xrnpe_datapath *datapath = xrnpe_datapath_new(threads, *kernel);
 
 			ck_assert_ptr_nonnull(datapath);
@@ -221,6 +226,11 @@ static void make_contexts(void)
 			contexts[context_count++] = datapath;
 		}
 	}
+}
+
+static void make_contexts(void)
+{
+	make_contexts_up_to(2);
 }
 
 static void free_contexts(void)
@@ -301,10 +311,13 @@ static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t weight, uint
 	cmd->operand[XRNPE_OPERAND_OFM].format = out;
 }
 
-static void test_matmul(uint8_t format, uint8_t out, uint32_t m, uint32_t n, uint32_t k,
-			enum fill fill, uint64_t *state)
+static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t out, uint32_t m,
+			   uint32_t n, uint32_t k, enum fill fill, uint64_t *state)
 {
-	struct scene scene = { .cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } } };
+	struct scene scene = {
+		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } },
+		.plain = plain,
+	};
 	struct xrnpe_operand *o = scene.cmd.operand;
 
 	set_operands(&scene.cmd, format, format, out);
@@ -315,6 +328,12 @@ static void test_matmul(uint8_t format, uint8_t out, uint32_t m, uint32_t n, uin
 	prepare(&scene, fill, state);
 	run_everywhere(&scene);
 	dispose(&scene);
+}
+
+static void test_matmul(uint8_t format, uint8_t out, uint32_t m, uint32_t n, uint32_t k,
+			enum fill fill, uint64_t *state)
+{
+	test_matmul_by(NULL, format, out, m, n, k, fill, state);
 }
 
 START_TEST(matmul_shapes)
@@ -956,45 +975,35 @@ START_TEST(in_place)
 }
 END_TEST
 
-/* A large product on 1 to 5 threads gives the same bits. */
+/*
+ * Products with more weights than are decoded at a time, with groups whose outputs share
+ * bytes, and with few positions, on up to five threads.
+ */
 START_TEST(threads)
 {
-	uint32_t size = 96, row = (uint32_t)xrnpe_row_bytes((enum xrnpe_format)_i, size);
-	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { size, size, size, { 0 } } };
-	uint8_t *a = malloc(row * size), *b = malloc(row * size), *scale = malloc(8 * size);
-	uint8_t *first = malloc(row * size), *out = malloc(row * size);
-	uint64_t state = 91;
+	/* Odd numbers of channels in a group, and many or few positions. */
+	static const struct xrnpe_dims_image groups[] = {
+		{ 16, 15, 24, 16, 15, 45, 3, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
+		{ 2, 2, 405, 2, 2, 75, 15, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
+	};
+	uint8_t format = (uint8_t)_i;
+	uint64_t state = 91 + (uint64_t)_i;
 
-	set_operands(&cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)_i);
-	cmd.operand[0].row_stride = cmd.operand[1].row_stride = cmd.operand[3].row_stride = row;
-	for (size_t i = 0; i < size * row * 8 / xrnpe_format_bits((enum xrnpe_format)_i); i++) {
-		xrnpe_store((enum xrnpe_format)_i, a, i, pick_code((uint8_t)_i, FILL_MODEST, &state, i));
-		xrnpe_store((enum xrnpe_format)_i, b, i, pick_code((uint8_t)_i, FILL_MODEST, &state, i));
-	}
-	for (size_t i = 0; i < size; i++) {
-		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i, bits_of(0.25f));
-		xrnpe_store(XRNPE_FORMAT_F32, scale, 2 * i + 1, bits_of(0.125f));
-	}
-	for (unsigned int count = 1; count <= 5; count++) {
-		struct xrnpe_datapath *datapath = xrnpe_datapath_new(count, NULL);
-		void *memory[] = { a, b, scale, count == 1 ? first : out };
-		struct xrnpe_fault fault;
-		uint32_t status = 0;
+	make_contexts_up_to(5);
+	ck_assert_str_eq(xrnpe_datapath_kernel(contexts[0]), "plain");
+	test_matmul_by(contexts[0], format, format, 96, 96, 96, FILL_MODEST, &state);
+	test_matmul_by(contexts[0], format, format, 200, 35, 300, FILL_MODEST, &state);
+	test_matmul_by(contexts[0], format, format, 20, 130, XRNPE_MAX_K / 2, FILL_MODEST, &state);
+	for (int i = 0; i < 20; i++) {
+		struct scene scene = {
+			.cmd = { .opcode = XRNPE_OP_CONV2D, .image = groups[i % 2] },
+			.plain = contexts[0],
+		};
 
-		ck_assert_ptr_nonnull(datapath);
-		for (int i = 0; i < 20; i++) {
-			memset(memory[3], 0, row * size);
-			ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 0, memory, NULL, &status,
-							    &fault), 0);
-			ck_assert_mem_eq(memory[3], first, row * size);
-		}
-		xrnpe_datapath_free(datapath);
+		set_operands(&scene.cmd, format, format, format);
+		test_image(&scene, FILL_MODEST, &state);
 	}
-	free(a);
-	free(b);
-	free(scale);
-	free(first);
-	free(out);
+	free_contexts();
 }
 END_TEST
 

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+/*
+ * MATMUL and CONV2D cut into tasks.
+ *
+ * Kernels of tiles read decoded weights: panels of some channels of a group. All
+ * threads share them, so that each is decoded once. As many as half of a cache holds
+ * make a column. Its tasks are to decode a panel each, and then to multiply a piece of
+ * the positions by all of them. Tasks are handed out in order, so that one which has to
+ * wait for others waits only for what threads are at already.
+ */
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define PIECES 16	/* of a column, for each thread: the last ones end at about the same time */
+#define LINES 4		/* of an image in a piece, at least, for each that the next one needs too */
+
+struct xrnpe_column {
+	_Atomic uint64_t decoded;	/* panels */
+	_Atomic uint64_t multiplied;	/* pieces */
+};
+
+static uint64_t quotient_up(uint64_t a, uint64_t b)
+{
+	return (a - 1) / b + 1;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- plans ------------------------------------------------------------ */
+
+/* Positions in a piece: whole rows of tiles. */
+static uint64_t piece_positions(const struct xrnpe_product *product, uint64_t rows, unsigned int threads)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+	uint64_t share = quotient_up(product->positions, threads > 1 ? (uint64_t)threads * PIECES : 1);
+
+	if (product->cmd->opcode == XRNPE_OP_CONV2D)
+		share = larger(share, LINES * (d->kernel_h - 1ull) * d->dilation_h / d->stride_h * d->out_w);
+	return quotient_up(share, rows) * rows;
+}
+
+static size_t places_bytes(const struct xrnpe_tasks *tasks)
+{
+	return tasks->places * tasks->column_panels * tasks->tiling.panel_bytes;
+}
+
+static void plan_panels(struct xrnpe_tasks *tasks, unsigned int threads)
+{
+	const struct xrnpe_product *product = tasks->product;
+	const struct xrnpe_tiling *tiling = &tasks->tiling;
+	uint64_t groups = product->channels / product->group_channels;
+	uint64_t together = larger(tiling->column_bytes / tiling->panel_bytes, 1);
+
+	tasks->group_panels = quotient_up(product->group_channels, tiling->lanes);
+	tasks->panels = groups * tasks->group_panels;
+	tasks->shape.p1 = piece_positions(product, tiling->rows, threads);
+	tasks->pieces = quotient_up(product->positions, tasks->shape.p1);
+	tasks->places = 2;
+	if (tasks->pieces < threads) {
+		/* Then it is the columns that keep the threads busy. */
+		together = larger(smaller(together, tasks->panels / (2 * threads)), 1);
+		tasks->places = 2 * threads;
+	}
+	/* Lest two columns share a byte of the output. */
+	if (groups > 1 && product->group_channels % 2)
+		together = quotient_up(together, 2 * tasks->group_panels) * 2 * tasks->group_panels;
+	tasks->column_panels = smaller(together, tasks->panels);
+	tasks->columns = quotient_up(tasks->panels, tasks->column_panels);
+	tasks->places = smaller(tasks->places, tasks->columns);
+	tasks->count = tasks->panels + tasks->columns * tasks->pieces;
+	tasks->shared = places_bytes(tasks) + tasks->columns * sizeof(struct xrnpe_column);
+}
+
+void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
+{
+	const struct xrnpe_product *product = tasks->product;
+
+	tasks->shape = (struct xrnpe_block){ 0, product->positions, 0, product->channels };
+	if (tasks->kernel->tiling) {
+		tasks->tiling = tasks->kernel->tiling(product);
+		plan_panels(tasks, threads);
+	} else {
+		tasks->kernel->shape(product, threads, &tasks->shape);
+		tasks->columns = quotient_up(product->channels, tasks->shape.n1);
+		tasks->count = quotient_up(product->positions, tasks->shape.p1) * tasks->columns;
+	}
+	tasks->scratch = tasks->kernel->scratch(product, &tasks->shape);
+}
+
+/* ---- tasks ------------------------------------------------------------ */
+
+static void wait_for(_Atomic uint64_t *count, uint64_t value)
+{
+	while (atomic_load_explicit(count, memory_order_acquire) < value)
+		sched_yield();
+}
+
+static void add_one(_Atomic uint64_t *count)
+{
+	atomic_fetch_add_explicit(count, 1, memory_order_release);
+}
+
+/* The channels of @count panels from @panel on, all of a group, at positions @p0.. */
+static struct xrnpe_block block_of(const struct xrnpe_tasks *tasks, uint64_t panel, uint64_t count)
+{
+	const struct xrnpe_product *product = tasks->product;
+	uint64_t first = panel / tasks->group_panels * product->group_channels;
+	uint64_t n = panel % tasks->group_panels * tasks->tiling.lanes;
+
+	return (struct xrnpe_block){
+		.n0 = first + n,
+		.n1 = first + smaller(n + count * tasks->tiling.lanes, product->group_channels),
+	};
+}
+
+static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
+{
+	const struct xrnpe_product *product = tasks->product;
+	const uint64_t column_tasks = tasks->column_panels + tasks->pieces;
+	/* The last column may have fewer panels. */
+	uint64_t c = index / column_tasks, i = index % column_tasks, first = c * tasks->column_panels;
+	uint64_t panels = smaller(tasks->column_panels, tasks->panels - first);
+	struct xrnpe_column *column = &tasks->column[c];
+	uint8_t *place = tasks->place + c % tasks->places * tasks->column_panels * tasks->tiling.panel_bytes;
+	struct xrnpe_block block;
+
+	if (i < panels) {
+		block = block_of(tasks, first + i, 1);
+		if (c >= tasks->places)
+			wait_for(&tasks->column[c - tasks->places].multiplied, tasks->pieces);
+		tasks->kernel->fill(product, block.n0, (size_t)(block.n1 - block.n0),
+				    place + i * tasks->tiling.panel_bytes, scratch);
+		add_one(&column->decoded);
+		return;
+	}
+	wait_for(&column->decoded, panels);
+	for (uint64_t at = 0, some; at < panels; at += some) {
+		/* Up to the end of a group. */
+		some = smaller(panels - at, tasks->group_panels - (first + at) % tasks->group_panels);
+		block = block_of(tasks, first + at, some);
+		block.p0 = (i - panels) * tasks->shape.p1;
+		block.p1 = smaller(block.p0 + tasks->shape.p1, product->positions);
+		tasks->kernel->run(product, &block, place + at * tasks->tiling.panel_bytes, scratch, status);
+	}
+	add_one(&column->multiplied);
+}
+
+void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory)
+{
+	if (!tasks->shared)
+		return;
+	tasks->place = memory;
+	tasks->column = (struct xrnpe_column *)(tasks->place + places_bytes(tasks));
+	memset(tasks->column, 0, tasks->columns * sizeof(*tasks->column));
+}
+
+void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
+{
+	const struct xrnpe_product *product = tasks->product;
+	struct xrnpe_block block;
+
+	if (tasks->kernel->tiling) {
+		run_panels(tasks, index, scratch, status);
+		return;
+	}
+	block.p0 = index / tasks->columns * tasks->shape.p1;
+	block.n0 = index % tasks->columns * tasks->shape.n1;
+	block.p1 = smaller(block.p0 + tasks->shape.p1, product->positions);
+	block.n1 = smaller(block.n0 + tasks->shape.n1, product->channels);
+	tasks->kernel->run(product, &block, NULL, scratch, status);
+}
