@@ -126,6 +126,17 @@ void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct s
 			     const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
 			     uint32_t *status);
 
+/*
+ * The codes of LANES sums of Posit(16,1), in units of 1, that are off by at most @error, but
+ * those in doubt: a bit each in what is returned.
+ */
+uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
+			    const double *sum, const double *error, uint32_t *code);
+
+/* Write the codes of channels @n.. of an output row, up to LANES. */
+void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,
+			    size_t count);
+
 /* 8 doubles, rounded to odd, to floats rounded to odd. */
 INLINE __m256i narrow_odd(__m512d value)
 {

@@ -159,10 +159,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 		       const struct panel *panel, const double *weights, bool maybe_nar, uint8_t *row,
 		       uint64_t n, size_t count, uint32_t *status)
 {
-	/* Each of k steps is off by at most 2^-53 of the magnitudes so far. */
-	double precision = (double)product->k * 0x1p-52;
-	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
-	uint32_t code[LANES] __attribute__((aligned(64))), high_code[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES] __attribute__((aligned(64))), doubt = 0;
 	bool wide = product->format == XRNPE_FORMAT_P16, nar[LANES] = { false };
 	struct sums sums;
 
@@ -170,22 +167,22 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 		sum_wide(&product->cmd->image, window, weights, &sums);
 	else
 		sum_narrow(&product->cmd->image, window, weights, &sums);
-	for (size_t i = 0; i < LANES; i += REALS) {
-		reals sum = load(sums.sum + i), scale = load(panel->scale + i), bias = load(panel->bias + i);
-
-		if (wide)
-			interval(product, sum, load(sums.bound + i) * precision * magnitude_of(scale),
-				 scale, bias, (reals *)(low + i), (reals *)(high + i));
-		else
-			*(reals *)(low + i) = activate(product, fma_odd(sum, scale, bias));
-	}
 	for (size_t i = 0; maybe_nar && i < count; i++)
 		nar[i] = sums.sum[i] != sums.sum[i];
-	encode_lanes(product->out, low, code);
-	if (wide)
-		encode_lanes(product->out, high, high_code);
-	for (size_t i = 0; wide && i < count; i++) {
-		if (code[i] != high_code[i] && !nar[i])
+	if (wide) {
+		/* Each of k steps is off by at most 2^-53 of the magnitudes so far. */
+		for (size_t i = 0; i < LANES; i++)
+			sums.bound[i] *= (double)product->k * 0x1p-52;
+		doubt = encode_near(product, sums.sum, sums.bound, panel->scale, panel->bias, code);
+	} else {
+		for (size_t i = 0; i < LANES; i += REALS)
+			*(reals *)(sums.sum + i) = activate(product, fma_odd(load(sums.sum + i),
+									     load(panel->scale + i),
+									     load(panel->bias + i)));
+		encode_lanes(product->out, sums.sum, code);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (doubt >> i & 1 && !nar[i])
 			code[i] = output_exactly(product, window, weights, i, n + i, sums.sum[i] < 0, status);
 	}
 	pack(product->out, row, n, code, count);

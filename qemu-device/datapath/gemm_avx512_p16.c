@@ -257,66 +257,79 @@ static void multiply_digits(struct scratch *scratch, size_t steps, const uint8_t
 	}
 }
 
-TARGET void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
-				    const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
-				    uint32_t *status)
+/* ---- output ----------------------------------------------------------- */
+
+TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
+				   const double *sum, const double *error, uint32_t *code)
 {
-	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << sums->bits);
+	const __m512d zero = _mm512_setzero_pd();
 	const __m512d relu = product->cmd->activation == XRNPE_ACT_RELU ? zero :
 			     _mm512_set1_pd(-__builtin_inf());
-	int exponent = sums->shift + 2 * xrnpe_grid_unit(product->format);
-	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(exponent));
-	double estimates[LANES] __attribute__((aligned(64)));
+	uint32_t doubt = 0;
 
-	for (size_t i = 0; i < count; i += 16) {
-		size_t left = count - i < 16 ? count - i : 16;
+	for (size_t i = 0; i < LANES; i += 16) {
 		__m512d low[2], high[2];
 		__m512i codes;
-		__mmask16 doubt;
 
 		for (size_t j = 0; j < 2; j++) {
 			size_t at = i + j * 8;
-			__m512d sum = zero, bound = zero, scale, y, error;
+			__m512d scale = _mm512_load_pd(stage->scale + at), y, off;
 
-			for (int p = sums->count - 1; p >= 0; p--) {
-				__m512i power = _mm512_load_si512(sums->power + (size_t)p * sums->stride + at);
-
-				sum = _mm512_fmadd_pd(sum, radix, _mm512_cvtepi64_pd(power));
-				bound = _mm512_fmadd_pd(bound, radix,
-							_mm512_cvtepi64_pd(_mm512_abs_epi64(power)));
-			}
-			_mm512_store_pd(estimates + at, sum);
-			/*
-			 * Each of at most 15 steps was off by at most 2^-53 of what
-			 * was summed so far; the result is off by as much of its own.
-			 */
-			scale = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), unit);
-			y = _mm512_fmadd_pd(sum, scale, _mm512_load_pd(stage->bias + at));
-			error = _mm512_mul_pd(_mm512_mul_pd(bound, _mm512_set1_pd(0x1p-48)),
-					      _mm512_abs_pd(scale));
-			error = _mm512_fmadd_pd(_mm512_abs_pd(y), _mm512_set1_pd(0x1p-51), error);
-			low[j] = _mm512_max_pd(_mm512_sub_pd(y, error), relu);
-			high[j] = _mm512_max_pd(_mm512_add_pd(y, error), relu);
+			y = _mm512_fmadd_pd(_mm512_load_pd(sum + at), scale, _mm512_load_pd(stage->bias + at));
+			/* What is computed here is off by at most 2^-53 of itself. */
+			off = _mm512_mul_pd(_mm512_load_pd(error + at), _mm512_abs_pd(scale));
+			off = _mm512_fmadd_pd(_mm512_abs_pd(y), _mm512_set1_pd(0x1p-51), off);
+			low[j] = _mm512_max_pd(_mm512_sub_pd(y, off), relu);
+			high[j] = _mm512_max_pd(_mm512_add_pd(y, off), relu);
 			/* A zero without error is +0. */
 			low[j] = _mm512_add_pd(low[j], zero);
 			high[j] = _mm512_add_pd(high[j], zero);
 		}
 		codes = encode16(product->out, low[0], low[1]);
-		doubt = _mm512_cmpneq_epi32_mask(codes, encode16(product->out, high[0], high[1]));
-		doubt &= (__mmask16)first_lanes(left);
-		if (doubt) {
-			uint32_t exact[16];
-
-			_mm512_storeu_si512(exact, codes);
-			for (size_t lane = 0; lane < left; lane++) {
-				if (doubt >> lane & 1)
-					exact[lane] = digits_output(product, sums, i + lane, n + i + lane,
-								    estimates[i + lane] < 0, status);
-			}
-			codes = _mm512_loadu_si512(exact);
-		}
-		store16(product->out, row, n + i, codes, left);
+		_mm512_storeu_si512(code + i, codes);
+		doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(product->out, high[0], high[1])) << i;
 	}
+	return doubt;
+}
+
+TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,
+				   size_t count)
+{
+	for (size_t i = 0; i < count; i += 16)
+		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
+}
+
+TARGET void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
+				    const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
+				    uint32_t *status)
+{
+	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << sums->bits);
+	int exponent = sums->shift + 2 * xrnpe_grid_unit(product->format);
+	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(exponent));
+	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES], doubt;
+
+	for (size_t i = 0; i < LANES; i += 8) {
+		__m512d value = zero, bound = zero;
+
+		for (int p = sums->count - 1; p >= 0; p--) {
+			__m512i power = _mm512_load_si512(sums->power + (size_t)p * sums->stride + i);
+
+			value = _mm512_fmadd_pd(value, radix, _mm512_cvtepi64_pd(power));
+			bound = _mm512_fmadd_pd(bound, radix, _mm512_cvtepi64_pd(_mm512_abs_epi64(power)));
+		}
+		/* Each of at most 15 steps was off by at most 2^-53 of what was summed so far. */
+		_mm512_store_pd(sum + i, _mm512_mul_pd(value, unit));
+		_mm512_store_pd(error + i, _mm512_mul_pd(_mm512_mul_pd(bound, unit), _mm512_set1_pd(0x1p-48)));
+	}
+	doubt = xrnpe_avx512_codes(product, stage, sum, error, code);
+	for (; doubt; doubt &= doubt - 1) {
+		size_t i = (size_t)__builtin_ctz(doubt);
+
+		if (i < count)
+			code[i] = digits_output(product, sums, i, n + i, sum[i] < 0, status);
+	}
+	xrnpe_avx512_put_codes(product->out, row, n, code, count);
 }
 
 /* ---- blocks ----------------------------------------------------------- */

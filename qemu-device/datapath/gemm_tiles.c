@@ -262,33 +262,28 @@ TARGET static void finish_digits(const struct xrnpe_product *product, const stru
 	};
 	/* The grid's unit, squared, and the shifts. */
 	double unit = (double)(1ull << inputs.shift) * (double)(1ull << stage->digits.shift) * 0x1p-56;
-	double estimate[LANES] __attribute__((aligned(64)));
-	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
-	uint32_t high_code[LANES] __attribute__((aligned(64)));
+	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
+	uint32_t doubt;
 
 	for (size_t i = 0; i < LANES; i += REALS) {
-		reals sum = zero, bound = zero, scale = load(stage->scale + i) * unit, error;
+		reals value = zero, bound = zero;
 
 		for (int p = sums.count - 1; p >= 0; p--) {
 			reals part = real_of(*(const ints *)(power + p * ROWS * LANES + (int)i));
 
-			sum = fused(sum, radix, part);
+			value = fused(value, radix, part);
 			bound = fused(bound, radix, magnitude_of(part));
 		}
-		*(reals *)(estimate + i) = sum;
-		/*
-		 * Each of at most 9 steps was off by at most 2^-53 of what was summed
-		 * so far.
-		 */
-		error = bound * 0x1p-48 * magnitude_of(scale);
-		interval(product, sum, error, scale, load(stage->bias + i), (reals *)(low + i),
-			 (reals *)(high + i));
+		/* Each of at most 9 steps was off by at most 2^-53 of what was summed so far. */
+		*(reals *)(sum + i) = value * unit;
+		*(reals *)(error + i) = bound * unit * 0x1p-48;
 	}
-	encode_lanes(product->out, low, code);
-	encode_lanes(product->out, high, high_code);
-	for (size_t i = 0; i < count; i++) {
-		if (code[i] != high_code[i])
-			code[i] = digits_output(product, &sums, i, n + i, estimate[i] < 0, status);
+	doubt = encode_near(product, sum, error, stage->scale, stage->bias, code);
+	for (; doubt; doubt &= doubt - 1) {
+		size_t i = (size_t)__builtin_ctz(doubt);
+
+		if (i < count)
+			code[i] = digits_output(product, &sums, i, n + i, sum[i] < 0, status);
 	}
 }
 

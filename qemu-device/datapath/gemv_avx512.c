@@ -16,7 +16,6 @@
 #define P8_STEPS 30
 
 #define LARGEST_FP4 12
-#define MOST_POSITIONS 12
 
 /* The codes of a row, by steps: some whole ones, and what is left. */
 struct steps {
@@ -228,18 +227,32 @@ INLINE void multiply(enum xrnpe_format format, const struct xrnpe_product *produ
 	}
 }
 
-INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *product, const void *input,
-		       bool nar, uint8_t *out, uint64_t n, size_t count, uint32_t *status)
+static size_t input_bytes(const struct xrnpe_product *product)
+{
+	size_t steps = xrnpe_row_bytes(product->format, product->k) / GEMV_STEP + 1;
+
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_gemv_p16_input(product);
+	return sizeof(struct input) + steps * vectors_of(product->format) * sizeof(__m512i);
+}
+
+INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *product, const uint8_t *inputs,
+		       const bool *nar, uint64_t n, size_t count, uint32_t *status)
 {
 	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(format));
 	int64_t sums[LANES] __attribute__((aligned(64))) = { 0 };
 	struct stage stage;
 
 	xrnpe_avx512_stage(product, n, count, unit, &stage);
-	multiply(format, product, input, n, count, &stage, sums);
-	xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, &out, 1, n, count);
-	if (nar || stage.any_nar)
-		xrnpe_put_nar(product, nar ? NULL : stage.nar, out, n, count, status);
+	for (uint64_t p = 0; p < product->positions; p++) {
+		const struct input *input = (const struct input *)(inputs + p * input_bytes(product));
+		uint8_t *out = xrnpe_output_row(product, p);
+
+		multiply(format, product, input, n, count, &stage, sums);
+		xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, &out, 1, n, count);
+		if (nar[p] || stage.any_nar)
+			xrnpe_put_nar(product, nar[p] ? NULL : stage.nar, out, n, count, status);
+	}
 }
 
 #define FORMAT(name, format)								\
@@ -248,10 +261,10 @@ INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *pro
 	{										\
 		return prepare(format, product, row, input);				\
 	}										\
-	TARGET static void run_##name(const struct xrnpe_product *product, const void *input, bool nar, \
-				      uint8_t *out, uint64_t n, size_t count, uint32_t *status) \
+	TARGET static void run_##name(const struct xrnpe_product *product, const uint8_t *inputs, \
+				      const bool *nar, uint64_t n, size_t count, uint32_t *status) \
 	{										\
-		run_narrow(format, product, input, nar, out, n, count, status);		\
+		run_narrow(format, product, inputs, nar, n, count, status);		\
 	}
 FORMAT(fp4, XRNPE_FORMAT_FP4)
 FORMAT(p4, XRNPE_FORMAT_P4)
@@ -260,9 +273,9 @@ FORMAT(p8, XRNPE_FORMAT_P8)
 static const struct {
 	/* Decode a row of inputs. True if any is NaR. */
 	bool (*prepare)(const struct xrnpe_product *product, const uint8_t *row, void *input);
-	/* The outputs of @input, in which there is a NaR or not, in channels @n.. */
-	void (*run)(const struct xrnpe_product *product, const void *input, bool nar,
-		    uint8_t *out, uint64_t n, size_t count, uint32_t *status);
+	/* The outputs of all positions, in whose @inputs there is a NaR or not, in channels @n.. */
+	void (*run)(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
+		    uint64_t n, size_t count, uint32_t *status);
 } formats[] = {
 	[XRNPE_FORMAT_FP4] = { prepare_fp4, run_fp4 },
 	[XRNPE_FORMAT_P4] = { prepare_p4, run_p4 },
@@ -275,16 +288,7 @@ static const struct {
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? MOST_POSITIONS : 6);
-}
-
-static size_t input_bytes(const struct xrnpe_product *product)
-{
-	size_t steps = xrnpe_row_bytes(product->format, product->k) / GEMV_STEP + 1;
-
-	if (product->format == XRNPE_FORMAT_P16)
-		return xrnpe_gemv_p16_input(product);
-	return sizeof(struct input) + steps * vectors_of(product->format) * sizeof(__m512i);
+	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_POSITIONS : 6);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -304,7 +308,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 {
 	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size = input_bytes(product);
 	uint8_t *inputs = memory;
-	bool nar[MOST_POSITIONS];
+	bool nar[GEMV_POSITIONS];
 
 	for (uint64_t p = 0; p < product->positions; p++)
 		nar[p] = formats[product->format].prepare(product, product->ifm + p * stride,
@@ -314,9 +318,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		for (uint64_t p = 0; p < product->positions; p++)
-			formats[product->format].run(product, inputs + p * size, nar[p],
-						     xrnpe_output_row(product, p), n, count, status);
+		formats[product->format].run(product, inputs, nar, n, count, status);
 	}
 }
 

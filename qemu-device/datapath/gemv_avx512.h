@@ -7,6 +7,7 @@
 #include "gemv.h"
 
 #define GEMV_STEP 64		/* bytes of packed codes that are decoded at a time */
+#define GEMV_POSITIONS 12	/* at the most */
 
 /* ---- Posit(16,1): gemv_avx512_p16.c ------------------------------------ */
 
@@ -15,7 +16,7 @@ size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product);
 
 /** As in gemv_avx512.c's table of formats. */
 bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *input);
-void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const void *input, bool nar,
-			uint8_t *out, uint64_t n, size_t count, uint32_t *status);
+void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
+			uint64_t n, size_t count, uint32_t *status);
 
 #endif

@@ -5,18 +5,21 @@
 #include "gemv_avx512.h"
 #include "gemv_p16.h"
 
-#define SUM_DIGITS 5				/* that hold 128 bits */
-#define SUM_DIGIT_BITS 26
+#define TOGETHER 4	/* positions, at the most */
 
+/* Decoded values are those of the codes times 2^-707; inputs are made up for it. */
+#define SCALE 707
+
+/* A chunk of inputs, decoded. */
 struct chunk {
-	struct range range;
 	__m512d values[CHUNK_STEPS][4] __attribute__((aligned(64)));
+	__m512d magnitudes[4];		/* lane by lane the sum of them */
+	struct range range;
 };
 
-/* A position's inputs, decoded. */
-struct input {
-	bool negative;		/* the first one is */
-	struct chunk chunks[] __attribute__((aligned(64)));
+/* Sums of products that are off by at most @error. */
+struct near {
+	double sum[LANES] __attribute__((aligned(64))), error[LANES];
 };
 
 /* 32 codes to doubles: every fourth from 0, 2, 1 and 3. */
@@ -40,10 +43,85 @@ INLINE void decode(__m512i codes, __m512d value[4])
 	}
 }
 
-/* ---- ranges ----------------------------------------------------------- */
+/* ---- sums and a bound on their error ---------------------------------- */
 
-/* Of the codes of some steps; or-ed into *@nar: whether there is a NaR. */
-INLINE struct range measure(const uint8_t *codes, size_t steps, bool *nar)
+/*
+ * A row of weights by some positions of @inputs. True if there is a NaR. What is fetched is
+ * @ahead of the row.
+ */
+INLINE bool multiply(size_t positions, const struct xrnpe_product *product, const uint8_t *row, size_t ahead,
+		     const struct chunk *inputs, struct near *near, size_t lane)
+{
+	const size_t chunks = chunks_of(product, GEMV_STEP);
+	const __m512d precision = _mm512_set1_pd(precision_of(chunks * CHUNK_STEPS));
+	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
+	__m512d sum[TOGETHER][4], bound[TOGETHER], weight[4];
+	__m512i largest = _mm512_setzero_si512();
+
+	for (size_t p = 0; p < positions; p++) {
+		bound[p] = _mm512_setzero_pd();
+		for (int i = 0; i < 4; i++)
+			sum[p][i] = _mm512_setzero_pd();
+	}
+	for (size_t c = 0; c < chunks; c++, inputs++) {
+		__m512i most = _mm512_setzero_si512();
+		size_t steps;
+		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
+		const uint8_t *next = row + ahead + c * CHUNK_STEPS * GEMV_STEP;
+
+		for (size_t s = 0; s < steps; s++) {
+			__m512i code = _mm512_loadu_si512(codes + s * GEMV_STEP);
+
+			_mm_prefetch(next + s * GEMV_STEP, _MM_HINT_T1);
+			most = _mm512_max_epu16(most, _mm512_abs_epi16(code));
+			decode(code, weight);
+#pragma GCC unroll 4
+			for (size_t p = 0; p < positions; p++) {
+#pragma GCC unroll 4
+				for (int i = 0; i < 4; i++)
+					sum[p][i] = _mm512_fmadd_pd(weight[i], inputs[p * chunks].values[s][i],
+								    sum[p][i]);
+			}
+		}
+		largest = _mm512_max_epu16(largest, most);
+		/* The largest of each lane are weights, too. */
+		decode(most, weight);
+#pragma GCC unroll 4
+		for (size_t p = 0; p < positions; p++) {
+#pragma GCC unroll 4
+			for (int i = 0; i < 4; i++)
+				bound[p] = _mm512_fmadd_pd(weight[i], inputs[p * chunks].magnitudes[i], bound[p]);
+		}
+	}
+	for (size_t p = 0; p < positions; p++) {
+		near[p].sum[lane] = _mm512_reduce_add_pd(_mm512_add_pd(_mm512_add_pd(sum[p][0], sum[p][1]),
+								       _mm512_add_pd(sum[p][2], sum[p][3])));
+		near[p].error[lane] = _mm512_reduce_add_pd(_mm512_mul_pd(bound[p], precision));
+	}
+	return _mm512_movepi16_mask(largest);
+}
+
+#define MULTIPLY(positions)								\
+	TARGET static bool multiply_##positions(const struct xrnpe_product *product,	\
+						const uint8_t *row, size_t ahead,	\
+						const struct chunk *inputs,		\
+						struct near *near, size_t lane)		\
+	{										\
+		return multiply(positions, product, row, ahead, inputs, near, lane);	\
+	}
+MULTIPLY(1)
+MULTIPLY(2)
+MULTIPLY(3)
+MULTIPLY(4)
+
+static bool (*const multiply_by[])(const struct xrnpe_product *product, const uint8_t *row, size_t ahead,
+				   const struct chunk *inputs, struct near *near, size_t lane) = {
+	NULL, multiply_1, multiply_2, multiply_3, multiply_4,
+};
+
+/* ---- exact sums ------------------------------------------------------- */
+
+INLINE struct range measure(const uint8_t *codes, size_t steps)
 {
 	__m512i most = _mm512_setzero_si512(), least = _mm512_set1_epi16(-1);
 	__m256i most_half, least_half;
@@ -63,15 +141,12 @@ INLINE struct range measure(const uint8_t *codes, size_t steps, bool *nar)
 		_mm256_castsi256_si128(most_half), _mm256_extracti128_si256(most_half, 1))));
 	low = 1 + (0xffff & (unsigned int)_mm_cvtsi128_si32(_mm_minpos_epu16(_mm_min_epu16(
 		_mm256_castsi256_si128(least_half), _mm256_extracti128_si256(least_half, 1)))));
-	*nar |= high >> 15;
 	return range_of(high, low);
 }
 
-/* ---- sums ------------------------------------------------------------- */
-
 /* Sums of the products of some steps, in @parts parts that begin at @start. */
 INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const struct chunk *input,
-			 const double *start, __m512d total[PARTS], const uint8_t *ahead)
+			 const double *start, __m512d total[PARTS])
 {
 	__m512d sum[4][PARTS];
 
@@ -82,7 +157,6 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 	for (size_t s = 0; s < steps; s++) {
 		__m512d weight[4];
 
-		_mm_prefetch(ahead + s * GEMV_STEP, _MM_HINT_T1);
 		decode(_mm512_loadu_si512(codes + s * GEMV_STEP), weight);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
@@ -113,106 +187,113 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 }
 
 /* The sum of the products of a chunk, in grid units. */
-TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const struct chunk *input,
-				   const struct cuts *cuts, const uint8_t *ahead)
+TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const struct chunk *input)
 {
+	struct cuts cuts = cuts_for(measure(codes, steps), input->range);
 	__m512d total[PARTS];
 	xrnpe_u128 sum = 0;
 
-	if (cuts->parts == 1)
-		add_products(1, codes, steps, input, cuts->start, total, ahead);
-	else if (cuts->parts == 2)
-		add_products(2, codes, steps, input, cuts->start, total, ahead);
-	else if (cuts->parts == 3)
-		add_products(3, codes, steps, input, cuts->start, total, ahead);
-	for (int p = 0; p < cuts->parts; p++) {
-		__m512i units = _mm512_cvtpd_epi64(_mm512_mul_pd(total[p], _mm512_set1_pd(power(-cuts->unit[p]))));
+	if (cuts.parts == 1)
+		add_products(1, codes, steps, input, cuts.start, total);
+	else if (cuts.parts == 2)
+		add_products(2, codes, steps, input, cuts.start, total);
+	else if (cuts.parts == 3)
+		add_products(3, codes, steps, input, cuts.start, total);
+	for (int p = 0; p < cuts.parts; p++) {
+		__m512i units = _mm512_cvtpd_epi64(_mm512_mul_pd(total[p], _mm512_set1_pd(power(-cuts.unit[p]))));
 
-		sum += grid_sum(_mm512_reduce_add_epi64(units), cuts->unit[p]);
+		sum += grid_sum(_mm512_reduce_add_epi64(units), cuts.unit[p]);
 	}
 	return sum;
+}
+
+/* The exact output in channel @n of a row of weights and @inputs, whose sum has a sign. */
+static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_t *row,
+			       const struct chunk *inputs, uint64_t n, bool negative, uint32_t *status)
+{
+	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
+	xrnpe_u128 sum = 0;
+
+	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++) {
+		size_t steps;
+		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
+
+		sum += sum_chunk(codes, steps, &inputs[c]);
+	}
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
 }
 
 /* ---- positions -------------------------------------------------------- */
 
 size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product)
 {
-	return sizeof(struct input) + chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
+	return chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
 }
 
 TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory)
 {
 	const __m512d scale = _mm512_set1_pd(power(SCALE));
 	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
-	struct input *input = memory;
+	struct chunk *chunk = memory;
 	bool nar = false;
 
-	input->negative = row[1] >> 7;
-	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++) {
-		struct chunk *chunk = &input->chunks[c];
+	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++, chunk++) {
 		size_t steps;
 		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
 
-		chunk->range = measure(codes, steps, &nar);
+		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
+		chunk->range = measure(codes, steps);
+		nar |= chunk->range.nar;
 		for (size_t s = 0; s < steps; s++) {
 			decode(_mm512_loadu_si512(codes + s * GEMV_STEP), chunk->values[s]);
-			for (int i = 0; i < 4; i++)
-				chunk->values[s][i] = _mm512_mul_pd(_mm512_mul_pd(chunk->values[s][i], scale), scale);
+			for (int i = 0; i < 4; i++) {
+				__m512d *value = &chunk->values[s][i], *sum = &chunk->magnitudes[i];
+
+				*value = _mm512_mul_pd(_mm512_mul_pd(*value, scale), scale);
+				*sum = _mm512_add_pd(*sum, _mm512_abs_pd(*value));
+			}
 		}
 	}
 	return nar;
 }
 
-/* A sum as digits of its magnitude, all with its sign. */
-static void put_sum(xrnpe_u128 sum, bool negative, int64_t (*power)[LANES], size_t lane)
-{
-	struct xrnpe_term term = xrnpe_term_from_sum(sum, negative, 0);
-
-	for (int i = 0; i < SUM_DIGITS; i++) {
-		int64_t digit = (int64_t)(term.magnitude & ((1u << SUM_DIGIT_BITS) - 1));
-
-		power[i][lane] = term.negative ? -digit : digit;
-		term.magnitude >>= SUM_DIGIT_BITS;
-	}
-}
-
-TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const void *memory, bool nar,
-				uint8_t *out, uint64_t n, size_t count, uint32_t *status)
+TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
+			       uint64_t n, size_t count, uint32_t *status)
 {
 	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
-	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD;
-	const struct input *input = memory;
-	const size_t chunks = chunks_of(product, GEMV_STEP);
-	struct cuts cuts[XRNPE_MAX_K * 2 / (CHUNK_STEPS * GEMV_STEP)];
-	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
-	int64_t power[SUM_DIGITS][LANES] __attribute__((aligned(64)));
-	const struct digit_sums sums = { power[0], LANES, SUM_DIGITS, SUM_DIGIT_BITS, 0 };
+	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, GEMV_STEP);
+	const uint8_t *weights = product->weight + n * stride;
+	const struct chunk *decoded = (const struct chunk *)inputs;
+	struct near near[GEMV_POSITIONS] = { 0 };
 	struct stage stage;
 
 	memset(&stage, 0, sizeof(stage));
 	xrnpe_scales(product, n, count, 1, stage.scale, stage.bias);
 	for (size_t lane = 0; lane < count; lane++) {
-		const uint8_t *row = product->weight + (n + lane) * stride, *codes;
-		xrnpe_u128 sum = 0;
-		size_t steps;
+		for (size_t p = 0; p < product->positions; p += TOGETHER) {
+			size_t left = (size_t)product->positions - p;
 
-		for (size_t c = 0; c < chunks; c++) {
-			codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
-			cuts[c] = cuts_for(measure(codes, steps, &stage.nar[lane]), input->chunks[c].range);
+			stage.nar[lane] = multiply_by[left < TOGETHER ? left : TOGETHER](
+				product, weights + lane * stride, ahead, decoded + p * chunks, &near[p], lane);
 		}
-		for (size_t c = 0; c < chunks; c++) {
-			codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
-			sum += sum_chunk(codes, steps, &input->chunks[c], &cuts[c],
-					 row + ahead + c * CHUNK_STEPS * GEMV_STEP);
-		}
-		put_sum(sum, input->negative != row[1] >> 7, power, lane);
 		stage.any_nar |= stage.nar[lane];
 	}
-	for (size_t lane = count; lane < LANES; lane++)
-		put_sum(0, false, power, lane);
-	xrnpe_avx512_put_digits(product, &stage, &sums, out, n, count, status);
-	if (nar || stage.any_nar)
-		xrnpe_put_nar(product, nar ? NULL : stage.nar, out, n, count, status);
+	for (size_t p = 0; p < product->positions; p++) {
+		uint8_t *out = xrnpe_output_row(product, p);
+		uint32_t code[LANES], doubt;
+
+		doubt = xrnpe_avx512_codes(product, &stage, near[p].sum, near[p].error, code);
+		for (size_t i = 0; i < count; i++) {
+			if (doubt >> i & 1 && !nar[p] && !stage.nar[i])
+				code[i] = output_exactly(product, weights + i * stride, decoded + p * chunks, n + i,
+							 near[p].sum[i] < 0, status);
+		}
+		xrnpe_avx512_put_codes(product->out, out, n, code, count);
+		if (nar[p] || stage.any_nar)
+			xrnpe_put_nar(product, nar[p] ? NULL : stage.nar, out, n, count, status);
+	}
 }
 
 #endif

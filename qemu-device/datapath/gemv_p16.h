@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exact sums of products of Posit(16,1) in doubles, for few positions.
+ * Sums of products of Posit(16,1) in doubles, for few positions.
  *
  * A value has 13 significant bits, and so a product of two is an exact double. Sums of
- * products are exact too, if they are cut at fixed bits into two or three parts that
- * are summed apart: (sum + product) - sum, where sum stays within a factor of two of
- * a large number, is the product rounded to a multiple of that number's last bit, and
- * what it lacks is exact. How many parts, and where the cuts are, follows for some
- * hundred weights at a time from their largest and smallest magnitude.
+ * them are rounded, but off by little: by some multiple of the sum of magnitudes, for
+ * which the largest weights of some hundred by the magnitudes of their inputs are a
+ * bound. Mostly all within the bound rounds to one output. If not, and only then, the
+ * sum is computed once more, exactly.
+ *
+ * Exact are sums that are cut at fixed bits into two or three parts that are summed
+ * apart: (sum + product) - sum, where sum stays within a factor of two of a large
+ * number, is the product rounded to a multiple of that number's last bit, and what it
+ * lacks is exact. How many parts, and where the cuts are, follows for some hundred
+ * weights at a time from their largest and smallest magnitude.
  *
  * Decoding takes few instructions. Negation of a code maps a posit to its negative and
  * the mirror image of its magnitude at one to its reciprocal, but for the fraction.
@@ -30,12 +35,19 @@
 #define TERMS_LOG 7		/* log2 of 128 */
 #define PARTS 3			/* at the most */
 
-/* Decoded values are those of the codes times 2^-707; inputs are made up for it. */
-#define SCALE 707
+/*
+ * What a sum of products is off by at most, of the sum of magnitudes, given the steps: each
+ * product goes through as many additions and up to 5 more, each off by 2^-53 of its result.
+ * Twice that is more than the bound's own rounding takes.
+ */
+static inline double precision_of(size_t steps)
+{
+	return (double)(steps + 5) * 0x1p-52;
+}
 
 /* Of a set of codes: magnitudes are at most 2^most, and multiples of 2^least. */
 struct range {
-	bool zero;		/* all are */
+	bool zero, nar;		/* all are; one is */
 	int most, least;
 };
 
@@ -49,6 +61,7 @@ static inline struct range range_of(unsigned int high, unsigned int low)
 {
 	return (struct range){
 		.zero = !high,
+		.nar = high >> 15,
 		.most = 2 * (high < 1 << 14 ? msb(high) - 13 : 14 - msb((1 << 15) - high)),
 		/* Each halving of the code takes a bit of the fraction, to the last. */
 		.least = msb(low) - 27 - (low == 1),

@@ -5,24 +5,28 @@
 #include "gemm_tiles.h"
 #include "gemv.h"
 #include "gemv_p16.h"
-#include "reals.h"
+#include "rounding.h"
+
+#define TOGETHER 2	/* positions, at the most */
+
+/* Decoded values are those of the codes times 2^-767; inputs are made up for it. */
+#define SCALE 767
 
 typedef uint16_t words __attribute__((vector_size(VECTOR)));
 typedef int32_t halves __attribute__((vector_size(VECTOR)));
-typedef uint32_t bits __attribute__((vector_size(VECTOR)));
-typedef float floats __attribute__((vector_size(VECTOR)));
-typedef uint64_t lanes __attribute__((vector_size(VECTOR)));
+typedef float singles __attribute__((vector_size(VECTOR)));
 #define WORDS (VECTOR / sizeof(uint16_t))
 
+/* A chunk of inputs, decoded. */
 struct chunk {
-	struct range range;
 	reals values[CHUNK_STEPS][4];
+	reals magnitudes[4];		/* lane by lane the sum of them */
+	struct range range;
 };
 
-/* A position's inputs, decoded. */
-struct input {
-	bool nar, negative;	/* one is; the first one is */
-	struct chunk *chunks;
+/* Sums of products that are off by at most @error. */
+struct near {
+	double sum[LANES] __attribute__((aligned(64))), error[LANES];
 };
 
 INLINE words load_words(const uint8_t *from)
@@ -33,55 +37,161 @@ INLINE words load_words(const uint8_t *from)
 	return value;
 }
 
+INLINE words magnitudes_of(words code)
+{
+#ifdef __x86_64__
+	return (words)_mm256_abs_epi16((__m256i)code);
+#else
+	return (words)vabsq_s16((int16x8_t)code);
+#endif
+}
+
+INLINE words larger(words a, words b)
+{
+#ifdef __x86_64__
+	return (words)_mm256_max_epu16((__m256i)a, (__m256i)b);
+#else
+	return (words)vmaxq_u16((uint16x8_t)a, (uint16x8_t)b);
+#endif
+}
+
+INLINE words smaller(words a, words b)
+{
+#ifdef __x86_64__
+	return (words)_mm256_min_epu16((__m256i)a, (__m256i)b);
+#else
+	return (words)vminq_u16((uint16x8_t)a, (uint16x8_t)b);
+#endif
+}
+
+/* @value, negated where @sign is, which is zero only where @value is. */
+INLINE halves with_sign(halves value, halves sign)
+{
+#ifdef __x86_64__
+	return (halves)_mm256_sign_epi32((__m256i)value, (__m256i)sign);
+#else
+	sign >>= 31;
+	return (value ^ sign) - sign;
+#endif
+}
+
 /* A vector of codes to doubles: every fourth from 0, 2, 1 and 3. */
-INLINE void decode(words codes, reals value[4])
+INLINE void decode(words code, reals value[4])
 {
 	/* Without the sign, and the mirror image of magnitudes above one. */
-	bits twice = (bits)(codes + codes), large = (bits)codes ^ twice;
+	words twice = code + code;
+	halves above_one = (halves)(code ^ twice);
 
 	for (int odd = 0; odd < 2; odd++) {
-		halves above_one = (halves)(odd ? large : large << 16) >> 31;
-		bits upper = odd ? twice & 0xffff0000 : twice << 16;
+		halves upper = odd ? (halves)twice & -0x10000 : (halves)twice << 16;
 
-		upper = (bits)__builtin_convertvector((halves)upper, floats);
-		upper = ((upper ^ (bits)above_one) - (bits)above_one) + ((bits)above_one & 0x1e000000);
+		/* One becomes 2, whose bits are the mirror. */
+		upper = (halves)(__builtin_convertvector(upper, singles) * 0x1p-30f);
+		upper = with_sign(upper, odd ? above_one : above_one << 16);
 		/* The upper half of a double; two copies of the sign go. */
-		upper = (bits)((halves)upper >> 2) & 0x9fffffff;
-		value[2 * odd] = (reals)((lanes)upper << 32);
-		value[2 * odd + 1] = (reals)((lanes)upper & 0xffffffff00000000);
+		upper = upper >> 2 & (int)0x9fffffff;
+		value[2 * odd] = (reals)((bits)upper << 32);
+		value[2 * odd + 1] = (reals)((bits)upper & 0xffffffff00000000);
 	}
 }
 
-/* The range of some steps of codes; or-ed into *@nar: whether there is a NaR. */
-INLINE struct range measure(const uint8_t *codes, size_t steps, bool *nar)
+INLINE double total(reals value)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < REALS; i++)
+		sum += value[i];
+	return sum;
+}
+
+/* ---- sums and a bound on their error ---------------------------------- */
+
+/*
+ * A row of weights by some positions of @inputs. True if there is a NaR. What is fetched is
+ * @ahead of the row.
+ */
+INLINE bool multiply(size_t positions, const struct xrnpe_product *product, const uint8_t *row, size_t ahead,
+		     const struct chunk *inputs, struct near *near, size_t lane)
+{
+	const size_t chunks = chunks_of(product, VECTOR);
+	uint8_t padded[CHUNK_STEPS * VECTOR];
+	reals sum[TOGETHER][4] = { { { 0 } } }, bound[TOGETHER] = { { 0 } }, weight[4];
+	words largest = { 0 };
+	bool nar = false;
+
+	for (size_t c = 0; c < chunks; c++, inputs++) {
+		words most = { 0 };
+		size_t steps;
+		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
+		const uint8_t *next = row + ahead + c * CHUNK_STEPS * VECTOR;
+
+		for (size_t s = 0; s < steps; s++) {
+			words code = load_words(from + s * VECTOR);
+
+			__builtin_prefetch(next + s * VECTOR);
+			most = larger(most, magnitudes_of(code));
+			decode(code, weight);
+#pragma GCC unroll 2
+			for (size_t p = 0; p < positions; p++) {
+#pragma GCC unroll 4
+				for (int i = 0; i < 4; i++)
+					sum[p][i] = fused(weight[i], inputs[p * chunks].values[s][i], sum[p][i]);
+			}
+		}
+		largest = larger(largest, most);
+		/* The largest of each lane are weights, too. */
+		decode(most, weight);
+#pragma GCC unroll 2
+		for (size_t p = 0; p < positions; p++) {
+#pragma GCC unroll 4
+			for (int i = 0; i < 4; i++)
+				bound[p] = fused(weight[i], inputs[p * chunks].magnitudes[i], bound[p]);
+		}
+	}
+	for (size_t p = 0; p < positions; p++) {
+		near[p].sum[lane] = total((sum[p][0] + sum[p][1]) + (sum[p][2] + sum[p][3]));
+		near[p].error[lane] = total(bound[p]) * precision_of(chunks * CHUNK_STEPS);
+	}
+	for (size_t i = 0; i < WORDS; i++)
+		nar |= largest[i] >> 15;
+	return nar;
+}
+
+TARGET static bool multiply_one(const struct xrnpe_product *product, const uint8_t *row, size_t ahead,
+				const struct chunk *inputs, struct near *near, size_t lane)
+{
+	return multiply(1, product, row, ahead, inputs, near, lane);
+}
+
+TARGET static bool multiply_two(const struct xrnpe_product *product, const uint8_t *row, size_t ahead,
+				const struct chunk *inputs, struct near *near, size_t lane)
+{
+	return multiply(2, product, row, ahead, inputs, near, lane);
+}
+
+/* ---- exact sums ------------------------------------------------------- */
+
+INLINE struct range measure(const uint8_t *from, size_t steps)
 {
 	words most = { 0 }, least = ~most;
 	uint16_t high = 0, low = UINT16_MAX;
 
 	for (size_t s = 0; s < steps; s++) {
-		words code = load_words(codes + s * VECTOR), magnitude;
+		words magnitude = magnitudes_of(load_words(from + s * VECTOR));
 
-#ifdef __x86_64__
-		magnitude = (words)_mm256_abs_epi16((__m256i)code);
-		most = (words)_mm256_max_epu16((__m256i)most, (__m256i)magnitude);
+		most = larger(most, magnitude);
 		/* One less, so that zero is the largest. */
-		least = (words)_mm256_min_epu16((__m256i)least, (__m256i)(magnitude - 1));
-#else
-		magnitude = (words)vabsq_s16((int16x8_t)code);
-		most = (words)vmaxq_u16((uint16x8_t)most, (uint16x8_t)magnitude);
-		least = (words)vminq_u16((uint16x8_t)least, (uint16x8_t)(magnitude - 1));
-#endif
+		least = smaller(least, magnitude - 1);
 	}
 	for (size_t i = 0; i < WORDS; i++) {
 		high = most[i] > high ? most[i] : high;
 		low = least[i] < low ? least[i] : low;
 	}
-	*nar |= high >> 15;
 	return range_of(high, low + 1u);
 }
 
 /* Sums of the products of some steps, in @parts parts that begin at @start. */
-INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const struct chunk *input,
+INLINE void add_products(int parts, const uint8_t *from, size_t steps, const struct chunk *input,
 			 const double *start, reals total[PARTS])
 {
 	reals sum[4][PARTS], zero = { 0 };
@@ -93,8 +203,7 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 	for (size_t s = 0; s < steps; s++) {
 		reals weight[4];
 
-		__builtin_prefetch(codes + s * VECTOR + GEMV_AHEAD);
-		decode(load_words(codes + s * VECTOR), weight);
+		decode(load_words(from + s * VECTOR), weight);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
 			reals x = input->values[s][i], next = fused(weight[i], x, sum[i][0]), rest;
@@ -117,18 +226,19 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 			   ((sum[2][p] - start[p]) + (sum[3][p] - start[p]));
 }
 
-TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const struct chunk *input, bool *nar)
+/* The sum of the products of a chunk, in grid units. */
+TARGET static xrnpe_u128 sum_chunk(const uint8_t *from, size_t steps, const struct chunk *input)
 {
-	struct cuts cuts = cuts_for(measure(codes, steps, nar), input->range);
+	struct cuts cuts = cuts_for(measure(from, steps), input->range);
 	xrnpe_u128 sum = 0;
 	reals total[PARTS];
 
 	if (cuts.parts == 1)
-		add_products(1, codes, steps, input, cuts.start, total);
+		add_products(1, from, steps, input, cuts.start, total);
 	else if (cuts.parts == 2)
-		add_products(2, codes, steps, input, cuts.start, total);
+		add_products(2, from, steps, input, cuts.start, total);
 	else if (cuts.parts == 3)
-		add_products(3, codes, steps, input, cuts.start, total);
+		add_products(3, from, steps, input, cuts.start, total);
 	for (int p = 0; p < cuts.parts; p++) {
 		int64_t units = 0;
 
@@ -139,25 +249,86 @@ TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const str
 	return sum;
 }
 
-/* The inputs of a row, decoded to @chunks. */
-TARGET static struct input prepare(const struct xrnpe_product *product, const uint8_t *row,
-				   struct chunk *chunks)
+/* The exact output in channel @n of a row of weights and @inputs, whose sum has a sign. */
+static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_t *row,
+			       const struct chunk *inputs, uint64_t n, bool negative, uint32_t *status)
 {
-	struct input input = { .negative = row[1] >> 7, .chunks = chunks };
 	uint8_t padded[CHUNK_STEPS * VECTOR];
+	xrnpe_u128 sum = 0;
 
 	for (size_t c = 0; c < chunks_of(product, VECTOR); c++) {
 		size_t steps;
-		const uint8_t *codes = chunk_of(product, row, c, VECTOR, padded, &steps);
+		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
 
-		chunks[c].range = measure(codes, steps, &input.nar);
+		sum += sum_chunk(from, steps, &inputs[c]);
+	}
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
+}
+
+/* ---- positions -------------------------------------------------------- */
+
+/* Decode the inputs of a row. True if there is a NaR. */
+TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *row, struct chunk *chunk)
+{
+	uint8_t padded[CHUNK_STEPS * VECTOR];
+	bool nar = false;
+
+	for (size_t c = 0; c < chunks_of(product, VECTOR); c++, chunk++) {
+		size_t steps;
+		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
+
+		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
+		chunk->range = measure(from, steps);
+		nar |= chunk->range.nar;
 		for (size_t s = 0; s < steps; s++) {
-			decode(load_words(codes + s * VECTOR), chunks[c].values[s]);
-			for (int i = 0; i < 4; i++)
-				chunks[c].values[s][i] = chunks[c].values[s][i] * power(SCALE) * power(SCALE);
+			reals *value = chunk->values[s];
+
+			decode(load_words(from + s * VECTOR), value);
+			for (int i = 0; i < 4; i++) {
+				value[i] = value[i] * power(SCALE) * power(SCALE);
+				chunk->magnitudes[i] += magnitude_of(value[i]);
+			}
 		}
 	}
-	return input;
+	return nar;
+}
+
+/* The outputs of channels @n.., up to LANES. @nar: of which positions the inputs have one. */
+TARGET static void put(const struct xrnpe_product *product, const struct chunk *inputs, const bool *input_nar,
+		       uint64_t n, size_t count, uint32_t *status)
+{
+	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, VECTOR);
+	const uint8_t *weights = product->weight + n * stride;
+	double scale[LANES] __attribute__((aligned(64))) = { 0 }, bias[LANES] __attribute__((aligned(64))) = { 0 };
+	struct near near[ROWS] = { 0 };
+	bool nar[LANES], any_nar = false;
+
+	xrnpe_scales(product, n, count, 1, scale, bias);
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *row = weights + i * stride;
+
+		for (size_t p = 0; p < product->positions; p += TOGETHER)
+			nar[i] = (p + 1 < product->positions ? multiply_two : multiply_one)
+				(product, row, ahead, inputs + p * chunks, &near[p], i);
+		any_nar |= nar[i];
+	}
+	for (size_t p = 0; p < product->positions; p++, inputs += chunks) {
+		uint8_t *out = xrnpe_output_row(product, p);
+		uint32_t code[LANES] __attribute__((aligned(64))), doubt;
+
+		doubt = encode_near(product, near[p].sum, near[p].error, scale, bias, code);
+		for (size_t i = 0; i < count; i++) {
+			if (doubt >> i & 1 && !input_nar[p] && !nar[i])
+				code[i] = output_exactly(product, weights + i * stride, inputs, n + i,
+							 near[p].sum[i] < 0, status);
+		}
+		pack(product->out, out, n, code, count);
+		if (input_nar[p] || any_nar)
+			xrnpe_put_nar(product, input_nar[p] ? NULL : nar, out, n, count, status);
+	}
 }
 
 size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product)
@@ -168,36 +339,16 @@ size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product)
 void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe_block *block,
 			 void *memory, uint32_t *status)
 {
-	const struct xrnpe_operand *o = product->cmd->operand;
-	const size_t count = chunks_of(product, VECTOR), few = product->positions;
-	uint8_t padded[CHUNK_STEPS * VECTOR];
-	struct input input[ROWS];
+	const size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride;
+	struct chunk *inputs = memory;
+	bool nar[ROWS];
 
-	for (size_t p = 0; p < few; p++)
-		input[p] = prepare(product, product->ifm + p * o[XRNPE_OPERAND_IFM].row_stride,
-				   (struct chunk *)memory + p * count);
-	for (uint64_t n = block->n0; n < block->n1; n++) {
-		const uint8_t *row = product->weight + n * o[XRNPE_OPERAND_WEIGHT].row_stride;
-
+	for (size_t p = 0; p < product->positions; p++)
+		nar[p] = prepare(product, product->ifm + p * stride, inputs + p * chunks_of(product, VECTOR));
+	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		for (size_t p = 0; p < few; p++) {
-			bool nar = input[p].nar;
-			xrnpe_u128 sum = 0;
-			uint32_t code;
-
-			for (size_t c = 0; c < count; c++) {
-				size_t steps;
-				const uint8_t *codes = chunk_of(product, row, c, VECTOR, padded, &steps);
-
-				sum += sum_chunk(codes, steps, &input[p].chunks[c], &nar);
-			}
-			code = xrnpe_output(product, n,
-					    xrnpe_term_from_sum(sum, input[p].negative != row[1] >> 7,
-								2 * xrnpe_grid_unit(product->format)),
-					    nar, status);
-			xrnpe_put(product, p, n, &code, 1);
-		}
+		put(product, inputs, nar, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, status);
 	}
 }
 

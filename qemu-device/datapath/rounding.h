@@ -175,6 +175,26 @@ INLINE void interval(const struct xrnpe_product *product, reals sum, reals error
 	*high = activate(product, value + error);
 }
 
+/*
+ * LANES sums to codes, where they are off by at most @error, but those in doubt: a bit
+ * each in what is returned.
+ */
+INLINE uint32_t encode_near(const struct xrnpe_product *product, const double *sum, const double *error,
+			    const double *scale, const double *bias, uint32_t *code)
+{
+	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
+	uint32_t high_code[LANES] __attribute__((aligned(64))), doubt = 0;
+
+	for (size_t i = 0; i < LANES; i += REALS)
+		interval(product, load(sum + i), load(error + i) * magnitude_of(load(scale + i)), load(scale + i),
+			 load(bias + i), (reals *)(low + i), (reals *)(high + i));
+	encode_lanes(product->out, low, code);
+	encode_lanes(product->out, high, high_code);
+	for (size_t i = 0; i < LANES; i++)
+		doubt |= (uint32_t)(code[i] != high_code[i]) << i;
+	return doubt;
+}
+
 /* Write the codes of channels @n.., at most LANES, of a row. */
 TARGET static void pack(enum xrnpe_format out, uint8_t *row, uint64_t n, uint32_t *code, size_t count)
 {

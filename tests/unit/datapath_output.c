@@ -360,7 +360,102 @@ START_TEST(cancelled)
 }
 END_TEST
 
-/* The largest and next to largest sums of either sign, whatever the signs of the factors. */
+/*
+ * Posit(16,1) of so many octaves to either side of one, in one or several parts. Of long
+ * sums the bias leaves the last bits only, so that an estimate does not do.
+ */
+START_TEST(cancelled_octaves)
+{
+	uint64_t state = 161;
+
+	make_contexts();
+	for (int octaves = 0; octaves <= 28; octaves++) {
+		struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 2, 19, 1100);
+		uint32_t least = code_of(XRNPE_FORMAT_P16, ldexp(1, -octaves)), sums[2 * 19];
+		void *memory[] = { matmul.a, matmul.b, matmul.scale, sums };
+
+		for (uint32_t i = 0; i < (matmul.m + matmul.n) * matmul.k; i++) {
+			uint32_t code = least + random_below(&state, 0x8000 - 2 * least + 1), row = i / matmul.k;
+
+			(row < matmul.m ? set_a : set_b)(&matmul, row < matmul.m ? row : row - matmul.m,
+							 i % matmul.k, random_word(&state) & 1 ? code :
+							 0x10000 - code);
+		}
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(1), 0);
+		matmul.cmd.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_F32;
+		matmul.cmd.operand[XRNPE_OPERAND_OFM].row_stride = matmul.n * 4;
+		ref_run(&matmul.cmd, memory, &matmul.invalid);
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(1), sums[n % 2 * matmul.n + n] ^ 0x80000000);
+		check(&matmul, XRNPE_FORMAT_F32);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Posit(16,1) in doubles, which lose what decides. All of 2^20, 2^-32 and 1.5 x 2^-34 is
+ * too much for one, and the bias leaves 1.375 of the latter, when it was scaled, not 1. The
+ * large one comes last: as the tail of a row, the first of a chunk, and so on.
+ */
+START_TEST(lost_last)
+{
+	static const uint32_t lengths[] = { 3, 33, 65, 257, 513, 545, 1025, 1057, 2049 };
+
+	make_contexts();
+	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 5, 35, lengths[i]);
+		const double values[] = { 0x1p-17, 0x1p-16, 0x1p10 };
+		const uint32_t places[] = { 0, 1, matmul.k - 1 };
+
+		fill(&matmul, 0);
+		for (uint32_t j = 0; j < 3; j++) {
+			for (uint32_t m = 0; m < matmul.m; m++)
+				set_a(&matmul, m, places[j], code_of(matmul.format, m == 3 ? -values[j] : values[j]));
+			for (uint32_t n = 0; n < matmul.n; n++)
+				set_b(&matmul, n, places[j], code_of(matmul.format, (j ? 1 : 1.5) *
+								     (n % 3 ? values[j] : -values[j])));
+		}
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(0x1p32f), bits_of(n % 3 ? -0x1p52f : 0x1p52f));
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+			check(&matmul, out);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* The same with 2^-34, lost 512 times in one lane of a vector: 3 are left, not 1. */
+START_TEST(lost_often)
+{
+	struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 1, 5, 512 * 32 + 1);
+
+	make_contexts();
+	fill(&matmul, 0);
+	for (uint32_t k = 0; k < matmul.k; k += 32) {
+		set_a(&matmul, 0, k, code_of(matmul.format, k ? 0x1p-17 : 0x1p10));
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_b(&matmul, n, k, code_of(matmul.format, k ? 0x1p-17 : 0x1p10));
+	}
+	set_a(&matmul, 0, 1, code_of(matmul.format, 0x1p-13));
+	for (uint32_t n = 0; n < matmul.n; n++) {
+		set_b(&matmul, n, 1, code_of(matmul.format, 0x1p-13));
+		set_scale(&matmul, n, bits_of(0x1p26f), bits_of(-0x1p46f));
+	}
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+		check(&matmul, out);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/*
+ * The largest and next to largest sums of either sign, whatever the signs of the factors,
+ * and the sum of the smallest.
+ */
 START_TEST(extremes)
 {
 	enum xrnpe_format format = (enum xrnpe_format)_i;
@@ -377,6 +472,12 @@ START_TEST(extremes)
 		}
 		for (uint32_t n = 0; n < matmul.n; n++)
 			set_scale(&matmul, n, bits_of(1), 0);
+		check(&matmul, XRNPE_FORMAT_F32);
+		/* Nothing is left of the first row's. */
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of(1), bits_of((float)((n ? k : -(double)k) * most * most)));
+		check(&matmul, XRNPE_FORMAT_F32);
+		fill(&matmul, 1);
 		check(&matmul, XRNPE_FORMAT_F32);
 		free_matmul(&matmul);
 	}
@@ -532,6 +633,31 @@ START_TEST(floats_and_bytes)
 }
 END_TEST
 
+/* A NaR in one of several chunks of a row, each in a channel of its own. */
+START_TEST(nar_chunks)
+{
+	static const uint32_t places[] = { 0, 255, 256, 511, 512, 1023, 1024, 2047, 2048, 2100 };
+	const uint32_t count = sizeof(places) / sizeof(places[0]);
+	struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 3, count + 1, 2101);
+
+	make_contexts();
+	fill(&matmul, code_of(matmul.format, 1));
+	for (uint32_t n = 0; n < matmul.n; n++)
+		set_scale(&matmul, n, bits_of(1), 0);
+	check(&matmul, XRNPE_FORMAT_P16);
+	for (uint32_t n = 0; n < count; n++)
+		set_b(&matmul, n, places[n], 0x8000);
+	check(&matmul, XRNPE_FORMAT_P16);
+	for (uint32_t i = 0; i < count; i++) {
+		set_a(&matmul, i % 3, places[i], 0x8000);
+		check(&matmul, XRNPE_FORMAT_P16);
+		set_a(&matmul, i % 3, places[i], 0);
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
 /* One NaR in every place of a row; what is not part of a row is NaR always. */
 START_TEST(nar_places)
 {
@@ -580,11 +706,15 @@ TCase *datapath_output_tests(void)
 	tcase_add_loop_test(tests, ties_scaled, 0, 4);
 	tcase_add_loop_test(tests, ranges, 0, 4);
 	tcase_add_loop_test(tests, cancelled, 0, 4);
+	tcase_add_test(tests, cancelled_octaves);
+	tcase_add_test(tests, lost_last);
+	tcase_add_test(tests, lost_often);
 	tcase_add_loop_test(tests, extremes, 0, 4);
 	tcase_add_test(tests, largest_digits);
 	tcase_add_test(tests, spans);
 	tcase_add_test(tests, float_runs);
 	tcase_add_test(tests, floats_and_bytes);
+	tcase_add_test(tests, nar_chunks);
 	tcase_add_loop_test(tests, nar_places, XRNPE_FORMAT_P4, XRNPE_FORMAT_F32);
 	return tests;
 }
