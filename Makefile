@@ -44,7 +44,7 @@ $(B)/%.o: %.c
 .PHONY: check clean help
 ## check: all tests; a subset with SUITES="unit-datapath ..."
 check: all $(foreach s,$(SUITES),$(NEEDS_$(s)))
-	@tests/run $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
+	@tests/run $(B)/logs $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
 
 ## clean: remove build/ (what is cached under ~/.cache/xrnpe stays)
 clean:

@@ -58,7 +58,7 @@ $(foreach c,$(DATAPATH_CPUS),$(eval NEEDS_unit-datapath-arm64-$(c) := arm64-data
 .PHONY: check-unit check-asan check-ubsan
 check-unit:
 	@$(MAKE) --no-print-directory $(foreach s,$(UNIT_SUITES),$(NEEDS_$(s)))
-	@tests/run $(foreach s,$(UNIT_SUITES),'$(s)=$(SUITE_$(s))')
+	@tests/run $(B)/logs $(foreach s,$(UNIT_SUITES),'$(s)=$(SUITE_$(s))')
 
 ## check-asan, check-ubsan: the unit suites under a sanitizer
 check-asan:
