@@ -288,7 +288,7 @@ static const struct {
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_POSITIONS : 6);
+	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_P16_POSITIONS : 6);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -308,7 +308,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 {
 	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size = input_bytes(product);
 	uint8_t *inputs = memory;
-	bool nar[GEMV_POSITIONS];
+	bool nar[GEMV_P16_POSITIONS];
 
 	for (uint64_t p = 0; p < product->positions; p++)
 		nar[p] = formats[product->format].prepare(product, product->ifm + p * stride,

@@ -7,7 +7,6 @@
 #include "gemv.h"
 
 #define GEMV_STEP 64		/* bytes of packed codes that are decoded at a time */
-#define GEMV_POSITIONS 12	/* at the most */
 
 /* ---- Posit(16,1): gemv_avx512_p16.c ------------------------------------ */
 

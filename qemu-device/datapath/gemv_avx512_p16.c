@@ -266,19 +266,19 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, GEMV_STEP);
 	const uint8_t *weights = product->weight + n * stride;
 	const struct chunk *decoded = (const struct chunk *)inputs;
-	struct near near[GEMV_POSITIONS] = { 0 };
+	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	struct stage stage;
 
 	memset(&stage, 0, sizeof(stage));
 	xrnpe_scales(product, n, count, 1, stage.scale, stage.bias);
-	for (size_t lane = 0; lane < count; lane++) {
-		for (size_t p = 0; p < product->positions; p += TOGETHER) {
-			size_t left = (size_t)product->positions - p;
+	for (size_t p = 0; p < product->positions; p += TOGETHER) {
+		size_t left = (size_t)product->positions - p;
 
-			stage.nar[lane] = multiply_by[left < TOGETHER ? left : TOGETHER](
-				product, weights + lane * stride, ahead, decoded + p * chunks, &near[p], lane);
+		for (size_t i = 0; i < count; i++) {
+			stage.nar[i] = multiply_by[left < TOGETHER ? left : TOGETHER](
+				product, weights + i * stride, ahead, decoded + p * chunks, &near[p], i);
+			stage.any_nar |= stage.nar[i];
 		}
-		stage.any_nar |= stage.nar[lane];
 	}
 	for (size_t p = 0; p < product->positions; p++) {
 		uint8_t *out = xrnpe_output_row(product, p);

@@ -439,7 +439,7 @@ static const struct {
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? ROWS : MOST_POSITIONS);
+	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_P16_POSITIONS : MOST_POSITIONS);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,

@@ -303,17 +303,18 @@ TARGET static void put(const struct xrnpe_product *product, const struct chunk *
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, VECTOR);
 	const uint8_t *weights = product->weight + n * stride;
 	double scale[LANES] __attribute__((aligned(64))) = { 0 }, bias[LANES] __attribute__((aligned(64))) = { 0 };
-	struct near near[ROWS] = { 0 };
+	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	bool nar[LANES], any_nar = false;
 
 	xrnpe_scales(product, n, count, 1, scale, bias);
-	for (size_t i = 0; i < count; i++) {
-		const uint8_t *row = weights + i * stride;
+	for (size_t p = 0; p < product->positions; p += TOGETHER) {
+		bool two = p + 1 < product->positions;
 
-		for (size_t p = 0; p < product->positions; p += TOGETHER)
-			nar[i] = (p + 1 < product->positions ? multiply_two : multiply_one)
-				(product, row, ahead, inputs + p * chunks, &near[p], i);
-		any_nar |= nar[i];
+		for (size_t i = 0; i < count; i++) {
+			nar[i] = (two ? multiply_two : multiply_one)(product, weights + i * stride, ahead,
+								     inputs + p * chunks, &near[p], i);
+			any_nar |= nar[i];
+		}
 	}
 	for (size_t p = 0; p < product->positions; p++, inputs += chunks) {
 		uint8_t *out = xrnpe_output_row(product, p);
@@ -341,7 +342,7 @@ void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe
 {
 	const size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride;
 	struct chunk *inputs = memory;
-	bool nar[ROWS];
+	bool nar[GEMV_P16_POSITIONS];
 
 	for (size_t p = 0; p < product->positions; p++)
 		nar[p] = prepare(product, product->ifm + p * stride, inputs + p * chunks_of(product, VECTOR));

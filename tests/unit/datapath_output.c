@@ -13,7 +13,7 @@
 #include "unit/datapath_tests.h"
 
 #define GAP 3	/* elements between rows */
-#define MANY 17	/* rows: more than kernels for few take */
+#define MANY 50	/* rows: more than kernels for few take */
 
 /* A MATMUL with room for its operands. */
 struct matmul {
