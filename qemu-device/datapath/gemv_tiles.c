@@ -181,24 +181,23 @@ INLINE bytes table_of(const struct xrnpe_product *product, size_t first, int shi
 	return table;
 }
 
-INLINE struct tables make_tables(enum xrnpe_format format, const struct xrnpe_product *product)
+TARGET static void make_tables(const struct xrnpe_product *product, struct tables *table)
 {
-	struct tables table = { 0 };
 	bytes code, low, high;
 
-	if (format != XRNPE_FORMAT_P8) {
-		table.low[0] = table_of(product, 0, 0);
-		table.high = table_of(product, 0, 8);
-		return table;
+	memset(table, 0, sizeof(*table));
+	if (product->format != XRNPE_FORMAT_P8) {
+		table->low[0] = table_of(product, 0, 0);
+		table->high = table_of(product, 0, 8);
+		return;
 	}
 	for (size_t t = 0; t < 2; t++) {
 		for (size_t i = 0; i < VECTOR; i++)
 			code[i] = (uint8_t)(96 + 16 * t + i % 16);
-		p8_magnitudes(&table, code, &low, &high);
-		table.low[t] = table_of(product, 96 + 16 * t, 0) - low;
+		p8_magnitudes(table, code, &low, &high);
+		table->low[t] = table_of(product, 96 + 16 * t, 0) - low;
 	}
-	table.high = table_of(product, 112, 8);
-	return table;
+	table->high = table_of(product, 112, 8);
 }
 
 /* Vectors that one of codes is decoded to. */
@@ -294,27 +293,43 @@ INLINE bytes load_last(const struct row *row, const uint8_t *packed)
 	return load_vector(copy) & row->keep;
 }
 
+/* ---- a format ----------------------------------------------------------- */
+
 /* A position's inputs, decoded. */
 struct input {
 	int64_t correction;	/* FP4: of what the offset of the weights adds */
 	bytes values[] __attribute__((aligned(VECTOR)));
 };
 
-INLINE bool prepare(enum xrnpe_format format, const struct xrnpe_product *product,
-		    const uint8_t *packed, struct input *input)
+struct task {
+	const struct xrnpe_product *product;
+	struct tables table;
+	uint8_t *inputs;	/* by position */
+	size_t input_bytes;	/* of one */
+};
+
+INLINE struct input *input_of(const struct task *task, uint64_t p)
 {
-	const struct tables table = make_tables(format, product);
+	return (struct input *)(task->inputs + p * task->input_bytes);
+}
+
+/* Decode the inputs of position @p. True if any is NaR. */
+INLINE bool prepare(enum xrnpe_format format, const struct task *task, uint64_t p)
+{
+	const struct xrnpe_product *product = task->product;
+	const uint8_t *packed = product->ifm + p * product->cmd->operand[XRNPE_OPERAND_IFM].row_stride;
 	const struct row row = row_of(product);
+	struct input *input = input_of(task, p);
 	bytes found = { 0 }, *to = input->values;
 	int64_t sum = 0;
 
-	for (size_t s = 0; s <= row.whole; s++, to += vectors_of(format)) {
+	for (size_t s = 0; s <= row.whole; s++) {
 		bytes value[4];
 
-		decode(format, &table, s < row.whole ? load_vector(packed + s * VECTOR) :
+		decode(format, &task->table, s < row.whole ? load_vector(packed + s * VECTOR) :
 		       load_last(&row, packed), value, &found);
 		for (size_t i = 0; i < vectors_of(format); i++)
-			to[i] = value[i];
+			*to++ = value[i];
 	}
 	for (const bytes *at = input->values; format == XRNPE_FORMAT_FP4 && at < to; at++) {
 		for (size_t i = 0; i < VECTOR; i++)
@@ -352,15 +367,15 @@ INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *
 
 #define TOGETHER 2		/* positions */
 
-/* The sums of @few positions in channels @n.. */
-INLINE void multiply(enum xrnpe_format format, size_t few, const struct xrnpe_product *product,
-		     const struct input *input, size_t size, uint64_t n, size_t count,
-		     struct stage *stage, int64_t (*sums)[LANES])
+/* The sums of @few positions, from @p0 on, in channels @n.. */
+INLINE void multiply(enum xrnpe_format format, size_t few, const struct task *task, uint64_t p0, uint64_t n,
+		     size_t count, struct stage *stage, int64_t (*sums)[LANES])
 {
-	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
-	const uint8_t *packed = product->weight + n * stride;
-	const struct row row = row_of(product);
-	struct tables table = make_tables(format, product);
+	const size_t stride = task->product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	const uint8_t *packed = task->product->weight + n * stride;
+	const struct row row = row_of(task->product);
+	const struct input *input = input_of(task, p0);
+	struct tables table = task->table;
 
 	if (format == XRNPE_FORMAT_FP4)
 		table.low[0] += LARGEST_FP4;
@@ -380,20 +395,20 @@ INLINE void multiply(enum xrnpe_format format, size_t few, const struct xrnpe_pr
 			for (; s < end; s++) {
 				__builtin_prefetch(packed + s * VECTOR + GEMV_AHEAD);
 				add_step(format, few, &table, load_vector(packed + s * VECTOR),
-					 input->values + s * vectors_of(format), size, sum, &found);
+					 input->values + s * vectors_of(format), task->input_bytes, sum,
+					 &found);
 			}
 			if (s == row.whole)
 				add_step(format, few, &table, load_last(&row, packed),
-					 input->values + s * vectors_of(format), size, sum, &found);
+					 input->values + s * vectors_of(format), task->input_bytes, sum,
+					 &found);
 #pragma GCC unroll 2
 			for (size_t p = 0; p < few; p++)
 				total[p] = add_lanes(total[p], format == XRNPE_FORMAT_FP4 ?
 						     widen_words(sum[p].words) : sum[p].lanes);
 		} while (s < row.whole);
 		for (size_t p = 0; p < few; p++) {
-			const struct input *of = (const struct input *)((const uint8_t *)input + p * size);
-
-			sums[p][lane] = of->correction;
+			sums[p][lane] = input_of(task, p0 + p)->correction;
 			for (size_t i = 0; i < VECTOR / sizeof(int64_t); i++)
 				sums[p][lane] += total[p][i];
 		}
@@ -403,31 +418,27 @@ INLINE void multiply(enum xrnpe_format format, size_t few, const struct xrnpe_pr
 }
 
 #define FORMAT(name, format)								\
-	TARGET static bool prepare_##name(const struct xrnpe_product *product,		\
-					  const uint8_t *packed, struct input *input)	\
+	TARGET static bool prepare_##name(const struct task *task, uint64_t p)		\
 	{										\
-		return prepare(format, product, packed, input);				\
+		return prepare(format, task, p);					\
 	}										\
-	TARGET static void multiply_##name(size_t few, const struct xrnpe_product *product, \
-					   const struct input *input, size_t size, uint64_t n, \
+	TARGET static void multiply_##name(size_t few, const struct task *task, uint64_t p, uint64_t n, \
 					   size_t count, struct stage *stage, int64_t (*sums)[LANES]) \
 	{										\
 		if (few == 1)								\
-			multiply(format, 1, product, input, size, n, count, stage, sums); \
+			multiply(format, 1, task, p, n, count, stage, sums);		\
 		else									\
-			multiply(format, TOGETHER, product, input, size, n, count, stage, sums); \
+			multiply(format, TOGETHER, task, p, n, count, stage, sums);	\
 	}
 FORMAT(fp4, XRNPE_FORMAT_FP4)
 FORMAT(p4, XRNPE_FORMAT_P4)
 FORMAT(p8, XRNPE_FORMAT_P8)
 
 static const struct {
-	/* Decode a row of inputs. True if any is NaR. */
-	bool (*prepare)(const struct xrnpe_product *product, const uint8_t *packed, struct input *input);
-	/* The sums of 1 or TOGETHER positions, @size bytes apart, in channels @n.. */
-	void (*multiply)(size_t few, const struct xrnpe_product *product, const struct input *input,
-			 size_t size, uint64_t n, size_t count, struct stage *stage,
-			 int64_t (*sums)[LANES]);
+	bool (*prepare)(const struct task *task, uint64_t p);
+	/* @few: 1 or TOGETHER. */
+	void (*multiply)(size_t few, const struct task *task, uint64_t p, uint64_t n, size_t count,
+			 struct stage *stage, int64_t (*sums)[LANES]);
 } formats[] = {
 	[XRNPE_FORMAT_FP4] = { prepare_fp4, multiply_fp4 },
 	[XRNPE_FORMAT_P4] = { prepare_p4, multiply_p4 },
@@ -466,20 +477,18 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		const void *panels, void *memory, uint32_t *status)
 {
-	double unit;
-	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size;
-	uint8_t *inputs = memory;
+	struct task task = { .product = product, .inputs = memory, .input_bytes = input_bytes(product) };
 	bool nar[MOST_POSITIONS];
+	double unit;
 
 	if (product->format == XRNPE_FORMAT_P16) {
 		xrnpe_tiles_few_p16(product, block, memory, status);
 		return;
 	}
 	unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
-	size = input_bytes(product);
+	make_tables(product, &task.table);
 	for (uint64_t p = 0; p < product->positions; p++)
-		nar[p] = formats[product->format].prepare(product, product->ifm + p * stride,
-							  (struct input *)(inputs + p * size));
+		nar[p] = formats[product->format].prepare(&task, p);
 	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 		int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
@@ -492,8 +501,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
 		for (uint64_t p = 0, few; p < product->positions; p += few) {
 			few = product->positions - p < TOGETHER ? 1 : TOGETHER;
-			formats[product->format].multiply(few, product, (struct input *)(inputs + p * size),
-							  size, n, count, &stage, sums);
+			formats[product->format].multiply(few, &task, p, n, count, &stage, sums);
 			for (size_t i = 0; i < few; i++) {
 				uint8_t *out = xrnpe_output_row(product, p + i);
 
