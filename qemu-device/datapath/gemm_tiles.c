@@ -363,6 +363,31 @@ static void pad(const struct plan *plan, size_t k, uint8_t *row)
 	memset(row + size, 0, plan->steps * 4 - size);
 }
 
+#define QUAD 4		/* rows of weights that go to a panel together */
+
+/* QUAD rows to lanes of a panel, as many steps at a time. */
+TARGET static void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t *panel)
+{
+	typedef uint32_t quad __attribute__((vector_size(4 * QUAD)));
+
+	for (size_t s = 0; s < steps; s += QUAD) {
+		quad row[QUAD], pair[QUAD], step[QUAD];
+
+		for (size_t i = 0; i < QUAD; i++)
+			memcpy(&row[i], rows + i * pitch + s * 4, sizeof(row[i]));
+		for (size_t i = 0; i < QUAD; i += 2) {
+			pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 4, 1, 5);
+			pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 6, 3, 7);
+		}
+		for (size_t i = 0; i < 2; i++) {
+			step[2 * i] = __builtin_shufflevector(pair[i], pair[i + 2], 0, 1, 4, 5);
+			step[2 * i + 1] = __builtin_shufflevector(pair[i], pair[i + 2], 2, 3, 6, 7);
+		}
+		for (size_t i = 0; i < QUAD && s + i < steps; i++)
+			memcpy(panel + (s + i) * STEP_BYTES, &step[i], sizeof(step[i]));
+	}
+}
+
 void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product, uint64_t n,
 		      size_t count, void *memory, void *scratch)
 {
@@ -379,15 +404,17 @@ void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_produc
 	if (count < LANES)
 		memset(panel->weights, 0, plan->slices * plan->slice);
 	for (size_t i = 0; i < count; i++) {
-		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task.wide + i * plan->wide_pitch) : task.inputs;
+		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task.wide + i * plan->wide_pitch) :
+			       task.inputs + i % QUAD * plan->pitch;
 
 		stage->nar[i] = xrnpe_weights(product, plan->weight, n + i, row);
 		stage->any_nar |= stage->nar[i];
 		if (plan->slices > 1)
 			continue;
 		pad(plan, product->k, row);
-		for (size_t s = 0; s < plan->steps; s++)
-			memcpy(panel->weights + s * STEP_BYTES + i * 4, row + s * 4, 4);
+		/* What lanes without a channel have does not matter. */
+		if (i % QUAD == QUAD - 1 || i == count - 1)
+			interleave(task.inputs, plan->pitch, plan->steps, panel->weights + i / QUAD * QUAD * 4);
 	}
 	if (plan->input == &fp4_offset) {
 		/* Inputs that are all zero, with the offset, give what it adds. */

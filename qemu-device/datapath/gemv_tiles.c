@@ -24,7 +24,7 @@
 
 typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
 typedef int16_t words __attribute__((vector_size(VECTOR)));
-typedef int32_t lanes __attribute__((vector_size(VECTOR)));
+typedef uint32_t lanes __attribute__((vector_size(VECTOR)));	/* NaRs may make them wrap */
 
 #ifdef __x86_64__
 
