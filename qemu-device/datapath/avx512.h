@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "digits.h"
+#include "internal.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
 #define INLINE TARGET __attribute__((always_inline)) static inline
@@ -120,11 +120,6 @@ struct sums {
 /* Channels @n.. of @rows output rows from their sums. */
 void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
 		      const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count);
-
-/* The same from sums as digits, of Posit(16,1). The scale is that of whole values. */
-void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
-			     const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
-			     uint32_t *status);
 
 /*
  * The codes of LANES sums of Posit(16,1), in units of 1, that are off by at most @error, but

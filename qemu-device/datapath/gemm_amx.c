@@ -27,6 +27,7 @@
 
 #include "amx.h"
 #include "avx512.h"
+#include "digits.h"
 #include "lines.h"
 
 #define STRIP 32		/* positions of two tiles */
@@ -538,9 +539,12 @@ TARGET static struct sums multiply_narrow(struct task *task, const struct panel 
 	return (struct sums){ .wide = task->total[0] };
 }
 
+/* Row @r of the strip times a panel, of Posit(16,1), in channels @n.. of output row @out. */
 TARGET static void put_wide(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
 			    uint64_t n, size_t count, uint32_t *status)
 {
+	const struct xrnpe_product *product = task->product;
+	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << WIDE_BITS);
 	int64_t power[WIDE_POWERS][LANES] __attribute__((aligned(64)));
 	const struct digit_sums sums = {
 		.power = power[0],
@@ -549,13 +553,34 @@ TARGET static void put_wide(struct task *task, const struct panel *panel, size_t
 		.bits = WIDE_BITS,
 		.shift = task->digits.shift + panel->digits.shift,
 	};
+	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(
+		sums.shift + 2 * xrnpe_grid_unit(product->format)));
+	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES], doubt;
 
-	for (int p = 0; p < sums.count; p++) {
-		for (size_t lane = 0; lane < LANES; lane += 8)
-			_mm512_store_si512(&power[p][lane], _mm512_cvtepi32_epi64(
-				_mm256_load_si256((const __m256i *)&task->sum[p][r][lane])));
+	for (size_t lane = 0; lane < LANES; lane += 8) {
+		__m512d value = zero, bound = zero;
+
+		for (int p = sums.count - 1; p >= 0; p--) {
+			__m512i part = _mm512_cvtepi32_epi64(
+				_mm256_load_si256((const __m256i *)&task->sum[p][r][lane]));
+
+			_mm512_store_si512(&power[p][lane], part);
+			value = _mm512_fmadd_pd(value, radix, _mm512_cvtepi64_pd(part));
+			bound = _mm512_fmadd_pd(bound, radix, _mm512_cvtepi64_pd(_mm512_abs_epi64(part)));
+		}
+		/* Each of at most 15 steps was off by at most 2^-53 of what was summed so far. */
+		_mm512_store_pd(sum + lane, _mm512_mul_pd(value, unit));
+		_mm512_store_pd(error + lane, _mm512_mul_pd(_mm512_mul_pd(bound, unit), _mm512_set1_pd(0x1p-48)));
 	}
-	xrnpe_avx512_put_digits(task->product, &panel->stage, &sums, out, n, count, status);
+	doubt = xrnpe_avx512_codes(product, &panel->stage, sum, error, code);
+	for (; doubt; doubt &= doubt - 1) {
+		size_t i = (size_t)__builtin_ctz(doubt);
+
+		if (i < count)
+			code[i] = digits_output(product, &sums, i, n + i, sum[i] < 0, status);
+	}
+	xrnpe_avx512_put_codes(product->out, out, n, code, count);
 }
 
 /* ---- blocks ----------------------------------------------------------- */

@@ -1,45 +1,54 @@
 // SPDX-License-Identifier: MIT
 /*
- * Posit(16,1) with AVX-512 VNNI.
+ * Posit(16,1) with AVX-512.
  *
- * vpdpwssd multiplies digits (digits.h): as many as the values of a tile's rows
- * or of a panel's channels need. The polynomial that a sum is then is rounded in
- * double precision with a bound on the error; where the bound leaves a doubt, and
- * only there, the exact integer decides.
+ * Values are doubles, in units of the grid, and so are products, exactly; sums are off by
+ * little, of which there is a bound (gemv_p16.h). Where all within the bound rounds to one
+ * output, that is it. Where not, and only there, the sum is computed once more in 128
+ * bits. If values are so close that no sum can need more than 53 bits, none is off.
  */
 #ifdef __x86_64__
 
 #include <string.h>
 
 #include "avx512.h"
+#include "gemv_p16.h"
 #include "lines.h"
 
-#define COLUMN_BYTES (4u << 20)	/* with all the digits that there may be */
+#define COLUMN_BYTES (2u << 20)	/* a cache */
+#define RUN 128			/* products whose largest weight is known */
+#define HALF (LANES / 2)
 
-#define SLICE_ROWS 16		/* rows that the slice buffer has */
-#define SLICE_PITCH ((size_t)SLICE_ROWS * PITCH)
+/* Bytes between rows of doubles, as PITCH. */
+#define DOUBLE_PITCH (XRNPE_MAX_K * sizeof(double) + 64)
 
 /* Layout of the scratch memory; then rows of 64-bit values and lines. */
 struct scratch {
-	int64_t sum[ROWS][LANES] __attribute__((aligned(64)));
-	int64_t power[POWERS][ROWS][LANES] __attribute__((aligned(64)));
-	uint8_t slice[SLICES * SLICE_PITCH] __attribute__((aligned(64)));
+	double sum[ROWS][LANES] __attribute__((aligned(64))), error[ROWS][LANES];
+	double magnitudes[ROWS][XRNPE_MAX_K / RUN];	/* of inputs, their sums by run */
+	uint8_t inputs[ROWS * DOUBLE_PITCH] __attribute__((aligned(64)));
 };
 
 struct panel {
 	struct stage stage;
-	struct digits digits;
-	uint8_t weights[] __attribute__((aligned(64)));		/* by slice */
+	uint64_t bits;		/* of the weights' magnitudes, or-ed together */
+	/* Of each half of the channels the weights; then by run the largest magnitudes of all. */
+	double values[] __attribute__((aligned(64)));
 };
 
-static size_t steps_of(const struct xrnpe_product *product)
+static size_t runs_of(const struct xrnpe_product *product)
 {
-	return (product->k + 1) / 2;
+	return (product->k + RUN - 1) / RUN;
+}
+
+static double *largest_of(const struct xrnpe_product *product, const struct panel *panel)
+{
+	return (double *)panel->values + product->k * LANES;
 }
 
 static size_t panel_bytes(const struct xrnpe_product *product)
 {
-	return sizeof(struct panel) + SLICES * steps_of(product) * 4 * LANES;
+	return sizeof(struct panel) + (product->k + runs_of(product)) * LANES * sizeof(double);
 }
 
 /* Bytes of a row of 64-bit values. */
@@ -47,6 +56,8 @@ static size_t wide_pitch(const struct xrnpe_product *product)
 {
 	return (product->k * sizeof(int64_t) + XRNPE_DECODE_SLACK + 63) / 64 * 64;
 }
+
+/* ---- decoding --------------------------------------------------------- */
 
 /* 8 codes, extended to 64 bits by @magnitude (of 32-bit lanes) and @exponent. */
 INLINE __m512i place(__m256i significand, __m256i shift)
@@ -118,143 +129,152 @@ TARGET uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_
 	return (uint64_t)_mm512_reduce_or_epi64(any);
 }
 
-static struct digits measure(const uint8_t *wide, size_t pitch, size_t count, size_t k)
-{
-	return digits_for(xrnpe_avx512_magnitudes(wide, pitch, count, k), DIGIT_BITS);
-}
-
-/* One row of values to slices: digits, and sums of two. */
-TARGET static void split(const int64_t *wide, size_t k, struct digits digits, uint8_t *slice)
-{
-	const __m128i shift = _mm_cvtsi32_si128(digits.shift);
-
-	for (size_t i = 0; i < k; i += 32) {
-		__m512i digit[DIGITS];
-
-		for (int half = 0; half < 4; half++) {
-			size_t at = i + (size_t)half * 8;
-			__mmask8 lanes = (__mmask8)first_lanes(at < k ? k - at : 0);
-			__m512i value = _mm512_sra_epi64(_mm512_maskz_loadu_epi64(lanes, wide + at), shift);
-
-			for (int d = 0; d < digits.count; d++) {
-				__m512i low = _mm512_srai_epi64(_mm512_slli_epi64(value, 64 - DIGIT_BITS),
-								64 - DIGIT_BITS);
-
-				_mm_storeu_si128((__m128i *)(slice + (size_t)d * SLICE_PITCH + at * 2),
-						 _mm512_cvtepi64_epi16(low));
-				value = _mm512_srai_epi64(_mm512_sub_epi64(value, low), DIGIT_BITS);
-			}
-		}
-		for (int d = 0; d < digits.count; d++) {
-			digit[d] = _mm512_loadu_si512(slice + (size_t)d * SLICE_PITCH + i * 2);
-			for (int e = 0; e < d; e++)
-				_mm512_storeu_si512(slice + (size_t)pair_slice(e, d) * SLICE_PITCH + i * 2,
-						    _mm512_add_epi16(digit[e], digit[d]));
-		}
-	}
-}
-
-/* The slices that @digits has, in order. */
-static bool has_slice(struct digits digits, int slice)
-{
-	if (slice < DIGITS)
-		return slice < digits.count;
-	return slice < pair_slice(0, digits.count);
-}
-
 TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
-				  void *memory, void *scratch_memory)
+				  void *memory, void *scratch)
 {
-	size_t pitch = wide_pitch(product), steps = steps_of(product);
-	struct scratch *scratch = scratch_memory;
-	uint8_t *wide = (uint8_t *)(scratch + 1);
+	size_t pitch = wide_pitch(product);
+	uint8_t *wide = (uint8_t *)((struct scratch *)scratch + 1);
 	struct panel *panel = memory;
+	double *to = panel->values, *largest = largest_of(product, panel);
+	const __m512i rows = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
+						_mm512_set1_epi64((int64_t)pitch));
 
 	memset(panel, 0, sizeof(*panel));
 	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < LANES; i++) {
+		if (i >= count) {
+			memset(wide + i * pitch, 0, product->k * sizeof(int64_t));
+			continue;
+		}
 		panel->stage.nar[i] = xrnpe_weights(product, &xrnpe_avx512_p16, n + i, wide + i * pitch);
 		panel->stage.any_nar |= panel->stage.nar[i];
 	}
-	panel->digits = measure(wide, pitch, count, product->k);
-	for (size_t half = 0; half < VECTORS; half++) {
-		for (size_t i = 0; i < 16; i++) {
-			size_t lane = half * 16 + i;
+	panel->bits = xrnpe_avx512_magnitudes(wide, pitch, count, product->k);
+	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
+	for (size_t lane = 0; lane < LANES; lane += HALF) {
+		for (size_t k = 0; k < product->k; k++) {
+			for (size_t i = 0; i < HALF; i += 8, to += 8) {
+				const uint8_t *from = wide + (lane + i) * pitch + k * sizeof(int64_t);
+				double *most = largest + k / RUN * LANES + lane + i;
+				__m512d value = _mm512_cvtepi64_pd(_mm512_i64gather_epi64(rows, from, 1));
 
-			if (lane < count) {
-				split((const int64_t *)(wide + lane * pitch), product->k, panel->digits,
-				      scratch->slice + i * PITCH);
-				continue;
+				_mm512_store_pd(to, value);
+				_mm512_store_pd(most, _mm512_max_pd(_mm512_load_pd(most), _mm512_abs_pd(value)));
 			}
-			for (int s = 0; s < SLICES; s++)
-				memset(scratch->slice + (size_t)s * SLICE_PITCH + i * PITCH, 0, steps * 4);
 		}
-		for (int s = 0; s < SLICES; s++) {
-			if (has_slice(panel->digits, s))
-				interleave(scratch->slice + (size_t)s * SLICE_PITCH, PITCH, steps,
-					   panel->weights + (size_t)s * steps * 4 * LANES + half * 64);
+	}
+}
+
+/* Rows of 64-bit values to the doubles of a tile, zeros where rows are missing. */
+TARGET static void convert(const uint8_t *wide, size_t pitch, size_t rows, size_t k, struct scratch *scratch)
+{
+	for (size_t r = 0; r < ROWS; r++) {
+		const int64_t *from = (const int64_t *)(wide + r * pitch);
+		double *to = (double *)(scratch->inputs + r * DOUBLE_PITCH);
+
+		if (r >= rows) {
+			memset(to, 0, k * sizeof(double));
+			memset(scratch->magnitudes[r], 0, sizeof(scratch->magnitudes[r]));
+			continue;
+		}
+		for (size_t run = 0; run * RUN < k; run++) {
+			size_t end = (run + 1) * RUN < k ? (run + 1) * RUN : k;
+			__m512d sum = _mm512_setzero_pd();
+
+			for (size_t i = run * RUN; i < end; i += 8) {
+				__mmask8 lanes = (__mmask8)first_lanes(end - i);
+				__m512d value = _mm512_cvtepi64_pd(_mm512_maskz_loadu_epi64(lanes, from + i));
+
+				_mm512_mask_storeu_pd(to + i, lanes, value);
+				sum = _mm512_add_pd(sum, _mm512_abs_pd(value));
+			}
+			scratch->magnitudes[r][run] = _mm512_reduce_add_pd(sum);
 		}
 	}
 }
 
 /* ---- sums ------------------------------------------------------------- */
 
-static void multiply(struct scratch *scratch, size_t steps, const uint8_t *weights,
-		     int a, int b, size_t safe)
-{
-	const uint8_t *input = scratch->slice + (size_t)a * SLICE_PITCH;
-	const uint8_t *weight = weights + (size_t)b * steps * 4 * LANES;
+#define AHEAD 1024	/* bytes of weights that are fetched from the second cache */
 
-	for (size_t s = 0; s < steps; s += safe)
-		xrnpe_avx512_tile_words(input + s * 4, weight + s * 4 * LANES,
-					steps - s < safe ? steps - s : safe, s, scratch->sum);
+/* In assembly because GCC 12 spills the accumulators, see gemm_avx512.c. */
+#define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+#define DECLARE(i) __m512d acc##i##_0 = _mm512_setzero_pd(), acc##i##_1 = acc##i##_0
+#define ACCUMULATE(i)									\
+	do {										\
+		__m512d x = _mm512_set1_pd(*(const double *)(a + (i) * DOUBLE_PITCH));	\
+		MULTIPLY_ADD(acc##i##_0, x, b0);					\
+		MULTIPLY_ADD(acc##i##_1, x, b1);					\
+	} while (0)
+/* The next line of a row. */
+#define FETCH(i) _mm_prefetch(a + (i) * DOUBLE_PITCH + 128, _MM_HINT_T0)
+#define FINISH(i)									\
+	do {										\
+		_mm512_store_pd(sum[i], _mm512_mul_pd(acc##i##_0, unit));		\
+		_mm512_store_pd(sum[i] + 8, _mm512_mul_pd(acc##i##_1, unit));		\
+	} while (0)
+#define ALL_ROWS(what)									\
+	what(0); what(1); what(2); what(3); what(4); what(5);				\
+	what(6); what(7); what(8); what(9); what(10); what(11)
+
+/* The sums of ROWS positions in half of a panel's channels. */
+TARGET static void tile(const uint8_t *a, const double *b, size_t k, double (*sum)[LANES])
+{
+	const __m512d unit = _mm512_set1_pd(0x1p-56);		/* of products on the grid */
+	ALL_ROWS(DECLARE);
+
+	while (k) {
+		size_t some = k < 8 ? k : 8;
+
+		ALL_ROWS(FETCH);
+		for (k -= some; some; some--, a += sizeof(double), b += HALF) {
+			__m512d b0 = _mm512_load_pd(b), b1 = _mm512_load_pd(b + 8);
+
+			_mm_prefetch((const uint8_t *)b + AHEAD, _MM_HINT_T0);
+			_mm_prefetch((const uint8_t *)b + AHEAD + 64, _MM_HINT_T0);
+			ALL_ROWS(ACCUMULATE);
+		}
+	}
+	ALL_ROWS(FINISH);
 }
 
-TARGET static void accumulate(struct scratch *scratch, int power, bool subtract)
+/* What they are off by at most. */
+TARGET static void bound(const struct scratch *scratch, const double *largest, size_t runs, double precision,
+			 double (*error)[LANES])
 {
-	for (int r = 0; r < ROWS; r++) {
-		for (int i = 0; i < LANES; i += 8) {
-			__m512i sum = _mm512_load_si512(&scratch->sum[r][i]);
-			__m512i to = _mm512_load_si512(&scratch->power[power][r][i]);
+	for (size_t r = 0; r < ROWS; r++) {
+		for (size_t i = 0; i < LANES; i += 8) {
+			__m512d sum = _mm512_setzero_pd();
 
-			_mm512_store_si512(&scratch->power[power][r][i], subtract ?
-					   _mm512_sub_epi64(to, sum) : _mm512_add_epi64(to, sum));
+			for (size_t run = 0; run < runs; run++)
+				sum = _mm512_fmadd_pd(_mm512_load_pd(largest + run * LANES + i),
+						      _mm512_set1_pd(scratch->magnitudes[r][run]), sum);
+			_mm512_store_pd(error[r] + i, _mm512_mul_pd(sum, _mm512_set1_pd(precision)));
 		}
 	}
 }
 
-/*
- * The products of two sets of digits. With as many digits as both have, all
- * cross products come in pairs; the rest of the longer one is multiplied out.
- */
-static void multiply_digits(struct scratch *scratch, size_t steps, const uint8_t *weights,
-			    int inputs, int outputs)
+/* log2 of the most that a sum of @k products can be, in units of the least it can be. */
+static int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 {
-	int both = inputs < outputs ? inputs : outputs;
+	if (!inputs || !weights)
+		return 0;
+	return 64 - __builtin_clzll(inputs) - __builtin_ctzll(inputs) +
+	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
+}
 
-	memset(scratch->power, 0, sizeof(scratch->power[0]) * (size_t)(inputs + outputs - 1));
-	for (int i = 0; i < both; i++) {
-		multiply(scratch, steps, weights, i, i, DIGIT_STEPS);
-		accumulate(scratch, 2 * i, false);
-		for (int j = 0; j < both; j++) {
-			if (j != i)
-				accumulate(scratch, i + j, true);
-		}
-	}
-	for (int j = 1; j < both; j++) {
-		for (int i = 0; i < j; i++) {
-			multiply(scratch, steps, weights, pair_slice(i, j), pair_slice(i, j), PAIR_STEPS);
-			accumulate(scratch, i + j, false);
-		}
-	}
-	for (int i = 0; i < inputs; i++) {
-		for (int j = 0; j < outputs; j++) {
-			if (i < both && j < both)
-				continue;
-			multiply(scratch, steps, weights, i, j, DIGIT_STEPS);
-			accumulate(scratch, i + j, false);
-		}
-	}
+/* The exact output in channel @n. @row: the weights, decoded. */
+static uint32_t output_exactly(const struct xrnpe_product *product, const int64_t *inputs, int64_t *row,
+			       uint64_t n, bool negative, uint32_t *status)
+{
+	xrnpe_u128 sum = 0;
+
+	xrnpe_weights(product, &xrnpe_avx512_p16, n, row);
+	for (size_t k = 0; k < product->k; k++)
+		sum += (xrnpe_u128)((xrnpe_i128)inputs[k] * row[k]);
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
 }
 
 /* ---- output ----------------------------------------------------------- */
@@ -299,39 +319,6 @@ TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t
 		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
 }
 
-TARGET void xrnpe_avx512_put_digits(const struct xrnpe_product *product, const struct stage *stage,
-				    const struct digit_sums *sums, uint8_t *row, uint64_t n, size_t count,
-				    uint32_t *status)
-{
-	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << sums->bits);
-	int exponent = sums->shift + 2 * xrnpe_grid_unit(product->format);
-	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(exponent));
-	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
-	uint32_t code[LANES], doubt;
-
-	for (size_t i = 0; i < LANES; i += 8) {
-		__m512d value = zero, bound = zero;
-
-		for (int p = sums->count - 1; p >= 0; p--) {
-			__m512i power = _mm512_load_si512(sums->power + (size_t)p * sums->stride + i);
-
-			value = _mm512_fmadd_pd(value, radix, _mm512_cvtepi64_pd(power));
-			bound = _mm512_fmadd_pd(bound, radix, _mm512_cvtepi64_pd(_mm512_abs_epi64(power)));
-		}
-		/* Each of at most 15 steps was off by at most 2^-53 of what was summed so far. */
-		_mm512_store_pd(sum + i, _mm512_mul_pd(value, unit));
-		_mm512_store_pd(error + i, _mm512_mul_pd(_mm512_mul_pd(bound, unit), _mm512_set1_pd(0x1p-48)));
-	}
-	doubt = xrnpe_avx512_codes(product, stage, sum, error, code);
-	for (; doubt; doubt &= doubt - 1) {
-		size_t i = (size_t)__builtin_ctz(doubt);
-
-		if (i < count)
-			code[i] = digits_output(product, sums, i, n + i, sum[i] < 0, status);
-	}
-	xrnpe_avx512_put_codes(product->out, row, n, code, count);
-}
-
 /* ---- blocks ----------------------------------------------------------- */
 
 struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
@@ -356,41 +343,44 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	struct scratch *scratch = memory;
 	size_t pitch = wide_pitch(product);
 	uint8_t *wide = (uint8_t *)(scratch + 1);
+	int64_t *row = (int64_t *)(wide + ROWS * pitch);	/* of weights */
 	struct xrnpe_lines lines;
 
 	xrnpe_lines_start_group(&lines, product, &xrnpe_avx512_p16, block->n0, wide + LANES * pitch);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;
-		struct digits digits;
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
+		uint64_t bits;
 
 		xrnpe_output_rows(product, p, rows, out);
 		xrnpe_lines_gather(&lines, p, rows, wide, pitch, nar);
-		digits = measure(wide, pitch, rows, product->k);
-		for (size_t r = 0; r < rows; r++)
-			split((const int64_t *)(wide + r * pitch), product->k, digits,
-			      scratch->slice + r * PITCH);
+		bits = xrnpe_avx512_magnitudes(wide, pitch, rows, product->k);
+		convert(wide, pitch, rows, product->k, scratch);
 		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
 			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+			bool exact = spread_of(bits, panel->bits, product->k) <= 53;
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			multiply_digits(scratch, steps_of(product), panel->weights, digits.count,
-					panel->digits.count);
+			for (size_t half = 0; half < 2; half++)
+				tile(scratch->inputs, panel->values + half * product->k * HALF, product->k,
+				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
+			bound(scratch, largest_of(product, panel), exact ? 0 : runs_of(product),
+			      precision_of(product->k) * 0x1p-56, scratch->error);
 			for (size_t r = 0; r < rows; r++) {
-				const struct digit_sums sums = {
-					.power = scratch->power[0][r],
-					.stride = ROWS * LANES,
-					.count = digits.count + panel->digits.count - 1,
-					.bits = DIGIT_BITS,
-					.shift = digits.shift + panel->digits.shift,
-				};
+				uint32_t code[LANES], doubt;
 
-				xrnpe_avx512_put_digits(product, &panel->stage, &sums, out[r], n, count,
-							status);
+				doubt = xrnpe_avx512_codes(product, &panel->stage, scratch->sum[r],
+							   scratch->error[r], code);
+				for (size_t i = 0; i < count; i++) {
+					if (doubt >> i & 1 && !nar[r] && !panel->stage.nar[i])
+						code[i] = output_exactly(product, (int64_t *)(wide + r * pitch), row,
+									 n + i, scratch->sum[r][i] < 0, status);
+				}
+				xrnpe_avx512_put_codes(product->out, out[r], n, code, count);
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      count, status);

@@ -473,6 +473,11 @@ START_TEST(extremes)
 		for (uint32_t n = 0; n < matmul.n; n++)
 			set_scale(&matmul, n, bits_of(1), 0);
 		check(&matmul, XRNPE_FORMAT_F32);
+		/* A tie in the first row's output. */
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_scale(&matmul, n, bits_of((float)(1 / (most * most))),
+				  bits_of((n ? -1.f : 1.f) * 0x1p-10f));
+		check(&matmul, XRNPE_FORMAT_F32);
 		/* Nothing is left of the first row's. */
 		for (uint32_t n = 0; n < matmul.n; n++)
 			set_scale(&matmul, n, bits_of(1), bits_of((float)((n ? k : -(double)k) * most * most)));
