@@ -30,6 +30,7 @@
 	}
 SPIN(vpdpbusd, "vpdpbusd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vpdpwssd, "vpdpwssd %%zmm0, %%zmm1, %%zmm\\i")
+SPIN(vfmadd_zmm, "vfmadd231pd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vpmaddubsw, "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n\tvpaddw %%ymm2, %%ymm\\i, %%ymm\\i")
 SPIN(vpmaddwd, "vpmaddwd %%ymm0, %%ymm1, %%ymm2\n\tvpaddd %%ymm2, %%ymm\\i, %%ymm\\i")
 
@@ -68,24 +69,25 @@ SPIN(smlal, "smlal v\\i\\().4s, v0.4h, v1.4h")
 
 static const struct xrnpe_peak peaks[] = {
 #ifdef __x86_64__
-	{ "amx", false, TILES * 16 * 16 * 64, tdpbssd },
-	{ "avx512-vnni", true, 64 * ACCUMULATORS, vpdpbusd },
-	{ "avx512-vnni", false, 32 * ACCUMULATORS, vpdpwssd },
-	{ "avx2", true, 32 * ACCUMULATORS, vpmaddubsw },
-	{ "avx2", false, 16 * ACCUMULATORS, vpmaddwd },
+	{ "amx", XRNPE_FORMAT_P16, TILES * 16 * 16 * 64, tdpbssd },
+	{ "avx512-vnni", XRNPE_FORMAT_FP4, 64 * ACCUMULATORS, vpdpbusd },
+	{ "avx512-vnni", XRNPE_FORMAT_P8, 32 * ACCUMULATORS, vpdpwssd },
+	{ "avx512-vnni", XRNPE_FORMAT_P16, 8 * ACCUMULATORS, vfmadd_zmm },
+	{ "avx2", XRNPE_FORMAT_FP4, 32 * ACCUMULATORS, vpmaddubsw },
+	{ "avx2", XRNPE_FORMAT_P16, 16 * ACCUMULATORS, vpmaddwd },
 #endif
 #ifdef __AARCH64EL__
-	{ "neon-dotprod", true, 16 * ACCUMULATORS, sdot },
-	{ "neon-dotprod", false, 4 * ACCUMULATORS, smlal },
-	{ "neon", false, 4 * ACCUMULATORS, smlal },
+	{ "neon-dotprod", XRNPE_FORMAT_FP4, 16 * ACCUMULATORS, sdot },
+	{ "neon-dotprod", XRNPE_FORMAT_P16, 4 * ACCUMULATORS, smlal },
+	{ "neon", XRNPE_FORMAT_P16, 4 * ACCUMULATORS, smlal },
 #endif
-	{ NULL, false, 0, NULL },
+	{ NULL },
 };
 
 const struct xrnpe_peak *xrnpe_peak_find(const char *kernel, enum xrnpe_format format)
 {
 	for (const struct xrnpe_peak *peak = peaks; peak->kernel; peak++) {
-		if (!strcmp(kernel, peak->kernel) && (format == XRNPE_FORMAT_FP4 || !peak->narrow))
+		if (!strcmp(kernel, peak->kernel) && format <= peak->widest)
 			return peak;
 	}
 	return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a CPU's integer unit could do at most, for `xrnpe bench`. */
+/* What a CPU's multiply-accumulate units could do at most, for `xrnpe bench`. */
 #ifndef XRNPE_PEAK_H
 #define XRNPE_PEAK_H
 
@@ -8,7 +8,7 @@
 /** A multiply-accumulate instruction, in a loop that touches registers only. */
 struct xrnpe_peak {
 	const char *kernel;		/**< of the datapath, which is built on it */
-	bool narrow;			/**< bytes, for FP4; else words */
+	enum xrnpe_format widest;	/**< format that it is for; narrower ones have others before */
 	unsigned int macs;		/**< products that a turn of the loop sums */
 	void (*spin)(unsigned long turns);
 };
