@@ -101,11 +101,9 @@ static void *worker_main(void *argument)
 	struct xrnpe_datapath *datapath = worker->datapath;
 	uint64_t seen = 0;
 
-	pthread_mutex_lock(&datapath->lock);
 	for (;;) {
 		struct job *job;
 
-		pthread_mutex_unlock(&datapath->lock);
 		for (int i = 0; i < YIELDS && datapath->generation == seen; i++)
 			sched_yield();
 		pthread_mutex_lock(&datapath->lock);
@@ -120,6 +118,7 @@ static void *worker_main(void *argument)
 		pthread_mutex_lock(&datapath->lock);
 		if (!--datapath->busy)
 			pthread_cond_signal(&datapath->done);
+		pthread_mutex_unlock(&datapath->lock);
 	}
 	pthread_mutex_unlock(&datapath->lock);
 	return NULL;
