@@ -66,9 +66,10 @@ INLINE words with_sign(words value, words sign)
 	return (words)_mm256_sign_epi16((__m256i)value, (__m256i)sign);
 }
 
+/* Wraps, as it may where there is a NaR. */
 INLINE lanes add_words(lanes sum, words a, words b)
 {
-	return sum + (lanes)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+	return (lanes)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
 }
 
 /* To sums of 16 bits. @a: no sign. */
