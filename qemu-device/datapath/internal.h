@@ -72,6 +72,14 @@ struct xrnpe_real xrnpe_relu(struct xrnpe_real real);
  */
 struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit);
 
+/** The bits of binary32 @index of a row, as xrnpe_load() but inline. */
+static inline uint32_t xrnpe_word(const void *row, size_t index)
+{
+	const uint8_t *at = (const uint8_t *)row + index * 4;
+
+	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
 /** Write @count codes as elements @first.. of a packed row. The high nibble after
  * a last 4-bit code in a low one is set to zero. */
 void xrnpe_pack(enum xrnpe_format format, void *row, size_t first,

@@ -71,16 +71,22 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	return nar;
 }
 
+static double scale_of(const struct xrnpe_product *product, uint64_t index)
+{
+	union {
+		uint32_t bits;
+		float value;
+	} scale = { .bits = xrnpe_word(product->scale, index) };
+
+	return (double)scale.value;
+}
+
 void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
 		  double *scale, double *bias)
 {
 	for (size_t i = 0; i < count; i++) {
-		uint64_t at = (n + i) * 2;
-
-		scale[i] = unit * xrnpe_decode(XRNPE_FORMAT_F32,
-					       xrnpe_load(XRNPE_FORMAT_F32, product->scale, at));
-		bias[i] = xrnpe_decode(XRNPE_FORMAT_F32,
-				       xrnpe_load(XRNPE_FORMAT_F32, product->scale, at + 1));
+		scale[i] = unit * scale_of(product, (n + i) * 2);
+		bias[i] = scale_of(product, (n + i) * 2 + 1);
 	}
 }
 

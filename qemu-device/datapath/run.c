@@ -376,7 +376,7 @@ static int64_t illegal_scale(const struct job *job, uint64_t count)
 	bool no_bias = job->cmd->opcode == XRNPE_OP_ADD;
 
 	for (uint64_t i = 0; i < count * 2; i++) {
-		uint32_t word = xrnpe_load(XRNPE_FORMAT_F32, words, i);
+		uint32_t word = xrnpe_word(words, i);
 
 		if ((word & 0x7f800000) == 0x7f800000 || (no_bias && i % 2 && word << 1))
 			return (int64_t)i;

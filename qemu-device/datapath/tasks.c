@@ -14,7 +14,7 @@
 
 #include "internal.h"
 
-#define PIECES 16	/* of a column, for each thread: the last ones end at about the same time */
+#define PIECES 32	/* of a column, for each thread: the last ones end at about the same time */
 #define LINES 2		/* of an image in a piece, at least, for each that the next one needs too */
 
 struct xrnpe_column {
