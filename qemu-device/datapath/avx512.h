@@ -221,11 +221,6 @@ INLINE void store16(enum xrnpe_format out, uint8_t *row, uint64_t n, __m512i cod
 
 /* ---- Posit(16,1): gemm_avx512_p16.c ------------------------------------ */
 
-extern const struct xrnpe_decoder xrnpe_avx512_p16;	/* to int64_t */
-
-/* The magnitudes of @count rows of @k values, @pitch bytes apart, or-ed together. */
-uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_t count, size_t k);
-
 /** As in struct xrnpe_kernel, for Posit(16,1). */
 struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product);
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product);

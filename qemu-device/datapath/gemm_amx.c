@@ -75,8 +75,60 @@ TARGET static bool decode_bytes(const struct xrnpe_product *product, const uint8
 	return memchr(values, 0x80, count);
 }
 
+/* 8 codes, extended to 64 bits by @magnitude (of 32-bit lanes) and @exponent. */
+INLINE __m512i place(__m256i significand, __m256i shift)
+{
+	__m512i wide = _mm512_cvtepu32_epi64(significand), by = _mm512_cvtepi32_epi64(shift);
+
+	/* A count that is out of range, here a negative one, shifts all out. */
+	return _mm512_or_si512(_mm512_sllv_epi64(wide, by),
+			       _mm512_srlv_epi64(wide, _mm512_sub_epi64(_mm512_setzero_si512(), by)));
+}
+
+TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
+			      size_t first, size_t count, void *values)
+{
+	const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512();
+	int64_t *to = values;
+	__mmask16 found = 0;
+
+	(void)product;
+	row += first * 2;
+	for (size_t i = 0; i < count; i += 16) {
+		__mmask16 lanes = (__mmask16)first_lanes(count - i);
+		__m256i packed = _mm256_maskz_loadu_epi16(lanes, row + i * 2);
+		__m512i code = _mm512_cvtepi16_epi32(packed), body, rest, run, regime, shift;
+		__mmask16 nar = _mm512_cmpeq_epi32_mask(code, _mm512_set1_epi32(INT16_MIN));
+		__mmask16 negative = _mm512_movepi32_mask(code), large, valid;
+		__m512i significand, value[2];
+
+		found |= nar;
+		valid = _mm512_test_epi32_mask(code, code) & (__mmask16)~nar;
+		/* The 15 bits after the sign at the top: regime, exponent, fraction. */
+		body = _mm512_slli_epi32(_mm512_abs_epi32(code), 17);
+		large = _mm512_movepi32_mask(body);
+		run = _mm512_lzcnt_epi32(_mm512_xor_si512(body, _mm512_srai_epi32(body, 31)));
+		regime = _mm512_mask_sub_epi32(_mm512_sub_epi32(zero, run), large, run, one);
+		rest = _mm512_sllv_epi32(body, _mm512_add_epi32(run, one));
+		/* Significand with 12 bits of fraction; 2^-28 is the grid's unit. */
+		shift = _mm512_add_epi32(_mm512_slli_epi32(regime, 1), _mm512_srli_epi32(rest, 31));
+		shift = _mm512_add_epi32(shift, _mm512_set1_epi32(28 - 12));
+		significand = _mm512_srli_epi32(_mm512_slli_epi32(rest, 1), 20);
+		significand = _mm512_maskz_or_epi32(valid, significand, _mm512_set1_epi32(1 << 12));
+		value[0] = place(_mm512_castsi512_si256(significand), _mm512_castsi512_si256(shift));
+		value[1] = place(_mm512_extracti64x4_epi64(significand, 1),
+				 _mm512_extracti64x4_epi64(shift, 1));
+		for (int j = 0; j < 2; j++)
+			_mm512_storeu_si512(to + i + j * 8,
+					    _mm512_mask_sub_epi64(value[j], (__mmask8)(negative >> j * 8),
+								  zero, value[j]));
+	}
+	return found;
+}
+
 static const struct xrnpe_decoder nibbles = { decode_nibbles, 1, 0 };
 static const struct xrnpe_decoder bytes = { decode_bytes, 1, 0 };
+static const struct xrnpe_decoder integers = { decode_p16, sizeof(int64_t), 0 };
 
 struct plan {
 	const struct xrnpe_decoder *decoder;
@@ -105,7 +157,7 @@ static struct plan plan_of(const struct xrnpe_product *product)
 		plan.decoder = &bytes;
 		break;
 	default:
-		plan.decoder = &xrnpe_avx512_p16;
+		plan.decoder = &integers;
 		plan.slices = WIDE_SLICES;
 		break;
 	}
@@ -224,10 +276,28 @@ TARGET static struct digits cut_narrow(struct task *task, size_t count)
 	return (struct digits){ _mm512_test_epi8_mask(any, any) ? 2 : 1, 0 };
 }
 
+/* The magnitudes of @count rows of @k values, @pitch bytes apart, or-ed together. */
+TARGET static uint64_t magnitudes_of(const uint8_t *wide, size_t pitch, size_t count, size_t k)
+{
+	__m512i any = _mm512_setzero_si512();
+
+	for (size_t r = 0; r < count; r++) {
+		const int64_t *row = (const int64_t *)(wide + r * pitch);
+
+		for (size_t i = 0; i < k; i += 8) {
+			__mmask8 lanes = (__mmask8)first_lanes(k - i);
+
+			any = _mm512_or_si512(any, _mm512_abs_epi64(
+				_mm512_maskz_loadu_epi64(lanes, row + i)));
+		}
+	}
+	return (uint64_t)_mm512_reduce_or_epi64(any);
+}
+
 TARGET static struct digits cut_wide(struct task *task, size_t count)
 {
 	const struct plan *plan = &task->plan;
-	struct digits digits = digits_for(xrnpe_avx512_magnitudes(task->values, plan->value_pitch, count,
+	struct digits digits = digits_for(magnitudes_of(task->values, plan->value_pitch, count,
 								  task->product->k), WIDE_BITS);
 	const __m128i shift = _mm_cvtsi32_si128(digits.shift);
 	const __m512i half = _mm512_set1_epi8(-128);

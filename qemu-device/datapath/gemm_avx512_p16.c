@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "avx512.h"
+#include "avx512_p16.h"
 #include "gemv_p16.h"
 #include "lines.h"
 
@@ -19,14 +19,15 @@
 #define RUN 128			/* products whose largest weight is known */
 #define HALF (LANES / 2)
 
-/* Bytes between rows of doubles, as PITCH. */
-#define DOUBLE_PITCH (XRNPE_MAX_K * sizeof(double) + 64)
+/* Bytes between decoded rows, as PITCH. */
+#define DOUBLE_PITCH (XRNPE_MAX_K * sizeof(double) + XRNPE_DECODE_SLACK + 64)
 
-/* Layout of the scratch memory; then rows of 64-bit values and lines. */
+/* Layout of the scratch memory; then lines. */
 struct scratch {
 	double sum[ROWS][LANES] __attribute__((aligned(64))), error[ROWS][LANES];
 	double magnitudes[ROWS][XRNPE_MAX_K / RUN];	/* of inputs, their sums by run */
-	uint8_t inputs[ROWS * DOUBLE_PITCH] __attribute__((aligned(64)));
+	uint8_t rows[ROWS * DOUBLE_PITCH] __attribute__((aligned(64)));		/* decoded */
+	uint8_t weights[DOUBLE_PITCH];		/* of a channel in doubt */
 };
 
 struct panel {
@@ -51,146 +52,120 @@ static size_t panel_bytes(const struct xrnpe_product *product)
 	return sizeof(struct panel) + (product->k + runs_of(product)) * LANES * sizeof(double);
 }
 
-/* Bytes of a row of 64-bit values. */
-static size_t wide_pitch(const struct xrnpe_product *product)
-{
-	return (product->k * sizeof(int64_t) + XRNPE_DECODE_SLACK + 63) / 64 * 64;
-}
-
 /* ---- decoding --------------------------------------------------------- */
 
-/* 8 codes, extended to 64 bits by @magnitude (of 32-bit lanes) and @exponent. */
-INLINE __m512i place(__m256i significand, __m256i shift)
+/* 32 codes to doubles, in units of the grid and in order. */
+INLINE void decode_in_order(__m512i codes, double *to)
 {
-	__m512i wide = _mm512_cvtepu32_epi64(significand), by = _mm512_cvtepi32_epi64(shift);
+	__m512d value[4], ab[2], cd[2], low[2], high[2];
+	const __m512d grid = _mm512_set1_pd(power(SCALE + 28));
 
-	/* A count that is out of range, here a negative one, shifts all out. */
-	return _mm512_or_si512(_mm512_sllv_epi64(wide, by),
-			       _mm512_srlv_epi64(wide, _mm512_sub_epi64(_mm512_setzero_si512(), by)));
+	decode_p16(codes, value);
+	for (int i = 0; i < 4; i++)
+		value[i] = _mm512_mul_pd(value[i], grid);
+	ab[0] = _mm512_unpacklo_pd(value[0], value[2]);
+	ab[1] = _mm512_unpackhi_pd(value[0], value[2]);
+	cd[0] = _mm512_unpacklo_pd(value[1], value[3]);
+	cd[1] = _mm512_unpackhi_pd(value[1], value[3]);
+	for (int i = 0; i < 2; i++) {
+		low[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0x44);
+		high[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0xee);
+	}
+	_mm512_storeu_pd(to, _mm512_shuffle_f64x2(low[0], low[1], 0x88));
+	_mm512_storeu_pd(to + 8, _mm512_shuffle_f64x2(low[0], low[1], 0xdd));
+	_mm512_storeu_pd(to + 16, _mm512_shuffle_f64x2(high[0], high[1], 0x88));
+	_mm512_storeu_pd(to + 24, _mm512_shuffle_f64x2(high[0], high[1], 0xdd));
 }
 
-TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
-			      size_t first, size_t count, void *values)
+TARGET static bool decode_doubles(const struct xrnpe_product *product, const uint8_t *row,
+				  size_t first, size_t count, void *values)
 {
-	const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512();
-	int64_t *to = values;
-	__mmask16 found = 0;
+	double *to = values;
+	__mmask32 finite = ~0u;
 
-	(void)product;
 	row += first * 2;
-	for (size_t i = 0; i < count; i += 16) {
-		__mmask16 lanes = (__mmask16)first_lanes(count - i);
-		__m256i packed = _mm256_maskz_loadu_epi16(lanes, row + i * 2);
-		__m512i code = _mm512_cvtepi16_epi32(packed), body, rest, run, regime, shift;
-		__mmask16 nar = _mm512_cmpeq_epi32_mask(code, _mm512_set1_epi32(INT16_MIN));
-		__mmask16 negative = _mm512_movepi32_mask(code), large, valid;
-		__m512i significand, value[2];
+	for (size_t i = 0; i < count; i += 32) {
+		__m512i codes = _mm512_maskz_loadu_epi16((__mmask32)first_lanes(count - i), row + i * 2);
+		__mmask32 value = _mm512_cmpneq_epi16_mask(codes, _mm512_set1_epi16(INT16_MIN));
 
-		found |= nar;
-		valid = _mm512_test_epi32_mask(code, code) & (__mmask16)~nar;
-		/* The 15 bits after the sign at the top: regime, exponent, fraction. */
-		body = _mm512_slli_epi32(_mm512_abs_epi32(code), 17);
-		large = _mm512_movepi32_mask(body);
-		run = _mm512_lzcnt_epi32(_mm512_xor_si512(body, _mm512_srai_epi32(body, 31)));
-		regime = _mm512_mask_sub_epi32(_mm512_sub_epi32(zero, run), large, run, one);
-		rest = _mm512_sllv_epi32(body, _mm512_add_epi32(run, one));
-		/* Significand with 12 bits of fraction; 2^-28 is the grid's unit. */
-		shift = _mm512_add_epi32(_mm512_slli_epi32(regime, 1), _mm512_srli_epi32(rest, 31));
-		shift = _mm512_add_epi32(shift, _mm512_set1_epi32(28 - 12));
-		significand = _mm512_srli_epi32(_mm512_slli_epi32(rest, 1), 20);
-		significand = _mm512_maskz_or_epi32(valid, significand, _mm512_set1_epi32(1 << 12));
-		value[0] = place(_mm512_castsi512_si256(significand), _mm512_castsi512_si256(shift));
-		value[1] = place(_mm512_extracti64x4_epi64(significand, 1),
-				 _mm512_extracti64x4_epi64(shift, 1));
-		for (int j = 0; j < 2; j++)
-			_mm512_storeu_si512(to + i + j * 8,
-					    _mm512_mask_sub_epi64(value[j], (__mmask8)(negative >> j * 8),
-								  zero, value[j]));
+		finite &= value;
+		decode_in_order(_mm512_maskz_mov_epi16(value, codes), to + i);
 	}
-	return found;
+	return ~finite;
 }
 
-const struct xrnpe_decoder xrnpe_avx512_p16 = { decode_p16, sizeof(int64_t), 0 };
+static const struct xrnpe_decoder doubles = { decode_doubles, sizeof(double), 0 };
 
-TARGET uint64_t xrnpe_avx512_magnitudes(const uint8_t *wide, size_t pitch, size_t count, size_t k)
+/* The magnitudes of a vector of values, as integers, or-ed to @bits. */
+INLINE __m512i note_bits(__m512i bits, __m512d magnitudes)
 {
-	__m512i any = _mm512_setzero_si512();
-
-	for (size_t r = 0; r < count; r++) {
-		const int64_t *row = (const int64_t *)(wide + r * pitch);
-
-		for (size_t i = 0; i < k; i += 8) {
-			__mmask8 lanes = (__mmask8)first_lanes(k - i);
-
-			any = _mm512_or_si512(any, _mm512_abs_epi64(
-				_mm512_maskz_loadu_epi64(lanes, row + i)));
-		}
-	}
-	return (uint64_t)_mm512_reduce_or_epi64(any);
+	return _mm512_or_si512(bits, _mm512_cvtpd_epi64(magnitudes));
 }
 
 TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
-				  void *memory, void *scratch)
+				  void *memory, void *scratch_memory)
 {
-	size_t pitch = wide_pitch(product);
-	uint8_t *wide = (uint8_t *)((struct scratch *)scratch + 1);
+	const __m512i rows = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
+						_mm512_set1_epi64(DOUBLE_PITCH));
+	struct scratch *scratch = scratch_memory;
 	struct panel *panel = memory;
 	double *to = panel->values, *largest = largest_of(product, panel);
-	const __m512i rows = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
-						_mm512_set1_epi64((int64_t)pitch));
+	__m512i bits = _mm512_setzero_si512();
 
 	memset(panel, 0, sizeof(*panel));
 	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
-	for (size_t i = 0; i < LANES; i++) {
-		if (i >= count) {
-			memset(wide + i * pitch, 0, product->k * sizeof(int64_t));
-			continue;
-		}
-		panel->stage.nar[i] = xrnpe_weights(product, &xrnpe_avx512_p16, n + i, wide + i * pitch);
-		panel->stage.any_nar |= panel->stage.nar[i];
-	}
-	panel->bits = xrnpe_avx512_magnitudes(wide, pitch, count, product->k);
 	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
-	for (size_t lane = 0; lane < LANES; lane += HALF) {
-		for (size_t k = 0; k < product->k; k++) {
-			for (size_t i = 0; i < HALF; i += 8, to += 8) {
-				const uint8_t *from = wide + (lane + i) * pitch + k * sizeof(int64_t);
-				double *most = largest + k / RUN * LANES + lane + i;
-				__m512d value = _mm512_cvtepi64_pd(_mm512_i64gather_epi64(rows, from, 1));
+	for (size_t lane = 0; lane < LANES; lane += 8) {
+		for (size_t i = 0; i < 8; i++) {
+			uint8_t *row = scratch->rows + i * DOUBLE_PITCH;
 
-				_mm512_store_pd(to, value);
-				_mm512_store_pd(most, _mm512_max_pd(_mm512_load_pd(most), _mm512_abs_pd(value)));
+			if (lane + i >= count) {
+				memset(row, 0, product->k * sizeof(double));
+				continue;
 			}
+			panel->stage.nar[lane + i] = xrnpe_weights(product, &doubles, n + lane + i, row);
+			panel->stage.any_nar |= panel->stage.nar[lane + i];
+		}
+		to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
+		for (size_t k = 0; k < product->k; k++, to += HALF) {
+			double *most = largest + k / RUN * LANES + lane;
+			__m512d value = _mm512_i64gather_pd(rows, scratch->rows + k * sizeof(double), 1);
+			__m512d magnitude = _mm512_abs_pd(value);
+
+			_mm512_store_pd(to, value);
+			_mm512_store_pd(most, _mm512_max_pd(_mm512_load_pd(most), magnitude));
+			bits = note_bits(bits, magnitude);
 		}
 	}
+	panel->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
 }
 
-/* Rows of 64-bit values to the doubles of a tile, zeros where rows are missing. */
-TARGET static void convert(const uint8_t *wide, size_t pitch, size_t rows, size_t k, struct scratch *scratch)
+/* What the bound on the error of @rows positions must know; zeros where there are fewer. */
+TARGET static uint64_t measure(const struct xrnpe_product *product, size_t rows, struct scratch *scratch)
 {
-	for (size_t r = 0; r < ROWS; r++) {
-		const int64_t *from = (const int64_t *)(wide + r * pitch);
-		double *to = (double *)(scratch->inputs + r * DOUBLE_PITCH);
+	__m512i bits = _mm512_setzero_si512();
+	size_t k = product->k;
 
-		if (r >= rows) {
-			memset(to, 0, k * sizeof(double));
-			memset(scratch->magnitudes[r], 0, sizeof(scratch->magnitudes[r]));
-			continue;
-		}
+	for (size_t r = 0; r < ROWS; r++) {
+		double *row = (double *)(scratch->rows + r * DOUBLE_PITCH);
+
+		if (r >= rows)
+			memset(row, 0, k * sizeof(double));
 		for (size_t run = 0; run * RUN < k; run++) {
 			size_t end = (run + 1) * RUN < k ? (run + 1) * RUN : k;
 			__m512d sum = _mm512_setzero_pd();
 
 			for (size_t i = run * RUN; i < end; i += 8) {
-				__mmask8 lanes = (__mmask8)first_lanes(end - i);
-				__m512d value = _mm512_cvtepi64_pd(_mm512_maskz_loadu_epi64(lanes, from + i));
+				__m512d magnitude = _mm512_abs_pd(_mm512_maskz_loadu_pd(
+					(__mmask8)first_lanes(end - i), row + i));
 
-				_mm512_mask_storeu_pd(to + i, lanes, value);
-				sum = _mm512_add_pd(sum, _mm512_abs_pd(value));
+				sum = _mm512_add_pd(sum, magnitude);
+				bits = note_bits(bits, magnitude);
 			}
 			scratch->magnitudes[r][run] = _mm512_reduce_add_pd(sum);
 		}
 	}
+	return (uint64_t)_mm512_reduce_or_epi64(bits);
 }
 
 /* ---- sums ------------------------------------------------------------- */
@@ -263,15 +238,15 @@ static int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
 }
 
-/* The exact output in channel @n. @row: the weights, decoded. */
-static uint32_t output_exactly(const struct xrnpe_product *product, const int64_t *inputs, int64_t *row,
+/* The exact output in channel @n of @inputs. @weights: room for them. */
+static uint32_t output_exactly(const struct xrnpe_product *product, const double *inputs, double *weights,
 			       uint64_t n, bool negative, uint32_t *status)
 {
 	xrnpe_u128 sum = 0;
 
-	xrnpe_weights(product, &xrnpe_avx512_p16, n, row);
+	xrnpe_weights(product, &doubles, n, weights);
 	for (size_t k = 0; k < product->k; k++)
-		sum += (xrnpe_u128)((xrnpe_i128)inputs[k] * row[k]);
+		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k]);
 	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
 							    2 * xrnpe_grid_unit(product->format)),
 			    false, status);
@@ -333,20 +308,16 @@ struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
 
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product)
 {
-	return sizeof(struct scratch) + LANES * wide_pitch(product) +
-	       xrnpe_lines_size(product, &xrnpe_avx512_p16, xrnpe_inputs(product));
+	return sizeof(struct scratch) + xrnpe_lines_size(product, &doubles, xrnpe_inputs(product));
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 				 const void *panels, void *memory, uint32_t *status)
 {
 	struct scratch *scratch = memory;
-	size_t pitch = wide_pitch(product);
-	uint8_t *wide = (uint8_t *)(scratch + 1);
-	int64_t *row = (int64_t *)(wide + ROWS * pitch);	/* of weights */
 	struct xrnpe_lines lines;
 
-	xrnpe_lines_start_group(&lines, product, &xrnpe_avx512_p16, block->n0, wide + LANES * pitch);
+	xrnpe_lines_start_group(&lines, product, &doubles, block->n0, scratch + 1);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;
@@ -355,9 +326,8 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 		uint64_t bits;
 
 		xrnpe_output_rows(product, p, rows, out);
-		xrnpe_lines_gather(&lines, p, rows, wide, pitch, nar);
-		bits = xrnpe_avx512_magnitudes(wide, pitch, rows, product->k);
-		convert(wide, pitch, rows, product->k, scratch);
+		xrnpe_lines_gather(&lines, p, rows, scratch->rows, DOUBLE_PITCH, nar);
+		bits = measure(product, rows, scratch);
 		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
 			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
@@ -366,7 +336,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 			if (xrnpe_cancelled(product->cancel))
 				return;
 			for (size_t half = 0; half < 2; half++)
-				tile(scratch->inputs, panel->values + half * product->k * HALF, product->k,
+				tile(scratch->rows, panel->values + half * product->k * HALF, product->k,
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
 			bound(scratch, largest_of(product, panel), exact ? 0 : runs_of(product),
 			      precision_of(product->k) * 0x1p-56, scratch->error);
@@ -377,8 +347,10 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 							   scratch->error[r], code);
 				for (size_t i = 0; i < count; i++) {
 					if (doubt >> i & 1 && !nar[r] && !panel->stage.nar[i])
-						code[i] = output_exactly(product, (int64_t *)(wide + r * pitch), row,
-									 n + i, scratch->sum[r][i] < 0, status);
+						code[i] = output_exactly(
+							product, (double *)(scratch->rows + r * DOUBLE_PITCH),
+							(double *)scratch->weights, n + i,
+							scratch->sum[r][i] < 0, status);
 				}
 				xrnpe_avx512_put_codes(product->out, out[r], n, code, count);
 				if (nar[r] || panel->stage.any_nar)

@@ -3,12 +3,10 @@
 #ifdef __x86_64__
 
 #include "gemv_avx512.h"
+#include "avx512_p16.h"
 #include "gemv_p16.h"
 
 #define TOGETHER 4	/* positions, at the most */
-
-/* Decoded values are those of the codes times 2^-707; inputs are made up for it. */
-#define SCALE 707
 
 /* A chunk of inputs, decoded. */
 struct chunk {
@@ -21,27 +19,6 @@ struct chunk {
 struct near {
 	double sum[LANES] __attribute__((aligned(64))), error[LANES];
 };
-
-/* 32 codes to doubles: every fourth from 0, 2, 1 and 3. */
-INLINE void decode(__m512i codes, __m512d value[4])
-{
-	const __m512i upper = _mm512_set1_epi64((int64_t)0xffffffff00000000);
-	/* Without the sign, and the mirror image of magnitudes above one. */
-	__m512i twice = _mm512_add_epi16(codes, codes), large = _mm512_xor_si512(codes, twice);
-
-	for (int odd = 0; odd < 2; odd++) {
-		__mmask16 above_one = _mm512_test_epi32_mask(large, _mm512_set1_epi32(odd ? INT32_MIN : 1 << 15));
-		__m512i bits = odd ? _mm512_and_si512(twice, _mm512_set1_epi32(-0x10000)) :
-				     _mm512_slli_epi32(twice, 16);
-
-		bits = _mm512_castps_si512(_mm512_cvtepi32_ps(bits));
-		bits = _mm512_mask_sub_epi32(bits, above_one, _mm512_set1_epi32(0x1e000000), bits);
-		/* The upper half of a double; two copies of the sign go. */
-		bits = _mm512_and_si512(_mm512_srai_epi32(bits, 2), _mm512_set1_epi32((int)0x9fffffff));
-		value[2 * odd] = _mm512_castsi512_pd(_mm512_slli_epi64(bits, 32));
-		value[2 * odd + 1] = _mm512_castsi512_pd(_mm512_and_si512(bits, upper));
-	}
-}
 
 /* ---- sums and a bound on their error ---------------------------------- */
 
@@ -74,7 +51,7 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 
 			_mm_prefetch(next + s * GEMV_STEP, _MM_HINT_T1);
 			most = _mm512_max_epu16(most, _mm512_abs_epi16(code));
-			decode(code, weight);
+			decode_p16(code, weight);
 #pragma GCC unroll 4
 			for (size_t p = 0; p < positions; p++) {
 #pragma GCC unroll 4
@@ -85,7 +62,7 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 		}
 		largest = _mm512_max_epu16(largest, most);
 		/* The largest of each lane are weights, too. */
-		decode(most, weight);
+		decode_p16(most, weight);
 #pragma GCC unroll 4
 		for (size_t p = 0; p < positions; p++) {
 #pragma GCC unroll 4
@@ -157,7 +134,7 @@ INLINE void add_products(int parts, const uint8_t *codes, size_t steps, const st
 	for (size_t s = 0; s < steps; s++) {
 		__m512d weight[4];
 
-		decode(_mm512_loadu_si512(codes + s * GEMV_STEP), weight);
+		decode_p16(_mm512_loadu_si512(codes + s * GEMV_STEP), weight);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
 			__m512d x = input->values[s][i], next, rest;
@@ -247,7 +224,7 @@ TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const ui
 		chunk->range = measure(codes, steps);
 		nar |= chunk->range.nar;
 		for (size_t s = 0; s < steps; s++) {
-			decode(_mm512_loadu_si512(codes + s * GEMV_STEP), chunk->values[s]);
+			decode_p16(_mm512_loadu_si512(codes + s * GEMV_STEP), chunk->values[s]);
 			for (int i = 0; i < 4; i++) {
 				__m512d *value = &chunk->values[s][i], *sum = &chunk->magnitudes[i];
 
