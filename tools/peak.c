@@ -69,7 +69,8 @@ SPIN(smlal, "smlal v\\i\\().4s, v0.4h, v1.4h")
 
 static const struct xrnpe_peak peaks[] = {
 #ifdef __x86_64__
-	{ "amx", XRNPE_FORMAT_P16, TILES * 16 * 16 * 64, tdpbssd },
+	{ "amx", XRNPE_FORMAT_P8, TILES * 16 * 16 * 64, tdpbssd },
+	{ "amx", XRNPE_FORMAT_P16, 8 * ACCUMULATORS, vfmadd_zmm },
 	{ "avx512-vnni", XRNPE_FORMAT_FP4, 64 * ACCUMULATORS, vpdpbusd },
 	{ "avx512-vnni", XRNPE_FORMAT_P8, 32 * ACCUMULATORS, vpdpwssd },
 	{ "avx512-vnni", XRNPE_FORMAT_P16, 8 * ACCUMULATORS, vfmadd_zmm },

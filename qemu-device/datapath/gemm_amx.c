@@ -7,18 +7,18 @@
  *
  *	FP4				one
  *	Posit(4,1), Posit(8,0)		two of 7 bits, -64..64
- *	Posit(16,1)			up to eight of 8 bits, -128..127
  *
  * and only those are multiplied that the values of a strip of positions or of a panel
  * of channels have. Of two digits on both sides, the sum of the cross products is had
- * from the sums of the digits (see digits.h). No sum of products of digits overflows
- * 32 bits, whatever the codes: Documentation/numerics.rst.
+ * from the sums of the digits. No sum of products of digits overflows 32 bits, whatever
+ * the codes: Documentation/numerics.rst.
  *
  * Two digits are three products of bytes. Posit(4,1) is powers of two, which bfloat16
  * holds, for the work of two. So panels that have both digits are in floats instead, and
  * their sums are cut into runs none of which can get so large that binary32 rounds.
  *
- * Two by two tiles are 32 positions by 32 channels. The output stage is AVX-512's.
+ * Two by two tiles are 32 positions by 32 channels. The output stage is AVX-512's, and so
+ * is all of Posit(16,1), whose products would be of up to eight bytes by eight.
  */
 #ifdef __x86_64__
 
@@ -27,28 +27,23 @@
 
 #include "amx.h"
 #include "avx512.h"
-#include "digits.h"
 #include "lines.h"
 
 #define STRIP 32		/* positions of two tiles */
 #define TILE_ROWS 16
 #define TILE_BYTES 64		/* of a row: the products of a step */
 
-#define NARROW_BITS 7
-#define NARROW_SLICES 3		/* low, high, their sum */
+#define DIGIT_BITS 7
+#define DIGIT_SLICES 3		/* low, high, their sum */
 #define FLOAT_SLICES 2		/* low, high; a float has the size of two */
-#define WIDE_BITS 8
-#define WIDE_SLICES 8		/* 8 x 8 - 2 bits >= 57 */
-#define WIDE_POWERS (2 * WIDE_SLICES - 1)
+#define POWERS 3
 
 /* Products of a step, and of a run: as many as cannot exceed 2^24 with the largest codes. */
 #define FLOAT_STEP (TILE_BYTES / 2)
 #define RUN 256
 #define RUNS (XRNPE_MAX_K / RUN)
 
-/* Half of a cache; Posit(16,1), which reuses weights, may exceed it. */
-#define COLUMN_BYTES (1u << 20)
-#define WIDE_COLUMN_BYTES (8u << 20)
+#define COLUMN_BYTES (1u << 20)	/* half of a cache */
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -75,60 +70,8 @@ TARGET static bool decode_bytes(const struct xrnpe_product *product, const uint8
 	return memchr(values, 0x80, count);
 }
 
-/* 8 codes, extended to 64 bits by @magnitude (of 32-bit lanes) and @exponent. */
-INLINE __m512i place(__m256i significand, __m256i shift)
-{
-	__m512i wide = _mm512_cvtepu32_epi64(significand), by = _mm512_cvtepi32_epi64(shift);
-
-	/* A count that is out of range, here a negative one, shifts all out. */
-	return _mm512_or_si512(_mm512_sllv_epi64(wide, by),
-			       _mm512_srlv_epi64(wide, _mm512_sub_epi64(_mm512_setzero_si512(), by)));
-}
-
-TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
-			      size_t first, size_t count, void *values)
-{
-	const __m512i one = _mm512_set1_epi32(1), zero = _mm512_setzero_si512();
-	int64_t *to = values;
-	__mmask16 found = 0;
-
-	(void)product;
-	row += first * 2;
-	for (size_t i = 0; i < count; i += 16) {
-		__mmask16 lanes = (__mmask16)first_lanes(count - i);
-		__m256i packed = _mm256_maskz_loadu_epi16(lanes, row + i * 2);
-		__m512i code = _mm512_cvtepi16_epi32(packed), body, rest, run, regime, shift;
-		__mmask16 nar = _mm512_cmpeq_epi32_mask(code, _mm512_set1_epi32(INT16_MIN));
-		__mmask16 negative = _mm512_movepi32_mask(code), large, valid;
-		__m512i significand, value[2];
-
-		found |= nar;
-		valid = _mm512_test_epi32_mask(code, code) & (__mmask16)~nar;
-		/* The 15 bits after the sign at the top: regime, exponent, fraction. */
-		body = _mm512_slli_epi32(_mm512_abs_epi32(code), 17);
-		large = _mm512_movepi32_mask(body);
-		run = _mm512_lzcnt_epi32(_mm512_xor_si512(body, _mm512_srai_epi32(body, 31)));
-		regime = _mm512_mask_sub_epi32(_mm512_sub_epi32(zero, run), large, run, one);
-		rest = _mm512_sllv_epi32(body, _mm512_add_epi32(run, one));
-		/* Significand with 12 bits of fraction; 2^-28 is the grid's unit. */
-		shift = _mm512_add_epi32(_mm512_slli_epi32(regime, 1), _mm512_srli_epi32(rest, 31));
-		shift = _mm512_add_epi32(shift, _mm512_set1_epi32(28 - 12));
-		significand = _mm512_srli_epi32(_mm512_slli_epi32(rest, 1), 20);
-		significand = _mm512_maskz_or_epi32(valid, significand, _mm512_set1_epi32(1 << 12));
-		value[0] = place(_mm512_castsi512_si256(significand), _mm512_castsi512_si256(shift));
-		value[1] = place(_mm512_extracti64x4_epi64(significand, 1),
-				 _mm512_extracti64x4_epi64(shift, 1));
-		for (int j = 0; j < 2; j++)
-			_mm512_storeu_si512(to + i + j * 8,
-					    _mm512_mask_sub_epi64(value[j], (__mmask8)(negative >> j * 8),
-								  zero, value[j]));
-	}
-	return found;
-}
-
 static const struct xrnpe_decoder nibbles = { decode_nibbles, 1, 0 };
 static const struct xrnpe_decoder bytes = { decode_bytes, 1, 0 };
-static const struct xrnpe_decoder integers = { decode_p16, sizeof(int64_t), 0 };
 
 struct plan {
 	const struct xrnpe_decoder *decoder;
@@ -143,7 +86,7 @@ struct plan {
 
 static struct plan plan_of(const struct xrnpe_product *product)
 {
-	struct plan plan = { &nibbles, .slices = NARROW_SLICES };
+	struct plan plan = { &nibbles, .slices = DIGIT_SLICES };
 
 	switch (product->format) {
 	case XRNPE_FORMAT_FP4:
@@ -153,16 +96,12 @@ static struct plan plan_of(const struct xrnpe_product *product)
 		plan.slices = FLOAT_SLICES;
 		plan.floats = true;
 		break;
-	case XRNPE_FORMAT_P8:
-		plan.decoder = &bytes;
-		break;
 	default:
-		plan.decoder = &integers;
-		plan.slices = WIDE_SLICES;
+		plan.decoder = &bytes;
 		break;
 	}
 	plan.steps = (product->k + TILE_BYTES - 1) / TILE_BYTES;
-	plan.value_pitch = plan.steps * TILE_BYTES * plan.decoder->size + XRNPE_DECODE_SLACK;
+	plan.value_pitch = plan.steps * TILE_BYTES + XRNPE_DECODE_SLACK;
 	/* An odd number of lines, so that rows do not compete for sets of a cache. */
 	plan.pitch = (plan.steps | 1) * TILE_BYTES;
 	plan.slice = plan.steps * TILE_BYTES * LANES;
@@ -172,7 +111,7 @@ static struct plan plan_of(const struct xrnpe_product *product)
 
 struct panel {
 	struct stage stage;
-	struct digits digits;
+	int digits;			/* 1 or 2 */
 	bool floats;			/* instead of digits */
 	uint32_t squares[RUNS];
 	uint8_t weights[] __attribute__((aligned(64)));	/* by slice, in the order of tiles */
@@ -187,7 +126,7 @@ struct task {
 	uint8_t *values;		/* decoded rows */
 	uint8_t *rows;			/* the same in slices, STRIP rows each */
 	uint8_t *float_rows;		/* the same in floats */
-	struct digits digits;		/* of the positions in @rows */
+	int digits;			/* of the positions in @rows */
 	uint32_t squares[RUNS];		/* of those in @float_rows */
 	struct xrnpe_lines lines;
 	uint8_t low[128] __attribute__((aligned(64))), high[128];	/* digits by code */
@@ -204,7 +143,7 @@ static size_t panel_bytes(const struct plan *plan)
 static size_t lay_out(struct task *task, uint8_t *memory)
 {
 	const struct plan *plan = &task->plan;
-	size_t total = WIDE_POWERS * sizeof(*task->sum);
+	size_t total = POWERS * sizeof(*task->sum);
 	size_t values = total + STRIP * sizeof(*task->total);
 	size_t rows = values + STRIP * plan->value_pitch;
 	size_t floats = rows + plan->slices * STRIP * plan->pitch;
@@ -224,11 +163,11 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 /* Tables for the codes up to 127, which are all that are not negative as bytes. */
 static void make_tables(struct task *task)
 {
-	for (int i = 0; task->plan.slices < WIDE_SLICES && i < 128; i++) {
+	for (int i = 0; i < 128; i++) {
 		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
-		int high = (value + 64 - (value > 0)) >> NARROW_BITS;
+		int high = (value + 64 - (value > 0)) >> DIGIT_BITS;
 
-		task->low[i] = (uint8_t)(value - high * (1 << NARROW_BITS));
+		task->low[i] = (uint8_t)(value - high * (1 << DIGIT_BITS));
 		task->high[i] = (uint8_t)high;
 	}
 	for (int i = 0; task->plan.floats && i < 16; i++) {
@@ -251,7 +190,7 @@ INLINE __m512i look_up(const uint8_t *table, __m512i codes)
 	return _mm512_mask_sub_epi8(digit, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), digit);
 }
 
-TARGET static struct digits cut_narrow(struct task *task, size_t count)
+TARGET static int cut(struct task *task, size_t count)
 {
 	const struct plan *plan = &task->plan;
 	size_t slice = STRIP * plan->pitch;
@@ -269,75 +208,21 @@ TARGET static struct digits cut_narrow(struct task *task, size_t count)
 			high = look_up(task->high, codes);
 			any = _mm512_or_si512(any, high);
 			_mm512_store_si512(to + slice, high);
-			if (plan->slices == NARROW_SLICES)
+			if (plan->slices == DIGIT_SLICES)
 				_mm512_store_si512(to + 2 * slice, _mm512_add_epi8(low, high));
 		}
 	}
-	return (struct digits){ _mm512_test_epi8_mask(any, any) ? 2 : 1, 0 };
-}
-
-/* The magnitudes of @count rows of @k values, @pitch bytes apart, or-ed together. */
-TARGET static uint64_t magnitudes_of(const uint8_t *wide, size_t pitch, size_t count, size_t k)
-{
-	__m512i any = _mm512_setzero_si512();
-
-	for (size_t r = 0; r < count; r++) {
-		const int64_t *row = (const int64_t *)(wide + r * pitch);
-
-		for (size_t i = 0; i < k; i += 8) {
-			__mmask8 lanes = (__mmask8)first_lanes(k - i);
-
-			any = _mm512_or_si512(any, _mm512_abs_epi64(
-				_mm512_maskz_loadu_epi64(lanes, row + i)));
-		}
-	}
-	return (uint64_t)_mm512_reduce_or_epi64(any);
-}
-
-TARGET static struct digits cut_wide(struct task *task, size_t count)
-{
-	const struct plan *plan = &task->plan;
-	struct digits digits = digits_for(magnitudes_of(task->values, plan->value_pitch, count,
-								  task->product->k), WIDE_BITS);
-	const __m128i shift = _mm_cvtsi32_si128(digits.shift);
-	const __m512i half = _mm512_set1_epi8(-128);
-	uint8_t byte[64] __attribute__((aligned(64)));
-	__m512i transpose;
-
-	for (int i = 0; i < 64; i++)
-		byte[i] = (uint8_t)(i % 8 * 8 + i / 8);
-	transpose = _mm512_load_si512(byte);
-	for (size_t r = 0; r < count; r++) {
-		const int64_t *values = (const int64_t *)(task->values + r * plan->value_pitch);
-
-		for (size_t i = 0; i < plan->steps * TILE_BYTES; i += 8) {
-			uint8_t *to = task->rows + r * plan->pitch + i;
-			__m512i value = _mm512_sra_epi64(_mm512_loadu_si512(values + i), shift);
-
-			/* With half of the radix added to each, digits are just bytes of the sum. */
-			value = _mm512_xor_si512(_mm512_add_epi64(value, half), half);
-			_mm512_store_si512(byte, _mm512_permutexvar_epi8(transpose, value));
-			for (int d = 0; d < digits.count; d++)
-				memcpy(to + (size_t)d * STRIP * plan->pitch, byte + d * 8, 8);
-		}
-	}
-	return digits;
+	return _mm512_test_epi8_mask(any, any) ? 2 : 1;
 }
 
 /* Zeros fill the last step of @count decoded rows. */
 static void pad(struct task *task, size_t count)
 {
 	const struct plan *plan = &task->plan;
-	size_t size = plan->decoder->size, used = task->product->k * size;
+	size_t k = task->product->k;
 
 	for (size_t r = 0; r < count; r++)
-		memset(task->values + r * plan->value_pitch + used, 0, plan->steps * TILE_BYTES * size - used);
-}
-
-/* Cut @count decoded rows. Those that are missing hold anything, and so do their sums. */
-static struct digits cut(struct task *task, size_t count)
-{
-	return task->plan.slices == WIDE_SLICES ? cut_wide(task, count) : cut_narrow(task, count);
+		memset(task->values + r * plan->value_pitch + k, 0, plan->steps * TILE_BYTES - k);
 }
 
 /*
@@ -383,9 +268,9 @@ TARGET static void cut_floats(struct task *task, size_t count, uint32_t *squares
 }
 
 /* The sum of two digits is a slice too. */
-static int slices_of(const struct plan *plan, struct digits digits)
+static int slices_of(const struct plan *plan, int digits)
 {
-	return plan->slices == NARROW_SLICES && digits.count == 2 ? NARROW_SLICES : digits.count;
+	return plan->slices == DIGIT_SLICES && digits == 2 ? DIGIT_SLICES : digits;
 }
 
 /* The @size bytes of rows, @pitch bytes apart, in the order of tiles. */
@@ -402,8 +287,7 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 	const struct plan *plan = &task.plan;
 	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
-	double unit = plan->slices == WIDE_SLICES ? 1 :
-		      1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 
 	lay_out(&task, scratch);
 	make_tables(&task);
@@ -415,7 +299,7 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 	}
 	pad(&task, count);
 	panel->digits = cut(&task, count);
-	panel->floats = plan->floats && panel->digits.count == 2;
+	panel->floats = plan->floats && panel->digits == 2;
 	if (panel->floats) {
 		cut_floats(&task, count, panel->squares);
 		to_tiles(task.float_rows, plan->float_pitch, plan->steps * TILE_BYTES * 2, panel->weights);
@@ -464,36 +348,22 @@ static void store_tiles(int32_t (*sum)[LANES])
 		}									\
 	} while (0)
 
-/*
- * The products of @count slices of a strip and of a panel, added up: of the first of
- * the strip with the last of the panel, and so on.
- */
-static void multiply(const struct plan *plan, const uint8_t *rows, const uint8_t *panel, int count,
-		     int32_t (*sum)[LANES])
-{
-	zero_tiles();
-	for (; count; count--, rows += STRIP * plan->pitch, panel -= plan->slice)
-		ADD_STEPS(tile_dot, rows, plan->pitch, panel, plan->steps);
-	store_tiles(sum);
-}
-
 /* The strip in task->rows times a panel, by power of the radix. */
 static void multiply_digits(struct task *task, const struct panel *panel)
 {
 	const struct plan *plan = &task->plan;
-	int a = task->digits.count, b = panel->digits.count;
+	int powers = task->digits + panel->digits - 1;
 
-	for (int power = 0; power < a + b - 1; power++) {
-		int first = power < b ? 0 : power - b + 1, last = power < a ? power : a - 1;
-		int count = last - first + 1, other = power - first;
+	for (int power = 0; power < powers; power++) {
+		int input = power < task->digits ? power : task->digits - 1, weight = power - input;
 
 		/* Both cross products at once: add_powers() subtracts the others. */
-		if (count == 2 && plan->slices == NARROW_SLICES) {
-			first = other = 2;
-			count = 1;
-		}
-		multiply(plan, task->rows + (size_t)first * STRIP * plan->pitch,
-			 panel->weights + (size_t)other * plan->slice, count, task->sum[power]);
+		if (powers == 3 && power == 1)
+			input = weight = 2;
+		zero_tiles();
+		ADD_STEPS(tile_dot, task->rows + (size_t)input * STRIP * plan->pitch, plan->pitch,
+			  panel->weights + (size_t)weight * plan->slice, plan->steps);
+		store_tiles(task->sum[power]);
 	}
 }
 
@@ -579,9 +449,9 @@ INLINE void add_powers(struct task *task, int powers, size_t rows)
 				part[1] = _mm512_sub_epi32(part[1], _mm512_add_epi32(part[0], part[2]));
 			low = high = _mm512_setzero_si512();
 			for (int p = powers - 1; p >= 0; p--) {
-				low = _mm512_add_epi64(_mm512_slli_epi64(low, NARROW_BITS),
+				low = _mm512_add_epi64(_mm512_slli_epi64(low, DIGIT_BITS),
 						       _mm512_cvtepi32_epi64(_mm512_castsi512_si256(part[p])));
-				high = _mm512_add_epi64(_mm512_slli_epi64(high, NARROW_BITS),
+				high = _mm512_add_epi64(_mm512_slli_epi64(high, DIGIT_BITS),
 							_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(part[p], 1)));
 			}
 			_mm512_store_si512(&task->total[r][lane], low);
@@ -590,13 +460,13 @@ INLINE void add_powers(struct task *task, int powers, size_t rows)
 	}
 }
 
-/* The strip times a panel, up to 8 bits. */
-TARGET static struct sums multiply_narrow(struct task *task, const struct panel *panel, size_t rows)
+/* The strip times a panel. */
+TARGET static struct sums multiply(struct task *task, const struct panel *panel, size_t rows)
 {
 	if (panel->floats)
 		return multiply_floats(task, panel);
 	multiply_digits(task, panel);
-	switch (task->digits.count + panel->digits.count - 1) {
+	switch (task->digits + panel->digits - 1) {
 	case 1:
 		return (struct sums){ .narrow = task->sum[0][0] };
 	case 2:
@@ -609,56 +479,12 @@ TARGET static struct sums multiply_narrow(struct task *task, const struct panel 
 	return (struct sums){ .wide = task->total[0] };
 }
 
-/* Row @r of the strip times a panel, of Posit(16,1), in channels @n.. of output row @out. */
-TARGET static void put_wide(struct task *task, const struct panel *panel, size_t r, uint8_t *out,
-			    uint64_t n, size_t count, uint32_t *status)
-{
-	const struct xrnpe_product *product = task->product;
-	const __m512d zero = _mm512_setzero_pd(), radix = _mm512_set1_pd(1 << WIDE_BITS);
-	int64_t power[WIDE_POWERS][LANES] __attribute__((aligned(64)));
-	const struct digit_sums sums = {
-		.power = power[0],
-		.stride = LANES,
-		.count = task->digits.count + panel->digits.count - 1,
-		.bits = WIDE_BITS,
-		.shift = task->digits.shift + panel->digits.shift,
-	};
-	const __m512d unit = _mm512_scalef_pd(_mm512_set1_pd(1), _mm512_set1_pd(
-		sums.shift + 2 * xrnpe_grid_unit(product->format)));
-	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
-	uint32_t code[LANES], doubt;
-
-	for (size_t lane = 0; lane < LANES; lane += 8) {
-		__m512d value = zero, bound = zero;
-
-		for (int p = sums.count - 1; p >= 0; p--) {
-			__m512i part = _mm512_cvtepi32_epi64(
-				_mm256_load_si256((const __m256i *)&task->sum[p][r][lane]));
-
-			_mm512_store_si512(&power[p][lane], part);
-			value = _mm512_fmadd_pd(value, radix, _mm512_cvtepi64_pd(part));
-			bound = _mm512_fmadd_pd(bound, radix, _mm512_cvtepi64_pd(_mm512_abs_epi64(part)));
-		}
-		/* Each of at most 15 steps was off by at most 2^-53 of what was summed so far. */
-		_mm512_store_pd(sum + lane, _mm512_mul_pd(value, unit));
-		_mm512_store_pd(error + lane, _mm512_mul_pd(_mm512_mul_pd(bound, unit), _mm512_set1_pd(0x1p-48)));
-	}
-	doubt = xrnpe_avx512_codes(product, &panel->stage, sum, error, code);
-	for (; doubt; doubt &= doubt - 1) {
-		size_t i = (size_t)__builtin_ctz(doubt);
-
-		if (i < count)
-			code[i] = digits_output(product, &sums, i, n + i, sum[i] < 0, status);
-	}
-	xrnpe_avx512_put_codes(product->out, out, n, code, count);
-}
-
 /* ---- blocks ----------------------------------------------------------- */
 
 /* Half a strip is worth it; fewer positions are left to AVX-512. */
 static bool suits(const struct xrnpe_product *product)
 {
-	return product->positions >= STRIP / 2;
+	return product->format != XRNPE_FORMAT_P16 && product->positions >= STRIP / 2;
 }
 
 static bool supported(void)
@@ -674,7 +500,7 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 		.rows = STRIP,
 		.lanes = LANES,
 		.panel_bytes = panel_bytes(&plan),
-		.column_bytes = plan.slices == WIDE_SLICES ? WIDE_COLUMN_BYTES : COLUMN_BYTES,
+		.column_bytes = COLUMN_BYTES,
 	};
 }
 
@@ -721,18 +547,12 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 		panel = panels;
 		for (uint64_t n = block->n0; n < block->n1; n += LANES, panel = next_panel(plan, panel)) {
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+			struct sums sums;
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
-			if (plan->slices == WIDE_SLICES) {
-				multiply_digits(&task, panel);
-				for (size_t r = 0; r < rows; r++)
-					put_wide(&task, panel, r, out[r], n, count, status);
-			} else {
-				struct sums sums = multiply_narrow(&task, panel, rows);
-
-				xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
-			}
+			sums = multiply(&task, panel, rows);
+			xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
 			for (size_t r = 0; r < rows; r++) {
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
