@@ -37,7 +37,7 @@ static const char usage[] =
 	"\n"
 	"Columns: billions of products a second; OpenBLAS sgemm's (sgemv's for one row) in\n"
 	"the same run, and the ratio to it; what the kernel's multiply-accumulate instruction\n"
-	"does in registers on as many CPUs, and the share of it (a Posit(16,1) product takes\n"
+	"does in registers on as many CPUs, and the share of it (with AMX a product may take\n"
 	"several of its products); the plain kernel's, and the ratio to it. gemv has, instead\n"
 	"of the instruction: GB/s of packed weights, what as many threads read when they do\n"
 	"nothing else, and the share. A row of JSON is an object.\n";

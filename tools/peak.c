@@ -31,6 +31,7 @@
 SPIN(vpdpbusd, "vpdpbusd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vpdpwssd, "vpdpwssd %%zmm0, %%zmm1, %%zmm\\i")
 SPIN(vfmadd_zmm, "vfmadd231pd %%zmm0, %%zmm1, %%zmm\\i")
+SPIN(vfmadd_ymm, "vfmadd231pd %%ymm0, %%ymm1, %%ymm\\i")
 SPIN(vpmaddubsw, "vpmaddubsw %%ymm0, %%ymm1, %%ymm2\n\tvpaddw %%ymm2, %%ymm\\i, %%ymm\\i")
 SPIN(vpmaddwd, "vpmaddwd %%ymm0, %%ymm1, %%ymm2\n\tvpaddd %%ymm2, %%ymm\\i, %%ymm\\i")
 
@@ -65,6 +66,7 @@ static void tdpbssd(unsigned long turns)
 __attribute__((target("arch=armv8.2-a+dotprod")))
 SPIN(sdot, "sdot v\\i\\().4s, v0.16b, v1.16b")
 SPIN(smlal, "smlal v\\i\\().4s, v0.4h, v1.4h")
+SPIN(fmla, "fmla v\\i\\().2d, v0.2d, v1.2d")
 #endif
 
 static const struct xrnpe_peak peaks[] = {
@@ -75,12 +77,15 @@ static const struct xrnpe_peak peaks[] = {
 	{ "avx512-vnni", XRNPE_FORMAT_P8, 32 * ACCUMULATORS, vpdpwssd },
 	{ "avx512-vnni", XRNPE_FORMAT_P16, 8 * ACCUMULATORS, vfmadd_zmm },
 	{ "avx2", XRNPE_FORMAT_FP4, 32 * ACCUMULATORS, vpmaddubsw },
-	{ "avx2", XRNPE_FORMAT_P16, 16 * ACCUMULATORS, vpmaddwd },
+	{ "avx2", XRNPE_FORMAT_P8, 16 * ACCUMULATORS, vpmaddwd },
+	{ "avx2", XRNPE_FORMAT_P16, 4 * ACCUMULATORS, vfmadd_ymm },
 #endif
 #ifdef __AARCH64EL__
 	{ "neon-dotprod", XRNPE_FORMAT_FP4, 16 * ACCUMULATORS, sdot },
-	{ "neon-dotprod", XRNPE_FORMAT_P16, 4 * ACCUMULATORS, smlal },
-	{ "neon", XRNPE_FORMAT_P16, 4 * ACCUMULATORS, smlal },
+	{ "neon-dotprod", XRNPE_FORMAT_P8, 4 * ACCUMULATORS, smlal },
+	{ "neon-dotprod", XRNPE_FORMAT_P16, 2 * ACCUMULATORS, fmla },
+	{ "neon", XRNPE_FORMAT_P8, 4 * ACCUMULATORS, smlal },
+	{ "neon", XRNPE_FORMAT_P16, 2 * ACCUMULATORS, fmla },
 #endif
 	{ NULL },
 };

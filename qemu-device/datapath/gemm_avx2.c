@@ -4,7 +4,7 @@
  *
  * vpmaddwd multiplies words and adds pairs in 32 bits. FP4's bytes take vpmaddubsw,
  * for which the inputs are unsigned: |24 x 12 x 2| = 576 a pair, and 56 of those fit
- * the 16-bit lanes in which it leaves them.
+ * the 16-bit lanes in which it leaves them. Tiles of doubles have 8 channels.
  */
 #ifdef __x86_64__
 
@@ -13,6 +13,7 @@
 #include "gemm_tiles.h"
 
 #define BYTE_STEPS 56
+#define AHEAD 1024	/* bytes of doubles that are fetched from the second cache */
 
 #define ALL_ROWS(what) what(0); what(1); what(2); what(3); what(4); what(5)
 #define DECLARE(i) __m256i acc##i##_0 = _mm256_setzero_si256(), acc##i##_1 = acc##i##_0
@@ -97,7 +98,38 @@ TARGET static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, 
 	}
 }
 
-static const struct xrnpe_tiles avx2 = { tile_words, tile_bytes, true };
+#undef ADD
+#undef MULTIPLY
+#undef FINISH
+#undef DECLARE
+#undef ACCUMULATE
+
+#define DECLARE(i) __m256d acc##i##_0 = _mm256_setzero_pd(), acc##i##_1 = acc##i##_0
+#define ACCUMULATE(i)									\
+	do {										\
+		__m256d x;								\
+											\
+		__asm__("vbroadcastsd %5, %2\n\t"					\
+			"vfmadd231pd %3, %2, %0\n\t" "vfmadd231pd %4, %2, %1"		\
+			: "+x"(acc##i##_0), "+x"(acc##i##_1), "=&x"(x)			\
+			: "x"(b0), "x"(b1), "m"(*(const uint8_t (*)[8])(a + (i) * pitch))); \
+	} while (0)
+#define FINISH(i) _mm256_store_pd(sum[i], acc##i##_0); _mm256_store_pd(sum[i] + 4, acc##i##_1)
+TARGET static void tile_reals(const uint8_t *a, size_t pitch, const double *b, size_t k,
+			      double (*sum)[LANES])
+{
+	ALL_ROWS(DECLARE);
+
+	for (; k; k--, a += sizeof(*b), b += LANES / 2) {
+		__m256d b0 = _mm256_load_pd(b), b1 = _mm256_load_pd(b + 4);
+
+		_mm_prefetch((const uint8_t *)b + AHEAD, _MM_HINT_T0);
+		ALL_ROWS(ACCUMULATE);
+	}
+	ALL_ROWS(FINISH);
+}
+
+static const struct xrnpe_tiles avx2 = { tile_words, tile_bytes, true, tile_reals };
 TILES_FUNCTIONS(avx2)
 
 static bool supported(void)

@@ -16,7 +16,6 @@
 #include "lines.h"
 
 #define COLUMN_BYTES (2u << 20)	/* a cache */
-#define RUN 128			/* products whose largest weight is known */
 #define HALF (LANES / 2)
 
 /* Bytes between decoded rows, as PITCH. */
@@ -27,7 +26,6 @@ struct scratch {
 	double sum[ROWS][LANES] __attribute__((aligned(64))), error[ROWS][LANES];
 	double magnitudes[ROWS][XRNPE_MAX_K / RUN];	/* of inputs, their sums by run */
 	uint8_t rows[ROWS * DOUBLE_PITCH] __attribute__((aligned(64)));		/* decoded */
-	uint8_t weights[DOUBLE_PITCH];		/* of a channel in doubt */
 };
 
 struct panel {
@@ -36,11 +34,6 @@ struct panel {
 	/* Of each half of the channels the weights; then by run the largest magnitudes of all. */
 	double values[] __attribute__((aligned(64)));
 };
-
-static size_t runs_of(const struct xrnpe_product *product)
-{
-	return (product->k + RUN - 1) / RUN;
-}
 
 static double *largest_of(const struct xrnpe_product *product, const struct panel *panel)
 {
@@ -238,20 +231,6 @@ static int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
 }
 
-/* The exact output in channel @n of @inputs. @weights: room for them. */
-static uint32_t output_exactly(const struct xrnpe_product *product, const double *inputs, double *weights,
-			       uint64_t n, bool negative, uint32_t *status)
-{
-	xrnpe_u128 sum = 0;
-
-	xrnpe_weights(product, &doubles, n, weights);
-	for (size_t k = 0; k < product->k; k++)
-		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k]);
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
-}
-
 /* ---- output ----------------------------------------------------------- */
 
 TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
@@ -346,11 +325,12 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 				doubt = xrnpe_avx512_codes(product, &panel->stage, scratch->sum[r],
 							   scratch->error[r], code);
 				for (size_t i = 0; i < count; i++) {
+					const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
+
 					if (doubt >> i & 1 && !nar[r] && !panel->stage.nar[i])
-						code[i] = output_exactly(
+						code[i] = exact_output(
 							product, (double *)(scratch->rows + r * DOUBLE_PITCH),
-							(double *)scratch->weights, n + i,
-							scratch->sum[r][i] < 0, status);
+							weights, HALF, n + i, scratch->sum[r][i] < 0, status);
 				}
 				xrnpe_avx512_put_codes(product->out, out[r], n, code, count);
 				if (nar[r] || panel->stage.any_nar)

@@ -3,7 +3,8 @@
  * AArch64: tiles of 6 positions by 16 channels, in 24 registers.
  *
  * SMLAL multiplies words into 32 bits; LD2 parts the two values of a step. With
- * the dot-product extension SDOT adds four products of FP4's bytes to 32 bits.
+ * the dot-product extension SDOT adds four products of FP4's bytes to 32 bits. Tiles of
+ * doubles have 8 channels.
  */
 #ifdef __AARCH64EL__
 
@@ -39,10 +40,10 @@ INLINE void finish(int32x4_t sums[ROWS][4], bool add, int64_t (*sum)[LANES])
  * A row's share of a step. In assembly because GCC 12 loads all rows first and
  * spills accumulators when it is given the intrinsics.
  */
-#define ROW(code, acc, w, x, from)							\
-	__asm__("ld1r {%4.4s}, %5\n\t" code						\
+#define ROW(lanes, bytes, code, acc, w, x, from)					\
+	__asm__("ld1r {%4." lanes "}, %5\n\t" code					\
 		: "+w"((acc)[0]), "+w"((acc)[1]), "+w"((acc)[2]), "+w"((acc)[3]), "=&x"(x) \
-		: "Q"(*(const uint8_t (*)[4])(from)), "w"((w)[0]), "w"((w)[1]), "w"((w)[2]), \
+		: "Q"(*(const uint8_t (*)[bytes])(from)), "w"((w)[0]), "w"((w)[1]), "w"((w)[2]), \
 		  "w"((w)[3]))
 
 static void tile_words(const uint8_t *a, size_t pitch, const uint8_t *b, size_t steps,
@@ -59,7 +60,7 @@ static void tile_words(const uint8_t *a, size_t pitch, const uint8_t *b, size_t 
 		for (size_t r = 0; r < ROWS; r++) {
 			int32x4_t x;
 
-			ROW("smlal %0.4s, %6.4h, %4.h[0]\n\t" "smlal2 %1.4s, %6.8h, %4.h[0]\n\t"
+			ROW("4s", 4, "smlal %0.4s, %6.4h, %4.h[0]\n\t" "smlal2 %1.4s, %6.8h, %4.h[0]\n\t"
 			    "smlal %2.4s, %8.4h, %4.h[0]\n\t" "smlal2 %3.4s, %8.8h, %4.h[0]\n\t"
 			    "smlal %0.4s, %7.4h, %4.h[1]\n\t" "smlal2 %1.4s, %7.8h, %4.h[1]\n\t"
 			    "smlal %2.4s, %9.4h, %4.h[1]\n\t" "smlal2 %3.4s, %9.8h, %4.h[1]",
@@ -82,7 +83,7 @@ static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, size_t 
 		for (size_t r = 0; r < ROWS; r++) {
 			int32x4_t x;
 
-			ROW("sdot %0.4s, %6.16b, %4.16b\n\t" "sdot %1.4s, %7.16b, %4.16b\n\t"
+			ROW("4s", 4, "sdot %0.4s, %6.16b, %4.16b\n\t" "sdot %1.4s, %7.16b, %4.16b\n\t"
 			    "sdot %2.4s, %8.16b, %4.16b\n\t" "sdot %3.4s, %9.16b, %4.16b",
 			    acc[r], w.val, x, a + r * pitch);
 		}
@@ -90,8 +91,32 @@ static void tile_bytes(const uint8_t *a, size_t pitch, const uint8_t *b, size_t 
 	finish(acc, add, sum);
 }
 
-static const struct xrnpe_tiles neon = { tile_words, NULL, false };
-static const struct xrnpe_tiles dotprod = { tile_words, tile_bytes, false };
+static void tile_reals(const uint8_t *a, size_t pitch, const double *b, size_t k, double (*sum)[LANES])
+{
+	float64x2_t acc[ROWS][4] = { { { 0 } } };
+
+	for (; k; k--, a += sizeof(*b), b += LANES / 2) {
+		float64x2x4_t w = vld1q_f64_x4(b);
+
+#pragma GCC unroll 6
+		for (size_t r = 0; r < ROWS; r++) {
+			float64x2_t x;
+
+			ROW("2d", 8, "fmla %0.2d, %6.2d, %4.2d\n\t" "fmla %1.2d, %7.2d, %4.2d\n\t"
+			    "fmla %2.2d, %8.2d, %4.2d\n\t" "fmla %3.2d, %9.2d, %4.2d",
+			    acc[r], w.val, x, a + r * pitch);
+		}
+	}
+#pragma GCC unroll 6
+	for (int r = 0; r < ROWS; r++) {
+#pragma GCC unroll 4
+		for (int i = 0; i < 4; i++)
+			vst1q_f64(&sum[r][i * 2], acc[r][i]);
+	}
+}
+
+static const struct xrnpe_tiles neon = { tile_words, NULL, false, tile_reals };
+static const struct xrnpe_tiles dotprod = { tile_words, tile_bytes, false, tile_reals };
 
 TILES_FUNCTIONS(neon)
 TILES_FUNCTIONS(dotprod)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the kernels that are made of small tiles share, see gemm_tiles.h.
+ * What the kernels that are made of small tiles share, see gemm_tiles.h; up to 8 bits.
  *
  * Weights are decoded to panels, in the order in which tiles read them; inputs are
  * gathered (im2col) for a row of tiles at a time.
@@ -13,8 +13,6 @@
 #include "lines.h"
 
 #define COLUMN_BYTES (1u << 20)		/* half of a cache */
-#define P16_COLUMN_BYTES (8u << 20)	/* with all the digits that there may be */
-#define SPLIT_TOGETHER 32		/* values of a row, even */
 
 #define LARGEST_FP4 12
 
@@ -203,16 +201,12 @@ struct plan {
 	xrnpe_tile *tile;
 	size_t steps;		/* of a whole sum */
 	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
-	size_t slices;		/* of digits: room for them */
-	size_t slice;		/* bytes of weights in one, of a panel */
-	size_t pitch;		/* bytes between rows of a slice */
-	size_t wide_pitch;	/* values between rows before they are cut into digits */
+	size_t pitch;		/* bytes between rows */
 };
 
 static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
 {
-	size_t k = product->k;
-	struct plan plan = { .tile = tiles->words, .slices = 1 };
+	struct plan plan = { .tile = tiles->words };
 
 	switch (product->format) {
 	case XRNPE_FORMAT_FP4:
@@ -228,70 +222,22 @@ static struct plan plan_of(const struct xrnpe_product *product, const struct xrn
 		plan.input = plan.weight = &words;
 		plan.safe_steps = INT32_MAX / (2 << 16);
 		break;
-	case XRNPE_FORMAT_P8:
+	default:
 		plan.input = plan.weight = &p8;
 		plan.safe_steps = INT32_MAX / (2 << 24);
 		break;
-	default:
-		plan.input = plan.weight = &xrnpe_tiles_p16;
-		plan.slices = SLICES;
-		plan.wide_pitch = k + XRNPE_DECODE_SLACK / sizeof(int64_t);
-		break;
 	}
-	plan.steps = (k * (plan.slices == 1 ? plan.input->size : sizeof(int16_t)) + 3) / 4;
-	/* Odd numbers of lines, so that slices and rows do not compete for sets of a cache. */
-	plan.slice = (plan.steps | 1) * STEP_BYTES;
+	plan.steps = (product->k * plan.input->size + 3) / 4;
+	/* Odd numbers of lines, so that rows do not compete for sets of a cache. */
 	plan.pitch = ((plan.steps * 4 + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
 	return plan;
-}
-
-/* ---- output ----------------------------------------------------------- */
-
-/* The codes of a position of Posit(16,1); @power: its sums, by power of 2^12. */
-TARGET static void finish_digits(const struct xrnpe_product *product, const struct stage *stage,
-				 const int64_t *power, struct digits inputs, uint64_t n, size_t count,
-				 uint32_t *code, uint32_t *status)
-{
-	const reals zero = { 0 }, radix = zero + (1 << DIGIT_BITS);
-	const struct digit_sums sums = {
-		.power = power,
-		.stride = ROWS * LANES,
-		.count = inputs.count + stage->digits.count - 1,
-		.bits = DIGIT_BITS,
-		.shift = inputs.shift + stage->digits.shift,
-	};
-	/* The grid's unit, squared, and the shifts. */
-	double unit = (double)(1ull << inputs.shift) * (double)(1ull << stage->digits.shift) * 0x1p-56;
-	double sum[LANES] __attribute__((aligned(64))), error[LANES] __attribute__((aligned(64)));
-	uint32_t doubt;
-
-	for (size_t i = 0; i < LANES; i += REALS) {
-		reals value = zero, bound = zero;
-
-		for (int p = sums.count - 1; p >= 0; p--) {
-			reals part = real_of(*(const ints *)(power + p * ROWS * LANES + (int)i));
-
-			value = fused(value, radix, part);
-			bound = fused(bound, radix, magnitude_of(part));
-		}
-		/* Each of at most 9 steps was off by at most 2^-53 of what was summed so far. */
-		*(reals *)(sum + i) = value * unit;
-		*(reals *)(error + i) = bound * unit * 0x1p-48;
-	}
-	doubt = encode_near(product, sum, error, stage->scale, stage->bias, code);
-	for (; doubt; doubt &= doubt - 1) {
-		size_t i = (size_t)__builtin_ctz(doubt);
-
-		if (i < count)
-			code[i] = digits_output(product, &sums, i, n + i, sum[i] < 0, status);
-	}
 }
 
 /* ---- blocks ----------------------------------------------------------- */
 
 struct panel {
 	struct stage stage;
-	uint8_t weights[] __attribute__((aligned(64)));	/* by slice, in the order of tiles */
+	uint8_t weights[] __attribute__((aligned(64)));	/* in the order of tiles */
 };
 
 /* What a task has in its scratch memory. */
@@ -299,17 +245,14 @@ struct task {
 	const struct xrnpe_product *product;
 	struct plan plan;
 	int64_t (*sum)[LANES];
-	int64_t (*power)[ROWS][LANES];
-	uint8_t *inputs;		/* a slice after the other, rows in each */
-	int64_t *wide;			/* rows that are to be cut into digits */
-	struct digits digits;		/* of the inputs */
+	uint8_t *inputs;
 	struct xrnpe_lines lines;
 	void *lines_memory;
 };
 
 static size_t panel_bytes(const struct plan *plan)
 {
-	return sizeof(struct panel) + plan->slices * plan->slice;
+	return sizeof(struct panel) + plan->steps * STEP_BYTES;
 }
 
 /* A part of @memory, if there is any yet, at *@end. */
@@ -327,10 +270,8 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 	const struct plan *plan = &task->plan;
 	size_t end = 0;
 
-	task->sum = take(memory, &end, sizeof(*task->power));
-	task->power = take(memory, &end, POWERS * sizeof(*task->power));
-	task->inputs = take(memory, &end, plan->slices * ROWS * plan->pitch);
-	task->wide = take(memory, &end, LANES * plan->wide_pitch * sizeof(int64_t));
+	task->sum = take(memory, &end, ROWS * sizeof(*task->sum));
+	task->inputs = take(memory, &end, ROWS * plan->pitch);
 	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
 								 xrnpe_inputs(task->product)));
 	return end;
@@ -338,20 +279,26 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 
 struct xrnpe_tiling xrnpe_tiles_tiling(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product)
 {
-	struct plan plan = plan_of(product, tiles);
+	struct plan plan;
 
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_tiles_p16_tiling(product);
+	plan = plan_of(product, tiles);
 	return (struct xrnpe_tiling){
 		.rows = ROWS,
 		.lanes = LANES,
 		.panel_bytes = panel_bytes(&plan),
-		.column_bytes = plan.slices > 1 ? P16_COLUMN_BYTES : COLUMN_BYTES,
+		.column_bytes = COLUMN_BYTES,
 	};
 }
 
 size_t xrnpe_tiles_scratch(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product)
 {
-	struct task task = { .product = product, .plan = plan_of(product, tiles) };
+	struct task task = { .product = product };
 
+	if (product->format == XRNPE_FORMAT_P16)
+		return xrnpe_tiles_p16_scratch(product);
+	task.plan = plan_of(product, tiles);
 	return lay_out(&task, NULL);
 }
 
@@ -391,26 +338,27 @@ TARGET static void interleave(const uint8_t *rows, size_t pitch, size_t steps, u
 void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product, uint64_t n,
 		      size_t count, void *memory, void *scratch)
 {
-	struct task task = { .product = product, .plan = plan_of(product, tiles) };
+	struct task task = { .product = product };
 	const struct plan *plan = &task.plan;
-	/* Digits have a unit of their own. */
-	double unit = plan->slices > 1 ? 1 : 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
+	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
 
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_tiles_p16_fill(product, n, count, memory, scratch);
+		return;
+	}
+	task.plan = plan_of(product, tiles);
 	lay_out(&task, scratch);
 	memset(stage, 0, sizeof(*stage));
 	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
 	if (count < LANES)
-		memset(panel->weights, 0, plan->slices * plan->slice);
+		memset(panel->weights, 0, plan->steps * STEP_BYTES);
 	for (size_t i = 0; i < count; i++) {
-		uint8_t *row = plan->slices > 1 ? (uint8_t *)(task.wide + i * plan->wide_pitch) :
-			       task.inputs + i % QUAD * plan->pitch;
+		uint8_t *row = task.inputs + i % QUAD * plan->pitch;
 
 		stage->nar[i] = xrnpe_weights(product, plan->weight, n + i, row);
 		stage->any_nar |= stage->nar[i];
-		if (plan->slices > 1)
-			continue;
 		pad(plan, product->k, row);
 		/* What lanes without a channel have does not matter. */
 		if (i % QUAD == QUAD - 1 || i == count - 1)
@@ -423,49 +371,22 @@ void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_produc
 		for (size_t i = 0; i < LANES; i++)
 			stage->correction[i] = -task.sum[0][i];
 	}
-	if (plan->slices == 1)
-		return;
-	stage->digits = xrnpe_digits_of(task.wide, plan->wide_pitch, count, product->k);
-	/* A bit of each row at a time: what they write to shares lines of the cache. */
-	for (size_t k = 0; k < product->k; k += SPLIT_TOGETHER) {
-		size_t some = product->k - k < SPLIT_TOGETHER ? product->k - k : SPLIT_TOGETHER;
-
-		for (size_t i = 0; i < count; i++)
-			xrnpe_digits_split(task.wide + i * plan->wide_pitch + k, some, stage->digits,
-					   panel->weights + k / 2 * STEP_BYTES + i * 4, STEP_BYTES, plan->slice);
-	}
 }
 
 /* Decode the inputs of positions @p.. */
 TARGET static void gather(struct task *task, uint64_t p, size_t rows, bool *nar)
 {
 	const struct plan *plan = &task->plan;
-	size_t k = task->product->k;
 
-	if (plan->slices == 1) {
-		xrnpe_lines_gather(&task->lines, p, rows, task->inputs, plan->pitch, nar);
-		for (size_t r = 0; r < rows; r++)
-			pad(plan, k, task->inputs + r * plan->pitch);
-		return;
-	}
-	xrnpe_lines_gather(&task->lines, p, rows, (uint8_t *)task->wide,
-			   plan->wide_pitch * sizeof(int64_t), nar);
-	task->digits = xrnpe_digits_of(task->wide, plan->wide_pitch, rows, k);
+	xrnpe_lines_gather(&task->lines, p, rows, task->inputs, plan->pitch, nar);
 	for (size_t r = 0; r < rows; r++)
-		xrnpe_digits_split(task->wide + r * plan->wide_pitch, k, task->digits,
-				   task->inputs + r * plan->pitch, 4, ROWS * plan->pitch);
+		pad(plan, task->product->k, task->inputs + r * plan->pitch);
 }
 
 static void multiply(struct task *task, const struct panel *panel)
 {
 	const struct plan *plan = &task->plan;
 
-	if (plan->slices > 1) {
-		xrnpe_digits_multiply(plan->tile, task->inputs, plan->pitch, ROWS * plan->pitch,
-				      task->digits, panel->weights, plan->slice, panel->stage.digits,
-				      plan->steps, task->sum, task->power);
-		return;
-	}
 	for (size_t s = 0; s < plan->steps; ) {
 		size_t steps = plan->steps - s < plan->safe_steps ? plan->steps - s : plan->safe_steps;
 
@@ -482,10 +403,7 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 	const struct xrnpe_product *product = task->product;
 	uint32_t code[LANES] __attribute__((aligned(64)));
 
-	if (task->plan.slices > 1)
-		finish_digits(product, stage, task->power[0][row], task->digits, n, count, code, status);
-	else
-		finish_narrow(product, stage, task->sum[row], code);
+	finish_narrow(product, stage, task->sum[row], code);
 	pack(product->out, out, n, code, count);
 	if (nar || stage->any_nar)
 		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
@@ -494,8 +412,13 @@ static void put(struct task *task, const struct stage *stage, size_t row, bool n
 void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product *product,
 		     const struct xrnpe_block *block, const void *panels, void *scratch, uint32_t *status)
 {
-	struct task task = { .product = product, .plan = plan_of(product, tiles) };
+	struct task task = { .product = product };
 
+	if (product->format == XRNPE_FORMAT_P16) {
+		xrnpe_tiles_p16_run(tiles->reals, product, block, panels, scratch, status);
+		return;
+	}
+	task.plan = plan_of(product, tiles);
 	lay_out(&task, scratch);
 	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {

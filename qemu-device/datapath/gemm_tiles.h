@@ -3,7 +3,7 @@
  * Kernels for instruction sets that have vectors but not AVX-512's comforts: what
  * AVX2 and NEON share. An instruction set brings its tiles, struct xrnpe_tiles;
  * blocks, panels of decoded weights, decoded positions and the output stage are
- * common (gemm_tiles.c), as are the digits of Posit(16,1) (gemm_tiles_p16.c).
+ * common (gemm_tiles.c); those of Posit(16,1) are apart (gemm_tiles_p16.c).
  *
  * Common code uses the compilers' portable vectors, of the size that the
  * instruction set has, and few functions that are written for each.
@@ -11,7 +11,7 @@
 #ifndef XRNPE_DATAPATH_GEMM_TILES_H
 #define XRNPE_DATAPATH_GEMM_TILES_H
 
-#include "digits.h"
+#include "internal.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -39,6 +39,13 @@
 typedef void xrnpe_tile(const uint8_t *a, size_t pitch, const uint8_t *b, size_t steps,
 			bool add, int64_t (*sum)[LANES]);
 
+/**
+ * sum[row][lane] = sums of @k products, rounded after each: of ROWS rows at @a, @pitch bytes
+ * apart, and half of the LANES channels at @b.
+ */
+typedef void xrnpe_real_tile(const uint8_t *a, size_t pitch, const double *b, size_t k,
+			     double (*sum)[LANES]);
+
 struct xrnpe_tiles {
 	/** Two 16-bit values in 4 bytes. Their sums must fit 32 bits. */
 	xrnpe_tile *words;
@@ -46,6 +53,8 @@ struct xrnpe_tiles {
 	xrnpe_tile *bytes;
 	/** Whether the inputs of @bytes are unsigned: 12 is added to them. */
 	bool offset;
+	/** For Posit(16,1). */
+	xrnpe_real_tile *reals;
 };
 
 /** The functions of a struct xrnpe_kernel, given the tiles. */
@@ -82,27 +91,13 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 
 /* ---- Posit(16,1): gemm_tiles_p16.c ------------------------------------- */
 
-extern const struct xrnpe_decoder xrnpe_tiles_p16;	/* to int64_t */
-
-/** What @count rows of @k values at @values need, @pitch values apart. */
-struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count, size_t k);
-
-/**
- * Cut a row of values into digits and sums of two, each a slice: a step's two
- * values go to @to, those of the next one @step bytes on, those of the next
- * slice @slice bytes on.
- */
-void xrnpe_digits_split(const int64_t *values, size_t k, struct digits digits,
-			uint8_t *to, size_t step, size_t slice);
-
-/**
- * The products of inputs and weights by powers of 2^12. Both are as a tile takes
- * them, slices @a_slice and @b_slice bytes apart. @sum is scratch memory.
- */
-void xrnpe_digits_multiply(xrnpe_tile *tile, const uint8_t *a, size_t pitch, size_t a_slice,
-			   struct digits inputs, const uint8_t *b, size_t b_slice,
-			   struct digits weights, size_t steps,
-			   int64_t (*sum)[LANES], int64_t (*power)[ROWS][LANES]);
+struct xrnpe_tiling xrnpe_tiles_p16_tiling(const struct xrnpe_product *product);
+size_t xrnpe_tiles_p16_scratch(const struct xrnpe_product *product);
+void xrnpe_tiles_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
+			  void *scratch);
+void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_product *product,
+			 const struct xrnpe_block *block, const void *panels, void *memory,
+			 uint32_t *status);
 
 /* ---- few positions: gemv_tiles.c, gemv_tiles_p16.c ---------------------- */
 

@@ -10,7 +10,6 @@
 struct stage {
 	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
 	int64_t correction[LANES];	/* to be added to the sums, where inputs have an offset */
-	struct digits digits;
 	bool nar[LANES];		/* a NaR among the channel's weights */
 	bool any_nar;
 };

@@ -1,165 +1,273 @@
 // SPDX-License-Identifier: MIT
 /*
- * Posit(16,1) as tiles of 16-bit words.
+ * Posit(16,1) with AVX2 and NEON.
  *
- * They are digits (digits.h): as many as the values of a tile's rows or of a panel's
- * channels need.
+ * As with AVX-512 (gemm_avx512_p16.c) values are doubles, in units of the grid, sums have a
+ * bound on what they are off by, and what is in doubt is computed once more in 128 bits.
  */
 #if defined(__x86_64__) || defined(__AARCH64EL__)
 
 #include <string.h>
 
 #include "gemm_tiles.h"
+#include "gemv_p16.h"
+#include "lines.h"
+#include "rounding.h"
+#include "tiles_p16.h"
 
-static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
-		       size_t first, size_t count, void *values)
+#define COLUMN_BYTES (2u << 20)	/* a cache */
+#define HALF (LANES / 2)	/* the channels of a tile */
+#define CODES (VECTOR / sizeof(uint32_t))
+
+/* Magnitudes of values, those but zero: the largest and what all are multiples of. */
+struct span {
+	double most, unit;
+};
+
+struct panel {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
+	bool nar[LANES];	/* a NaR among the channel's weights */
+	bool any_nar;
+	struct span span;
+	/* Of each half of the channels the weights; then by run the largest magnitudes of all. */
+	double values[] __attribute__((aligned(64)));
+};
+
+/* Layout of the scratch memory; then rows of doubles (ROWS inputs or LANES weights) and lines. */
+struct scratch {
+	double sum[ROWS][LANES] __attribute__((aligned(64)));
+	double magnitudes[ROWS][XRNPE_MAX_K / RUN];	/* of inputs, their sums by run */
+	struct span span[ROWS];
+};
+
+static double *largest_of(const struct xrnpe_product *product, const struct panel *panel)
 {
-	int64_t *to = values;
-	bool found = false;
+	return (double *)panel->values + product->k * LANES;
+}
+
+static size_t panel_bytes(const struct xrnpe_product *product)
+{
+	return sizeof(struct panel) + (product->k + runs_of(product)) * LANES * sizeof(double);
+}
+
+/* Bytes between rows of doubles: an odd number of lines, see gemm_tiles.c. */
+static size_t pitch_of(const struct xrnpe_product *product)
+{
+	return ((product->k * sizeof(double) + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
+}
+
+/* ---- decoding --------------------------------------------------------- */
+
+TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
+			      size_t first, size_t count, void *values)
+{
+	typedef uint16_t packed __attribute__((vector_size(VECTOR / 2)));
+	const double scale = power(SCALE + 28);		/* 2^-28 is the grid's unit */
+	uint8_t *to = values;
+	halves found = { 0 };
+	bool nar = false;
 
 	(void)product;
 	row += first * 2;
-	/* Without branches: the codes of a tensor are hard to predict. */
-	for (size_t i = 0; i < count; i++) {
-		uint32_t code = row[2 * i] | (uint32_t)row[2 * i + 1] << 8, negative = code >> 15;
-		/* The 15 bits after the sign at the top: regime, exponent, fraction. */
-		uint32_t body = ((code ^ -negative) + negative) << 17, empty = !body, ones, rest;
-		uint64_t magnitude;
-		int run, regime;
+	for (size_t i = 0; i < count; i += CODES, to += CODES * sizeof(double)) {
+		packed some = { 0 };
+		halves code, upper;
+		codes part[2];
 
-		found |= empty & negative;
-		body |= empty << 17;		/* some value, not used */
-		ones = body >> 31;
-		run = __builtin_clz(body ^ -ones);
-		regime = (int)ones * (2 * run - 1) - run;	/* run - 1 or -run */
-		rest = body << run << 1;
-		/* The significand starts at bit 63; 2^-28 is the grid's unit. */
-		magnitude = 1ull << 63 | (uint64_t)(rest << 1) << 31;
-		magnitude >>= 63 - 28 - (2 * regime + (int)(rest >> 31));
-		magnitude &= (uint64_t)empty - 1;
-		to[i] = (int64_t)((magnitude ^ -(uint64_t)negative) + negative);
-	}
-	return found;
-}
+		if (count - i >= CODES)
+			memcpy(&some, row + i * 2, sizeof(some));
+		else
+			memcpy(&some, row + i * 2, (count - i) * 2);
+		code = __builtin_convertvector(some, halves) << 16;
+		found |= code == INT32_MIN;
+		upper = upper_halves(code << 1, code ^ (code << 1));
+		memcpy(part, &upper, sizeof(part));
+		for (int j = 0; j < 2; j++) {
+			reals value = (reals)(__builtin_convertvector(part[j], bits) << 32) * scale;
 
-const struct xrnpe_decoder xrnpe_tiles_p16 = { decode_p16, sizeof(int64_t), 0 };
-
-struct digits xrnpe_digits_of(const int64_t *values, size_t pitch, size_t count, size_t k)
-{
-	uint64_t bits = 0;
-
-	for (size_t r = 0; r < count; r++) {
-		for (size_t i = 0; i < k; i++) {
-			int64_t value = values[r * pitch + i];
-
-			bits |= (uint64_t)(value < 0 ? -value : value);
+			memcpy(to + j * VECTOR, &value, sizeof(value));
 		}
 	}
-	return digits_for(bits, DIGIT_BITS);
+	for (size_t i = 0; i < CODES; i++)
+		nar |= found[i];
+	return nar;
 }
 
-typedef uint64_t singles __attribute__((vector_size(VECTOR)));
-typedef uint32_t pairs __attribute__((vector_size(VECTOR / 2)));
-#define PAIRS (VECTOR / sizeof(uint64_t))
+static const struct xrnpe_decoder decoder = { decode_p16, sizeof(double), 0 };
 
-/* Words of two 16-bit numbers, less @bias each, @step bytes apart. Both bits 15 are clear. */
-INLINE void put_pairs(uint8_t *to, size_t step, size_t count, pairs both, uint32_t bias)
+/* The sums of the magnitudes of @k values at @row, by run. */
+TARGET static struct span measure(const double *row, size_t k, double *sums)
 {
-	both = ((both | 0x80008000) - bias * 0x10001) ^ 0x80008000;
-	if (step == sizeof(both[0])) {
-		memcpy(to, &both, count * sizeof(both[0]));
-		return;
+	const reals zero = { 0 }, none = zero + __builtin_inf();
+	reals most = zero, unit = none;
+	struct span span = { 0, __builtin_inf() };
+
+	for (size_t start = 0; start < k; start += RUN) {
+		size_t end = start + RUN < k ? start + RUN : k;
+		reals sum = zero;
+
+		for (size_t i = start; i < end; i += REALS) {
+			reals value = zero, last;
+			bits odd;
+
+			if (end - i >= REALS)
+				memcpy(&value, row + i, sizeof(value));
+			else
+				memcpy(&value, row + i, (end - i) * sizeof(*row));
+			value = magnitude_of(value);
+			sum += value;
+			most = larger_real(most, value);
+			/* Its last bit; of a power of two half of it, which is good, too. */
+			odd = (bits)value | 1ull << 52;
+			last = value - (reals)((bits)value - (odd & -odd));
+			unit = smaller_real(unit, select_reals((ints)(value == zero), none, last));
+		}
+		*sums = 0;
+		for (size_t i = 0; i < REALS; i++)
+			*sums += sum[i];
+		sums++;
 	}
+	for (size_t i = 0; i < REALS; i++) {
+		span.most = most[i] > span.most ? most[i] : span.most;
+		span.unit = unit[i] < span.unit ? unit[i] : span.unit;
+	}
+	return span;
+}
+
+/* Whether every sum of @k products is a double, exactly. */
+static bool sums_fit(struct span inputs, struct span weights, size_t k)
+{
+	return (double)k * inputs.most * weights.most <= 0x1p53 * inputs.unit * weights.unit;
+}
+
+TARGET void xrnpe_tiles_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
+				 void *memory, void *scratch)
+{
+	size_t pitch = pitch_of(product);
+	uint8_t *rows = (uint8_t *)((struct scratch *)scratch + 1);
+	struct panel *panel = memory;
+	double *to = panel->values, *largest = largest_of(product, panel);
+
+	memset(panel, 0, sizeof(*panel));
+	xrnpe_scales(product, n, count, 0x1p-56, panel->scale, panel->bias);
+	panel->span.unit = __builtin_inf();
+	for (size_t i = 0; i < LANES; i++) {
+		double *row = (double *)(rows + i * pitch), sums[XRNPE_MAX_K / RUN];
+		struct span span;
+
+		if (i >= count) {
+			memset(row, 0, product->k * sizeof(*row));
+			continue;
+		}
+		panel->nar[i] = xrnpe_weights(product, &decoder, n + i, row);
+		panel->any_nar |= panel->nar[i];
+		span = measure(row, product->k, sums);
+		panel->span.most = span.most > panel->span.most ? span.most : panel->span.most;
+		panel->span.unit = span.unit < panel->span.unit ? span.unit : panel->span.unit;
+	}
+	memset(largest, 0, runs_of(product) * LANES * sizeof(*largest));
+	for (size_t lane = 0; lane < LANES; lane += HALF) {
+		for (size_t k = 0; k < product->k; k++, to += HALF) {
+			double *most = largest + k / RUN * LANES + lane;
+
+			for (size_t i = 0; i < HALF; i++)
+				to[i] = ((const double *)(rows + (lane + i) * pitch))[k];
+			for (size_t i = 0; i < HALF; i += REALS)
+				*(reals *)(most + i) = larger_real(load(most + i), magnitude_of(load(to + i)));
+		}
+	}
+}
+
+/* ---- output ----------------------------------------------------------- */
+
+/* What the sums of a position are off by at most, given those of its inputs' magnitudes. */
+TARGET static void bound(const double *magnitudes, const double *largest, size_t runs, double precision,
+			 double *error)
+{
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals sum = { 0 };
+
+		for (size_t run = 0; run < runs; run++)
+			sum = fused(load(largest + run * LANES + i), (reals){ 0 } + magnitudes[run], sum);
+		*(reals *)(error + i) = sum * precision;
+	}
+}
+
+/* Channels @n.. of a tile's position @r. @inputs: its own; @out: all channels of it. */
+TARGET static void put(const struct xrnpe_product *product, const struct panel *panel,
+		       const struct scratch *scratch, size_t r, const double *inputs, bool nar, uint8_t *out,
+		       uint64_t n, size_t count, uint32_t *status)
+{
+	const double *sum = scratch->sum[r];
+	bool exact = sums_fit(scratch->span[r], panel->span, product->k);
+	double error[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES] __attribute__((aligned(64))), doubt;
+
+	bound(scratch->magnitudes[r], largest_of(product, panel), exact ? 0 : runs_of(product),
+	      precision_of(product->k), error);
+	doubt = encode_near(product, sum, error, panel->scale, panel->bias, code);
 	for (size_t i = 0; i < count; i++) {
-		uint32_t word = both[i];
+		const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
 
-		memcpy(to + i * step, &word, sizeof(word));
+		if (doubt >> i & 1 && !nar && !panel->nar[i])
+			code[i] = exact_output(product, inputs, weights, HALF, n + i, sum[i] < 0, status);
 	}
+	pack(product->out, out, n, code, count);
+	if (nar || panel->any_nar)
+		xrnpe_put_nar(product, nar ? NULL : panel->nar, out, n, count, status);
 }
 
-/* @count pairs of values at @from, where there are PAIRS, as xrnpe_digits_split(). */
-INLINE void split_pairs(const int64_t *from, size_t count, struct digits digits,
-			uint8_t *to, size_t step, size_t slice)
-{
-	const uint64_t half = 1 << (DIGIT_BITS - 1), mask = (1 << DIGIT_BITS) - 1, sign = 1ull << 63;
-	uint64_t offset = 0;
-	singles a, b, first, second;
-	pairs digit[DIGITS];
+/* ---- blocks ----------------------------------------------------------- */
 
-	/* With half of the radix added to each, digits are just bits of the sum. */
-	for (int d = 0; d < digits.count; d++)
-		offset = offset << DIGIT_BITS | half;
-	memcpy(&a, from, sizeof(a));
-	memcpy(&b, from + PAIRS, sizeof(b));
-#if VECTOR == 32
-	first = __builtin_shufflevector(a, b, 0, 2, 4, 6);
-	second = __builtin_shufflevector(a, b, 1, 3, 5, 7);
-#else
-	first = __builtin_shufflevector(a, b, 0, 2);
-	second = __builtin_shufflevector(a, b, 1, 3);
-#endif
-	/* A shift of numbers with sign: AVX2 has none of 64 bits. */
-	offset -= sign >> digits.shift;
-	first = ((first ^ sign) >> digits.shift) + offset;
-	second = ((second ^ sign) >> digits.shift) + offset;
-	for (int d = 0; d < digits.count; d++) {
-		digit[d] = __builtin_convertvector((first & mask) | (second & mask) << 16, pairs);
-		first >>= DIGIT_BITS;
-		second >>= DIGIT_BITS;
-		put_pairs(to + (size_t)d * slice, step, count, digit[d], half);
-		for (int e = 0; e < d; e++)
-			put_pairs(to + (size_t)pair_slice(e, d) * slice, step, count,
-				  digit[e] + digit[d], 2 * half);
-	}
+struct xrnpe_tiling xrnpe_tiles_p16_tiling(const struct xrnpe_product *product)
+{
+	return (struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(product),
+		.column_bytes = COLUMN_BYTES,
+	};
 }
 
-TARGET void xrnpe_digits_split(const int64_t *values, size_t k, struct digits digits,
-			       uint8_t *to, size_t step, size_t slice)
+size_t xrnpe_tiles_p16_scratch(const struct xrnpe_product *product)
 {
-	int64_t last[2 * PAIRS] = { 0 };
-
-	for (; k >= 2 * PAIRS; k -= 2 * PAIRS, values += 2 * PAIRS, to += PAIRS * step)
-		split_pairs(values, PAIRS, digits, to, step, slice);
-	memcpy(last, values, k * sizeof(*last));
-	if (k)
-		split_pairs(last, (k + 1) / 2, digits, to, step, slice);
+	return sizeof(struct scratch) + LANES * pitch_of(product) +
+	       xrnpe_lines_size(product, &decoder, xrnpe_inputs(product));
 }
 
-static void accumulate(int64_t (*to)[LANES], int64_t (*sum)[LANES], int sign)
+TARGET void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_product *product,
+				const struct xrnpe_block *block, const void *panels, void *memory,
+				uint32_t *status)
 {
-	for (int r = 0; r < ROWS; r++) {
-		for (int i = 0; i < LANES; i++)
-			to[r][i] += sign * sum[r][i];
-	}
-}
+	struct scratch *scratch = memory;
+	size_t pitch = pitch_of(product);
+	uint8_t *inputs = (uint8_t *)(scratch + 1);
+	struct xrnpe_lines lines;
 
-void xrnpe_digits_multiply(xrnpe_tile *tile, const uint8_t *a, size_t pitch, size_t a_slice,
-			   struct digits inputs, const uint8_t *b, size_t b_slice,
-			   struct digits weights, size_t steps,
-			   int64_t (*sum)[LANES], int64_t (*power)[ROWS][LANES])
-{
-	int both = inputs.count < weights.count ? inputs.count : weights.count;
+	xrnpe_lines_start_group(&lines, product, &decoder, block->n0, inputs + LANES * pitch);
+	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
+		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
+		const uint8_t *at = panels;
+		uint8_t *out[ROWS];
+		bool nar[ROWS];
 
-	memset(power, 0, sizeof(*power) * (size_t)(inputs.count + weights.count - 1));
-	for (int i = 0; i < inputs.count; i++) {
-		for (int j = 0; j < weights.count; j++) {
-			/* Where both have the digits, cross products come in pairs. */
-			bool square = i < both && j < both, pair = square && i < j;
-			size_t from = (size_t)(pair ? pair_slice(i, j) : i);
-			size_t by = (size_t)(pair ? pair_slice(i, j) : j);
-			size_t safe = pair ? PAIR_STEPS : DIGIT_STEPS;
+		xrnpe_output_rows(product, p, rows, out);
+		xrnpe_lines_gather(&lines, p, rows, inputs, pitch, nar);
+		for (size_t r = 0; r < rows; r++)
+			scratch->span[r] = measure((const double *)(inputs + r * pitch), product->k,
+						   scratch->magnitudes[r]);
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
+			const struct panel *panel = (const struct panel *)at;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
-			if (square && i > j)
-				continue;
-			for (size_t s = 0; s < steps; s += safe)
-				tile(a + from * a_slice + s * 4, pitch,
-				     b + by * b_slice + s * STEP_BYTES,
-				     steps - s < safe ? steps - s : safe, s, sum);
-			accumulate(power[i + j], sum, 1);
-			for (int other = 0; square && i == j && other < both; other++) {
-				if (other != i)
-					accumulate(power[i + other], sum, -1);
-			}
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			for (size_t half = 0; half < 2; half++)
+				tile(inputs, pitch, panel->values + half * product->k * HALF, product->k,
+				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
+			for (size_t r = 0; r < rows; r++)
+				put(product, panel, scratch, r, (const double *)(inputs + r * pitch), nar[r],
+				    out[r], n, count, status);
 		}
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums of products of Posit(16,1) in doubles, for few positions.
+ * Sums of products of Posit(16,1) in doubles.
  *
  * A value has 13 significant bits, and so a product of two is an exact double. Sums of
  * them are rounded, but off by little: by some multiple of the sum of magnitudes, for
@@ -8,10 +8,10 @@
  * bound. Mostly all within the bound rounds to one output. If not, and only then, the
  * sum is computed once more, exactly.
  *
- * Exact are sums that are cut at fixed bits into two or three parts that are summed
- * apart: (sum + product) - sum, where sum stays within a factor of two of a large
- * number, is the product rounded to a multiple of that number's last bit, and what it
- * lacks is exact. How many parts, and where the cuts are, follows for some hundred
+ * For few positions exact are sums that are cut at fixed bits into two or three parts that
+ * are summed apart: (sum + product) - sum, where sum stays within a factor of two of a
+ * large number, is the product rounded to a multiple of that number's last bit, and what
+ * it lacks is exact. How many parts, and where the cuts are, follows for some hundred
  * weights at a time from their largest and smallest magnitude.
  *
  * Decoding takes few instructions. Negation of a code maps a posit to its negative and
@@ -34,6 +34,13 @@
 #define CHUNK_STEPS 32
 #define TERMS_LOG 7		/* log2 of 128 */
 #define PARTS 3			/* at the most */
+
+#define RUN 128	/* products of many positions whose largest weight is known, for the bound */
+
+static inline size_t runs_of(const struct xrnpe_product *product)
+{
+	return (product->k + RUN - 1) / RUN;
+}
 
 /*
  * What a sum of products is off by at most, of the sum of magnitudes, given the steps: each
@@ -129,6 +136,23 @@ static inline const uint8_t *chunk_of(const struct xrnpe_product *product, const
 		return row + at;
 	memset(padded, 0, *steps * step);
 	return memcpy(padded, row + at, bytes);
+}
+
+/*
+ * The output in channel @n from its exact sum, whose sign is known, for any number of positions:
+ * @inputs and, @stride apart, weights in units of the grid.
+ */
+static inline uint32_t exact_output(const struct xrnpe_product *product, const double *inputs,
+				    const double *weights, size_t stride, uint64_t n, bool negative,
+				    uint32_t *status)
+{
+	xrnpe_u128 sum = 0;
+
+	for (size_t k = 0; k < product->k; k++)
+		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k * stride]);
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
+							    2 * xrnpe_grid_unit(product->format)),
+			    false, status);
 }
 
 #endif

@@ -6,15 +6,11 @@
 #include "gemv.h"
 #include "gemv_p16.h"
 #include "rounding.h"
+#include "tiles_p16.h"
 
 #define TOGETHER 2	/* positions, at the most */
 
-/* Decoded values are those of the codes times 2^-767; inputs are made up for it. */
-#define SCALE 767
-
 typedef uint16_t words __attribute__((vector_size(VECTOR)));
-typedef int32_t halves __attribute__((vector_size(VECTOR)));
-typedef float singles __attribute__((vector_size(VECTOR)));
 #define WORDS (VECTOR / sizeof(uint16_t))
 
 /* A chunk of inputs, decoded. */
@@ -64,32 +60,16 @@ INLINE words smaller(words a, words b)
 #endif
 }
 
-/* @value, negated where @sign is, which is zero only where @value is. */
-INLINE halves with_sign(halves value, halves sign)
-{
-#ifdef __x86_64__
-	return (halves)_mm256_sign_epi32((__m256i)value, (__m256i)sign);
-#else
-	sign >>= 31;
-	return (value ^ sign) - sign;
-#endif
-}
-
 /* A vector of codes to doubles: every fourth from 0, 2, 1 and 3. */
 INLINE void decode(words code, reals value[4])
 {
-	/* Without the sign, and the mirror image of magnitudes above one. */
 	words twice = code + code;
 	halves above_one = (halves)(code ^ twice);
 
 	for (int odd = 0; odd < 2; odd++) {
-		halves upper = odd ? (halves)twice & -0x10000 : (halves)twice << 16;
+		halves upper = upper_halves(odd ? (halves)twice & -0x10000 : (halves)twice << 16,
+					    odd ? above_one : above_one << 16);
 
-		/* One becomes 2, whose bits are the mirror. */
-		upper = (halves)(__builtin_convertvector(upper, singles) * 0x1p-30f);
-		upper = with_sign(upper, odd ? above_one : above_one << 16);
-		/* The upper half of a double; two copies of the sign go. */
-		upper = upper >> 2 & (int)0x9fffffff;
 		value[2 * odd] = (reals)((bits)upper << 32);
 		value[2 * odd + 1] = (reals)((bits)upper & 0xffffffff00000000);
 	}
@@ -287,6 +267,7 @@ TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *r
 
 			decode(load_words(from + s * VECTOR), value);
 			for (int i = 0; i < 4; i++) {
+				/* Weights lack as much. */
 				value[i] = value[i] * power(SCALE) * power(SCALE);
 				chunk->magnitudes[i] += magnitude_of(value[i]);
 			}

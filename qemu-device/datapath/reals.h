@@ -21,4 +21,21 @@ INLINE reals fused(reals a, reals b, reals c)
 #endif
 }
 
+/* Of numbers. */
+INLINE reals larger_real(reals a, reals b)
+{
+#if VECTOR == 64
+	return (reals)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif VECTOR == 32
+	return (reals)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+	return (reals)vmaxq_f64((float64x2_t)a, (float64x2_t)b);
+#endif
+}
+
+INLINE reals smaller_real(reals a, reals b)
+{
+	return -larger_real(-a, -b);
+}
+
 #endif

@@ -491,9 +491,8 @@ START_TEST(extremes)
 END_TEST
 
 /*
- * Posit(16,1) is cut into balanced digits of 12 bits. Here are the largest ones in
- * magnitude, -2048, in two places: sums of two are -4096. All products have one sign,
- * for more steps than fit 32 bits. The last value makes the grid so fine.
+ * All products have one sign, and a last value is so small that their sums have many bits.
+ * In digits of 12 bits the others are the largest in magnitude, -2048, in two places.
  */
 START_TEST(largest_digits)
 {
@@ -549,6 +548,29 @@ START_TEST(spans)
 			set_span(&matmul, set_b, high, low, &state);
 			check(&matmul, XRNPE_FORMAT_F32);
 		}
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Sums of products of Posit(16,1) about the 53 bits of a double: a power of two, which the
+ * bias takes away, and 9 units.
+ */
+START_TEST(near_53_bits)
+{
+	enum xrnpe_format format = XRNPE_FORMAT_P16;
+	struct matmul matmul = new_matmul(format, 1, 1, 2);
+
+	make_contexts();
+	set_a(&matmul, 0, 1, code_of(format, 0x3p-14));
+	set_b(&matmul, 0, 1, code_of(format, 0x3p-14));
+	for (int bits = 48; bits <= 58; bits++) {
+		set_a(&matmul, 0, 0, code_of(format, ldexp(1, bits / 2 - 14)));
+		set_b(&matmul, 0, 0, code_of(format, ldexp(1, bits - bits / 2 - 14)));
+		set_scale(&matmul, 0, bits_of(1), bits_of(-ldexpf(1, bits - 28)));
+		check(&matmul, XRNPE_FORMAT_F32);
 	}
 	free_matmul(&matmul);
 	free_contexts();
@@ -717,6 +739,7 @@ TCase *datapath_output_tests(void)
 	tcase_add_loop_test(tests, extremes, 0, 4);
 	tcase_add_test(tests, largest_digits);
 	tcase_add_test(tests, spans);
+	tcase_add_test(tests, near_53_bits);
 	tcase_add_test(tests, float_runs);
 	tcase_add_test(tests, floats_and_bytes);
 	tcase_add_test(tests, nar_chunks);
