@@ -10,7 +10,7 @@
 
 #include "internal.h"
 
-#define GEMV_P16_POSITIONS 48	/* of Posit(16,1): tiles are faster from some more on */
+#define GEMV_P16_POSITIONS 24	/* of Posit(16,1): tiles are faster from some more on */
 #define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */
 
 /* Whether rows of inputs, at most @most, and of weights are packed as they are multiplied. */

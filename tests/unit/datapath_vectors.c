@@ -11,7 +11,7 @@
 #include "datapath.h"
 
 #define COLUMNS 10
-#define MANY 50		/* more than kernels for few rows take */
+#define MANY 26		/* more than kernels for few rows take */
 
 static const char *const names[] = { "fp4", "p4", "p8", "p16" };
 
