@@ -71,14 +71,7 @@ INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 	return spread_nibbles(packed);
 }
 
-/* ---- tiles ------------------------------------------------------------ */
-
-/*
- * sum[row][lane] = or (@add) += the products of @steps steps, which fit 32 bits.
- * @a: ROWS rows, PITCH apart; @b: LANES x 4 bytes a step.
- */
-void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
-			     bool add, int64_t (*sum)[LANES]);
+/* ---- panels ------------------------------------------------------------ */
 
 /* Four steps of every fourth row. */
 INLINE __m512i load_rows(const uint8_t *row, size_t pitch)

@@ -228,7 +228,10 @@ INLINE void widen(__m512i sums, bool add, int64_t *to)
 		}									\
 	} while (0)
 
-/* sum[row][lane] = @start[lane] and the products of all steps. */
+/*
+ * sum[row][lane] = @start[lane] and the products of @steps steps. @a: ROWS rows, PITCH
+ * apart; @b: LANES x 4 bytes a step.
+ */
 #define DOT_NAME "vpdpbusd"
 TARGET static void tile_bytes(const uint8_t *a, const uint8_t *b, size_t steps,
 			      const int32_t *start, int32_t (*sum)[LANES])
@@ -252,8 +255,8 @@ TARGET static void tile_words(const uint8_t *a, const uint8_t *b, size_t steps, 
 	ALL_ROWS(FINISH);
 }
 
-TARGET void xrnpe_avx512_tile_words(const uint8_t *a, const uint8_t *b, size_t steps,
-				    bool add, int64_t (*sum)[LANES])
+/* The same as, or (@add) added to, 64-bit sums. */
+TARGET static void add_words(const uint8_t *a, const uint8_t *b, size_t steps, bool add, int64_t (*sum)[LANES])
 {
 	const __m512i start0 = _mm512_setzero_si512(), start1 = start0;
 	ALL_ROWS(DECLARE);
@@ -622,9 +625,8 @@ static struct sums multiply(const struct plan *plan, const struct panel *panel, 
 		tile_words(scratch->inputs, panel->weights, plan->steps, scratch->sum.narrow);
 	else {
 		for (size_t s = 0; s < plan->steps; s += safe)
-			xrnpe_avx512_tile_words(scratch->inputs + s * 4, panel->weights + s * LANES * 4,
-						plan->steps - s < safe ? plan->steps - s : safe, s,
-						scratch->sum.wide);
+			add_words(scratch->inputs + s * 4, panel->weights + s * LANES * 4,
+				  plan->steps - s < safe ? plan->steps - s : safe, s, scratch->sum.wide);
 		return (struct sums){ .wide = scratch->sum.wide[0] };
 	}
 	return (struct sums){ .narrow = scratch->sum.narrow[0] };
