@@ -14,7 +14,7 @@
 /* Below this much work (products; element-wise tasks) waking threads costs more. */
 #define WORTH_WAKING 32768
 #define WORTH_WAKING_TASKS 4
-#define YIELDS 100	/* before a thread sleeps, to be woken much later than it could go on */
+#define YIELDS 1000	/* some 0.3 ms before a thread sleeps, as being woken takes so long */
 #define POLL_SCALES 4096	/* between looks at whether the command is cancelled */
 
 static const struct xrnpe_kernel *const kernels[] = {
