@@ -15,7 +15,12 @@
 
 #define ROWS 12			/* positions in a tile */
 #define LANES 32		/* channels in a tile */
+#define ALL_ROWS(what)									\
+	what(0); what(1); what(2); what(3); what(4); what(5);				\
+	what(6); what(7); what(8); what(9); what(10); what(11)
 #define VECTORS (LANES / 16)
+
+#define AHEAD 1024	/* bytes of weights that tiles fetch from the second cache */
 
 /* Bytes between decoded positions: the longest, and a line so that rows do not
  * compete for the same sets of the cache. */
@@ -115,8 +120,8 @@ void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *s
 		      const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count);
 
 /*
- * The codes of LANES sums of Posit(16,1), in units of 1, that are off by at most @error, but
- * those in doubt: a bit each in what is returned.
+ * The codes of LANES sums of Posit(16,1), in the units of the stage's scale, that are off by
+ * at most @error, but those in doubt: a bit each in what is returned.
  */
 uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
 			    const double *sum, const double *error, uint32_t *code);

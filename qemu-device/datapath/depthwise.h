@@ -149,9 +149,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const struct
 			sum += (xrnpe_u128)((xrnpe_i128)(int64_t)(*in * grid) *
 					    (int64_t)(weights[lane] * grid));
 	}
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
+	return xrnpe_output_wrapped(product, n, sum, negative, status);
 }
 
 /* Channels @n.. of a position to the row of its outputs. */

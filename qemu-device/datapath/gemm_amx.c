@@ -190,6 +190,20 @@ INLINE __m512i look_up(const uint8_t *table, __m512i codes)
 	return _mm512_mask_sub_epi8(digit, _mm512_movepi8_mask(codes), _mm512_setzero_si512(), digit);
 }
 
+/* Zeros fill the last step of @count decoded rows. */
+static void pad(struct task *task, size_t count)
+{
+	const struct plan *plan = &task->plan;
+	size_t k = task->product->k;
+
+	for (size_t r = 0; r < count; r++)
+		memset(task->values + r * plan->value_pitch + k, 0, plan->steps * TILE_BYTES - k);
+}
+
+/*
+ * Cut @count decoded rows to slices, and say how many digits they have. Those that are
+ * missing hold anything, and so do their sums.
+ */
 TARGET static int cut(struct task *task, size_t count)
 {
 	const struct plan *plan = &task->plan;
@@ -213,16 +227,6 @@ TARGET static int cut(struct task *task, size_t count)
 		}
 	}
 	return _mm512_test_epi8_mask(any, any) ? 2 : 1;
-}
-
-/* Zeros fill the last step of @count decoded rows. */
-static void pad(struct task *task, size_t count)
-{
-	const struct plan *plan = &task->plan;
-	size_t k = task->product->k;
-
-	for (size_t r = 0; r < count; r++)
-		memset(task->values + r * plan->value_pitch + k, 0, plan->steps * TILE_BYTES - k);
 }
 
 /*

@@ -168,8 +168,6 @@ static struct plan plan_of(const struct xrnpe_product *product)
 
 /* ---- tiles ------------------------------------------------------------ */
 
-#define AHEAD 1024	/* bytes of weights that are fetched from the second cache */
-
 /*
  * In assembly because GCC 12 moves and spills the accumulators when it is given
  * the intrinsics: at half the speed.
@@ -192,9 +190,6 @@ static struct plan plan_of(const struct xrnpe_product *product)
 		widen(acc##i##_0, add, sum[i]);						\
 		widen(acc##i##_1, add, sum[i] + 16);					\
 	} while (0)
-#define ALL_ROWS(what)									\
-	what(0); what(1); what(2); what(3); what(4); what(5);				\
-	what(6); what(7); what(8); what(9); what(10); what(11)
 
 INLINE int32_t load_word(const uint8_t *from)
 {

@@ -102,13 +102,15 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 						_mm512_set1_epi64(DOUBLE_PITCH));
 	struct scratch *scratch = scratch_memory;
 	struct panel *panel = memory;
-	double *to = panel->values, *largest = largest_of(product, panel);
+	double *largest = largest_of(product, panel);
 	__m512i bits = _mm512_setzero_si512();
 
 	memset(panel, 0, sizeof(*panel));
-	xrnpe_scales(product, n, count, 1, panel->stage.scale, panel->stage.bias);
+	xrnpe_scales(product, n, count, 0x1p-56, panel->stage.scale, panel->stage.bias);
 	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
 	for (size_t lane = 0; lane < LANES; lane += 8) {
+		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
+
 		for (size_t i = 0; i < 8; i++) {
 			uint8_t *row = scratch->rows + i * DOUBLE_PITCH;
 
@@ -119,7 +121,6 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 			panel->stage.nar[lane + i] = xrnpe_weights(product, &doubles, n + lane + i, row);
 			panel->stage.any_nar |= panel->stage.nar[lane + i];
 		}
-		to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
 		for (size_t k = 0; k < product->k; k++, to += HALF) {
 			double *most = largest + k / RUN * LANES + lane;
 			__m512d value = _mm512_i64gather_pd(rows, scratch->rows + k * sizeof(double), 1);
@@ -163,8 +164,6 @@ TARGET static uint64_t measure(const struct xrnpe_product *product, size_t rows,
 
 /* ---- sums ------------------------------------------------------------- */
 
-#define AHEAD 1024	/* bytes of weights that are fetched from the second cache */
-
 /* In assembly because GCC 12 spills the accumulators, see gemm_avx512.c. */
 #define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
 #define DECLARE(i) __m512d acc##i##_0 = _mm512_setzero_pd(), acc##i##_1 = acc##i##_0
@@ -178,17 +177,13 @@ TARGET static uint64_t measure(const struct xrnpe_product *product, size_t rows,
 #define FETCH(i) _mm_prefetch(a + (i) * DOUBLE_PITCH + 128, _MM_HINT_T0)
 #define FINISH(i)									\
 	do {										\
-		_mm512_store_pd(sum[i], _mm512_mul_pd(acc##i##_0, unit));		\
-		_mm512_store_pd(sum[i] + 8, _mm512_mul_pd(acc##i##_1, unit));		\
+		_mm512_store_pd(sum[i], acc##i##_0);					\
+		_mm512_store_pd(sum[i] + 8, acc##i##_1);				\
 	} while (0)
-#define ALL_ROWS(what)									\
-	what(0); what(1); what(2); what(3); what(4); what(5);				\
-	what(6); what(7); what(8); what(9); what(10); what(11)
 
 /* The sums of ROWS positions in half of a panel's channels. */
 TARGET static void tile(const uint8_t *a, const double *b, size_t k, double (*sum)[LANES])
 {
-	const __m512d unit = _mm512_set1_pd(0x1p-56);		/* of products on the grid */
 	ALL_ROWS(DECLARE);
 
 	while (k) {
@@ -318,7 +313,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 				tile(scratch->rows, panel->values + half * product->k * HALF, product->k,
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
 			bound(scratch, largest_of(product, panel), exact ? 0 : runs_of(product),
-			      precision_of(product->k) * 0x1p-56, scratch->error);
+			      precision_of(product->k), scratch->error);
 			for (size_t r = 0; r < rows; r++) {
 				uint32_t code[LANES], doubt;
 

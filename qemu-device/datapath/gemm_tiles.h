@@ -103,7 +103,7 @@ void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_product *prod
 
 extern const struct xrnpe_kernel xrnpe_gemv_tiles;
 
-/** Posit(16,1), ROWS positions at the most, as in struct xrnpe_kernel. */
+/** Posit(16,1), GEMV_P16_POSITIONS at the most, as in struct xrnpe_kernel. */
 size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product);
 void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe_block *block,
 			 void *memory, uint32_t *status);

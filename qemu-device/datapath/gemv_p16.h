@@ -150,9 +150,7 @@ static inline uint32_t exact_output(const struct xrnpe_product *product, const d
 
 	for (size_t k = 0; k < product->k; k++)
 		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k * stride]);
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
+	return xrnpe_output_wrapped(product, n, sum, negative, status);
 }
 
 #endif

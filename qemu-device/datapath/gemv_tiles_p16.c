@@ -242,9 +242,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 
 		sum += sum_chunk(from, steps, &inputs[c]);
 	}
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative,
-							    2 * xrnpe_grid_unit(product->format)),
-			    false, status);
+	return xrnpe_output_wrapped(product, n, sum, negative, status);
 }
 
 /* ---- positions -------------------------------------------------------- */

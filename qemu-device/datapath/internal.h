@@ -210,6 +210,11 @@ void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count,
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
 
+/** The same of a finite sum of products on the grid that wrapped modulo 2^128, see
+ * xrnpe_term_from_sum(). */
+uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,
+			      bool negative, uint32_t *status);
+
 /** Where the outputs of the @count positions from @p on start. */
 void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows);
 

@@ -108,6 +108,14 @@ uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 	return xrnpe_round(product->out, real, status);
 }
 
+uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,
+			      bool negative, uint32_t *status)
+{
+	int unit = 2 * xrnpe_grid_unit(product->format);
+
+	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative, unit), false, status);
+}
+
 void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows)
 {
 	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_OFM];

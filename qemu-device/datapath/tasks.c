@@ -62,7 +62,7 @@ static void plan_panels(struct xrnpe_tasks *tasks, unsigned int threads)
 	uint64_t groups = product->channels / product->group_channels;
 	uint64_t together = larger(tiling->column_bytes / tiling->panel_bytes, 1);
 
-	tasks->group_panels = quotient_up(product->group_channels, tiling->lanes);
+	tasks->group_panels = xrnpe_panels(product->group_channels, tiling->lanes);
 	tasks->panels = groups * tasks->group_panels;
 	tasks->shape.p1 = piece_positions(product, tiling->rows, threads);
 	tasks->pieces = quotient_up(product->positions, tasks->shape.p1);
@@ -111,7 +111,7 @@ static void add_one(_Atomic uint64_t *count)
 	atomic_fetch_add_explicit(count, 1, memory_order_release);
 }
 
-/* The channels of @count panels from @panel on, all of a group, at positions @p0.. */
+/* The channels of @count panels from @panel on, all of a group. */
 static struct xrnpe_block block_of(const struct xrnpe_tasks *tasks, uint64_t panel, uint64_t count)
 {
 	const struct xrnpe_product *product = tasks->product;
