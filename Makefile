@@ -41,9 +41,13 @@ $(B)/%.o: %.c
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: check clean help
+.PHONY: check run-suites clean help
 ## check: all tests; a subset with SUITES="unit-datapath ..."
-check: all $(foreach s,$(SUITES),$(NEEDS_$(s)))
+check:
+	@tools/setup-host
+	@$(MAKE) --no-print-directory run-suites
+
+run-suites: all $(foreach s,$(SUITES),$(NEEDS_$(s)))
 	@tests/run $(B)/logs $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
 
 ## clean: remove build/ (what is cached under ~/.cache/xrnpe stays)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #ifdef __x86_64__
-#include "amx.h"
+#include "kernels/amx.h"
 #endif
 #include "peak.h"
 
