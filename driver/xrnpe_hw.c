@@ -171,6 +171,7 @@ static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
 		.cmds = job->cmds,
 		.region_count = job->region_count,
 		.cmd_count = job->cmd_count,
+		.cmd_stride = sizeof(struct xrnpe_cmd),
 		.seqno = job->seqno,
 	};
 }
@@ -222,7 +223,7 @@ static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 
 	while ((job = xrnpe_queue_head(queue)) && (s32)(seqno - job->seqno) >= 0) {
 		struct xrnpe_fault fault = page->fault;
-		u32 status = xdev->shared->ring[queue->index][job->slot].status;
+		u32 status = page->status;
 
 		if (page->fault_seqno != job->seqno)
 			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, status, NULL);
@@ -479,8 +480,8 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 		drm_dbg(&xdev->drm, "%s: job %llu of client %llu takes too long\n",
 			queue->name, job->result->id, job->ctx->client);
 		job->timed_out = true;
-		xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL,
-				  XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_ABORT);
+		xrnpe_queue_write(queue, XRNPE_QUEUE_ABORT,
+				  xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD));
 	}
 
 	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),

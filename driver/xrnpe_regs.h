@@ -14,10 +14,10 @@
 #define XRNPE_MAX_QUEUES		4
 #define XRNPE_REGION_ALIGN		64
 
-/* Identification, read-only. */
+/* Identification and capabilities, read-only. */
 #define XRNPE_ID			0x000
 #define   XRNPE_ID_MAGIC		0x45504e58	/* "XNPE" in memory */
-#define XRNPE_VERSION			0x004
+#define XRNPE_VERSION			0x004		/* of the programming model */
 #define   XRNPE_VERSION_MAJOR_SHIFT	16
 #define   XRNPE_VERSION_MAJOR_MASK	0xffff0000
 #define   XRNPE_VERSION_MINOR_SHIFT	0
@@ -30,13 +30,31 @@
 #define   XRNPE_CONFIG_COLS_MASK	0x0000ff00
 #define   XRNPE_CONFIG_QUEUES_SHIFT	16
 #define   XRNPE_CONFIG_QUEUES_MASK	0x000f0000
+#define XRNPE_REVISION			0x00c		/* of the implementation; 0: a model */
+#define XRNPE_CAP_OPCODES		0x040		/* a bit for each enum xrnpe_opcode */
+#define XRNPE_CAP_FORMATS		0x044		/* a bit for each enum xrnpe_format */
+#define XRNPE_CAP_MAX_K			0x048
+#define XRNPE_CAP_MEMORY		0x04c
+#define   XRNPE_CAP_ADDRESS_BITS_SHIFT	0		/* of DMA addresses */
+#define   XRNPE_CAP_ADDRESS_BITS_MASK	0x000000ff
+#define   XRNPE_CAP_BUS_BYTES_SHIFT	8		/* that the bus moves in a cycle */
+#define   XRNPE_CAP_BUS_BYTES_MASK	0x0000ff00
+#define   XRNPE_CAP_SRAM_KIB_SHIFT	16		/* of operand buffers */
+#define   XRNPE_CAP_SRAM_KIB_MASK	0xffff0000
+#define XRNPE_CAP_RECORD		0x050
+#define   XRNPE_CAP_CMD_BYTES_SHIFT	0		/* of struct xrnpe_cmd that it reads */
+#define   XRNPE_CAP_CMD_BYTES_MASK	0x0000ffff
+#define   XRNPE_CAP_COUNTERS_SHIFT	16		/* words of struct xrnpe_counters */
+#define   XRNPE_CAP_COUNTERS_MASK	0x00ff0000
+#define XRNPE_CLOCK_KHZ			0x054		/* of the array's clock */
+#define XRNPE_TIMER_KHZ			0x058		/* of TIMER */
 
 /* Device control. */
 #define XRNPE_CTRL			0x010
 #define   XRNPE_CTRL_RESET		0x00000001	/* write 1; reads 1 until done */
 #define XRNPE_STATUS			0x014
-#define   XRNPE_STATUS_BUSY		0x00000001	/* a job is executing */
-#define   XRNPE_STATUS_BUS_ERROR	0x00000002	/* status page not writable; until reset */
+#define   XRNPE_STATUS_BUSY		0x00000001	/* memory may still be accessed */
+#define   XRNPE_STATUS_BUS_ERROR	0x00000002	/* halted; until reset */
 #define   XRNPE_STATUS_QUEUE_SHIFT	8		/* queue of the command that executes, */
 #define   XRNPE_STATUS_QUEUE_MASK	0x00000300	/* or else of the last that did */
 
@@ -46,11 +64,18 @@
 #define   XRNPE_IRQ_DONE(q)		(1u << (q))	/* queue completed a job */
 #define   XRNPE_IRQ_STOPPED(q)		(1u << (8 + (q)))	/* queue stopped: fault or abort */
 #define   XRNPE_IRQ_BUS_ERROR		(1u << 16)
-#define   XRNPE_IRQ_ALL			0x00010f0f
+#define   XRNPE_IRQ_ALL			0x00010f0f	/* those of absent queues do nothing */
 
 /* DMA address of the array of struct xrnpe_queue_status, 64-byte aligned. */
 #define XRNPE_STATUS_BASE_LO		0x030
 #define XRNPE_STATUS_BASE_HI		0x034
+/* DMA address of the burst that was not answered last; 0: none since reset. */
+#define XRNPE_BUS_ADDR_LO		0x038
+#define XRNPE_BUS_ADDR_HI		0x03c
+
+/* Free-running time, read-only; read HI, LO, HI until HI stays. */
+#define XRNPE_TIMER_LO			0x060
+#define XRNPE_TIMER_HI			0x064
 
 /* Per queue; queue 0 is served first. BASE and SIZE may change only while disabled. */
 #define XRNPE_QUEUE(q)			(0x100 + (q) * 0x40)
@@ -63,13 +88,19 @@
 #define XRNPE_QUEUE_TAIL		0x10	/* doorbell: jobs queued since enable, mod 2^32 */
 #define XRNPE_QUEUE_CTRL		0x14
 #define   XRNPE_QUEUE_CTRL_ENABLE	0x00000001	/* 0 -> 1 sets HEAD = TAIL = 0 */
-#define   XRNPE_QUEUE_CTRL_ABORT	0x00000002	/* write 1: end the running job */
-#define   XRNPE_QUEUE_CTRL_RESUME	0x00000004	/* write 1: leave STOPPED */
+#define   XRNPE_QUEUE_CTRL_RESUME	0x00000002	/* write 1: leave STOPPED */
 #define XRNPE_QUEUE_STATE		0x18	/* read-only */
 #define   XRNPE_QUEUE_STATE_DISABLED	0
 #define   XRNPE_QUEUE_STATE_IDLE	1
 #define   XRNPE_QUEUE_STATE_RUNNING	2
 #define   XRNPE_QUEUE_STATE_STOPPED	3
+#define XRNPE_QUEUE_ABORT		0x1c	/* write-only: end the job of this count, if at HEAD */
+#define XRNPE_QUEUE_EXECUTED_LO		0x20	/* read-only: timer ticks that the job at HEAD */
+#define XRNPE_QUEUE_EXECUTED_HI		0x24	/* has executed so far; read as TIMER is */
+
+/* Read-only: word i of struct xrnpe_counters since reset; read as TIMER is. */
+#define XRNPE_COUNTER_LO(i)		(0x200 + (i) * 8)
+#define XRNPE_COUNTER_HI(i)		(0x204 + (i) * 8)
 
 /**
  * struct xrnpe_region - an entry of a job's region table
@@ -85,27 +116,34 @@ struct xrnpe_region {
 	__u32 reserved;
 };
 
+/* Of struct xrnpe_job_desc.flags: write the job's record. */
+#define XRNPE_JOB_RECORD		(1u << 0)
+
 /**
  * struct xrnpe_job_desc - a ring entry
  * @regions: DMA address of the region table, 8-byte aligned
- * @cmds: DMA address of the first command record, 8-byte aligned
+ * @cmds: DMA address of the first command record, XRNPE_CMD_ALIGN-byte aligned
+ * @record: DMA address of the struct xrnpe_job_record to be written, 64-byte
+ *	aligned; zero without XRNPE_JOB_RECORD
  * @region_count: entries, 0..XRNPE_MAX_REGIONS
  * @cmd_count: records, 1..XRNPE_MAX_CMDS
+ * @cmd_stride: bytes from a record to the next: a multiple of XRNPE_CMD_ALIGN, at
+ *	least what the device reads of one (CAP_CMD_BYTES), at most
+ *	XRNPE_CMD_STRIDE_MAX
  * @seqno: written to the status page when the job ends
- * @flags: zero
- * @status: zero; when the job ends, and before the status page, the device
- *	writes its XRNPE_STATUS_* here: the page holds the last job's only
+ * @flags: XRNPE_JOB_*
  * @reserved: zero
  */
 struct xrnpe_job_desc {
 	__u64 regions;
 	__u64 cmds;
+	__u64 record;
 	__u32 region_count;
 	__u32 cmd_count;
+	__u32 cmd_stride;
 	__u32 seqno;
 	__u32 flags;
-	__u32 status;
-	__u32 reserved[7];
+	__u32 reserved[5];
 };
 
 /**

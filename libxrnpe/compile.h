@@ -140,6 +140,7 @@ void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,
 
 /* Number of the command's scale records, and their values for the given scales. */
 uint32_t lower_scale_count(const struct graph_node *node);
+uint32_t lower_scale_stride(const struct xrnpe_cmd *cmd);
 void lower_scales(const struct graph_node *node, const struct quantized *weight,
 		  const float *bias, const float *in_scales, float out_scale,
 		  struct xrnpe_scale *out);

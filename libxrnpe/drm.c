@@ -172,6 +172,7 @@ static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 		.queue = job->queue,
 		.cmd_handle = job->cmds->handle,
 		.cmd_count = job->cmd_count,
+		.cmd_stride = sizeof(struct xrnpe_cmd),
 		.regions = {
 			.stride = sizeof(*regions),
 			.count = job->region_count,

@@ -103,7 +103,7 @@ _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
 _Static_assert(sizeof(struct file_info) == 48, "info");
 _Static_assert(sizeof(struct file_layer) == 96, "layer");
 _Static_assert(sizeof(struct file_tensor) == 48, "tensor");
-_Static_assert(sizeof(struct xrnpe_cmd) == 128, "command");
+_Static_assert(sizeof(struct xrnpe_cmd) == 192, "command");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "libxrnpe is for little-endian hosts");
 
 static uint64_t align(uint64_t offset)

@@ -40,7 +40,9 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	};
 	if (is_matmul(in, node)) {
 		cmd->opcode = XRNPE_OP_MATMUL;
-		cmd->matmul = (struct xrnpe_dims_matmul){ .m = 1, .n = node->shape.c, .k = in->c };
+		cmd->matmul = (struct xrnpe_dims_matmul){
+			.m = 1, .n = node->shape.c, .k = in->c, .batch = 1,
+		};
 		return;
 	}
 	d->in_h = (uint16_t)in->h;
@@ -90,6 +92,12 @@ uint32_t lower_scale_count(const struct graph_node *node)
 	return node->op == GRAPH_ADD ? 2 : node->op == GRAPH_RELU ? 1 : 0;
 }
 
+/* CONVERT has one record for all channels, the others one each. */
+uint32_t lower_scale_stride(const struct xrnpe_cmd *cmd)
+{
+	return cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale);
+}
+
 static struct xrnpe_scale scale_record(double scale, double bias)
 {
 	float values[2] = { (float)scale, (float)bias };
@@ -119,7 +127,7 @@ void lower_scales(const struct graph_node *node, const struct quantized *weight,
 struct versions {
 	unsigned int needed;		/* bit by format */
 	enum xrnpe_format primary;
-	uint32_t buffer[XRNPE_FORMATS];	/* index of the arena buffer */
+	uint32_t buffer[XRNPE_OUTPUT_FORMATS];	/* index of the arena buffer */
 };
 
 struct lowering {
@@ -212,6 +220,7 @@ static int add_scales(struct lowering *low, const struct graph_node *node, struc
 					  "scale or bias of channel %u is out of range", i);
 	}
 	cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	cmd->operand[XRNPE_OPERAND_SCALE].row_stride = lower_scale_stride(cmd);
 	return add_constants(low, scales, count * sizeof(*scales),
 			     &cmd->operand[XRNPE_OPERAND_SCALE]);
 }
@@ -235,7 +244,7 @@ static int add_conversions(struct lowering *low, uint32_t n)
 	const struct versions *versions = &low->versions[n];
 	int ret = 0;
 
-	for (enum xrnpe_format f = 0; !ret && f < XRNPE_FORMATS; f++) {
+	for (enum xrnpe_format f = 0; !ret && f < XRNPE_OUTPUT_FORMATS; f++) {
 		struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_CONVERT };
 		struct xrnpe_scale scale;
 
@@ -441,7 +450,7 @@ static int place_buffers(struct lowering *low)
 static int allocate(struct lowering *low)
 {
 	const struct xrnpe_graph *graph = low->compiler->graph;
-	size_t versions = (size_t)graph->count * XRNPE_FORMATS;
+	size_t versions = (size_t)graph->count * XRNPE_OUTPUT_FORMATS;
 	struct xrnpe_model *model = low->model;
 
 	low->versions = calloc(graph->count, sizeof(*low->versions));

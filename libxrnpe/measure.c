@@ -67,6 +67,7 @@ static int run_format(struct bench *bench, enum xrnpe_format format)
 			.pixel_stride = cmd.opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
 		};
 	operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	operand[XRNPE_OPERAND_SCALE].row_stride = lower_scale_stride(&cmd);
 	lower_operand(&cmd, &node->shape, XRNPE_FORMAT_F32, &operand[XRNPE_OPERAND_OFM]);
 	lower_scales(node, weight, plan->bias, scales, 1, bench->memory[XRNPE_OPERAND_SCALE]);
 

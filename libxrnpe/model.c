@@ -159,7 +159,7 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 	if (!shape_is_valid(t->info.rank, t->info.dims) ||
 	    t->info.count != t->info.dims[0] * t->info.dims[1] * t->info.dims[2])
 		what = "its shape is out of range";
-	else if ((unsigned int)t->format >= XRNPE_FORMATS ||
+	else if ((unsigned int)t->format >= XRNPE_OUTPUT_FORMATS ||
 		 (region != XRNPE_MODEL_ARENA && t->format != XRNPE_FORMAT_F32))
 		what = "its format is not allowed";
 	else if (t->region != region)
@@ -191,8 +191,8 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 		return xrnpe_fail(error, -EINVAL, "%s: name of layer %u is not printable",
 				  model->name, i);
 	if (!shape_is_valid(layer->rank, layer->dims) ||
-	    (unsigned int)layer->format >= XRNPE_FORMATS ||
-	    (unsigned int)layer->out_format >= XRNPE_FORMATS)
+	    (unsigned int)layer->format >= XRNPE_OUTPUT_FORMATS ||
+	    (unsigned int)layer->out_format >= XRNPE_OUTPUT_FORMATS)
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: layer %s: its shape or format is out of range",
 				  model->name, layer->name);
@@ -269,13 +269,15 @@ static const char *opcode_name(unsigned int opcode)
 	return names[opcode];
 }
 
-static const char *operand_name(unsigned int opcode, uint32_t operand)
+static const char *operand_name(uint32_t operand)
 {
 	switch (operand) {
 	case XRNPE_OPERAND_IFM:
 		return "ifm";
+	case XRNPE_OPERAND_IFM2:
+		return "ifm2";
 	case XRNPE_OPERAND_WEIGHT:
-		return opcode == XRNPE_OP_ADD ? "ifm2" : "weight";
+		return "weight";
 	case XRNPE_OPERAND_SCALE:
 		return "scale";
 	case XRNPE_OPERAND_OFM:
@@ -293,18 +295,21 @@ struct field {
 #define FIELD(type, name) { offsetof(struct type, name), #name }
 
 static const struct field cmd_fields[] = {
-	FIELD(xrnpe_cmd, opcode), FIELD(xrnpe_cmd, activation), FIELD(xrnpe_cmd, reserved),
+	FIELD(xrnpe_cmd, opcode), FIELD(xrnpe_cmd, activation), FIELD(xrnpe_cmd, order),
+	FIELD(xrnpe_cmd, reserved), FIELD(xrnpe_cmd, flags), FIELD(xrnpe_cmd, slope),
+	FIELD(xrnpe_cmd, lo), FIELD(xrnpe_cmd, hi), FIELD(xrnpe_cmd, residual),
 };
 
 static const struct field operand_fields[] = {
 	FIELD(xrnpe_operand, offset), FIELD(xrnpe_operand, row_stride),
-	FIELD(xrnpe_operand, pixel_stride), FIELD(xrnpe_operand, region),
+	FIELD(xrnpe_operand, pixel_stride), FIELD(xrnpe_operand, batch_stride),
+	FIELD(xrnpe_operand, region),
 	FIELD(xrnpe_operand, format), FIELD(xrnpe_operand, reserved),
 };
 
 static const struct field matmul_fields[] = {
 	FIELD(xrnpe_dims_matmul, m), FIELD(xrnpe_dims_matmul, n), FIELD(xrnpe_dims_matmul, k),
-	FIELD(xrnpe_dims_matmul, reserved),
+	FIELD(xrnpe_dims_matmul, batch), FIELD(xrnpe_dims_matmul, reserved),
 };
 
 static const struct field image_fields[] = {
@@ -337,7 +342,7 @@ static void field_text(unsigned int opcode, uint64_t offset, char *text, size_t 
 		snprintf(text, size, "%s", FIND(cmd_fields, offset));
 	else if (offset < dims)
 		snprintf(text, size, "%s.%s",
-			 operand_name(opcode, (offset - operands) / sizeof(struct xrnpe_operand)),
+			 operand_name((uint32_t)((offset - operands) / sizeof(struct xrnpe_operand))),
 			 FIND(operand_fields, (offset - operands) % sizeof(struct xrnpe_operand)));
 	else if (opcode == XRNPE_OP_MATMUL)
 		snprintf(text, size, "%s", FIND(matmul_fields, offset - dims));
@@ -401,7 +406,7 @@ void xrnpe_model_fault_text(const struct xrnpe_model *model, const struct xrnpe_
 	text += used;
 	size -= (size_t)used;
 
-	operand = operand_name(opcode, fault->operand);
+	operand = operand_name(fault->operand);
 	region_text(model, fault->region, region, sizeof(region));
 	switch (fault->kind) {
 	case XRNPE_FAULT_ILLEGAL_OPCODE:

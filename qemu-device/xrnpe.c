@@ -39,7 +39,7 @@
 
 #define XRNPE_MAX_THREADS 256
 
-QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_cmd) != 128);
+QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_cmd) != 192);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_job_desc) != 64);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_region) != 24);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_queue_status) != 64);
@@ -313,12 +313,6 @@ static void xrnpe_end_job(XRNPEState *s, XRNPEQueue *q)
                         q->fault.operand, q->fault.region, q->fault.offset);
 
     /* Each access orders itself after all earlier ones: seqno comes last. */
-    if (stl_le_dma(&address_space_memory,
-                   xrnpe_desc_addr(q) + offsetof(struct xrnpe_job_desc, status),
-                   q->status, xrnpe_attrs) != MEMTX_OK) {
-        xrnpe_halt(s, "a job descriptor");
-        return;
-    }
     if (dma_memory_write(&address_space_memory, addr + first,
                          (uint8_t *)&page + first, end - first,
                          xrnpe_attrs) != MEMTX_OK ||
@@ -432,7 +426,7 @@ static bool xrnpe_command_restartable(const XRNPECommand *c)
         return true;
     }
     return memory != c->memory[XRNPE_OPERAND_IFM] &&
-           memory != c->memory[XRNPE_OPERAND_WEIGHT];
+           memory != c->memory[XRNPE_OPERAND_IFM2];
 }
 
 /* In a worker thread, without the BQL. */
@@ -678,17 +672,13 @@ static void xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
 {
     bool enable = value & XRNPE_QUEUE_CTRL_ENABLE;
 
-    if (value & ~(XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_ABORT |
-                  XRNPE_QUEUE_CTRL_RESUME)) {
+    if (value & ~(XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_RESUME)) {
         xrnpe_refuse(s, "reserved bits in queue control 0x%" PRIx32, value);
     }
     if (enable && !q->enabled) {
         xrnpe_queue_enable(s, q);
     } else if (!enable && q->enabled) {
         xrnpe_queue_disable(s, q);
-    }
-    if ((value & XRNPE_QUEUE_CTRL_ABORT) && !s->ignore_abort) {
-        xrnpe_queue_abort(s, q);
     }
     if (value & XRNPE_QUEUE_CTRL_RESUME) {
         q->stopped = false;
@@ -776,6 +766,11 @@ static bool xrnpe_queue_write(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
         return true;
     case XRNPE_QUEUE_CTRL:
         xrnpe_queue_write_ctrl(s, q, value);
+        return true;
+    case XRNPE_QUEUE_ABORT:
+        if (value == q->head && !s->ignore_abort) {
+            xrnpe_queue_abort(s, q);
+        }
         return true;
     default:
         return false;

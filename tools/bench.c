@@ -189,8 +189,9 @@ static int fill(struct work *work, const struct options *options, enum xrnpe_for
 	struct xrnpe_operand *o = work->cmd.operand;
 
 	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
 	for (int i = 0; i < XRNPE_OPERANDS; i++) {
-		if (i != XRNPE_OPERAND_SCALE)
+		if (i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_IFM2)
 			o[i].format = (uint8_t)format;
 	}
 	work->memory[XRNPE_OPERAND_IFM] = random_row(options, format, inputs, false);
@@ -201,7 +202,7 @@ static int fill(struct work *work, const struct options *options, enum xrnpe_for
 	work->b = calloc(work->n * work->k, sizeof(float));
 	work->c = calloc(work->m * work->n, sizeof(float));
 	for (int i = 0; i < XRNPE_OPERANDS; i++) {
-		if (!work->memory[i])
+		if (!work->memory[i] && i != XRNPE_OPERAND_IFM2)
 			return fail("memory");
 	}
 	if (!work->a || !work->b || !work->c)
@@ -233,6 +234,7 @@ static int make_gemm(struct work *work, const struct options *options, enum xrnp
 	work->cmd.matmul.m = (uint32_t)m;
 	work->cmd.matmul.n = (uint32_t)channels;
 	work->cmd.matmul.k = (uint32_t)options->k;
+	work->cmd.matmul.batch = 1;
 	o[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->k);
 	o[XRNPE_OPERAND_WEIGHT].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
 	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(format, channels);
@@ -272,7 +274,7 @@ static int make_conv(struct work *work, const struct options *options, enum xrnp
 	for (int i = 0; i < XRNPE_OPERANDS; i++) {
 		size_t channels = layer->channels;
 
-		if (i == XRNPE_OPERAND_SCALE)
+		if (i == XRNPE_OPERAND_SCALE || i == XRNPE_OPERAND_IFM2)
 			continue;
 		if (i == XRNPE_OPERAND_WEIGHT)
 			channels /= layer->groups;

@@ -165,7 +165,7 @@ int xrnpe_num(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	int (*convert)(struct options *options, char *text) = NULL;
-	struct options options = { .format = XRNPE_FORMATS, .out = XRNPE_FORMATS };
+	struct options options = { .format = XRNPE_OUTPUT_FORMATS, .out = XRNPE_OUTPUT_FORMATS };
 	char *line = NULL;
 	size_t size = 0;
 	int option, ret = 0;
@@ -199,9 +199,9 @@ int xrnpe_num(int argc, char **argv)
 		convert = dot_line;
 	else
 		return misuse("no such operation: ", argv[optind]);
-	if (options.format == XRNPE_FORMATS)
+	if (options.format == XRNPE_OUTPUT_FORMATS)
 		return misuse("--format is missing", "");
-	if (options.out == XRNPE_FORMATS)
+	if (options.out == XRNPE_OUTPUT_FORMATS)
 		options.out = options.format;
 	else if (convert != dot_line)
 		return misuse("--out goes with dot", "");

@@ -7,18 +7,86 @@
  * itself illegal is not judged.
  */
 #include <stddef.h>
+#include <string.h>
 
 #include "internal.h"
 
-_Static_assert(sizeof(struct xrnpe_cmd) == 128, "a record has 128 bytes");
+_Static_assert(sizeof(struct xrnpe_cmd) == 192, "a record has 192 bytes");
+_Static_assert(sizeof(struct xrnpe_cmd) % XRNPE_CMD_ALIGN == 0, "records are aligned");
+_Static_assert(sizeof(struct xrnpe_counters) == XRNPE_COUNTERS * 8, "counters are words");
 
 #define FIELD(member) offsetof(struct xrnpe_cmd, member)
-#define IMAGE(member) FIELD(image.member)
 #define OPERAND(i, member) \
 	(FIELD(operand) + (i) * sizeof(struct xrnpe_operand) + \
 	 offsetof(struct xrnpe_operand, member))
 
 #define NOTHING SIZE_MAX
+
+/* ---- what each opcode has ---------------------------------------------- */
+
+#define CODES (1u << XRNPE_FORMAT_FP4 | 1u << XRNPE_FORMAT_P4 | 1u << XRNPE_FORMAT_P8 | \
+	       1u << XRNPE_FORMAT_P16)
+#define REALS (CODES | 1u << XRNPE_FORMAT_F32)
+#define INTEGERS (1u << XRNPE_FORMAT_U8 | 1u << XRNPE_FORMAT_S8)
+
+enum dimensions { NO_DIMS, MATMUL_DIMS, WINDOW_DIMS, IMAGE_DIMS, COPY_DIMS };
+
+struct opcode {
+	bool rounds;			/* has an activation and may clamp */
+	enum dimensions dims;
+	uint32_t flags;			/* allowed, besides CLAMP if it rounds */
+	uint32_t formats[XRNPE_OPERANDS];	/* allowed; 0: no such operand */
+};
+
+#define SCALE_RECORDS [XRNPE_OPERAND_SCALE] = 1u << XRNPE_FORMAT_F32
+#define PAIR .rounds = true, .dims = IMAGE_DIMS, .flags = XRNPE_CMD_PER_PIXEL, .formats = {	\
+	[XRNPE_OPERAND_IFM] = CODES, [XRNPE_OPERAND_IFM2] = CODES, SCALE_RECORDS,		\
+	[XRNPE_OPERAND_OFM] = REALS }
+
+static const struct opcode opcodes[] = {
+	[XRNPE_OP_MATMUL] = { true, MATMUL_DIMS, XRNPE_CMD_RESIDUAL | XRNPE_CMD_TRANSPOSED, {
+		[XRNPE_OPERAND_IFM] = CODES, [XRNPE_OPERAND_IFM2] = REALS,
+		[XRNPE_OPERAND_WEIGHT] = CODES, SCALE_RECORDS, [XRNPE_OPERAND_OFM] = REALS } },
+	[XRNPE_OP_CONV2D] = { true, WINDOW_DIMS, XRNPE_CMD_RESIDUAL, {
+		[XRNPE_OPERAND_IFM] = CODES, [XRNPE_OPERAND_IFM2] = REALS,
+		[XRNPE_OPERAND_WEIGHT] = CODES, SCALE_RECORDS, [XRNPE_OPERAND_OFM] = REALS } },
+	[XRNPE_OP_MAXPOOL] = { false, WINDOW_DIMS, 0, {
+		[XRNPE_OPERAND_IFM] = CODES, [XRNPE_OPERAND_OFM] = CODES } },
+	[XRNPE_OP_ADD] = { PAIR },
+	[XRNPE_OP_CONVERT] = { true, IMAGE_DIMS, 0, {
+		[XRNPE_OPERAND_IFM] = REALS | INTEGERS, SCALE_RECORDS, [XRNPE_OPERAND_OFM] = REALS } },
+	[XRNPE_OP_MUL] = { PAIR },
+	[XRNPE_OP_MAX] = { PAIR },
+	[XRNPE_OP_MIN] = { PAIR },
+	[XRNPE_OP_LUT] = { false, IMAGE_DIMS, 0, {
+		[XRNPE_OPERAND_IFM] = CODES, [XRNPE_OPERAND_WEIGHT] = REALS,
+		[XRNPE_OPERAND_OFM] = REALS } },
+	[XRNPE_OP_COPY] = { false, COPY_DIMS, XRNPE_CMD_SPREAD, {
+		[XRNPE_OPERAND_IFM] = REALS, [XRNPE_OPERAND_OFM] = REALS } },
+	[XRNPE_OP_BARRIER] = { false, NO_DIMS, 0, { 0 } },
+	[XRNPE_OP_TIMESTAMP] = { false, NO_DIMS, 0, { [XRNPE_OPERAND_OFM] = 1 } },
+};
+
+#define OPCODES (sizeof(opcodes) / sizeof(opcodes[0]))
+
+/* TIMESTAMP writes a word, not elements: its operand has no format and no strides. */
+#define TIMESTAMP_BYTES 8
+
+static bool has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
+{
+	const struct opcode *op = &opcodes[cmd->opcode];
+
+	if (i == XRNPE_OPERAND_IFM2 && op->flags & XRNPE_CMD_RESIDUAL)
+		return cmd->flags & XRNPE_CMD_RESIDUAL;
+	return op->formats[i];
+}
+
+static bool multiplies(const struct xrnpe_cmd *cmd)
+{
+	return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
+}
+
+/* ---- verdicts ---------------------------------------------------------- */
 
 /* The first illegal field so far. */
 struct verdict {
@@ -42,90 +110,264 @@ static bool all_zero(const void *bytes, size_t size)
 	return true;
 }
 
-/* Which operands a command has; every one has IFM and OFM. */
-static bool has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
+/* A field that the command does not use. */
+#define REQUIRE_ZERO(v, cmd, member) \
+	require(v, all_zero(&(cmd)->member, sizeof((cmd)->member)), FIELD(member))
+
+/* ---- shapes ------------------------------------------------------------ */
+
+/* A tensor as its operand lays it out. */
+struct layout {
+	uint64_t matrices, rows, pixels, elements;	/* each at least 1 */
+};
+
+/* The output's axes, in the order of ifm's memory. */
+static struct layout ordered(uint8_t order, uint32_t h, uint32_t w, uint32_t c)
 {
-	switch (i) {
-	case XRNPE_OPERAND_WEIGHT:
-		return cmd->opcode != XRNPE_OP_MAXPOOL && cmd->opcode != XRNPE_OP_CONVERT;
-	case XRNPE_OPERAND_SCALE:
-		return cmd->opcode != XRNPE_OP_MAXPOOL;
+	switch (order) {
+	case XRNPE_ORDER_HCW:
+		return (struct layout){ 1, h, c, w };
+	case XRNPE_ORDER_WHC:
+		return (struct layout){ 1, w, h, c };
+	case XRNPE_ORDER_WCH:
+		return (struct layout){ 1, w, c, h };
+	case XRNPE_ORDER_CHW:
+		return (struct layout){ 1, c, h, w };
+	case XRNPE_ORDER_CWH:
+		return (struct layout){ 1, c, w, h };
 	default:
-		return true;
+		return (struct layout){ 1, h, w, c };
 	}
 }
 
-static bool multiplies(const struct xrnpe_cmd *cmd)
+static struct layout matmul_layout(const struct xrnpe_cmd *cmd, unsigned int i)
 {
-	return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
+	const struct xrnpe_dims_matmul *d = &cmd->matmul;
+
+	if (i == XRNPE_OPERAND_IFM)
+		return (struct layout){ d->batch, d->m, 1, d->k };
+	if (i != XRNPE_OPERAND_WEIGHT)
+		return (struct layout){ d->batch, d->m, 1, d->n };
+	return cmd->flags & XRNPE_CMD_TRANSPOSED ? (struct layout){ d->batch, d->k, 1, d->n } :
+						   (struct layout){ d->batch, d->n, 1, d->k };
+}
+
+/* Of operand @i, which is neither SCALE nor a table. Dimensions are legal. */
+static struct layout layout_of(const struct xrnpe_cmd *cmd, unsigned int i)
+{
+	const struct xrnpe_dims_image *d = &cmd->image;
+	const struct xrnpe_dims_copy *copy = &cmd->copy;
+
+	switch (opcodes[cmd->opcode].dims) {
+	case MATMUL_DIMS:
+		return matmul_layout(cmd, i);
+	case WINDOW_DIMS:
+		if (i == XRNPE_OPERAND_IFM)
+			return (struct layout){ 1, d->in_h, d->in_w, d->in_c };
+		if (i == XRNPE_OPERAND_WEIGHT)
+			return (struct layout){ 1, d->out_c, (uint64_t)d->kernel_h * d->kernel_w,
+						d->in_c / d->groups };
+		return (struct layout){ 1, d->out_h, d->out_w, d->out_c };
+	case COPY_DIMS:
+		if (i == XRNPE_OPERAND_IFM)
+			return ordered(cmd->order, copy->in_h, copy->in_w, copy->in_c);
+		return (struct layout){ 1, copy->out_h, copy->out_w, copy->out_c };
+	default:
+		if (i == XRNPE_OPERAND_IFM)
+			return ordered(cmd->order, d->in_h, d->in_w, d->in_c);
+		if (i == XRNPE_OPERAND_IFM2 && cmd->flags & XRNPE_CMD_PER_PIXEL)
+			return (struct layout){ 1, d->in_h, d->in_w, 1 };
+		return (struct layout){ 1, d->in_h, d->in_w, d->in_c };
+	}
+}
+
+static uint64_t scale_records(const struct xrnpe_cmd *cmd)
+{
+	switch (cmd->opcode) {
+	case XRNPE_OP_ADD:
+	case XRNPE_OP_MAX:
+	case XRNPE_OP_MIN:
+		return 2;
+	case XRNPE_OP_MUL:
+		return 1;
+	default:
+		if (!cmd->operand[XRNPE_OPERAND_SCALE].row_stride)
+			return 1;
+		return cmd->opcode == XRNPE_OP_MATMUL ? cmd->matmul.n :
+		       cmd->opcode == XRNPE_OP_CONV2D ? cmd->image.out_c : cmd->image.in_c;
+	}
+}
+
+static size_t scale_record_bytes(const struct xrnpe_cmd *cmd)
+{
+	return cmd->activation == XRNPE_ACT_PRELU ? sizeof(struct xrnpe_scale_slope) :
+						    sizeof(struct xrnpe_scale);
+}
+
+struct xrnpe_scales_shape xrnpe_cmd_scales(const struct xrnpe_cmd *cmd)
+{
+	if (!has_operand(cmd, XRNPE_OPERAND_SCALE))
+		return (struct xrnpe_scales_shape){ 0 };
+	return (struct xrnpe_scales_shape){ scale_records(cmd), scale_record_bytes(cmd) / sizeof(uint32_t),
+					    cmd->operand[XRNPE_OPERAND_SCALE].row_stride };
+}
+
+/* Bytes from the first to the last that the operand names. */
+static xrnpe_u128 operand_bytes(const struct xrnpe_cmd *cmd, unsigned int i)
+{
+	const struct xrnpe_operand *o = &cmd->operand[i];
+	struct layout l;
+
+	if (i == XRNPE_OPERAND_SCALE)
+		return (xrnpe_u128)(scale_records(cmd) - 1) * o->row_stride + scale_record_bytes(cmd);
+	if (cmd->opcode == XRNPE_OP_TIMESTAMP)
+		return TIMESTAMP_BYTES;
+	if (cmd->opcode == XRNPE_OP_LUT && i == XRNPE_OPERAND_WEIGHT)
+		return xrnpe_row_bytes(o->format,
+				       (size_t)1 << xrnpe_format_bits(cmd->operand[XRNPE_OPERAND_IFM].format));
+	l = layout_of(cmd, i);
+	return (xrnpe_u128)(l.matrices - 1) * o->batch_stride + (xrnpe_u128)(l.rows - 1) * o->row_stride +
+	       (xrnpe_u128)(l.pixels - 1) * o->pixel_stride + xrnpe_row_bytes(o->format, l.elements);
+}
+
+/* ---- operands ---------------------------------------------------------- */
+
+static void check_scale(struct verdict *v, const struct xrnpe_cmd *cmd)
+{
+	const unsigned int i = XRNPE_OPERAND_SCALE;
+	const struct xrnpe_operand *o = &cmd->operand[i];
+	bool two = scale_records(cmd) == 2 && cmd->opcode != XRNPE_OP_MATMUL &&
+		   cmd->opcode != XRNPE_OP_CONV2D && cmd->opcode != XRNPE_OP_CONVERT;
+
+	require(v, !(o->offset % sizeof(uint32_t)), OPERAND(i, offset));
+	require(v, !(o->row_stride % sizeof(uint32_t)), OPERAND(i, row_stride));
+	require(v, o->row_stride >= scale_record_bytes(cmd) || (!o->row_stride && !two),
+		OPERAND(i, row_stride));
+	require(v, !o->row_stride || cmd->opcode != XRNPE_OP_MUL, OPERAND(i, row_stride));
+	require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
 }
 
 static void check_operand(struct verdict *v, const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct xrnpe_operand *o = &cmd->operand[i];
-	unsigned int size, formats = XRNPE_FORMATS;
+	const struct xrnpe_operand *ifm = &cmd->operand[XRNPE_OPERAND_IFM];
+	uint32_t formats = opcodes[cmd->opcode].formats[i];
+	bool table = cmd->opcode == XRNPE_OP_LUT && i == XRNPE_OPERAND_WEIGHT, known;
+	unsigned int size;
 
-	require(v, all_zero(o->reserved, sizeof(o->reserved)), OPERAND(i, reserved));
+	REQUIRE_ZERO(v, cmd, operand[i].reserved);
 	if (!has_operand(cmd, i)) {
-		require(v, !o->offset, OPERAND(i, offset));
-		require(v, !o->row_stride, OPERAND(i, row_stride));
-		require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
-		require(v, !o->region, OPERAND(i, region));
-		require(v, !o->format, OPERAND(i, format));
+		REQUIRE_ZERO(v, cmd, operand[i].offset);
+		REQUIRE_ZERO(v, cmd, operand[i].row_stride);
+		REQUIRE_ZERO(v, cmd, operand[i].pixel_stride);
+		REQUIRE_ZERO(v, cmd, operand[i].batch_stride);
+		REQUIRE_ZERO(v, cmd, operand[i].region);
+		REQUIRE_ZERO(v, cmd, operand[i].format);
 		return;
 	}
+	known = o->format < XRNPE_FORMATS && formats & 1u << o->format;
+	require(v, known, OPERAND(i, format));
+	require(v, cmd->opcode == XRNPE_OP_MATMUL || !o->batch_stride, OPERAND(i, batch_stride));
 	if (i == XRNPE_OPERAND_SCALE) {
-		require(v, !(o->offset % sizeof(uint32_t)), OPERAND(i, offset));
-		require(v, !o->row_stride, OPERAND(i, row_stride));
-		require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
-		require(v, o->format == XRNPE_FORMAT_F32, OPERAND(i, format));
+		require(v, !o->batch_stride, OPERAND(i, batch_stride));
+		check_scale(v, cmd);
 		return;
 	}
-	if (i != XRNPE_OPERAND_OFM && cmd->opcode != XRNPE_OP_CONVERT)
-		formats = XRNPE_FORMAT_F32;
-	require(v, o->format < formats, OPERAND(i, format));
-	if ((i == XRNPE_OPERAND_WEIGHT && multiplies(cmd)) ||
-	    (i == XRNPE_OPERAND_OFM && cmd->opcode == XRNPE_OP_MAXPOOL))
-		require(v, o->format == cmd->operand[XRNPE_OPERAND_IFM].format ||
-			   cmd->operand[XRNPE_OPERAND_IFM].format >= XRNPE_FORMAT_F32,
+	/* Formats that must be equal: of two the later is to blame. */
+	if (i == XRNPE_OPERAND_OFM && (cmd->opcode == XRNPE_OP_MAXPOOL || cmd->opcode == XRNPE_OP_COPY))
+		require(v, o->format == ifm->format || ifm->format >= XRNPE_FORMAT_U8, OPERAND(i, format));
+	if (i == XRNPE_OPERAND_OFM && cmd->opcode == XRNPE_OP_LUT)
+		require(v, o->format == cmd->operand[XRNPE_OPERAND_WEIGHT].format ||
+			   cmd->operand[XRNPE_OPERAND_WEIGHT].format >= XRNPE_FORMAT_U8,
 			OPERAND(i, format));
-	if (cmd->opcode == XRNPE_OP_MATMUL)
+	if (cmd->opcode == XRNPE_OP_MATMUL || table)
 		require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
-	if (o->format >= formats || xrnpe_format_bits(o->format) <= 8)
+	if (table)
+		require(v, !o->row_stride, OPERAND(i, row_stride));
+	if (cmd->opcode == XRNPE_OP_TIMESTAMP) {
+		require(v, !(o->offset % TIMESTAMP_BYTES), OPERAND(i, offset));
+		require(v, !o->row_stride, OPERAND(i, row_stride));
+		require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
+		return;
+	}
+	if (!known || xrnpe_format_bits(o->format) <= 8)
 		return;
 	size = xrnpe_format_bits(o->format) / 8;
 	require(v, !(o->offset % size), OPERAND(i, offset));
 	require(v, !(o->row_stride % size), OPERAND(i, row_stride));
 	require(v, !(o->pixel_stride % size), OPERAND(i, pixel_stride));
+	require(v, !(o->batch_stride % size), OPERAND(i, batch_stride));
 }
 
-static void check_matmul(struct verdict *v, const struct xrnpe_dims_matmul *d)
+/* Outputs that lie on each other would depend on the order in which they are written. */
+static void check_output_apart(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
+	const unsigned int i = XRNPE_OPERAND_OFM;
+	const struct xrnpe_operand *o = &cmd->operand[i];
+	struct layout l;
+	xrnpe_u128 bytes;
+
+	if (!opcodes[cmd->opcode].formats[i] || cmd->opcode == XRNPE_OP_TIMESTAMP)
+		return;
+	l = layout_of(cmd, i);
+	bytes = xrnpe_row_bytes(o->format, l.elements);
+	require(v, l.pixels == 1 || o->pixel_stride >= bytes, OPERAND(i, pixel_stride));
+	bytes += (xrnpe_u128)(l.pixels - 1) * o->pixel_stride;
+	require(v, l.rows == 1 || o->row_stride >= bytes, OPERAND(i, row_stride));
+	bytes += (xrnpe_u128)(l.rows - 1) * o->row_stride;
+	require(v, l.matrices == 1 || o->batch_stride >= bytes, OPERAND(i, batch_stride));
+}
+
+/* ---- dimensions -------------------------------------------------------- */
+
+static void check_matmul(struct verdict *v, const struct xrnpe_cmd *cmd)
+{
+	const struct xrnpe_dims_matmul *d = &cmd->matmul;
+
 	require(v, d->m, FIELD(matmul.m));
 	require(v, d->n, FIELD(matmul.n));
 	require(v, d->k && d->k <= XRNPE_MAX_K, FIELD(matmul.k));
-	require(v, all_zero(d->reserved, sizeof(d->reserved)), FIELD(matmul.reserved));
+	require(v, d->batch, FIELD(matmul.batch));
+	REQUIRE_ZERO(v, cmd, matmul.reserved);
 }
 
-/* ADD and CONVERT: three dimensions, the rest is zero. */
-static void check_elementwise(struct verdict *v, const struct xrnpe_dims_image *d)
+/* Three dimensions, the rest is zero. */
+static void check_image(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
-	require(v, d->in_h, IMAGE(in_h));
-	require(v, d->in_w, IMAGE(in_w));
-	require(v, d->in_c, IMAGE(in_c));
-	require(v, !d->out_h, IMAGE(out_h));
-	require(v, !d->out_w, IMAGE(out_w));
-	require(v, !d->out_c, IMAGE(out_c));
-	require(v, !d->groups, IMAGE(groups));
-	require(v, !d->kernel_h, IMAGE(kernel_h));
-	require(v, !d->kernel_w, IMAGE(kernel_w));
-	require(v, !d->stride_h, IMAGE(stride_h));
-	require(v, !d->stride_w, IMAGE(stride_w));
-	require(v, !d->dilation_h, IMAGE(dilation_h));
-	require(v, !d->dilation_w, IMAGE(dilation_w));
-	require(v, !d->pad_top, IMAGE(pad_top));
-	require(v, !d->pad_left, IMAGE(pad_left));
-	require(v, all_zero(d->reserved, sizeof(d->reserved)), IMAGE(reserved));
+	require(v, cmd->image.in_h, FIELD(image.in_h));
+	require(v, cmd->image.in_w, FIELD(image.in_w));
+	require(v, cmd->image.in_c, FIELD(image.in_c));
+	REQUIRE_ZERO(v, cmd, image.out_h);
+	REQUIRE_ZERO(v, cmd, image.out_w);
+	REQUIRE_ZERO(v, cmd, image.out_c);
+	REQUIRE_ZERO(v, cmd, image.groups);
+	REQUIRE_ZERO(v, cmd, image.kernel_h);
+	REQUIRE_ZERO(v, cmd, image.kernel_w);
+	REQUIRE_ZERO(v, cmd, image.stride_h);
+	REQUIRE_ZERO(v, cmd, image.stride_w);
+	REQUIRE_ZERO(v, cmd, image.dilation_h);
+	REQUIRE_ZERO(v, cmd, image.dilation_w);
+	REQUIRE_ZERO(v, cmd, image.pad_top);
+	REQUIRE_ZERO(v, cmd, image.pad_left);
+	REQUIRE_ZERO(v, cmd, image.reserved);
+}
+
+static void check_copy(struct verdict *v, const struct xrnpe_cmd *cmd)
+{
+	const struct xrnpe_dims_copy *d = &cmd->copy;
+	uint8_t format = cmd->operand[XRNPE_OPERAND_IFM].format;
+	unsigned int bits = format < XRNPE_FORMATS ? xrnpe_format_bits(format) : 0;
+
+	require(v, d->in_h, FIELD(copy.in_h));
+	require(v, d->in_w, FIELD(copy.in_w));
+	require(v, d->in_c, FIELD(copy.in_c));
+	require(v, d->out_h, FIELD(copy.out_h));
+	require(v, d->out_w, FIELD(copy.out_w));
+	require(v, d->out_c, FIELD(copy.out_c));
+	require(v, d->up_h, FIELD(copy.up_h));
+	require(v, d->up_w, FIELD(copy.up_w));
+	require(v, !bits || bits >= 32 || !(d->fill >> bits), FIELD(copy.fill));
+	REQUIRE_ZERO(v, cmd, copy.reserved);
 }
 
 /*
@@ -150,66 +392,160 @@ static void check_window(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
 	const struct xrnpe_dims_image *d = &cmd->image;
 
-	require(v, d->in_h, IMAGE(in_h));
-	require(v, d->in_w, IMAGE(in_w));
-	require(v, d->in_c, IMAGE(in_c));
-	require(v, d->out_h, IMAGE(out_h));
-	require(v, d->out_w, IMAGE(out_w));
-	require(v, d->out_c, IMAGE(out_c));
-	require(v, d->kernel_h, IMAGE(kernel_h));
-	require(v, d->kernel_w, IMAGE(kernel_w));
-	require(v, d->stride_h, IMAGE(stride_h));
-	require(v, d->stride_w, IMAGE(stride_w));
-	require(v, d->dilation_h, IMAGE(dilation_h));
-	require(v, d->dilation_w, IMAGE(dilation_w));
-	require(v, all_zero(d->reserved, sizeof(d->reserved)), IMAGE(reserved));
+	require(v, d->in_h, FIELD(image.in_h));
+	require(v, d->in_w, FIELD(image.in_w));
+	require(v, d->in_c, FIELD(image.in_c));
+	require(v, d->out_h, FIELD(image.out_h));
+	require(v, d->out_w, FIELD(image.out_w));
+	require(v, d->out_c, FIELD(image.out_c));
+	require(v, d->kernel_h, FIELD(image.kernel_h));
+	require(v, d->kernel_w, FIELD(image.kernel_w));
+	require(v, d->stride_h, FIELD(image.stride_h));
+	require(v, d->stride_w, FIELD(image.stride_w));
+	require(v, d->dilation_h, FIELD(image.dilation_h));
+	require(v, d->dilation_w, FIELD(image.dilation_w));
+	REQUIRE_ZERO(v, cmd, image.reserved);
 	if (cmd->opcode == XRNPE_OP_CONV2D) {
 		require(v, d->groups && d->in_c % d->groups == 0 && d->out_c % d->groups == 0,
-			IMAGE(groups));
+			FIELD(image.groups));
 		require(v, !d->groups ||
 			   (uint64_t)d->kernel_h * d->kernel_w * (d->in_c / d->groups) <=
-			   XRNPE_MAX_K, IMAGE(kernel_h));
+			   XRNPE_MAX_K, FIELD(image.kernel_h));
 		return;
 	}
-	require(v, d->out_c == d->in_c, IMAGE(out_c));
-	require(v, d->groups == 1, IMAGE(groups));
+	require(v, d->out_c == d->in_c, FIELD(image.out_c));
+	require(v, d->groups == 1, FIELD(image.groups));
 	require(v, windows_touch(d->in_h, d->out_h, d->kernel_h, d->stride_h,
-				 d->dilation_h, d->pad_top), IMAGE(out_h));
+				 d->dilation_h, d->pad_top), FIELD(image.out_h));
 	require(v, windows_touch(d->in_w, d->out_w, d->kernel_w, d->stride_w,
-				 d->dilation_w, d->pad_left), IMAGE(out_w));
+				 d->dilation_w, d->pad_left), FIELD(image.out_w));
 }
 
-/* Bytes from the first to the last of @rows x @pixels x @count elements. */
-static xrnpe_u128 tensor_bytes(const struct xrnpe_operand *o, uint32_t rows,
-			       uint32_t pixels, size_t count)
+/* ---- the output stage -------------------------------------------------- */
+
+static float f32(uint32_t bits)
 {
-	return (xrnpe_u128)(rows - 1) * o->row_stride +
-	       (xrnpe_u128)(pixels - 1) * o->pixel_stride +
-	       xrnpe_row_bytes(o->format, count);
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
 }
 
-static xrnpe_u128 operand_bytes(const struct xrnpe_cmd *cmd, unsigned int i)
+/* A parameter that only some commands have: finite there, else all zero bits. */
+static void check_parameter(struct verdict *v, bool has, uint32_t bits, size_t field)
 {
-	const struct xrnpe_operand *o = &cmd->operand[i];
+	require(v, has ? (bits & 0x7f800000) != 0x7f800000 : !bits, field);
+}
+
+static void check_output_stage(struct verdict *v, const struct xrnpe_cmd *cmd)
+{
+	const struct opcode *op = &opcodes[cmd->opcode];
+	bool clamp = cmd->flags & XRNPE_CMD_CLAMP;
+	uint8_t last = !op->rounds ? XRNPE_ACT_NONE : multiplies(cmd) ? XRNPE_ACT_PRELU : XRNPE_ACT_LEAKY;
+
+	require(v, cmd->activation <= last, FIELD(activation));
+	require(v, cmd->order < XRNPE_ORDERS &&
+		   (!cmd->order || cmd->opcode == XRNPE_OP_CONVERT || cmd->opcode == XRNPE_OP_COPY),
+		FIELD(order));
+	require(v, !cmd->reserved, FIELD(reserved));
+	require(v, !(cmd->flags & ~(op->flags | (op->rounds ? XRNPE_CMD_CLAMP : 0))), FIELD(flags));
+	check_parameter(v, cmd->activation == XRNPE_ACT_LEAKY, cmd->slope, FIELD(slope));
+	check_parameter(v, clamp, cmd->lo, FIELD(lo));
+	check_parameter(v, clamp, cmd->hi, FIELD(hi));
+	require(v, !clamp || !(f32(cmd->hi) < f32(cmd->lo)), FIELD(hi));
+	check_parameter(v, cmd->flags & XRNPE_CMD_RESIDUAL, cmd->residual, FIELD(residual));
+}
+
+/* ---- the amount of work ------------------------------------------------ */
+
+/* a * b, or UINT64_MAX if that does not fit. */
+static uint64_t times(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+/* As XRNPE_MAX_WORK counts it. Dimensions are not zero. */
+static uint64_t cmd_work(const struct xrnpe_cmd *cmd)
+{
 	const struct xrnpe_dims_matmul *m = &cmd->matmul;
 	const struct xrnpe_dims_image *d = &cmd->image;
-	bool matmul = cmd->opcode == XRNPE_OP_MATMUL;
-	bool window = cmd->opcode == XRNPE_OP_CONV2D || cmd->opcode == XRNPE_OP_MAXPOOL;
+	const struct xrnpe_dims_copy *copy = &cmd->copy;
+	uint64_t outputs = (uint64_t)d->out_h * d->out_w * d->out_c;
 
-	if (i == XRNPE_OPERAND_SCALE)
-		return sizeof(struct xrnpe_scale) *
-		       (matmul ? m->n : cmd->opcode == XRNPE_OP_CONV2D ? d->out_c :
-			cmd->opcode == XRNPE_OP_ADD ? 2 : 1);
-	if (matmul)
-		return i == XRNPE_OPERAND_IFM ? tensor_bytes(o, m->m, 1, m->k) :
-		       i == XRNPE_OPERAND_WEIGHT ? tensor_bytes(o, m->n, 1, m->k) :
-		       tensor_bytes(o, m->m, 1, m->n);
-	if (i == XRNPE_OPERAND_WEIGHT && cmd->opcode == XRNPE_OP_CONV2D)
-		return tensor_bytes(o, d->out_c, (uint32_t)d->kernel_h * d->kernel_w,
-				    d->in_c / d->groups);
-	if (i == XRNPE_OPERAND_OFM && window)
-		return tensor_bytes(o, d->out_h, d->out_w, d->out_c);
-	return tensor_bytes(o, d->in_h, d->in_w, d->in_c);
+	switch (opcodes[cmd->opcode].dims) {
+	case MATMUL_DIMS:
+		return times(times((uint64_t)m->m * m->n, m->k), m->batch);
+	case WINDOW_DIMS:
+		outputs = times(outputs, (uint64_t)d->kernel_h * d->kernel_w);
+		return multiplies(cmd) ? times(outputs, d->in_c / d->groups) : outputs;
+	case IMAGE_DIMS:
+		return (uint64_t)d->in_h * d->in_w * d->in_c;
+	case COPY_DIMS:
+		return (uint64_t)copy->out_h * copy->out_w * copy->out_c;
+	default:
+		return 0;
+	}
+}
+
+static size_t first_dimension(const struct xrnpe_cmd *cmd)
+{
+	switch (opcodes[cmd->opcode].dims) {
+	case MATMUL_DIMS:
+		return FIELD(matmul.m);
+	case WINDOW_DIMS:
+		return FIELD(image.out_h);
+	case COPY_DIMS:
+		return FIELD(copy.out_h);
+	default:
+		return FIELD(image.in_h);
+	}
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
+static size_t illegal_field(const struct xrnpe_cmd *cmd)
+{
+	struct verdict v = { .field = NOTHING };
+
+	check_output_stage(&v, cmd);
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		check_operand(&v, cmd, i);
+	switch (opcodes[cmd->opcode].dims) {
+	case NO_DIMS:
+		REQUIRE_ZERO(&v, cmd, none);
+		break;
+	case MATMUL_DIMS:
+		check_matmul(&v, cmd);
+		break;
+	case WINDOW_DIMS:
+		check_window(&v, cmd);
+		break;
+	case IMAGE_DIMS:
+		check_image(&v, cmd);
+		break;
+	case COPY_DIMS:
+		check_copy(&v, cmd);
+		break;
+	}
+	REQUIRE_ZERO(&v, cmd, reserved2);
+	/* These depend on all dimensions and on formats. */
+	if (v.field == NOTHING) {
+		check_output_apart(&v, cmd);
+		require(&v, cmd_work(cmd) <= XRNPE_MAX_WORK, first_dimension(cmd));
+	}
+	return v.field;
+}
+
+/* What the kernels do not do yet. */
+static bool implemented(const struct xrnpe_cmd *cmd)
+{
+	return cmd->opcode <= XRNPE_OP_CONVERT && !cmd->flags && cmd->activation <= XRNPE_ACT_RELU &&
+	       !cmd->order && cmd->operand[XRNPE_OPERAND_IFM].format < XRNPE_FORMAT_U8 &&
+	       (cmd->opcode != XRNPE_OP_MATMUL || cmd->matmul.batch <= 1) &&
+	       (!multiplies(cmd) || cmd->operand[XRNPE_OPERAND_WEIGHT].format ==
+				    cmd->operand[XRNPE_OPERAND_IFM].format);
 }
 
 bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
@@ -217,34 +553,26 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 		     struct xrnpe_span spans[XRNPE_OPERANDS],
 		     struct xrnpe_fault *fault)
 {
-	struct verdict v = { .field = NOTHING };
+	size_t field;
 
 	*fault = (struct xrnpe_fault){ .cmd = index, .operand = XRNPE_OPERAND_NONE };
-	if (cmd->opcode < XRNPE_OP_MATMUL || cmd->opcode > XRNPE_OP_CONVERT) {
+	if (!cmd->opcode || cmd->opcode >= OPCODES) {
 		fault->kind = XRNPE_FAULT_ILLEGAL_OPCODE;
 		return false;
 	}
-
-	require(&v, cmd->activation == XRNPE_ACT_NONE ||
-		    (cmd->activation == XRNPE_ACT_RELU && cmd->opcode != XRNPE_OP_MAXPOOL),
-		FIELD(activation));
-	require(&v, all_zero(cmd->reserved, sizeof(cmd->reserved)), FIELD(reserved));
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
-		check_operand(&v, cmd, i);
-	if (cmd->opcode == XRNPE_OP_MATMUL)
-		check_matmul(&v, &cmd->matmul);
-	else if (cmd->opcode == XRNPE_OP_CONV2D || cmd->opcode == XRNPE_OP_MAXPOOL)
-		check_window(&v, cmd);
-	else
-		check_elementwise(&v, &cmd->image);
-	if (v.field != NOTHING) {
+	field = illegal_field(cmd);
+	if (field != NOTHING) {
 		fault->kind = XRNPE_FAULT_ILLEGAL_FIELD;
-		fault->offset = v.field;
-		if (v.field >= FIELD(operand) && v.field < FIELD(operand[XRNPE_OPERANDS])) {
-			fault->operand = (uint32_t)((v.field - FIELD(operand)) /
+		fault->offset = field;
+		if (field >= FIELD(operand) && field < FIELD(operand[XRNPE_OPERANDS])) {
+			fault->operand = (uint32_t)((field - FIELD(operand)) /
 						    sizeof(struct xrnpe_operand));
 			fault->region = cmd->operand[fault->operand].region;
 		}
+		return false;
+	}
+	if (!implemented(cmd)) {
+		fault->kind = XRNPE_FAULT_ILLEGAL_OPCODE;
 		return false;
 	}
 
@@ -258,11 +586,11 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 			continue;
 		fault->operand = i;
 		fault->region = o->region;
-		fault->offset = o->offset;
 		if (o->region >= extent_count) {
 			fault->kind = XRNPE_FAULT_NO_REGION;
 			return false;
 		}
+		fault->offset = o->offset;
 		if (!(extents[o->region].flags & (write ? XRNPE_REGION_WRITE : XRNPE_REGION_READ))) {
 			fault->kind = XRNPE_FAULT_PERMISSION;
 			return false;
@@ -274,6 +602,7 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 				fault->offset = extents[o->region].size;
 			return false;
 		}
+		fault->offset = 0;
 		spans[i] = (struct xrnpe_span){ o->offset, (uint64_t)size, o->region, write };
 	}
 	*fault = (struct xrnpe_fault){ .cmd = index, .operand = XRNPE_OPERAND_NONE };
@@ -282,15 +611,5 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 
 uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd)
 {
-	const struct xrnpe_dims_matmul *m = &cmd->matmul;
-	const struct xrnpe_dims_image *d = &cmd->image;
-	uint64_t outputs = (uint64_t)m->m * m->n, products;
-
-	/* 2^64 outputs of 2^15 products do not fit; 2^48 of an image do. */
-	if (cmd->opcode == XRNPE_OP_MATMUL)
-		return __builtin_mul_overflow(outputs, m->k, &products) ? UINT64_MAX : products;
-	if (cmd->opcode != XRNPE_OP_CONV2D)
-		return 0;
-	outputs = (uint64_t)d->out_h * d->out_w * d->out_c;
-	return outputs * ((uint64_t)d->kernel_h * d->kernel_w * (d->in_c / d->groups));
+	return multiplies(cmd) ? cmd_work(cmd) : 0;
 }

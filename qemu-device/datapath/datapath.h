@@ -34,7 +34,7 @@ extern "C" {
 /** Bits of a code of @format: 4, 8, 16 or 32; 0 if there is no such format. */
 unsigned int xrnpe_format_bits(enum xrnpe_format format);
 
-/** Name of @format: "fp4", "p4", "p8", "p16", "f32"; NULL if none. */
+/** Name of @format: "fp4", "p4", "p8", "p16", "f32", "u8", "s8"; NULL if none. */
 const char *xrnpe_format_name(enum xrnpe_format format);
 
 /** Format called @name. Returns 0, or -EINVAL. */

@@ -17,6 +17,8 @@ static const struct {
 	[XRNPE_FORMAT_P8] = { "p8", 8, 0, -6 },
 	[XRNPE_FORMAT_P16] = { "p16", 16, 1, -28 },
 	[XRNPE_FORMAT_F32] = { "f32", 32, 0, 0 },
+	[XRNPE_FORMAT_U8] = { "u8", 8, 0, 0 },
+	[XRNPE_FORMAT_S8] = { "s8", 8, 0, 0 },
 };
 
 static bool is_format(enum xrnpe_format format)
@@ -113,6 +115,8 @@ bool xrnpe_is_nar(enum xrnpe_format format, uint32_t code)
 {
 	switch (format) {
 	case XRNPE_FORMAT_FP4:
+	case XRNPE_FORMAT_U8:
+	case XRNPE_FORMAT_S8:
 		return false;
 	case XRNPE_FORMAT_F32:
 		return (code & 0x7fffffff) > 0x7f800000;

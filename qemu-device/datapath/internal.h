@@ -24,6 +24,14 @@ int xrnpe_grid_unit(enum xrnpe_format format);
 /** The grid value of @code, |grid| <= 2^56, or XRNPE_GRID_NAR. Not for F32. */
 int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code);
 
+/** The records of SCALE that a legal command has. */
+struct xrnpe_scales_shape {
+	uint64_t records;	/**< 0: none */
+	size_t words;		/**< in a record: scale, bias, and a slope */
+	uint32_t stride;	/**< bytes from one to the next */
+};
+struct xrnpe_scales_shape xrnpe_cmd_scales(const struct xrnpe_cmd *cmd);
+
 /** What a real number is, as far as rounding needs to know it. */
 enum xrnpe_kind { XRNPE_ZERO, XRNPE_FINITE, XRNPE_INFINITE, XRNPE_NAN };
 

@@ -369,17 +369,20 @@ static void run_elementwise(struct xrnpe_datapath *datapath, struct job *job)
 
 /* ---- commands --------------------------------------------------------- */
 
-/* The first scale or bias that is not allowed, as an index of words; or -1. */
-static int64_t illegal_scale(const struct job *job, uint64_t count)
+/* The first scale, bias or slope that is not allowed, as an offset from the first; or -1. */
+static int64_t illegal_scale(const struct job *job, struct xrnpe_scales_shape shape)
 {
-	const uint8_t *words = job->memory[XRNPE_OPERAND_SCALE];
-	bool no_bias = job->cmd->opcode == XRNPE_OP_ADD;
+	const uint8_t *record = job->memory[XRNPE_OPERAND_SCALE];
+	uint8_t opcode = job->cmd->opcode;
+	bool no_bias = opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX || opcode == XRNPE_OP_MIN;
 
-	for (uint64_t i = 0; i < count * 2; i++) {
-		uint32_t word = xrnpe_word(words, i);
+	for (uint64_t i = 0; i < shape.records; i++) {
+		for (size_t j = 0; j < shape.words; j++) {
+			uint32_t word = xrnpe_word(record + i * shape.stride, j);
 
-		if ((word & 0x7f800000) == 0x7f800000 || (no_bias && i % 2 && word << 1))
-			return (int64_t)i;
+			if ((word & 0x7f800000) == 0x7f800000 || (no_bias && j == 1 && word << 1))
+				return (int64_t)(i * shape.stride + j * sizeof(word));
+		}
 		if (!(i % POLL_SCALES) && xrnpe_cancelled(job->cancel))
 			break;
 	}
@@ -392,25 +395,9 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		       struct xrnpe_fault *fault)
 {
 	struct job job = { .cmd = cmd, .memory = memory, .cancel = cancel };
-	uint64_t scales = 0;
-	int64_t illegal;
+	int64_t illegal = illegal_scale(&job, xrnpe_cmd_scales(cmd));
 	int ret = 0;
 
-	switch (cmd->opcode) {
-	case XRNPE_OP_MATMUL:
-		scales = cmd->matmul.n;
-		break;
-	case XRNPE_OP_CONV2D:
-		scales = cmd->image.out_c;
-		break;
-	case XRNPE_OP_ADD:
-		scales = 2;
-		break;
-	case XRNPE_OP_CONVERT:
-		scales = 1;
-		break;
-	}
-	illegal = illegal_scale(&job, scales);
 	if (illegal >= 0) {
 		const struct xrnpe_operand *o = &cmd->operand[XRNPE_OPERAND_SCALE];
 
@@ -419,7 +406,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 			.cmd = index,
 			.operand = XRNPE_OPERAND_SCALE,
 			.region = o->region,
-			.offset = o->offset + (uint64_t)illegal * sizeof(uint32_t),
+			.offset = o->offset + (uint64_t)illegal,
 		};
 		return -EFAULT;
 	}

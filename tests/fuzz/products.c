@@ -94,6 +94,7 @@ static void make_matmul(struct source *source, struct xrnpe_cmd *cmd)
 	struct xrnpe_dims_matmul *d = &cmd->matmul;
 	uint32_t kind = take(source, 8), format = take(source, 4);
 
+	d->batch = 1;
 	if (kind == 0)
 		d->k = XRNPE_MAX_K - take(source, 3);
 	else
@@ -102,9 +103,9 @@ static void make_matmul(struct source *source, struct xrnpe_cmd *cmd)
 	d->m = take(source, 3) ? dimension(source, WORK / d->k < 300 ? WORK / d->k : 300) :
 				 1 + take(source, 3);
 	d->n = dimension(source, WORK / d->k / d->m < 300 ? WORK / d->k / d->m : 300);
-	tensor(source, &cmd->operand[0], format, 1, d->k, true, false);
-	tensor(source, &cmd->operand[1], format, 1, d->k, true, false);
-	tensor(source, &cmd->operand[3], take(source, XRNPE_FORMATS), 1, d->n, true, true);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_IFM], format, 1, d->k, true, false);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_WEIGHT], format, 1, d->k, true, false);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_OFM], take(source, XRNPE_OUTPUT_FORMATS), 1, d->n, true, true);
 }
 
 /* CONV2D and MAXPOOL. */
@@ -144,11 +145,11 @@ static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 	outputs = whole ? 1 : outputs * d->groups / d->out_c;
 	d->out_h = (uint16_t)dimension(source, outputs < 16 ? outputs : 16);
 	d->out_w = (uint16_t)dimension(source, outputs / d->out_h < 16 ? outputs / d->out_h : 16);
-	tensor(source, &cmd->operand[0], format, d->in_w, d->in_c, false, false);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_IFM], format, d->in_w, d->in_c, false, false);
 	if (!pool)
-		tensor(source, &cmd->operand[1], format, (uint32_t)d->kernel_h * d->kernel_w,
+		tensor(source, &cmd->operand[XRNPE_OPERAND_WEIGHT], format, (uint32_t)d->kernel_h * d->kernel_w,
 		       channels, false, false);
-	tensor(source, &cmd->operand[3], pool ? format : take(source, XRNPE_FORMATS), d->out_w,
+	tensor(source, &cmd->operand[XRNPE_OPERAND_OFM], pool ? format : take(source, XRNPE_OUTPUT_FORMATS), d->out_w,
 	       d->out_c, false, true);
 }
 
@@ -156,15 +157,15 @@ static void make_image(struct source *source, struct xrnpe_cmd *cmd)
 static void make_elementwise(struct source *source, struct xrnpe_cmd *cmd)
 {
 	struct xrnpe_dims_image *d = &cmd->image;
-	uint32_t inputs = cmd->opcode == XRNPE_OP_ADD ? XRNPE_FORMAT_F32 : XRNPE_FORMATS;
+	uint32_t inputs = cmd->opcode == XRNPE_OP_ADD ? XRNPE_FORMAT_F32 : XRNPE_OUTPUT_FORMATS;
 
 	d->in_h = (uint16_t)dimension(source, 12);
 	d->in_w = (uint16_t)dimension(source, 30);
 	d->in_c = (uint16_t)dimension(source, 600);
-	tensor(source, &cmd->operand[0], take(source, inputs), d->in_w, d->in_c, false, false);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_IFM], take(source, inputs), d->in_w, d->in_c, false, false);
 	if (cmd->opcode == XRNPE_OP_ADD)
-		tensor(source, &cmd->operand[1], take(source, inputs), d->in_w, d->in_c, false, false);
-	tensor(source, &cmd->operand[3], take(source, XRNPE_FORMATS), d->in_w, d->in_c, false, true);
+		tensor(source, &cmd->operand[XRNPE_OPERAND_IFM2], take(source, inputs), d->in_w, d->in_c, false, false);
+	tensor(source, &cmd->operand[XRNPE_OPERAND_OFM], take(source, XRNPE_OUTPUT_FORMATS), d->in_w, d->in_c, false, true);
 }
 
 static void make_command(struct source *source, struct xrnpe_cmd *cmd)
@@ -186,6 +187,8 @@ static void make_command(struct source *source, struct xrnpe_cmd *cmd)
 	if (cmd->opcode != XRNPE_OP_MAXPOOL) {
 		cmd->activation = (uint8_t)take(source, 2);
 		cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+		if (cmd->opcode != XRNPE_OP_CONVERT)
+			cmd->operand[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
 	}
 }
 

@@ -228,7 +228,7 @@ TEST_F(job, fault_field)
 	EXPECT_FAULT(cmd, RW, .kind = XRNPE_FAULT_ILLEGAL_FIELD, .operand = XRNPE_OPERAND_NONE,
 		     .offset = offsetof(struct xrnpe_cmd, matmul.k));
 	cmd = matmul_cmd();
-	cmd.operand[XRNPE_OPERAND_WEIGHT].format = XRNPE_FORMATS;
+	cmd.operand[XRNPE_OPERAND_WEIGHT].format = XRNPE_OUTPUT_FORMATS;
 	EXPECT_FAULT(cmd, RW, .kind = XRNPE_FAULT_ILLEGAL_FIELD, .operand = XRNPE_OPERAND_WEIGHT,
 		     .offset = offsetof(struct xrnpe_cmd, operand[XRNPE_OPERAND_WEIGHT].format));
 }

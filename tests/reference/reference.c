@@ -543,7 +543,7 @@ static void elementwise(const struct run *run)
 				a = ref_multiply(element(run, XRNPE_OPERAND_IFM, y, x, c),
 						 scale_word(run, 0));
 				if (run->cmd->opcode == XRNPE_OP_ADD)
-					b = ref_multiply(element(run, XRNPE_OPERAND_WEIGHT, y, x, c),
+					b = ref_multiply(element(run, XRNPE_OPERAND_IFM2, y, x, c),
 							 scale_word(run, 2));
 				else
 					b = scale_word(run, 1);

@@ -17,10 +17,26 @@ static const struct xrnpe_extent extents[] = {
 	{ REGION_SIZE, XRNPE_REGION_READ },
 	{ REGION_SIZE, XRNPE_REGION_READ },
 	{ REGION_SIZE, XRNPE_REGION_READ },
+	{ REGION_SIZE, XRNPE_REGION_READ },
 	{ REGION_SIZE, XRNPE_REGION_WRITE },
 };
 
-#define EXTENTS 4
+#define EXTENTS 5
+
+/* Whether commands of @opcode have operand @i. */
+static bool has(uint8_t opcode, int i)
+{
+	switch (i) {
+	case XRNPE_OPERAND_IFM2:
+		return opcode == XRNPE_OP_ADD;
+	case XRNPE_OPERAND_WEIGHT:
+		return opcode == XRNPE_OP_MATMUL || opcode == XRNPE_OP_CONV2D;
+	case XRNPE_OPERAND_SCALE:
+		return opcode != XRNPE_OP_MAXPOOL;
+	default:
+		return true;
+	}
+}
 
 /* A legal command; operand i lies in region i, all formats are @format. */
 static struct xrnpe_cmd legal(uint8_t opcode, uint8_t format)
@@ -28,10 +44,7 @@ static struct xrnpe_cmd legal(uint8_t opcode, uint8_t format)
 	struct xrnpe_cmd cmd = { .opcode = opcode };
 
 	for (uint8_t i = 0; i < XRNPE_OPERANDS; i++) {
-		if ((i == XRNPE_OPERAND_WEIGHT || i == XRNPE_OPERAND_SCALE) &&
-		    opcode == XRNPE_OP_MAXPOOL)
-			continue;
-		if (i == XRNPE_OPERAND_WEIGHT && opcode == XRNPE_OP_CONVERT)
+		if (!has(opcode, i))
 			continue;
 		cmd.operand[i] = (struct xrnpe_operand){
 			.offset = 64, .row_stride = 512, .pixel_stride = 32,
@@ -40,7 +53,7 @@ static struct xrnpe_cmd legal(uint8_t opcode, uint8_t format)
 		if (opcode == XRNPE_OP_MATMUL)
 			cmd.operand[i].pixel_stride = 0;
 		if (i == XRNPE_OPERAND_SCALE) {
-			cmd.operand[i].row_stride = 0;
+			cmd.operand[i].row_stride = opcode == XRNPE_OP_CONVERT ? 0 : 8;
 			cmd.operand[i].pixel_stride = 0;
 			cmd.operand[i].format = XRNPE_FORMAT_F32;
 		}
@@ -49,6 +62,7 @@ static struct xrnpe_cmd legal(uint8_t opcode, uint8_t format)
 		cmd.matmul.m = 5;
 		cmd.matmul.n = 6;
 		cmd.matmul.k = 7;
+		cmd.matmul.batch = 1;
 		return cmd;
 	}
 	cmd.image = (struct xrnpe_dims_image){ .in_h = 6, .in_w = 5, .in_c = 4 };
@@ -118,7 +132,7 @@ START_TEST(legal_commands)
 
 			expect_legal(&cmd, spans);
 			ck_assert_uint_eq(spans[XRNPE_OPERAND_IFM].offset, 64);
-			ck_assert_uint_eq(spans[XRNPE_OPERAND_OFM].region, 3);
+			ck_assert_uint_eq(spans[XRNPE_OPERAND_OFM].region, XRNPE_OPERAND_OFM);
 			ck_assert(spans[XRNPE_OPERAND_OFM].write);
 			ck_assert(!spans[XRNPE_OPERAND_IFM].write);
 			if (opcode == XRNPE_OP_MAXPOOL)
@@ -158,7 +172,7 @@ START_TEST(spans_touched)
 
 	cmd = legal(XRNPE_OP_ADD, XRNPE_FORMAT_P8);
 	expect_legal(&cmd, s);
-	ck_assert_uint_eq(s[XRNPE_OPERAND_WEIGHT].size, 5 * 512 + 4 * 32 + 4);
+	ck_assert_uint_eq(s[XRNPE_OPERAND_IFM2].size, 5 * 512 + 4 * 32 + 4);
 	ck_assert_uint_eq(s[XRNPE_OPERAND_SCALE].size, 16);
 
 	cmd = legal(XRNPE_OP_CONVERT, XRNPE_FORMAT_F32);
@@ -174,10 +188,10 @@ START_TEST(illegal_opcodes)
 	for (int opcode = 0; opcode < 256; opcode++) {
 		struct xrnpe_cmd cmd = legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P8);
 
-		if (opcode >= XRNPE_OP_MATMUL && opcode <= XRNPE_OP_CONVERT)
+		if (opcode >= XRNPE_OP_MATMUL && opcode <= XRNPE_OP_TIMESTAMP)
 			continue;
 		cmd.opcode = (uint8_t)opcode;
-		cmd.reserved[0] = 1;	/* the opcode comes first */
+		cmd.reserved = 1;	/* the opcode comes first */
 		expect(&cmd, XRNPE_FAULT_ILLEGAL_OPCODE, XRNPE_OPERAND_NONE, 0);
 	}
 }
@@ -189,11 +203,13 @@ START_TEST(reserved_fields)
 	for (uint8_t opcode = XRNPE_OP_MATMUL; opcode <= XRNPE_OP_CONVERT; opcode++) {
 		struct xrnpe_cmd cmd = legal(opcode, XRNPE_FORMAT_P8);
 
-		for (size_t i = 0; i < sizeof(cmd.reserved); i++)
-			refuse(cmd, offsetof(struct xrnpe_cmd, reserved) + i, 1, 1,
-			       offsetof(struct xrnpe_cmd, reserved));
+		refuse(cmd, offsetof(struct xrnpe_cmd, reserved), 1, 1,
+		       offsetof(struct xrnpe_cmd, reserved));
+		for (size_t i = 0; i < sizeof(cmd.reserved2); i++)
+			refuse(cmd, offsetof(struct xrnpe_cmd, reserved2) + i, 1, 1,
+			       offsetof(struct xrnpe_cmd, reserved2));
 		for (int o = 0; o < XRNPE_OPERANDS; o++) {
-			for (size_t i = 0; i < 6; i++)
+			for (size_t i = 0; i < 2; i++)
 				refuse(cmd, OPERAND(o, reserved) + i, 0x80, 1, OPERAND(o, reserved));
 		}
 		if (opcode == XRNPE_OP_MATMUL) {
@@ -215,6 +231,8 @@ START_TEST(reserved_fields)
 	}
 	refuse(legal(XRNPE_OP_CONVERT, XRNPE_FORMAT_P8), OPERAND(XRNPE_OPERAND_WEIGHT, region), 1, 1,
 	       OPERAND(XRNPE_OPERAND_WEIGHT, region));
+	refuse(legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P8), OPERAND(XRNPE_OPERAND_IFM2, batch_stride), 4, 4,
+	       OPERAND(XRNPE_OPERAND_IFM2, batch_stride));
 }
 END_TEST
 
@@ -223,7 +241,7 @@ START_TEST(activations)
 	size_t field = offsetof(struct xrnpe_cmd, activation);
 
 	for (uint8_t opcode = XRNPE_OP_MATMUL; opcode <= XRNPE_OP_CONVERT; opcode++) {
-		refuse(legal(opcode, 2), field, 2, 1, field);
+		refuse(legal(opcode, 2), field, XRNPE_ACT_PRELU + 1, 1, field);
 		refuse(legal(opcode, 2), field, 255, 1, field);
 	}
 	refuse(legal(XRNPE_OP_MAXPOOL, 2), field, XRNPE_ACT_RELU, 1, field);
@@ -250,22 +268,19 @@ START_TEST(formats)
 			       OPERAND(XRNPE_OPERAND_OFM, format));
 			continue;
 		}
-		refuse(cmd, OPERAND(XRNPE_OPERAND_WEIGHT, format), 4, 1,
-		       OPERAND(XRNPE_OPERAND_WEIGHT, format));
+		size_t second = OPERAND(has(opcodes[i], XRNPE_OPERAND_IFM2) ? XRNPE_OPERAND_IFM2 :
+								      XRNPE_OPERAND_WEIGHT, format);
+
+		refuse(cmd, second, 4, 1, second);
 		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, format), 2, 1,
 		       OPERAND(XRNPE_OPERAND_SCALE, format));
 	}
-	/* The factors of a product are of one format; the terms of ADD need not be. */
-	refuse(legal(XRNPE_OP_MATMUL, 2), OPERAND(XRNPE_OPERAND_WEIGHT, format), 1, 1,
-	       OPERAND(XRNPE_OPERAND_WEIGHT, format));
-	refuse(legal(XRNPE_OP_CONV2D, 2), OPERAND(XRNPE_OPERAND_WEIGHT, format), 3, 1,
-	       OPERAND(XRNPE_OPERAND_WEIGHT, format));
 	struct xrnpe_cmd add = legal(XRNPE_OP_ADD, XRNPE_FORMAT_P8);
 
-	add.operand[XRNPE_OPERAND_WEIGHT].format = XRNPE_FORMAT_FP4;
+	add.operand[XRNPE_OPERAND_IFM2].format = XRNPE_FORMAT_FP4;
 	add.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_P16;
 	expect_legal(&add, s);
-	refuse(legal(XRNPE_OP_CONVERT, 2), OPERAND(XRNPE_OPERAND_IFM, format), 5, 1,
+	refuse(legal(XRNPE_OP_CONVERT, 2), OPERAND(XRNPE_OPERAND_IFM, format), XRNPE_FORMATS, 1,
 	       OPERAND(XRNPE_OPERAND_IFM, format));
 }
 END_TEST
@@ -288,7 +303,9 @@ START_TEST(alignment_and_strides)
 		       OPERAND(XRNPE_OPERAND_OFM, offset));
 		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, offset), 66, 8,
 		       OPERAND(XRNPE_OPERAND_SCALE, offset));
-		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, row_stride), 8, 4,
+		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, row_stride), 4, 4,
+		       OPERAND(XRNPE_OPERAND_SCALE, row_stride));
+		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, row_stride), 10, 4,
 		       OPERAND(XRNPE_OPERAND_SCALE, row_stride));
 		refuse(cmd, OPERAND(XRNPE_OPERAND_SCALE, pixel_stride), 8, 4,
 		       OPERAND(XRNPE_OPERAND_SCALE, pixel_stride));
@@ -339,9 +356,8 @@ START_TEST(dimensions_window)
 	/* 128 x 128 taps x 2 channels of a group = 32768 products; then one line more. */
 	conv.image.kernel_h = conv.image.kernel_w = 128;
 	for (int o = 0; o < XRNPE_OPERANDS; o++) {
-		if (o == XRNPE_OPERAND_SCALE)
-			continue;
-		conv.operand[o].pixel_stride = 2;
+		if (o == XRNPE_OPERAND_IFM || o == XRNPE_OPERAND_WEIGHT)
+			conv.operand[o].pixel_stride = 2;
 	}
 	expect_legal(&conv, s);
 	refuse(conv, IMAGE(kernel_h), 129, 1, IMAGE(kernel_h));
@@ -393,7 +409,7 @@ START_TEST(order_of_checks)
 	struct xrnpe_cmd cmd = legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P16);
 
 	cmd.operand[XRNPE_OPERAND_IFM].region = 9;
-	expect(&cmd, XRNPE_FAULT_NO_REGION, XRNPE_OPERAND_IFM, 64);
+	expect(&cmd, XRNPE_FAULT_NO_REGION, XRNPE_OPERAND_IFM, 0);
 	cmd.matmul.k = 0;
 	expect(&cmd, XRNPE_FAULT_ILLEGAL_FIELD, XRNPE_OPERAND_NONE, MATMUL(k));
 	cmd.matmul.m = 0;
@@ -411,17 +427,19 @@ END_TEST
 
 START_TEST(memory_faults)
 {
-	static const uint64_t sizes[] = { 4 * 512 + 7, 5 * 512 + 7, 6 * 8, 4 * 512 + 6 };
+	static const uint64_t sizes[] = { 4 * 512 + 7, 0, 5 * 512 + 7, 6 * 8, 4 * 512 + 6 };
 
 	for (uint8_t i = 0; i < XRNPE_OPERANDS; i++) {
 		struct xrnpe_cmd cmd = legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P8);
 		struct xrnpe_span s[XRNPE_OPERANDS];
 
+		if (!has(XRNPE_OP_MATMUL, i))
+			continue;
 		cmd.operand[i].region = EXTENTS;
-		expect(&cmd, XRNPE_FAULT_NO_REGION, i, 64);
+		expect(&cmd, XRNPE_FAULT_NO_REGION, i, 0);
 		cmd.operand[i].region = 255;
-		expect(&cmd, XRNPE_FAULT_NO_REGION, i, 64);
-		cmd.operand[i].region = i == XRNPE_OPERAND_OFM ? 0 : 3;
+		expect(&cmd, XRNPE_FAULT_NO_REGION, i, 0);
+		cmd.operand[i].region = i == XRNPE_OPERAND_OFM ? XRNPE_OPERAND_IFM : XRNPE_OPERAND_OFM;
 		expect(&cmd, XRNPE_FAULT_PERMISSION, i, 64);
 		cmd.operand[i].region = i;
 
@@ -442,11 +460,11 @@ START_TEST(memory_no_wrap)
 {
 	struct xrnpe_cmd cmd = legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P8);
 
-	cmd.matmul.m = UINT32_MAX;
-	cmd.matmul.n = UINT32_MAX;
-	cmd.matmul.k = XRNPE_MAX_K;
+	cmd.matmul.m = UINT16_MAX;
+	cmd.matmul.n = UINT16_MAX;
+	cmd.matmul.k = 1;
 	for (int i = 0; i < XRNPE_OPERANDS; i++) {
-		if (i == XRNPE_OPERAND_SCALE)
+		if (i == XRNPE_OPERAND_SCALE || i == XRNPE_OPERAND_IFM2)
 			continue;
 		cmd.operand[i].row_stride = UINT32_MAX;
 		cmd.operand[i].offset = UINT64_MAX;
@@ -464,11 +482,8 @@ START_TEST(macs)
 	struct xrnpe_cmd cmd = legal(XRNPE_OP_MATMUL, XRNPE_FORMAT_P8);
 
 	ck_assert_uint_eq(xrnpe_cmd_macs(&cmd), 5 * 6 * 7);
-	cmd.matmul.m = cmd.matmul.n = UINT32_MAX;
-	cmd.matmul.k = 1;
-	ck_assert_uint_eq(xrnpe_cmd_macs(&cmd), (uint64_t)UINT32_MAX * UINT32_MAX);
-	cmd.matmul.k = XRNPE_MAX_K;
-	ck_assert_uint_eq(xrnpe_cmd_macs(&cmd), UINT64_MAX);
+	cmd.matmul.batch = 3;
+	ck_assert_uint_eq(xrnpe_cmd_macs(&cmd), 3 * 5 * 6 * 7);
 	cmd = legal(XRNPE_OP_CONV2D, XRNPE_FORMAT_P8);
 	ck_assert_uint_eq(xrnpe_cmd_macs(&cmd), 6 * 5 * 6 * (3 * 3 * 2));
 	for (uint8_t opcode = XRNPE_OP_MAXPOOL; opcode <= XRNPE_OP_CONVERT; opcode++) {

@@ -161,8 +161,8 @@ TCase *datapath_codec_tests(void)
 	tcase_set_timeout(tests, 300);
 	tcase_set_tags(tests, "cpu");
 	tcase_add_loop_test(tests, every_code, 0, XRNPE_FORMAT_F32);
-	tcase_add_loop_test(tests, random_bits, 0, XRNPE_FORMATS);
-	tcase_add_loop_test(tests, lengths, 0, XRNPE_FORMATS);
-	tcase_add_loop_test(tests, one_nan, 0, XRNPE_FORMATS);
+	tcase_add_loop_test(tests, random_bits, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, lengths, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, one_nan, 0, XRNPE_OUTPUT_FORMATS);
 	return tests;
 }

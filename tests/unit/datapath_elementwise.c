@@ -36,6 +36,8 @@ static struct elementwise new_elementwise(enum xrnpe_opcode opcode, enum xrnpe_f
 		o->format = (uint8_t)(i == XRNPE_OPERAND_SCALE ? XRNPE_FORMAT_F32 :
 				      i == XRNPE_OPERAND_OFM ? out : in);
 		o->row_stride = o->pixel_stride = (uint32_t)xrnpe_row_bytes(o->format, line);
+		if (i == XRNPE_OPERAND_SCALE)
+			o->row_stride = opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale);
 	}
 	e.a = calloc(e.count, 4);
 	e.b = calloc(e.count, 4);
@@ -62,7 +64,10 @@ static void check(struct elementwise *e)
 	enum xrnpe_format out = e->cmd.operand[XRNPE_OPERAND_OFM].format;
 	size_t size = xrnpe_row_bytes(out, e->count);
 	uint8_t *expected = calloc(size, 1), *got = malloc(size);
-	void *memory[] = { e->a, e->b, e->scale, expected };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = e->a, [XRNPE_OPERAND_IFM2] = e->b,
+		[XRNPE_OPERAND_SCALE] = e->scale, [XRNPE_OPERAND_OFM] = expected,
+	};
 	bool invalid = false;
 
 	ref_run(&e->cmd, memory, &invalid);
@@ -183,6 +188,6 @@ TCase *datapath_elementwise_tests(void)
 	tcase_set_tags(tests, "cpu");
 	tcase_add_loop_test(tests, convert_ties, 0, XRNPE_FORMAT_F32);
 	tcase_add_test(tests, convert_ties_f32);
-	tcase_add_loop_test(tests, add_ties, 0, XRNPE_FORMATS);
+	tcase_add_loop_test(tests, add_ties, 0, XRNPE_OUTPUT_FORMATS);
 	return tests;
 }

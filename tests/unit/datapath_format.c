@@ -34,14 +34,14 @@ START_TEST(format_names)
 	static const unsigned int bits[] = { 4, 4, 8, 16, 32 };
 	enum xrnpe_format format;
 
-	for (int i = 0; i < XRNPE_FORMATS; i++) {
+	for (int i = 0; i < XRNPE_OUTPUT_FORMATS; i++) {
 		ck_assert_uint_eq(xrnpe_format_bits(all_formats[i]), bits[i]);
 		ck_assert_int_eq(xrnpe_format_from_name(xrnpe_format_name(all_formats[i]),
 							&format), 0);
 		ck_assert_int_eq(format, all_formats[i]);
 	}
-	ck_assert_ptr_null(xrnpe_format_name(XRNPE_FORMATS));
-	ck_assert_uint_eq(xrnpe_format_bits(XRNPE_FORMATS), 0);
+	ck_assert_ptr_null(xrnpe_format_name(XRNPE_OUTPUT_FORMATS));
+	ck_assert_uint_eq(xrnpe_format_bits(XRNPE_OUTPUT_FORMATS), 0);
 	ck_assert_int_eq(xrnpe_format_from_name("p32", &format), -EINVAL);
 	ck_assert_int_eq(xrnpe_format_from_name("", &format), -EINVAL);
 }
@@ -305,7 +305,7 @@ END_TEST
 
 START_TEST(encode_special)
 {
-	for (int i = 0; i < XRNPE_FORMATS; i++) {
+	for (int i = 0; i < XRNPE_OUTPUT_FORMATS; i++) {
 		enum xrnpe_format format = all_formats[i];
 		bool fp4 = format == XRNPE_FORMAT_FP4, f32 = format == XRNPE_FORMAT_F32;
 		uint32_t nar = 1u << (xrnpe_format_bits(format) - 1);
@@ -341,7 +341,7 @@ START_TEST(all_products)
 							  (struct ref_real){ 0 });
 			uint8_t x = (uint8_t)a, y = (uint8_t)b;
 
-			for (int out = 0; out < XRNPE_FORMATS; out++) {
+			for (int out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
 				uint32_t status = 0, code, expected;
 				bool invalid = false;
 
@@ -360,7 +360,7 @@ END_TEST
 START_TEST(dot_empty)
 {
 	for (int i = 0; i < XRNPE_FORMAT_F32; i++) {
-		for (int out = 0; out < XRNPE_FORMATS; out++) {
+		for (int out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
 			uint32_t status = 0;
 
 			ck_assert_uint_eq(xrnpe_dot(all_formats[i], NULL, NULL, 0,

@@ -33,7 +33,7 @@ static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n
 {
 	uint32_t row = stride(format, k);
 	struct matmul matmul = {
-		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } },
+		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, 1, { 0 } } },
 		.format = format, .m = m, .n = n, .k = k,
 		.a = malloc((size_t)m * row), .b = malloc((size_t)n * row),
 		.scale = malloc((size_t)n * 8),
@@ -43,6 +43,7 @@ static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n
 	o[XRNPE_OPERAND_IFM].format = o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)format;
 	o[XRNPE_OPERAND_IFM].row_stride = o[XRNPE_OPERAND_WEIGHT].row_stride = row;
 	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
 	return matmul;
 }
 
@@ -124,7 +125,10 @@ static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m,
 	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n), in = stride(matmul->format, matmul->k);
 	size_t size = (size_t)m * row;
 	uint8_t *a = malloc((size_t)m * in), *got = malloc(size), *correct = malloc(size);
-	void *memory[] = { a, matmul->b, matmul->scale, got };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_WEIGHT] = matmul->b,
+		[XRNPE_OPERAND_SCALE] = matmul->scale, [XRNPE_OPERAND_OFM] = got,
+	};
 	struct xrnpe_cmd cmd = matmul->cmd;
 
 	cmd.matmul.m = m;
@@ -162,7 +166,10 @@ static void check(struct matmul *matmul, enum xrnpe_format out)
 {
 	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n);
 	uint8_t *expected = calloc(matmul->m, row);
-	void *memory[] = { matmul->a, matmul->b, matmul->scale, expected };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = matmul->a, [XRNPE_OPERAND_WEIGHT] = matmul->b,
+		[XRNPE_OPERAND_SCALE] = matmul->scale, [XRNPE_OPERAND_OFM] = expected,
+	};
 
 	matmul->cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
 	matmul->cmd.operand[XRNPE_OPERAND_OFM].row_stride = row;
@@ -187,7 +194,7 @@ START_TEST(code_pairs)
 		set_b(&matmul, code, 0, code);
 		set_scale(&matmul, code, bits_of(1), 0);
 	}
-	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
 		check(&matmul, out);
 	free_matmul(&matmul);
 	free_contexts();
@@ -304,7 +311,7 @@ START_TEST(ranges)
 	uint64_t state = 121 + (uint64_t)_i;
 
 	make_contexts();
-	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++) {
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
 		fill_random(&matmul, &state);
 		for (uint32_t n = 0; n < matmul.n; n++) {
 			uint32_t scale = any_finite(&state), bias = any_finite(&state);
@@ -336,7 +343,10 @@ START_TEST(cancelled)
 	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		struct matmul matmul = new_matmul(format, 1, 400, lengths[i]);
 		uint8_t *sums = malloc(matmul.n * sizeof(uint32_t));
-		void *memory[] = { matmul.a, matmul.b, matmul.scale, sums };
+		void *memory[XRNPE_OPERANDS] = {
+			[XRNPE_OPERAND_IFM] = matmul.a, [XRNPE_OPERAND_WEIGHT] = matmul.b,
+			[XRNPE_OPERAND_SCALE] = matmul.scale, [XRNPE_OPERAND_OFM] = sums,
+		};
 		bool invalid;
 
 		fill_random(&matmul, &state);
@@ -351,7 +361,7 @@ START_TEST(cancelled)
 			set_scale(&matmul, n, scale, (ref_load(XRNPE_FORMAT_F32, sums, n) ^ 0x80000000) +
 				  (n % 4 ? 0 : random_below(&state, 2)));
 		}
-		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
 			check(&matmul, out);
 		free(sums);
 		free_matmul(&matmul);
@@ -372,7 +382,10 @@ START_TEST(cancelled_octaves)
 	for (int octaves = 0; octaves <= 28; octaves++) {
 		struct matmul matmul = new_matmul(XRNPE_FORMAT_P16, 2, 19, 1100);
 		uint32_t least = code_of(XRNPE_FORMAT_P16, ldexp(1, -octaves)), sums[2 * 19];
-		void *memory[] = { matmul.a, matmul.b, matmul.scale, sums };
+		void *memory[XRNPE_OPERANDS] = {
+			[XRNPE_OPERAND_IFM] = matmul.a, [XRNPE_OPERAND_WEIGHT] = matmul.b,
+			[XRNPE_OPERAND_SCALE] = matmul.scale, [XRNPE_OPERAND_OFM] = sums,
+		};
 
 		for (uint32_t i = 0; i < (matmul.m + matmul.n) * matmul.k; i++) {
 			uint32_t code = least + random_below(&state, 0x8000 - 2 * least + 1), row = i / matmul.k;
@@ -420,7 +433,7 @@ START_TEST(lost_last)
 		}
 		for (uint32_t n = 0; n < matmul.n; n++)
 			set_scale(&matmul, n, bits_of(0x1p32f), bits_of(n % 3 ? -0x1p52f : 0x1p52f));
-		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
 			check(&matmul, out);
 		free_matmul(&matmul);
 	}
@@ -445,7 +458,7 @@ START_TEST(lost_often)
 		set_b(&matmul, n, 1, code_of(matmul.format, 0x1p-13));
 		set_scale(&matmul, n, bits_of(0x1p26f), bits_of(-0x1p46f));
 	}
-	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMATS; out++)
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
 		check(&matmul, out);
 	free_matmul(&matmul);
 	free_contexts();

@@ -199,13 +199,13 @@ static void describe(const struct scene *scene, char *text, size_t size)
 
 	if (c->opcode == XRNPE_OP_MATMUL)
 		snprintf(text, size, "matmul %s->%s %ux%ux%u",
-			 xrnpe_format_name(c->operand[0].format),
-			 xrnpe_format_name(c->operand[3].format), c->matmul.m, c->matmul.n, c->matmul.k);
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM].format),
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_OFM].format), c->matmul.m, c->matmul.n, c->matmul.k);
 	else
 		snprintf(text, size, "opcode %u %s->%s in %ux%ux%u out %ux%ux%u groups %u kernel %ux%u "
 			 "stride %u,%u dilation %u,%u pad %u,%u", c->opcode,
-			 xrnpe_format_name(c->operand[0].format),
-			 xrnpe_format_name(c->operand[3].format), d->in_h, d->in_w, d->in_c,
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM].format),
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_OFM].format), d->in_h, d->in_w, d->in_c,
 			 d->out_h, d->out_w, d->out_c, d->groups, d->kernel_h, d->kernel_w,
 			 d->stride_h, d->stride_w, d->dilation_h, d->dilation_w, d->pad_top,
 			 d->pad_left);
@@ -301,21 +301,32 @@ static void set_strides(struct xrnpe_operand *o, uint32_t pixels, size_t channel
 	o->row_stride = pad_stride(o->format, (size_t)pixels * o->pixel_stride, state);
 }
 
-static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t weight, uint8_t out)
+static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t second, uint8_t out)
 {
-	for (uint8_t i = 0; i < XRNPE_OPERANDS; i++)
-		cmd->operand[i].region = i;
-	cmd->operand[XRNPE_OPERAND_IFM].format = in;
-	cmd->operand[XRNPE_OPERAND_WEIGHT].format = weight;
-	cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
-	cmd->operand[XRNPE_OPERAND_OFM].format = out;
+	struct xrnpe_operand *o = cmd->operand;
+
+	o[XRNPE_OPERAND_IFM] = (struct xrnpe_operand){ .region = XRNPE_OPERAND_IFM, .format = in };
+	o[XRNPE_OPERAND_OFM] = (struct xrnpe_operand){ .region = XRNPE_OPERAND_OFM, .format = out };
+	if (cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D)
+		o[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
+			.region = XRNPE_OPERAND_WEIGHT, .format = second,
+		};
+	if (cmd->opcode == XRNPE_OP_ADD)
+		o[XRNPE_OPERAND_IFM2] = (struct xrnpe_operand){
+			.region = XRNPE_OPERAND_IFM2, .format = second,
+		};
+	if (cmd->opcode != XRNPE_OP_MAXPOOL)
+		o[XRNPE_OPERAND_SCALE] = (struct xrnpe_operand){
+			.region = XRNPE_OPERAND_SCALE, .format = XRNPE_FORMAT_F32,
+			.row_stride = cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale),
+		};
 }
 
 static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t out, uint32_t m,
 			   uint32_t n, uint32_t k, enum fill fill, uint64_t *state)
 {
 	struct scene scene = {
-		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, { 0 } } },
+		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, 1, { 0 } } },
 		.plain = plain,
 	};
 	struct xrnpe_operand *o = scene.cmd.operand;
@@ -348,7 +359,7 @@ START_TEST(matmul_shapes)
 
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		for (uint8_t out = 0; out < XRNPE_FORMATS; out++)
+		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++)
 			test_matmul((uint8_t)_i, out, shapes[i][0], shapes[i][1], shapes[i][2],
 				    (enum fill)random_below(&state, FILLS), &state);
 	}
@@ -364,7 +375,7 @@ START_TEST(matmul_fills)
 	for (int fill = 0; fill < FILLS; fill++) {
 		for (int i = 0; i < 6; i++)
 			test_matmul((uint8_t)_i, (uint8_t)(random_below(&state, 2) ? _i :
-				    (int)random_below(&state, XRNPE_FORMATS)),
+				    (int)random_below(&state, XRNPE_OUTPUT_FORMATS)),
 				    1 + random_below(&state, 20), 1 + random_below(&state, 40),
 				    1 + random_below(&state, 300), fill, &state);
 	}
@@ -379,7 +390,7 @@ START_TEST(matmul_longest)
 
 	make_contexts();
 	for (int fill = 0; fill < FILLS; fill++) {
-		for (uint8_t out = 0; out < XRNPE_FORMATS; out++) {
+		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
 			if (out != _i && out != XRNPE_FORMAT_F32)
 				continue;
 			test_matmul((uint8_t)_i, out, 1, 2, XRNPE_MAX_K, fill, &state);
@@ -401,7 +412,7 @@ START_TEST(matmul_few)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 				    1 + random_below(&state, 3), 1 + random_below(&state, 40), lengths[i],
 				    fill, &state);
 	}
@@ -452,7 +463,7 @@ START_TEST(matmul_strips)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 				    shapes[i][0], shapes[i][1], shapes[i][2], fill, &state);
 	}
 	for (int fill = 0; fill < FILLS; fill++)
@@ -469,9 +480,12 @@ END_TEST
 START_TEST(matmul_cancels)
 {
 	static const uint32_t scale[] = { 0x3f800000, 0 };	/* 1, no bias */
-	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 1, 4 * 32 + 1, { 0 } } };
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 1, 4 * 32 + 1, 1, { 0 } } };
 	uint8_t x[258] = { 0 }, w[258] = { 0 }, y[4];
-	void *memory[] = { x, w, (void *)scale, y };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = x, [XRNPE_OPERAND_WEIGHT] = w,
+		[XRNPE_OPERAND_SCALE] = (void *)scale, [XRNPE_OPERAND_OFM] = y,
+	};
 
 	set_operands(&cmd, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16, XRNPE_FORMAT_F32);
 	cmd.operand[XRNPE_OPERAND_IFM].row_stride = sizeof(x);
@@ -554,7 +568,7 @@ static void test_image(struct scene *scene, enum fill fill, uint64_t *state)
 		set_strides(&o[XRNPE_OPERAND_WEIGHT], (uint32_t)d->kernel_h * d->kernel_w,
 			    d->in_c / d->groups, state);
 	if (cmd->opcode == XRNPE_OP_ADD)
-		set_strides(&o[XRNPE_OPERAND_WEIGHT], d->in_w, d->in_c, state);
+		set_strides(&o[XRNPE_OPERAND_IFM2], d->in_w, d->in_c, state);
 	prepare(scene, fill, state);
 	run_everywhere(scene);
 	if (cmd->opcode != XRNPE_OP_CONV2D)
@@ -605,7 +619,7 @@ START_TEST(conv_shapes)
 
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		for (uint8_t out = 0; out < XRNPE_FORMATS; out++)
+		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++)
 			test_conv((uint8_t)_i, out, shapes[i],
 				  (enum fill)random_below(&state, FILLS), &state);
 		test_conv((uint8_t)_i, XRNPE_FORMAT_F32, shapes[i], FILL_NAR, &state);
@@ -628,9 +642,9 @@ START_TEST(conv_whole)
 		} } };
 		struct xrnpe_operand *o = scene.cmd.operand;
 
-		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS));
+		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
 		for (int i = 0; i < XRNPE_OPERANDS; i++) {
-			if (i != XRNPE_OPERAND_SCALE)
+			if (i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_IFM2)
 				o[i].pixel_stride = (uint32_t)xrnpe_row_bytes(o[i].format, i == XRNPE_OPERAND_OFM ?
 									      37 : c);
 		}
@@ -664,7 +678,7 @@ START_TEST(depthwise)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_conv((uint8_t)_i, (uint8_t)((fill + (int)i) % XRNPE_FORMATS), shapes[i],
+			test_conv((uint8_t)_i, (uint8_t)((fill + (int)i) % XRNPE_OUTPUT_FORMATS), shapes[i],
 				  (enum fill)fill, &state);
 	}
 	free_contexts();
@@ -700,7 +714,7 @@ START_TEST(conv_random)
 
 	make_contexts();
 	for (int i = 0; i < 60; i++)
-		test_conv((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMATS),
+		test_conv((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 			  random_window(&state), (enum fill)random_below(&state, FILLS), &state);
 	free_contexts();
 }
@@ -749,7 +763,7 @@ START_TEST(add_random)
 		scene.cmd.image.in_w = (uint16_t)(1 + random_below(&state, 9));
 		scene.cmd.image.in_c = (uint16_t)(1 + random_below(&state, i % 10 ? 20 : 150));
 		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_FORMAT_F32),
-			     (uint8_t)random_below(&state, XRNPE_FORMATS));
+			     (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
 		scene.cmd.activation = random_word(&state) & 1;
 		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
 	}
@@ -768,8 +782,7 @@ START_TEST(convert_random)
 		scene.cmd.image.in_h = (uint16_t)(1 + random_below(&state, 9));
 		scene.cmd.image.in_w = (uint16_t)(1 + random_below(&state, 9));
 		scene.cmd.image.in_c = (uint16_t)(1 + random_below(&state, i % 10 ? 20 : 150));
-		set_operands(&scene.cmd, (uint8_t)_i, 0, (uint8_t)random_below(&state, XRNPE_FORMATS));
-		scene.cmd.operand[XRNPE_OPERAND_WEIGHT].region = 0;
+		set_operands(&scene.cmd, (uint8_t)_i, 0, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
 		scene.cmd.activation = random_word(&state) & 1;
 		test_image(&scene, (enum fill)random_below(&state, FILLS), &state);
 	}
@@ -795,15 +808,14 @@ START_TEST(elementwise_lines)
 		scene.cmd.image.in_w = shape[1];
 		scene.cmd.image.in_c = shape[2];
 		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)(add ? ((size_t)_i + i) % XRNPE_FORMAT_F32 : 0),
-			     (uint8_t)((i / 4 + (size_t)_i) % XRNPE_FORMATS));
+			     (uint8_t)((i / 4 + (size_t)_i) % XRNPE_OUTPUT_FORMATS));
 		for (int j = 0; j < XRNPE_OPERANDS; j++) {
-			if (j == XRNPE_OPERAND_SCALE || (j == XRNPE_OPERAND_WEIGHT && !add))
+			if (j == XRNPE_OPERAND_SCALE || j == XRNPE_OPERAND_WEIGHT ||
+			    (j == XRNPE_OPERAND_IFM2 && !add))
 				continue;
 			o[j].pixel_stride = (uint32_t)xrnpe_row_bytes(o[j].format, shape[2]);
 			o[j].row_stride = shape[1] * o[j].pixel_stride + gap;
 		}
-		if (!add)
-			o[XRNPE_OPERAND_WEIGHT].region = 0;
 		prepare(&scene, FILL_NAR, &state);
 		run_everywhere(&scene);
 		run_every_codec(&scene);
@@ -825,8 +837,8 @@ START_TEST(near_ties)
 
 	make_contexts();
 	for (int i = 0; i < 400; i++) {
-		uint8_t out = (uint8_t)(i % XRNPE_FORMATS);
-		bool add = i / XRNPE_FORMATS % 2;
+		uint8_t out = (uint8_t)(i % XRNPE_OUTPUT_FORMATS);
+		bool add = i / XRNPE_OUTPUT_FORMATS % 2;
 		struct scene scene = { .cmd = { .opcode = add ? XRNPE_OP_ADD : XRNPE_OP_CONVERT } };
 		/* A binary32 of as many fraction bits as ties have, near 1 or anywhere. */
 		uint32_t tie = random_word(&state) & 0xfffffc00;
@@ -849,8 +861,7 @@ START_TEST(near_ties)
 		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 2, .in_w = 3, .in_c = 37 };
 		set_operands(&scene.cmd, format, add ? format : 0, out);
 		if (!add)
-			scene.cmd.operand[XRNPE_OPERAND_WEIGHT].region = 0;
-		scene.cmd.activation = i / 4 % 2;
+			scene.cmd.activation = i / 4 % 2;
 		test_image(&scene, i % 7 ? FILL_UNIFORM : FILL_EXTREMES, &state);
 	}
 	free_contexts();
@@ -866,7 +877,7 @@ START_TEST(rounding_modes)
 
 	ck_assert_int_eq(fesetround(modes[_i % 3]), 0);
 	make_contexts();
-	for (uint8_t out = 0; out < XRNPE_FORMATS; out++) {
+	for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
 		struct scene scene = { .cmd = { .opcode = XRNPE_OP_ADD } };
 		struct xrnpe_operand *o = scene.cmd.operand;
 
@@ -874,7 +885,7 @@ START_TEST(rounding_modes)
 		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 30, .in_w = 40, .in_c = 32 };
 		set_operands(&scene.cmd, format, format, out);
 		set_strides(&o[XRNPE_OPERAND_IFM], 40, 32, &state);
-		set_strides(&o[XRNPE_OPERAND_WEIGHT], 40, 32, &state);
+		set_strides(&o[XRNPE_OPERAND_IFM2], 40, 32, &state);
 		set_strides(&o[XRNPE_OPERAND_OFM], 40, 32, &state);
 		prepare(&scene, FILL_UNIFORM, &state);
 		run_everywhere(&scene);
@@ -911,7 +922,10 @@ START_TEST(convert_special)
 						 .image = { .in_h = 1, .in_w = 1, .in_c = 1 } };
 			struct xrnpe_fault fault;
 			uint8_t in[4], scale[8] = { 0 }, out[4] = { 0 };
-			void *memory[] = { in, NULL, scale, out };
+			void *memory[XRNPE_OPERANDS] = {
+				[XRNPE_OPERAND_IFM] = in, [XRNPE_OPERAND_SCALE] = scale,
+				[XRNPE_OPERAND_OFM] = out,
+			};
 			uint32_t status = 0;
 
 			set_operands(&cmd, XRNPE_FORMAT_F32, 0, outs[j]);
@@ -946,9 +960,7 @@ START_TEST(in_place)
 		o[XRNPE_OPERAND_OFM].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
 		o[XRNPE_OPERAND_OFM].pixel_stride = o[XRNPE_OPERAND_IFM].pixel_stride;
 		if (opcode == XRNPE_OP_ADD)
-			set_strides(&o[XRNPE_OPERAND_WEIGHT], 30, 67, &state);
-		else
-			o[XRNPE_OPERAND_WEIGHT].region = 0;
+			set_strides(&o[XRNPE_OPERAND_IFM2], 30, 67, &state);
 		prepare(&scene, FILL_MODEST, &state);
 		size = scene.spans[XRNPE_OPERAND_OFM].size;
 		for (unsigned int i = 0; i < context_count; i++) {
@@ -1013,10 +1025,13 @@ START_TEST(illegal_scales)
 {
 	static const uint32_t bad[] = { 0x7f800000, 0xff800000, 0x7fc00000, 0xffffffff };
 	struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
-	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 4, 1, { 0 } } };
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { 1, 4, 1, 1, { 0 } } };
 	struct xrnpe_cmd add = { .opcode = XRNPE_OP_ADD, .image = { .in_h = 1, .in_w = 1, .in_c = 1 } };
 	uint8_t a[1] = { 0x40 }, b[4] = { 0x40, 0x40, 0x40, 0x40 }, scale[32] = { 0 }, out[4];
-	void *memory[] = { a, b, scale, out };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_WEIGHT] = b,
+		[XRNPE_OPERAND_SCALE] = scale, [XRNPE_OPERAND_OFM] = out,
+	};
 	struct xrnpe_fault fault;
 	uint32_t status = 0;
 
@@ -1071,7 +1086,10 @@ START_TEST(cancel)
 	for (unsigned int c = 0; c < context_count; c++) {
 		for (size_t i = 0; i < sizeof(opcodes); i++) {
 			struct xrnpe_cmd cmd = { .opcode = opcodes[i] };
-			void *memory[] = { zero, zero, zero, zero };
+			void *memory[XRNPE_OPERANDS] = {
+				[XRNPE_OPERAND_IFM] = zero, [XRNPE_OPERAND_WEIGHT] = zero,
+				[XRNPE_OPERAND_SCALE] = zero, [XRNPE_OPERAND_OFM] = zero,
+			};
 			volatile bool flag = false;
 			struct xrnpe_fault fault;
 			uint32_t status = 0;

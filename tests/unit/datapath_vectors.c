@@ -127,9 +127,12 @@ static void check_dot(struct xrnpe_datapath *const *contexts, enum xrnpe_format 
 		      const char *id)
 {
 	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_MATMUL,
-				 .matmul = { 1, 1, (uint32_t)count, { 0 } } };
+				 .matmul = { 1, 1, (uint32_t)count, 1, { 0 } } };
 	uint8_t scale[8] = { 0 }, result[4 * MANY];
-	void *memory[] = { a, b, scale, result };
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_WEIGHT] = b,
+		[XRNPE_OPERAND_SCALE] = scale, [XRNPE_OPERAND_OFM] = result,
+	};
 	struct xrnpe_fault fault;
 	uint32_t status = 0, code;
 
@@ -139,6 +142,7 @@ static void check_dot(struct xrnpe_datapath *const *contexts, enum xrnpe_format 
 	xrnpe_store(XRNPE_FORMAT_F32, scale, 0, 0x3f800000);
 	cmd.operand[XRNPE_OPERAND_IFM].format = cmd.operand[XRNPE_OPERAND_WEIGHT].format = format;
 	cmd.operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	cmd.operand[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
 	cmd.operand[XRNPE_OPERAND_OFM].format = out;
 	cmd.operand[XRNPE_OPERAND_OFM].row_stride = 4;
 	for (; *contexts; contexts++) {

@@ -92,10 +92,11 @@ static struct xrnpe_operand image(enum xrnpe_model_region region, enum xrnpe_for
 	};
 }
 
-static struct xrnpe_operand scales_at(uint64_t offset)
+static struct xrnpe_operand scales_at(uint64_t offset, uint32_t stride)
 {
 	return (struct xrnpe_operand){
-		.offset = offset, .region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
+		.offset = offset, .row_stride = stride, .region = XRNPE_MODEL_CONSTANTS,
+		.format = XRNPE_FORMAT_F32,
 	};
 }
 
@@ -158,7 +159,7 @@ struct xrnpe_model *tiny_model(void)
 		.opcode = XRNPE_OP_CONVERT,
 		.operand = {
 			[XRNPE_OPERAND_IFM] = image(XRNPE_MODEL_INPUT, XRNPE_FORMAT_F32, TINY_IN_C),
-			[XRNPE_OPERAND_SCALE] = scales_at(TINY_CONVERT_SCALE),
+			[XRNPE_OPERAND_SCALE] = scales_at(TINY_CONVERT_SCALE, 0),
 			[XRNPE_OPERAND_OFM] = image(XRNPE_MODEL_ARENA, XRNPE_FORMAT_P16, TINY_IN_C),
 		},
 		.image = { .in_h = 3, .in_w = 2, .in_c = TINY_IN_C },
@@ -173,7 +174,7 @@ struct xrnpe_model *tiny_model(void)
 				.pixel_stride = 2 * TINY_IN_C, .region = XRNPE_MODEL_CONSTANTS,
 				.format = XRNPE_FORMAT_P16,
 			},
-			[XRNPE_OPERAND_SCALE] = scales_at(TINY_SCALES),
+			[XRNPE_OPERAND_SCALE] = scales_at(TINY_SCALES, sizeof(struct xrnpe_scale)),
 			[XRNPE_OPERAND_OFM] = image(XRNPE_MODEL_OUTPUT, XRNPE_FORMAT_F32, TINY_OUT_C),
 		},
 		.image = {

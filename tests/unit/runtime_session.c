@@ -226,7 +226,7 @@ static struct xrnpe_model *slow_model(uint32_t commands)
 			[XRNPE_OPERAND_OFM] = { .offset = 65536, .region = XRNPE_MODEL_ARENA,
 						.format = XRNPE_FORMAT_P8, .row_stride = 512 },
 		},
-		.matmul = { .m = 64, .n = 512, .k = 32768 },
+		.matmul = { .m = 64, .n = 512, .k = 32768, .batch = 1 },
 	};
 
 	model->region_size[XRNPE_MODEL_ARENA] = 262144;

@@ -59,6 +59,26 @@ struct drm_xrnpe_dev_info {
 	__u32 job_timeout_ms;
 	/** @job_history: jobs of a file that JOB_WAIT remembers */
 	__u32 job_history;
+	/** @revision: of the implementation */
+	__u32 revision;
+	/** @opcodes: a bit for each &enum xrnpe_opcode that it has */
+	__u32 opcodes;
+	/** @formats: a bit for each &enum xrnpe_format that it has */
+	__u32 formats;
+	/** @max_k: products that one output may sum */
+	__u32 max_k;
+	/** @cmd_bytes: bytes of &struct xrnpe_cmd that it reads */
+	__u32 cmd_bytes;
+	/** @bus_bytes: that its bus moves in a cycle */
+	__u32 bus_bytes;
+	/** @sram_kib: of its operand buffers */
+	__u32 sram_kib;
+	/** @clock_khz: of its array, what &struct xrnpe_counters counts cycles of */
+	__u32 clock_khz;
+	/** @timer_khz: of the timer in &struct xrnpe_job_record */
+	__u32 timer_khz;
+	/** @pad: zero */
+	__u32 pad;
 };
 
 /** struct drm_xrnpe_dev_query - arguments of DEV_QUERY */
@@ -181,6 +201,13 @@ struct drm_xrnpe_submit {
 	__u32 cmd_count;
 	/** @cmd_offset: of the first record, a multiple of XRNPE_CMD_ALIGN */
 	__u64 cmd_offset;
+	/**
+	 * @cmd_stride: bytes from a record to the next: a multiple of XRNPE_CMD_ALIGN,
+	 * at least cmd_bytes of the device, at most XRNPE_CMD_STRIDE_MAX
+	 */
+	__u32 cmd_stride;
+	/** @pad: zero */
+	__u32 pad;
 	/** @regions: of &struct drm_xrnpe_region, at most max_regions */
 	struct drm_xrnpe_array regions;
 	/** @syncs: of &struct drm_xrnpe_sync, at most DRM_XRNPE_MAX_SYNCS */
@@ -218,6 +245,15 @@ struct drm_xrnpe_job_wait {
 	__u32 status;
 	/** @fault: out: for FAULT and TIMEOUT: where; else zero */
 	struct xrnpe_fault fault;
+	/**
+	 * @record: user address where to put the job's &struct xrnpe_job_record, or
+	 * zero. It is all zero if the device wrote none (the job did not get there)
+	 */
+	__u64 record;
+	/** @record_size: bytes at @record; a shorter record is cut, a surplus is zeroed */
+	__u32 record_size;
+	/** @pad: zero */
+	__u32 pad;
 };
 
 #define DRM_IOCTL_XRNPE_DEV_QUERY \

@@ -76,7 +76,7 @@ static struct xrnpe_real add(const struct xrnpe_elementwise *job, uint32_t a, ui
 	struct xrnpe_term x, y;
 
 	if (finite_term(o[XRNPE_OPERAND_IFM].format, a, &x) &&
-	    finite_term(o[XRNPE_OPERAND_WEIGHT].format, b, &y))
+	    finite_term(o[XRNPE_OPERAND_IFM2].format, b, &y))
 		return xrnpe_sum(x, scale_term(job, 0), y, scale_term(job, 2));
 	return (struct xrnpe_real){ .kind = XRNPE_NAN };
 }
@@ -101,8 +101,8 @@ static struct part part_of(const struct xrnpe_elementwise *job, uint64_t index)
 	};
 
 	if (job->cmd->opcode == XRNPE_OP_ADD)
-		part.b = line_at(job, XRNPE_OPERAND_WEIGHT, line) +
-			 xrnpe_row_bytes(o[XRNPE_OPERAND_WEIGHT].format, first);
+		part.b = line_at(job, XRNPE_OPERAND_IFM2, line) +
+			 xrnpe_row_bytes(o[XRNPE_OPERAND_IFM2].format, first);
 	return part;
 }
 
@@ -114,7 +114,7 @@ static void exact_part(const struct xrnpe_elementwise *job, struct part part, ui
 	for (size_t i = 0; i < part.count; i++) {
 		uint32_t code = xrnpe_load(o[XRNPE_OPERAND_IFM].format, part.a, i);
 		struct xrnpe_real real = part.b ?
-			add(job, code, xrnpe_load(o[XRNPE_OPERAND_WEIGHT].format, part.b, i)) :
+			add(job, code, xrnpe_load(o[XRNPE_OPERAND_IFM2].format, part.b, i)) :
 			convert(job, code);
 
 		if (job->cmd->activation == XRNPE_ACT_RELU)
@@ -149,7 +149,7 @@ static void fast_parts(const struct xrnpe_elementwise *job, uint64_t first, uint
 		       uint32_t *status)
 {
 	const struct xrnpe_operand *o = job->cmd->operand;
-	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_WEIGHT].format;
+	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_IFM2].format;
 	enum xrnpe_format out = o[XRNPE_OPERAND_OFM].format;
 	bool two = job->cmd->opcode == XRNPE_OP_ADD, gather = job->part < SHORT;
 	uint8_t row[BATCH * sizeof(float)], row2[BATCH * sizeof(float)];
@@ -416,7 +416,8 @@ static bool dense(const struct xrnpe_elementwise *job, bool rows)
 		const struct xrnpe_operand *o = &job->cmd->operand[i];
 		uint64_t bits = xrnpe_format_bits(o->format);
 
-		if (i == XRNPE_OPERAND_SCALE || (i == XRNPE_OPERAND_WEIGHT && job->cmd->opcode != XRNPE_OP_ADD))
+		if (i == XRNPE_OPERAND_SCALE || i == XRNPE_OPERAND_WEIGHT ||
+		    (i == XRNPE_OPERAND_IFM2 && job->cmd->opcode != XRNPE_OP_ADD))
 			continue;
 		if (rows ? o->row_stride != (uint64_t)o->pixel_stride * d->in_w :
 			   (uint64_t)o->pixel_stride * 8 != bits * d->in_c)
