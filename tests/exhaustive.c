@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "kernels/kernel.h"
 #include "reference/reference.h"
 
 #define FORMATS XRNPE_FORMAT_F32	/* those that are below */

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "commands.h"
-#include "internal.h"
+#include "kernels/kernel.h"
 #include "peak.h"
 
 #define TURNS 7			/* at least, of each */

@@ -2,7 +2,7 @@
 /* What all kernels share: where inputs come from and how outputs leave. */
 #include <string.h>
 
-#include "internal.h"
+#include "kernels/kernel.h"
 
 bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		  uint64_t p, uint64_t group, void *values)

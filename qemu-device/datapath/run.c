@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "kernels/kernel.h"
 
 /* Below this much work (products; element-wise tasks) waking threads costs more. */
 #define WORTH_WAKING 32768

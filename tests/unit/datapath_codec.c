@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "kernels/kernel.h"
 #include "unit/datapath_tests.h"
 
 #define GUARD 0xa5

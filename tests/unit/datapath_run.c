@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "kernels/kernel.h"
 #include "reference/reference.h"
 #include "unit/datapath_tests.h"
 

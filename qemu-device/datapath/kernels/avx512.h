@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
 #define INLINE TARGET __attribute__((always_inline)) static inline

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 static bool always(void)
 {

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 #define BATCH 1024		/* values that are decoded at once; even */
 #define SHORT 64		/* parts below this are decoded together */

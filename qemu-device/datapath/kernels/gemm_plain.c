@@ -5,7 +5,7 @@
  * Sums of products are exact in 64 bits for the 4- and 8-bit formats (at most
  * 32768 x 2^24 grid units) and exact modulo 2^128 for Posit(16,1).
  */
-#include "internal.h"
+#include "kernel.h"
 
 #define BLOCK_WEIGHTS (1u << 18)	/* decoded weights in a task */
 #define BLOCK_POSITIONS 64

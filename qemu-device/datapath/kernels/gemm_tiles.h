@@ -11,7 +11,7 @@
 #ifndef XRNPE_DATAPATH_GEMM_TILES_H
 #define XRNPE_DATAPATH_GEMM_TILES_H
 
-#include "internal.h"
+#include "kernel.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>

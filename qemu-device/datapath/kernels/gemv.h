@@ -8,7 +8,7 @@
 #ifndef XRNPE_DATAPATH_GEMV_H
 #define XRNPE_DATAPATH_GEMV_H
 
-#include "internal.h"
+#include "kernel.h"
 
 #define GEMV_P16_POSITIONS 24	/* of Posit(16,1): tiles are faster from some more on */
 #define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */

@@ -25,7 +25,7 @@
 
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 /*
  * A step is a vector of codes, and so four of doubles, which have a sum each. A chunk is

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 struct xrnpe_line {
 	int64_t number;		/**< from the top of the padding on; -1: none yet */

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 #include "reals.h"
 
 typedef int64_t ints __attribute__((vector_size(VECTOR)));

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 #define PIECES 32	/* of a column, for each thread: the last ones end at about the same time */
 #define LINES 2		/* of an image in a piece, at least, for each that the next one needs too */

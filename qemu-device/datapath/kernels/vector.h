@@ -16,7 +16,7 @@
 #include <arm_neon.h>
 #endif
 
-#include "internal.h"
+#include "kernel.h"
 
 #ifndef INLINE
 #define INLINE TARGET __attribute__((always_inline)) static inline

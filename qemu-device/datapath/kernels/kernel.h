@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the kernels share: the implementations of the commands, and run.c, which chooses
+ * among them.
+ */
+#ifndef XRNPE_DATAPATH_KERNEL_H
+#define XRNPE_DATAPATH_KERNEL_H
+
+#include "internal.h"
+
+/* ---- rows of values: codec.c ------------------------------------------ */
+
+/** What ADD and CONVERT do to a decoded row. */
+struct xrnpe_affine {
+	float scale;
+	float other;	/**< scale of the second row; without one, the bias */
+	bool relu;
+	bool odd;	/**< see struct xrnpe_codec */
+};
+
+/** An implementation of xrnpe_encode_row() and xrnpe_decode_row(). All give the same bits. */
+struct xrnpe_codec {
+	const char *name;
+	bool (*supported)(void);
+	void (*encode)(enum xrnpe_format format, const float *values, void *row, size_t count,
+		       uint32_t *status);
+	void (*decode)(enum xrnpe_format format, const void *row, float *values, size_t count);
+	/**
+	 * @a = act(@a * scale + @b * other), or act(@a * scale + other) if @b is NULL,
+	 * rounded once to binary32: to nearest, or, if @affine says so, to odd, so that
+	 * encode() to any smaller format gives what rounding the exact value would.
+	 * Both have room for a multiple of XRNPE_SUM_VALUES. NULL in the plain codec,
+	 * with which sums are exact instead.
+	 */
+	void (*sum)(const struct xrnpe_affine *affine, float *a, const float *b, size_t count);
+};
+
+#define XRNPE_SUM_VALUES 16
+
+/** Slowest ("plain") first, NULL-terminated: the last one that is supported is used. */
+extern const struct xrnpe_codec *const xrnpe_codecs[];
+
+/** That one. */
+const struct xrnpe_codec *xrnpe_fastest_codec(void);
+
+/** The one that a context uses. */
+const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *datapath);
+
+extern const struct xrnpe_codec xrnpe_codec_plain;
+extern const struct xrnpe_codec xrnpe_codec_vector;
+#ifdef __x86_64__
+extern const struct xrnpe_codec xrnpe_codec_avx2;
+extern const struct xrnpe_codec xrnpe_codec_avx512;
+#endif
+
+/* ---- ADD, CONVERT and MAXPOOL: elementwise.c --------------------------- */
+
+/** Such a command, cut into tasks by xrnpe_elementwise_plan(). */
+struct xrnpe_elementwise {
+	const struct xrnpe_cmd *cmd;
+	void *const *memory;
+	const volatile bool *cancel;
+	const struct xrnpe_codec *codec;
+
+	uint64_t tasks;
+	uint64_t line;		/**< elements that follow each other without a gap */
+	uint64_t lines_in_row;	/**< as addresses go: pixels, or 1 */
+	uint64_t part;		/**< elements that are computed together */
+	uint64_t parts_in_line, parts;
+	uint64_t chunk;		/**< parts in a task */
+};
+
+void xrnpe_elementwise_plan(struct xrnpe_elementwise *job);
+void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t task, uint32_t *status);
+
+/* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
+
+/** Grid values of the 4- and 8-bit formats fit 16 bits; this one is NaR. */
+#define XRNPE_NARROW_NAR INT16_MIN
+
+/**
+ * A product command in flight. A position is a row of the left matrix or an
+ * output pixel; its @k inputs are a matrix row or a window (im2col).
+ */
+struct xrnpe_product {
+	const struct xrnpe_cmd *cmd;
+	const uint8_t *ifm, *weight, *scale;
+	uint8_t *ofm;
+	enum xrnpe_format format, out;
+	uint64_t positions, channels;
+	uint64_t group_channels;	/**< output channels in a group */
+	size_t k;
+	const int16_t *narrow;		/**< grid values by code, up to 8 bits */
+	const volatile bool *cancel;
+};
+
+/** How a kernel wants codes as numbers. */
+struct xrnpe_decoder {
+	/**
+	 * Elements @first.. of a packed row to @values. True if any is NaR
+	 * (which reads 0). A kernel whose decoder writes past the last, up to
+	 * XRNPE_DECODE_SLACK bytes, leaves room for that.
+	 */
+	bool (*decode)(const struct xrnpe_product *product, const uint8_t *row,
+		       size_t first, size_t count, void *values);
+	size_t size;	/**< bytes of a decoded element */
+	int zero;	/**< the byte that fills a decoded zero */
+};
+
+#define XRNPE_DECODE_SLACK 256
+
+/** Inputs that a pixel (or a row of the left matrix) has for a group. */
+static inline size_t xrnpe_inputs(const struct xrnpe_product *product)
+{
+	const struct xrnpe_cmd *cmd = product->cmd;
+
+	return cmd->opcode == XRNPE_OP_MATMUL ? product->k : cmd->image.in_c / cmd->image.groups;
+}
+
+/** The @k inputs of position @p for @group; true if any is NaR. */
+bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
+		  uint64_t p, uint64_t group, void *values);
+
+/** The @k weights of output channel @n; true if any is NaR. */
+bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
+		   uint64_t n, void *values);
+
+/** Scales, times @unit, and biases of the @count channels from @n on. */
+void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+		  double *scale, double *bias);
+
+/** The output stage: the code of sum @sum in channel @n. */
+uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
+		      struct xrnpe_term sum, bool nar, uint32_t *status);
+
+/** The same of a finite sum of products on the grid that wrapped modulo 2^128, see
+ * xrnpe_term_from_sum(). */
+uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,
+			      bool negative, uint32_t *status);
+
+/** Where the outputs of the @count positions from @p on start. */
+void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows);
+
+static inline uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p)
+{
+	uint8_t *row;
+
+	xrnpe_output_rows(product, p, 1, &row);
+	return row;
+}
+
+/** Write @count codes at position @p, channels @n.., as xrnpe_pack(). */
+void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
+	       const uint32_t *codes, size_t count);
+
+/** Overwrite channels @n.. of an output row with NaR: those of @which, or all. */
+void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8_t *row,
+		   uint64_t n, size_t count, uint32_t *status);
+
+/** Whether every output channel has the same inputs. */
+static inline bool xrnpe_one_group(const struct xrnpe_product *product)
+{
+	return product->group_channels == product->channels;
+}
+
+static inline bool xrnpe_cancelled(const volatile bool *cancel)
+{
+	return cancel && *cancel;
+}
+
+/** A block of a product: positions @p0..@p1, channels @n0..@n1. */
+struct xrnpe_block {
+	uint64_t p0, p1, n0, n1;
+};
+
+/** How a kernel of tiles wants a product cut, see tasks.c. */
+struct xrnpe_tiling {
+	uint64_t rows, lanes;		/**< positions of a tile, channels of a panel (even) */
+	uint64_t panel_bytes;		/**< what fill() writes; a multiple of 64 */
+	uint64_t column_bytes;		/**< panels that are used together, at the most */
+};
+
+/** How many panels of @lanes channels hold @channels. */
+static inline size_t xrnpe_panels(uint64_t channels, uint64_t lanes)
+{
+	return (size_t)((channels + lanes - 1) / lanes);
+}
+
+/** An implementation of the products. All give the same bits. */
+struct xrnpe_kernel {
+	const char *name;
+	const struct xrnpe_codec *codec;	/**< of the same instruction set; NULL: the fastest */
+	bool (*supported)(void);
+	/** Preferred for products of few positions that it suits; or NULL. */
+	const struct xrnpe_kernel *few;
+	/** Preferred for depthwise convolutions that it suits; or NULL. */
+	const struct xrnpe_kernel *depthwise;
+	/** Whether it does a product, for which @otherwise is taken if not; NULL: any. */
+	bool (*suits)(const struct xrnpe_product *product);
+	const struct xrnpe_kernel *otherwise;
+	/** Of kernels of tiles; the others have shape() instead. */
+	struct xrnpe_tiling (*tiling)(const struct xrnpe_product *product);
+	/** Decode the weights of @count channels of a group, from @n on, to a panel. */
+	void (*fill)(const struct xrnpe_product *product, uint64_t n, size_t count, void *panel,
+		     void *scratch);
+	/** Fit @block (the whole product) to a task that suits @threads; @n1 even,
+	 * lest two tasks share a byte of the output. */
+	void (*shape)(const struct xrnpe_product *product, unsigned int threads,
+		      struct xrnpe_block *block);
+	/** Bytes of scratch memory, aligned to 64, for blocks of a shape at the most. */
+	size_t (*scratch)(const struct xrnpe_product *product, const struct xrnpe_block *shape);
+	/** Compute a block; stops early when cancelled. @panels: those of its channels, which
+	 * are of one group. Without panels there may be several. */
+	void (*run)(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		    const void *panels, void *scratch, uint32_t *status);
+};
+
+/** A product cut into tasks; start with @kernel and @product. */
+struct xrnpe_tasks {
+	const struct xrnpe_kernel *kernel;
+	const struct xrnpe_product *product;
+
+	uint64_t count;
+	size_t scratch;			/**< bytes that each thread needs */
+	size_t shared;			/**< bytes that they need together, aligned to 64; or 0 */
+
+	struct xrnpe_block shape;	/**< of a task; of panels only the positions */
+	uint64_t columns;
+	/* Kernels of tiles. */
+	struct xrnpe_tiling tiling;
+	uint64_t panels, group_panels, column_panels;	/**< of all, of a group, of a column */
+	uint64_t pieces;		/**< of the positions */
+	uint64_t places;		/**< for columns */
+	uint8_t *place;
+	struct xrnpe_column *column;
+};
+
+void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads);
+
+/** Before the first task. @memory: @shared bytes. */
+void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory);
+
+/** Task @index. Tasks must be started in order, on any threads. */
+void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status);
+
+extern const struct xrnpe_kernel xrnpe_kernel_plain;
+#if defined(__x86_64__) || defined(__AARCH64EL__)
+extern const struct xrnpe_kernel xrnpe_depthwise;
+#endif
+#ifdef __x86_64__
+extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
+extern const struct xrnpe_kernel xrnpe_kernel_avx2;
+extern const struct xrnpe_kernel xrnpe_kernel_avx512;
+extern const struct xrnpe_kernel xrnpe_kernel_amx;
+extern const struct xrnpe_kernel xrnpe_gemv_avx512;
+#endif
+#ifdef __AARCH64EL__
+extern const struct xrnpe_kernel xrnpe_kernel_neon;
+extern const struct xrnpe_kernel xrnpe_kernel_neon_dotprod;
+#endif
+
+#endif
