@@ -10,6 +10,7 @@
 #include "datapath.h"
 #include "error.h"
 #include "model.h"
+#include "names.h"
 
 const uint32_t xrnpe_model_region_flags[XRNPE_MODEL_REGIONS] = {
 	[XRNPE_MODEL_CONSTANTS] = XRNPE_REGION_READ,
@@ -254,189 +255,23 @@ int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error
 
 /* ---- faults in words -------------------------------------------------- */
 
-static const char *opcode_name(unsigned int opcode)
-{
-	static const char *const names[] = {
-		[XRNPE_OP_MATMUL] = "MATMUL",
-		[XRNPE_OP_CONV2D] = "CONV2D",
-		[XRNPE_OP_MAXPOOL] = "MAXPOOL",
-		[XRNPE_OP_ADD] = "ADD",
-		[XRNPE_OP_CONVERT] = "CONVERT",
-	};
-
-	if (opcode >= sizeof(names) / sizeof(*names) || !names[opcode])
-		return "unknown opcode";
-	return names[opcode];
-}
-
-static const char *operand_name(uint32_t operand)
-{
-	switch (operand) {
-	case XRNPE_OPERAND_IFM:
-		return "ifm";
-	case XRNPE_OPERAND_IFM2:
-		return "ifm2";
-	case XRNPE_OPERAND_WEIGHT:
-		return "weight";
-	case XRNPE_OPERAND_SCALE:
-		return "scale";
-	case XRNPE_OPERAND_OFM:
-		return "ofm";
-	default:
-		return "operand";
-	}
-}
-
-struct field {
-	size_t offset;
-	const char *name;
-};
-
-#define FIELD(type, name) { offsetof(struct type, name), #name }
-
-static const struct field cmd_fields[] = {
-	FIELD(xrnpe_cmd, opcode), FIELD(xrnpe_cmd, activation), FIELD(xrnpe_cmd, order),
-	FIELD(xrnpe_cmd, reserved), FIELD(xrnpe_cmd, flags), FIELD(xrnpe_cmd, slope),
-	FIELD(xrnpe_cmd, lo), FIELD(xrnpe_cmd, hi), FIELD(xrnpe_cmd, residual),
-};
-
-static const struct field operand_fields[] = {
-	FIELD(xrnpe_operand, offset), FIELD(xrnpe_operand, row_stride),
-	FIELD(xrnpe_operand, pixel_stride), FIELD(xrnpe_operand, batch_stride),
-	FIELD(xrnpe_operand, region),
-	FIELD(xrnpe_operand, format), FIELD(xrnpe_operand, reserved),
-};
-
-static const struct field matmul_fields[] = {
-	FIELD(xrnpe_dims_matmul, m), FIELD(xrnpe_dims_matmul, n), FIELD(xrnpe_dims_matmul, k),
-	FIELD(xrnpe_dims_matmul, batch), FIELD(xrnpe_dims_matmul, reserved),
-};
-
-static const struct field image_fields[] = {
-	FIELD(xrnpe_dims_image, in_h), FIELD(xrnpe_dims_image, in_w),
-	FIELD(xrnpe_dims_image, in_c), FIELD(xrnpe_dims_image, out_h),
-	FIELD(xrnpe_dims_image, out_w), FIELD(xrnpe_dims_image, out_c),
-	FIELD(xrnpe_dims_image, groups), FIELD(xrnpe_dims_image, kernel_h),
-	FIELD(xrnpe_dims_image, kernel_w), FIELD(xrnpe_dims_image, stride_h),
-	FIELD(xrnpe_dims_image, stride_w), FIELD(xrnpe_dims_image, dilation_h),
-	FIELD(xrnpe_dims_image, dilation_w), FIELD(xrnpe_dims_image, pad_top),
-	FIELD(xrnpe_dims_image, pad_left), FIELD(xrnpe_dims_image, reserved),
-};
-
-#define FIND(fields, offset) find_field(fields, sizeof(fields) / sizeof(*(fields)), offset)
-
-/* The field that byte @offset of the structure belongs to. */
-static const char *find_field(const struct field *fields, size_t count, uint64_t offset)
-{
-	while (count > 1 && fields[count - 1].offset > offset)
-		count--;
-	return fields[count - 1].name;
-}
-
-static void field_text(unsigned int opcode, uint64_t offset, char *text, size_t size)
-{
-	const uint64_t operands = offsetof(struct xrnpe_cmd, operand);
-	const uint64_t dims = offsetof(struct xrnpe_cmd, image);
-
-	if (offset < operands)
-		snprintf(text, size, "%s", FIND(cmd_fields, offset));
-	else if (offset < dims)
-		snprintf(text, size, "%s.%s",
-			 operand_name((uint32_t)((offset - operands) / sizeof(struct xrnpe_operand))),
-			 FIND(operand_fields, (offset - operands) % sizeof(struct xrnpe_operand)));
-	else if (opcode == XRNPE_OP_MATMUL)
-		snprintf(text, size, "%s", FIND(matmul_fields, offset - dims));
-	else
-		snprintf(text, size, "%s", FIND(image_fields, offset - dims));
-}
-
-/* "region 1 (arena, 4096 bytes)" */
-static void region_text(const struct xrnpe_model *model, uint32_t region, char *text, size_t size)
-{
-	if (region < XRNPE_MODEL_REGIONS)
-		snprintf(text, size, "region %u (%s, %" PRIu64 " bytes)", region,
-			 region_names[region], model->region_size[region]);
-	else
-		snprintf(text, size, "region %u", region);
-}
-
-/* "ofm outside region 1 (arena, 4096 bytes): offset 4000, size 128" */
-static void bounds_text(const struct xrnpe_model *model, const struct xrnpe_fault *fault,
-			const char *operand, const char *region, char *text, size_t size)
-{
-	struct xrnpe_extent whole[XRNPE_MAX_REGIONS];
-	struct xrnpe_span spans[XRNPE_OPERANDS] = { 0 };
-	struct xrnpe_fault none;
-
-	/* In boundless regions the check tells what the command touches. */
-	for (unsigned int i = 0; i < XRNPE_MAX_REGIONS; i++)
-		whole[i] = (struct xrnpe_extent){ UINT64_MAX,
-						  XRNPE_REGION_READ | XRNPE_REGION_WRITE };
-	if (fault->cmd < model->cmd_count && fault->operand < XRNPE_OPERANDS &&
-	    xrnpe_cmd_check(&model->cmds[fault->cmd], fault->cmd, whole, XRNPE_MAX_REGIONS,
-			    spans, &none))
-		snprintf(text, size, "%s outside %s: offset %" PRIu64 ", size %" PRIu64, operand,
-			 region, spans[fault->operand].offset, spans[fault->operand].size);
-	else
-		snprintf(text, size, "%s outside %s: at offset %" PRIu64, operand, region,
-			 (uint64_t)fault->offset);
-}
-
 void xrnpe_model_fault_text(const struct xrnpe_model *model, const struct xrnpe_fault *fault,
 			    char *text, size_t size)
 {
-	unsigned int opcode = 0;
-	const char *operand, *layer = "?";
-	char region[96], field[64];
-	int used;
+	const struct xrnpe_cmd *cmd = fault->cmd < model->cmd_count ? &model->cmds[fault->cmd] : NULL;
+	const char *opcode = cmd ? xrnpe_opcode_name(cmd->opcode) : NULL, *layer = "?";
+	bool known = fault->region < XRNPE_MODEL_REGIONS;
+	char region[64] = "";
+	int used = 0;
 
-	if (fault->kind == XRNPE_FAULT_ILLEGAL_JOB) {
-		snprintf(text, size, "the job's descriptor is malformed");
-		return;
-	}
-	if (fault->cmd < model->cmd_count) {
-		opcode = model->cmds[fault->cmd].opcode;
-		if (model->cmd_layer[fault->cmd] < model->layer_count)
-			layer = model->layers[model->cmd_layer[fault->cmd]].name;
-	}
-	used = snprintf(text, size, "command %u (%s, layer %.80s): ", fault->cmd,
-			opcode_name(opcode), layer);
-	if (used < 0 || (size_t)used >= size)
-		return;
-	text += used;
-	size -= (size_t)used;
-
-	operand = operand_name(fault->operand);
-	region_text(model, fault->region, region, sizeof(region));
-	switch (fault->kind) {
-	case XRNPE_FAULT_ILLEGAL_OPCODE:
-		snprintf(text, size, "illegal opcode");
-		break;
-	case XRNPE_FAULT_ILLEGAL_FIELD:
-		field_text(opcode, fault->offset, field, sizeof(field));
-		snprintf(text, size, "field %s is out of its range", field);
-		break;
-	case XRNPE_FAULT_NO_REGION:
-		snprintf(text, size, "%s is in region %u, which the job does not have", operand,
-			 fault->region);
-		break;
-	case XRNPE_FAULT_OUT_OF_BOUNDS:
-		bounds_text(model, fault, operand, region, text, size);
-		break;
-	case XRNPE_FAULT_PERMISSION:
-		snprintf(text, size, "%s may not %s %s", operand,
-			 fault->operand == XRNPE_OPERAND_OFM ? "write" : "read", region);
-		break;
-	case XRNPE_FAULT_ILLEGAL_SCALE:
-		snprintf(text, size, "a scale or bias is not finite");
-		break;
-	case XRNPE_FAULT_BUS:
-		snprintf(text, size, "memory of %s in %s did not answer", operand, region);
-		break;
-	case XRNPE_FAULT_ABORTED:
-		snprintf(text, size, "stopped for exceeding the time limit");
-		break;
-	default:
-		snprintf(text, size, "fault of unknown kind %u", fault->kind);
-	}
+	if (known)
+		snprintf(region, sizeof(region), "%s, %" PRIu64 " bytes", region_names[fault->region],
+			 model->region_size[fault->region]);
+	if (cmd && model->cmd_layer[fault->cmd] < model->layer_count)
+		layer = model->layers[model->cmd_layer[fault->cmd]].name;
+	if (fault->kind != XRNPE_FAULT_ILLEGAL_JOB)
+		used = snprintf(text, size, "command %u (%s, layer %.80s): ", fault->cmd,
+				opcode ? opcode : "unknown opcode", layer);
+	if (used >= 0 && (size_t)used < size)
+		xrnpe_fault_text(fault, cmd, known ? region : NULL, text + used, size - (size_t)used);
 }

@@ -81,7 +81,7 @@ uint64_t xrnpe_model_tensor_bytes(const struct xrnpe_model_tensor *tensor);
 
 /*
  * A fault of one of @model's jobs in words:
- * "command 3 (CONV2D, layer conv2): ofm outside region 1 (arena): ..."
+ * "command 3 (conv2d, layer conv2): ofm outside region 1 (arena): ..."
  */
 void xrnpe_model_fault_text(const struct xrnpe_model *model, const struct xrnpe_fault *fault,
 			    char *text, size_t size);

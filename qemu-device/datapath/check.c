@@ -72,7 +72,7 @@ static const struct opcode opcodes[] = {
 /* TIMESTAMP writes a word, not elements: its operand has no format and no strides. */
 #define TIMESTAMP_BYTES 8
 
-static bool has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
+bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct opcode *op = &opcodes[cmd->opcode];
 
@@ -206,7 +206,7 @@ static size_t scale_record_bytes(const struct xrnpe_cmd *cmd)
 
 struct xrnpe_scales_shape xrnpe_cmd_scales(const struct xrnpe_cmd *cmd)
 {
-	if (!has_operand(cmd, XRNPE_OPERAND_SCALE))
+	if (!xrnpe_cmd_has_operand(cmd, XRNPE_OPERAND_SCALE))
 		return (struct xrnpe_scales_shape){ 0 };
 	return (struct xrnpe_scales_shape){ scale_records(cmd), scale_record_bytes(cmd) / sizeof(uint32_t),
 					    cmd->operand[XRNPE_OPERAND_SCALE].row_stride };
@@ -256,7 +256,7 @@ static void check_operand(struct verdict *v, const struct xrnpe_cmd *cmd, unsign
 	unsigned int size;
 
 	REQUIRE_ZERO(v, cmd, operand[i].reserved);
-	if (!has_operand(cmd, i)) {
+	if (!xrnpe_cmd_has_operand(cmd, i)) {
 		REQUIRE_ZERO(v, cmd, operand[i].offset);
 		REQUIRE_ZERO(v, cmd, operand[i].row_stride);
 		REQUIRE_ZERO(v, cmd, operand[i].pixel_stride);
@@ -582,7 +582,7 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 		xrnpe_u128 size;
 
 		spans[i] = (struct xrnpe_span){ 0 };
-		if (!has_operand(cmd, i))
+		if (!xrnpe_cmd_has_operand(cmd, i))
 			continue;
 		fault->operand = i;
 		fault->region = o->region;

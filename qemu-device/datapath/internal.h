@@ -25,6 +25,9 @@ int xrnpe_grid_unit(enum xrnpe_format format);
 /** The grid value of @code, |grid| <= 2^56, or XRNPE_GRID_NAR. Not for F32. */
 int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code);
 
+/** Whether a command of a known opcode has operand @i, with the flags it has. */
+bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i);
+
 /** The records of SCALE that a legal command has. */
 struct xrnpe_scales_shape {
 	uint64_t records;	/**< 0: none */

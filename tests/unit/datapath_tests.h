@@ -39,6 +39,7 @@ TCase *datapath_format_tests(void);
 TCase *datapath_sample_tests(void);
 TCase *datapath_codec_tests(void);
 TCase *datapath_check_tests(void);
+TCase *datapath_names_tests(void);
 TCase *datapath_run_tests(void);
 TCase *datapath_output_tests(void);
 TCase *datapath_elementwise_tests(void);

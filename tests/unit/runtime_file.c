@@ -202,17 +202,17 @@ struct forgery {
 
 static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_OFM, offset), 8, 4,
-	  "command 1 (CONV2D, layer mix): ofm outside region 3 (output, 72 bytes): offset 4, size 72" },
+	  "command 1 (conv2d, layer mix): ofm outside region 3 (output, 72 bytes): offset 4, size 72" },
 	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_OFM, region), 1, 0,
-	  "command 0 (CONVERT, layer to_p16): ofm may not write region 0 (constants, 152 bytes)" },
+	  "command 0 (convert, layer to_p16): ofm may not write region 0 (constants, 152 bytes)" },
 	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_IFM, region), 1, 4,
-	  "command 1 (CONV2D, layer mix): ifm is in region 4, which the job does not have" },
+	  "command 1 (conv2d, layer mix): ifm is in region 4, which the job does not have" },
 	{ COMMANDS, CMD(1, opcode), 1, 99, "command 1 (unknown opcode, layer mix): illegal opcode" },
 	{ COMMANDS, CMD(1, image.groups), 2, 2,
-	  "command 1 (CONV2D, layer mix): field groups is out of its range" },
+	  "command 1 (conv2d, layer mix): field groups is out of its range: 2" },
 	{ COMMANDS, CMD(1, activation), 1, 7, "field activation is out" },
-	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_WEIGHT, format), 1, XRNPE_FORMAT_P8,
-	  "field weight.format is out" },
+	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_WEIGHT, format), 1, XRNPE_FORMAT_F32,
+	  "field weight.format is out of its range: f32" },
 	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_IFM, row_stride), 4, 3, "field ifm.row_stride is out" },
 	{ COMMANDS, CMD(0, image.reserved), 1, 1, "field reserved is out" },
 	/* A region too small for the commands. */

@@ -268,19 +268,19 @@ static const struct {
 	{ 77, 0, 1, 0, XRNPE_FAULT_ILLEGAL_OPCODE,
 	  "tiny: command 1 (unknown opcode, layer mix): illegal opcode" },
 	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_OUTPUT, 2, XRNPE_FAULT_ILLEGAL_FIELD,
-	  "tiny: command 1 (CONV2D, layer mix): field ofm.offset is out of its range" },
+	  "tiny: command 1 (conv2d, layer mix): field ofm.offset is out of its range: 0x2" },
 	{ 0, XRNPE_OPERAND_IFM, 9, 0, XRNPE_FAULT_NO_REGION,
-	  "tiny: command 1 (CONV2D, layer mix): ifm is in region 9, which the job does not have" },
+	  "tiny: command 1 (conv2d, layer mix): ifm is in region 9, which the job does not have" },
 	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_OUTPUT, 4, XRNPE_FAULT_OUT_OF_BOUNDS,
-	  "tiny: command 1 (CONV2D, layer mix): ofm outside region 3 (output, 72 bytes): "
+	  "tiny: command 1 (conv2d, layer mix): ofm outside region 3 (output, 72 bytes): "
 	  "offset 4, size 72" },
 	{ 0, XRNPE_OPERAND_WEIGHT, XRNPE_MODEL_CONSTANTS, 1ull << 40, XRNPE_FAULT_OUT_OF_BOUNDS,
-	  "tiny: command 1 (CONV2D, layer mix): weight outside region 0 (constants, 152 bytes): "
+	  "tiny: command 1 (conv2d, layer mix): weight outside region 0 (constants, 152 bytes): "
 	  "offset 1099511627776, size 12" },
 	{ 0, XRNPE_OPERAND_OFM, XRNPE_MODEL_CONSTANTS, 0, XRNPE_FAULT_PERMISSION,
-	  "tiny: command 1 (CONV2D, layer mix): ofm may not write region 0 (constants, 152 bytes)" },
+	  "tiny: command 1 (conv2d, layer mix): ofm may not write region 0 (constants, 152 bytes)" },
 	{ 0, XRNPE_OPERAND_IFM, XRNPE_MODEL_OUTPUT, 0, XRNPE_FAULT_PERMISSION,
-	  "tiny: command 1 (CONV2D, layer mix): ifm may not read region 3 (output, 72 bytes)" },
+	  "tiny: command 1 (conv2d, layer mix): ifm may not read region 3 (output, 72 bytes)" },
 };
 
 START_TEST(request_fault)
@@ -337,7 +337,7 @@ START_TEST(request_illegal_scale)
 	request = request_of(session);
 	submit(request, 1);
 	ck_fails(xrnpe_request_wait(request, -1, &error), -EFAULT, error,
-		 "tiny: command 1 (CONV2D, layer mix): a scale or bias is not finite");
+		 "tiny: command 1 (conv2d, layer mix): a scale, bias or slope is illegal: offset ");
 	ck_assert_uint_eq(xrnpe_request_result(request)->fault.kind, XRNPE_FAULT_ILLEGAL_SCALE);
 	xrnpe_request_free(request);
 	xrnpe_session_free(session);
