@@ -1,168 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Exact sums of two terms, and the one rounding at the end of everything. */
+/* Exact sums, what an output stage makes of them, and the one rounding at the end. */
 #include <string.h>
 
 #include "internal.h"
 
-/* 256 bits, least significant word first. */
-struct wide {
-	uint64_t word[4];
-};
-
-#define WIDE_BITS 256
-#define WIDE_TOP (WIDE_BITS - 2)	/* where normalised magnitudes end: room to add */
-
-static int wide_msb(const struct wide *a)
-{
-	for (int i = 3; i >= 0; i--) {
-		if (a->word[i])
-			return i * 64 + 63 - __builtin_clzll(a->word[i]);
-	}
-	return -1;
-}
-
-static struct wide wide_shl(struct wide a, int shift)
-{
-	struct wide r = { { 0 } };
-	int words = shift / 64, bits = shift % 64;
-
-	for (int i = 3; i >= words; i--) {
-		r.word[i] = a.word[i - words] << bits;
-		if (bits && i > words)
-			r.word[i] |= a.word[i - words - 1] >> (64 - bits);
-	}
-	return r;
-}
-
-/* What is shifted out is or-ed into *@lost. */
-static struct wide wide_shr(struct wide a, int shift, uint64_t *lost)
-{
-	struct wide r = { { 0 } };
-	int words = shift / 64, bits = shift % 64;
-
-	for (int i = 0; i < 4 && i < words; i++)
-		*lost |= a.word[i];
-	if (words >= 4)
-		return r;
-	if (bits)
-		*lost |= a.word[words] << (64 - bits);
-	for (int i = 0; i + words < 4; i++) {
-		r.word[i] = a.word[i + words] >> bits;
-		if (bits && i + words < 3)
-			r.word[i] |= a.word[i + words + 1] << (64 - bits);
-	}
-	return r;
-}
-
-/* a + b, or a - b - borrow, which the callers keep from wrapping. */
-static struct wide wide_add(struct wide a, struct wide b)
-{
-	xrnpe_u128 carry = 0;
-
-	for (int i = 0; i < 4; i++) {
-		carry += (xrnpe_u128)a.word[i] + b.word[i];
-		a.word[i] = (uint64_t)carry;
-		carry >>= 64;
-	}
-	return a;
-}
-
-static struct wide wide_sub(struct wide a, struct wide b, bool borrow)
-{
-	for (int i = 0; i < 4; i++) {
-		xrnpe_u128 difference = (xrnpe_u128)a.word[i] - b.word[i] - borrow;
-
-		a.word[i] = (uint64_t)difference;
-		borrow = difference >> 127;
-	}
-	return a;
-}
-
-static int wide_compare(const struct wide *a, const struct wide *b)
-{
-	for (int i = 3; i >= 0; i--) {
-		if (a->word[i] != b->word[i])
-			return a->word[i] > b->word[i] ? 1 : -1;
-	}
-	return 0;
-}
-
-/* A product with its leading bit at WIDE_TOP, unless it is zero. */
-struct product {
-	bool negative, zero;
-	int exponent;
-	struct wide magnitude;
-};
-
-static struct product multiply(struct xrnpe_term a, struct xrnpe_term b)
-{
-	uint64_t factor = (uint64_t)b.magnitude;
-	xrnpe_u128 low = (xrnpe_u128)(uint64_t)a.magnitude * factor;
-	xrnpe_u128 high = (xrnpe_u128)(uint64_t)(a.magnitude >> 64) * factor + (low >> 64);
-	struct product p = {
-		.negative = a.negative != b.negative,
-		.exponent = a.exponent + b.exponent,
-		.magnitude = { { (uint64_t)low, (uint64_t)high, (uint64_t)(high >> 64) } },
-	};
-	int msb = wide_msb(&p.magnitude);
-
-	if (msb < 0) {
-		p.zero = true;
-		return p;
-	}
-	p.magnitude = wide_shl(p.magnitude, WIDE_TOP - msb);
-	p.exponent -= WIDE_TOP - msb;
-	return p;
-}
-
-static struct xrnpe_real cut(struct product p, uint64_t lost)
-{
-	struct xrnpe_real real = { .kind = XRNPE_ZERO };
-	int msb = wide_msb(&p.magnitude);
-
-	if (msb < 0)
-		return real;
-	real.kind = XRNPE_FINITE;
-	real.negative = p.negative;
-	real.exponent = p.exponent + msb;
-	p.magnitude = msb >= 63 ? wide_shr(p.magnitude, msb - 63, &lost) :
-				  wide_shl(p.magnitude, 63 - msb);
-	real.significand = p.magnitude.word[0] | !!lost;
-	return real;
-}
-
-struct xrnpe_real xrnpe_sum(struct xrnpe_term a, struct xrnpe_term a_factor,
-			    struct xrnpe_term b, struct xrnpe_term b_factor)
-{
-	struct product x = multiply(a, a_factor), y = multiply(b, b_factor);
-	uint64_t lost = 0;
-
-	if (y.zero)
-		return cut(x, 0);
-	if (x.zero)
-		return cut(y, 0);
-	if (x.exponent < y.exponent) {
-		struct product t = x;
-
-		x = y;
-		y = t;
-	}
-	/*
-	 * A product has at most 152 bits, so bits are lost only at distances
-	 * of more than WIDE_TOP - 152. Then x is so much larger that hardly
-	 * one leading bit can cancel, and the lost part matters as a hint only.
-	 */
-	y.magnitude = wide_shr(y.magnitude, x.exponent - y.exponent, &lost);
-	if (x.negative == y.negative) {
-		x.magnitude = wide_add(x.magnitude, y.magnitude);
-	} else if (wide_compare(&x.magnitude, &y.magnitude) >= 0) {
-		x.magnitude = wide_sub(x.magnitude, y.magnitude, lost);
-	} else {
-		x.magnitude = wide_sub(y.magnitude, x.magnitude, false);
-		x.negative = y.negative;
-	}
-	return cut(x, lost);
-}
+/* ---- terms --------------------------------------------------------------- */
 
 struct xrnpe_term xrnpe_term_from_f32(uint32_t bits)
 {
@@ -185,6 +27,182 @@ struct xrnpe_term xrnpe_term_from_sum(xrnpe_u128 sum, bool negative, int unit)
 		term.magnitude = -sum;
 	return term;
 }
+
+/* ---- exact numbers ------------------------------------------------------- */
+
+#define WORDS XRNPE_EXACT_WORDS
+
+static bool is_negative(const struct xrnpe_exact *a)
+{
+	return a->infinite ? a->negative : a->word[WORDS - 1] >> 63;
+}
+
+static struct xrnpe_exact magnitude_of(const struct xrnpe_exact *a)
+{
+	struct xrnpe_exact r = *a;
+	bool carry = true;
+
+	if (!is_negative(a))
+		return r;
+	for (int i = 0; i < WORDS; i++) {
+		r.word[i] = ~r.word[i] + carry;
+		carry = carry && !r.word[i];
+	}
+	return r;
+}
+
+void xrnpe_exact_add(struct xrnpe_exact *sum, struct xrnpe_term a, struct xrnpe_term factor)
+{
+	uint64_t by = (uint64_t)factor.magnitude, *word;
+	int place = a.exponent + factor.exponent - XRNPE_EXACT_UNIT;
+	xrnpe_u128 low, high, part[4];
+	int64_t carry = 0;
+
+	/* Bits that have no place are zeros. */
+	if (place < 0) {
+		a.magnitude >>= -place;
+		place = 0;
+	}
+	low = (xrnpe_u128)(uint64_t)a.magnitude * by;
+	high = (xrnpe_u128)(uint64_t)(a.magnitude >> 64) * by + (low >> 64);
+	part[0] = (xrnpe_u128)(uint64_t)low << place % 64;
+	part[1] = ((xrnpe_u128)(uint64_t)high << place % 64) + (part[0] >> 64);
+	part[2] = (high >> 64 << place % 64) + (part[1] >> 64);
+	part[3] = part[2] >> 64;
+	word = sum->word + place / 64;
+	for (int i = 0; word < sum->word + WORDS && (i < 4 || carry); i++, word++) {
+		xrnpe_i128 total = i < 4 ? (uint64_t)part[i] : 0;
+
+		if (a.negative != factor.negative)
+			total = -total;
+		total += (xrnpe_i128)*word + carry;
+		*word = (uint64_t)total;
+		carry = (int64_t)(total >> 64);
+	}
+}
+
+void xrnpe_exact_add_code(struct xrnpe_exact *sum, enum xrnpe_format format, uint32_t code, uint32_t factor)
+{
+	struct xrnpe_term value, by = xrnpe_term_from_f32(factor);
+
+	if (xrnpe_is_nar(format, code)) {
+		sum->nan = true;
+		return;
+	}
+	if (format == XRNPE_FORMAT_F32) {
+		value = xrnpe_term_from_f32(code);
+		if ((code & 0x7f800000) == 0x7f800000) {
+			sum->infinite = true;
+			sum->negative = value.negative != by.negative;
+			sum->nan |= !by.magnitude;
+			return;
+		}
+	} else {
+		int64_t grid = xrnpe_grid(format, code);
+
+		value = (struct xrnpe_term){
+			.negative = grid < 0,
+			.exponent = xrnpe_grid_unit(format),
+			.magnitude = (uint64_t)(grid < 0 ? -grid : grid),
+		};
+	}
+	xrnpe_exact_add(sum, value, by);
+}
+
+int xrnpe_exact_compare(const struct xrnpe_exact *a, const struct xrnpe_exact *b)
+{
+	bool negative = is_negative(a);
+
+	if (negative != is_negative(b))
+		return negative ? -1 : 1;
+	if (a->infinite || b->infinite)
+		return (a->infinite - b->infinite) * (negative ? -1 : 1);
+	for (int i = WORDS - 1; i >= 0; i--) {
+		if (a->word[i] != b->word[i])
+			return a->word[i] < b->word[i] ? -1 : 1;
+	}
+	return 0;
+}
+
+struct xrnpe_real xrnpe_exact_cut(const struct xrnpe_exact *a)
+{
+	struct xrnpe_real real = { .negative = is_negative(a) };
+	struct xrnpe_exact magnitude;
+	uint64_t lost = 0;
+	int top = WORDS - 1, shift;
+
+	if (a->nan || a->infinite) {
+		real.kind = a->nan ? XRNPE_NAN : XRNPE_INFINITE;
+		return real;
+	}
+	magnitude = magnitude_of(a);
+	while (top && !magnitude.word[top])
+		top--;
+	if (!magnitude.word[top])
+		return real;
+	shift = __builtin_clzll(magnitude.word[top]);
+	real.kind = XRNPE_FINITE;
+	real.exponent = XRNPE_EXACT_UNIT + top * 64 + 63 - shift;
+	real.significand = magnitude.word[top] << shift;
+	if (top && shift) {
+		real.significand |= magnitude.word[top - 1] >> (64 - shift);
+		magnitude.word[top - 1] <<= shift;
+	}
+	while (top--)
+		lost |= magnitude.word[top];
+	real.significand |= !!lost;
+	return real;
+}
+
+/* ---- the output stage ---------------------------------------------------- */
+
+/* @a times a finite binary32. */
+static struct xrnpe_exact multiply(const struct xrnpe_exact *a, uint32_t factor)
+{
+	struct xrnpe_exact r = { .infinite = a->infinite }, magnitude = magnitude_of(a);
+	struct xrnpe_term by = xrnpe_term_from_f32(factor);
+
+	r.nan = a->infinite && !by.magnitude;
+	r.negative = is_negative(a) != by.negative;
+	for (int i = 0; i < WORDS; i++) {
+		struct xrnpe_term term = {
+			.negative = is_negative(a),
+			.exponent = XRNPE_EXACT_UNIT + i * 64,
+			.magnitude = magnitude.word[i],
+		};
+
+		if (term.magnitude)
+			xrnpe_exact_add(&r, term, by);
+	}
+	return r;
+}
+
+static void limit(struct xrnpe_exact *a, uint32_t lo, uint32_t hi)
+{
+	struct xrnpe_exact least = { 0 }, most = { 0 };
+
+	xrnpe_exact_add_code(&least, XRNPE_FORMAT_F32, lo, XRNPE_F32_ONE);
+	xrnpe_exact_add_code(&most, XRNPE_FORMAT_F32, hi, XRNPE_F32_ONE);
+	if (xrnpe_exact_compare(a, &least) < 0)
+		*a = least;
+	if (xrnpe_exact_compare(a, &most) > 0)
+		*a = most;
+}
+
+struct xrnpe_real xrnpe_exact_output(const struct xrnpe_cmd *cmd, uint32_t slope, struct xrnpe_exact x)
+{
+	if (!x.nan && is_negative(&x)) {
+		if (cmd->activation == XRNPE_ACT_RELU)
+			x = (struct xrnpe_exact){ 0 };
+		else if (cmd->activation != XRNPE_ACT_NONE)
+			x = multiply(&x, slope);
+	}
+	if (!x.nan && cmd->flags & XRNPE_CMD_CLAMP)
+		limit(&x, cmd->lo, cmd->hi);
+	return xrnpe_exact_cut(&x);
+}
+
+/* ---- rounding ------------------------------------------------------------ */
 
 struct xrnpe_real xrnpe_real_from_double(double value)
 {
@@ -211,13 +229,6 @@ struct xrnpe_real xrnpe_real_from_double(double value)
 	shift = __builtin_clzll(fraction);
 	real.significand = fraction << shift;
 	real.exponent = exponent - 1023 - 52 + 63 - shift;
-	return real;
-}
-
-struct xrnpe_real xrnpe_relu(struct xrnpe_real real)
-{
-	if (real.kind != XRNPE_NAN && real.negative)
-		return (struct xrnpe_real){ .kind = XRNPE_ZERO };
 	return real;
 }
 

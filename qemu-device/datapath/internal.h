@@ -61,21 +61,44 @@ struct xrnpe_term {
 /** The exact term of a finite binary32. */
 struct xrnpe_term xrnpe_term_from_f32(uint32_t bits);
 
+#define XRNPE_F32_ONE 0x3f800000
+
 /**
- * a * a_factor + b * b_factor, exactly, then cut. The magnitudes of the
- * factors are below 2^24, as those of binary32 are.
+ * An exact number: an integer in two's complement, least word first, in units of
+ * 2^XRNPE_EXACT_UNIT, or an infinity of a sign, or @nan whatever else is set. All zero is
+ * zero. It holds the sum of a dot product times binary32, a binary32, and a product of
+ * two more, times a binary32: multiples of 2^-447 below 2^386.
  */
-struct xrnpe_real xrnpe_sum(struct xrnpe_term a, struct xrnpe_term a_factor,
-			    struct xrnpe_term b, struct xrnpe_term b_factor);
+#define XRNPE_EXACT_WORDS 14
+#define XRNPE_EXACT_UNIT -448
+struct xrnpe_exact {
+	bool nan, infinite, negative;	/* @negative: of an infinity */
+	uint64_t word[XRNPE_EXACT_WORDS];
+};
+
+/** Add @a * @factor. The magnitude of @factor is below 2^24, as that of a binary32 is. */
+void xrnpe_exact_add(struct xrnpe_exact *sum, struct xrnpe_term a, struct xrnpe_term factor);
+
+/** Add the value of @code times a finite binary32. An infinity is one of the sum, but NaN
+ * times zero; there may be only one. */
+void xrnpe_exact_add_code(struct xrnpe_exact *sum, enum xrnpe_format format, uint32_t code,
+			  uint32_t factor);
+
+/** Negative, zero or positive as @a is below, equal to or above @b. Neither is NaN. */
+int xrnpe_exact_compare(const struct xrnpe_exact *a, const struct xrnpe_exact *b);
+
+/** @a as rounding wants it. */
+struct xrnpe_real xrnpe_exact_cut(const struct xrnpe_exact *a);
+
+/** The activation of @x and the clamp that @cmd has, exactly, then cut. @slope: binary32,
+ * of LEAKY and PRELU. */
+struct xrnpe_real xrnpe_exact_output(const struct xrnpe_cmd *cmd, uint32_t slope, struct xrnpe_exact x);
 
 /** The double @value as a real; always exact. */
 struct xrnpe_real xrnpe_real_from_double(double value);
 
 /** The one rounding. @status: XRNPE_STATUS_* are or-ed in. */
 uint32_t xrnpe_round(enum xrnpe_format format, struct xrnpe_real real, uint32_t *status);
-
-/** max(real, 0); NaN stays NaN. */
-struct xrnpe_real xrnpe_relu(struct xrnpe_real real);
 
 /**
  * The signed sum of products that wrapped modulo 2^128 to @sum. |sum| <= 2^127,

@@ -93,19 +93,14 @@ void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count,
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status)
 {
-	static const struct xrnpe_term one = { .magnitude = 1 };
-	struct xrnpe_real real = { .kind = XRNPE_NAN };
+	struct xrnpe_exact x = { .nan = nar };
 
 	if (!nar) {
-		struct xrnpe_term scale, bias;
-
-		scale = xrnpe_term_from_f32(xrnpe_load(XRNPE_FORMAT_F32, product->scale, n * 2));
-		bias = xrnpe_term_from_f32(xrnpe_load(XRNPE_FORMAT_F32, product->scale, n * 2 + 1));
-		real = xrnpe_sum(sum, scale, bias, one);
+		xrnpe_exact_add(&x, sum, xrnpe_term_from_f32(xrnpe_word(product->scale, n * 2)));
+		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, xrnpe_word(product->scale, n * 2 + 1),
+				     XRNPE_F32_ONE);
 	}
-	if (product->cmd->activation == XRNPE_ACT_RELU)
-		real = xrnpe_relu(real);
-	return xrnpe_round(product->out, real, status);
+	return xrnpe_round(product->out, xrnpe_exact_output(product->cmd, product->cmd->slope, x), status);
 }
 
 uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,

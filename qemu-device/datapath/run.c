@@ -425,7 +425,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
 		   size_t count, enum xrnpe_format out, uint32_t *status)
 {
-	static const struct xrnpe_term zero, one = { .magnitude = 1 };
+	struct xrnpe_exact exact = { 0 };
 	bool negative = false;
 	xrnpe_u128 sum = 0;
 
@@ -438,7 +438,7 @@ uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
 		negative = (x < 0) != (y < 0);
 		sum += (xrnpe_u128)((xrnpe_i128)x * y);
 	}
-	return xrnpe_round(out, xrnpe_sum(xrnpe_term_from_sum(sum, negative,
-							      2 * xrnpe_grid_unit(format)),
-					  one, zero, one), status);
+	xrnpe_exact_add(&exact, xrnpe_term_from_sum(sum, negative, 2 * xrnpe_grid_unit(format)),
+			xrnpe_term_from_f32(XRNPE_F32_ONE));
+	return xrnpe_round(out, xrnpe_exact_cut(&exact), status);
 }

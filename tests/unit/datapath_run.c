@@ -1029,7 +1029,7 @@ START_TEST(illegal_scales)
 	struct xrnpe_cmd add = { .opcode = XRNPE_OP_ADD, .image = { .in_h = 1, .in_w = 1, .in_c = 1 } };
 	uint8_t a[1] = { 0x40 }, b[4] = { 0x40, 0x40, 0x40, 0x40 }, scale[32] = { 0 }, out[4];
 	void *memory[XRNPE_OPERANDS] = {
-		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_WEIGHT] = b,
+		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_IFM2] = b, [XRNPE_OPERAND_WEIGHT] = b,
 		[XRNPE_OPERAND_SCALE] = scale, [XRNPE_OPERAND_OFM] = out,
 	};
 	struct xrnpe_fault fault;

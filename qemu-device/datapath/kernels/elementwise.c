@@ -28,57 +28,9 @@ static void clear_tail(enum xrnpe_format format, uint8_t *row, size_t count)
 
 /* ---- ADD and CONVERT --------------------------------------------------- */
 
-/* A code as a term of a sum; false if it has no finite value. */
-static bool finite_term(enum xrnpe_format format, uint32_t code, struct xrnpe_term *term)
+static uint32_t scale_word(const struct xrnpe_elementwise *job, size_t index)
 {
-	int64_t grid;
-
-	if (format == XRNPE_FORMAT_F32) {
-		*term = xrnpe_term_from_f32(code);
-		return (code & 0x7f800000) != 0x7f800000;
-	}
-	grid = xrnpe_grid(format, code);
-	if (grid == XRNPE_GRID_NAR)
-		return false;
-	*term = (struct xrnpe_term){
-		.negative = grid < 0,
-		.exponent = xrnpe_grid_unit(format),
-		.magnitude = (uint64_t)(grid < 0 ? -grid : grid),
-	};
-	return true;
-}
-
-static struct xrnpe_term scale_term(const struct xrnpe_elementwise *job, size_t index)
-{
-	const void *scale = job->memory[XRNPE_OPERAND_SCALE];
-
-	return xrnpe_term_from_f32(xrnpe_load(XRNPE_FORMAT_F32, scale, index));
-}
-
-static struct xrnpe_real convert(const struct xrnpe_elementwise *job, uint32_t code)
-{
-	static const struct xrnpe_term one = { .magnitude = 1 };
-	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_IFM].format;
-	struct xrnpe_term value, scale = scale_term(job, 0);
-
-	if (finite_term(format, code, &value))
-		return xrnpe_sum(value, scale, scale_term(job, 1), one);
-	if (xrnpe_is_nar(format, code) || !scale.magnitude)
-		return (struct xrnpe_real){ .kind = XRNPE_NAN };
-	/* An infinity; the finite bias does not matter. */
-	return (struct xrnpe_real){ .kind = XRNPE_INFINITE,
-				    .negative = value.negative != scale.negative };
-}
-
-static struct xrnpe_real add(const struct xrnpe_elementwise *job, uint32_t a, uint32_t b)
-{
-	const struct xrnpe_operand *o = job->cmd->operand;
-	struct xrnpe_term x, y;
-
-	if (finite_term(o[XRNPE_OPERAND_IFM].format, a, &x) &&
-	    finite_term(o[XRNPE_OPERAND_IFM2].format, b, &y))
-		return xrnpe_sum(x, scale_term(job, 0), y, scale_term(job, 2));
-	return (struct xrnpe_real){ .kind = XRNPE_NAN };
+	return xrnpe_word(job->memory[XRNPE_OPERAND_SCALE], index);
 }
 
 /* A run of elements of a line. */
@@ -109,16 +61,19 @@ static struct part part_of(const struct xrnpe_elementwise *job, uint64_t index)
 static void exact_part(const struct xrnpe_elementwise *job, struct part part, uint32_t *status)
 {
 	const struct xrnpe_operand *o = job->cmd->operand;
+	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_IFM2].format;
 	enum xrnpe_format out = o[XRNPE_OPERAND_OFM].format;
 
 	for (size_t i = 0; i < part.count; i++) {
-		uint32_t code = xrnpe_load(o[XRNPE_OPERAND_IFM].format, part.a, i);
-		struct xrnpe_real real = part.b ?
-			add(job, code, xrnpe_load(o[XRNPE_OPERAND_IFM2].format, part.b, i)) :
-			convert(job, code);
+		struct xrnpe_exact x = { 0 };
+		struct xrnpe_real real;
 
-		if (job->cmd->activation == XRNPE_ACT_RELU)
-			real = xrnpe_relu(real);
+		xrnpe_exact_add_code(&x, in, xrnpe_load(in, part.a, i), scale_word(job, 0));
+		if (part.b)
+			xrnpe_exact_add_code(&x, in2, xrnpe_load(in2, part.b, i), scale_word(job, 2));
+		else
+			xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, scale_word(job, 1), XRNPE_F32_ONE);
+		real = xrnpe_exact_output(job->cmd, job->cmd->slope, x);
 		xrnpe_store(out, part.out, i, xrnpe_round(out, real, status));
 	}
 	clear_tail(out, part.out, part.count);
