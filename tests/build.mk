@@ -8,7 +8,8 @@ SUITE_tree := tests/tree
 
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
-	datapath_check datapath_names datapath_run datapath_output datapath_elementwise)
+	datapath_check datapath_names datapath_run datapath_output datapath_elementwise \
+	datapath_cost)
 $(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/reference/reference,\
 	$(eval CFLAGS_$(t) := -Itests))
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)

@@ -69,8 +69,9 @@ static const struct opcode opcodes[] = {
 
 #define OPCODES (sizeof(opcodes) / sizeof(opcodes[0]))
 
-/* TIMESTAMP writes a word, not elements: its operand has no format and no strides. */
+/* TIMESTAMP writes a word: its operand has no strides, and format 0. */
 #define TIMESTAMP_BYTES 8
+#define TIMESTAMP_ELEMENTS 16
 
 bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
 {
@@ -116,68 +117,67 @@ static bool all_zero(const void *bytes, size_t size)
 
 /* ---- shapes ------------------------------------------------------------ */
 
-/* A tensor as its operand lays it out. */
-struct layout {
-	uint64_t matrices, rows, pixels, elements;	/* each at least 1 */
-};
-
 /* The output's axes, in the order of ifm's memory. */
-static struct layout ordered(uint8_t order, uint32_t h, uint32_t w, uint32_t c)
+static struct xrnpe_layout ordered(uint8_t order, uint32_t h, uint32_t w, uint32_t c)
 {
 	switch (order) {
 	case XRNPE_ORDER_HCW:
-		return (struct layout){ 1, h, c, w };
+		return (struct xrnpe_layout){ 1, h, c, w };
 	case XRNPE_ORDER_WHC:
-		return (struct layout){ 1, w, h, c };
+		return (struct xrnpe_layout){ 1, w, h, c };
 	case XRNPE_ORDER_WCH:
-		return (struct layout){ 1, w, c, h };
+		return (struct xrnpe_layout){ 1, w, c, h };
 	case XRNPE_ORDER_CHW:
-		return (struct layout){ 1, c, h, w };
+		return (struct xrnpe_layout){ 1, c, h, w };
 	case XRNPE_ORDER_CWH:
-		return (struct layout){ 1, c, w, h };
+		return (struct xrnpe_layout){ 1, c, w, h };
 	default:
-		return (struct layout){ 1, h, w, c };
+		return (struct xrnpe_layout){ 1, h, w, c };
 	}
 }
 
-static struct layout matmul_layout(const struct xrnpe_cmd *cmd, unsigned int i)
+static struct xrnpe_layout matmul_layout(const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct xrnpe_dims_matmul *d = &cmd->matmul;
 
 	if (i == XRNPE_OPERAND_IFM)
-		return (struct layout){ d->batch, d->m, 1, d->k };
+		return (struct xrnpe_layout){ d->batch, d->m, 1, d->k };
 	if (i != XRNPE_OPERAND_WEIGHT)
-		return (struct layout){ d->batch, d->m, 1, d->n };
-	return cmd->flags & XRNPE_CMD_TRANSPOSED ? (struct layout){ d->batch, d->k, 1, d->n } :
-						   (struct layout){ d->batch, d->n, 1, d->k };
+		return (struct xrnpe_layout){ d->batch, d->m, 1, d->n };
+	return cmd->flags & XRNPE_CMD_TRANSPOSED ? (struct xrnpe_layout){ d->batch, d->k, 1, d->n } :
+						   (struct xrnpe_layout){ d->batch, d->n, 1, d->k };
 }
 
-/* Of operand @i, which is neither SCALE nor a table. Dimensions are legal. */
-static struct layout layout_of(const struct xrnpe_cmd *cmd, unsigned int i)
+struct xrnpe_layout xrnpe_cmd_layout(const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct xrnpe_dims_image *d = &cmd->image;
 	const struct xrnpe_dims_copy *copy = &cmd->copy;
 
 	switch (opcodes[cmd->opcode].dims) {
+	case NO_DIMS:
+		return (struct xrnpe_layout){ 1, 1, 1, TIMESTAMP_ELEMENTS };
 	case MATMUL_DIMS:
 		return matmul_layout(cmd, i);
 	case WINDOW_DIMS:
 		if (i == XRNPE_OPERAND_IFM)
-			return (struct layout){ 1, d->in_h, d->in_w, d->in_c };
+			return (struct xrnpe_layout){ 1, d->in_h, d->in_w, d->in_c };
 		if (i == XRNPE_OPERAND_WEIGHT)
-			return (struct layout){ 1, d->out_c, (uint64_t)d->kernel_h * d->kernel_w,
-						d->in_c / d->groups };
-		return (struct layout){ 1, d->out_h, d->out_w, d->out_c };
+			return (struct xrnpe_layout){ 1, d->out_c, (uint64_t)d->kernel_h * d->kernel_w,
+						      d->in_c / d->groups };
+		return (struct xrnpe_layout){ 1, d->out_h, d->out_w, d->out_c };
 	case COPY_DIMS:
 		if (i == XRNPE_OPERAND_IFM)
 			return ordered(cmd->order, copy->in_h, copy->in_w, copy->in_c);
-		return (struct layout){ 1, copy->out_h, copy->out_w, copy->out_c };
+		return (struct xrnpe_layout){ 1, copy->out_h, copy->out_w, copy->out_c };
 	default:
 		if (i == XRNPE_OPERAND_IFM)
 			return ordered(cmd->order, d->in_h, d->in_w, d->in_c);
+		if (i == XRNPE_OPERAND_WEIGHT)	/* LUT's table */
+			return (struct xrnpe_layout){ 1, 1, 1, 1u << xrnpe_format_bits(
+						cmd->operand[XRNPE_OPERAND_IFM].format) };
 		if (i == XRNPE_OPERAND_IFM2 && cmd->flags & XRNPE_CMD_PER_PIXEL)
-			return (struct layout){ 1, d->in_h, d->in_w, 1 };
-		return (struct layout){ 1, d->in_h, d->in_w, d->in_c };
+			return (struct xrnpe_layout){ 1, d->in_h, d->in_w, 1 };
+		return (struct xrnpe_layout){ 1, d->in_h, d->in_w, d->in_c };
 	}
 }
 
@@ -216,16 +216,11 @@ struct xrnpe_scales_shape xrnpe_cmd_scales(const struct xrnpe_cmd *cmd)
 static xrnpe_u128 operand_bytes(const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct xrnpe_operand *o = &cmd->operand[i];
-	struct layout l;
+	struct xrnpe_layout l;
 
 	if (i == XRNPE_OPERAND_SCALE)
 		return (xrnpe_u128)(scale_records(cmd) - 1) * o->row_stride + scale_record_bytes(cmd);
-	if (cmd->opcode == XRNPE_OP_TIMESTAMP)
-		return TIMESTAMP_BYTES;
-	if (cmd->opcode == XRNPE_OP_LUT && i == XRNPE_OPERAND_WEIGHT)
-		return xrnpe_row_bytes(o->format,
-				       (size_t)1 << xrnpe_format_bits(cmd->operand[XRNPE_OPERAND_IFM].format));
-	l = layout_of(cmd, i);
+	l = xrnpe_cmd_layout(cmd, i);
 	return (xrnpe_u128)(l.matrices - 1) * o->batch_stride + (xrnpe_u128)(l.rows - 1) * o->row_stride +
 	       (xrnpe_u128)(l.pixels - 1) * o->pixel_stride + xrnpe_row_bytes(o->format, l.elements);
 }
@@ -304,12 +299,12 @@ static void check_output_apart(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
 	const unsigned int i = XRNPE_OPERAND_OFM;
 	const struct xrnpe_operand *o = &cmd->operand[i];
-	struct layout l;
+	struct xrnpe_layout l;
 	xrnpe_u128 bytes;
 
 	if (!opcodes[cmd->opcode].formats[i] || cmd->opcode == XRNPE_OP_TIMESTAMP)
 		return;
-	l = layout_of(cmd, i);
+	l = xrnpe_cmd_layout(cmd, i);
 	bytes = xrnpe_row_bytes(o->format, l.elements);
 	require(v, l.pixels == 1 || o->pixel_stride >= bytes, OPERAND(i, pixel_stride));
 	bytes += (xrnpe_u128)(l.pixels - 1) * o->pixel_stride;
@@ -466,8 +461,7 @@ static uint64_t times(uint64_t a, uint64_t b)
 	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-/* As XRNPE_MAX_WORK counts it. Dimensions are not zero. */
-static uint64_t cmd_work(const struct xrnpe_cmd *cmd)
+uint64_t xrnpe_cmd_work(const struct xrnpe_cmd *cmd)
 {
 	const struct xrnpe_dims_matmul *m = &cmd->matmul;
 	const struct xrnpe_dims_image *d = &cmd->image;
@@ -533,7 +527,7 @@ static size_t illegal_field(const struct xrnpe_cmd *cmd)
 	/* These depend on all dimensions and on formats. */
 	if (v.field == NOTHING) {
 		check_output_apart(&v, cmd);
-		require(&v, cmd_work(cmd) <= XRNPE_MAX_WORK, first_dimension(cmd));
+		require(&v, xrnpe_cmd_work(cmd) <= XRNPE_MAX_WORK, first_dimension(cmd));
 	}
 	return v.field;
 }
@@ -611,5 +605,5 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 
 uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd)
 {
-	return multiplies(cmd) ? cmd_work(cmd) : 0;
+	return multiplies(cmd) ? xrnpe_cmd_work(cmd) : 0;
 }

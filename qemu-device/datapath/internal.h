@@ -28,6 +28,17 @@ int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code);
 /** Whether a command of a known opcode has operand @i, with the flags it has. */
 bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i);
 
+/** A tensor as its operand lays it out. */
+struct xrnpe_layout {
+	uint64_t matrices, rows, pixels, elements;	/**< each at least 1 */
+};
+
+/** That of operand @i, which is not SCALE; all fields are legal. */
+struct xrnpe_layout xrnpe_cmd_layout(const struct xrnpe_cmd *cmd, unsigned int i);
+
+/** What XRNPE_MAX_WORK limits; dimensions are not zero. */
+uint64_t xrnpe_cmd_work(const struct xrnpe_cmd *cmd);
+
 /** The records of SCALE that a legal command has. */
 struct xrnpe_scales_shape {
 	uint64_t records;	/**< 0: none */

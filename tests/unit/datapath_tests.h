@@ -43,5 +43,6 @@ TCase *datapath_names_tests(void);
 TCase *datapath_run_tests(void);
 TCase *datapath_output_tests(void);
 TCase *datapath_elementwise_tests(void);
+TCase *datapath_cost_tests(void);
 
 #endif
