@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cycle model: what a command costs on the array, without running it. The QEMU
- * device and the emulator count with it and libxrnpe predicts with it, so that all
- * three agree exactly. Documentation/hardware.rst, "Cycle model", has the formulas
- * and the reasons.
+ * The cycle model: what a command costs on the array, without running it; and the
+ * energy of that. The QEMU device and the emulator count with it and libxrnpe predicts
+ * with it, so that all three agree exactly. Documentation/hardware.rst, "Cycle model",
+ * has the formulas and the reasons.
  *
  * All functions are pure and may be called from any thread.
  */
@@ -51,6 +51,26 @@ unsigned int xrnpe_blocks(enum xrnpe_format ifm, enum xrnpe_format weight);
  */
 void xrnpe_cmd_cost(const struct xrnpe_machine *machine, const struct xrnpe_cmd *cmd,
 		    struct xrnpe_counters *counters);
+
+/** What things take, in picojoules. Measured values may replace any of the defaults. */
+struct xrnpe_energy {
+	/** a product, by format of ifm, then of weight: decoded, multiplied, added up */
+	double product[XRNPE_PRODUCT_FORMATS][XRNPE_PRODUCT_FORMATS];
+	double gated_block;	/**< a multiplier block in a cycle in which it is gated */
+	double sram_byte;	/**< a byte written to SRAM or read from it */
+	double memory_byte;	/**< a byte over the bus, memory included */
+	double cycle;		/**< clocks, control, leakage of all the rest */
+	double sharing;		/**< processing elements that share a word read from SRAM */
+};
+
+/**
+ * Figures for 28 nm. Documentation/hardware.rst, "Energy", tells where each comes from,
+ * and which are assumptions.
+ */
+struct xrnpe_energy xrnpe_energy_default(void);
+
+/** Energy of what was counted, picojoules. */
+double xrnpe_energy_pj(const struct xrnpe_energy *energy, const struct xrnpe_counters *counters);
 
 #ifdef __cplusplus
 }

@@ -372,8 +372,9 @@ START_TEST(invariants)
 
 	for (int i = 0; i < RANDOM_COMMANDS; i++) {
 		const struct xrnpe_machine some = {
-			.rows = size(&state, 32), .cols = size(&state, 32), .bus_bytes = 4u << random_below(&state, 4),
-			.sram_kib = size(&state, 1024), .latency = between(&state, 1, 500), .clock_khz = 1,
+			.rows = size(&state, 32), .cols = size(&state, 32),
+			.bus_bytes = 4u << random_below(&state, 4), .sram_kib = size(&state, 1024),
+			.latency = between(&state, 1, 500), .clock_khz = 1,
 		};
 		struct xrnpe_cmd cmd = random_cmd(&state);
 		struct xrnpe_counters c = cost(&some, &cmd);
@@ -502,6 +503,36 @@ START_TEST(rates)
 }
 END_TEST
 
+START_TEST(energy)
+{
+	const struct xrnpe_energy by_hand = {
+		.product = { [XRNPE_FORMAT_P8] = { [XRNPE_FORMAT_FP4] = 2 } },
+		.gated_block = 1, .sram_byte = 3, .memory_byte = 100, .cycle = 10, .sharing = 4,
+	};
+	const struct xrnpe_counters c = {
+		.cycles = 7, .blocks_gated = 5, .bytes = { 16, 0, 32, 16, 16 }, .bytes_other = 192,
+		.products[XRNPE_FORMAT_P8][XRNPE_FORMAT_FP4] = 80, .products[XRNPE_FORMAT_P16][0] = 16,
+	};
+	struct xrnpe_energy e = xrnpe_energy_default();
+
+	/* 80 products in 40 cycles and 16 in 16, of two words each that 4 elements share. */
+	ck_assert_double_eq(xrnpe_energy_pj(&by_hand, &c),
+			    7 * 10 + 5 + 80 * 2 + 272 * 100 + (272 + 2 * (40 + 16) * 2 / 4) * 3);
+
+	for (int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
+		for (int w = 0; w < XRNPE_PRODUCT_FORMATS; w++) {
+			ck_assert_double_gt(e.product[i][w], 0);
+			ck_assert_double_eq(e.product[i][w], e.product[w][i]);
+			ck_assert_double_le(e.product[i][w], e.product[XRNPE_FORMAT_P16][XRNPE_FORMAT_P16]);
+			ck_assert_double_ge(e.product[i][w], e.product[XRNPE_FORMAT_P4][XRNPE_FORMAT_P4]);
+		}
+	}
+	/* 49 blocks, and 128 bits aligned and added. */
+	ck_assert_double_eq_tol(e.product[XRNPE_FORMAT_P16][XRNPE_FORMAT_P16],
+				28. / 45 * (49 * .0125 + 2 * 128 * .003125), 1e-12);
+}
+END_TEST
+
 TCase *datapath_cost_tests(void)
 {
 	TCase *tcase = tcase_create("cost");
@@ -517,5 +548,6 @@ TCase *datapath_cost_tests(void)
 	tcase_add_test(tcase, invariants);
 	tcase_add_test(tcase, monotonic);
 	tcase_add_test(tcase, large_products);
+	tcase_add_test(tcase, energy);
 	return tcase;
 }

@@ -468,7 +468,7 @@ struct xrnpe_counters {
 	__u64 blocks_gated;
 	/** @bytes: read (OFM: written) over the bus, by &enum xrnpe_operand_index */
 	__u64 bytes[XRNPE_OPERANDS];
-	/** @bytes_other: read or written: records, descriptors, tables, status */
+	/** @bytes_other: read over the bus: command records */
 	__u64 bytes_other;
 	/** @products: by format of ifm, then of weight; padding included */
 	__u64 products[XRNPE_PRODUCT_FORMATS][XRNPE_PRODUCT_FORMATS];
