@@ -71,44 +71,65 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	return nar;
 }
 
-static double scale_of(const struct xrnpe_product *product, uint64_t index)
+/* The words of a channel: scale, bias, and with PRELU a slope. */
+static const uint8_t *scale_record(const struct xrnpe_product *product, uint64_t n)
 {
-	union {
-		uint32_t bits;
-		float value;
-	} scale = { .bits = xrnpe_word(product->scale, index) };
+	return product->scale + n * product->cmd->operand[XRNPE_OPERAND_SCALE].row_stride;
+}
 
-	return (double)scale.value;
+static double real_from_f32(uint32_t bits)
+{
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return (double)value;
 }
 
 void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
 		  double *scale, double *bias)
 {
 	for (size_t i = 0; i < count; i++) {
-		scale[i] = unit * scale_of(product, (n + i) * 2);
-		bias[i] = scale_of(product, (n + i) * 2 + 1);
+		scale[i] = unit * real_from_f32(xrnpe_word(scale_record(product, n + i), 0));
+		bias[i] = real_from_f32(xrnpe_word(scale_record(product, n + i), 1));
 	}
 }
 
-uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
+/* Rows of the output or the residual, which have the same shape. */
+static const uint8_t *row_at(const struct xrnpe_product *product, unsigned int operand,
+			     const uint8_t *memory, uint64_t p)
+{
+	const struct xrnpe_operand *o = &product->cmd->operand[operand];
+	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
+
+	return memory + p / width * o->row_stride + p % width * o->pixel_stride;
+}
+
+uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status)
 {
+	const struct xrnpe_cmd *cmd = product->cmd;
+	enum xrnpe_format format = cmd->operand[XRNPE_OPERAND_IFM2].format;
+	const uint8_t *record = scale_record(product, n);
+	uint32_t slope = cmd->activation == XRNPE_ACT_PRELU ? xrnpe_word(record, 2) : cmd->slope;
 	struct xrnpe_exact x = { .nan = nar };
 
 	if (!nar) {
-		xrnpe_exact_add(&x, sum, xrnpe_term_from_f32(xrnpe_word(product->scale, n * 2)));
-		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, xrnpe_word(product->scale, n * 2 + 1),
-				     XRNPE_F32_ONE);
+		xrnpe_exact_add(&x, sum, xrnpe_term_from_f32(xrnpe_word(record, 0)));
+		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, xrnpe_word(record, 1), XRNPE_F32_ONE);
 	}
-	return xrnpe_round(product->out, xrnpe_exact_output(product->cmd, product->cmd->slope, x), status);
+	if (product->residual)
+		xrnpe_exact_add_code(&x, format, xrnpe_load(format, row_at(product, XRNPE_OPERAND_IFM2,
+									   product->residual, p), n),
+				     cmd->residual);
+	return xrnpe_round(product->out, xrnpe_exact_output(cmd, slope, x), status);
 }
 
-uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,
-			      bool negative, uint32_t *status)
+uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, uint64_t n,
+			      xrnpe_u128 sum, bool negative, uint32_t *status)
 {
 	int unit = 2 * xrnpe_grid_unit(product->format);
 
-	return xrnpe_output(product, n, xrnpe_term_from_sum(sum, negative, unit), false, status);
+	return xrnpe_output(product, p, n, xrnpe_term_from_sum(sum, negative, unit), false, status);
 }
 
 void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows)

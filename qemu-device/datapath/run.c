@@ -297,6 +297,9 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 					     const struct xrnpe_product *product)
 {
+	/* The others' output stages have but ReLU. */
+	if (product->cmd->activation > XRNPE_ACT_RELU || product->cmd->flags)
+		return &xrnpe_kernel_plain;
 	if (kernel->few && kernel->few->suits(product))
 		return kernel->few;
 	if (kernel->depthwise && kernel->depthwise->suits(product))
@@ -312,6 +315,7 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 		.ifm = job->memory[XRNPE_OPERAND_IFM],
 		.weight = job->memory[XRNPE_OPERAND_WEIGHT],
 		.scale = job->memory[XRNPE_OPERAND_SCALE],
+		.residual = cmd->flags & XRNPE_CMD_RESIDUAL ? job->memory[XRNPE_OPERAND_IFM2] : NULL,
 		.ofm = job->memory[XRNPE_OPERAND_OFM],
 		.format = cmd->operand[XRNPE_OPERAND_IFM].format,
 		.out = cmd->operand[XRNPE_OPERAND_OFM].format,

@@ -168,6 +168,54 @@ static void make_elementwise(struct source *source, struct xrnpe_cmd *cmd)
 	tensor(source, &cmd->operand[XRNPE_OPERAND_OFM], take(source, XRNPE_OUTPUT_FORMATS), d->in_w, d->in_c, false, true);
 }
 
+/* A finite binary32, usually about one. */
+static uint32_t parameter(struct source *source)
+{
+	static const uint32_t special[] = { 0, 0x80000000, 1, 0x3f800000, 0xbf000000, 0x3dcccccd };
+	uint32_t kind = take(source, 8), word;
+
+	if (kind < sizeof(special) / sizeof(special[0]))
+		return special[kind];
+	word = take(source, UINT16_MAX) << 16;
+	word |= take(source, UINT16_MAX);
+	if (kind == 6)
+		return (word & 0x83ffffff) | 0x3c000000;
+	return (word & 0x7f800000) == 0x7f800000 ? word ^ 0x40000000 : word;
+}
+
+/* Of a product, all of whose other fields are set. */
+static void make_output_stage(struct source *source, struct xrnpe_cmd *cmd)
+{
+	struct xrnpe_operand *o = cmd->operand;
+
+	cmd->activation = (uint8_t)take(source, 4);
+	if (cmd->activation == XRNPE_ACT_LEAKY)
+		cmd->slope = parameter(source);
+	if (cmd->activation == XRNPE_ACT_PRELU)
+		o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale_slope);
+	if (!take(source, 3)) {
+		float lo, hi;
+
+		cmd->flags |= XRNPE_CMD_CLAMP;
+		cmd->lo = parameter(source);
+		cmd->hi = parameter(source);
+		memcpy(&lo, &cmd->lo, sizeof(lo));
+		memcpy(&hi, &cmd->hi, sizeof(hi));
+		if (hi < lo) {
+			memcpy(&cmd->lo, &hi, sizeof(hi));
+			memcpy(&cmd->hi, &lo, sizeof(lo));
+		}
+	}
+	if (!take(source, 3)) {
+		bool matrix = cmd->opcode == XRNPE_OP_MATMUL;
+
+		cmd->flags |= XRNPE_CMD_RESIDUAL;
+		cmd->residual = parameter(source);
+		tensor(source, &o[XRNPE_OPERAND_IFM2], take(source, XRNPE_OUTPUT_FORMATS),
+		       matrix ? 1 : cmd->image.out_w, matrix ? cmd->matmul.n : cmd->image.out_c, matrix, false);
+	}
+}
+
 static void make_command(struct source *source, struct xrnpe_cmd *cmd)
 {
 	/* Products are what has kernels. */
@@ -189,6 +237,8 @@ static void make_command(struct source *source, struct xrnpe_cmd *cmd)
 		cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
 		if (cmd->opcode != XRNPE_OP_CONVERT)
 			cmd->operand[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
+		if (cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D)
+			make_output_stage(source, cmd);
 	}
 }
 
@@ -262,7 +312,8 @@ static void describe(const struct xrnpe_cmd *cmd)
 {
 	const struct xrnpe_dims_image *d = &cmd->image;
 
-	fprintf(stderr, "opcode %u activation %u", cmd->opcode, cmd->activation);
+	fprintf(stderr, "opcode %u activation %u slope %08x flags %x lo %08x hi %08x residual %08x", cmd->opcode,
+		cmd->activation, cmd->slope, cmd->flags, cmd->lo, cmd->hi, cmd->residual);
 	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
 		fprintf(stderr, ", %s strides %u %u", xrnpe_format_name(cmd->operand[i].format),
 			cmd->operand[i].row_stride, cmd->operand[i].pixel_stride);

@@ -349,10 +349,11 @@ static struct ref_real element(const struct run *run, int operand, uint64_t row,
 	return ref_decode(format, ref_load(format, row_of(run, operand, row, pixel), index));
 }
 
-static struct ref_real scale_word(const struct run *run, uint64_t index)
+/* A word of a scale record: 0 is the scale, 1 the bias, 2 the slope. */
+static struct ref_real scale_word(const struct run *run, uint64_t record, size_t word)
 {
 	return ref_decode(XRNPE_FORMAT_F32, ref_load(XRNPE_FORMAT_F32,
-						     run->memory[XRNPE_OPERAND_SCALE], index));
+						     row_of(run, XRNPE_OPERAND_SCALE, record, 0), word));
 }
 
 static void put(const struct run *run, uint64_t row, uint64_t pixel, size_t index,
@@ -360,16 +361,67 @@ static void put(const struct run *run, uint64_t row, uint64_t pixel, size_t inde
 {
 	enum xrnpe_format format = run->cmd->operand[XRNPE_OPERAND_OFM].format;
 
-	if (run->cmd->activation == XRNPE_ACT_RELU && !value.nan && value.negative)
-		value = (struct ref_real){ 0 };
 	ref_store(format, row_of(run, XRNPE_OPERAND_OFM, row, pixel), index,
 		  ref_encode(format, value, run->invalid));
 }
 
-static struct ref_real scaled(const struct run *run, struct ref_real sum, uint64_t channel)
+static struct ref_real from_f32(uint32_t bits)
 {
-	return ref_add(ref_multiply(sum, scale_word(run, channel * 2)),
-		       scale_word(run, channel * 2 + 1));
+	return ref_decode(XRNPE_FORMAT_F32, bits);
+}
+
+/* Whether @a is greater than @b, neither of them a NaN; +0 above -0. */
+static bool greater(struct ref_real a, struct ref_real b)
+{
+	if (a.negative != b.negative)
+		return b.negative;
+	if (a.infinite || b.infinite)
+		return a.negative ? b.infinite && !a.infinite : a.infinite && !b.infinite;
+	return compare(&a, &b) * (a.negative ? -1 : 1) > 0;
+}
+
+static struct ref_real activated(const struct run *run, struct ref_real x, size_t channel)
+{
+	switch (run->cmd->activation) {
+	case XRNPE_ACT_RELU:
+		return x.negative ? (struct ref_real){ 0 } : x;
+	case XRNPE_ACT_LEAKY:
+		return x.negative ? ref_multiply(x, from_f32(run->cmd->slope)) : x;
+	case XRNPE_ACT_PRELU:
+		return x.negative ? ref_multiply(x, scale_word(run, channel, 2)) : x;
+	default:
+		return x;
+	}
+}
+
+/* The output stage, and an element of the output. */
+static void put_output(const struct run *run, uint64_t row, uint64_t pixel, size_t index,
+		       struct ref_real value)
+{
+	struct ref_real zero = { 0 };
+
+	if (!value.nan)
+		value = activated(run, value, index);
+	if (!value.nan && run->cmd->flags & XRNPE_CMD_CLAMP) {
+		if (greater(from_f32(run->cmd->lo), value))
+			value = from_f32(run->cmd->lo);
+		if (greater(value, from_f32(run->cmd->hi)))
+			value = from_f32(run->cmd->hi);
+	}
+	/* A zero is +0 now. */
+	put(run, row, pixel, index, ref_add(value, zero));
+}
+
+/* Of a product: all but the activation. */
+static struct ref_real scaled(const struct run *run, struct ref_real sum, uint64_t row, uint64_t pixel,
+			      size_t channel)
+{
+	struct ref_real x = ref_add(ref_multiply(sum, scale_word(run, channel, 0)), scale_word(run, channel, 1));
+
+	if (!(run->cmd->flags & XRNPE_CMD_RESIDUAL))
+		return x;
+	return ref_add(x, ref_multiply(element(run, XRNPE_OPERAND_IFM2, row, pixel, channel),
+				       from_f32(run->cmd->residual)));
 }
 
 /* A code as an integer in units of 2^-28, which is the least value of any format. */
@@ -442,7 +494,7 @@ static void matmul(const struct run *run)
 			for (size_t k = 0; k < d->k; k++)
 				add_product(&sum, format, code_at(run, XRNPE_OPERAND_IFM, m, 0, k),
 					    code_at(run, XRNPE_OPERAND_WEIGHT, n, 0, k));
-			put(run, m, 0, n, scaled(run, total(sum), n));
+			put_output(run, m, 0, n, scaled(run, total(sum), m, 0, n));
 		}
 	}
 }
@@ -481,18 +533,11 @@ static void conv2d(const struct run *run)
 	for (int y = 0; y < d->out_h; y++) {
 		for (int x = 0; x < d->out_w; x++) {
 			for (int n = 0; n < d->out_c; n++)
-				put(run, (uint64_t)y, (uint64_t)x, (size_t)n,
-				    scaled(run, window_sum(run, y, x, n), (uint64_t)n));
+				put_output(run, (uint64_t)y, (uint64_t)x, (size_t)n,
+					   scaled(run, window_sum(run, y, x, n), (uint64_t)y, (uint64_t)x,
+						  (size_t)n));
 		}
 	}
-}
-
-/* Whether @a is greater than @b, neither of them a NaN; +0 above -0. */
-static bool greater(struct ref_real a, struct ref_real b)
-{
-	if (a.negative != b.negative)
-		return b.negative;
-	return compare(&a, &b) * (a.negative ? -1 : 1) > 0;
 }
 
 static void maxpool(const struct run *run)
@@ -541,13 +586,13 @@ static void elementwise(const struct run *run)
 				struct ref_real a, b;
 
 				a = ref_multiply(element(run, XRNPE_OPERAND_IFM, y, x, c),
-						 scale_word(run, 0));
+						 scale_word(run, 0, 0));
 				if (run->cmd->opcode == XRNPE_OP_ADD)
 					b = ref_multiply(element(run, XRNPE_OPERAND_IFM2, y, x, c),
-							 scale_word(run, 2));
+							 scale_word(run, 1, 0));
 				else
-					b = scale_word(run, 1);
-				put(run, y, x, c, ref_add(a, b));
+					b = scale_word(run, 0, 1);
+				put_output(run, y, x, c, ref_add(a, b));
 			}
 		}
 	}

@@ -4,9 +4,9 @@
  * obvious, and sharing no code with the datapath. Only the command records'
  * layout (xrnpe_cmd.h) is common.
  *
- * A real number is a sign and a 640-bit integer in units of 2^-320. That holds all
- * that a command can produce before it rounds: products of two binary32 values are
- * multiples of 2^-298 below 2^256, sums times a scale less than that.
+ * A real number is a sign and an 896-bit integer in units of 2^-448. That holds all
+ * that a command can produce before it rounds: products of three binary32 values are
+ * multiples of 2^-447 below 2^384, sums times a scale and a slope less than that.
  */
 #ifndef REFERENCE_H
 #define REFERENCE_H
@@ -17,8 +17,8 @@
 
 #include "drm/xrnpe_cmd.h"
 
-#define REF_LIMBS 10
-#define REF_POINT 320
+#define REF_LIMBS 14
+#define REF_POINT 448
 
 struct ref_real {
 	bool nan, infinite, negative;
@@ -28,7 +28,7 @@ struct ref_real {
 /** The value of a code. FP4's and binary32's negative zeros keep their sign. */
 struct ref_real ref_decode(enum xrnpe_format format, uint32_t code);
 
-/** Any finite double that is a multiple of 2^-320 below 2^319. */
+/** Any finite double that is a multiple of 2^-448 below 2^447. */
 struct ref_real ref_from_double(double value);
 
 struct ref_real ref_add(struct ref_real a, struct ref_real b);

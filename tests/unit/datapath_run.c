@@ -159,12 +159,14 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 					    pick_scale(wild, state));
 		} else if (i != XRNPE_OPERAND_OFM && size) {
 			size_t elements = size * 8 / xrnpe_format_bits(o->format);
+			enum fill how = fill;
 
+			if (i == XRNPE_OPERAND_WEIGHT && (fill == FILL_CANCEL || fill == FILL_OPPOSED))
+				how = FILL_MAXPOS;
+			if (scene->cmd.flags & XRNPE_CMD_RESIDUAL && i == XRNPE_OPERAND_IFM2 && random_word(state) & 1)
+				how = FILL_MODEST;
 			for (size_t j = 0; j < elements; j++)
-				xrnpe_store(o->format, scene->memory[i], j,
-					    pick_code(o->format, i == XRNPE_OPERAND_WEIGHT &&
-						      (fill == FILL_CANCEL || fill == FILL_OPPOSED) ?
-						      FILL_MAXPOS : fill, state, j));
+				xrnpe_store(o->format, scene->memory[i], j, pick_code(o->format, how, state, j));
 			for (size_t j = elements * xrnpe_format_bits(o->format) / 8; j < size; j++)
 				((uint8_t *)scene->memory[i])[j] = 0;
 		}
@@ -196,7 +198,12 @@ static void describe(const struct scene *scene, char *text, size_t size)
 {
 	const struct xrnpe_cmd *c = &scene->cmd;
 	const struct xrnpe_dims_image *d = &c->image;
+	int length = snprintf(text, size, "activation %u slope %08x flags %x lo %08x hi %08x residual %s %08x, ",
+			      c->activation, c->slope, c->flags, c->lo, c->hi,
+			      xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM2].format), c->residual);
 
+	text += length;
+	size -= (size_t)length;
 	if (c->opcode == XRNPE_OP_MATMUL)
 		snprintf(text, size, "matmul %s->%s %ux%ux%u",
 			 xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM].format),
@@ -243,7 +250,7 @@ static void run_everywhere(struct scene *scene)
 {
 	size_t size = scene->spans[XRNPE_OPERAND_OFM].size;
 	uint8_t *out = scene->memory[XRNPE_OPERAND_OFM];
-	char text[200];
+	char text[300];
 
 	describe(scene, text, sizeof(text));
 	for (unsigned int i = 0; i < context_count; i++) {
@@ -267,7 +274,7 @@ static void run_everywhere(struct scene *scene)
 static void run_every_codec(struct scene *scene)
 {
 	size_t size = scene->spans[XRNPE_OPERAND_OFM].size;
-	char text[200];
+	char text[300];
 
 	describe(scene, text, sizeof(text));
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
@@ -322,6 +329,48 @@ static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t second, uint
 		};
 }
 
+/* A binary32 as limits and slopes have: some that are special, most about one. */
+static uint32_t pick_parameter(uint64_t *state)
+{
+	static const uint32_t special[] = {
+		0, 0x80000000, 1, 0x80000001, 0x3f800000, 0xbf800000, 0x3e000000, 0x3dcccccd, 0x3c23d70a,
+		0x3f400000, 0x40a00000, 0x7f7fffff,
+	};
+
+	if (random_word(state) & 1)
+		return special[random_below(state, sizeof(special) / sizeof(special[0]))];
+	return pick_scale(!random_below(state, 4), state);
+}
+
+/* Any output stage of a product whose operands are set, but for strides of the residual. */
+static void set_output_stage(struct xrnpe_cmd *cmd, uint64_t *state)
+{
+	struct xrnpe_operand *o = cmd->operand;
+
+	cmd->activation = (uint8_t)random_below(state, 4);
+	if (cmd->activation == XRNPE_ACT_LEAKY)
+		cmd->slope = pick_parameter(state);
+	if (cmd->activation == XRNPE_ACT_PRELU)
+		o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale_slope);
+	if (!random_below(state, 3)) {
+		cmd->flags |= XRNPE_CMD_CLAMP;
+		cmd->lo = pick_parameter(state);
+		cmd->hi = random_below(state, 8) ? pick_parameter(state) : cmd->lo;
+		if (float_of(cmd->hi) < float_of(cmd->lo)) {
+			cmd->lo ^= cmd->hi;
+			cmd->hi ^= cmd->lo;
+			cmd->lo ^= cmd->hi;
+		}
+	}
+	if (!random_below(state, 3)) {
+		cmd->flags |= XRNPE_CMD_RESIDUAL;
+		cmd->residual = pick_parameter(state);
+		o[XRNPE_OPERAND_IFM2] = (struct xrnpe_operand){
+			.region = XRNPE_OPERAND_IFM2, .format = (uint8_t)random_below(state, XRNPE_OUTPUT_FORMATS),
+		};
+	}
+}
+
 static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t out, uint32_t m,
 			   uint32_t n, uint32_t k, enum fill fill, uint64_t *state)
 {
@@ -332,7 +381,10 @@ static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t
 	struct xrnpe_operand *o = scene.cmd.operand;
 
 	set_operands(&scene.cmd, format, format, out);
-	scene.cmd.activation = random_word(state) & 1;
+	set_output_stage(&scene.cmd, state);
+	if (scene.cmd.flags & XRNPE_CMD_RESIDUAL)
+		o[XRNPE_OPERAND_IFM2].row_stride = pad_stride(o[XRNPE_OPERAND_IFM2].format,
+			xrnpe_row_bytes(o[XRNPE_OPERAND_IFM2].format, n), state);
 	o[XRNPE_OPERAND_IFM].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
 	o[XRNPE_OPERAND_WEIGHT].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
 	o[XRNPE_OPERAND_OFM].row_stride = pad_stride(out, xrnpe_row_bytes(out, n), state);
@@ -569,6 +621,8 @@ static void test_image(struct scene *scene, enum fill fill, uint64_t *state)
 			    d->in_c / d->groups, state);
 	if (cmd->opcode == XRNPE_OP_ADD)
 		set_strides(&o[XRNPE_OPERAND_IFM2], d->in_w, d->in_c, state);
+	if (cmd->flags & XRNPE_CMD_RESIDUAL && random_below(state, 4))
+		set_strides(&o[XRNPE_OPERAND_IFM2], d->out_w, d->out_c, state);
 	prepare(scene, fill, state);
 	run_everywhere(scene);
 	if (cmd->opcode != XRNPE_OP_CONV2D)
@@ -582,7 +636,7 @@ static void test_conv(uint8_t format, uint8_t out, struct xrnpe_dims_image dims,
 	struct scene scene = { .cmd = { .opcode = XRNPE_OP_CONV2D, .image = dims } };
 
 	set_operands(&scene.cmd, format, format, out);
-	scene.cmd.activation = random_word(state) & 1;
+	set_output_stage(&scene.cmd, state);
 	test_image(&scene, fill, state);
 }
 

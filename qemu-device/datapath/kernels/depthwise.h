@@ -135,8 +135,8 @@ TARGET static void sum_wide(const struct xrnpe_dims_image *d, const struct windo
 
 /* The exact way, for one output. Any product's sign is that of an extreme sum. */
 static uint32_t output_exactly(const struct xrnpe_product *product, const struct window *window,
-			       const double *weights, size_t lane, uint64_t n, bool negative,
-			       uint32_t *status)
+			       const double *weights, size_t lane, uint64_t p, uint64_t n,
+			       bool negative, uint32_t *status)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
 	const double grid = (double)(1ull << -xrnpe_grid_unit(product->format));
@@ -149,13 +149,13 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const struct
 			sum += (xrnpe_u128)((xrnpe_i128)(int64_t)(*in * grid) *
 					    (int64_t)(weights[lane] * grid));
 	}
-	return xrnpe_output_wrapped(product, n, sum, negative, status);
+	return xrnpe_output_wrapped(product, p, n, sum, negative, status);
 }
 
-/* Channels @n.. of a position to the row of its outputs. */
+/* Channels @n.. of position @p to the row of its outputs. */
 TARGET static void put(const struct xrnpe_product *product, const struct window *window,
 		       const struct panel *panel, const double *weights, bool maybe_nar, uint8_t *row,
-		       uint64_t n, size_t count, uint32_t *status)
+		       uint64_t p, uint64_t n, size_t count, uint32_t *status)
 {
 	uint32_t code[LANES] __attribute__((aligned(64))), doubt = 0;
 	bool wide = product->format == XRNPE_FORMAT_P16, nar[LANES] = { false };
@@ -181,7 +181,8 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (doubt >> i & 1 && !nar[i])
-			code[i] = output_exactly(product, window, weights, i, n + i, sums.sum[i] < 0, status);
+			code[i] = output_exactly(product, window, weights, i, p, n + i, sums.sum[i] < 0,
+						 status);
 	}
 	pack(product->out, row, n, code, count);
 	if (maybe_nar)
@@ -281,7 +282,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 			window.offset = i * LANES;
 			for (size_t x = 0; x < d->out_w; x++, row += stride) {
 				put(product, &window, &panel[i], weights + i * product->k * LANES,
-				    nar || panel[i].nar, row, block->n0 + i * LANES, some, status);
+				    nar || panel[i].nar, row, p + x, block->n0 + i * LANES, some, status);
 				window.offset += d->stride_w * channels;
 			}
 		}

@@ -325,7 +325,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 					if (doubt >> i & 1 && !nar[r] && !panel->stage.nar[i])
 						code[i] = exact_output(
 							product, (double *)(scratch->rows + r * DOUBLE_PITCH),
-							weights, HALF, n + i, scratch->sum[r][i] < 0, status);
+							weights, HALF, p + r, n + i, scratch->sum[r][i] < 0, status);
 				}
 				xrnpe_avx512_put_codes(product->out, out[r], n, code, count);
 				if (nar[r] || panel->stage.any_nar)

@@ -131,7 +131,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 				sum = dot_wide((int64_t *)inputs, (int64_t *)(weights + i * row), k, unit);
 			else
 				sum = dot_narrow((int16_t *)inputs, (int16_t *)(weights + i * row), k, unit);
-			codes[i] = xrnpe_output(product, n, sum, nar || weight_nar[i], status);
+			codes[i] = xrnpe_output(product, p, n, sum, nar || weight_nar[i], status);
 		}
 		xrnpe_put(product, p, block->n0, codes, count);
 	}

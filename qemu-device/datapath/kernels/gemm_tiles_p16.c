@@ -193,10 +193,10 @@ TARGET static void bound(const double *magnitudes, const double *largest, size_t
 	}
 }
 
-/* Channels @n.. of a tile's position @r. @inputs: its own; @out: all channels of it. */
+/* Channels @n.. of position @p, a tile's row @r. @inputs: its own; @out: all channels of it. */
 TARGET static void put(const struct xrnpe_product *product, const struct panel *panel,
 		       const struct scratch *scratch, size_t r, const double *inputs, bool nar, uint8_t *out,
-		       uint64_t n, size_t count, uint32_t *status)
+		       uint64_t p, uint64_t n, size_t count, uint32_t *status)
 {
 	const double *sum = scratch->sum[r];
 	bool exact = sums_fit(scratch->span[r], panel->span, product->k);
@@ -210,7 +210,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct panel *
 		const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
 
 		if (doubt >> i & 1 && !nar && !panel->nar[i])
-			code[i] = exact_output(product, inputs, weights, HALF, n + i, sum[i] < 0, status);
+			code[i] = exact_output(product, inputs, weights, HALF, p, n + i, sum[i] < 0, status);
 	}
 	pack(product->out, out, n, code, count);
 	if (nar || panel->any_nar)
@@ -267,7 +267,7 @@ TARGET void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_produc
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
 			for (size_t r = 0; r < rows; r++)
 				put(product, panel, scratch, r, (const double *)(inputs + r * pitch), nar[r],
-				    out[r], n, count, status);
+				    out[r], p + r, n, count, status);
 		}
 	}
 }

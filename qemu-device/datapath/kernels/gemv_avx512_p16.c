@@ -184,9 +184,10 @@ TARGET static xrnpe_u128 sum_chunk(const uint8_t *codes, size_t steps, const str
 	return sum;
 }
 
-/* The exact output in channel @n of a row of weights and @inputs, whose sum has a sign. */
+/* The exact output at position @p, channel @n, of a row of weights and @inputs, whose sum has a sign. */
 static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_t *row,
-			       const struct chunk *inputs, uint64_t n, bool negative, uint32_t *status)
+			       const struct chunk *inputs, uint64_t p, uint64_t n, bool negative,
+			       uint32_t *status)
 {
 	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
 	xrnpe_u128 sum = 0;
@@ -197,7 +198,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 
 		sum += sum_chunk(codes, steps, &inputs[c]);
 	}
-	return xrnpe_output_wrapped(product, n, sum, negative, status);
+	return xrnpe_output_wrapped(product, p, n, sum, negative, status);
 }
 
 /* ---- positions -------------------------------------------------------- */
@@ -262,8 +263,8 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 		doubt = xrnpe_avx512_codes(product, &stage, near[p].sum, near[p].error, code);
 		for (size_t i = 0; i < count; i++) {
 			if (doubt >> i & 1 && !nar[p] && !stage.nar[i])
-				code[i] = output_exactly(product, weights + i * stride, decoded + p * chunks, n + i,
-							 near[p].sum[i] < 0, status);
+				code[i] = output_exactly(product, weights + i * stride, decoded + p * chunks, p,
+							 n + i, near[p].sum[i] < 0, status);
 		}
 		xrnpe_avx512_put_codes(product->out, out, n, code, count);
 		if (nar[p] || stage.any_nar)

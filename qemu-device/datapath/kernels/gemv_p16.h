@@ -139,18 +139,18 @@ static inline const uint8_t *chunk_of(const struct xrnpe_product *product, const
 }
 
 /*
- * The output in channel @n from its exact sum, whose sign is known, for any number of positions:
+ * The output at position @p, channel @n, from its exact sum, whose sign is known, for any number of positions:
  * @inputs and, @stride apart, weights in units of the grid.
  */
 static inline uint32_t exact_output(const struct xrnpe_product *product, const double *inputs,
-				    const double *weights, size_t stride, uint64_t n, bool negative,
-				    uint32_t *status)
+				    const double *weights, size_t stride, uint64_t p, uint64_t n,
+				    bool negative, uint32_t *status)
 {
 	xrnpe_u128 sum = 0;
 
 	for (size_t k = 0; k < product->k; k++)
 		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k * stride]);
-	return xrnpe_output_wrapped(product, n, sum, negative, status);
+	return xrnpe_output_wrapped(product, p, n, sum, negative, status);
 }
 
 #endif

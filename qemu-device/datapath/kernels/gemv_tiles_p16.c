@@ -229,9 +229,10 @@ TARGET static xrnpe_u128 sum_chunk(const uint8_t *from, size_t steps, const stru
 	return sum;
 }
 
-/* The exact output in channel @n of a row of weights and @inputs, whose sum has a sign. */
+/* The exact output at position @p, channel @n, of a row of weights and @inputs, whose sum has a sign. */
 static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_t *row,
-			       const struct chunk *inputs, uint64_t n, bool negative, uint32_t *status)
+			       const struct chunk *inputs, uint64_t p, uint64_t n, bool negative,
+			       uint32_t *status)
 {
 	uint8_t padded[CHUNK_STEPS * VECTOR];
 	xrnpe_u128 sum = 0;
@@ -242,7 +243,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 
 		sum += sum_chunk(from, steps, &inputs[c]);
 	}
-	return xrnpe_output_wrapped(product, n, sum, negative, status);
+	return xrnpe_output_wrapped(product, p, n, sum, negative, status);
 }
 
 /* ---- positions -------------------------------------------------------- */
@@ -302,7 +303,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct chunk *
 		doubt = encode_near(product, near[p].sum, near[p].error, scale, bias, code);
 		for (size_t i = 0; i < count; i++) {
 			if (doubt >> i & 1 && !input_nar[p] && !nar[i])
-				code[i] = output_exactly(product, weights + i * stride, inputs, n + i,
+				code[i] = output_exactly(product, weights + i * stride, inputs, p, n + i,
 							 near[p].sum[i] < 0, status);
 		}
 		pack(product->out, out, n, code, count);

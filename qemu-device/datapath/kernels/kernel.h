@@ -85,6 +85,7 @@ void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t task, u
 struct xrnpe_product {
 	const struct xrnpe_cmd *cmd;
 	const uint8_t *ifm, *weight, *scale;
+	const uint8_t *residual;	/**< NULL: the command adds none */
 	uint8_t *ofm;
 	enum xrnpe_format format, out;
 	uint64_t positions, channels;
@@ -129,14 +130,14 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
 		  double *scale, double *bias);
 
-/** The output stage: the code of sum @sum in channel @n. */
-uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t n,
+/** The output stage: the code of sum @sum at position @p, channel @n. */
+uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
 
 /** The same of a finite sum of products on the grid that wrapped modulo 2^128, see
  * xrnpe_term_from_sum(). */
-uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t n, xrnpe_u128 sum,
-			      bool negative, uint32_t *status);
+uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, uint64_t n,
+			      xrnpe_u128 sum, bool negative, uint32_t *status);
 
 /** Where the outputs of the @count positions from @p on start. */
 void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows);
