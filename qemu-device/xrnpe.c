@@ -8,19 +8,23 @@
  * commands in drm/xrnpe_cmd.h, and the arithmetic, which knows nothing of QEMU,
  * in datapath/.
  *
- * All state lives under the BQL. Register writes only change it and schedule a
- * bottom half; that is the one place where the device reads and writes memory
- * of its own accord. One command at a time executes in a thread-pool worker,
- * which touches nothing but s->command; then the bottom half goes on.
+ * All state lives under the BQL. Register writes only change it and set off a
+ * timer of virtual time; that is the one place where the device reads and
+ * writes memory of its own accord, and it does not run while the machine is
+ * stopped. One command at a time executes in a thread-pool worker, which touches
+ * nothing but s->command; then the timer goes on. With -icount nothing may
+ * depend on the speed of the host: the timer executes the command itself.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/log.h"
-#include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "block/aio-wait.h"
 #include "block/thread-pool.h"
 #include "hw/irq.h"
@@ -28,6 +32,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/sysbus.h"
 #include "migration/vmstate.h"
+#include "system/cpu-timers.h"
 #include "system/dma.h"
 #include "system/runstate.h"
 #include "datapath.h"
@@ -39,10 +44,21 @@
 
 #define XRNPE_MAX_THREADS 256
 
+/* What an operand that is not in one piece of host memory may take up there */
+#define XRNPE_MAX_BOUNCE (64 * MiB)
+
+/* What the capability registers tell */
+#define XRNPE_OPCODES     MAKE_64BIT_MASK(XRNPE_OP_MATMUL, XRNPE_OP_TIMESTAMP)
+#define XRNPE_CLOCK       1000000   /* kHz */
+#define XRNPE_BUS_BYTES   16
+#define XRNPE_SRAM_KIB    256
+
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_cmd) != 192);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_job_desc) != 64);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_region) != 24);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_queue_status) != 64);
+QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_job_record) != 320);
+QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_counters) != XRNPE_COUNTERS * 8);
 
 typedef struct XRNPERegion {
     uint64_t base;
@@ -72,22 +88,40 @@ typedef struct XRNPEQueue {
     /* The job at head, once its descriptor has been read */
     bool loaded;
     uint32_t seqno;
+    uint32_t flags;
+    uint64_t record;
     uint64_t cmds;
     uint32_t cmd_count;
+    uint32_t cmd_stride;
     uint32_t next_cmd;
     uint32_t status;
     uint32_t region_count;
     XRNPERegion region[XRNPE_MAX_REGIONS];
     XRNPEFault fault;   /* kind is not NONE: the job ends with this */
+    uint64_t start;     /* ns of virtual time */
+    uint64_t executed;  /* by commands that have ended */
+    uint64_t counters[XRNPE_COUNTERS];
 } XRNPEQueue;
 
-/* The command that a worker executes */
+/* An operand in the host's memory: usually in one piece, always if it is small */
+typedef struct XRNPEPiece {
+    void *memory;
+    uint64_t size;
+} XRNPEPiece;
+
+typedef struct XRNPEMapping {
+    XRNPEPiece *piece;
+    unsigned int pieces;
+    uint8_t *bounce;    /* the pieces as one, if there are several */
+    uint8_t *before;    /* of an output: what the bounce buffer held at first */
+} XRNPEMapping;
+
+/* A command as a worker computes it */
 typedef struct XRNPECommand {
-    uint32_t queue;
     uint32_t index;
     struct xrnpe_cmd cmd;
     struct xrnpe_span span[XRNPE_OPERANDS];
-    void *memory[XRNPE_OPERANDS];
+    XRNPEMapping mapping[XRNPE_OPERANDS];
     bool cancel;
 
     int result;
@@ -95,12 +129,23 @@ typedef struct XRNPECommand {
     struct xrnpe_fault fault;
 } XRNPECommand;
 
+/* Faults that tests of drivers ask for; xrnpe_injections[] tells which */
+typedef struct XRNPEInject {
+    bool ignore_abort;
+    bool stuck;
+    uint32_t hang;
+    uint32_t drop_irq;
+    uint32_t bus_error;
+    uint32_t seqno;
+    uint32_t slow;
+} XRNPEInject;
+
 struct XRNPEState {
     SysBusDevice parent_obj;
 
     MemoryRegion iomem;
     qemu_irq irq;
-    QEMUBH *bh;
+    QEMUTimer *timer;
     VMChangeStateEntry *vm_state_change;
     struct xrnpe_datapath *datapath;
 
@@ -109,21 +154,48 @@ struct XRNPEState {
     uint8_t queues;
     uint16_t threads;
     char *kernel;
-    bool ignore_abort;  /* for tests: only a reset ends a job */
+    XRNPEInject inject;
 
     uint32_t irq_status;
     uint32_t irq_enable;
     uint64_t status_base;
+    uint64_t bus_addr;
     bool bus_error;
+    bool resetting;
+    uint64_t counters[XRNPE_COUNTERS];
     XRNPEQueue queue[XRNPE_MAX_QUEUES];
 
-    bool vm_running;
-    bool resetting;
+    /* What the guest sees: a command executes, or did last, in this queue. */
+    bool executing;
+    uint32_t executing_queue;
+    int64_t start;      /* virtual time */
+    int64_t end;        /* not before this, unless it is given up */
+
+    /*
+     * How far the host is with it: it computes, is done, or neither, because
+     * the machine was stopped meanwhile.
+     */
     bool in_flight;     /* a worker owns @command */
+    bool computed;      /* @command has the result */
     XRNPECommand command;
 };
 
-static const MemTxAttrs xrnpe_attrs = MEMTXATTRS_UNSPECIFIED;
+/* Of @end: never by itself */
+#define XRNPE_NEVER INT64_MAX
+
+/* The device talks to memory, never to other devices' registers. */
+static const MemTxAttrs xrnpe_attrs = { .memory = true };
+
+static int64_t xrnpe_now(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+/* Let the timer look at what there is to do. */
+static void xrnpe_schedule(XRNPEState *s)
+{
+    timer_mod_ns(s->timer, xrnpe_now());
+}
 
 static void xrnpe_update_irq(XRNPEState *s)
 {
@@ -131,6 +203,16 @@ static void xrnpe_update_irq(XRNPEState *s)
 
     trace_xrnpe_irq(s->irq_status, s->irq_enable, level);
     qemu_set_irq(s->irq, level);
+}
+
+static void xrnpe_raise(XRNPEState *s, uint32_t bits)
+{
+    if (s->inject.drop_irq) {
+        s->inject.drop_irq--;
+        return;
+    }
+    s->irq_status |= bits;
+    xrnpe_update_irq(s);
 }
 
 static bool xrnpe_queue_running(const XRNPEQueue *q)
@@ -150,7 +232,22 @@ static uint32_t xrnpe_queue_state(const XRNPEQueue *q)
                                   : XRNPE_QUEUE_STATE_IDLE;
 }
 
-/* Ask the worker to give up; it does so within a row of its output. */
+static void xrnpe_queue_turn_off(XRNPEQueue *q)
+{
+    q->enabled = false;
+    q->stopped = false;
+    q->loaded = false;
+    q->aborting = false;
+    q->disabling = false;
+}
+
+/* Whether a command of @q executes. */
+static bool xrnpe_queue_executing(const XRNPEState *s, const XRNPEQueue *q)
+{
+    return s->executing && s->executing_queue == q - s->queue;
+}
+
+/* Ask the worker to give up, which takes it a millisecond. */
 static void xrnpe_cancel_command(XRNPEState *s)
 {
     qatomic_set(&s->command.cancel, true);
@@ -161,16 +258,164 @@ static void xrnpe_wait_command(XRNPEState *s)
     AIO_WAIT_WHILE_UNLOCKED(NULL, s->in_flight);
 }
 
-/* ---- Executing: all that follows runs in the bottom half --------------- */
+/* ---- Memory: accessed by the timer only -------------------------------- */
 
-static void xrnpe_halt(XRNPEState *s, const char *what)
+/* Whether an access may go ahead, or is the one that a test wants to fail. */
+static bool xrnpe_bus_works(XRNPEState *s)
 {
-    qemu_log_mask(LOG_GUEST_ERROR, "%s: %s does not answer; halted\n",
-                  DEVICE(s)->canonical_path, what);
-    s->bus_error = true;
-    xrnpe_cancel_command(s);
-    s->irq_status |= XRNPE_IRQ_BUS_ERROR;
-    xrnpe_update_irq(s);
+    return !s->inject.bus_error || --s->inject.bus_error;
+}
+
+static void xrnpe_no_answer(XRNPEState *s, uint64_t addr)
+{
+    s->bus_addr = ROUND_DOWN(addr, XRNPE_BURST);
+}
+
+/* Access memory burst by burst. Returns false when one is not answered. */
+static bool xrnpe_dma(XRNPEState *s, uint64_t addr, void *buffer, size_t size,
+                      DMADirection direction)
+{
+    uint8_t *byte = buffer;
+
+    while (size) {
+        size_t n = MIN(size, XRNPE_BURST - addr % XRNPE_BURST);
+
+        if (!xrnpe_bus_works(s) ||
+            dma_memory_rw(&address_space_memory, addr, byte, n, direction,
+                          xrnpe_attrs) != MEMTX_OK) {
+            xrnpe_no_answer(s, addr);
+            return false;
+        }
+        addr += n;
+        byte += n;
+        size -= n;
+    }
+    return true;
+}
+
+static bool xrnpe_dma_read(XRNPEState *s, uint64_t addr, void *buffer,
+                           size_t size)
+{
+    return xrnpe_dma(s, addr, buffer, size, DMA_DIRECTION_TO_DEVICE);
+}
+
+static bool xrnpe_dma_write(XRNPEState *s, uint64_t addr, const void *buffer,
+                            size_t size)
+{
+    return xrnpe_dma(s, addr, (void *)buffer, size, DMA_DIRECTION_FROM_DEVICE);
+}
+
+static DMADirection xrnpe_direction(const struct xrnpe_span *span)
+{
+    return span->write ? DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE;
+}
+
+/*
+ * Map at most @size bytes that lie in one piece; returns how many. Zero means
+ * that nothing is there but, at best, a device: that would get a bounce buffer
+ * or, worse, side effects.
+ */
+static uint64_t xrnpe_map_piece(uint64_t addr, uint64_t size,
+                                const struct xrnpe_span *span, void **memory)
+{
+    dma_addr_t mapped = size;
+    hwaddr xlat, len = size;
+    MemoryRegion *mr;
+
+    WITH_RCU_READ_LOCK_GUARD() {
+        mr = address_space_translate(&address_space_memory, addr, &xlat, &len,
+                                     span->write, xrnpe_attrs);
+        if (!memory_access_is_direct(mr, span->write, xrnpe_attrs)) {
+            return 0;
+        }
+    }
+    *memory = dma_memory_map(&address_space_memory, addr, &mapped,
+                             xrnpe_direction(span), xrnpe_attrs);
+    return *memory ? mapped : 0;
+}
+
+static void xrnpe_unmap_operand(XRNPECommand *c, unsigned int i, bool executed)
+{
+    XRNPEMapping *m = &c->mapping[i];
+
+    for (unsigned int j = 0; j < m->pieces; j++) {
+        XRNPEPiece *piece = &m->piece[j];
+
+        dma_memory_unmap(&address_space_memory, piece->memory, piece->size,
+                         xrnpe_direction(&c->span[i]),
+                         executed ? piece->size : 0);
+    }
+    g_free(m->piece);
+    g_free(m->bounce);
+    g_free(m->before);
+    *m = (XRNPEMapping) { };
+}
+
+static void xrnpe_unmap_command(XRNPECommand *c, bool executed)
+{
+    for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+        xrnpe_unmap_operand(c, i, executed);
+    }
+}
+
+/* Map operand @i at @addr. Returns how many of its bytes answer. */
+static uint64_t xrnpe_map_operand(XRNPECommand *c, unsigned int i,
+                                  uint64_t addr)
+{
+    const struct xrnpe_span *span = &c->span[i];
+    XRNPEMapping *m = &c->mapping[i];
+    uint64_t done = 0;
+
+    while (done < span->size) {
+        XRNPEPiece piece;
+
+        piece.size = xrnpe_map_piece(addr + done, span->size - done, span,
+                                     &piece.memory);
+        if (!piece.size) {
+            break;
+        }
+        m->piece = g_renew(XRNPEPiece, m->piece, m->pieces + 1);
+        m->piece[m->pieces++] = piece;
+        done += piece.size;
+    }
+    return done;
+}
+
+/*
+ * Give an operand in several pieces one buffer. Returns false if it is too
+ * large, so that a guest cannot use up the host's memory, or if there is none.
+ */
+static bool xrnpe_bounce_operand(XRNPECommand *c, unsigned int i)
+{
+    const struct xrnpe_span *span = &c->span[i];
+    XRNPEMapping *m = &c->mapping[i];
+
+    if (m->pieces < 2) {
+        return true;
+    }
+    if (span->size > XRNPE_MAX_BOUNCE) {
+        return false;
+    }
+    m->bounce = g_try_malloc(span->size);
+    m->before = span->write ? g_try_malloc(span->size) : NULL;
+    return m->bounce && (!span->write || m->before);
+}
+
+/* A bus fault that names the first byte of operand @i in the lost burst. */
+static void xrnpe_operand_fault(XRNPEState *s, XRNPEQueue *q, unsigned int i,
+                                uint64_t answered)
+{
+    const struct xrnpe_span *span = &s->command.span[i];
+    uint64_t base = q->region[span->region].base;
+
+    xrnpe_no_answer(s, base + span->offset + answered);
+    q->fault = (XRNPEFault) {
+        .kind = XRNPE_FAULT_BUS,
+        .cmd = q->next_cmd,
+        .operand = i,
+        .region = span->region,
+        .offset = MAX(s->bus_addr - base, span->offset),
+    };
 }
 
 static void xrnpe_fault(XRNPEQueue *q, enum xrnpe_fault_kind kind, uint32_t cmd)
@@ -194,10 +439,169 @@ static void xrnpe_fault_from_datapath(XRNPEQueue *q,
     };
 }
 
-/* Whether @count elements of @size bytes at @addr end within 2^64. */
-static bool xrnpe_range_fits(uint64_t addr, uint64_t count, uint64_t size)
+/* The host lacks memory. A guest may bring this about: say so once. */
+static void xrnpe_device_fault(XRNPEQueue *q)
 {
-    return !count || addr <= UINT64_MAX - (count * size - 1);
+    warn_report_once("xrnpe: the host lacks memory for a command");
+    xrnpe_fault(q, XRNPE_FAULT_DEVICE, q->next_cmd);
+}
+
+/* Map all operands of s->command, or leave a fault in @q. */
+static bool xrnpe_map_command(XRNPEState *s, XRNPEQueue *q)
+{
+    XRNPECommand *c = &s->command;
+
+    for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+        const struct xrnpe_span *span = &c->span[i];
+        uint64_t answered;
+
+        if (!span->size) {
+            continue;
+        }
+        answered = xrnpe_bus_works(s) ?
+            xrnpe_map_operand(c, i, q->region[span->region].base +
+                                    span->offset) : 0;
+        if (answered < span->size) {
+            xrnpe_operand_fault(s, q, i, answered);
+        } else if (!xrnpe_bounce_operand(c, i)) {
+            xrnpe_device_fault(q);
+        } else {
+            continue;
+        }
+        xrnpe_unmap_command(c, false);
+        return false;
+    }
+    return true;
+}
+
+/* ---- Computing: in a worker thread, without the BQL -------------------- */
+
+static void xrnpe_gather(XRNPEMapping *m)
+{
+    size_t at = 0;
+
+    for (unsigned int i = 0; i < m->pieces; i++) {
+        memcpy(m->bounce + at, m->piece[i].memory, m->piece[i].size);
+        at += m->piece[i].size;
+    }
+    if (m->before) {
+        memcpy(m->before, m->bounce, at);
+    }
+}
+
+/*
+ * Write back what has changed: what lies between the rows of an output is not
+ * the command's, and others may have written there meanwhile.
+ */
+static void xrnpe_scatter(XRNPEMapping *m)
+{
+    size_t at = 0;
+
+    for (unsigned int i = 0; i < m->pieces; i++) {
+        uint8_t *memory = m->piece[i].memory;
+
+        for (size_t j = 0; j < m->piece[i].size; j++, at++) {
+            if (m->bounce[at] != m->before[at]) {
+                memory[j] = m->bounce[at];
+            }
+        }
+    }
+}
+
+static int xrnpe_compute(void *opaque)
+{
+    XRNPEState *s = opaque;
+    XRNPECommand *c = &s->command;
+    XRNPEMapping *ofm = &c->mapping[XRNPE_OPERAND_OFM];
+    void *memory[XRNPE_OPERANDS] = { };
+
+    for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+        XRNPEMapping *m = &c->mapping[i];
+
+        if (m->bounce) {
+            xrnpe_gather(m);
+            memory[i] = m->bounce;
+        } else if (m->pieces) {
+            memory[i] = m->piece[0].memory;
+        }
+    }
+    c->result = xrnpe_datapath_run(s->datapath, &c->cmd, c->index, memory,
+                                   &c->cancel, &c->status, &c->fault);
+    if (ofm->bounce) {
+        xrnpe_scatter(ofm);
+    }
+    return 0;
+}
+
+/* ---- Reset ------------------------------------------------------------- */
+
+static void xrnpe_reset_registers(XRNPEState *s)
+{
+    s->irq_status = 0;
+    s->irq_enable = 0;
+    s->status_base = 0;
+    s->bus_addr = 0;
+    s->bus_error = false;
+    s->resetting = false;
+    memset(s->counters, 0, sizeof(s->counters));
+    memset(s->queue, 0, sizeof(s->queue));
+    s->executing = false;
+    s->executing_queue = 0;
+    xrnpe_update_irq(s);
+}
+
+/* Complete a reset that has begun, or at least go about it. */
+static void xrnpe_pursue_reset(XRNPEState *s)
+{
+    if (!s->resetting || s->inject.stuck) {
+        return;
+    }
+    if (s->in_flight) {
+        xrnpe_cancel_command(s);
+    } else {
+        xrnpe_reset_registers(s);
+    }
+}
+
+static void xrnpe_start_reset(XRNPEState *s)
+{
+    trace_xrnpe_reset(s->in_flight);
+    s->resetting = true;
+    xrnpe_pursue_reset(s);
+}
+
+/* As the machine resets the device, which not even a stuck one can ignore. */
+static void xrnpe_reset_at_once(XRNPEState *s)
+{
+    trace_xrnpe_reset(s->in_flight);
+    xrnpe_cancel_command(s);
+    xrnpe_wait_command(s);
+    xrnpe_reset_registers(s);
+}
+
+/* ---- Jobs: all that follows runs in the timer -------------------------- */
+
+static void xrnpe_halt(XRNPEState *s, const char *what)
+{
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: %s does not answer; halted\n",
+                  DEVICE(s)->canonical_path, what);
+    s->bus_error = true;
+    if (!s->inject.stuck) {
+        xrnpe_cancel_command(s);
+    }
+    for (unsigned int i = 0; i < s->queues; i++) {
+        if (s->queue[i].disabling) {
+            xrnpe_queue_turn_off(&s->queue[i]);
+        }
+    }
+    xrnpe_raise(s, XRNPE_IRQ_BUS_ERROR);
+}
+
+/* Whether @count elements @stride bytes apart, of @size, end within 2^64. */
+static bool xrnpe_range_fits(uint64_t addr, uint64_t count, uint64_t stride,
+                             uint64_t size)
+{
+    return !count || addr <= UINT64_MAX - ((count - 1) * stride + size - 1);
 }
 
 /* Address of the descriptor of the job at head. */
@@ -207,17 +611,31 @@ static uint64_t xrnpe_desc_addr(const XRNPEQueue *q)
            (q->head & (q->size - 1)) * sizeof(struct xrnpe_job_desc);
 }
 
+static bool xrnpe_record_valid(const struct xrnpe_job_desc *desc)
+{
+    size_t size = sizeof(struct xrnpe_job_record);
+
+    return desc->flags & XRNPE_JOB_RECORD ?
+           QEMU_IS_ALIGNED(desc->record, 64) &&
+           xrnpe_range_fits(desc->record, 1, size, size) : !desc->record;
+}
+
 static bool xrnpe_desc_valid(const struct xrnpe_job_desc *desc)
 {
     return buffer_is_zero(desc->reserved, sizeof(desc->reserved)) &&
-           !desc->flags &&
+           !(desc->flags & ~XRNPE_JOB_RECORD) &&
+           xrnpe_record_valid(desc) &&
            desc->region_count <= XRNPE_MAX_REGIONS &&
            desc->cmd_count >= 1 && desc->cmd_count <= XRNPE_MAX_CMDS &&
+           desc->cmd_stride >= sizeof(struct xrnpe_cmd) &&
+           desc->cmd_stride <= XRNPE_CMD_STRIDE_MAX &&
+           QEMU_IS_ALIGNED(desc->cmd_stride, XRNPE_CMD_ALIGN) &&
            QEMU_IS_ALIGNED(desc->regions, 8) &&
            QEMU_IS_ALIGNED(desc->cmds, XRNPE_CMD_ALIGN) &&
            xrnpe_range_fits(desc->regions, desc->region_count,
+                            sizeof(struct xrnpe_region),
                             sizeof(struct xrnpe_region)) &&
-           xrnpe_range_fits(desc->cmds, desc->cmd_count,
+           xrnpe_range_fits(desc->cmds, desc->cmd_count, desc->cmd_stride,
                             sizeof(struct xrnpe_cmd));
 }
 
@@ -227,7 +645,7 @@ static bool xrnpe_region_valid(const XRNPERegion *region, uint32_t reserved)
 
     return !reserved && region->flags && !(region->flags & ~known) &&
            QEMU_IS_ALIGNED(region->base, XRNPE_REGION_ALIGN) && region->size &&
-           xrnpe_range_fits(region->base, 1, region->size);
+           xrnpe_range_fits(region->base, 1, region->size, region->size);
 }
 
 /*
@@ -239,25 +657,33 @@ static bool xrnpe_load_job(XRNPEState *s, XRNPEQueue *q)
     struct xrnpe_job_desc desc;
     struct xrnpe_region region[XRNPE_MAX_REGIONS];
 
-    if (dma_memory_read(&address_space_memory, xrnpe_desc_addr(q), &desc,
-                        sizeof(desc), xrnpe_attrs) != MEMTX_OK) {
+    if (!xrnpe_dma_read(s, xrnpe_desc_addr(q), &desc, sizeof(desc))) {
         xrnpe_halt(s, "a job descriptor");
         return false;
     }
     desc.regions = le64_to_cpu(desc.regions);
     desc.cmds = le64_to_cpu(desc.cmds);
+    desc.record = le64_to_cpu(desc.record);
     desc.region_count = le32_to_cpu(desc.region_count);
     desc.cmd_count = le32_to_cpu(desc.cmd_count);
+    desc.cmd_stride = le32_to_cpu(desc.cmd_stride);
     desc.seqno = le32_to_cpu(desc.seqno);
+    desc.flags = le32_to_cpu(desc.flags);
 
     q->loaded = true;
     q->seqno = desc.seqno;
+    q->flags = 0;
+    q->record = desc.record;
     q->cmds = desc.cmds;
+    q->cmd_stride = desc.cmd_stride;
     q->next_cmd = 0;
     q->status = 0;
     q->fault = (XRNPEFault) { .kind = XRNPE_FAULT_NONE };
     q->cmd_count = 0;
     q->region_count = 0;
+    q->start = xrnpe_now();
+    q->executed = 0;
+    memset(q->counters, 0, sizeof(q->counters));
     trace_xrnpe_job_start(q - s->queue, desc.seqno, desc.cmd_count,
                           desc.region_count);
 
@@ -265,11 +691,11 @@ static bool xrnpe_load_job(XRNPEState *s, XRNPEQueue *q)
         xrnpe_fault(q, XRNPE_FAULT_ILLEGAL_JOB, 0);
         return true;
     }
+    q->flags = desc.flags;
     q->cmd_count = desc.cmd_count;
     q->region_count = desc.region_count;
-    if (dma_memory_read(&address_space_memory, desc.regions, region,
-                        desc.region_count * sizeof(region[0]),
-                        xrnpe_attrs) != MEMTX_OK) {
+    if (!xrnpe_dma_read(s, desc.regions, region,
+                        desc.region_count * sizeof(region[0]))) {
         xrnpe_fault(q, XRNPE_FAULT_BUS, 0);
         return true;
     }
@@ -287,224 +713,99 @@ static bool xrnpe_load_job(XRNPEState *s, XRNPEQueue *q)
     return true;
 }
 
+static struct xrnpe_fault xrnpe_fault_in_memory(const XRNPEFault *fault)
+{
+    return (struct xrnpe_fault) {
+        .kind = cpu_to_le32(fault->kind),
+        .cmd = cpu_to_le32(fault->cmd),
+        .operand = cpu_to_le32(fault->operand),
+        .region = cpu_to_le32(fault->region),
+        .offset = cpu_to_le64(fault->offset),
+    };
+}
+
+static bool xrnpe_write_record(XRNPEState *s, const XRNPEQueue *q)
+{
+    struct xrnpe_job_record record = {
+        .seqno = cpu_to_le32(q->seqno),
+        .status = cpu_to_le32(q->status),
+        .fault = xrnpe_fault_in_memory(&q->fault),
+        .start = cpu_to_le64(q->start),
+        .end = cpu_to_le64(xrnpe_now()),
+        .executed = cpu_to_le64(q->executed),
+    };
+    uint64_t *counters = (uint64_t *)&record.counters;
+
+    for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
+        counters[i] = cpu_to_le64(q->counters[i]);
+    }
+    return xrnpe_dma_write(s, q->record, &record, sizeof(record));
+}
+
+static bool xrnpe_write_status(XRNPEState *s, const XRNPEQueue *q)
+{
+    uint64_t addr = s->status_base +
+                    (q - s->queue) * sizeof(struct xrnpe_queue_status);
+    struct xrnpe_queue_status page = {
+        .seqno = cpu_to_le32(q->seqno ^ s->inject.seqno),
+        .status = cpu_to_le32(q->status),
+        .fault_seqno = cpu_to_le32(q->seqno),
+        .fault = xrnpe_fault_in_memory(&q->fault),
+    };
+    /* A job that ended well leaves the fault record of an earlier one alone. */
+    size_t first = offsetof(struct xrnpe_queue_status, status);
+    size_t end = q->fault.kind == XRNPE_FAULT_NONE ?
+                 first + sizeof(page.status) :
+                 offsetof(struct xrnpe_queue_status, reserved2);
+
+    s->inject.seqno = 0;
+    /* Each access orders itself after all earlier ones: seqno comes last. */
+    return xrnpe_dma_write(s, addr + first, (uint8_t *)&page + first,
+                           end - first) &&
+           xrnpe_dma_write(s, addr, &page.seqno, sizeof(page.seqno));
+}
+
 /* Report how the job at head ended: to memory, by HEAD, by interrupt. */
 static void xrnpe_end_job(XRNPEState *s, XRNPEQueue *q)
 {
     unsigned int n = q - s->queue;
     bool failed = q->fault.kind != XRNPE_FAULT_NONE;
-    uint64_t addr = s->status_base + n * sizeof(struct xrnpe_queue_status);
-    struct xrnpe_queue_status page = {
-        .status = cpu_to_le32(q->status),
-        .fault_seqno = cpu_to_le32(q->seqno),
-        .fault = {
-            .kind = cpu_to_le32(q->fault.kind),
-            .cmd = cpu_to_le32(q->fault.cmd),
-            .operand = cpu_to_le32(q->fault.operand),
-            .region = cpu_to_le32(q->fault.region),
-            .offset = cpu_to_le64(q->fault.offset),
-        },
-    };
-    /* A job that ended well leaves the fault record of an earlier one alone. */
-    size_t first = offsetof(struct xrnpe_queue_status, status);
-    size_t end = failed ? offsetof(struct xrnpe_queue_status, reserved2)
-                        : first + sizeof(page.status);
 
     trace_xrnpe_job_end(n, q->seqno, q->status, q->fault.kind, q->fault.cmd,
                         q->fault.operand, q->fault.region, q->fault.offset);
 
-    /* Each access orders itself after all earlier ones: seqno comes last. */
-    if (dma_memory_write(&address_space_memory, addr + first,
-                         (uint8_t *)&page + first, end - first,
-                         xrnpe_attrs) != MEMTX_OK ||
-        stl_le_dma(&address_space_memory,
-                   addr + offsetof(struct xrnpe_queue_status, seqno),
-                   q->seqno, xrnpe_attrs) != MEMTX_OK) {
+    if (q->flags & XRNPE_JOB_RECORD && !xrnpe_write_record(s, q)) {
+        xrnpe_halt(s, "a job record");
+        return;
+    }
+    if (!xrnpe_write_status(s, q)) {
         xrnpe_halt(s, "the status page");
         return;
     }
-
     q->head++;
     q->loaded = false;
     q->aborting = false;
     q->stopped = failed;
     if (q->disabling) {
-        q->enabled = false;
-        q->stopped = false;
-        q->disabling = false;
+        xrnpe_queue_turn_off(q);
     }
-    s->irq_status |= XRNPE_IRQ_DONE(n);
-    if (failed) {
-        s->irq_status |= XRNPE_IRQ_STOPPED(n);
-    }
-    xrnpe_update_irq(s);
+    xrnpe_raise(s, XRNPE_IRQ_DONE(n) | (failed ? XRNPE_IRQ_STOPPED(n) : 0));
 }
 
-static DMADirection xrnpe_direction(const struct xrnpe_span *span)
-{
-    return span->write ? DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE;
-}
+/* ---- Commands ---------------------------------------------------------- */
 
-/*
- * Map @size bytes of RAM, or as many as there are: returns how many. Anything
- * but RAM counts as not there, because it would get a bounce buffer or, worse,
- * side effects.
- */
-static uint64_t xrnpe_map(uint64_t addr, uint64_t size,
-                          const struct xrnpe_span *span, void **memory)
-{
-    dma_addr_t mapped = size;
-    hwaddr xlat, len = size;
-    MemoryRegion *mr;
-
-    *memory = NULL;
-    WITH_RCU_READ_LOCK_GUARD() {
-        mr = address_space_translate(&address_space_memory, addr, &xlat, &len,
-                                     span->write, xrnpe_attrs);
-        if (!memory_access_is_direct(mr, span->write, xrnpe_attrs)) {
-            return 0;
-        }
-    }
-    *memory = dma_memory_map(&address_space_memory, addr, &mapped,
-                             xrnpe_direction(span), xrnpe_attrs);
-    return *memory ? mapped : 0;
-}
-
-static void xrnpe_unmap_command(XRNPECommand *c, bool executed)
-{
-    for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-        if (c->memory[i]) {
-            dma_memory_unmap(&address_space_memory, c->memory[i],
-                             c->span[i].size, xrnpe_direction(&c->span[i]),
-                             executed ? c->span[i].size : 0);
-            c->memory[i] = NULL;
-        }
-    }
-}
-
-/* Map all operands of s->command, or leave a fault in @q. */
-static bool xrnpe_map_command(XRNPEQueue *q, XRNPECommand *c)
-{
-    for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-        struct xrnpe_span *span = &c->span[i];
-        uint64_t mapped;
-
-        if (!span->size) {
-            continue;
-        }
-        mapped = xrnpe_map(q->region[span->region].base + span->offset,
-                           span->size, span, &c->memory[i]);
-        if (mapped < span->size) {
-            xrnpe_fault(q, XRNPE_FAULT_BUS, c->index);
-            q->fault.operand = i;
-            q->fault.region = span->region;
-            q->fault.offset = span->offset + mapped;
-            /* What is unmapped must be what was mapped. */
-            span->size = mapped;
-            xrnpe_unmap_command(c, false);
-            return false;
-        }
-    }
-    return true;
-}
-
-/*
- * Whether the command may run again from its start after it was given up:
- * unless it works in place. Only ADD and CONVERT may, and only on a tensor that
- * does not overlap itself (so they end soon); else the output is unspecified
- * anyway.
- */
-static bool xrnpe_command_restartable(const XRNPECommand *c)
-{
-    const struct xrnpe_dims_image *image = &c->cmd.image;
-    uint8_t format = c->cmd.operand[XRNPE_OPERAND_OFM].format;
-    uint64_t size = c->span[XRNPE_OPERAND_OFM].size;
-    void *memory = c->memory[XRNPE_OPERAND_OFM];
-
-    if ((c->cmd.opcode != XRNPE_OP_ADD && c->cmd.opcode != XRNPE_OP_CONVERT) ||
-        xrnpe_row_bytes(format, image->in_c) * image->in_h * image->in_w >
-        size) {
-        return true;
-    }
-    return memory != c->memory[XRNPE_OPERAND_IFM] &&
-           memory != c->memory[XRNPE_OPERAND_IFM2];
-}
-
-/* In a worker thread, without the BQL. */
-static int xrnpe_execute(void *opaque)
-{
-    XRNPEState *s = opaque;
-    XRNPECommand *c = &s->command;
-
-    c->result = xrnpe_datapath_run(s->datapath, &c->cmd, c->index, c->memory,
-                                   &c->cancel, &c->status, &c->fault);
-    return 0;
-}
-
-static void xrnpe_reset_registers(XRNPEState *s)
-{
-    s->irq_status = 0;
-    s->irq_enable = 0;
-    s->status_base = 0;
-    s->bus_error = false;
-    memset(s->queue, 0, sizeof(s->queue));
-    s->command.queue = 0;
-    s->resetting = false;
-    xrnpe_update_irq(s);
-}
-
-/* In the main loop again. Memory is left to the bottom half. */
-static void xrnpe_command_done(void *opaque, int ret)
-{
-    XRNPEState *s = opaque;
-    XRNPECommand *c = &s->command;
-    XRNPEQueue *q = &s->queue[c->queue];
-
-    trace_xrnpe_cmd_end(c->queue, c->index, c->result, c->status);
-    xrnpe_unmap_command(c, true);
-    s->in_flight = false;
-
-    if (s->resetting) {
-        xrnpe_reset_registers(s);
-    } else if (q->loaded) {
-        switch (c->result) {
-        case 0:
-            q->status |= c->status;
-            q->next_cmd++;
-            break;
-        case -ECANCELED:
-            /* Aborted, or to be executed again when the VM goes on. */
-            break;
-        case -EFAULT:
-            q->status |= c->status;
-            xrnpe_fault_from_datapath(q, &c->fault);
-            break;
-        default:
-            error_report("%s: cannot execute a command: %s",
-                         DEVICE(s)->canonical_path, strerror(-c->result));
-            xrnpe_fault(q, XRNPE_FAULT_BUS, c->index);
-            break;
-        }
-    }
-    qemu_bh_schedule(s->bh);
-    aio_wait_kick();
-}
-
-/* Fetch, check and start the next command of @q, or leave a fault in @q. */
-static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
+/* Fetch, check and map the next command of @q, or leave a fault there. */
+static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
 {
     XRNPECommand *c = &s->command;
     struct xrnpe_extent extent[XRNPE_MAX_REGIONS];
     struct xrnpe_fault fault;
 
-    *c = (XRNPECommand) {
-        .queue = q - s->queue,
-        .index = q->next_cmd,
-    };
-    if (dma_memory_read(&address_space_memory,
-                        q->cmds + (uint64_t)c->index * sizeof(c->cmd),
-                        &c->cmd, sizeof(c->cmd), xrnpe_attrs) != MEMTX_OK) {
+    *c = (XRNPECommand) { .index = q->next_cmd };
+    if (!xrnpe_dma_read(s, q->cmds + (uint64_t)c->index * q->cmd_stride,
+                        &c->cmd, sizeof(c->cmd))) {
         xrnpe_fault(q, XRNPE_FAULT_BUS, c->index);
-        return;
+        return false;
     }
     for (uint32_t i = 0; i < q->region_count; i++) {
         extent[i].size = q->region[i].size;
@@ -513,15 +814,120 @@ static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
     if (!xrnpe_cmd_check(&c->cmd, c->index, extent, q->region_count, c->span,
                          &fault)) {
         xrnpe_fault_from_datapath(q, &fault);
-        return;
+        return false;
     }
-    if (!xrnpe_map_command(q, c)) {
-        return;
-    }
-    trace_xrnpe_cmd_start(c->queue, c->index, c->cmd.opcode,
-                          xrnpe_cmd_macs(&c->cmd));
+    return xrnpe_map_command(s, q);
+}
+
+static void xrnpe_command_computed(void *opaque, int ret)
+{
+    XRNPEState *s = opaque;
+    XRNPECommand *c = &s->command;
+
+    xrnpe_unmap_command(c, true);
+    s->in_flight = false;
+    s->computed = c->result != -ECANCELED;
+    xrnpe_pursue_reset(s);
+    xrnpe_schedule(s);
+    aio_wait_kick();
+}
+
+static void xrnpe_compute_command(XRNPEState *s)
+{
+    s->computed = false;
     s->in_flight = true;
-    thread_pool_submit_aio(xrnpe_execute, s, xrnpe_command_done, s);
+    if (icount_enabled()) {
+        xrnpe_compute(s);
+        xrnpe_command_computed(s, 0);
+    } else {
+        thread_pool_submit_aio(xrnpe_compute, s, xrnpe_command_computed, s);
+    }
+}
+
+/* When a command that starts now ends. */
+static int64_t xrnpe_command_end(XRNPEState *s)
+{
+    if (s->inject.hang) {
+        s->inject.hang--;
+        return XRNPE_NEVER;
+    }
+    return s->start + s->inject.slow * (int64_t)SCALE_US + !!icount_enabled();
+}
+
+static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
+{
+    XRNPECommand *c = &s->command;
+
+    if (!xrnpe_fetch_command(s, q)) {
+        return;
+    }
+    s->executing = true;
+    s->executing_queue = q - s->queue;
+    s->start = xrnpe_now();
+    s->end = xrnpe_command_end(s);
+    trace_xrnpe_cmd_start(s->executing_queue, c->index, c->cmd.opcode,
+                          xrnpe_cmd_macs(&c->cmd));
+    xrnpe_compute_command(s);
+}
+
+/* The machine was stopped meanwhile: compute it again, from its start. */
+static void xrnpe_restart_command(XRNPEState *s)
+{
+    if (xrnpe_fetch_command(s, &s->queue[s->executing_queue])) {
+        xrnpe_compute_command(s);
+    } else {
+        s->executing = false;
+    }
+}
+
+/* Count a command of @q for its job and for the device. */
+static void xrnpe_count_command(XRNPEState *s, XRNPEQueue *q)
+{
+    struct xrnpe_counters add = { .commands = 1 };
+    const uint64_t *word = (const uint64_t *)&add;
+
+    for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
+        s->counters[i] += word[i];
+        q->counters[i] += word[i];
+    }
+}
+
+/* Whether what executes has come to its end, or has been given up. */
+static bool xrnpe_command_over(const XRNPEState *s)
+{
+    return s->queue[s->executing_queue].aborting || s->bus_error ||
+           (s->computed && xrnpe_now() >= s->end);
+}
+
+static void xrnpe_end_command(XRNPEState *s)
+{
+    XRNPECommand *c = &s->command;
+    XRNPEQueue *q = &s->queue[s->executing_queue];
+    int64_t now = xrnpe_now();
+    int result = s->computed && now >= s->end ? c->result : -ECANCELED;
+
+    trace_xrnpe_cmd_end(s->executing_queue, c->index, result, c->status);
+    s->executing = false;
+    if (!q->loaded) {
+        return;     /* disabled by a halt */
+    }
+    q->executed += now - s->start;
+    xrnpe_count_command(s, q);
+    switch (result) {
+    case 0:
+        q->status |= c->status;
+        q->next_cmd++;
+        break;
+    case -ECANCELED:
+        break;
+    case -EFAULT:
+        q->status |= c->status;
+        xrnpe_fault_from_datapath(q, &c->fault);
+        break;
+    default:
+        xrnpe_device_fault(q);
+        break;
+    }
 }
 
 /* Take the job at the head of @q one step further. */
@@ -551,11 +957,11 @@ static XRNPEQueue *xrnpe_next_queue(XRNPEState *s)
         XRNPEQueue *q = &s->queue[i];
 
         if (xrnpe_queue_running(q) && q->aborting &&
-            !(s->in_flight && s->command.queue == i)) {
+            !xrnpe_queue_executing(s, q)) {
             return q;
         }
     }
-    for (unsigned int i = 0; i < s->queues && !s->in_flight; i++) {
+    for (unsigned int i = 0; i < s->queues && !s->executing; i++) {
         if (xrnpe_queue_running(&s->queue[i])) {
             return &s->queue[i];
         }
@@ -563,29 +969,28 @@ static XRNPEQueue *xrnpe_next_queue(XRNPEState *s)
     return NULL;
 }
 
-static void xrnpe_bh(void *opaque)
+static void xrnpe_timer(void *opaque)
 {
     XRNPEState *s = opaque;
     XRNPEQueue *q;
 
-    while (s->vm_running && !s->resetting && !s->bus_error &&
-           (q = xrnpe_next_queue(s))) {
+    xrnpe_pursue_reset(s);
+    if (s->executing && !s->in_flight) {
+        if (xrnpe_command_over(s)) {
+            xrnpe_end_command(s);
+        } else if (!s->computed) {
+            xrnpe_restart_command(s);
+        }
+    }
+    while (!s->resetting && !s->bus_error && (q = xrnpe_next_queue(s))) {
         xrnpe_step(s, q);
+    }
+    if (s->executing && s->computed && s->end != XRNPE_NEVER) {
+        timer_mod_ns(s->timer, s->end);
     }
 }
 
 /* ---- Registers --------------------------------------------------------- */
-
-static void xrnpe_start_reset(XRNPEState *s)
-{
-    trace_xrnpe_reset(s->in_flight);
-    if (s->in_flight) {
-        s->resetting = true;
-        xrnpe_cancel_command(s);
-    } else {
-        xrnpe_reset_registers(s);
-    }
-}
 
 /* The driver did what it should not. */
 static void G_GNUC_PRINTF(2, 3) xrnpe_refuse(XRNPEState *s,
@@ -612,14 +1017,37 @@ static bool xrnpe_any_queue_enabled(const XRNPEState *s)
     return false;
 }
 
+/* Whether memory may still be accessed. */
 static bool xrnpe_busy(const XRNPEState *s)
 {
+    bool running = false;
+
     for (unsigned int i = 0; i < s->queues; i++) {
-        if (xrnpe_queue_running(&s->queue[i])) {
-            return !s->bus_error;
-        }
+        running |= xrnpe_queue_running(&s->queue[i]);
     }
-    return false;
+    return s->executing || s->resetting || (running && !s->bus_error);
+}
+
+/* The interrupts that there are */
+static uint32_t xrnpe_interrupts(const XRNPEState *s)
+{
+    uint32_t mask = XRNPE_IRQ_BUS_ERROR;
+
+    for (unsigned int i = 0; i < s->queues; i++) {
+        mask |= XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i);
+    }
+    return mask;
+}
+
+/* What the driver cannot read in one access: the half that @offset names */
+static uint32_t xrnpe_half(uint64_t value, hwaddr offset)
+{
+    return extract64(value, offset & 4 ? 32 : 0, 32);
+}
+
+static void xrnpe_set_half(uint64_t *value, hwaddr offset, uint32_t half)
+{
+    *value = deposit64(*value, offset & 4 ? 32 : 0, 32, half);
 }
 
 static bool xrnpe_queue_size_valid(uint32_t size)
@@ -630,11 +1058,15 @@ static bool xrnpe_queue_size_valid(uint32_t size)
 
 static void xrnpe_queue_enable(XRNPEState *s, XRNPEQueue *q)
 {
-    if (!s->status_base || !QEMU_IS_ALIGNED(s->status_base, 64)) {
+    size_t entry = sizeof(struct xrnpe_queue_status);
+
+    if (!s->status_base || !QEMU_IS_ALIGNED(s->status_base, 64) ||
+        !xrnpe_range_fits(s->status_base, s->queues, entry, entry)) {
         xrnpe_refuse(s, "queue enabled without a status page");
     } else if (!xrnpe_queue_size_valid(q->size) ||
                !QEMU_IS_ALIGNED(q->base, 64) ||
                !xrnpe_range_fits(q->base, q->size,
+                                 sizeof(struct xrnpe_job_desc),
                                  sizeof(struct xrnpe_job_desc))) {
         xrnpe_refuse(s, "queue enabled with a malformed ring: base 0x%"
                      PRIx64 ", size %" PRIu32, q->base, q->size);
@@ -645,11 +1077,11 @@ static void xrnpe_queue_enable(XRNPEState *s, XRNPEQueue *q)
 
 static void xrnpe_queue_abort(XRNPEState *s, XRNPEQueue *q)
 {
-    if (!xrnpe_queue_running(q)) {
+    if (!xrnpe_queue_running(q) || s->inject.ignore_abort || s->inject.stuck) {
         return;
     }
     q->aborting = true;
-    if (s->in_flight && s->command.queue == q - s->queue) {
+    if (xrnpe_queue_executing(s, q)) {
         xrnpe_cancel_command(s);
     }
 }
@@ -659,13 +1091,9 @@ static void xrnpe_queue_disable(XRNPEState *s, XRNPEQueue *q)
     if (xrnpe_queue_running(q) && !s->bus_error) {
         q->disabling = true;
         xrnpe_queue_abort(s, q);
-        return;
+    } else {
+        xrnpe_queue_turn_off(q);
     }
-    q->enabled = false;
-    q->stopped = false;
-    q->loaded = false;
-    q->aborting = false;
-    q->disabling = false;
 }
 
 static void xrnpe_queue_write_ctrl(XRNPEState *s, XRNPEQueue *q, uint32_t value)
@@ -708,29 +1136,31 @@ static void xrnpe_queue_write_setup(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
         xrnpe_refuse(s, "ring moved while the queue is enabled");
         return;
     }
-    switch (offset) {
-    case XRNPE_QUEUE_BASE_LO:
-        q->base = deposit64(q->base, 0, 32, value);
-        break;
-    case XRNPE_QUEUE_BASE_HI:
-        q->base = deposit64(q->base, 32, 32, value);
-        break;
-    case XRNPE_QUEUE_SIZE:
+    if (offset == XRNPE_QUEUE_SIZE) {
         q->size = value;
-        break;
+    } else {
+        xrnpe_set_half(&q->base, offset, value);
     }
 }
 
+/* Of the job at head, that of its present command included */
+static uint64_t xrnpe_queue_executed(const XRNPEState *s, const XRNPEQueue *q)
+{
+    if (!q->loaded) {
+        return 0;
+    }
+    return q->executed +
+           (xrnpe_queue_executing(s, q) ? xrnpe_now() - s->start : 0);
+}
+
 /* Returns false if there is no such register. */
-static bool xrnpe_queue_read(const XRNPEQueue *q, hwaddr offset,
-                             uint32_t *value)
+static bool xrnpe_queue_read(const XRNPEState *s, const XRNPEQueue *q,
+                             hwaddr offset, uint32_t *value)
 {
     switch (offset) {
     case XRNPE_QUEUE_BASE_LO:
-        *value = extract64(q->base, 0, 32);
-        return true;
     case XRNPE_QUEUE_BASE_HI:
-        *value = extract64(q->base, 32, 32);
+        *value = xrnpe_half(q->base, offset);
         return true;
     case XRNPE_QUEUE_SIZE:
         *value = q->size;
@@ -746,6 +1176,13 @@ static bool xrnpe_queue_read(const XRNPEQueue *q, hwaddr offset,
         return true;
     case XRNPE_QUEUE_STATE:
         *value = xrnpe_queue_state(q);
+        return true;
+    case XRNPE_QUEUE_ABORT:
+        *value = 0;
+        return true;
+    case XRNPE_QUEUE_EXECUTED_LO:
+    case XRNPE_QUEUE_EXECUTED_HI:
+        *value = xrnpe_half(xrnpe_queue_executed(s, q), offset);
         return true;
     default:
         return false;
@@ -768,7 +1205,7 @@ static bool xrnpe_queue_write(XRNPEState *s, XRNPEQueue *q, hwaddr offset,
         xrnpe_queue_write_ctrl(s, q, value);
         return true;
     case XRNPE_QUEUE_ABORT:
-        if (value == q->head && !s->ignore_abort) {
+        if (value == q->head) {
             xrnpe_queue_abort(s, q);
         }
         return true;
@@ -793,7 +1230,8 @@ static XRNPEQueue *xrnpe_decode_queue(XRNPEState *s, hwaddr *offset)
     return &s->queue[n];
 }
 
-static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
+static bool xrnpe_identification_read(XRNPEState *s, hwaddr offset,
+                                      uint32_t *value)
 {
     switch (offset) {
     case XRNPE_ID:
@@ -807,13 +1245,48 @@ static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
                  s->cols << XRNPE_CONFIG_COLS_SHIFT |
                  s->queues << XRNPE_CONFIG_QUEUES_SHIFT;
         return true;
+    case XRNPE_REVISION:
+        *value = 0;
+        return true;
+    case XRNPE_CAP_OPCODES:
+        *value = XRNPE_OPCODES;
+        return true;
+    case XRNPE_CAP_FORMATS:
+        *value = MAKE_64BIT_MASK(0, XRNPE_FORMATS);
+        return true;
+    case XRNPE_CAP_MAX_K:
+        *value = XRNPE_MAX_K;
+        return true;
+    case XRNPE_CAP_MEMORY:
+        *value = 64 << XRNPE_CAP_ADDRESS_BITS_SHIFT |
+                 XRNPE_BUS_BYTES << XRNPE_CAP_BUS_BYTES_SHIFT |
+                 XRNPE_SRAM_KIB << XRNPE_CAP_SRAM_KIB_SHIFT;
+        return true;
+    case XRNPE_CAP_RECORD:
+        *value = sizeof(struct xrnpe_cmd) << XRNPE_CAP_CMD_BYTES_SHIFT |
+                 XRNPE_COUNTERS << XRNPE_CAP_COUNTERS_SHIFT;
+        return true;
+    case XRNPE_CLOCK_KHZ:
+        *value = XRNPE_CLOCK;
+        return true;
+    case XRNPE_TIMER_KHZ:
+        *value = NANOSECONDS_PER_SECOND / 1000;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
+{
+    switch (offset) {
     case XRNPE_CTRL:
         *value = s->resetting ? XRNPE_CTRL_RESET : 0;
         return true;
     case XRNPE_STATUS:
         *value = (xrnpe_busy(s) ? XRNPE_STATUS_BUSY : 0) |
                  (s->bus_error ? XRNPE_STATUS_BUS_ERROR : 0) |
-                 s->command.queue << XRNPE_STATUS_QUEUE_SHIFT;
+                 s->executing_queue << XRNPE_STATUS_QUEUE_SHIFT;
         return true;
     case XRNPE_IRQ_STATUS:
         *value = s->irq_status;
@@ -822,13 +1295,23 @@ static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
         *value = s->irq_enable;
         return true;
     case XRNPE_STATUS_BASE_LO:
-        *value = extract64(s->status_base, 0, 32);
-        return true;
     case XRNPE_STATUS_BASE_HI:
-        *value = extract64(s->status_base, 32, 32);
+        *value = xrnpe_half(s->status_base, offset);
+        return true;
+    case XRNPE_BUS_ADDR_LO:
+    case XRNPE_BUS_ADDR_HI:
+        *value = xrnpe_half(s->bus_addr, offset);
+        return true;
+    case XRNPE_TIMER_LO:
+    case XRNPE_TIMER_HI:
+        *value = xrnpe_half(xrnpe_now(), offset);
+        return true;
+    case XRNPE_COUNTER_LO(0) ... XRNPE_COUNTER_HI(XRNPE_COUNTERS - 1):
+        *value = xrnpe_half(s->counters[(offset - XRNPE_COUNTER_LO(0)) / 8],
+                            offset);
         return true;
     default:
-        return false;
+        return xrnpe_identification_read(s, offset, value);
     }
 }
 
@@ -845,7 +1328,7 @@ static bool xrnpe_device_write(XRNPEState *s, hwaddr offset, uint32_t value)
         xrnpe_update_irq(s);
         return true;
     case XRNPE_IRQ_ENABLE:
-        s->irq_enable = value & XRNPE_IRQ_ALL;
+        s->irq_enable = value & xrnpe_interrupts(s);
         xrnpe_update_irq(s);
         return true;
     case XRNPE_STATUS_BASE_LO:
@@ -853,9 +1336,7 @@ static bool xrnpe_device_write(XRNPEState *s, hwaddr offset, uint32_t value)
         if (xrnpe_any_queue_enabled(s)) {
             xrnpe_refuse(s, "status page moved while a queue is enabled");
         } else {
-            s->status_base = deposit64(s->status_base,
-                                       offset == XRNPE_STATUS_BASE_HI ? 32 : 0,
-                                       32, value);
+            xrnpe_set_half(&s->status_base, offset, value);
         }
         return true;
     default:
@@ -875,7 +1356,7 @@ static uint64_t xrnpe_read(void *opaque, hwaddr addr, unsigned int size)
         return 0;
     }
     q = xrnpe_decode_queue(s, &offset);
-    if (!(q ? xrnpe_queue_read(q, offset, &value)
+    if (!(q ? xrnpe_queue_read(s, q, offset, &value)
             : xrnpe_device_read(s, offset, &value))) {
         xrnpe_refuse(s, "no register at 0x%" HWADDR_PRIx, addr);
     }
@@ -903,7 +1384,7 @@ static void xrnpe_write(void *opaque, hwaddr addr, uint64_t value,
             : xrnpe_device_write(s, offset, value))) {
         xrnpe_refuse(s, "no writable register at 0x%" HWADDR_PRIx, addr);
     }
-    qemu_bh_schedule(s->bh);
+    xrnpe_schedule(s);
 }
 
 static const MemoryRegionOps xrnpe_ops = {
@@ -929,27 +1410,19 @@ static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
 {
     XRNPEState *s = opaque;
 
-    s->vm_running = running;
     if (running) {
-        qemu_bh_schedule(s->bh);
-    } else if (s->in_flight) {
-        /*
-         * Memory must be quiet now, and only what lies between two commands
-         * is migrated. A command may take minutes, so rather do it again.
-         */
-        if (xrnpe_command_restartable(&s->command)) {
-            xrnpe_cancel_command(s);
-        }
+        xrnpe_schedule(s);
+    } else {
+        /* Memory must be quiet now. The command will start anew, which is
+         * sooner done than waiting for its end: no input was overwritten. */
+        xrnpe_cancel_command(s);
         xrnpe_wait_command(s);
     }
 }
 
 static void xrnpe_reset_hold(Object *obj, ResetType type)
 {
-    XRNPEState *s = XRNPE(obj);
-
-    xrnpe_start_reset(s);
-    xrnpe_wait_command(s);
+    xrnpe_reset_at_once(XRNPE(obj));
 }
 
 static bool xrnpe_check_properties(XRNPEState *s, Error **errp)
@@ -1010,19 +1483,22 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     if (!s->datapath) {
         return;
     }
-    s->bh = qemu_bh_new_guarded(xrnpe_bh, s, &dev->mem_reentrancy_guard);
+    s->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, xrnpe_timer, s);
     s->vm_state_change =
         qdev_add_vm_change_state_handler(dev, xrnpe_vm_state_change, s);
+    memory_region_set_enabled(&s->iomem, true);
 }
 
 static void xrnpe_unrealize(DeviceState *dev)
 {
     XRNPEState *s = XRNPE(dev);
 
+    /* Nobody takes the window off its bus. */
+    memory_region_set_enabled(&s->iomem, false);
     qemu_del_vm_change_state_handler(s->vm_state_change);
-    xrnpe_start_reset(s);
-    xrnpe_wait_command(s);
-    qemu_bh_delete(s->bh);
+    xrnpe_reset_at_once(s);
+    timer_free(s->timer);
+    s->timer = NULL;
     xrnpe_datapath_free(s->datapath);
 }
 
@@ -1082,8 +1558,11 @@ static const VMStateDescription vmstate_xrnpe_queue = {
         VMSTATE_BOOL(disabling, XRNPEQueue),
         VMSTATE_BOOL(loaded, XRNPEQueue),
         VMSTATE_UINT32(seqno, XRNPEQueue),
+        VMSTATE_UINT32(flags, XRNPEQueue),
+        VMSTATE_UINT64(record, XRNPEQueue),
         VMSTATE_UINT64(cmds, XRNPEQueue),
         VMSTATE_UINT32(cmd_count, XRNPEQueue),
+        VMSTATE_UINT32(cmd_stride, XRNPEQueue),
         VMSTATE_UINT32(next_cmd, XRNPEQueue),
         VMSTATE_UINT32(status, XRNPEQueue),
         VMSTATE_UINT32(region_count, XRNPEQueue),
@@ -1094,6 +1573,9 @@ static const VMStateDescription vmstate_xrnpe_queue = {
         VMSTATE_UINT32(fault.operand, XRNPEQueue),
         VMSTATE_UINT32(fault.region, XRNPEQueue),
         VMSTATE_UINT64(fault.offset, XRNPEQueue),
+        VMSTATE_UINT64(start, XRNPEQueue),
+        VMSTATE_UINT64(executed, XRNPEQueue),
+        VMSTATE_UINT64_ARRAY(counters, XRNPEQueue, XRNPE_COUNTERS),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -1101,9 +1583,16 @@ static const VMStateDescription vmstate_xrnpe_queue = {
 static int xrnpe_post_load(void *opaque, int version_id)
 {
     XRNPEState *s = opaque;
+    const XRNPEQueue *q;
 
-    if (s->command.queue >= s->queues) {
+    if (s->executing_queue >= s->queues) {
         error_report("xrnpe: the stream names a queue that is not there");
+        return -EINVAL;
+    }
+    q = &s->queue[s->executing_queue];
+    if (s->executing && !(xrnpe_queue_running(q) && q->loaded &&
+                          q->next_cmd < q->cmd_count)) {
+        error_report("xrnpe: the stream has a command without a job");
         return -EINVAL;
     }
     return 0;
@@ -1124,8 +1613,14 @@ static const VMStateDescription vmstate_xrnpe = {
         VMSTATE_UINT32(irq_status, XRNPEState),
         VMSTATE_UINT32(irq_enable, XRNPEState),
         VMSTATE_UINT64(status_base, XRNPEState),
+        VMSTATE_UINT64(bus_addr, XRNPEState),
         VMSTATE_BOOL(bus_error, XRNPEState),
-        VMSTATE_UINT32(command.queue, XRNPEState),
+        VMSTATE_BOOL(resetting, XRNPEState),
+        VMSTATE_BOOL(executing, XRNPEState),
+        VMSTATE_UINT32(executing_queue, XRNPEState),
+        VMSTATE_INT64(start, XRNPEState),
+        VMSTATE_INT64(end, XRNPEState),
+        VMSTATE_UINT64_ARRAY(counters, XRNPEState, XRNPE_COUNTERS),
         VMSTATE_STRUCT_ARRAY(queue, XRNPEState, XRNPE_MAX_QUEUES, 1,
                              vmstate_xrnpe_queue, XRNPEQueue),
         VMSTATE_END_OF_LIST()
@@ -1138,8 +1633,69 @@ static const Property xrnpe_properties[] = {
     DEFINE_PROP_UINT8("queues", XRNPEState, queues, XRNPE_MAX_QUEUES),
     DEFINE_PROP_UINT16("threads", XRNPEState, threads, 0),
     DEFINE_PROP_STRING("kernel", XRNPEState, kernel),
-    DEFINE_PROP_BOOL("x-ignore-abort", XRNPEState, ignore_abort, false),
+    DEFINE_PROP_BOOL("x-ignore-abort", XRNPEState, inject.ignore_abort, false),
+    DEFINE_PROP_BOOL("x-stuck", XRNPEState, inject.stuck, false),
 };
+
+/* Faults to inject: properties that may be set while the machine runs */
+typedef struct XRNPEInjection {
+    const char *name;
+    const char *type;
+    size_t offset;
+    const char *description;
+} XRNPEInjection;
+
+#define INJECT_BOOL(name, member, description) \
+    { "x-fault-" name, "bool", offsetof(XRNPEState, inject.member), description }
+#define INJECT_COUNT(name, member, description) \
+    { "x-fault-" name, "uint32", offsetof(XRNPEState, inject.member), \
+      description }
+
+static const XRNPEInjection xrnpe_injections[] = {
+    INJECT_COUNT("hang", hang, "So many next commands do not end"),
+    INJECT_COUNT("drop-irq", drop_irq, "So many next interrupts are lost"),
+    INJECT_COUNT("bus-error", bus_error, "This memory access is not answered"),
+    INJECT_COUNT("seqno", seqno, "XORed to the next sequence number written"),
+    INJECT_COUNT("slow", slow, "Microseconds that a command takes at least"),
+};
+
+static void xrnpe_get_injection(Object *obj, Visitor *v, const char *name,
+                                void *opaque, Error **errp)
+{
+    const XRNPEInjection *injection = opaque;
+    void *value = (char *)XRNPE(obj) + injection->offset;
+
+    if (!strcmp(injection->type, "bool")) {
+        visit_type_bool(v, name, value, errp);
+    } else {
+        visit_type_uint32(v, name, value, errp);
+    }
+}
+
+/* Visitors read or write: setting is getting, and looking at what it changes. */
+static void xrnpe_set_injection(Object *obj, Visitor *v, const char *name,
+                                void *opaque, Error **errp)
+{
+    XRNPEState *s = XRNPE(obj);
+
+    xrnpe_get_injection(obj, v, name, opaque, errp);
+    if (s->timer) {
+        xrnpe_schedule(s);
+    }
+}
+
+static void xrnpe_add_injections(ObjectClass *klass)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(xrnpe_injections); i++) {
+        const XRNPEInjection *injection = &xrnpe_injections[i];
+
+        object_class_property_add(klass, injection->name, injection->type,
+                                  xrnpe_get_injection, xrnpe_set_injection,
+                                  NULL, (void *)injection);
+        object_class_property_set_description(klass, injection->name,
+                                              injection->description);
+    }
+}
 
 static void xrnpe_class_init(ObjectClass *klass, void *data)
 {
@@ -1151,6 +1707,7 @@ static void xrnpe_class_init(ObjectClass *klass, void *data)
     dc->unrealize = xrnpe_unrealize;
     dc->vmsd = &vmstate_xrnpe;
     device_class_set_props(dc, xrnpe_properties);
+    xrnpe_add_injections(klass);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     rc->phases.hold = xrnpe_reset_hold;
 }

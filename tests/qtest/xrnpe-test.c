@@ -12,6 +12,8 @@
 #include <math.h>
 
 #include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
@@ -30,15 +32,19 @@
 #define STATUS_PAGE     MEMORY
 #define RING(q)         (MEMORY + 0x10000 + (q) * 0x10000)
 #define TABLE           (MEMORY + 0x60000)
+#define RECORD          (MEMORY + 0x68000)
 #define CMDS(q)         (MEMORY + 0x70000 + (q) * 0x10000)
 #define CONSTANTS       (MEMORY + 0x100000)   /* region 0, READ */
 #define ARENA           (MEMORY + 0x200000)   /* region 1, READ | WRITE */
 #define INPUT           (MEMORY + 0x300000)   /* region 2, READ */
 #define OUTPUT          (MEMORY + 0x400000)   /* region 3, WRITE */
+#define SINK            (MEMORY + 0x800000)   /* region 4, WRITE */
 #define REGION_SIZE     0x40000
-#define REGIONS         4
+#define SINK_SIZE       0x100000
+#define REGIONS         5
 
 #define RING_SIZE       8
+#define JOB_BYTES       0x2000      /* of commands */
 #define WAIT_US         (60 * G_USEC_PER_SEC)
 
 #define ONE_F32         0x3f800000
@@ -90,6 +96,9 @@ static void wait_state(Npu *npu, unsigned int q, uint32_t state)
     wait_until(npu, XRNPE_QUEUE(q) + XRNPE_QUEUE_STATE, UINT32_MAX, state);
 }
 
+/* Index of a counter's registers */
+#define COUNTER(member) (offsetof(struct xrnpe_counters, member) / 8)
+
 static bool irq(Npu *npu)
 {
     /* Read first, so that news of the line have arrived. */
@@ -119,19 +128,27 @@ static void set_status_page(Npu *npu, uint64_t addr)
 
 static void put_table(Npu *npu)
 {
-    static const uint64_t base[REGIONS] = { CONSTANTS, ARENA, INPUT, OUTPUT };
+    static const uint64_t base[REGIONS] = {
+        CONSTANTS, ARENA, INPUT, OUTPUT, SINK,
+    };
     static const uint32_t flags[REGIONS] = {
         XRNPE_REGION_READ, XRNPE_REGION_READ | XRNPE_REGION_WRITE,
-        XRNPE_REGION_READ, XRNPE_REGION_WRITE,
+        XRNPE_REGION_READ, XRNPE_REGION_WRITE, XRNPE_REGION_WRITE,
     };
     struct xrnpe_region region[REGIONS] = { };
 
     for (unsigned int i = 0; i < REGIONS; i++) {
         region[i].base = cpu_to_le64(base[i]);
-        region[i].size = cpu_to_le64(REGION_SIZE);
+        region[i].size = cpu_to_le64(base[i] == SINK ? SINK_SIZE
+                                                     : REGION_SIZE);
         region[i].flags = cpu_to_le32(flags[i]);
     }
     qtest_memwrite(npu->qts, TABLE, region, sizeof(region));
+}
+
+static void abort_job(Npu *npu, unsigned int q, uint32_t count)
+{
+    wrq(npu, q, XRNPE_QUEUE_ABORT, count);
 }
 
 /* Set up as a driver would: regions, status page, all queues. */
@@ -159,9 +176,10 @@ static Npu npu_open(const char *properties, const char *arguments)
     return npu;
 }
 
+/* The plain kernel, which takes long for what shall take long */
 static Npu npu_start(void)
 {
-    Npu npu = npu_open("", "");
+    Npu npu = npu_open(",kernel=plain", "");
 
     prepare(&npu);
     return npu;
@@ -182,6 +200,7 @@ static struct xrnpe_job_desc descriptor(uint64_t cmds, uint32_t cmd_count,
         .cmds = cpu_to_le64(cmds),
         .region_count = cpu_to_le32(REGIONS),
         .cmd_count = cpu_to_le32(cmd_count),
+        .cmd_stride = cpu_to_le32(sizeof(struct xrnpe_cmd)),
         .seqno = cpu_to_le32(seqno),
     };
 }
@@ -199,13 +218,15 @@ static void queue_desc(Npu *npu, unsigned int q,
     wrq(npu, q, XRNPE_QUEUE_TAIL, ++npu->tail[q]);
 }
 
-/* Queue a job of @count commands, which are put at the @q's place for them. */
+/* Queue a job of @count commands, which are put at the place for them. */
 static void queue_job(Npu *npu, unsigned int q, const struct xrnpe_cmd *cmds,
                       uint32_t count, uint32_t seqno)
 {
-    struct xrnpe_job_desc desc = descriptor(CMDS(q), count, seqno);
+    uint64_t place = CMDS(q) + npu->tail[q] % RING_SIZE * JOB_BYTES;
+    struct xrnpe_job_desc desc = descriptor(place, count, seqno);
 
-    qtest_memwrite(npu->qts, CMDS(q), cmds, count * sizeof(*cmds));
+    g_assert_cmpuint(count * sizeof(*cmds), <=, JOB_BYTES);
+    qtest_memwrite(npu->qts, place, cmds, count * sizeof(*cmds));
     queue_desc(npu, q, &desc);
 }
 
@@ -276,49 +297,61 @@ static struct xrnpe_cmd matmul(uint8_t format, uint8_t out, uint32_t m,
             [XRNPE_OPERAND_IFM] = operand(2, format, 0, row),
             [XRNPE_OPERAND_WEIGHT] = operand(0, format, 0, row),
             [XRNPE_OPERAND_SCALE] = operand(0, XRNPE_FORMAT_F32,
-                                            ROUND_UP(n * row, 4), 0),
+                                            ROUND_UP(n * row, 4),
+                                            sizeof(struct xrnpe_scale)),
             [XRNPE_OPERAND_OFM] = operand(3, out, 0, xrnpe_row_bytes(out, n)),
         },
-        .matmul = { .m = m, .n = n, .k = k },
+        .matmul = { .m = m, .n = n, .k = k, .batch = 1 },
     };
 }
 
 /*
- * A matrix product of @m x @m outputs and @k products each that needs little
- * memory, because all its rows are the same one.
+ * A matrix product of @m x 64 outputs to the sink and @k products each that
+ * needs little memory, because all rows of an input are the same one.
  */
 static struct xrnpe_cmd work(uint32_t m, uint32_t k)
 {
-    struct xrnpe_cmd cmd = matmul(XRNPE_FORMAT_P16, XRNPE_FORMAT_P16, m, 1, k);
+    struct xrnpe_cmd cmd = matmul(XRNPE_FORMAT_P16, XRNPE_FORMAT_FP4, m, 64, k);
 
-    cmd.matmul.n = MIN(m, REGION_SIZE / 8);
     cmd.operand[XRNPE_OPERAND_IFM].row_stride = 0;
     cmd.operand[XRNPE_OPERAND_WEIGHT].row_stride = 0;
     cmd.operand[XRNPE_OPERAND_SCALE].region = 2;
     cmd.operand[XRNPE_OPERAND_SCALE].offset = 0;
-    cmd.operand[XRNPE_OPERAND_OFM].row_stride = 0;
+    cmd.operand[XRNPE_OPERAND_SCALE].row_stride = 0;
+    cmd.operand[XRNPE_OPERAND_OFM].region = 4;
     return cmd;
 }
 
-/* Takes hours */
+/* As much as one command may do: minutes for the plain kernel */
 static struct xrnpe_cmd endless(void)
 {
-    return work(UINT32_MAX, XRNPE_MAX_K);
+    return work(XRNPE_MAX_WORK / 64 / XRNPE_MAX_K, XRNPE_MAX_K);
 }
 
-/* A binary32 in the arena, in place: x = x * scale + bias */
-static struct xrnpe_cmd update(uint64_t offset, uint64_t scale_offset)
+/* A binary32 in the arena */
+static struct xrnpe_operand variable(unsigned int index)
 {
-    struct xrnpe_operand x = operand(1, XRNPE_FORMAT_F32, offset, 4);
+    struct xrnpe_operand x = operand(1, XRNPE_FORMAT_F32, 4 * index, 4);
 
     x.pixel_stride = 4;
+    return x;
+}
+
+static uint64_t variable_addr(unsigned int index)
+{
+    return ARENA + 4 * index;
+}
+
+/* x[index + 1] = x[index] * scale + bias, where the scale is in region 0 */
+static struct xrnpe_cmd update(unsigned int index, uint64_t scale_offset)
+{
     return (struct xrnpe_cmd) {
         .opcode = XRNPE_OP_CONVERT,
         .operand = {
-            [XRNPE_OPERAND_IFM] = x,
+            [XRNPE_OPERAND_IFM] = variable(index),
             [XRNPE_OPERAND_SCALE] = operand(0, XRNPE_FORMAT_F32, scale_offset,
                                             0),
-            [XRNPE_OPERAND_OFM] = x,
+            [XRNPE_OPERAND_OFM] = variable(index + 1),
         },
         .image = { .in_h = 1, .in_w = 1, .in_c = 1 },
     };
@@ -410,12 +443,22 @@ static void test_identification(void)
     g_assert_cmphex(rd(&npu, XRNPE_ID), ==, XRNPE_ID_MAGIC);
     g_assert_cmphex(rd(&npu, XRNPE_VERSION), ==, XRNPE_VERSION_1_0);
     g_assert_cmphex(rd(&npu, XRNPE_CONFIG), ==, 0x00031004);
+    g_assert_cmphex(rd(&npu, XRNPE_REVISION), ==, 0);
+    g_assert_cmphex(rd(&npu, XRNPE_CAP_OPCODES), ==, 0x1ffe);
+    g_assert_cmphex(rd(&npu, XRNPE_CAP_FORMATS), ==, 0x7f);
+    g_assert_cmphex(rd(&npu, XRNPE_CAP_MAX_K), ==, XRNPE_MAX_K);
+    g_assert_cmphex(rd(&npu, XRNPE_CAP_MEMORY), ==, 0x01001040);
+    g_assert_cmphex(rd(&npu, XRNPE_CAP_RECORD), ==, 0x001b00c0);
+    g_assert_cmpuint(rd(&npu, XRNPE_CLOCK_KHZ), ==, 1000000);
+    g_assert_cmpuint(rd(&npu, XRNPE_TIMER_KHZ), ==, 1000000);
     g_assert_cmphex(rd(&npu, XRNPE_CTRL), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_IRQ_ENABLE), ==, 0);
     g_assert_false(irq(&npu));
-    for (uint32_t offset = 0; offset < 0x20; offset += 4) {
+    wr(&npu, XRNPE_IRQ_ENABLE, ~0);
+    g_assert_cmphex(rd(&npu, XRNPE_IRQ_ENABLE), ==, 0x00010707);
+    for (uint32_t offset = 0; offset < 0x40; offset += 4) {
         g_assert_cmphex(rdq(&npu, 2, offset), ==, 0);
         /* There is no queue 3: writes are lost. */
         wrq(&npu, 3, offset, ~0);
@@ -444,6 +487,7 @@ static void test_access_width(void)
     /* No register, or read-only */
     for (uint32_t offset = 0; offset < XRNPE_MMIO_SIZE; offset += 4) {
         if (offset < XRNPE_CTRL || offset == XRNPE_STATUS ||
+            (offset >= XRNPE_BUS_ADDR_LO && offset < XRNPE_QUEUE(0)) ||
             offset >= XRNPE_QUEUE(XRNPE_MAX_QUEUES)) {
             uint32_t before = rd(&npu, offset);
 
@@ -525,7 +569,12 @@ static void test_formats(void)
             struct xrnpe_fault fault;
             struct xrnpe_queue_status page;
             uint32_t status = 0;
-            void *memory[XRNPE_OPERANDS] = { ifm, weight, scale, want };
+            void *memory[XRNPE_OPERANDS] = {
+                [XRNPE_OPERAND_IFM] = ifm,
+                [XRNPE_OPERAND_WEIGHT] = weight,
+                [XRNPE_OPERAND_SCALE] = scale,
+                [XRNPE_OPERAND_OFM] = want,
+            };
 
             for (size_t i = 0; i < sizeof(ifm); i++) {
                 ifm[i] = g_rand_int(rand);
@@ -557,24 +606,23 @@ static void test_formats(void)
     npu_quit(&npu);
 }
 
-/* The status of a job is also in its descriptor. */
 static void test_invalid_status(void)
 {
     Npu npu = npu_start();
-    struct xrnpe_cmd cmd[2] = { update(0, 0), update(16, 0) };
-    struct xrnpe_job_desc desc;
+    struct xrnpe_cmd cmd[2] = { update(0, 0), update(4, 0) };
 
     cmd[0].operand[XRNPE_OPERAND_OFM] = operand(3, XRNPE_FORMAT_FP4, 0, 1);
     put_scale(&npu, CONSTANTS, 1, 0);
-    put_float(&npu, ARENA, NAN);
-    put_float(&npu, ARENA + 16, 1);
+    put_float(&npu, variable_addr(0), NAN);
+    put_float(&npu, variable_addr(4), 1);
     queue_job(&npu, 0, cmd, 2, 5);
+    wait_head(&npu, 0, 1);
+    assert_done(&npu, 0, 5);
+    g_assert_cmphex(status_of(&npu, 0).status, ==, XRNPE_STATUS_INVALID);
     queue_job(&npu, 0, &cmd[1], 1, 6);
     wait_head(&npu, 0, 2);
     assert_done(&npu, 0, 6);
     g_assert_cmphex(status_of(&npu, 0).status, ==, 0);
-    qtest_memread(npu.qts, RING(0), &desc, sizeof(desc));
-    g_assert_cmphex(le32_to_cpu(desc.status), ==, XRNPE_STATUS_INVALID);
     npu_quit(&npu);
 }
 
@@ -583,18 +631,18 @@ static void test_ring_wrap(void)
 {
     enum { JOBS = 5 * RING_SIZE };
     Npu npu = npu_start();
-    struct xrnpe_cmd cmd = update(0, 0);
 
-    put_float(&npu, ARENA, 0);
     put_scale(&npu, CONSTANTS, 1, 1);
     for (unsigned int i = 1; i <= JOBS; i++) {
+        struct xrnpe_cmd cmd = update(i - 1, 0);
+
         queue_job(&npu, 1, &cmd, 1, 0xfffffff0 + i);
         if (i % RING_SIZE == 0 || i % 3 == 0) {
             wait_head(&npu, 1, i);
             assert_done(&npu, 1, 0xfffffff0 + i);
         }
     }
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, JOBS);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(JOBS)), ==, JOBS);
     npu_quit(&npu);
 }
 
@@ -646,6 +694,9 @@ static void test_bad_ring(void)
     set_status_page(&npu, STATUS_PAGE + 8);
     enable(&npu, 0, RING(0), RING_SIZE);
     g_assert_cmphex(rdq(&npu, 0, XRNPE_QUEUE_CTRL), ==, 0);
+    set_status_page(&npu, 0xffffffffffffff40);  /* too short for 4 queues */
+    enable(&npu, 0, RING(0), RING_SIZE);
+    g_assert_cmphex(rdq(&npu, 0, XRNPE_QUEUE_CTRL), ==, 0);
     set_status_page(&npu, STATUS_PAGE);
     for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
         enable(&npu, 0, bad[i].base, bad[i].size);
@@ -677,7 +728,13 @@ static void edit_field(struct xrnpe_cmd *cmd)
 
 static void edit_operand_field(struct xrnpe_cmd *cmd)
 {
-    cmd->operand[XRNPE_OPERAND_WEIGHT].format = XRNPE_FORMAT_P16;
+    cmd->operand[XRNPE_OPERAND_WEIGHT].format = XRNPE_FORMAT_F32;
+}
+
+static void edit_overlap(struct xrnpe_cmd *cmd)
+{
+    /* Its two rows of two binary32 each on top of each other */
+    cmd->operand[XRNPE_OPERAND_OFM].row_stride = 4;
 }
 
 static void edit_region(struct xrnpe_cmd *cmd)
@@ -723,6 +780,9 @@ static const FaultCase fault_cases[] = {
     { "operand-field", edit_operand_field,
       { XRNPE_FAULT_ILLEGAL_FIELD, 1, XRNPE_OPERAND_WEIGHT, 0,
         FIELD(operand[XRNPE_OPERAND_WEIGHT].format) } },
+    { "overlapping-rows", edit_overlap,
+      { XRNPE_FAULT_ILLEGAL_FIELD, 1, XRNPE_OPERAND_OFM, 3,
+        FIELD(operand[XRNPE_OPERAND_OFM].row_stride) } },
     { "no-region", edit_region,
       { XRNPE_FAULT_NO_REGION, 1, XRNPE_OPERAND_WEIGHT, REGIONS, 0 } },
     { "out-of-bounds", edit_bounds,
@@ -742,9 +802,8 @@ static void test_fault(const void *data)
     const FaultCase *c = data;
     Npu npu = npu_start();
     struct xrnpe_cmd good = small_matmul(&npu);
-    struct xrnpe_cmd cmd[3] = { update(0, 0x200), good, update(0, 0x200) };
+    struct xrnpe_cmd cmd[3] = { update(0, 0x200), good, update(1, 0x200) };
 
-    put_float(&npu, ARENA, 0);
     put_scale(&npu, CONSTANTS + 0x100, INFINITY, 0);
     put_scale(&npu, CONSTANTS + 0x200, 1, 1);
     c->edit(&cmd[1]);
@@ -757,7 +816,8 @@ static void test_fault(const void *data)
     g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==,
                     XRNPE_IRQ_DONE(2) | XRNPE_IRQ_STOPPED(2));
     /* The first command ran, the bad one and the last did not. */
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 1);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(1)), ==, 1);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(2)), ==, 0);
     assert_small_matmul_unwritten(&npu);
 
     /* The neighbours go on. */
@@ -792,6 +852,12 @@ static void put_region_base(Npu *npu, unsigned int index, uint64_t base)
     qtest_writeq(npu->qts, TABLE + index * sizeof(struct xrnpe_region), base);
 }
 
+static void assert_bus_addr(Npu *npu, uint64_t addr)
+{
+    g_assert_cmphex(rd(npu, XRNPE_BUS_ADDR_LO), ==, (uint32_t)addr);
+    g_assert_cmphex(rd(npu, XRNPE_BUS_ADDR_HI), ==, addr >> 32);
+}
+
 static void test_bus_fault(void)
 {
     static const uint64_t not_ram[] = {
@@ -815,8 +881,19 @@ static void test_bus_fault(void)
         queue_job(&npu, 0, &cmd, 1, ++seqno);
         wait_head(&npu, 0, seqno);
         assert_fault(&npu, 0, seqno, &want);
+        assert_bus_addr(&npu, not_ram[i]);
         control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
     }
+
+    /* An operand that starts within a burst */
+    cmd.operand[XRNPE_OPERAND_IFM].offset = 0x50;
+    want.offset = 0x50;
+    queue_job(&npu, 0, &cmd, 1, ++seqno);
+    wait_head(&npu, 0, seqno);
+    assert_fault(&npu, 0, seqno, &want);
+    assert_bus_addr(&npu, NPU_BASE + 0x40);
+    control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+    cmd.operand[XRNPE_OPERAND_IFM].offset = 0;
 
     /* Half there: the output's rows 0 and 1 are 64 bytes apart. */
     put_region_base(&npu, 2, INPUT);
@@ -863,6 +940,7 @@ static void test_bus_fault(void)
     queue_desc(&npu, 1, &desc);
     wait_head(&npu, 1, 1);
     assert_fault(&npu, 1, seqno, &want);
+    assert_bus_addr(&npu, UNMAPPED);
     assert_small_matmul(&npu);
     npu_quit(&npu);
 }
@@ -902,7 +980,10 @@ static void assert_illegal_job(Npu *npu, uint32_t seqno)
 static void test_illegal_job(void)
 {
     static const Edit desc_edits[] = {
-        DESC(flags, 1), DESC(reserved[6], 1),
+        DESC(flags, 2), DESC(reserved[4], 1),
+        DESC(record, RECORD), DESC(flags, XRNPE_JOB_RECORD | 0x80000000),
+        DESC(cmd_stride, 0), DESC(cmd_stride, 128), DESC(cmd_stride, 224),
+        DESC(cmd_stride, XRNPE_CMD_STRIDE_MAX + XRNPE_CMD_ALIGN),
         DESC(cmd_count, 0), DESC(cmd_count, XRNPE_MAX_CMDS + 1),
         DESC(region_count, XRNPE_MAX_REGIONS + 1),
         DESC(cmds, CMDS(0) + 4), DESC(cmds, 0xfffffffffffffff8),
@@ -940,43 +1021,75 @@ static void test_illegal_job(void)
 static void test_abort(void)
 {
     Npu npu = npu_start();
-    struct xrnpe_cmd cmd[3] = { update(0, 0), endless(), update(0, 0) };
+    struct xrnpe_cmd cmd[3] = { update(0, 0), endless(), update(1, 0) };
     struct xrnpe_fault want = {
         .kind = XRNPE_FAULT_ABORTED,
         .cmd = 1,
         .operand = XRNPE_OPERAND_NONE,
     };
 
-    put_float(&npu, ARENA, 0);
     put_scale(&npu, CONSTANTS, 1, 1);
 
     /* Nothing to abort: nothing happens, now or later. */
-    control(&npu, 1, XRNPE_QUEUE_CTRL_ABORT);
+    abort_job(&npu, 1, 0);
     queue_job(&npu, 1, cmd, 1, 1);
     wait_head(&npu, 1, 1);
     assert_done(&npu, 1, 1);
 
-    /* In the midst of the long command */
+    /* In the midst of the long command; other jobs' numbers do not count. */
     queue_job(&npu, 1, cmd, 3, 2);
     wait_until(&npu, XRNPE_STATUS, XRNPE_STATUS_BUSY, XRNPE_STATUS_BUSY);
+    abort_job(&npu, 1, 0);
+    abort_job(&npu, 1, 2);
     g_usleep(20000);
     g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_HEAD), ==, 1);
-    control(&npu, 1, XRNPE_QUEUE_CTRL_ABORT);
+    abort_job(&npu, 1, 1);
     wait_head(&npu, 1, 2);
     assert_fault(&npu, 1, 2, &want);
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 2);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(1)), ==, 1);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(2)), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==,
                     XRNPE_IRQ_DONE(1) | XRNPE_IRQ_STOPPED(1));
 
     /* A stopped queue takes jobs, ignores ABORT, and goes on after RESUME. */
-    control(&npu, 1, XRNPE_QUEUE_CTRL_ABORT);
-    queue_job(&npu, 1, cmd, 1, 3);
+    queue_job(&npu, 1, &cmd[2], 1, 3);
+    abort_job(&npu, 1, 2);
     g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_STATE), ==,
                      XRNPE_QUEUE_STATE_STOPPED);
     control(&npu, 1, XRNPE_QUEUE_CTRL_RESUME);
     wait_head(&npu, 1, 3);
     assert_done(&npu, 1, 3);
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 3);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(2)), ==, 2);
+    npu_quit(&npu);
+}
+
+/* Aimed at a job that ends meanwhile, ABORT does not fall on the next one. */
+static void test_abort_late(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd quick = update(0, 0), slow = endless();
+
+    put_scale(&npu, CONSTANTS, 1, 1);
+    for (uint32_t i = 0; i < 20; i++) {
+        uint32_t head = 2 * i;
+
+        queue_job(&npu, 1, &quick, 1, head);
+        queue_job(&npu, 1, &slow, 1, head + 1);
+        g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_HEAD) - head, <, 2);
+        abort_job(&npu, 1, head);
+        g_usleep(1000 * (i % 4));
+        if (rdq(&npu, 1, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED) {
+            /* It came in time. */
+            g_assert_cmpuint(status_of(&npu, 1).fault_seqno, ==, head);
+            control(&npu, 1, XRNPE_QUEUE_CTRL_RESUME);
+        }
+        wait_head(&npu, 1, head + 1);
+        g_assert_cmpuint(status_of(&npu, 1).seqno, ==, head);
+        abort_job(&npu, 1, head + 1);
+        wait_head(&npu, 1, head + 2);
+        g_assert_cmpuint(status_of(&npu, 1).fault_seqno, ==, head + 1);
+        control(&npu, 1, XRNPE_QUEUE_CTRL_RESUME);
+    }
     npu_quit(&npu);
 }
 
@@ -994,13 +1107,13 @@ static void test_abort_waiting(void)
     queue_job(&npu, 3, &cmd, 1, 2);
     g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_STATE), ==,
                      XRNPE_QUEUE_STATE_RUNNING);
-    control(&npu, 3, XRNPE_QUEUE_CTRL_ABORT);
+    abort_job(&npu, 3, 0);
     wait_head(&npu, 3, 1);
     assert_fault(&npu, 3, 2, &want);
     g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
                     XRNPE_STATUS_BUSY | 0 << XRNPE_STATUS_QUEUE_SHIFT);
-    control(&npu, 0, XRNPE_QUEUE_CTRL_ABORT);
+    abort_job(&npu, 0, 0);
     wait_head(&npu, 0, 1);
     assert_fault(&npu, 0, 1, &want);
     npu_quit(&npu);
@@ -1038,7 +1151,7 @@ static void assert_reset(Npu *npu)
     g_assert_cmphex(rd(npu, XRNPE_IRQ_ENABLE), ==, 0);
     g_assert_cmphex(rd(npu, XRNPE_STATUS_BASE_LO), ==, 0);
     for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {
-        for (uint32_t offset = 0; offset <= XRNPE_QUEUE_STATE; offset += 4) {
+        for (uint32_t offset = 0; offset < 0x40; offset += 4) {
             g_assert_cmphex(rdq(npu, q, offset), ==, 0);
         }
     }
@@ -1101,17 +1214,17 @@ static void test_interrupt(void)
 }
 
 /*
- * Each job appends its queue's digit to a number in base 4. With the machine
- * stopped all are queued in the wrong order before any is served.
+ * Each job appends its queue's digit to the number in base 4 that the one before
+ * it left. With the machine stopped all are queued in the wrong order before any
+ * is served.
  */
 static void test_priority(void)
 {
     Npu npu = npu_start();
 
-    put_float(&npu, ARENA, 0);
     qtest_qmp_assert_success(npu.qts, "{ 'execute': 'stop' }");
     for (unsigned int q = XRNPE_MAX_QUEUES; q-- > 0;) {
-        struct xrnpe_cmd cmd = update(0, 8 * q);
+        struct xrnpe_cmd cmd = update(q, 8 * q);
 
         put_scale(&npu, CONSTANTS + 8 * q, 4, q);
         queue_job(&npu, q, &cmd, 1, 1);
@@ -1123,43 +1236,112 @@ static void test_priority(void)
     for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {
         wait_head(&npu, q, 1);
     }
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 0 * 64 + 1 * 16 + 2 * 4 + 3);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(XRNPE_MAX_QUEUES)), ==,
+                      0 * 64 + 1 * 16 + 2 * 4 + 3);
     npu_quit(&npu);
 }
 
+static void assert_executes(Npu *npu, unsigned int q)
+{
+    wait_until(npu, XRNPE_STATUS, ~0,
+               XRNPE_STATUS_BUSY | q << XRNPE_STATUS_QUEUE_SHIFT);
+}
+
 /*
- * An urgent job comes while the second command of another one executes.
- * Stopping the machine ends that one for now: the urgent job is served then,
- * and the other one goes on where it was, not from its start.
+ * Commands take a millisecond here, and virtual time stands still unless it is
+ * told to go on. An urgent job comes while the first command of another one
+ * executes: it is served after that command, the other job's last one after it.
  */
 static void test_preemption(void)
 {
-    Npu npu = npu_start();
-    struct xrnpe_cmd slow[2] = { update(0, 0), endless() };
-    struct xrnpe_cmd urgent = update(0, 8);
-    static const struct xrnpe_fault want = {
-        .kind = XRNPE_FAULT_ABORTED,
-        .cmd = 1,
-        .operand = XRNPE_OPERAND_NONE,
-    };
+    Npu npu = npu_open(",x-fault-slow=1000", "");
+    struct xrnpe_cmd patient[2] = { update(0, 0), update(2, 0) };
+    struct xrnpe_cmd urgent = update(1, 0);
 
-    put_float(&npu, ARENA, 0);
-    put_scale(&npu, CONSTANTS, 4, 2);
-    put_scale(&npu, CONSTANTS + 8, 4, 1);
-    queue_job(&npu, 3, slow, ARRAY_SIZE(slow), 1);
-    wait_float(&npu, ARENA, 2);
-    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'stop' }");
-    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
-                    XRNPE_STATUS_BUSY | 3 << XRNPE_STATUS_QUEUE_SHIFT);
+    prepare(&npu);
+    put_scale(&npu, CONSTANTS, 1, 1);
+    queue_job(&npu, 3, patient, ARRAY_SIZE(patient), 1);
+    assert_executes(&npu, 3);
     queue_job(&npu, 0, &urgent, 1, 1);
-    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'cont' }");
+    qtest_clock_step(npu.qts, 999 * SCALE_US);
+    g_usleep(5000);
+    g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_EXECUTED_LO), ==, 999 * SCALE_US);
+    assert_executes(&npu, 3);
+    qtest_clock_step(npu.qts, SCALE_US);
+    assert_executes(&npu, 0);
+    g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_STATE), ==,
+                     XRNPE_QUEUE_STATE_RUNNING);
+    qtest_clock_step(npu.qts, SCALE_MS);
     wait_head(&npu, 0, 1);
     assert_done(&npu, 0, 1);
+    assert_executes(&npu, 3);
     g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_HEAD), ==, 0);
-    control(&npu, 3, XRNPE_QUEUE_CTRL_ABORT);
+    g_assert_cmpuint(rdq(&npu, 3, XRNPE_QUEUE_EXECUTED_LO), ==, SCALE_MS);
+    qtest_clock_step(npu.qts, SCALE_MS);
     wait_head(&npu, 3, 1);
-    assert_fault(&npu, 3, 1, &want);
-    g_assert_cmpfloat(get_float(&npu, ARENA), ==, 2 * 4 + 1);
+    assert_done(&npu, 3, 1);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(3)), ==, 3);
+    npu_quit(&npu);
+}
+
+/* What a job did and when, on request */
+static void test_job_record(void)
+{
+    Npu npu = npu_open(",x-fault-slow=1000", "");
+    struct xrnpe_cmd cmd[3] = { update(0, 0), update(1, 0), { .opcode = 0x77 } };
+    struct xrnpe_job_desc desc = descriptor(CMDS(2), 2, 0x1234);
+    struct xrnpe_job_record record;
+
+    prepare(&npu);
+    put_scale(&npu, CONSTANTS, 1, 1);
+    /* Records further apart than they must be, with something in between */
+    qtest_memset(npu.qts, CMDS(2), 0xff, 0x1000);
+    for (unsigned int i = 0; i < ARRAY_SIZE(cmd); i++) {
+        qtest_memwrite(npu.qts, CMDS(2) + i * 320, &cmd[i], sizeof(cmd[i]));
+    }
+    desc.cmd_stride = cpu_to_le32(320);
+    desc.flags = cpu_to_le32(XRNPE_JOB_RECORD);
+    desc.record = cpu_to_le64(RECORD);
+    qtest_memset(npu.qts, RECORD, 0xff, 2 * sizeof(record));
+    qtest_clock_step(npu.qts, 77);
+    queue_desc(&npu, 2, &desc);
+    for (unsigned int i = 0; i < 2; i++) {
+        assert_executes(&npu, 2);
+        wait_until(&npu, XRNPE_COUNTER_LO(COUNTER(commands)), ~0, i);
+        qtest_clock_step(npu.qts, SCALE_MS);
+    }
+    wait_head(&npu, 2, 1);
+    assert_done(&npu, 2, 0x1234);
+    qtest_memread(npu.qts, RECORD, &record, sizeof(record));
+    g_assert_cmphex(le32_to_cpu(record.seqno), ==, 0x1234);
+    g_assert_cmphex(record.status, ==, 0);
+    g_assert_true(buffer_is_zero(&record.fault, sizeof(record.fault)));
+    g_assert_cmpuint(le64_to_cpu(record.start), ==, 77);
+    g_assert_cmpuint(le64_to_cpu(record.end), ==, 77 + 2 * SCALE_MS);
+    g_assert_cmpuint(le64_to_cpu(record.executed), ==, 2 * SCALE_MS);
+    g_assert_cmpuint(le64_to_cpu(record.counters.commands), ==, 2);
+    g_assert_true(buffer_is_zero(record.reserved, sizeof(record.reserved)));
+    g_assert_cmphex(qtest_readb(npu.qts, RECORD + sizeof(record)), ==, 0xff);
+    g_assert_cmpuint(rdq(&npu, 2, XRNPE_QUEUE_EXECUTED_LO), ==, 0);
+
+    /* A job that faults has a record, too; the device's counters go on. */
+    desc.cmd_count = cpu_to_le32(3);
+    desc.seqno = cpu_to_le32(0x1235);
+    queue_desc(&npu, 2, &desc);
+    for (unsigned int i = 2; i < 4; i++) {
+        wait_until(&npu, XRNPE_COUNTER_LO(COUNTER(commands)), ~0, i);
+        qtest_clock_step(npu.qts, SCALE_MS);
+    }
+    wait_head(&npu, 2, 2);
+    qtest_memread(npu.qts, RECORD, &record, sizeof(record));
+    g_assert_cmphex(le32_to_cpu(record.seqno), ==, 0x1235);
+    g_assert_cmpuint(le32_to_cpu(record.fault.kind), ==,
+                     XRNPE_FAULT_ILLEGAL_OPCODE);
+    g_assert_cmpuint(le32_to_cpu(record.fault.cmd), ==, 2);
+    g_assert_cmpuint(le32_to_cpu(record.fault.operand), ==, XRNPE_OPERAND_NONE);
+    g_assert_cmpuint(le64_to_cpu(record.counters.commands), ==, 2);
+    g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, 4);
+    g_assert_cmpuint(rd(&npu, XRNPE_TIMER_LO), ==, 77 + 4 * SCALE_MS);
     npu_quit(&npu);
 }
 
@@ -1177,6 +1359,7 @@ static void test_bus_error(const void *data)
     wr(&npu, XRNPE_IRQ_ENABLE, XRNPE_IRQ_BUS_ERROR);
     queue_job(&npu, 0, &cmd, 1, 1);
     wait_until(&npu, XRNPE_STATUS, ~0, XRNPE_STATUS_BUS_ERROR);
+    assert_bus_addr(&npu, UNMAPPED);
     g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==, XRNPE_IRQ_BUS_ERROR);
     g_assert_true(irq(&npu));
     g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 0);
@@ -1201,10 +1384,9 @@ static void test_bus_error(const void *data)
 static void test_stop(void)
 {
     Npu npu = npu_start();
-    struct xrnpe_cmd cmd[2] = { work(512, 256), small_matmul(&npu) };
+    struct xrnpe_cmd cmd[2] = { work(4096, 256), small_matmul(&npu) };
     struct xrnpe_cmd forever = endless();
 
-    cmd[0].operand[XRNPE_OPERAND_OFM] = operand(1, XRNPE_FORMAT_P16, 0, 0);
     queue_job(&npu, 0, cmd, 2, 1);
     for (unsigned int i = 0; i < 5; i++) {
         uint32_t head;
@@ -1222,7 +1404,7 @@ static void test_stop(void)
     queue_job(&npu, 0, &forever, 1, 2);
     g_usleep(5000);
     qtest_qmp_assert_success(npu.qts, "{ 'execute': 'stop' }");
-    control(&npu, 0, XRNPE_QUEUE_CTRL_ABORT);
+    abort_job(&npu, 0, 1);
     g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 1);
     qtest_qmp_assert_success(npu.qts, "{ 'execute': 'cont' }");
     wait_head(&npu, 0, 2);
@@ -1270,7 +1452,7 @@ static void test_migrate(void)
     Npu to;
     struct xrnpe_cmd bad = { .opcode = 0x77 };
     struct xrnpe_cmd cmd[3] = { update(0, 0x200), endless(),
-                                update(0, 0x200) };
+                                update(1, 0x200) };
     static const struct xrnpe_fault want = {
         .kind = XRNPE_FAULT_ILLEGAL_OPCODE,
         .operand = XRNPE_OPERAND_NONE,
@@ -1279,7 +1461,6 @@ static void test_migrate(void)
     g_assert_cmpint(fd, >=, 0);
     close(fd);
     small_matmul(&from);
-    put_float(&from, ARENA, 0);
     put_scale(&from, CONSTANTS + 0x200, 1, 1);
     wr(&from, XRNPE_IRQ_ENABLE, XRNPE_IRQ_STOPPED(3));
     queue_job(&from, 3, &bad, 1, 30);
@@ -1287,12 +1468,12 @@ static void test_migrate(void)
     assert_fault(&from, 3, 30, &want);
     queue_job(&from, 1, cmd, 3, 10);
     queue_job(&from, 1, cmd, 3, 11);
-    wait_float(&from, ARENA, 1);
+    wait_float(&from, variable_addr(1), 1);
 
     migrate_to(&from, uri);
     npu_quit(&from);
 
-    to = npu_open("", incoming);
+    to = npu_open(",kernel=plain", incoming);
     memcpy(to.tail, from.tail, sizeof(to.tail));
     wait_migration(&to);
     unlink(path);
@@ -1309,8 +1490,8 @@ static void test_migrate(void)
 
     /* The first job goes on at its second command, which does not end. */
     g_usleep(10000);
-    g_assert_cmpfloat(get_float(&to, ARENA), ==, 1);
-    control(&to, 1, XRNPE_QUEUE_CTRL_ABORT);
+    g_assert_cmpfloat(get_float(&to, variable_addr(2)), ==, 0);
+    abort_job(&to, 1, 0);
     wait_head(&to, 1, 1);
     g_assert_cmpuint(status_of(&to, 1).fault_seqno, ==, 10);
     g_assert_cmpuint(status_of(&to, 1).fault.kind, ==, XRNPE_FAULT_ABORTED);
@@ -1352,7 +1533,15 @@ static void test_migrate_mismatch(void)
     g_assert_nonnull(strstr(err, "'queues' must be as at the source"));
 }
 
-/* Unplugging, as a machine with a way to do it would */
+static void set_realized(Npu *npu, bool realized)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': '/machine/peripheral/npu0', "
+                             "'property': 'realized', 'value': %i } }",
+                             realized);
+}
+
+/* Unplugging, as a machine with a way to do it would: the registers are gone. */
 static void test_unrealize(void)
 {
     Npu npu = npu_start();
@@ -1360,9 +1549,14 @@ static void test_unrealize(void)
 
     queue_job(&npu, 0, &cmd, 1, 1);
     wait_until(&npu, XRNPE_STATUS, XRNPE_STATUS_BUSY, XRNPE_STATUS_BUSY);
-    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'qom-set', 'arguments': "
-                             "{ 'path': '/machine/peripheral/npu0', "
-                             "'property': 'realized', 'value': false } }");
+    set_realized(&npu, false);
+    wr(&npu, XRNPE_IRQ_ENABLE, 1);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    g_assert_cmphex(rd(&npu, XRNPE_ID), ==, 0);
+    set_realized(&npu, true);
+    assert_reset(&npu);
+    prepare(&npu);
+    assert_works(&npu, 0, 1);
     npu_quit(&npu);
 }
 
@@ -1393,7 +1587,8 @@ static void test_random(void)
         qtest_memwrite(npu.qts, CMDS(q), cmds, sizeof(cmds));
         for (unsigned int i = 0; i < RING_SIZE; i++) {
             struct xrnpe_job_desc desc =
-                descriptor(CMDS(q) + g_rand_int_range(rand, 0, 60) * 128,
+                descriptor(CMDS(q) + g_rand_int_range(rand, 0, 60) *
+                                     sizeof(cmds[0]),
                            g_rand_int_range(rand, 0, 5), i);
 
             qtest_memwrite(npu.qts, RING(q) + i * sizeof(desc), &desc,
@@ -1429,6 +1624,7 @@ static void test_random(void)
             break;
         default:
             control(&npu, q, g_rand_int_range(rand, 0, 4) << 1);
+            abort_job(&npu, q, rdq(&npu, q, XRNPE_QUEUE_HEAD));
             break;
         }
     }
@@ -1461,6 +1657,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/matmul", test_matmul);
     qtest_add_func("/xrnpe/formats", test_formats);
     qtest_add_func("/xrnpe/invalid-status", test_invalid_status);
+    qtest_add_func("/xrnpe/job-record", test_job_record);
     qtest_add_func("/xrnpe/ring-wrap", test_ring_wrap);
     qtest_add_func("/xrnpe/doorbell", test_doorbell);
     qtest_add_func("/xrnpe/bad-ring", test_bad_ring);
@@ -1473,6 +1670,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/fault/bus", test_bus_fault);
     qtest_add_func("/xrnpe/fault/illegal-job", test_illegal_job);
     qtest_add_func("/xrnpe/abort", test_abort);
+    qtest_add_func("/xrnpe/abort-late", test_abort_late);
     qtest_add_func("/xrnpe/abort-waiting", test_abort_waiting);
     qtest_add_func("/xrnpe/disable", test_disable);
     qtest_add_data_func("/xrnpe/reset/register", (void *)false, test_reset);
