@@ -35,6 +35,7 @@ struct xrnpe_job {
 	struct xrnpe_buffer *cmds;
 	uint32_t cmd_count;
 	uint32_t queue;
+	bool count;			/* fill the result's counters */
 	unsigned int region_count;
 	struct xrnpe_job_region regions[XRNPE_MAX_REGIONS];
 

@@ -126,15 +126,25 @@ static int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, si
 
 /* ---- jobs ------------------------------------------------------------- */
 
-/* Ask how job @number ended; wait for that until absolute time @end_ns. */
-static int ask(struct drm *drm, uint64_t number, int64_t end_ns, struct drm_xrnpe_job_wait *answer)
+/* How a job ended. */
+struct answer {
+	struct drm_xrnpe_job_wait wait;
+	struct xrnpe_job_record record;	/* zero unless the job counts */
+};
+
+/* Ask how @job ended; wait for that until absolute time @end_ns. */
+static int ask(struct drm *drm, const struct xrnpe_job *job, int64_t end_ns, struct answer *answer)
 {
-	*answer = (struct drm_xrnpe_job_wait){ .job = number, .timeout_ns = end_ns };
-	return drmIoctl(drm->fd, DRM_IOCTL_XRNPE_JOB_WAIT, answer) ? -errno : 0;
+	*answer = (struct answer){ .wait = { .job = job->number, .timeout_ns = end_ns } };
+	if (job->count) {
+		answer->wait.record = (uintptr_t)&answer->record;
+		answer->wait.record_size = sizeof(answer->record);
+	}
+	return drmIoctl(drm->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &answer->wait) ? -errno : 0;
 }
 
 /* With the lock held: take a job off the list; @answer: how it ended, if known. */
-static void settle(struct drm *drm, struct xrnpe_job *job, const struct drm_xrnpe_job_wait *answer)
+static void settle(struct drm *drm, struct xrnpe_job *job, const struct answer *answer)
 {
 	struct xrnpe_job **link = &drm->first;
 
@@ -145,8 +155,12 @@ static void settle(struct drm *drm, struct xrnpe_job *job, const struct drm_xrnp
 		drm->end = link;
 	if (!answer)
 		return;
-	job->state = answer->state;
-	job->result = (struct xrnpe_result){ .status = answer->status, .fault = answer->fault };
+	job->state = answer->wait.state;
+	job->result = (struct xrnpe_result){
+		.status = answer->wait.status,
+		.fault = answer->wait.fault,
+		.counters = answer->record.counters,
+	};
 	job->ended = true;
 }
 
@@ -154,9 +168,9 @@ static void settle(struct drm *drm, struct xrnpe_job *job, const struct drm_xrnp
 static int make_room(struct drm *drm, uint64_t next, struct xrnpe_error *error)
 {
 	while (drm->first && next - drm->first->number >= drm->job_history) {
-		struct drm_xrnpe_job_wait answer;
+		struct answer answer;
 
-		if (ask(drm, drm->first->number, INT64_MAX, &answer))
+		if (ask(drm, drm->first, INT64_MAX, &answer))
 			return fail_ioctl(drm, "wait for a job", error);
 		settle(drm, drm->first, &answer);
 	}
@@ -223,7 +237,7 @@ static int drm_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t 
 		    struct xrnpe_error *error)
 {
 	struct drm *drm = to_drm(device);
-	struct drm_xrnpe_job_wait answer;
+	struct answer answer;
 	bool ended;
 	int ret;
 
@@ -233,7 +247,7 @@ static int drm_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t 
 	if (ended)
 		return 0;
 
-	ret = ask(drm, job->number, end_of(timeout_ns), &answer);
+	ret = ask(drm, job, end_of(timeout_ns), &answer);
 	if (ret == -ETIME)
 		return ret;
 	if (ret)
@@ -316,6 +330,9 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 		.max_regions = info.max_regions,
 		.max_buffer_size = info.max_bo_size,
 		.job_timeout_ms = info.job_timeout_ms,
+		.bus_bytes = info.bus_bytes,
+		.sram_kib = info.sram_kib,
+		.clock_khz = info.clock_khz,
 	};
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "backend.h"
+#include "cost.h"
 #include "datapath.h"
 #include "error.h"
 
@@ -76,6 +77,7 @@ static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
 {
 	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
 	struct xrnpe_span spans[XRNPE_OPERANDS];
+	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	struct xrnpe_fault *fault = &job->result.fault;
 	struct xrnpe_cmd cmd;
 
@@ -107,6 +109,8 @@ static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
 			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
+		if (job->count)
+			xrnpe_cmd_cost(&machine, &cmd, &job->result.counters);
 	}
 	memset(fault, 0, sizeof(*fault));
 }
@@ -271,6 +275,7 @@ static int start_worker(struct worker *worker)
 
 int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 {
+	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	struct emu *emu;
 	unsigned int threads = 1;
 	int ret;
@@ -306,13 +311,16 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 		.path = "emu",
 		.driver = xrnpe_datapath_kernel(emu->workers[0].datapath),
 		.version = 1 << 16,
-		.rows = 8,
-		.cols = 8,
+		.rows = machine.rows,
+		.cols = machine.cols,
 		.queues = QUEUES,
 		.max_cmds = XRNPE_MAX_CMDS,
 		.max_regions = XRNPE_MAX_REGIONS,
 		.max_buffer_size = SIZE_MAX / 2,
 		.threads = threads,
+		.bus_bytes = machine.bus_bytes,
+		.sram_kib = machine.sram_kib,
+		.clock_khz = machine.clock_khz,
 	};
 	*device = &emu->device;
 	return 0;

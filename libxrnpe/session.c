@@ -256,6 +256,11 @@ static int sync_region(struct xrnpe_request *request, enum xrnpe_model_region re
 				 request->job.regions[region].size, error);
 }
 
+void xrnpe_request_count(struct xrnpe_request *request, bool count)
+{
+	request->job.count = count;
+}
+
 int xrnpe_request_submit(struct xrnpe_request *request, unsigned int queue,
 			 struct xrnpe_error *error)
 {

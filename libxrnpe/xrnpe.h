@@ -116,6 +116,9 @@ struct xrnpe_device_info {
 	uint64_t max_buffer_size;	/**< bytes */
 	uint32_t job_timeout_ms;	/**< time a job may execute; 0: no limit */
 	uint32_t threads;		/**< emulator: worker threads; else 0 */
+	uint32_t bus_bytes;		/**< that its bus moves in a cycle */
+	uint32_t sram_kib;		/**< its operand buffers */
+	uint32_t clock_khz;		/**< of its array */
 };
 
 /**
@@ -239,6 +242,25 @@ const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *mod
 unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model);
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i);
 
+/** What a layer or a model costs on a device, for one inference. */
+struct xrnpe_cost {
+	struct xrnpe_counters counters;	/**< as the device counts; see uapi and hardware.rst */
+	double utilisation;		/**< share of the array's multiply-adds that was used, 0..1 */
+	double seconds;			/**< of its cycles */
+	double picojoules;		/**< by the figures of hardware.rst, "Energy" */
+};
+
+/**
+ * Predict by the device's cycle model what a model costs, without running it. The
+ * counters are those that a request's result would have, exactly.
+ *
+ * @device: its array, bus, memory and clock count; NULL: the default, the emulator's
+ * @total: of all layers; may be NULL
+ * @layers: room for xrnpe_model_layer_count(), or NULL
+ */
+void xrnpe_model_predict(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+			 struct xrnpe_cost *total, struct xrnpe_cost *layers);
+
 /* ---- running ---------------------------------------------------------- */
 
 /** A model made ready on a device: constants and commands are there. Thread-safe. */
@@ -251,6 +273,7 @@ struct xrnpe_request;
 struct xrnpe_result {
 	uint32_t status;		/**< XRNPE_STATUS_* */
 	struct xrnpe_fault fault;	/**< kind XRNPE_FAULT_NONE: it ended well */
+	struct xrnpe_counters counters;	/**< zero unless xrnpe_request_count() asked for them */
 };
 
 /**
@@ -299,6 +322,12 @@ void xrnpe_request_free(struct xrnpe_request *request);
  */
 int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
 			    const float *values, size_t count, struct xrnpe_error *error);
+
+/**
+ * Whether results have the job's counters, from the next submission on; at first they
+ * do not. Not while it is submitted.
+ */
+void xrnpe_request_count(struct xrnpe_request *request, bool count);
 
 /**
  * Submit the request and return at once. Requests of a session execute in any

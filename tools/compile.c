@@ -2,6 +2,7 @@
 /* xrnpe compile: ONNX in, .xrnpe out, and a table of what was chosen. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -39,16 +40,18 @@ static const char *format_colour(enum xrnpe_format format)
 	}
 }
 
-static void print_row(const struct xrnpe_layer_info *layer, int name_width, int op_width)
+static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost,
+		      int name_width, int op_width)
 {
 	bool colour = has_colour(stdout);
 	char shape[64];
 
 	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
-	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-6s%s  %8" PRIu64 "  %9.2e\n", name_width,
-	       layer->name, op_width, layer->op, shape, layer->macs,
+	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-6s%s  %8" PRIu64 "  %9" PRIu64
+	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
 	       colour ? format_colour(layer->format) : "", xrnpe_format_name(layer->format),
-	       colour ? "\033[m" : "", layer->bytes, layer->error);
+	       colour ? "\033[m" : "", layer->bytes,
+	       (uint64_t)cost->counters.cycles, layer->error);
 }
 
 static int wider(int width, const char *text)
@@ -58,7 +61,7 @@ static int wider(int width, const char *text)
 	return length > width ? length : width;
 }
 
-static void print_table(const struct xrnpe_model *model)
+static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost *costs)
 {
 	unsigned int count = xrnpe_model_layer_count(model);
 	int name_width = 5, op_width = 9;
@@ -67,13 +70,13 @@ static void print_table(const struct xrnpe_model *model)
 		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
 		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
 	}
-	printf("%-*s  %-*s  %11s  %10s  %-6s  %8s  %9s\n", name_width, "layer", op_width,
-	       "operators", "shape", "MACs", "format", "bytes", "error");
+	printf("%-*s  %-*s  %11s  %10s  %-6s  %8s  %9s  %9s\n", name_width, "layer",
+	       op_width, "operators", "shape", "MACs", "format", "bytes", "cycles", "error");
 	for (unsigned int i = 0; i < count; i++)
-		print_row(xrnpe_model_layer(model, i), name_width, op_width);
+		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
 }
 
-static void print_layer_json(const struct xrnpe_layer_info *layer)
+static void print_layer_json(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
 {
 	bool any = false;
 
@@ -84,7 +87,8 @@ static void print_layer_json(const struct xrnpe_layer_info *layer)
 	printf(", \"shape\": [");
 	for (unsigned int i = 0; i < layer->rank; i++)
 		printf(i ? ", %zu" : "%zu", layer->dims[i]);
-	printf("], \"macs\": %" PRIu64 ", \"format\": \"%s\", \"out_format\": \"%s\", "
+	printf("], \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
+	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", \"out_format\": \"%s\", "
 	       "\"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64 ", \"error\": %.9g, "
 	       "\"format_error\": {", layer->macs, xrnpe_format_name(layer->format),
 	       xrnpe_format_name(layer->out_format), layer->bytes, layer->float_bytes,
@@ -103,32 +107,39 @@ static void report(const struct xrnpe_model *model, const struct options *option
 {
 	unsigned int count = xrnpe_model_layer_count(model);
 	uint64_t bytes = 0, float_bytes = 0, macs = 0;
+	struct xrnpe_cost total, *costs = calloc(count, sizeof(*costs));
 
+	if (!costs)
+		abort();
+	xrnpe_model_predict(model, NULL, &total, costs);
 	for (unsigned int i = 0; i < count; i++) {
 		bytes += xrnpe_model_layer(model, i)->bytes;
 		float_bytes += xrnpe_model_layer(model, i)->float_bytes;
 		macs += xrnpe_model_layer(model, i)->macs;
 	}
 	if (!options->json) {
-		print_table(model);
-		printf("%s: %" PRIu64 " MACs, %" PRIu64 " bytes of parameters", options->output,
-		       macs, bytes);
+		print_table(model, costs);
+		printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
+		       options->output, macs, (uint64_t)total.counters.cycles, bytes);
 		if (bytes)
 			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
 		printf("\n");
+		free(costs);
 		return;
 	}
 	printf("{\"model\": ");
 	json_string(stdout, options->model);
 	printf(", \"output\": ");
 	json_string(stdout, options->output);
-	printf(", \"macs\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64 ", "
-	       "\"layers\": [", macs, bytes, float_bytes);
+	printf(", \"macs\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64
+	       ", \"float_bytes\": %" PRIu64 ", \"layers\": [", macs, (uint64_t)total.counters.cycles,
+	       bytes, float_bytes);
 	for (unsigned int i = 0; i < count; i++) {
 		printf(i ? ",\n  " : "\n  ");
-		print_layer_json(xrnpe_model_layer(model, i));
+		print_layer_json(xrnpe_model_layer(model, i), &costs[i]);
 	}
 	printf("]}\n");
+	free(costs);
 }
 
 static int compile(const struct options *options)

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-/* xrnpe info: what devices there are. */
+/* xrnpe info: what devices there are, and what a model costs on one. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "console.h"
 
 static const char usage[] =
-	"usage: xrnpe info [--device DEV] [--json]\n"
+	"usage: xrnpe info [MODEL.xrnpe] [--device DEV] [--json]\n"
 	"\n"
-	"Show the emulator and the first XR-NPE device found, or the one named.\n"
+	"Show the emulator and the first XR-NPE device found, or the one named. With a\n"
+	"model: what its layers cost there (or on the default device) by the cycle model.\n"
 	"\n"
 	"  -d, --device DEV  emu, drm (the first found), or a device node\n"
 	"  -j, --json        as JSON\n"
@@ -27,6 +30,9 @@ static void print_text(const struct xrnpe_device_info *info)
 	if (info->job_timeout_ms)
 		printf(", %u ms", info->job_timeout_ms);
 	printf("\n  a buffer           at most %" PRIu64 " bytes\n", info->max_buffer_size);
+	if (info->clock_khz)
+		printf("  speed              %g MHz, %u bytes a cycle, %u KiB of operand buffers\n",
+		       info->clock_khz / 1e3, info->bus_bytes, info->sram_kib);
 	if (info->threads)
 		printf("  threads            %u\n", info->threads);
 }
@@ -41,43 +47,19 @@ static void print_json(const struct xrnpe_device_info *info)
 	json_string(stdout, info->driver);
 	printf(", \"version\": \"%u.%u\", \"rows\": %u, \"cols\": %u, \"queues\": %u, "
 	       "\"max_cmds\": %u, \"max_regions\": %u, \"max_buffer_size\": %" PRIu64 ", "
-	       "\"job_timeout_ms\": %u, \"threads\": %u}",
+	       "\"job_timeout_ms\": %u, \"threads\": %u, \"bus_bytes\": %u, \"sram_kib\": %u, "
+	       "\"clock_khz\": %u}",
 	       info->version >> 16, info->version & 0xffff, info->rows, info->cols, info->queues,
 	       info->max_cmds, info->max_regions, info->max_buffer_size, info->job_timeout_ms,
-	       info->threads);
+	       info->threads, info->bus_bytes, info->sram_kib, info->clock_khz);
 }
 
-int xrnpe_info(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "device", required_argument, NULL, 'd' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *names[] = { "emu", "drm" };
-	unsigned int count = 2, shown = 0;
-	bool json = false;
-	int option;
+/* ---- devices -------------------------------------------------------------- */
 
-	while ((option = getopt_long(argc, argv, "d:jh", options, NULL)) != -1) {
-		switch (option) {
-		case 'd':
-			names[0] = optarg;
-			count = 1;
-			break;
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
-		}
-	}
-	if (optind < argc)
-		return misused(argv[0], "takes no argument: %s", argv[optind]);
+static int show_devices(const char *name, bool json)
+{
+	const char *names[] = { name ? name : "emu", "drm" };
+	unsigned int count = name ? 1 : 2, shown = 0;
 
 	if (json)
 		printf("{\"version\": \"%s\", \"devices\": [", xrnpe_version());
@@ -87,7 +69,7 @@ int xrnpe_info(int argc, char **argv)
 
 		if (xrnpe_device_open(names[i], &device, &error)) {
 			/* Only a device that was asked for must be there. */
-			if (count == 1)
+			if (name)
 				return failed(&error);
 			if (!json)
 				printf("%s\n", error.message);
@@ -104,4 +86,188 @@ int xrnpe_info(int argc, char **argv)
 	if (json)
 		puts("]}");
 	return finish_output();
+}
+
+/* ---- models --------------------------------------------------------------- */
+
+static uint64_t bus_bytes(const struct xrnpe_counters *counters)
+{
+	uint64_t bytes = counters->bytes_other;
+
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		bytes += counters->bytes[i];
+	return bytes;
+}
+
+static uint64_t products(const struct xrnpe_counters *counters)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
+		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS; w++)
+			sum += counters->products[i][w];
+	}
+	return sum;
+}
+
+/* Formats of the products, input and weights: "p8 x fp4", more by commas; "-" without. */
+static void formats_text(const struct xrnpe_counters *counters, char *text, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(text, size, "-");
+	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
+		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS && used < size; w++) {
+			if (counters->products[i][w])
+				used += (size_t)snprintf(text + used, size - used, "%s%s x %s",
+							 used ? ", " : "", xrnpe_format_name(i),
+							 xrnpe_format_name(w));
+		}
+	}
+}
+
+static void print_cost(const char *name, int width, const char *formats, const struct xrnpe_cost *cost)
+{
+	const struct xrnpe_counters *c = &cost->counters;
+
+	printf("%-*s  %-9s  %11" PRIu64 "  %11" PRIu64 "  %5.1f %%  %5.1f %%  %10" PRIu64 "  %9.3f\n",
+	       width, name, formats, products(c), (uint64_t)c->cycles, 100 * cost->utilisation,
+	       c->cycles ? 100 * (double)c->stall_cycles / (double)c->cycles : 0, bus_bytes(c),
+	       cost->picojoules / 1e6);
+}
+
+static void print_costs(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+			const struct xrnpe_cost *total, const struct xrnpe_cost *layers)
+{
+	int width = 5;
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		int length = (int)strlen(xrnpe_model_layer(model, i)->name);
+
+		width = length > width ? length : width;
+	}
+	printf("%-*s  %-9s  %11s  %11s  %7s  %7s  %10s  %9s\n", width, "layer", "products", "MACs",
+	       "cycles", "array", "stalled", "bytes", "uJ");
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		char formats[64];
+
+		formats_text(&layers[i].counters, formats, sizeof(formats));
+		print_cost(xrnpe_model_layer(model, i)->name, width, formats, &layers[i]);
+	}
+	print_cost("total", width, "", total);
+	printf("%.3f ms on %u x %u processing elements at %g MHz with %u KiB and %u bytes a cycle\n",
+	       1e3 * total->seconds, device->rows, device->cols, device->clock_khz / 1e3,
+	       device->sram_kib, device->bus_bytes);
+}
+
+static void print_cost_json(const struct xrnpe_cost *cost)
+{
+	static const char *const operands[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = "ifm", [XRNPE_OPERAND_IFM2] = "ifm2",
+		[XRNPE_OPERAND_WEIGHT] = "weight", [XRNPE_OPERAND_SCALE] = "scale",
+		[XRNPE_OPERAND_OFM] = "ofm",
+	};
+	const struct xrnpe_counters *c = &cost->counters;
+	const char *separator = "";
+
+	printf("\"cycles\": %" PRIu64 ", \"stall_cycles\": %" PRIu64 ", \"commands\": %" PRIu64
+	       ", \"blocks_active\": %" PRIu64 ", \"blocks_gated\": %" PRIu64 ", \"bytes\": {",
+	       (uint64_t)c->cycles, (uint64_t)c->stall_cycles, (uint64_t)c->commands,
+	       (uint64_t)c->blocks_active, (uint64_t)c->blocks_gated);
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		printf("\"%s\": %" PRIu64 ", ", operands[i], (uint64_t)c->bytes[i]);
+	printf("\"other\": %" PRIu64 "}, \"products\": {", (uint64_t)c->bytes_other);
+	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
+		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS; w++) {
+			if (!c->products[i][w])
+				continue;
+			printf("%s\"%s x %s\": %" PRIu64, separator, xrnpe_format_name(i),
+			       xrnpe_format_name(w), (uint64_t)c->products[i][w]);
+			separator = ", ";
+		}
+	}
+	printf("}, \"utilisation\": %.6f, \"seconds\": %.9g, \"picojoules\": %.9g", cost->utilisation,
+	       cost->seconds, cost->picojoules);
+}
+
+static void print_costs_json(const struct xrnpe_model *model, const char *path,
+			     const struct xrnpe_device_info *device, const struct xrnpe_cost *total,
+			     const struct xrnpe_cost *layers)
+{
+	printf("{\"model\": ");
+	json_string(stdout, path);
+	printf(", \"device\": ");
+	print_json(device);
+	printf(", ");
+	print_cost_json(total);
+	printf(", \"layers\": [");
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		printf(i ? ",\n  {\"name\": " : "\n  {\"name\": ");
+		json_string(stdout, xrnpe_model_layer(model, i)->name);
+		printf(", ");
+		print_cost_json(&layers[i]);
+		printf("}");
+	}
+	printf("]}\n");
+}
+
+static int show_model(const char *path, const char *device_name, bool json)
+{
+	struct xrnpe_device *device = NULL;
+	struct xrnpe_model *model = NULL;
+	struct xrnpe_cost total, *layers;
+	struct xrnpe_error error;
+	int ret;
+
+	ret = xrnpe_model_load(path, &model, &error);
+	if (!ret)
+		ret = xrnpe_device_open(device_name ? device_name : "emu", &device, &error);
+	if (!ret) {
+		const struct xrnpe_device_info *info = xrnpe_device_info(device);
+
+		layers = calloc(xrnpe_model_layer_count(model), sizeof(*layers));
+		if (!layers)
+			abort();
+		xrnpe_model_predict(model, info, &total, layers);
+		if (json)
+			print_costs_json(model, path, info, &total, layers);
+		else
+			print_costs(model, info, &total, layers);
+		free(layers);
+	}
+	xrnpe_device_close(device);
+	xrnpe_model_free(model);
+	return ret ? failed(&error) : finish_output();
+}
+
+int xrnpe_info(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'd' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *device = NULL;
+	bool json = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "d:jh", options, NULL)) != -1) {
+		switch (option) {
+		case 'd':
+			device = optarg;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return finish_output();
+		default:
+			return misused(argv[0], "cannot understand the options");
+		}
+	}
+	if (optind + 1 < argc)
+		return misused(argv[0], "takes one model: %s", argv[optind + 1]);
+	return optind < argc ? show_model(argv[optind], device, json) : show_devices(device, json);
 }

@@ -101,6 +101,65 @@ static uint64_t bytes_of(const struct xrnpe_model *model)
 	return bytes;
 }
 
+/* The emulator counts what was predicted: when it is asked, not else. */
+START_TEST(predicted_is_counted)
+{
+	static const struct xrnpe_counters nothing = { 0 };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_cost total, *layers;
+	struct xrnpe_request *request;
+	struct xrnpe_session *session;
+	struct xrnpe_device *device;
+	struct xrnpe_model *model;
+	uint64_t cycles = 0;
+
+	ck_assert_msg(!compile(graph, xrnpe_graph_bytes(graph) / 3, &model), "%s", error.message);
+	layers = calloc(xrnpe_model_layer_count(model), sizeof(*layers));
+	ck_assert_ptr_nonnull(layers);
+	xrnpe_model_predict(model, NULL, &total, layers);
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_cost *cost = &layers[i];
+
+		cycles += cost->counters.cycles;
+		ck_assert_double_ge(cost->utilisation, 0);
+		ck_assert_double_lt(cost->utilisation, 1);
+		ck_assert_int_eq(cost->utilisation > 0, xrnpe_model_layer(model, i)->macs > 0);
+		ck_assert_double_gt(cost->picojoules, 0);
+	}
+	ck_assert_uint_eq(cycles, total.counters.cycles);
+	ck_assert_uint_eq(total.counters.commands, model->cmd_count);
+	ck_assert_double_eq_tol(total.seconds, (double)cycles * 1e-9, 1e-15);
+
+	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
+	ck_assert_int_eq(xrnpe_session_new(device, model, &session, &error), 0);
+	ck_assert_int_eq(xrnpe_request_new(session, &request, &error), 0);
+	for (int count = 0; count < 2; count++) {
+		const struct xrnpe_result *result = xrnpe_request_result(request);
+
+		xrnpe_request_count(request, count);
+		ck_assert_int_eq(xrnpe_request_submit(request, 0, &error), 0);
+		ck_assert_int_eq(xrnpe_request_wait(request, -1, &error), 0);
+		ck_assert_mem_eq(&result->counters, count ? &total.counters : &nothing,
+				 sizeof(nothing));
+	}
+
+	/* Twice the array: faster. */
+	struct xrnpe_device_info larger = *xrnpe_device_info(device);
+	struct xrnpe_cost there;
+
+	larger.rows *= 2;
+	xrnpe_model_predict(model, &larger, &there, NULL);
+	ck_assert_uint_lt(there.counters.cycles, total.counters.cycles);
+
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+	xrnpe_device_close(device);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+	free(layers);
+}
+END_TEST
+
 START_TEST(budget_buys_accuracy)
 {
 	static const double factors[] = { 1.2, 1.8, 2.4, 3 }, limits[] = { 0.005, 0.02, 0.1, 0.3 };
@@ -475,6 +534,7 @@ TCase *compile_model_tests(void)
 	TCase *tests = tcase_create("model");
 
 	tcase_set_timeout(tests, 120);
+	tcase_add_test(tests, predicted_is_counted);
 	tcase_add_test(tests, budget_buys_accuracy);
 	tcase_add_test(tests, layers_are_described);
 	tcase_add_test(tests, same_model_each_time);
