@@ -478,10 +478,10 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 		if (!unpack_tensor(image, &model->tensors[i], &tensors[i]))
 			return xrnpe_fail(error, -EINVAL, "%s: tensor %u has no name", path, i);
 	}
-	return xrnpe_model_check(model, error);
+	return xrnpe_model_check_tables(model, error);
 }
 
-int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
 {
 	struct image image;
 	struct xrnpe_model *result = NULL;
@@ -508,4 +508,19 @@ int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_
 	}
 	*model = result;
 	return 0;
+}
+
+int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	struct xrnpe_model *result;
+	int ret = xrnpe_model_read(path, &result, error);
+
+	if (ret)
+		return ret;
+	ret = xrnpe_model_check(result, error);
+	if (ret)
+		xrnpe_model_free(result);
+	else
+		*model = result;
+	return ret;
 }

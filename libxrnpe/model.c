@@ -19,7 +19,7 @@ const uint32_t xrnpe_model_region_flags[XRNPE_MODEL_REGIONS] = {
 	[XRNPE_MODEL_OUTPUT] = XRNPE_REGION_WRITE,
 };
 
-static const char *const region_names[XRNPE_MODEL_REGIONS] = {
+const char *const xrnpe_model_region_names[XRNPE_MODEL_REGIONS] = {
 	[XRNPE_MODEL_CONSTANTS] = "constants",
 	[XRNPE_MODEL_ARENA] = "arena",
 	[XRNPE_MODEL_INPUT] = "input",
@@ -179,7 +179,7 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: tensor %s: outside region %d (%s): offset %" PRIu64
 				  ", size %" PRIu64 " of %" PRIu64 " bytes",
-				  model->name, t->info.name, region, region_names[region],
+				  model->name, t->info.name, region, xrnpe_model_region_names[region],
 				  t->offset, bytes, model->region_size[region]);
 	return 0;
 }
@@ -204,22 +204,24 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 	return 0;
 }
 
-static int check_commands(const struct xrnpe_model *model, struct xrnpe_error *error)
+bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i, struct xrnpe_fault *fault)
 {
 	struct xrnpe_extent extents[XRNPE_MODEL_REGIONS];
 	struct xrnpe_span spans[XRNPE_OPERANDS];
+
+	for (unsigned int r = 0; r < XRNPE_MODEL_REGIONS; r++)
+		extents[r] = (struct xrnpe_extent){ model->region_size[r],
+						    xrnpe_model_region_flags[r] };
+	return xrnpe_cmd_check(&model->cmds[i], i, extents, XRNPE_MODEL_REGIONS, spans, fault);
+}
+
+static int check_commands(const struct xrnpe_model *model, struct xrnpe_error *error)
+{
 	struct xrnpe_fault fault;
 	char text[320];
 
-	for (unsigned int i = 0; i < XRNPE_MODEL_REGIONS; i++)
-		extents[i] = (struct xrnpe_extent){ model->region_size[i],
-						    xrnpe_model_region_flags[i] };
 	for (uint32_t i = 0; i < model->cmd_count; i++) {
-		if (model->cmd_layer[i] >= model->layer_count)
-			return xrnpe_fail(error, -EINVAL, "%s: command %u belongs to no layer",
-					  model->name, i);
-		if (!xrnpe_cmd_check(&model->cmds[i], i, extents, XRNPE_MODEL_REGIONS,
-				     spans, &fault)) {
+		if (!xrnpe_model_cmd_check(model, i, &fault)) {
 			xrnpe_model_fault_text(model, &fault, text, sizeof(text));
 			return xrnpe_fail(error, -EINVAL, "%s: %s", model->name, text);
 		}
@@ -227,7 +229,7 @@ static int check_commands(const struct xrnpe_model *model, struct xrnpe_error *e
 	return 0;
 }
 
-int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error)
+int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error *error)
 {
 	int ret = 0;
 
@@ -244,12 +246,23 @@ int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error
 	for (unsigned int i = 0; i < XRNPE_MODEL_REGIONS; i++)
 		if (model->region_size[i] > SIZE_MAX / 8)
 			return xrnpe_fail(error, -EINVAL, "%s: region %u (%s) is too large",
-					  model->name, i, region_names[i]);
+					  model->name, i, xrnpe_model_region_names[i]);
 
 	for (uint32_t i = 0; !ret && i < model->layer_count; i++)
 		ret = check_layer(model, i, error);
 	for (uint32_t i = 0; !ret && i < model->tensor_count; i++)
 		ret = check_tensor(model, i, error);
+	for (uint32_t i = 0; !ret && i < model->cmd_count; i++)
+		if (model->cmd_layer[i] >= model->layer_count)
+			ret = xrnpe_fail(error, -EINVAL, "%s: command %u belongs to no layer",
+					 model->name, i);
+	return ret;
+}
+
+int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error)
+{
+	int ret = xrnpe_model_check_tables(model, error);
+
 	return ret ? ret : check_commands(model, error);
 }
 
@@ -265,7 +278,7 @@ void xrnpe_model_fault_text(const struct xrnpe_model *model, const struct xrnpe_
 	int used = 0;
 
 	if (known)
-		snprintf(region, sizeof(region), "%s, %" PRIu64 " bytes", region_names[fault->region],
+		snprintf(region, sizeof(region), "%s, %" PRIu64 " bytes", xrnpe_model_region_names[fault->region],
 			 model->region_size[fault->region]);
 	if (cmd && model->cmd_layer[fault->cmd] < model->layer_count)
 		layer = model->layers[model->cmd_layer[fault->cmd]].name;

@@ -23,6 +23,9 @@ enum xrnpe_model_region {
 /* XRNPE_REGION_* of each. */
 extern const uint32_t xrnpe_model_region_flags[XRNPE_MODEL_REGIONS];
 
+/* "constants" and so on. */
+extern const char *const xrnpe_model_region_names[XRNPE_MODEL_REGIONS];
+
 /*
  * A tensor in a region. Layout in memory: height x width x channels, channels
  * contiguous. Of rank 1: one row of dims[0] elements, both strides 0.
@@ -69,12 +72,21 @@ struct xrnpe_model *xrnpe_model_new(void);
 
 struct xrnpe_model *xrnpe_model_ref(struct xrnpe_model *model);
 
+/* xrnpe_model_load(), but the commands may be illegal. */
+int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error);
+
 /*
  * Check everything a session relies on: counts, formats, that tensors lie in their
  * regions, that every command passes xrnpe_cmd_check(). Returns 0 or -EINVAL with
  * a message that starts with the model's name.
  */
 int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error);
+
+/* All of that but the commands; of those only that each belongs to a layer. */
+int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error *error);
+
+/* xrnpe_cmd_check() of command @i in the model's regions. */
+bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i, struct xrnpe_fault *fault);
 
 /* Bytes from a tensor's first to its last element, inclusive; for legal strides. */
 uint64_t xrnpe_model_tensor_bytes(const struct xrnpe_model_tensor *tensor);

@@ -36,6 +36,7 @@
 #include "system/dma.h"
 #include "system/runstate.h"
 #include "datapath.h"
+#include "names.h"
 #include "xrnpe_regs.h"
 #include "trace.h"
 
@@ -794,6 +795,29 @@ static void xrnpe_end_job(XRNPEState *s, XRNPEQueue *q)
 
 /* ---- Commands ---------------------------------------------------------- */
 
+static void xrnpe_trace_fetch(const XRNPEState *s, const XRNPEQueue *q)
+{
+    const XRNPECommand *c = &s->command;
+    char text[XRNPE_CMD_TEXT];
+
+    if (trace_event_get_state_backends(TRACE_XRNPE_CMD_FETCH)) {
+        xrnpe_cmd_text(&c->cmd, text, sizeof(text));
+        trace_xrnpe_cmd_fetch(q - s->queue, c->index, text);
+    }
+}
+
+static void xrnpe_trace_refuse(const XRNPEState *s, const XRNPEQueue *q,
+                               const struct xrnpe_fault *fault)
+{
+    const XRNPECommand *c = &s->command;
+    char why[XRNPE_CMD_TEXT];
+
+    if (trace_event_get_state_backends(TRACE_XRNPE_CMD_REFUSE)) {
+        xrnpe_fault_text(fault, &c->cmd, NULL, why, sizeof(why));
+        trace_xrnpe_cmd_refuse(q - s->queue, c->index, why);
+    }
+}
+
 /* Fetch, check and map the next command of @q, or leave a fault there. */
 static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
 {
@@ -807,12 +831,14 @@ static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
         xrnpe_fault(q, XRNPE_FAULT_BUS, c->index);
         return false;
     }
+    xrnpe_trace_fetch(s, q);
     for (uint32_t i = 0; i < q->region_count; i++) {
         extent[i].size = q->region[i].size;
         extent[i].flags = q->region[i].flags;
     }
     if (!xrnpe_cmd_check(&c->cmd, c->index, extent, q->region_count, c->span,
                          &fault)) {
+        xrnpe_trace_refuse(s, q, &fault);
         xrnpe_fault_from_datapath(q, &fault);
         return false;
     }
@@ -865,7 +891,7 @@ static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
     s->executing_queue = q - s->queue;
     s->start = xrnpe_now();
     s->end = xrnpe_command_end(s);
-    trace_xrnpe_cmd_start(s->executing_queue, c->index, c->cmd.opcode,
+    trace_xrnpe_cmd_start(s->executing_queue, c->index,
                           xrnpe_cmd_macs(&c->cmd));
     xrnpe_compute_command(s);
 }

@@ -3,9 +3,11 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c num.c bench.c peak.c)
+TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c disasm.c trace.c num.c bench.c peak.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
+# A trace shows registers, whose names are in driver/xrnpe_regs.h.
+$(B)/tools/trace.o: CPPFLAGS += -Idriver
 $(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags nettle)
 
 $(B)/xrnpe: $(TOOL_OBJECTS) $(LIBXRNPE_STATIC)

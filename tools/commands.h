@@ -8,6 +8,7 @@
 
 int xrnpe_bench(int argc, char **argv);
 int xrnpe_compile_command(int argc, char **argv);
+int xrnpe_disasm(int argc, char **argv);
 int xrnpe_info(int argc, char **argv);
 int xrnpe_num(int argc, char **argv);
 int xrnpe_run(int argc, char **argv);

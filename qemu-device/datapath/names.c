@@ -304,12 +304,12 @@ bool xrnpe_cmd_field_at(uint32_t opcode, uint64_t offset, struct xrnpe_field *fi
 	return false;
 }
 
-static uint64_t field_value(const struct xrnpe_cmd *cmd, const struct xrnpe_field *field)
+uint64_t xrnpe_field_value(const struct xrnpe_cmd *cmd, const struct xrnpe_field *field)
 {
 	uint64_t value = 0;
 
-	for (size_t i = field->size; i--;)
-		value = value << 8 | ((const uint8_t *)cmd)[field->offset + i];
+	for (size_t i = 0; i < field->size; i++)
+		value |= (uint64_t)((const uint8_t *)cmd)[field->offset + i] << i % 8 * 8;
 	return value;
 }
 
@@ -317,7 +317,7 @@ void xrnpe_field_text(const struct xrnpe_cmd *cmd, const struct xrnpe_field *fie
 		      char *text, size_t size)
 {
 	struct text t = { text, 0, size };
-	uint64_t value = field->kind == XRNPE_FIELD_RESERVED ? 0 : field_value(cmd, field);
+	uint64_t value = xrnpe_field_value(cmd, field);
 	uint32_t number = (uint32_t)value;
 
 	switch (field->kind) {
@@ -346,8 +346,6 @@ void xrnpe_field_text(const struct xrnpe_cmd *cmd, const struct xrnpe_field *fie
 		add(&t, "%" PRIu64, value);
 		break;
 	case XRNPE_FIELD_RESERVED:
-		for (size_t i = 0; i < field->size; i++)
-			value |= ((const uint8_t *)cmd)[field->offset + i];
 		add(&t, value ? "not zero" : "0");
 	}
 }
@@ -525,7 +523,9 @@ static void add_illegal_field(struct text *text, const struct xrnpe_fault *fault
 	struct xrnpe_field field;
 	char value[96];
 
-	if (!xrnpe_cmd_field_at(cmd ? cmd->opcode : 0, fault->offset, &field)) {
+	/* Whose dimensions they are, only the command tells. */
+	if (!xrnpe_cmd_field_at(cmd ? cmd->opcode : 0, fault->offset, &field) ||
+	    (!cmd && field.offset == offsetof(struct xrnpe_cmd, none))) {
 		add(text, "the field at byte %" PRIu64 " is out of its range", (uint64_t)fault->offset);
 		return;
 	}

@@ -59,7 +59,10 @@ bool xrnpe_cmd_field(uint32_t opcode, unsigned int i, struct xrnpe_field *field)
 /** The field of a command of @opcode that byte @offset of the record lies in. */
 bool xrnpe_cmd_field_at(uint32_t opcode, uint64_t offset, struct xrnpe_field *field);
 
-/** The value of a field of @cmd: "relu", "p8", "clamp residual", "0.1", "0x40", "3". */
+/** The value of a field of @cmd; of a reserved one of several words, all of them or-ed. */
+uint64_t xrnpe_field_value(const struct xrnpe_cmd *cmd, const struct xrnpe_field *field);
+
+/** The value in words: "relu", "p8", "clamp residual", "0.1", "0x40", "3"; "not zero" of a reserved one. */
 void xrnpe_field_text(const struct xrnpe_cmd *cmd, const struct xrnpe_field *field,
 		      char *text, size_t size);
 
