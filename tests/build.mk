@@ -10,7 +10,8 @@ SUITE_tree := tests/tree
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
 	datapath_check datapath_names datapath_run datapath_output datapath_elementwise \
 	datapath_cost)
-$(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/reference/reference,\
+$(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/unit/datapath_cancel \
+	tests/reference/reference,\
 	$(eval CFLAGS_$(t) := -Itests))
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
@@ -20,20 +21,26 @@ $(B)/tests/unit/datapath: $(DATAPATH_TESTS:%=$(B)/%.o) $(B)/tests/reference/refe
 $(B)/tests/unit/datapath_vectors: $(B)/tests/unit/datapath_vectors.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
+# It has the place of the library's xrnpe_cancelled().
+$(B)/tests/unit/datapath_cancel: $(B)/tests/unit/datapath_cancel.o $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
+
 # The AMX kernel with a model of AMX, in the place of the library's.
 $(B)/tests/unit/datapath_amx: $(B)/tests/unit/amx_model.o $(DATAPATH_TESTS:%=$(B)/%.o) \
 		$(B)/tests/reference/reference.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
-SUITES += unit-datapath unit-datapath-amx oracle-vectors
+SUITES += unit-datapath unit-datapath-amx unit-datapath-cancel oracle-vectors
 SUITE_unit-datapath := $(B)/tests/unit/datapath
 NEEDS_unit-datapath := $(B)/tests/unit/datapath
 SUITE_unit-datapath-amx := CK_INCLUDE_TAGS=kernel $(B)/tests/unit/datapath_amx
 NEEDS_unit-datapath-amx := $(B)/tests/unit/datapath_amx
+SUITE_unit-datapath-cancel := $(B)/tests/unit/datapath_cancel
+NEEDS_unit-datapath-cancel := $(B)/tests/unit/datapath_cancel
 SUITE_oracle-vectors := $(B)/tests/unit/datapath_vectors
 NEEDS_oracle-vectors := $(B)/tests/unit/datapath_vectors
 
-UNIT_SUITES += unit-datapath unit-datapath-amx oracle-vectors
+UNIT_SUITES += unit-datapath unit-datapath-amx unit-datapath-cancel oracle-vectors
 
 $(B)/tests/exhaustive.o: CPPFLAGS += -Itests
 $(B)/tests/exhaustive: $(B)/tests/exhaustive.o $(B)/tests/reference/reference.o $(DATAPATH_LIB)

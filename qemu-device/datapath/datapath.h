@@ -118,7 +118,10 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
  */
 uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd);
 
-/** An execution context: worker threads, scratch memory, the kernels chosen. */
+/**
+ * An execution context: worker threads, scratch memory, the kernels chosen. It holds at most
+ * 24 MiB for each of its threads, whatever the commands.
+ */
 struct xrnpe_datapath;
 
 /**
@@ -150,7 +153,9 @@ const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath);
  *	write exactly over an input of the same format and strides. Bytes between
  *	rows and pixels of the output keep their contents, except that the unused
  *	high nibble of an odd row of 4-bit codes is set to zero.
- * @cancel: polled often if not NULL; another thread sets it to give up
+ * @cancel: if not NULL, another thread sets it to give up, and it stays set until this
+ *	returns: which is within about 1 ms, as every thread looks at it so often,
+ *	whatever the command
  * @status: XRNPE_STATUS_* are or-ed in
  * @fault: out, when the result is -EFAULT: XRNPE_FAULT_ILLEGAL_SCALE, found
  *	before any output is written

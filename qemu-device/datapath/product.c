@@ -14,6 +14,8 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 	bool nar = false, dense;
 	int y, x;
 
+	if (xrnpe_cancelled(product->cancel))
+		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return decoder->decode(product, product->ifm + p * o->row_stride, 0, product->k, values);
 
@@ -60,6 +62,8 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	size_t channels;
 	bool nar = false;
 
+	if (xrnpe_cancelled(product->cancel))
+		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return decoder->decode(product, row, 0, product->k, values);
 	channels = d->in_c / d->groups;

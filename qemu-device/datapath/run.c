@@ -165,6 +165,15 @@ static int reserve_scratch(struct xrnpe_datapath *datapath, size_t size)
 	return ret;
 }
 
+size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath)
+{
+	size_t size = datapath->shared.size;
+
+	for (unsigned int i = 0; i < datapath->threads; i++)
+		size += datapath->scratch[i].size;
+	return size;
+}
+
 /* ---- contexts --------------------------------------------------------- */
 
 const char *const *xrnpe_datapath_kernels(void)

@@ -172,6 +172,6 @@ static void model_dot_floats(size_t sum, size_t a, size_t b)
 #define tile_dot model_dot
 #define tile_dot_floats model_dot_floats
 
-#include "gemm_amx.c"
+#include "kernels/gemm_amx.c"
 
 #endif

@@ -142,6 +142,8 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const struct
 	const double grid = (double)(1ull << -xrnpe_grid_unit(product->format));
 	xrnpe_u128 sum = 0;
 
+	if (xrnpe_cancelled(product->cancel))
+		return 0;
 	for (size_t i = 0; i < d->kernel_h; i++) {
 		const double *in = (const double *)window->line[i]->values + window->offset + lane;
 
@@ -239,6 +241,8 @@ static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t c
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *tap = product->weight + (n + i) * o->row_stride;
 
+		if (xrnpe_cancelled(product->cancel))
+			return;
 		for (size_t k = 0; k < product->k; k++, tap += o->pixel_stride) {
 			double weight = xrnpe_decode(product->format, xrnpe_load(product->format, tap, 0));
 
@@ -268,8 +272,6 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		uint64_t y = p / d->out_w;
 		bool nar = false;
 
-		if (xrnpe_cancelled(product->cancel))
-			return;
 		for (size_t i = 0; i < d->kernel_h; i++) {
 			window.line[i] = xrnpe_lines_at(&lines, y * d->stride_h + i * d->dilation_h);
 			nar |= window.line[i]->any_nar;
@@ -281,6 +283,8 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 			window.offset = i * LANES;
 			for (size_t x = 0; x < d->out_w; x++, row += stride) {
+				if (xrnpe_cancelled(product->cancel))
+					return;
 				put(product, &window, &panel[i], weights + i * product->k * LANES,
 				    nar || panel[i].nar, row, p + x, block->n0 + i * LANES, some, status);
 				window.offset += d->stride_w * channels;

@@ -10,6 +10,8 @@
 #define BATCH 1024		/* values that are decoded at once; even */
 #define SHORT 64		/* parts below this are decoded together */
 #define TASK_ELEMENTS 8192
+#define POLL_ROWS 16		/* of a window between looks at whether to give up */
+#define POLL_VECTORS 16		/* the same of outputs */
 
 static uint8_t *line_at(const struct xrnpe_elementwise *job, unsigned int operand, uint64_t line)
 {
@@ -164,7 +166,7 @@ static void sum_task(const struct xrnpe_elementwise *job, uint64_t first, uint64
 			fast_parts(job, i, next, status);
 			continue;
 		}
-		for (uint64_t j = i; j < next; j++)
+		for (uint64_t j = i; j < next && !xrnpe_cancelled(job->cancel); j++)
 			exact_part(job, part_of(job, j), status);
 	}
 }
@@ -188,6 +190,7 @@ struct window {
 	const uint8_t *first;
 	size_t rows, columns;
 	uint64_t row_step, column_step;	/* bytes */
+	const volatile bool *cancel;
 };
 
 /* Of @count taps from @at on, @step apart: those within 0..@size-1. At least one is. */
@@ -213,6 +216,7 @@ static struct window window_of(const struct xrnpe_elementwise *job, uint64_t pos
 		.columns = clip(&x, d->dilation_w, d->kernel_w, d->in_w),
 		.row_step = (uint64_t)d->dilation_h * o->row_stride,
 		.column_step = (uint64_t)d->dilation_w * o->pixel_stride,
+		.cancel = job->cancel,
 	};
 
 	window.first = (const uint8_t *)job->memory[XRNPE_OPERAND_IFM] +
@@ -222,7 +226,7 @@ static struct window window_of(const struct xrnpe_elementwise *job, uint64_t pos
 
 static void exact_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
 {
-	for (size_t c = 0; c < count; c++) {
+	for (size_t c = 0; c < count && !xrnpe_cancelled(window.cancel); c++) {
 		int32_t best = INT32_MIN;
 
 		for (size_t i = 0; i < window.rows; i++) {
@@ -300,6 +304,8 @@ INLINE void pool_vector(enum xrnpe_format format, const struct window *window, s
 	for (size_t i = 0; i < window->rows; i++) {
 		const uint8_t *from = window->first + i * window->row_step + at;
 
+		if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window->cancel))
+			return;
 		for (size_t j = 0; j < window->columns; j++, from += window->column_step) {
 			memcpy(&code, from, size);
 			if (xrnpe_format_bits(format) == 4) {
@@ -323,8 +329,11 @@ INLINE void pool_as(enum xrnpe_format format, const struct window *window, uint8
 
 	if (size < VECTOR)
 		pool_vector(format, window, 0, out, size);
-	for (size_t at = VECTOR; at <= size; at += VECTOR)
+	for (size_t at = VECTOR; at <= size; at += VECTOR) {
+		if (!(at % (POLL_VECTORS * VECTOR)) && xrnpe_cancelled(window->cancel))
+			return;
 		pool_vector(format, window, at - VECTOR, out, VECTOR);
+	}
 	/* The last vector may do some again. */
 	if (size > VECTOR && size % VECTOR)
 		pool_vector(format, window, size - VECTOR, out, VECTOR);

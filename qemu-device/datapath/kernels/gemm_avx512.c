@@ -647,8 +647,6 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
 
-		if (xrnpe_cancelled(product->cancel))
-			return;
 		xrnpe_lines_gather(&lines, p, rows, scratch->inputs, PITCH, nar);
 		for (size_t r = 0; r < rows; r++)
 			pad(&plan, product->k, scratch->inputs + r * PITCH);
@@ -659,8 +657,11 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(&plan)) {
 			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
-			struct sums sums = multiply(&plan, panel, safe, scratch);
+			struct sums sums;
 
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			sums = multiply(&plan, panel, safe, scratch);
 			xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
 			for (size_t r = 0; r < rows; r++) {
 				if (nar[r] || panel->stage.any_nar)

@@ -126,6 +126,8 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 			__m512d value = _mm512_i64gather_pd(rows, scratch->rows + k * sizeof(double), 1);
 			__m512d magnitude = _mm512_abs_pd(value);
 
+			if (!(k % POLL_STEPS) && xrnpe_cancelled(product->cancel))
+				return;
 			_mm512_store_pd(to, value);
 			_mm512_store_pd(most, _mm512_max_pd(_mm512_load_pd(most), magnitude));
 			bits = note_bits(bits, magnitude);

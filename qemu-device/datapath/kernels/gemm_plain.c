@@ -117,8 +117,6 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		uint64_t group = UINT64_MAX;
 		bool nar = false;
 
-		if (xrnpe_cancelled(product->cancel))
-			return;
 		for (size_t i = 0; i < count; i++) {
 			uint64_t n = block->n0 + i;
 			struct xrnpe_term sum;
@@ -127,6 +125,8 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 				group = n / product->group_channels;
 				nar = xrnpe_gather(product, decoder, p, group, inputs);
 			}
+			if (xrnpe_cancelled(product->cancel))
+				return;
 			if (wide)
 				sum = dot_wide((int64_t *)inputs, (int64_t *)(weights + i * row), k, unit);
 			else

@@ -170,6 +170,8 @@ TARGET void xrnpe_tiles_p16_fill(const struct xrnpe_product *product, uint64_t n
 		for (size_t k = 0; k < product->k; k++, to += HALF) {
 			double *most = largest + k / RUN * LANES + lane;
 
+			if (!(k % POLL_STEPS) && xrnpe_cancelled(product->cancel))
+				return;
 			for (size_t i = 0; i < HALF; i++)
 				to[i] = ((const double *)(rows + (lane + i) * pitch))[k];
 			for (size_t i = 0; i < HALF; i += REALS)

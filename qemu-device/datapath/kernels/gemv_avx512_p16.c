@@ -189,12 +189,13 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 			       const struct chunk *inputs, uint64_t p, uint64_t n, bool negative,
 			       uint32_t *status)
 {
-	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
+	uint8_t codes[CHUNK_STEPS * GEMV_STEP];
 	xrnpe_u128 sum = 0;
 
+	if (xrnpe_cancelled(product->cancel))
+		return 0;
 	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++) {
-		size_t steps;
-		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
+		size_t steps = copy_chunk(product, row, c, GEMV_STEP, codes);
 
 		sum += sum_chunk(codes, steps, &inputs[c]);
 	}
@@ -211,13 +212,14 @@ size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product)
 TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory)
 {
 	const __m512d scale = _mm512_set1_pd(power(SCALE));
-	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
+	uint8_t codes[CHUNK_STEPS * GEMV_STEP];
 	struct chunk *chunk = memory;
 	bool nar = false;
 
+	if (xrnpe_cancelled(product->cancel))
+		return false;
 	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++, chunk++) {
-		size_t steps;
-		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
+		size_t steps = copy_chunk(product, row, c, GEMV_STEP, codes);
 
 		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
 		chunk->range = measure(codes, steps);
@@ -250,6 +252,8 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		size_t left = (size_t)product->positions - p;
 
+		if (xrnpe_cancelled(product->cancel))
+			return;
 		for (size_t i = 0; i < count; i++) {
 			stage.nar[i] = multiply_by[left < TOGETHER ? left : TOGETHER](
 				product, weights + i * stride, ahead, decoded + p * chunks, &near[p], i);

@@ -35,6 +35,7 @@
 #define TERMS_LOG 7		/* log2 of 128 */
 #define PARTS 3			/* at the most */
 
+#define POLL_STEPS 4096	/* of a panel that is filled, between looks at whether to give up */
 #define RUN 128	/* products of many positions whose largest weight is known, for the bound */
 
 static inline size_t runs_of(const struct xrnpe_product *product)
@@ -122,20 +123,38 @@ static inline size_t chunks_of(const struct xrnpe_product *product, size_t step)
 	return (product->k * 2 - 1) / (CHUNK_STEPS * step) + 1;
 }
 
+static inline size_t chunk_bytes(const struct xrnpe_product *product, size_t c, size_t step)
+{
+	size_t bytes = product->k * 2 - c * CHUNK_STEPS * step;
+
+	return bytes < CHUNK_STEPS * step ? bytes : CHUNK_STEPS * step;
+}
+
+/*
+ * Copy the codes of chunk @c of a row, for whoever reads them twice and must find the same,
+ * though memory may change. Returns how many steps they are.
+ */
+static inline size_t copy_chunk(const struct xrnpe_product *product, const uint8_t *row, size_t c,
+				size_t step, uint8_t *copy)
+{
+	size_t bytes = chunk_bytes(product, c, step), steps = (bytes + step - 1) / step;
+
+	memcpy(copy, row + c * CHUNK_STEPS * step, bytes);
+	memset(copy + bytes, 0, steps * step - bytes);
+	return steps;
+}
+
 /* The codes of chunk @c of a row, if need be in @padded, and of how many steps. */
 static inline const uint8_t *chunk_of(const struct xrnpe_product *product, const uint8_t *row, size_t c,
 				      size_t step, uint8_t *padded, size_t *steps)
 {
-	size_t at = c * CHUNK_STEPS * step, bytes = product->k * 2 - at;
+	size_t bytes = chunk_bytes(product, c, step);
 
-	*steps = CHUNK_STEPS;
-	if (bytes >= CHUNK_STEPS * step)
-		return row + at;
-	*steps = (bytes + step - 1) / step;
+	*steps = bytes / step;
 	if (!(bytes % step))
-		return row + at;
-	memset(padded, 0, *steps * step);
-	return memcpy(padded, row + at, bytes);
+		return row + c * CHUNK_STEPS * step;
+	*steps = copy_chunk(product, row, c, step, padded);
+	return padded;
 }
 
 /*
@@ -148,6 +167,8 @@ static inline uint32_t exact_output(const struct xrnpe_product *product, const d
 {
 	xrnpe_u128 sum = 0;
 
+	if (xrnpe_cancelled(product->cancel))
+		return 0;
 	for (size_t k = 0; k < product->k; k++)
 		sum += (xrnpe_u128)((xrnpe_i128)(int64_t)inputs[k] * (int64_t)weights[k * stride]);
 	return xrnpe_output_wrapped(product, p, n, sum, negative, status);

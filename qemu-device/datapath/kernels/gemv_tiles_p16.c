@@ -234,14 +234,15 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 			       const struct chunk *inputs, uint64_t p, uint64_t n, bool negative,
 			       uint32_t *status)
 {
-	uint8_t padded[CHUNK_STEPS * VECTOR];
+	uint8_t copy[CHUNK_STEPS * VECTOR];
 	xrnpe_u128 sum = 0;
 
+	if (xrnpe_cancelled(product->cancel))
+		return 0;
 	for (size_t c = 0; c < chunks_of(product, VECTOR); c++) {
-		size_t steps;
-		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
+		size_t steps = copy_chunk(product, row, c, VECTOR, copy);
 
-		sum += sum_chunk(from, steps, &inputs[c]);
+		sum += sum_chunk(copy, steps, &inputs[c]);
 	}
 	return xrnpe_output_wrapped(product, p, n, sum, negative, status);
 }
@@ -251,20 +252,21 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 /* Decode the inputs of a row. True if there is a NaR. */
 TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *row, struct chunk *chunk)
 {
-	uint8_t padded[CHUNK_STEPS * VECTOR];
+	uint8_t copy[CHUNK_STEPS * VECTOR];
 	bool nar = false;
 
+	if (xrnpe_cancelled(product->cancel))
+		return false;
 	for (size_t c = 0; c < chunks_of(product, VECTOR); c++, chunk++) {
-		size_t steps;
-		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
+		size_t steps = copy_chunk(product, row, c, VECTOR, copy);
 
 		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
-		chunk->range = measure(from, steps);
+		chunk->range = measure(copy, steps);
 		nar |= chunk->range.nar;
 		for (size_t s = 0; s < steps; s++) {
 			reals *value = chunk->values[s];
 
-			decode(load_words(from + s * VECTOR), value);
+			decode(load_words(copy + s * VECTOR), value);
 			for (int i = 0; i < 4; i++) {
 				/* Weights lack as much. */
 				value[i] = value[i] * power(SCALE) * power(SCALE);
@@ -290,6 +292,8 @@ TARGET static void put(const struct xrnpe_product *product, const struct chunk *
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		bool two = p + 1 < product->positions;
 
+		if (xrnpe_cancelled(product->cancel))
+			return;
 		for (size_t i = 0; i < count; i++) {
 			nar[i] = (two ? multiply_two : multiply_one)(product, weights + i * stride, ahead,
 								     inputs + p * chunks, &near[p], i);
@@ -326,11 +330,8 @@ void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe
 
 	for (size_t p = 0; p < product->positions; p++)
 		nar[p] = prepare(product, product->ifm + p * stride, inputs + p * chunks_of(product, VECTOR));
-	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
-		if (xrnpe_cancelled(product->cancel))
-			return;
+	for (uint64_t n = block->n0; n < block->n1; n += LANES)
 		put(product, inputs, nar, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, status);
-	}
 }
 
 #endif

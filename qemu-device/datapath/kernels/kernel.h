@@ -46,6 +46,9 @@ const struct xrnpe_codec *xrnpe_fastest_codec(void);
 /** The one that a context uses. */
 const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *datapath);
 
+/** Bytes of scratch memory that a context holds. */
+size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath);
+
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
 #ifdef __x86_64__
@@ -118,11 +121,11 @@ static inline size_t xrnpe_inputs(const struct xrnpe_product *product)
 	return cmd->opcode == XRNPE_OP_MATMUL ? product->k : cmd->image.in_c / cmd->image.groups;
 }
 
-/** The @k inputs of position @p for @group; true if any is NaR. */
+/** The @k inputs of position @p for @group, unless cancelled; true if any is NaR. */
 bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		  uint64_t p, uint64_t group, void *values);
 
-/** The @k weights of output channel @n; true if any is NaR. */
+/** The @k weights of output channel @n, unless cancelled; true if any is NaR. */
 bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		   uint64_t n, void *values);
 
@@ -164,10 +167,12 @@ static inline bool xrnpe_one_group(const struct xrnpe_product *product)
 	return product->group_channels == product->channels;
 }
 
-static inline bool xrnpe_cancelled(const volatile bool *cancel)
-{
-	return cancel && *cancel;
-}
+/**
+ * Whether the command is given up; once true it stays so. To be asked after every 0.1 ms
+ * of work or so, 1 ms at the most. Scratch memory then holds anything, so whoever finds
+ * it true returns without an output.
+ */
+bool xrnpe_cancelled(const volatile bool *cancel);
 
 /** A block of a product: positions @p0..@p1, channels @n0..@n1. */
 struct xrnpe_block {
@@ -210,7 +215,7 @@ struct xrnpe_kernel {
 		      struct xrnpe_block *block);
 	/** Bytes of scratch memory, aligned to 64, for blocks of a shape at the most. */
 	size_t (*scratch)(const struct xrnpe_product *product, const struct xrnpe_block *shape);
-	/** Compute a block; stops early when cancelled. @panels: those of its channels, which
+	/** Compute a block, but stop early when cancelled. @panels: those of its channels, which
 	 * are of one group. Without panels there may be several. */
 	void (*run)(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		    const void *panels, void *scratch, uint32_t *status);
@@ -231,9 +236,10 @@ struct xrnpe_tasks {
 	struct xrnpe_tiling tiling;
 	uint64_t panels, group_panels, column_panels;	/**< of all, of a group, of a column */
 	uint64_t pieces;		/**< of the positions */
+	bool share_bytes;		/**< columns do, of the output */
 	uint64_t places;		/**< for columns */
-	uint8_t *place;
-	struct xrnpe_column *column;
+	struct xrnpe_place *place;
+	uint8_t *memory;		/**< a column for each place */
 };
 
 void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads);

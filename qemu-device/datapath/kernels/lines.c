@@ -3,6 +3,8 @@
 #include "lines.h"
 
 #define MOST_VALUES (1u << 17)	/* 1 MiB of the largest ones, half of a cache */
+#define MOST_BYTES (2u << 20)	/* with what short lines have around their values */
+#define POLL_PIXELS 1024	/* decoded one by one between looks at whether to give up */
 
 /* Columns that windows cover. */
 static size_t width_of(const struct xrnpe_dims_image *d)
@@ -26,10 +28,12 @@ size_t xrnpe_lines_size(const struct xrnpe_product *product, const struct xrnpe_
 			size_t channels)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
+	size_t size;
 
 	if (product->cmd->opcode == XRNPE_OP_MATMUL || places_of(d) * width_of(d) * channels > MOST_VALUES)
 		return 0;
-	return places_of(d) * (pitch_of(width_of(d), channels * decoder->size) + sizeof(struct xrnpe_line));
+	size = places_of(d) * (pitch_of(width_of(d), channels * decoder->size) + sizeof(struct xrnpe_line));
+	return size <= MOST_BYTES ? size : 0;
 }
 
 void xrnpe_lines_start(struct xrnpe_lines *lines, const struct xrnpe_product *product,
@@ -80,6 +84,8 @@ void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line
 	    decoder->decode(product, in, 0, (right - left) * d->in_c, line->values + left * pixel)) {
 		memset(line->nar, 0, width);
 		for (size_t x = left; x < right; x++, in += o->pixel_stride) {
+			if (!(x % POLL_PIXELS) && xrnpe_cancelled(product->cancel))
+				return;
 			line->nar[x] = decoder->decode(product, in, lines->first, lines->channels,
 						       line->values + x * pixel);
 			line->any_nar |= line->nar[x];

@@ -29,7 +29,7 @@ struct xrnpe_lines {
 	struct xrnpe_line *line;
 };
 
-/** Bytes for lines of @channels channels; 0 for a MATMUL, and if they are too long. */
+/** Bytes for lines of @channels channels; 0 for a MATMUL, and if they are too long or many. */
 size_t xrnpe_lines_size(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 			size_t channels);
 
@@ -75,7 +75,7 @@ static inline void xrnpe_copy_run(uint8_t *to, const uint8_t *from, size_t size)
 }
 
 /**
- * The inputs of @rows positions from @p on, to rows @pitch bytes apart; in @nar
+ * The inputs of @rows positions from @p on, unless cancelled, to rows @pitch bytes apart; in @nar
  * whether any of a row is NaR. The lines are of all the channels of a group.
  * Writes up to XRNPE_DECODE_SLACK bytes past the end of a row.
  */
@@ -100,9 +100,11 @@ static inline void xrnpe_lines_gather(struct xrnpe_lines *lines, uint64_t p, siz
 		some = rows - row < d->out_w - x ? rows - row : (size_t)(d->out_w - x);
 		memset(nar + row, 0, some);
 		for (size_t i = 0; i < d->kernel_h; i++) {
-			const struct xrnpe_line *line =
-				xrnpe_lines_at(lines, y * d->stride_h + i * d->dilation_h);
+			const struct xrnpe_line *line;
 
+			if (xrnpe_cancelled(lines->product->cancel))
+				return;
+			line = xrnpe_lines_at(lines, y * d->stride_h + i * d->dilation_h);
 			for (size_t r = row; r < row + some; r++) {
 				size_t column = (size_t)(x + r - row) * d->stride_w;
 				uint8_t *to = values + r * pitch + i * d->kernel_w * lines->pixel;

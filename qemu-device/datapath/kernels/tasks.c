@@ -6,7 +6,8 @@
  * threads share them, so that each is decoded once. As many as half of a cache holds
  * make a column. Its tasks are to decode a panel each, and then to multiply a piece of
  * the positions by all of them. Tasks are handed out in order, so that one which has to
- * wait for others waits only for what threads are at already.
+ * wait for others waits only for what threads are at already. Columns take turns at a few
+ * places in memory, so that these are of limited size whatever the product.
  */
 #include <sched.h>
 #include <stdatomic.h>
@@ -17,7 +18,8 @@
 #define PIECES 32	/* of a column, for each thread: the last ones end at about the same time */
 #define LINES 2		/* of an image in a piece, at least, for each that the next one needs too */
 
-struct xrnpe_column {
+/* What has been done of all the columns that have had a place. */
+struct xrnpe_place {
 	_Atomic uint64_t decoded;	/* panels */
 	_Atomic uint64_t multiplied;	/* pieces */
 };
@@ -50,9 +52,9 @@ static uint64_t piece_positions(const struct xrnpe_product *product, uint64_t ro
 	return quotient_up(share, rows) * rows;
 }
 
-static size_t places_bytes(const struct xrnpe_tasks *tasks)
+static size_t column_bytes(const struct xrnpe_tasks *tasks)
 {
-	return tasks->places * tasks->column_panels * tasks->tiling.panel_bytes;
+	return tasks->column_panels * tasks->tiling.panel_bytes;
 }
 
 static void plan_panels(struct xrnpe_tasks *tasks, unsigned int threads)
@@ -72,14 +74,12 @@ static void plan_panels(struct xrnpe_tasks *tasks, unsigned int threads)
 		together = larger(smaller(together, tasks->panels / (2 * threads)), 1);
 		tasks->places = 2 * threads;
 	}
-	/* Lest two columns share a byte of the output. */
-	if (groups > 1 && product->group_channels % 2)
-		together = quotient_up(together, 2 * tasks->group_panels) * 2 * tasks->group_panels;
+	tasks->share_bytes = groups > 1 && product->group_channels % 2 && xrnpe_format_bits(product->out) == 4;
 	tasks->column_panels = smaller(together, tasks->panels);
 	tasks->columns = quotient_up(tasks->panels, tasks->column_panels);
 	tasks->places = smaller(tasks->places, tasks->columns);
 	tasks->count = tasks->panels + tasks->columns * tasks->pieces;
-	tasks->shared = places_bytes(tasks) + tasks->columns * sizeof(struct xrnpe_column);
+	tasks->shared = tasks->places * (column_bytes(tasks) + sizeof(struct xrnpe_place));
 }
 
 void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
@@ -100,10 +100,15 @@ void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
 
 /* ---- tasks ------------------------------------------------------------ */
 
-static void wait_for(_Atomic uint64_t *count, uint64_t value)
+/* False if the command is cancelled before. */
+static bool wait_for(const struct xrnpe_tasks *tasks, _Atomic uint64_t *count, uint64_t value)
 {
-	while (atomic_load_explicit(count, memory_order_acquire) < value)
+	while (atomic_load_explicit(count, memory_order_acquire) < value) {
+		if (xrnpe_cancelled(tasks->product->cancel))
+			return false;
 		sched_yield();
+	}
+	return true;
 }
 
 static void add_one(_Atomic uint64_t *count)
@@ -131,38 +136,45 @@ static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *sc
 	/* The last column may have fewer panels. */
 	uint64_t c = index / column_tasks, i = index % column_tasks, first = c * tasks->column_panels;
 	uint64_t panels = smaller(tasks->column_panels, tasks->panels - first);
-	struct xrnpe_column *column = &tasks->column[c];
-	uint8_t *place = tasks->place + c % tasks->places * tasks->column_panels * tasks->tiling.panel_bytes;
+	uint64_t turn = c / tasks->places, before = turn * tasks->column_panels;
+	struct xrnpe_place *place = &tasks->place[c % tasks->places];
+	uint8_t *panel = tasks->memory + c % tasks->places * column_bytes(tasks);
 	struct xrnpe_block block;
 
 	if (i < panels) {
 		block = block_of(tasks, first + i, 1);
-		if (c >= tasks->places)
-			wait_for(&tasks->column[c - tasks->places].multiplied, tasks->pieces);
+		if (!wait_for(tasks, &place->multiplied, turn * tasks->pieces))
+			return;
 		tasks->kernel->fill(product, block.n0, (size_t)(block.n1 - block.n0),
-				    place + i * tasks->tiling.panel_bytes, scratch);
-		add_one(&column->decoded);
+				    panel + i * tasks->tiling.panel_bytes, scratch);
+		add_one(&place->decoded);
 		return;
 	}
-	wait_for(&column->decoded, panels);
+	if (!wait_for(tasks, &place->decoded, before + panels))
+		return;
+	/* The column before may have the other half of a byte. */
+	if (tasks->share_bytes && c &&
+	    !wait_for(tasks, &tasks->place[(c - 1) % tasks->places].multiplied,
+		      ((c - 1) / tasks->places + 1) * tasks->pieces))
+		return;
 	for (uint64_t at = 0, some; at < panels; at += some) {
 		/* Up to the end of a group. */
 		some = smaller(panels - at, tasks->group_panels - (first + at) % tasks->group_panels);
 		block = block_of(tasks, first + at, some);
 		block.p0 = (i - panels) * tasks->shape.p1;
 		block.p1 = smaller(block.p0 + tasks->shape.p1, product->positions);
-		tasks->kernel->run(product, &block, place + at * tasks->tiling.panel_bytes, scratch, status);
+		tasks->kernel->run(product, &block, panel + at * tasks->tiling.panel_bytes, scratch, status);
 	}
-	add_one(&column->multiplied);
+	add_one(&place->multiplied);
 }
 
 void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory)
 {
 	if (!tasks->shared)
 		return;
-	tasks->place = memory;
-	tasks->column = (struct xrnpe_column *)(tasks->place + places_bytes(tasks));
-	memset(tasks->column, 0, tasks->columns * sizeof(*tasks->column));
+	tasks->memory = memory;
+	tasks->place = (struct xrnpe_place *)(tasks->memory + tasks->places * column_bytes(tasks));
+	memset(tasks->place, 0, tasks->places * sizeof(*tasks->place));
 }
 
 void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)

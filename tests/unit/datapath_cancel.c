@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Commands that take long look often whether they are given up, by every kernel of this
+ * CPU; they end when they are; and none takes more scratch memory than is promised.
+ *
+ * xrnpe_cancelled() is this file's, in the place of the library's: it counts, and says yes
+ * from the look on that a test chooses. So the verdict is about work, not about time.
+ * `datapath_cancel --times` prints, for a developer, the longest time between two looks.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/kernel.h"
+#include "unit/datapath_tests.h"
+
+#define SCRATCH_MOST (24u << 20)	/* for each thread, see datapath.h */
+
+static atomic_ulong looks, give_up_at = ULONG_MAX;
+static bool timed;
+static double last_look, longest;
+
+/* Of this thread: other processes do not count. */
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static void note_time(void)
+{
+	double time = now();
+
+	if (last_look && time - last_look > longest)
+		longest = time - last_look;
+	last_look = time;
+}
+
+bool xrnpe_cancelled(const volatile bool *cancel)
+{
+	(void)cancel;
+	if (timed)
+		note_time();
+	return atomic_fetch_add(&looks, 1) >= give_up_at;
+}
+
+/* ---- commands ---------------------------------------------------------- */
+
+/* A command whose work, of which it may do @most between two looks on average, is counted. */
+struct long_command {
+	const char *name;
+	struct xrnpe_cmd cmd;
+	uint64_t work, most;
+};
+
+#define ONE_BY_ONE .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1
+
+static const struct long_command commands[] = {
+	{ "MAXPOOL of a large window", .work = 255 * 255 * 128, .most = 1 << 18, .cmd = {
+		.opcode = XRNPE_OP_MAXPOOL, .image = {
+			.in_h = 255, .in_w = 255, .in_c = 128, .out_h = 1, .out_w = 1, .out_c = 128,
+			.groups = 1, .kernel_h = 255, .kernel_w = 255, ONE_BY_ONE } } },
+	{ "MAXPOOL of many channels", .work = 255 * 65535, .most = 1 << 18, .cmd = {
+		.opcode = XRNPE_OP_MAXPOOL, .image = {
+			.in_h = 1, .in_w = 255, .in_c = 65535, .out_h = 1, .out_w = 1, .out_c = 65535,
+			.groups = 1, .kernel_h = 1, .kernel_w = 255, ONE_BY_ONE } } },
+	{ "MATMUL, weights of long sums", .work = 16 * 64 * XRNPE_MAX_K, .most = 1 << 19, .cmd = {
+		.opcode = XRNPE_OP_MATMUL, .matmul = { .m = 16, .n = 64, .k = XRNPE_MAX_K, .batch = 1 } } },
+	{ "MATMUL, inputs of long sums", .work = 64 * 2 * XRNPE_MAX_K, .most = 1 << 17, .cmd = {
+		.opcode = XRNPE_OP_MATMUL, .matmul = { .m = 64, .n = 2, .k = XRNPE_MAX_K, .batch = 1 } } },
+	{ "MATMUL, one position", .work = 256 * XRNPE_MAX_K, .most = 1 << 20, .cmd = {
+		.opcode = XRNPE_OP_MATMUL, .matmul = { .m = 1, .n = 256, .k = XRNPE_MAX_K, .batch = 1 } } },
+	{ "MATMUL, many channels", .work = 13 << 16, .most = 1 << 14, .cmd = {
+		.opcode = XRNPE_OP_MATMUL, .matmul = { .m = 13, .n = 1 << 16, .k = 1, .batch = 1 } } },
+	{ "CONV2D of a large window", .work = 16 * 64 * 255 * 128, .most = 1 << 19, .cmd = {
+		.opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 258, .in_w = 131, .in_c = 1, .out_h = 4, .out_w = 4, .out_c = 64,
+			.groups = 1, .kernel_h = 255, .kernel_w = 128, ONE_BY_ONE } } },
+	{ "CONV2D of an image that is too large for lines", .work = 16 * 8 * 255 * 128, .most = 1 << 18, .cmd = {
+		.opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 500, .in_w = 500, .in_c = 1, .out_h = 4, .out_w = 4, .out_c = 8, .groups = 1,
+			.kernel_h = 255, .kernel_w = 128, .stride_h = 1, .stride_w = 1,
+			.dilation_h = 255, .dilation_w = 255, .pad_top = 255, .pad_left = 255 } } },
+	{ "CONV2D, depthwise", .work = 64 * 33 * 64 * 32, .most = 1 << 17, .cmd = {
+		.opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 64, .in_w = 64, .in_c = 64, .out_h = 1, .out_w = 33, .out_c = 64,
+			.groups = 64, .kernel_h = 64, .kernel_w = 32, ONE_BY_ONE } } },
+	{ "CONV2D, depthwise, of a large window", .work = 8 * 16 * 255 * 128, .most = 1 << 18, .cmd = {
+		.opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 255, .in_w = 143, .in_c = 8, .out_h = 1, .out_w = 16, .out_c = 8,
+			.groups = 8, .kernel_h = 255, .kernel_w = 128, ONE_BY_ONE } } },
+	{ "ADD", .work = 1 << 20, .most = 1 << 14, .cmd = {
+		.opcode = XRNPE_OP_ADD, .image = { .in_h = 16, .in_w = 64, .in_c = 1024 } } },
+	{ "CONVERT", .work = 1 << 20, .most = 1 << 14, .cmd = {
+		.opcode = XRNPE_OP_CONVERT, .image = { .in_h = 1 << 14, .in_w = 64, .in_c = 1 } } },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static bool reads(const struct xrnpe_cmd *cmd, unsigned int i)
+{
+	switch (i) {
+	case XRNPE_OPERAND_IFM2:
+		return cmd->opcode == XRNPE_OP_ADD;
+	case XRNPE_OPERAND_WEIGHT:
+		return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
+	case XRNPE_OPERAND_SCALE:
+		return cmd->opcode != XRNPE_OP_MAXPOOL;
+	default:
+		return true;
+	}
+}
+
+/* Operands of @format without gaps, but for scales: one word far from the other. */
+static void set_operands(struct xrnpe_cmd *cmd, enum xrnpe_format format)
+{
+	const struct xrnpe_dims_image *d = &cmd->image;
+	uint32_t pixels[XRNPE_OPERANDS] = { d->in_w, d->in_w, (uint32_t)d->kernel_h * d->kernel_w, 0, d->out_w };
+	uint32_t elements[XRNPE_OPERANDS] = { d->in_c, d->in_c, d->groups ? d->in_c / d->groups : 1, 0,
+					      d->out_c };
+
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		struct xrnpe_operand *o = &cmd->operand[i];
+
+		if (!reads(cmd, i))
+			continue;
+		*o = (struct xrnpe_operand){ .format = (uint8_t)format };
+		if (i == XRNPE_OPERAND_SCALE) {
+			o->format = XRNPE_FORMAT_F32;
+			o->row_stride = cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale);
+		} else if (cmd->opcode == XRNPE_OP_MATMUL) {
+			o->row_stride = (uint32_t)xrnpe_row_bytes(format, i == XRNPE_OPERAND_OFM ?
+								  cmd->matmul.n : cmd->matmul.k);
+		} else {
+			bool same = i == XRNPE_OPERAND_OFM && !d->out_h;
+
+			o->pixel_stride = (uint32_t)xrnpe_row_bytes(format, elements[same ? 0 : i]);
+			o->row_stride = o->pixel_stride * pixels[same ? 0 : i];
+		}
+	}
+}
+
+/* Inputs that cancel; Posit(16,1) is left in doubt, as they are large and small. */
+static void *memory_of(const struct xrnpe_cmd *cmd, const struct xrnpe_span *span, unsigned int i)
+{
+	enum xrnpe_format format = cmd->operand[i].format;
+	uint32_t top = (1u << (xrnpe_format_bits(format) - 1)) - 1;
+	uint32_t sign = format == XRNPE_FORMAT_FP4 ? 8 : 0, pattern[256];
+	size_t period = sizeof(pattern) / sizeof(pattern[0]), size;
+	uint8_t *memory;
+
+	if (!span->size)
+		return NULL;
+	memory = calloc(span->size + sizeof(pattern), 1);
+	ck_assert_ptr_nonnull(memory);
+	for (size_t j = 0; j < period; j++) {
+		pattern[j] = j < 2 ? 1 : top;
+		if (i == XRNPE_OPERAND_SCALE)
+			pattern[j] = j % 2 ? 0 : 0x3f800000;
+		else if (i == XRNPE_OPERAND_IFM && j % 2)
+			pattern[j] = sign ? pattern[j] | sign : 2 * (top + 1) - pattern[j];
+	}
+	xrnpe_pack(format, memory, 0, pattern, period);
+	size = xrnpe_row_bytes(format, period);
+	for (size_t at = size; at < span->size; at += size)
+		memcpy(memory + at, memory, size);
+	return memory;
+}
+
+/* A command with its memory. */
+struct scene {
+	struct xrnpe_cmd cmd;
+	void *memory[XRNPE_OPERANDS];
+};
+
+static struct scene scene_of(struct xrnpe_cmd cmd, enum xrnpe_format format)
+{
+	const struct xrnpe_extent extent = { UINT64_MAX, XRNPE_REGION_READ | XRNPE_REGION_WRITE };
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	struct scene scene = { .cmd = cmd };
+	struct xrnpe_fault fault;
+
+	set_operands(&scene.cmd, format);
+	ck_assert_msg(xrnpe_cmd_check(&scene.cmd, 0, &extent, 1, spans, &fault), "fault %u at %u", fault.kind,
+		      (unsigned int)fault.offset);
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		scene.memory[i] = memory_of(&scene.cmd, &spans[i], i);
+	return scene;
+}
+
+static void free_scene(struct scene *scene)
+{
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		free(scene->memory[i]);
+}
+
+/* Run it and count the looks. */
+static int run(struct xrnpe_datapath *datapath, const struct scene *scene, unsigned long give_up)
+{
+	struct xrnpe_fault fault;
+
+	atomic_store(&looks, 0);
+	atomic_store(&give_up_at, give_up);
+	last_look = longest = 0;
+	return xrnpe_datapath_run(datapath, &scene->cmd, 0, scene->memory, &(bool){ false }, &(uint32_t){ 0 },
+				  &fault);
+}
+
+#define FOR_EACH_KERNEL(datapath, threads)						\
+	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++)	\
+		for (struct xrnpe_datapath *datapath = xrnpe_datapath_new(threads, *kernel); datapath; \
+		     xrnpe_datapath_free(datapath), datapath = NULL)
+
+/* ---- tests ------------------------------------------------------------- */
+
+START_TEST(looks_often)
+{
+	const struct long_command *l = &commands[_i / XRNPE_PRODUCT_FORMATS];
+	enum xrnpe_format format = (enum xrnpe_format)(_i % XRNPE_PRODUCT_FORMATS);
+	struct scene scene = scene_of(l->cmd, format);
+
+	FOR_EACH_KERNEL(datapath, 1) {
+		ck_assert_int_eq(run(datapath, &scene, ULONG_MAX), 0);
+		ck_assert_msg(looks * l->most >= l->work, "%s, %s, kernel %s: %lu looks, fewer than %lu",
+			      l->name, xrnpe_format_name(format), *kernel, (unsigned long)looks,
+			      (unsigned long)(l->work / l->most));
+		if (timed)
+			printf("%-48s %-4s %-14s %6.3f ms\n", l->name, xrnpe_format_name(format), *kernel,
+			       longest * 1e3);
+	}
+	free_scene(&scene);
+}
+END_TEST
+
+/* The sums of Posit(16,1) that are computed once more are many products each. */
+START_TEST(looks_in_doubt)
+{
+	static const uint32_t shapes[][2] = { { 1, 96 }, { 24, 32 }, { 32, 32 } };
+
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		uint32_t m = shapes[i][0], n = shapes[i][1];
+		struct scene scene = scene_of((struct xrnpe_cmd){
+			.opcode = XRNPE_OP_MATMUL, .matmul = { .m = m, .n = n, .k = XRNPE_MAX_K, .batch = 1 },
+		}, XRNPE_FORMAT_P16);
+
+		FOR_EACH_KERNEL(datapath, 1) {
+			ck_assert_int_eq(run(datapath, &scene, ULONG_MAX), 0);
+			ck_assert_msg(looks >= m * n, "%u x %u, kernel %s: %lu looks", m, n, *kernel,
+				      (unsigned long)looks);
+			if (timed)
+				printf("%u x %u in doubt, %-14s %6.3f ms\n", m, n, *kernel, longest * 1e3);
+		}
+		free_scene(&scene);
+	}
+}
+END_TEST
+
+/* At whichever look it is given up, a command ends, and threads that wait for others do. */
+START_TEST(gives_up)
+{
+	struct scene scene = scene_of(commands[_i / XRNPE_PRODUCT_FORMATS].cmd,
+				      (enum xrnpe_format)(_i % XRNPE_PRODUCT_FORMATS));
+
+	FOR_EACH_KERNEL(datapath, 4) {
+		for (unsigned long at = 0; at < 12; at++)
+			ck_assert_int_eq(run(datapath, &scene, at), -ECANCELED);
+	}
+	free_scene(&scene);
+}
+END_TEST
+
+/*
+ * Shapes that want a lot: long sums, long kernels, lines far apart, odd groups. They are
+ * given up at the first look, when memory is there and nothing is done yet.
+ */
+static bool greedy_command(struct xrnpe_cmd *cmd, uint64_t *state)
+{
+	static const uint16_t sizes[] = { 1, 2, 33, 4095, 32767, 65534, 65535 };
+	static const uint8_t small[] = { 1, 2, 3, 16, 128, 255 };
+	const struct xrnpe_extent extent = { UINT64_MAX, XRNPE_REGION_READ | XRNPE_REGION_WRITE };
+	struct xrnpe_dims_image *d = &cmd->image;
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	struct xrnpe_fault fault;
+
+#define PICK(from) from[random_below(state, sizeof(from) / sizeof(from[0]))]
+	*cmd = (struct xrnpe_cmd){ .opcode = random_below(state, 2) ? XRNPE_OP_MATMUL : XRNPE_OP_CONV2D };
+	if (cmd->opcode == XRNPE_OP_MATMUL) {
+		cmd->matmul = (struct xrnpe_dims_matmul){
+			.m = PICK(sizes), .n = (uint32_t)PICK(sizes) * PICK(sizes),
+			.k = random_below(state, 2) ? XRNPE_MAX_K : PICK(sizes), .batch = 1,
+		};
+	} else {
+		*d = (struct xrnpe_dims_image){
+			.in_h = PICK(sizes), .in_w = PICK(sizes), .out_h = PICK(small), .out_w = PICK(sizes),
+			.kernel_h = PICK(small), .kernel_w = PICK(small), .stride_h = PICK(small),
+			.stride_w = PICK(small), .dilation_h = PICK(small), .dilation_w = PICK(small),
+			.groups = PICK(sizes),
+		};
+		d->in_c = (uint16_t)(d->groups * PICK(small));
+		d->out_c = (uint16_t)(d->groups * (random_below(state, 2) ? 1 : PICK(sizes)));
+	}
+	set_operands(cmd, (enum xrnpe_format)random_below(state, XRNPE_PRODUCT_FORMATS));
+	return xrnpe_cmd_check(cmd, 0, &extent, 1, spans, &fault);
+}
+
+START_TEST(scratch_is_bounded)
+{
+	static const unsigned int threads[] = { 1, 2, 16 };
+
+	FOR_EACH_KERNEL(datapath, threads[_i]) {
+		uint64_t state = 5;
+
+		for (size_t legal = 0; legal < 1000; ) {
+			static uint32_t word[2];
+			struct scene scene = { .memory = { word, word, word, word, word } };
+
+			if (!greedy_command(&scene.cmd, &state))
+				continue;
+			legal++;
+			ck_assert_int_eq(run(datapath, &scene, 0), -ECANCELED);
+			ck_assert_uint_le(xrnpe_datapath_scratch(datapath), threads[_i] * SCRATCH_MOST);
+		}
+		if (timed)
+			printf("%-14s %3u threads: %4zu MiB\n", *kernel, threads[_i],
+			       xrnpe_datapath_scratch(datapath) >> 20);
+	}
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *suite = suite_create("cancel");
+	TCase *tests = tcase_create("cancel");
+	SRunner *runner;
+	int failed;
+
+	timed = argc > 1 && !strcmp(argv[1], "--times");
+	tcase_set_timeout(tests, 300);
+	tcase_add_loop_test(tests, looks_often, 0, COMMANDS * XRNPE_PRODUCT_FORMATS);
+	tcase_add_test(tests, looks_in_doubt);
+	tcase_add_loop_test(tests, gives_up, 0, COMMANDS * XRNPE_PRODUCT_FORMATS);
+	tcase_add_loop_test(tests, scratch_is_bounded, 0, 3);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_set_tap(runner, "-");
+	srunner_run_all(runner, CK_SILENT);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
