@@ -11,9 +11,9 @@
  * All state lives under the BQL. Register writes only change it and set off a
  * timer of virtual time; that is the one place where the device reads and
  * writes memory of its own accord, and it does not run while the machine is
- * stopped. One command at a time executes in a thread-pool worker, which touches
- * nothing but s->command; then the timer goes on. With -icount nothing may
- * depend on the speed of the host: the timer executes the command itself.
+ * stopped. One command at a time executes in a thread-pool worker, which
+ * touches nothing but s->command; then the timer goes on. With -icount nothing
+ * may depend on the speed of the host: the timer executes the command itself.
  */
 
 #include "qemu/osdep.h"
@@ -104,7 +104,7 @@ typedef struct XRNPEQueue {
     uint64_t counters[XRNPE_COUNTERS];
 } XRNPEQueue;
 
-/* An operand in the host's memory: usually in one piece, always if it is small */
+/* An operand in the host's memory, usually in one piece */
 typedef struct XRNPEPiece {
     void *memory;
     uint64_t size;
@@ -854,7 +854,8 @@ static void xrnpe_command_computed(void *opaque, int ret)
     s->in_flight = false;
     s->computed = c->result != -ECANCELED;
     xrnpe_pursue_reset(s);
-    xrnpe_schedule(s);
+    /* With -icount this is the timer's doing: let it return in between. */
+    timer_mod_ns(s->timer, xrnpe_now() + !!icount_enabled());
     aio_wait_kick();
 }
 
@@ -877,7 +878,7 @@ static int64_t xrnpe_command_end(XRNPEState *s)
         s->inject.hang--;
         return XRNPE_NEVER;
     }
-    return s->start + s->inject.slow * (int64_t)SCALE_US + !!icount_enabled();
+    return s->start + s->inject.slow * (int64_t)SCALE_US;
 }
 
 static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
@@ -896,7 +897,7 @@ static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
     xrnpe_compute_command(s);
 }
 
-/* The machine was stopped meanwhile: compute it again, from its start. */
+/* Compute it again, from its start: the machine was stopped, or it is stuck. */
 static void xrnpe_restart_command(XRNPEState *s)
 {
     if (xrnpe_fetch_command(s, &s->queue[s->executing_queue])) {
@@ -921,8 +922,9 @@ static void xrnpe_count_command(XRNPEState *s, XRNPEQueue *q)
 /* Whether what executes has come to its end, or has been given up. */
 static bool xrnpe_command_over(const XRNPEState *s)
 {
-    return s->queue[s->executing_queue].aborting || s->bus_error ||
-           (s->computed && xrnpe_now() >= s->end);
+    return !s->inject.stuck &&
+           (s->queue[s->executing_queue].aborting || s->bus_error ||
+            (s->computed && xrnpe_now() >= s->end));
 }
 
 static void xrnpe_end_command(XRNPEState *s)
@@ -1004,14 +1006,15 @@ static void xrnpe_timer(void *opaque)
     if (s->executing && !s->in_flight) {
         if (xrnpe_command_over(s)) {
             xrnpe_end_command(s);
-        } else if (!s->computed) {
+        } else if (!s->computed || s->inject.stuck) {
             xrnpe_restart_command(s);
         }
     }
     while (!s->resetting && !s->bus_error && (q = xrnpe_next_queue(s))) {
         xrnpe_step(s, q);
     }
-    if (s->executing && s->computed && s->end != XRNPE_NEVER) {
+    if (s->executing && s->computed && s->end != XRNPE_NEVER &&
+        s->end > xrnpe_now()) {
         timer_mod_ns(s->timer, s->end);
     }
 }
@@ -1439,8 +1442,10 @@ static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
     if (running) {
         xrnpe_schedule(s);
     } else {
-        /* Memory must be quiet now. The command will start anew, which is
-         * sooner done than waiting for its end: no input was overwritten. */
+        /*
+         * Memory must be quiet now. No input was overwritten: the command can
+         * start anew later, which does not keep anybody waiting.
+         */
         xrnpe_cancel_command(s);
         xrnpe_wait_command(s);
     }
@@ -1672,7 +1677,8 @@ typedef struct XRNPEInjection {
 } XRNPEInjection;
 
 #define INJECT_BOOL(name, member, description) \
-    { "x-fault-" name, "bool", offsetof(XRNPEState, inject.member), description }
+    { "x-fault-" name, "bool", offsetof(XRNPEState, inject.member), \
+      description }
 #define INJECT_COUNT(name, member, description) \
     { "x-fault-" name, "uint32", offsetof(XRNPEState, inject.member), \
       description }
@@ -1698,7 +1704,7 @@ static void xrnpe_get_injection(Object *obj, Visitor *v, const char *name,
     }
 }
 
-/* Visitors read or write: setting is getting, and looking at what it changes. */
+/* A visitor reads or writes; and what it wrote may change what there is to do. */
 static void xrnpe_set_injection(Object *obj, Visitor *v, const char *name,
                                 void *opaque, Error **errp)
 {

@@ -1190,6 +1190,40 @@ static void test_reset(const void *data)
     npu_quit(&npu);
 }
 
+/*
+ * A stuck command goes on writing: neither ABORT, disabling nor CTRL.RESET ends
+ * it. A reset of the machine does.
+ */
+static void test_stuck(void)
+{
+    Npu npu = npu_open(",x-stuck=on", "");
+    struct xrnpe_cmd cmd = update(0, 0);
+
+    prepare(&npu);
+    put_scale(&npu, CONSTANTS, 1, 1);
+    queue_job(&npu, 0, &cmd, 1, 1);
+    wait_float(&npu, variable_addr(1), 1);
+    abort_job(&npu, 0, 0);
+    wrq(&npu, 0, XRNPE_QUEUE_CTRL, 0);
+    put_float(&npu, variable_addr(1), 0);
+    wait_float(&npu, variable_addr(1), 1);
+    g_assert_cmphex(rdq(&npu, 0, XRNPE_QUEUE_CTRL), ==,
+                    XRNPE_QUEUE_CTRL_ENABLE);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    put_float(&npu, variable_addr(1), 0);
+    wait_float(&npu, variable_addr(1), 1);
+    g_assert_cmphex(rd(&npu, XRNPE_CTRL), ==, XRNPE_CTRL_RESET);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, XRNPE_STATUS_BUSY);
+
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(npu.qts, "RESET");
+    assert_reset(&npu);
+    put_float(&npu, variable_addr(1), 0);
+    g_usleep(20000);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(1)), ==, 0);
+    npu_quit(&npu);
+}
+
 static void test_interrupt(void)
 {
     Npu npu = npu_start();
@@ -1214,9 +1248,9 @@ static void test_interrupt(void)
 }
 
 /*
- * Each job appends its queue's digit to the number in base 4 that the one before
- * it left. With the machine stopped all are queued in the wrong order before any
- * is served.
+ * Each job appends its queue's digit to the number in base 4 that the one
+ * before it left. With the machine stopped all are queued in the wrong order
+ * before any is served.
  */
 static void test_priority(void)
 {
@@ -1288,7 +1322,9 @@ static void test_preemption(void)
 static void test_job_record(void)
 {
     Npu npu = npu_open(",x-fault-slow=1000", "");
-    struct xrnpe_cmd cmd[3] = { update(0, 0), update(1, 0), { .opcode = 0x77 } };
+    struct xrnpe_cmd cmd[3] = {
+        update(0, 0), update(1, 0), { .opcode = 0x77 },
+    };
     struct xrnpe_job_desc desc = descriptor(CMDS(2), 2, 0x1234);
     struct xrnpe_job_record record;
 
@@ -1541,7 +1577,7 @@ static void set_realized(Npu *npu, bool realized)
                              realized);
 }
 
-/* Unplugging, as a machine with a way to do it would: the registers are gone. */
+/* Unplugging, as a machine with a way to do it would: no registers are left. */
 static void test_unrealize(void)
 {
     Npu npu = npu_start();
@@ -1675,6 +1711,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/disable", test_disable);
     qtest_add_data_func("/xrnpe/reset/register", (void *)false, test_reset);
     qtest_add_data_func("/xrnpe/reset/machine", (void *)true, test_reset);
+    qtest_add_func("/xrnpe/stuck", test_stuck);
     qtest_add_func("/xrnpe/interrupt", test_interrupt);
     qtest_add_func("/xrnpe/priority", test_priority);
     qtest_add_func("/xrnpe/preemption", test_preemption);
