@@ -196,7 +196,7 @@ static struct product product_of(const struct xrnpe_machine *machine, const stru
 		matmul_product(&p, cmd);
 	else
 		conv2d_product(&p, cmd);
-	if (p.matrices > 1)
+	if (p.matrices > 1 || !weight->batch_stride)
 		weights.matrices = 1;
 	p.channel_bytes = xrnpe_row_bytes(weight->format, p.k);
 	p.weight = moved(machine, weight, weights);
