@@ -145,7 +145,7 @@ static int dot_line(struct options *options, char *text)
 		return -EINVAL;
 	if (count != count_b)
 		return bad_line(options, "the lists differ in length");
-	print_code(options->out, xrnpe_dot(options->format, a, b, count, options->out,
+	print_code(options->out, xrnpe_dot(options->format, a, options->format, b, count, options->out,
 					   &options->status));
 	return 0;
 }

@@ -535,13 +535,10 @@ static size_t illegal_field(const struct xrnpe_cmd *cmd)
 /* What the kernels do not do yet. */
 static bool implemented(const struct xrnpe_cmd *cmd)
 {
-	if (multiplies(cmd) ? cmd->flags & XRNPE_CMD_TRANSPOSED : cmd->flags || cmd->activation > XRNPE_ACT_RELU)
+	if (!multiplies(cmd) && (cmd->flags || cmd->activation > XRNPE_ACT_RELU))
 		return false;
-	return cmd->opcode <= XRNPE_OP_CONVERT &&
-	       !cmd->order && cmd->operand[XRNPE_OPERAND_IFM].format < XRNPE_FORMAT_U8 &&
-	       (cmd->opcode != XRNPE_OP_MATMUL || cmd->matmul.batch <= 1) &&
-	       (!multiplies(cmd) || cmd->operand[XRNPE_OPERAND_WEIGHT].format ==
-				    cmd->operand[XRNPE_OPERAND_IFM].format);
+	return cmd->opcode <= XRNPE_OP_CONVERT && !cmd->order &&
+	       cmd->operand[XRNPE_OPERAND_IFM].format < XRNPE_FORMAT_U8;
 }
 
 bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,

@@ -74,9 +74,10 @@ void xrnpe_decode_row(enum xrnpe_format format, const void *row,
 
 /**
  * Exact dot product of two packed rows, one rounding: out(sum_k a_k * b_k).
- * @count is 0..XRNPE_MAX_K (0 gives +0). Both rows are of @format, not F32.
+ * @count is 0..XRNPE_MAX_K (0 gives +0). The formats of the rows are any two that
+ * multiply, see XRNPE_PRODUCT_FORMATS.
  */
-uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
+uint32_t xrnpe_dot(enum xrnpe_format a_format, const void *a, enum xrnpe_format b_format, const void *b,
 		   size_t count, enum xrnpe_format out, uint32_t *status);
 
 /* ---- commands --------------------------------------------------------- */
@@ -113,7 +114,7 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 		     struct xrnpe_fault *fault);
 
 /**
- * Products that a legal command sums, padding taps included: M*N*K, and the
+ * Products that a legal command sums, padding taps included: M*N*K of each matrix, and the
  * like for CONV2D; 0 for the opcodes that multiply nothing.
  */
 uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd);

@@ -17,13 +17,14 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 	if (xrnpe_cancelled(product->cancel))
 		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
-		return decoder->decode(product, product->ifm + p * o->row_stride, 0, product->k, values);
+		return decoder->decode(product, &product->ifm,
+				       product->ifm.memory + p * product->ifm.row_stride, 0, product->k, values);
 
 	channels = d->in_c / d->groups;
 	pixel = channels * decoder->size;
 	/* Then the pixels of a window's line are one run of elements. */
 	dense = d->dilation_w == 1 && d->groups == 1 &&
-		(uint64_t)o->pixel_stride * 8 == xrnpe_format_bits(product->format) * (uint64_t)channels;
+		(uint64_t)o->pixel_stride * 8 == xrnpe_format_bits(product->ifm.format) * (uint64_t)channels;
 	y = (int)(p / d->out_w) * d->stride_h - d->pad_top;
 	x = (int)(p % d->out_w) * d->stride_w - d->pad_left;
 	for (int i = 0; i < d->kernel_h; i++) {
@@ -43,9 +44,9 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 				if (run > d->in_w - column)
 					run = d->in_w - column;
 			}
-			in = product->ifm + (uint64_t)line * o->row_stride +
+			in = product->ifm.memory + (uint64_t)line * product->ifm.row_stride +
 			     (uint64_t)column * o->pixel_stride;
-			nar |= decoder->decode(product, in, group * channels,
+			nar |= decoder->decode(product, &product->ifm, in, group * channels,
 					       (size_t)run * channels, at);
 		}
 	}
@@ -55,9 +56,8 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		   uint64_t n, void *values)
 {
-	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_WEIGHT];
 	const struct xrnpe_dims_image *d = &product->cmd->image;
-	const uint8_t *row = product->weight + n * o->row_stride;
+	const uint8_t *row = xrnpe_weight_row(product, n);
 	uint8_t *at = values;
 	size_t channels;
 	bool nar = false;
@@ -65,11 +65,11 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	if (xrnpe_cancelled(product->cancel))
 		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
-		return decoder->decode(product, row, 0, product->k, values);
+		return decoder->decode(product, &product->weight, row, 0, product->k, values);
 	channels = d->in_c / d->groups;
 	for (int tap = 0; tap < d->kernel_h * d->kernel_w; tap++) {
-		nar |= decoder->decode(product, row, 0, channels, at);
-		row += o->pixel_stride;
+		nar |= decoder->decode(product, &product->weight, row, 0, channels, at);
+		row += product->cmd->operand[XRNPE_OPERAND_WEIGHT].pixel_stride;
 		at += channels * decoder->size;
 	}
 	return nar;
@@ -89,11 +89,13 @@ static double real_from_f32(uint32_t bits)
 	return (double)value;
 }
 
-void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
 		  double *scale, double *bias)
 {
+	const double factor = 1.0 / (double)(1ull << -unit);
+
 	for (size_t i = 0; i < count; i++) {
-		scale[i] = unit * real_from_f32(xrnpe_word(scale_record(product, n + i), 0));
+		scale[i] = factor * real_from_f32(xrnpe_word(scale_record(product, n + i), 0));
 		bias[i] = real_from_f32(xrnpe_word(scale_record(product, n + i), 1));
 	}
 }
@@ -131,7 +133,7 @@ uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t 
 uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 			      xrnpe_u128 sum, bool negative, uint32_t *status)
 {
-	int unit = 2 * xrnpe_grid_unit(product->format);
+	int unit = 2 * xrnpe_grid_unit(XRNPE_FORMAT_P16);
 
 	return xrnpe_output(product, p, n, xrnpe_term_from_sum(sum, negative, unit), false, status);
 }

@@ -54,7 +54,7 @@ struct buffer {
 struct xrnpe_datapath {
 	const struct xrnpe_kernel *kernel;
 	const struct xrnpe_codec *codec;
-	int16_t narrow[XRNPE_FORMAT_P16][256];
+	int16_t narrow[XRNPE_FORMAT_P16][256];	/* grid values by code */
 
 	unsigned int threads;
 	struct buffer *scratch;		/* by thread; the caller is 0 */
@@ -307,7 +307,7 @@ static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 					     const struct xrnpe_product *product)
 {
 	/* The others' output stages have but ReLU. */
-	if (product->cmd->activation > XRNPE_ACT_RELU || product->cmd->flags)
+	if (product->cmd->activation > XRNPE_ACT_RELU || product->cmd->flags & ~XRNPE_CMD_TRANSPOSED)
 		return &xrnpe_kernel_plain;
 	if (kernel->few && kernel->few->suits(product))
 		return kernel->few;
@@ -316,26 +316,41 @@ static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 	return kernel->suits && !kernel->suits(product) ? kernel->otherwise : kernel;
 }
 
+static struct xrnpe_factor factor_of(const struct xrnpe_datapath *datapath, const struct job *job, int operand)
+{
+	const struct xrnpe_operand *o = &job->cmd->operand[operand];
+
+	return (struct xrnpe_factor){
+		.memory = job->memory[operand],
+		.row_stride = o->row_stride,
+		.format = o->format,
+		.narrow = o->format < XRNPE_FORMAT_P16 ? datapath->narrow[o->format] : NULL,
+	};
+}
+
 static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 {
 	const struct xrnpe_cmd *cmd = job->cmd;
+	const struct xrnpe_operand *o = cmd->operand;
 	struct xrnpe_product product = {
 		.cmd = cmd,
-		.ifm = job->memory[XRNPE_OPERAND_IFM],
-		.weight = job->memory[XRNPE_OPERAND_WEIGHT],
+		.ifm = factor_of(datapath, job, XRNPE_OPERAND_IFM),
+		.weight = factor_of(datapath, job, XRNPE_OPERAND_WEIGHT),
 		.scale = job->memory[XRNPE_OPERAND_SCALE],
 		.residual = cmd->flags & XRNPE_CMD_RESIDUAL ? job->memory[XRNPE_OPERAND_IFM2] : NULL,
 		.ofm = job->memory[XRNPE_OPERAND_OFM],
-		.format = cmd->operand[XRNPE_OPERAND_IFM].format,
-		.out = cmd->operand[XRNPE_OPERAND_OFM].format,
+		.out = o[XRNPE_OPERAND_OFM].format,
 		.cancel = job->cancel,
 	};
 	struct xrnpe_tasks tasks = { .product = &product };
+	uint32_t batch = 1;
+	bool alone;
 
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		product.positions = cmd->matmul.m;
 		product.channels = product.group_channels = cmd->matmul.n;
 		product.k = cmd->matmul.k;
+		batch = cmd->matmul.batch;
 	} else {
 		const struct xrnpe_dims_image *d = &cmd->image;
 
@@ -344,17 +359,24 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 		product.group_channels = d->out_c / d->groups;
 		product.k = (size_t)d->kernel_h * d->kernel_w * (d->in_c / d->groups);
 	}
-	if (product.format < XRNPE_FORMAT_P16)
-		product.narrow = datapath->narrow[product.format];
 	tasks.kernel = kernel_for(datapath->kernel, &product);
 	xrnpe_tasks_plan(&tasks, datapath->threads);
 	if (reserve_scratch(datapath, tasks.scratch) || reserve(&datapath->shared, tasks.shared))
 		return -ENOMEM;
-	xrnpe_tasks_start(&tasks, datapath->shared.memory);
+	alone = xrnpe_cmd_macs(cmd) / batch < WORTH_WAKING;
 	job->task = product_task;
 	job->product = &tasks;
 	job->tasks = tasks.count;
-	run_job(datapath, job, xrnpe_cmd_macs(cmd) < WORTH_WAKING);
+	for (; batch && !xrnpe_cancelled(job->cancel); batch--) {
+		xrnpe_tasks_start(&tasks, datapath->shared.memory);
+		job->next = 0;
+		run_job(datapath, job, alone);
+		product.ifm.memory += o[XRNPE_OPERAND_IFM].batch_stride;
+		product.weight.memory += o[XRNPE_OPERAND_WEIGHT].batch_stride;
+		product.ofm += o[XRNPE_OPERAND_OFM].batch_stride;
+		if (product.residual)
+			product.residual += o[XRNPE_OPERAND_IFM2].batch_stride;
+	}
 	return 0;
 }
 
@@ -435,23 +457,23 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 
 /* ---- a single sum ----------------------------------------------------- */
 
-uint32_t xrnpe_dot(enum xrnpe_format format, const void *a, const void *b,
+uint32_t xrnpe_dot(enum xrnpe_format a_format, const void *a, enum xrnpe_format b_format, const void *b,
 		   size_t count, enum xrnpe_format out, uint32_t *status)
 {
+	int unit = xrnpe_grid_unit(a_format) + xrnpe_grid_unit(b_format);
 	struct xrnpe_exact exact = { 0 };
 	bool negative = false;
 	xrnpe_u128 sum = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		int64_t x = xrnpe_grid(format, xrnpe_load(format, a, i));
-		int64_t y = xrnpe_grid(format, xrnpe_load(format, b, i));
+		int64_t x = xrnpe_grid(a_format, xrnpe_load(a_format, a, i));
+		int64_t y = xrnpe_grid(b_format, xrnpe_load(b_format, b, i));
 
 		if (x == XRNPE_GRID_NAR || y == XRNPE_GRID_NAR)
 			return xrnpe_round(out, (struct xrnpe_real){ .kind = XRNPE_NAN }, status);
 		negative = (x < 0) != (y < 0);
 		sum += (xrnpe_u128)((xrnpe_i128)x * y);
 	}
-	xrnpe_exact_add(&exact, xrnpe_term_from_sum(sum, negative, 2 * xrnpe_grid_unit(format)),
-			xrnpe_term_from_f32(XRNPE_F32_ONE));
+	xrnpe_exact_add(&exact, xrnpe_term_from_sum(sum, negative, unit), xrnpe_term_from_f32(XRNPE_F32_ONE));
 	return xrnpe_round(out, xrnpe_exact_cut(&exact), status);
 }

@@ -331,6 +331,7 @@ void ref_store(enum xrnpe_format format, void *row, size_t index, uint32_t code)
 struct run {
 	const struct xrnpe_cmd *cmd;
 	uint8_t *memory[XRNPE_OPERANDS];
+	uint64_t matrix;	/* of a batch */
 	bool *invalid;
 };
 
@@ -338,7 +339,8 @@ static uint8_t *row_of(const struct run *run, int operand, uint64_t row, uint64_
 {
 	const struct xrnpe_operand *o = &run->cmd->operand[operand];
 
-	return run->memory[operand] + row * o->row_stride + pixel * o->pixel_stride;
+	return run->memory[operand] + run->matrix * o->batch_stride + row * o->row_stride +
+	       pixel * o->pixel_stride;
 }
 
 static struct ref_real element(const struct run *run, int operand, uint64_t row,
@@ -452,9 +454,8 @@ struct sum {
 	struct ref_real part[2];
 };
 
-static void add_product(struct sum *sum, enum xrnpe_format format, uint32_t a_code, uint32_t b_code)
+static void add_product(struct sum *sum, const struct fixed *a, const struct fixed *b)
 {
-	const struct fixed *a = fixed(format, a_code), *b = fixed(format, b_code);
 	/* In units of 2^-56, of 2^-64, and then limb by limb. */
 	two_limbs carry = ((two_limbs)a->magnitude * b->magnitude) << 8;
 	uint64_t *limb = &sum->part[a->negative != b->negative].limb[REF_POINT / 64 - 1];
@@ -477,23 +478,27 @@ static struct ref_real total(struct sum sum)
 	return ref_add(sum.part[0], sum.part[1]);
 }
 
-static uint32_t code_at(const struct run *run, int operand, uint64_t row, uint64_t pixel, size_t index)
+static const struct fixed *fixed_at(const struct run *run, int operand, uint64_t row, uint64_t pixel,
+				    size_t index)
 {
-	return ref_load(run->cmd->operand[operand].format, row_of(run, operand, row, pixel), index);
+	enum xrnpe_format format = run->cmd->operand[operand].format;
+
+	return fixed(format, ref_load(format, row_of(run, operand, row, pixel), index));
 }
 
 static void matmul(const struct run *run)
 {
 	const struct xrnpe_dims_matmul *d = &run->cmd->matmul;
-	enum xrnpe_format format = run->cmd->operand[XRNPE_OPERAND_IFM].format;
+	bool transposed = run->cmd->flags & XRNPE_CMD_TRANSPOSED;
 
 	for (uint64_t m = 0; m < d->m; m++) {
 		for (uint64_t n = 0; n < d->n; n++) {
 			struct sum sum = { 0 };
 
 			for (size_t k = 0; k < d->k; k++)
-				add_product(&sum, format, code_at(run, XRNPE_OPERAND_IFM, m, 0, k),
-					    code_at(run, XRNPE_OPERAND_WEIGHT, n, 0, k));
+				add_product(&sum, fixed_at(run, XRNPE_OPERAND_IFM, m, 0, k),
+					    fixed_at(run, XRNPE_OPERAND_WEIGHT, transposed ? k : n, 0,
+						     transposed ? n : k));
 			put_output(run, m, 0, n, scaled(run, total(sum), m, 0, n));
 		}
 	}
@@ -511,15 +516,15 @@ static struct ref_real window_sum(const struct run *run, int y, int x, int n)
 			int column = x * d->stride_w - d->pad_left + j * d->dilation_w;
 
 			for (int c = 0; c < channels; c++) {
-				uint32_t in = 0, weight;	/* code 0 is zero */
+				static const struct fixed zero;
+				const struct fixed *in = &zero, *weight;
 
-				weight = code_at(run, XRNPE_OPERAND_WEIGHT, (uint64_t)n,
-						 (uint64_t)(i * d->kernel_w + j), (size_t)c);
+				weight = fixed_at(run, XRNPE_OPERAND_WEIGHT, (uint64_t)n,
+						  (uint64_t)(i * d->kernel_w + j), (size_t)c);
 				if (line >= 0 && line < d->in_h && column >= 0 && column < d->in_w)
-					in = code_at(run, XRNPE_OPERAND_IFM, (uint64_t)line,
-						     (uint64_t)column,
-						     (size_t)(group * channels + c));
-				add_product(&sum, run->cmd->operand[XRNPE_OPERAND_IFM].format, in, weight);
+					in = fixed_at(run, XRNPE_OPERAND_IFM, (uint64_t)line,
+						      (uint64_t)column, (size_t)(group * channels + c));
+				add_product(&sum, in, weight);
 			}
 		}
 	}
@@ -606,7 +611,8 @@ void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bo
 		run.memory[i] = memory[i];
 	switch (cmd->opcode) {
 	case XRNPE_OP_MATMUL:
-		matmul(&run);
+		for (; run.matrix < cmd->matmul.batch; run.matrix++)
+			matmul(&run);
 		break;
 	case XRNPE_OP_CONV2D:
 		conv2d(&run);

@@ -344,7 +344,7 @@ START_TEST(all_products)
 				uint32_t status = 0, code, expected;
 				bool invalid = false;
 
-				code = xrnpe_dot(format, &x, &y, 1, all_formats[out], &status);
+				code = xrnpe_dot(format, &x, format, &y, 1, all_formats[out], &status);
 				expected = ref_encode(all_formats[out], product, &invalid);
 				ck_assert_msg(code == expected, "%s %x * %x to %s: %x, expected %x",
 					      xrnpe_format_name(format), a, b,
@@ -362,7 +362,7 @@ START_TEST(dot_empty)
 		for (int out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
 			uint32_t status = 0;
 
-			ck_assert_uint_eq(xrnpe_dot(all_formats[i], NULL, NULL, 0,
+			ck_assert_uint_eq(xrnpe_dot(all_formats[i], NULL, all_formats[i], NULL, 0,
 						    all_formats[out], &status), 0);
 		}
 	}

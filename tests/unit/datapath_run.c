@@ -205,13 +205,17 @@ static void describe(const struct scene *scene, char *text, size_t size)
 	text += length;
 	size -= (size_t)length;
 	if (c->opcode == XRNPE_OP_MATMUL)
-		snprintf(text, size, "matmul %s->%s %ux%ux%u",
+		snprintf(text, size, "matmul %s %s->%s %ux%ux%u batch %u%s, scales %u",
 			 xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM].format),
-			 xrnpe_format_name(c->operand[XRNPE_OPERAND_OFM].format), c->matmul.m, c->matmul.n, c->matmul.k);
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_WEIGHT].format),
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_OFM].format), c->matmul.m, c->matmul.n,
+			 c->matmul.k, c->matmul.batch, c->flags & XRNPE_CMD_TRANSPOSED ? " transposed" : "",
+			 c->operand[XRNPE_OPERAND_SCALE].row_stride);
 	else
-		snprintf(text, size, "opcode %u %s->%s in %ux%ux%u out %ux%ux%u groups %u kernel %ux%u "
+		snprintf(text, size, "opcode %u %s %s->%s in %ux%ux%u out %ux%ux%u groups %u kernel %ux%u "
 			 "stride %u,%u dilation %u,%u pad %u,%u", c->opcode,
 			 xrnpe_format_name(c->operand[XRNPE_OPERAND_IFM].format),
+			 xrnpe_format_name(c->operand[XRNPE_OPERAND_WEIGHT].format),
 			 xrnpe_format_name(c->operand[XRNPE_OPERAND_OFM].format), d->in_h, d->in_w, d->in_c,
 			 d->out_h, d->out_w, d->out_c, d->groups, d->kernel_h, d->kernel_w,
 			 d->stride_h, d->stride_w, d->dilation_h, d->dilation_w, d->pad_top,
@@ -371,7 +375,38 @@ static void set_output_stage(struct xrnpe_cmd *cmd, uint64_t *state)
 	}
 }
 
-static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t out, uint32_t m,
+/* Pairs of formats by number: the input's, and the weights'. */
+#define PAIRS (XRNPE_PRODUCT_FORMATS * XRNPE_PRODUCT_FORMATS)
+
+static uint8_t input_of(int pair)
+{
+	return (uint8_t)(pair % XRNPE_PRODUCT_FORMATS);
+}
+
+static uint8_t weight_of(int pair)
+{
+	return (uint8_t)(pair / XRNPE_PRODUCT_FORMATS);
+}
+
+/* Records of scales with or without gaps, or one for all channels. */
+static void vary_scales(struct xrnpe_cmd *cmd, uint64_t *state)
+{
+	static const uint8_t strides[] = { 12, 20, 0, 8, 8 };
+	/* A record with a slope is 12 bytes long. */
+	uint32_t count = cmd->activation == XRNPE_ACT_PRELU ? 3 : sizeof(strides);
+
+	cmd->operand[XRNPE_OPERAND_SCALE].row_stride = strides[random_below(state, count)];
+}
+
+/* A matrix of @rows rows of @columns, one of a batch or, as only an input may, all of it. */
+static void set_matrix(struct xrnpe_operand *o, uint32_t rows, uint32_t columns, bool input, uint64_t *state)
+{
+	o->row_stride = pad_stride(o->format, xrnpe_row_bytes(o->format, columns), state);
+	o->batch_stride = input && !random_below(state, 3) ? 0 :
+			  pad_stride(o->format, (size_t)rows * o->row_stride, state);
+}
+
+static void test_matmul_by(struct xrnpe_datapath *plain, int pair, uint8_t out, uint32_t m,
 			   uint32_t n, uint32_t k, enum fill fill, uint64_t *state)
 {
 	struct scene scene = {
@@ -379,24 +414,29 @@ static void test_matmul_by(struct xrnpe_datapath *plain, uint8_t format, uint8_t
 		.plain = plain,
 	};
 	struct xrnpe_operand *o = scene.cmd.operand;
+	bool transposed = !random_below(state, 4);
 
-	set_operands(&scene.cmd, format, format, out);
+	set_operands(&scene.cmd, input_of(pair), weight_of(pair), out);
+	if (transposed)
+		scene.cmd.flags |= XRNPE_CMD_TRANSPOSED;
 	set_output_stage(&scene.cmd, state);
+	vary_scales(&scene.cmd, state);
+	if ((uint64_t)m * n * k < 1 << 16 && !random_below(state, 4))
+		scene.cmd.matmul.batch = 1 + random_below(state, 3);
+	set_matrix(&o[XRNPE_OPERAND_IFM], m, k, true, state);
+	set_matrix(&o[XRNPE_OPERAND_WEIGHT], transposed ? k : n, transposed ? n : k, true, state);
 	if (scene.cmd.flags & XRNPE_CMD_RESIDUAL)
-		o[XRNPE_OPERAND_IFM2].row_stride = pad_stride(o[XRNPE_OPERAND_IFM2].format,
-			xrnpe_row_bytes(o[XRNPE_OPERAND_IFM2].format, n), state);
-	o[XRNPE_OPERAND_IFM].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
-	o[XRNPE_OPERAND_WEIGHT].row_stride = pad_stride(format, xrnpe_row_bytes(format, k), state);
-	o[XRNPE_OPERAND_OFM].row_stride = pad_stride(out, xrnpe_row_bytes(out, n), state);
+		set_matrix(&o[XRNPE_OPERAND_IFM2], m, n, true, state);
+	set_matrix(&o[XRNPE_OPERAND_OFM], m, n, false, state);
 	prepare(&scene, fill, state);
 	run_everywhere(&scene);
 	dispose(&scene);
 }
 
-static void test_matmul(uint8_t format, uint8_t out, uint32_t m, uint32_t n, uint32_t k,
+static void test_matmul(int pair, uint8_t out, uint32_t m, uint32_t n, uint32_t k,
 			enum fill fill, uint64_t *state)
 {
-	test_matmul_by(NULL, format, out, m, n, k, fill, state);
+	test_matmul_by(NULL, pair, out, m, n, k, fill, state);
 }
 
 START_TEST(matmul_shapes)
@@ -412,7 +452,7 @@ START_TEST(matmul_shapes)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++)
-			test_matmul((uint8_t)_i, out, shapes[i][0], shapes[i][1], shapes[i][2],
+			test_matmul(_i, out, shapes[i][0], shapes[i][1], shapes[i][2],
 				    (enum fill)random_below(&state, FILLS), &state);
 	}
 	free_contexts();
@@ -426,8 +466,8 @@ START_TEST(matmul_fills)
 	make_contexts();
 	for (int fill = 0; fill < FILLS; fill++) {
 		for (int i = 0; i < 6; i++)
-			test_matmul((uint8_t)_i, (uint8_t)(random_below(&state, 2) ? _i :
-				    (int)random_below(&state, XRNPE_OUTPUT_FORMATS)),
+			test_matmul(_i, (uint8_t)(random_below(&state, 2) ? input_of(_i) :
+				    random_below(&state, XRNPE_OUTPUT_FORMATS)),
 				    1 + random_below(&state, 20), 1 + random_below(&state, 40),
 				    1 + random_below(&state, 300), fill, &state);
 	}
@@ -443,10 +483,10 @@ START_TEST(matmul_longest)
 	make_contexts();
 	for (int fill = 0; fill < FILLS; fill++) {
 		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++) {
-			if (out != _i && out != XRNPE_FORMAT_F32)
+			if (out != input_of(_i) && out != XRNPE_FORMAT_F32)
 				continue;
-			test_matmul((uint8_t)_i, out, 1, 2, XRNPE_MAX_K, fill, &state);
-			test_matmul((uint8_t)_i, out, 2, 1, XRNPE_MAX_K - 1, fill, &state);
+			test_matmul(_i, out, 1, 2, XRNPE_MAX_K, fill, &state);
+			test_matmul(_i, out, 2, 1, XRNPE_MAX_K - 1, fill, &state);
 		}
 	}
 	free_contexts();
@@ -464,25 +504,25 @@ START_TEST(matmul_few)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
+			test_matmul(_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 				    1 + random_below(&state, 3), 1 + random_below(&state, 40), lengths[i],
 				    fill, &state);
 	}
 	/* Where any vector ends, and whatever number of them is summed in narrow lanes. */
 	for (uint32_t k = 1; k < 130; k++)
-		test_matmul((uint8_t)_i, (uint8_t)_i, 1 + k % 2, 1 + k % 3, k, FILL_UNIFORM, &state);
+		test_matmul(_i, input_of(_i), 1 + k % 2, 1 + k % 3, k, FILL_UNIFORM, &state);
 	for (uint32_t k = 16; k <= 64 * 32; k += 16) {
-		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 3, 1, k, FILL_MAXPOS, &state);
-		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 1, 1, k, FILL_OPPOSED, &state);
+		test_matmul(_i, XRNPE_FORMAT_F32, 3, 1, k, FILL_MAXPOS, &state);
+		test_matmul(_i, XRNPE_FORMAT_F32, 1, 1, k, FILL_OPPOSED, &state);
 	}
 	/* As many as that, and one more. */
 	for (uint32_t m = 4; m <= 13; m++)
-		test_matmul((uint8_t)_i, (uint8_t)_i, m, 35, 70, FILL_UNIFORM, &state);
+		test_matmul(_i, input_of(_i), m, 35, 70, FILL_UNIFORM, &state);
 	for (uint32_t m = 23; m <= 25; m++)
-		test_matmul((uint8_t)_i, (uint8_t)_i, m, 35, 70, FILL_UNIFORM, &state);
+		test_matmul(_i, input_of(_i), m, 35, 70, FILL_UNIFORM, &state);
 	/* A NaR anywhere, also where an odd row ends. */
-	test_matmul((uint8_t)_i, (uint8_t)_i, 1, 140, 130, FILL_ONE_NAR, &state);
-	test_matmul((uint8_t)_i, (uint8_t)_i, 1, 140, 129, FILL_ONE_NAR, &state);
+	test_matmul(_i, input_of(_i), 1, 140, 130, FILL_ONE_NAR, &state);
+	test_matmul(_i, input_of(_i), 1, 140, 129, FILL_ONE_NAR, &state);
 	free_contexts();
 }
 END_TEST
@@ -494,7 +534,7 @@ START_TEST(matmul_ranges)
 
 	make_contexts();
 	for (int octaves = 0; octaves <= 28; octaves++)
-		test_matmul((uint8_t)_i, octaves % 2 ? XRNPE_FORMAT_F32 : (uint8_t)_i,
+		test_matmul(_i, octaves % 2 ? XRNPE_FORMAT_F32 : input_of(_i),
 			    1 + (uint32_t)octaves % 3, 33, 1200, FILL_OCTAVES + octaves, &state);
 	free_contexts();
 }
@@ -515,11 +555,11 @@ START_TEST(matmul_strips)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_matmul((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
+			test_matmul(_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 				    shapes[i][0], shapes[i][1], shapes[i][2], fill, &state);
 	}
 	for (int fill = 0; fill < FILLS; fill++)
-		test_matmul((uint8_t)_i, XRNPE_FORMAT_F32, 16, 1, XRNPE_MAX_K - (uint32_t)fill % 2, fill,
+		test_matmul(_i, XRNPE_FORMAT_F32, 16, 1, XRNPE_MAX_K - (uint32_t)fill % 2, fill,
 			    &state);
 	free_contexts();
 }
@@ -595,7 +635,7 @@ START_TEST(corner)
 			if (signs == 1 || signs == 2)
 				sum = -sum;
 			expected = bits_of((float)sum);
-			f32 = xrnpe_dot(format, a, b, XRNPE_MAX_K, XRNPE_FORMAT_F32, &status);
+			f32 = xrnpe_dot(format, a, format, b, XRNPE_MAX_K, XRNPE_FORMAT_F32, &status);
 			ck_assert_uint_eq(f32, expected);
 		}
 	}
@@ -630,13 +670,14 @@ static void test_image(struct scene *scene, enum fill fill, uint64_t *state)
 	dispose(scene);
 }
 
-static void test_conv(uint8_t format, uint8_t out, struct xrnpe_dims_image dims, enum fill fill,
+static void test_conv(int pair, uint8_t out, struct xrnpe_dims_image dims, enum fill fill,
 		      uint64_t *state)
 {
 	struct scene scene = { .cmd = { .opcode = XRNPE_OP_CONV2D, .image = dims } };
 
-	set_operands(&scene.cmd, format, format, out);
+	set_operands(&scene.cmd, input_of(pair), weight_of(pair), out);
 	set_output_stage(&scene.cmd, state);
+	vary_scales(&scene.cmd, state);
 	test_image(&scene, fill, state);
 }
 
@@ -674,9 +715,9 @@ START_TEST(conv_shapes)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (uint8_t out = 0; out < XRNPE_OUTPUT_FORMATS; out++)
-			test_conv((uint8_t)_i, out, shapes[i],
+			test_conv(_i, out, shapes[i],
 				  (enum fill)random_below(&state, FILLS), &state);
-		test_conv((uint8_t)_i, XRNPE_FORMAT_F32, shapes[i], FILL_NAR, &state);
+		test_conv(_i, XRNPE_FORMAT_F32, shapes[i], FILL_NAR, &state);
 	}
 	free_contexts();
 }
@@ -696,7 +737,8 @@ START_TEST(conv_whole)
 		} } };
 		struct xrnpe_operand *o = scene.cmd.operand;
 
-		set_operands(&scene.cmd, (uint8_t)_i, (uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
+		set_operands(&scene.cmd, input_of(_i), weight_of(_i),
+			     (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
 		for (int i = 0; i < XRNPE_OPERANDS; i++) {
 			if (i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_IFM2)
 				o[i].pixel_stride = (uint32_t)xrnpe_row_bytes(o[i].format, i == XRNPE_OPERAND_OFM ?
@@ -732,7 +774,7 @@ START_TEST(depthwise)
 	make_contexts();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		for (int fill = 0; fill < FILLS; fill++)
-			test_conv((uint8_t)_i, (uint8_t)((fill + (int)i) % XRNPE_OUTPUT_FORMATS), shapes[i],
+			test_conv(_i, (uint8_t)((fill + (int)i) % XRNPE_OUTPUT_FORMATS), shapes[i],
 				  (enum fill)fill, &state);
 	}
 	free_contexts();
@@ -768,7 +810,7 @@ START_TEST(conv_random)
 
 	make_contexts();
 	for (int i = 0; i < 60; i++)
-		test_conv((uint8_t)_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
+		test_conv(_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS),
 			  random_window(&state), (enum fill)random_below(&state, FILLS), &state);
 	free_contexts();
 }
@@ -935,7 +977,7 @@ START_TEST(rounding_modes)
 		struct scene scene = { .cmd = { .opcode = XRNPE_OP_ADD } };
 		struct xrnpe_operand *o = scene.cmd.operand;
 
-		test_matmul(format, out, 20, 40, 50, FILL_UNIFORM, &state);
+		test_matmul(format * (XRNPE_PRODUCT_FORMATS + 1), out, 20, 40, 50, FILL_UNIFORM, &state);
 		scene.cmd.image = (struct xrnpe_dims_image){ .in_h = 30, .in_w = 40, .in_c = 32 };
 		set_operands(&scene.cmd, format, format, out);
 		set_strides(&o[XRNPE_OPERAND_IFM], 40, 32, &state);
@@ -1054,21 +1096,21 @@ START_TEST(threads)
 		{ 16, 15, 24, 16, 15, 45, 3, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
 		{ 2, 2, 405, 2, 2, 75, 15, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
 	};
-	uint8_t format = (uint8_t)_i;
+	uint8_t format = input_of(_i);
 	uint64_t state = 91 + (uint64_t)_i;
 
 	make_contexts_up_to(5);
 	ck_assert_str_eq(xrnpe_datapath_kernel(contexts[0]), "plain");
-	test_matmul_by(contexts[0], format, format, 96, 96, 96, FILL_MODEST, &state);
-	test_matmul_by(contexts[0], format, format, 200, 35, 300, FILL_MODEST, &state);
-	test_matmul_by(contexts[0], format, format, 20, 130, XRNPE_MAX_K / 2, FILL_MODEST, &state);
+	test_matmul_by(contexts[0], _i, format, 96, 96, 96, FILL_MODEST, &state);
+	test_matmul_by(contexts[0], _i, format, 200, 35, 300, FILL_MODEST, &state);
+	test_matmul_by(contexts[0], _i, format, 20, 130, XRNPE_MAX_K / 2, FILL_MODEST, &state);
 	for (int i = 0; i < 20; i++) {
 		struct scene scene = {
 			.cmd = { .opcode = XRNPE_OP_CONV2D, .image = groups[i % 2] },
 			.plain = contexts[0],
 		};
 
-		set_operands(&scene.cmd, format, format, format);
+		set_operands(&scene.cmd, format, weight_of(_i), format);
 		test_image(&scene, FILL_MODEST, &state);
 	}
 	free_contexts();
@@ -1155,6 +1197,7 @@ START_TEST(cancel)
 				cmd.matmul.m = UINT32_MAX;
 				cmd.matmul.n = 1000;
 				cmd.matmul.k = XRNPE_MAX_K / 2;
+				cmd.matmul.batch = 1;
 			} else {
 				cmd.image = (struct xrnpe_dims_image){ .in_h = UINT16_MAX,
 					.in_w = UINT16_MAX, .in_c = 1000 };
@@ -1204,18 +1247,18 @@ TCase *datapath_run_tests(void)
 
 	tcase_set_timeout(tests, 300);
 	tcase_set_tags(tests, "cpu kernel");
-	tcase_add_loop_test(tests, matmul_shapes, 0, 4);
-	tcase_add_loop_test(tests, matmul_fills, 0, 4);
-	tcase_add_loop_test(tests, matmul_longest, 0, 4);
-	tcase_add_loop_test(tests, matmul_few, 0, 4);
-	tcase_add_loop_test(tests, matmul_ranges, 0, 4);
+	tcase_add_loop_test(tests, matmul_shapes, 0, PAIRS);
+	tcase_add_loop_test(tests, matmul_fills, 0, PAIRS);
+	tcase_add_loop_test(tests, matmul_longest, 0, PAIRS);
+	tcase_add_loop_test(tests, matmul_few, 0, PAIRS);
+	tcase_add_loop_test(tests, matmul_ranges, 0, PAIRS);
 	tcase_add_test(tests, matmul_cancels);
-	tcase_add_loop_test(tests, matmul_strips, 0, 4);
+	tcase_add_loop_test(tests, matmul_strips, 0, PAIRS);
 	tcase_add_loop_test(tests, corner, 0, 4);
-	tcase_add_loop_test(tests, conv_shapes, 0, 4);
-	tcase_add_loop_test(tests, depthwise, 0, 4);
-	tcase_add_loop_test(tests, conv_random, 0, 4);
-	tcase_add_loop_test(tests, conv_whole, 0, 4);
+	tcase_add_loop_test(tests, conv_shapes, 0, PAIRS);
+	tcase_add_loop_test(tests, depthwise, 0, PAIRS);
+	tcase_add_loop_test(tests, conv_random, 0, PAIRS);
+	tcase_add_loop_test(tests, conv_whole, 0, PAIRS);
 	tcase_add_loop_test(tests, maxpool_random, 0, 4);
 	tcase_add_loop_test(tests, add_random, 0, 4);
 	tcase_add_loop_test(tests, convert_random, 0, 5);
@@ -1224,7 +1267,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, rounding_modes, 0, 12);
 	tcase_add_test(tests, convert_special);
 	tcase_add_loop_test(tests, in_place, 0, 4);
-	tcase_add_loop_test(tests, threads, 0, 4);
+	tcase_add_loop_test(tests, threads, 0, PAIRS);
 	tcase_add_test(tests, illegal_scales);
 	tcase_add_test(tests, cancel);
 	tcase_add_test(tests, contexts_and_kernels);

@@ -136,7 +136,7 @@ static void check_dot(struct xrnpe_datapath *const *contexts, enum xrnpe_format 
 	struct xrnpe_fault fault;
 	uint32_t status = 0, code;
 
-	code = xrnpe_dot(format, a, b, count, out, &status);
+	code = xrnpe_dot(format, a, format, b, count, out, &status);
 	ck_assert_msg(code == expected, "%s row %s to %s: %x not %x", xrnpe_format_name(format), id,
 		      xrnpe_format_name(out), code, expected);
 	xrnpe_store(XRNPE_FORMAT_F32, scale, 0, 0x3f800000);

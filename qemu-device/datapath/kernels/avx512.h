@@ -44,9 +44,8 @@ struct stage {
 	bool any_nar;
 };
 
-/* Prepare the output of the @count channels from @n on, whose sums are in units of @unit. */
-void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
-			struct stage *stage);
+/* Prepare the output of the @count channels from @n on, up to 8 bits. */
+void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage);
 
 /* ---- decoding --------------------------------------------------------- */
 

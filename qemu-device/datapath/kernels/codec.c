@@ -73,3 +73,26 @@ void xrnpe_decode_row(enum xrnpe_format format, const void *row,
 {
 	xrnpe_fastest_codec()->decode(format, row, values, count);
 }
+
+void xrnpe_widen(enum xrnpe_format format, const void *row, size_t first, size_t count, void *codes)
+{
+	enum { PIECE = 256 };
+	/* A row starts on a byte, perhaps with another 4-bit code. */
+	size_t before = first * xrnpe_format_bits(format) % 8 != 0;
+	const uint8_t *from = (const uint8_t *)row + xrnpe_row_bytes(format, first - before);
+	uint8_t *to = codes;
+	float value[PIECE];
+	uint32_t status = 0;
+
+	while (count) {
+		size_t some = count < PIECE - before ? count : PIECE - before;
+
+		/* Both are exact, and a NaR is a NaN in between. */
+		xrnpe_decode_row(format, from, value, before + some);
+		xrnpe_encode_row(XRNPE_FORMAT_P16, value + before, to, some, &status);
+		from += xrnpe_row_bytes(format, before + some);
+		to += some * sizeof(uint16_t);
+		count -= some;
+		before = 0;
+	}
+}

@@ -25,17 +25,17 @@ typedef float loose_floats __attribute__((vector_size(VECTOR / 2), aligned(4), m
 /* ---- decoding --------------------------------------------------------- */
 
 /* Input channels @first.., up to DECODE_TOGETHER. True if any is NaR. */
-INLINE bool decode_some(const struct xrnpe_product *product, const uint8_t *row, size_t first,
+INLINE bool decode_some(enum xrnpe_format format, const uint8_t *row, size_t first,
 			size_t count, double *to)
 {
 	/* A row starts on a byte, perhaps with another 4-bit code. */
-	size_t before = first * xrnpe_format_bits(product->format) % 8 != 0;
+	size_t before = first * xrnpe_format_bits(format) % 8 != 0;
 	float value[1 + DECODE_TOGETHER + REALS];
 	ints nan = { 0 };
 	bool nar = false;
 
-	row += xrnpe_row_bytes(product->format, first - before);
-	xrnpe_decode_row(product->format, row, value, before + count);
+	row += xrnpe_row_bytes(format, first - before);
+	xrnpe_decode_row(format, row, value, before + count);
 	memset(value + before + count, 0, REALS * sizeof(*value));
 	for (size_t i = 0; i < count; i += REALS) {
 		reals some = __builtin_convertvector(*(const loose_floats *)(value + before + i), reals);
@@ -49,8 +49,8 @@ INLINE bool decode_some(const struct xrnpe_product *product, const uint8_t *row,
 }
 
 /* Channels of the output: those of a group have its input each. */
-TARGET static bool decode_reals(const struct xrnpe_product *product, const uint8_t *row,
-				size_t first, size_t count, void *values)
+TARGET static bool decode_reals(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				const uint8_t *row, size_t first, size_t count, void *values)
 {
 	size_t multiplier = (size_t)product->group_channels, at = first;
 	double *to = values;
@@ -62,7 +62,7 @@ TARGET static bool decode_reals(const struct xrnpe_product *product, const uint8
 
 		if (some > DECODE_TOGETHER)
 			some = DECODE_TOGETHER;
-		nar |= decode_some(product, row, input, some, multiplier == 1 ? to + at - first : each);
+		nar |= decode_some(factor->format, row, input, some, multiplier == 1 ? to + at - first : each);
 		if (multiplier == 1)
 			at += some;
 		for (; multiplier > 1 && at < first + count && at / multiplier < input + some; at++)
@@ -139,7 +139,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const struct
 			       bool negative, uint32_t *status)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
-	const double grid = (double)(1ull << -xrnpe_grid_unit(product->format));
+	const double grid = (double)(1ull << -xrnpe_grid_unit(XRNPE_FORMAT_P16));
 	xrnpe_u128 sum = 0;
 
 	if (xrnpe_cancelled(product->cancel))
@@ -160,7 +160,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 		       uint64_t p, uint64_t n, size_t count, uint32_t *status)
 {
 	uint32_t code[LANES] __attribute__((aligned(64))), doubt = 0;
-	bool wide = product->format == XRNPE_FORMAT_P16, nar[LANES] = { false };
+	bool wide = xrnpe_wide(product), nar[LANES] = { false };
 	struct sums sums;
 
 	if (wide)
@@ -234,17 +234,18 @@ static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t c
 		       struct panel *panel, double *weights)
 {
 	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_WEIGHT];
+	enum xrnpe_format format = product->weight.format;
 
 	memset(panel, 0, sizeof(*panel));
 	memset(weights, 0, weights_bytes(product));
-	xrnpe_scales(product, n, count, 1, panel->scale, panel->bias);
+	xrnpe_scales(product, n, count, 0, panel->scale, panel->bias);
 	for (size_t i = 0; i < count; i++) {
-		const uint8_t *tap = product->weight + (n + i) * o->row_stride;
+		const uint8_t *tap = xrnpe_weight_row(product, n + i);
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
 		for (size_t k = 0; k < product->k; k++, tap += o->pixel_stride) {
-			double weight = xrnpe_decode(product->format, xrnpe_load(product->format, tap, 0));
+			double weight = xrnpe_decode(format, xrnpe_load(format, tap, 0));
 
 			weights[k * LANES + i] = weight;
 			panel->nar |= weight != weight;

@@ -48,8 +48,8 @@
 /* ---- decoding --------------------------------------------------------- */
 
 /* To codes in bytes. That of a NaR stays: its digits are zero. */
-TARGET static bool decode_nibbles(const struct xrnpe_product *product, const uint8_t *row,
-				  size_t first, size_t count, void *values)
+TARGET static bool decode_nibbles(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				  const uint8_t *row, size_t first, size_t count, void *values)
 {
 	__mmask64 found = 0;
 
@@ -59,13 +59,12 @@ TARGET static bool decode_nibbles(const struct xrnpe_product *product, const uin
 		found |= _mm512_mask_cmpeq_epi8_mask(first_lanes(count - i), codes, _mm512_set1_epi8(8));
 		_mm512_storeu_si512((uint8_t *)values + i, codes);
 	}
-	return found && product->format == XRNPE_FORMAT_P4;
+	return found && factor->format == XRNPE_FORMAT_P4;
 }
 
-TARGET static bool decode_bytes(const struct xrnpe_product *product, const uint8_t *row,
-				size_t first, size_t count, void *values)
+TARGET static bool decode_bytes(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				const uint8_t *row, size_t first, size_t count, void *values)
 {
-	(void)product;
 	memcpy(values, row + first, count);
 	return memchr(values, 0x80, count);
 }
@@ -88,7 +87,7 @@ static struct plan plan_of(const struct xrnpe_product *product)
 {
 	struct plan plan = { &nibbles, .slices = DIGIT_SLICES };
 
-	switch (product->format) {
+	switch (product->weight.format) {
 	case XRNPE_FORMAT_FP4:
 		plan.slices = 1;
 		break;
@@ -164,14 +163,14 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 static void make_tables(struct task *task)
 {
 	for (int i = 0; i < 128; i++) {
-		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
+		int value = task->product->weight.narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->weight.narrow[i];
 		int high = (value + 64 - (value > 0)) >> DIGIT_BITS;
 
 		task->low[i] = (uint8_t)(value - high * (1 << DIGIT_BITS));
 		task->high[i] = (uint8_t)high;
 	}
 	for (int i = 0; task->plan.floats && i < 16; i++) {
-		int value = task->product->narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->narrow[i];
+		int value = task->product->weight.narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->weight.narrow[i];
 		float exact = (float)value;
 		uint32_t bits;
 
@@ -291,11 +290,10 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 	const struct plan *plan = &task.plan;
 	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 
 	lay_out(&task, scratch);
 	make_tables(&task);
-	xrnpe_avx512_stage(product, n, count, unit, stage);
+	xrnpe_avx512_stage(product, n, count, stage);
 	for (size_t r = 0; r < count; r++) {
 		stage->nar[r] = xrnpe_weights(product, plan->decoder, n + r,
 					      task.values + r * plan->value_pitch);
@@ -488,7 +486,8 @@ TARGET static struct sums multiply(struct task *task, const struct panel *panel,
 /* Half a strip is worth it; fewer positions are left to AVX-512. */
 static bool suits(const struct xrnpe_product *product)
 {
-	return product->format != XRNPE_FORMAT_P16 && product->positions >= STRIP / 2;
+	return product->ifm.format == product->weight.format && !xrnpe_wide(product) &&
+	       product->positions >= STRIP / 2;
 }
 
 static bool supported(void)

@@ -32,31 +32,31 @@ INLINE void decode_fp4(const uint8_t *row, size_t first, size_t count, int8_t *v
 
 #define FP4_OFFSET 12
 
-INLINE __m512i fp4_table(const struct xrnpe_product *product, int offset)
+INLINE __m512i fp4_table(const struct xrnpe_factor *factor, int offset)
 {
 	int8_t table[16];
 
 	for (int i = 0; i < 16; i++)
-		table[i] = (int8_t)(product->narrow[i] + offset);
+		table[i] = (int8_t)(factor->narrow[i] + offset);
 	return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table));
 }
 
-TARGET static bool decode_fp4_input(const struct xrnpe_product *product, const uint8_t *row,
-				    size_t first, size_t count, void *values)
+TARGET static bool decode_fp4_input(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				    const uint8_t *row, size_t first, size_t count, void *values)
 {
-	decode_fp4(row, first, count, values, fp4_table(product, FP4_OFFSET));
+	decode_fp4(row, first, count, values, fp4_table(factor, FP4_OFFSET));
 	return false;
 }
 
-TARGET static bool decode_fp4_weight(const struct xrnpe_product *product, const uint8_t *row,
-				     size_t first, size_t count, void *values)
+TARGET static bool decode_fp4_weight(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				     const uint8_t *row, size_t first, size_t count, void *values)
 {
-	decode_fp4(row, first, count, values, fp4_table(product, 0));
+	decode_fp4(row, first, count, values, fp4_table(factor, 0));
 	return false;
 }
 
-TARGET static bool decode_p4(const struct xrnpe_product *product, const uint8_t *row,
-			     size_t first, size_t count, void *values)
+TARGET static bool decode_nibbles(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			     const uint8_t *row, size_t first, size_t count, void *values)
 {
 	const __m512i nar = _mm512_set1_epi8(8);
 	int16_t grid[32] = { 0 };
@@ -65,7 +65,7 @@ TARGET static bool decode_p4(const struct xrnpe_product *product, const uint8_t 
 
 	/* Entry 8, NaR, stays zero. */
 	for (int i = 0; i < 16; i++)
-		grid[i] = i == 8 ? 0 : product->narrow[i];
+		grid[i] = i == 8 ? 0 : factor->narrow[i];
 	table = _mm512_loadu_si512(grid);
 	for (size_t i = 0; i < count; i += 64) {
 		size_t left = count - i < 64 ? count - i : 64;
@@ -77,7 +77,7 @@ TARGET static bool decode_p4(const struct xrnpe_product *product, const uint8_t 
 		_mm512_storeu_si512((int16_t *)values + i, _mm512_permutexvar_epi16(low, table));
 		_mm512_storeu_si512((int16_t *)values + i + 32, _mm512_permutexvar_epi16(high, table));
 	}
-	return found;
+	return found && factor->format == XRNPE_FORMAT_P4;
 }
 
 INLINE __m512i bytes_of(__m512i low, __m512i high)
@@ -92,16 +92,16 @@ INLINE __m512i with_signs(__m512i codes, __m512i magnitude)
 	return _mm512_mask_sub_epi16(magnitude, _mm512_movepi16_mask(codes), _mm512_setzero_si512(), magnitude);
 }
 
-TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t *row,
-			     size_t first, size_t count, void *values)
+TARGET static bool decode_p8(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			     const uint8_t *row, size_t first, size_t count, void *values)
 {
 	/* Unpacking takes the first and last halves of lanes of 128 bits. */
 	const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
 	/* Of the codes from 64 on. */
-	const __m512i low_table = bytes_of(_mm512_loadu_si512(product->narrow + 64),
-					   _mm512_loadu_si512(product->narrow + 96));
-	const __m512i high_table = bytes_of(_mm512_srli_epi16(_mm512_loadu_si512(product->narrow + 64), 8),
-					    _mm512_srli_epi16(_mm512_loadu_si512(product->narrow + 96), 8));
+	const __m512i low_table = bytes_of(_mm512_loadu_si512(factor->narrow + 64),
+					   _mm512_loadu_si512(factor->narrow + 96));
+	const __m512i high_table = bytes_of(_mm512_srli_epi16(_mm512_loadu_si512(factor->narrow + 64), 8),
+					    _mm512_srli_epi16(_mm512_loadu_si512(factor->narrow + 96), 8));
 	__mmask64 finite = ~0ull;
 
 	for (size_t i = 0; i < count; i += 64) {
@@ -129,40 +129,34 @@ TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t 
 
 static const struct xrnpe_decoder fp4_input = { decode_fp4_input, 1, FP4_OFFSET };
 static const struct xrnpe_decoder fp4_weight = { decode_fp4_weight, 1, 0 };
-static const struct xrnpe_decoder p4_any = { decode_p4, 2, 0 };
-static const struct xrnpe_decoder p8_any = { decode_p8, 2, 0 };
+static const struct xrnpe_decoder nibble_words = { decode_nibbles, 2, 0 };
+static const struct xrnpe_decoder p8_words = { decode_p8, 2, 0 };
 
-/* What a format needs. A step is the 4 bytes of a lane that one instruction eats. */
+/* What formats need. A step is the 4 bytes of a lane that one instruction eats. */
 struct plan {
 	const struct xrnpe_decoder *input, *weight;
 	size_t steps;		/* of a whole sum */
 	size_t safe_steps;	/* that cannot overflow 32 bits, whatever the codes */
-	int64_t largest;	/* |grid value| */
+	int64_t largest;	/* |grid value| of a weight */
 };
+
+static const struct xrnpe_decoder *words_of(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? &p8_words : &nibble_words;
+}
 
 static struct plan plan_of(const struct xrnpe_product *product)
 {
-	struct plan plan;
+	enum xrnpe_format input = product->ifm.format, weight = product->weight.format;
+	struct plan plan = { words_of(input), words_of(weight), .largest = xrnpe_largest(weight) };
 
-	switch (product->format) {
-	case XRNPE_FORMAT_FP4:
+	plan.safe_steps = (size_t)(INT32_MAX / (2 * xrnpe_largest(input) * plan.largest));
+	if (input == XRNPE_FORMAT_FP4 && weight == XRNPE_FORMAT_FP4) {
 		plan.input = &fp4_input;
 		plan.weight = &fp4_weight;
-		plan.largest = 12;
-		break;
-	case XRNPE_FORMAT_P4:
-		plan.input = plan.weight = &p4_any;
-		plan.largest = 256;
-		break;
-	default:
-		plan.input = plan.weight = &p8_any;
-		plan.largest = 4096;
-		break;
+		plan.safe_steps = SIZE_MAX;	/* 32768 x 24 x 12 is far below 2^31 */
 	}
 	plan.steps = (product->k * plan.input->size + 3) / 4;
-	/* FP4: 32768 x 24 x 12 is far below 2^31. */
-	plan.safe_steps = product->format == XRNPE_FORMAT_FP4 ? plan.steps :
-			  (size_t)(INT32_MAX / (2 * plan.largest * plan.largest));
 	return plan;
 }
 
@@ -294,20 +288,19 @@ TARGET static void make_fp4_codes(const struct xrnpe_product *product, struct st
 	}
 }
 
-void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
-			struct stage *stage)
+void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
 {
 	memset(stage, 0, sizeof(*stage));
 	stage->floats = true;
-	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	xrnpe_scales(product, n, count, xrnpe_product_unit(product), stage->scale, stage->bias);
 	for (size_t i = 0; i < count; i++) {
 		stage->floats &= in_float_range(stage->scale[i]) && in_float_range(stage->bias[i]);
 		stage->scale32[i] = (float)stage->scale[i];
 		/* Not -0, for sums of zero to be +0. */
 		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
 	}
-	stage->fp4_from_fp4 = stage->floats && product->format == XRNPE_FORMAT_FP4 &&
-			      product->out == XRNPE_FORMAT_FP4;
+	stage->fp4_from_fp4 = stage->floats && product->ifm.format == XRNPE_FORMAT_FP4 &&
+			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(product, stage);
 }
@@ -513,7 +506,7 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 {
 	struct plan plan;
 
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_avx512_p16_tiling(product);
 	plan = plan_of(product);
 	return (struct xrnpe_tiling){
@@ -528,8 +521,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 {
 	struct plan plan;
 
-	(void)shape;
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_avx512_p16_scratch(product);
 	plan = plan_of(product);
 	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product));
@@ -546,18 +538,17 @@ static void pad(const struct plan *plan, size_t k, uint8_t *row)
 TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
 			void *scratch)
 {
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 	uint8_t *rows = ((struct scratch *)scratch)->rows;
 	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
 	struct plan plan;
 
-	if (product->format == XRNPE_FORMAT_P16) {
+	if (xrnpe_wide(product)) {
 		xrnpe_avx512_p16_fill(product, n, count, panel, scratch);
 		return;
 	}
 	plan = plan_of(product);
-	xrnpe_avx512_stage(product, n, count, unit, stage);
+	xrnpe_avx512_stage(product, n, count, stage);
 	for (size_t half = 0; half < VECTORS; half++) {
 		for (size_t i = 0; i < 16; i++) {
 			uint8_t *row = rows + i * PITCH;
@@ -634,7 +625,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	struct xrnpe_lines lines;
 	struct plan plan;
 
-	if (product->format == XRNPE_FORMAT_P16) {
+	if (xrnpe_wide(product)) {
 		xrnpe_avx512_p16_run(product, block, panels, memory, status);
 		return;
 	}

@@ -70,21 +70,25 @@ INLINE void decode_in_order(__m512i codes, double *to)
 	_mm512_storeu_pd(to + 24, _mm512_shuffle_f64x2(high[0], high[1], 0xdd));
 }
 
-TARGET static bool decode_doubles(const struct xrnpe_product *product, const uint8_t *row,
-				  size_t first, size_t count, void *values)
+/* @count codes; true if any is NaR. */
+TARGET static bool decode_codes(const uint8_t *codes, size_t count, double *to)
 {
-	double *to = values;
 	__mmask32 finite = ~0u;
 
-	row += first * 2;
 	for (size_t i = 0; i < count; i += 32) {
-		__m512i codes = _mm512_maskz_loadu_epi16((__mmask32)first_lanes(count - i), row + i * 2);
-		__mmask32 value = _mm512_cmpneq_epi16_mask(codes, _mm512_set1_epi16(INT16_MIN));
+		__m512i some = _mm512_maskz_loadu_epi16((__mmask32)first_lanes(count - i), codes + i * 2);
+		__mmask32 value = _mm512_cmpneq_epi16_mask(some, _mm512_set1_epi16(INT16_MIN));
 
 		finite &= value;
-		decode_in_order(_mm512_maskz_mov_epi16(value, codes), to + i);
+		decode_in_order(_mm512_maskz_mov_epi16(value, some), to + i);
 	}
 	return ~finite;
+}
+
+static bool decode_doubles(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			   const uint8_t *row, size_t first, size_t count, void *values)
+{
+	return decode_factor(decode_codes, factor, row, first, count, values);
 }
 
 static const struct xrnpe_decoder doubles = { decode_doubles, sizeof(double), 0 };
@@ -106,7 +110,7 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 	__m512i bits = _mm512_setzero_si512();
 
 	memset(panel, 0, sizeof(*panel));
-	xrnpe_scales(product, n, count, 0x1p-56, panel->stage.scale, panel->stage.bias);
+	xrnpe_scales(product, n, count, P16_UNIT, panel->stage.scale, panel->stage.bias);
 	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
 	for (size_t lane = 0; lane < LANES; lane += 8) {
 		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;

@@ -8,6 +8,7 @@
 #include "kernel.h"
 
 #define BLOCK_WEIGHTS (1u << 18)	/* decoded weights in a task */
+#define BLOCK_CHANNELS 4096
 #define BLOCK_POSITIONS 64
 
 static bool supported(void)
@@ -27,20 +28,22 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 		most = few;
 	if (most < 2)
 		most = 2;
+	if (most > BLOCK_CHANNELS)
+		most = BLOCK_CHANNELS;
 	if (block->n1 > most)
 		block->n1 = most;
 	if (block->p1 > BLOCK_POSITIONS)
 		block->p1 = BLOCK_POSITIONS;
 }
 
-static bool decode_narrow(const struct xrnpe_product *product, const uint8_t *row,
-			  size_t first, size_t count, void *values)
+static bool decode_narrow(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			  const uint8_t *row, size_t first, size_t count, void *values)
 {
 	int16_t *narrow = values;
 	bool nar = false;
 
 	for (size_t i = 0; i < count; i++) {
-		narrow[i] = product->narrow[xrnpe_load(product->format, row, first + i)];
+		narrow[i] = factor->narrow[xrnpe_load(factor->format, row, first + i)];
 		if (narrow[i] == XRNPE_NARROW_NAR) {
 			narrow[i] = 0;
 			nar = true;
@@ -49,14 +52,14 @@ static bool decode_narrow(const struct xrnpe_product *product, const uint8_t *ro
 	return nar;
 }
 
-static bool decode_wide(const struct xrnpe_product *product, const uint8_t *row,
-			size_t first, size_t count, void *values)
+static bool decode_wide(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			const uint8_t *row, size_t first, size_t count, void *values)
 {
 	int64_t *wide = values;
 	bool nar = false;
 
 	for (size_t i = 0; i < count; i++) {
-		wide[i] = xrnpe_grid(product->format, xrnpe_load(product->format, row, first + i));
+		wide[i] = xrnpe_grid(factor->format, xrnpe_load(factor->format, row, first + i));
 		if (wide[i] == XRNPE_GRID_NAR) {
 			wide[i] = 0;
 			nar = true;
@@ -70,7 +73,7 @@ static const struct xrnpe_decoder wide_decoder = { decode_wide, sizeof(int64_t),
 
 static const struct xrnpe_decoder *decoder_of(const struct xrnpe_product *product)
 {
-	return product->format == XRNPE_FORMAT_P16 ? &wide_decoder : &narrow_decoder;
+	return xrnpe_wide(product) ? &wide_decoder : &narrow_decoder;
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
@@ -104,8 +107,8 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		const void *panels, void *memory, uint32_t *status)
 {
 	const struct xrnpe_decoder *decoder = decoder_of(product);
-	bool wide = product->format == XRNPE_FORMAT_P16;
-	int unit = 2 * xrnpe_grid_unit(product->format);
+	bool wide = xrnpe_wide(product);
+	int unit = xrnpe_product_unit(product);
 	size_t k = product->k, count = (size_t)(block->n1 - block->n0), row = k * decoder->size;
 	uint8_t *weights = memory, *inputs = weights + count * row;
 	uint32_t *codes = (uint32_t *)(weights + ((count + 1) * row + 3) / 4 * 4);

@@ -69,12 +69,12 @@ INLINE void load_nibbles(const uint8_t *row, size_t first, size_t count, bytes c
 }
 
 /* Grid values of the 16 codes as bytes: bits @shift.. of them, NaR as zero. */
-static bytes table_of(const struct xrnpe_product *product, int add, int shift)
+static bytes table_of(const struct xrnpe_factor *factor, int add, int shift)
 {
 	bytes table;
 
 	for (int i = 0; i < 16; i++) {
-		int value = product->narrow[i] == XRNPE_NARROW_NAR ? 0 : product->narrow[i];
+		int value = factor->narrow[i] == XRNPE_NARROW_NAR ? 0 : factor->narrow[i];
 
 		table[i] = (uint8_t)((value + add) >> shift);
 	}
@@ -92,25 +92,25 @@ INLINE void decode_bytes(const uint8_t *row, size_t first, size_t count, uint8_t
 	}
 }
 
-TARGET static bool decode_fp4(const struct xrnpe_product *product, const uint8_t *row,
-			      size_t first, size_t count, void *values)
+TARGET static bool decode_fp4(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			      const uint8_t *row, size_t first, size_t count, void *values)
 {
-	decode_bytes(row, first, count, values, table_of(product, 0, 0));
+	decode_bytes(row, first, count, values, table_of(factor, 0, 0));
 	return false;
 }
 
-TARGET static bool decode_fp4_offset(const struct xrnpe_product *product, const uint8_t *row,
-				     size_t first, size_t count, void *values)
+TARGET static bool decode_fp4_offset(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				     const uint8_t *row, size_t first, size_t count, void *values)
 {
-	decode_bytes(row, first, count, values, table_of(product, LARGEST_FP4, 0));
+	decode_bytes(row, first, count, values, table_of(factor, LARGEST_FP4, 0));
 	return false;
 }
 
 /* 4-bit codes to words. */
-TARGET static bool decode_words(const struct xrnpe_product *product, const uint8_t *row,
-				size_t first, size_t count, void *values)
+TARGET static bool decode_words(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+				const uint8_t *row, size_t first, size_t count, void *values)
 {
-	bytes low = table_of(product, 0, 0), high = table_of(product, 0, 8), nar = { 0 };
+	bytes low = table_of(factor, 0, 0), high = table_of(factor, 0, 8), nar = { 0 };
 	uint64_t found[2];
 	uint8_t *to = values;
 
@@ -127,7 +127,7 @@ TARGET static bool decode_words(const struct xrnpe_product *product, const uint8
 		}
 	}
 	memcpy(found, &nar, sizeof(found));
-	return (found[0] | found[1]) && product->format == XRNPE_FORMAT_P4;
+	return (found[0] | found[1]) && factor->format == XRNPE_FORMAT_P4;
 }
 
 typedef int16_t p8_grids __attribute__((vector_size(VECTOR)));
@@ -167,12 +167,11 @@ INLINE p8_grids p8_magnitude(p8_grids code)
 	return larger(line, code);
 }
 
-TARGET static bool decode_p8(const struct xrnpe_product *product, const uint8_t *row,
-			     size_t first, size_t count, void *values)
+TARGET static bool decode_p8(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			     const uint8_t *row, size_t first, size_t count, void *values)
 {
 	int16_t *to = values;
 
-	(void)product;
 	row += first;
 	for (size_t i = 0; i < count; i += VECTOR / 2) {
 		uint8_t last[VECTOR / 2] = { 0 };
@@ -206,26 +205,17 @@ struct plan {
 
 static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
 {
+	enum xrnpe_format input = product->ifm.format, weight = product->weight.format;
 	struct plan plan = { .tile = tiles->words };
 
-	switch (product->format) {
-	case XRNPE_FORMAT_FP4:
-		plan.input = plan.weight = &words;
+	plan.input = input == XRNPE_FORMAT_P8 ? &p8 : &words;
+	plan.weight = weight == XRNPE_FORMAT_P8 ? &p8 : &words;
+	plan.safe_steps = (size_t)(INT32_MAX / (2 * (int64_t)xrnpe_largest(input) * xrnpe_largest(weight)));
+	if (input == XRNPE_FORMAT_FP4 && weight == XRNPE_FORMAT_FP4 && tiles->bytes) {
+		plan.tile = tiles->bytes;
+		plan.input = tiles->offset ? &fp4_offset : &fp4;
+		plan.weight = &fp4;
 		plan.safe_steps = SIZE_MAX;	/* 32768 x 12 x 12 is far below 2^31 */
-		if (tiles->bytes) {
-			plan.tile = tiles->bytes;
-			plan.input = tiles->offset ? &fp4_offset : &fp4;
-			plan.weight = &fp4;
-		}
-		break;
-	case XRNPE_FORMAT_P4:
-		plan.input = plan.weight = &words;
-		plan.safe_steps = INT32_MAX / (2 << 16);
-		break;
-	default:
-		plan.input = plan.weight = &p8;
-		plan.safe_steps = INT32_MAX / (2 << 24);
-		break;
 	}
 	plan.steps = (product->k * plan.input->size + 3) / 4;
 	/* Odd numbers of lines, so that rows do not compete for sets of a cache. */
@@ -281,7 +271,7 @@ struct xrnpe_tiling xrnpe_tiles_tiling(const struct xrnpe_tiles *tiles, const st
 {
 	struct plan plan;
 
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_tiles_p16_tiling(product);
 	plan = plan_of(product, tiles);
 	return (struct xrnpe_tiling){
@@ -296,7 +286,7 @@ size_t xrnpe_tiles_scratch(const struct xrnpe_tiles *tiles, const struct xrnpe_p
 {
 	struct task task = { .product = product };
 
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_tiles_p16_scratch(product);
 	task.plan = plan_of(product, tiles);
 	return lay_out(&task, NULL);
@@ -340,18 +330,17 @@ void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_produc
 {
 	struct task task = { .product = product };
 	const struct plan *plan = &task.plan;
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 	struct panel *panel = memory;
 	struct stage *stage = &panel->stage;
 
-	if (product->format == XRNPE_FORMAT_P16) {
+	if (xrnpe_wide(product)) {
 		xrnpe_tiles_p16_fill(product, n, count, memory, scratch);
 		return;
 	}
 	task.plan = plan_of(product, tiles);
 	lay_out(&task, scratch);
 	memset(stage, 0, sizeof(*stage));
-	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	xrnpe_scales(product, n, count, xrnpe_product_unit(product), stage->scale, stage->bias);
 	if (count < LANES)
 		memset(panel->weights, 0, plan->steps * STEP_BYTES);
 	for (size_t i = 0; i < count; i++) {
@@ -414,7 +403,7 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 {
 	struct task task = { .product = product };
 
-	if (product->format == XRNPE_FORMAT_P16) {
+	if (xrnpe_wide(product)) {
 		xrnpe_tiles_p16_run(tiles->reals, product, block, panels, scratch, status);
 		return;
 	}

@@ -58,17 +58,15 @@ static size_t pitch_of(const struct xrnpe_product *product)
 
 /* ---- decoding --------------------------------------------------------- */
 
-TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t *row,
-			      size_t first, size_t count, void *values)
+/* @count codes; true if any is NaR. */
+TARGET static bool decode_codes(const uint8_t *row, size_t count, double *values)
 {
 	typedef uint16_t packed __attribute__((vector_size(VECTOR / 2)));
 	const double scale = power(SCALE + 28);		/* 2^-28 is the grid's unit */
-	uint8_t *to = values;
+	uint8_t *to = (uint8_t *)values;
 	halves found = { 0 };
 	bool nar = false;
 
-	(void)product;
-	row += first * 2;
 	for (size_t i = 0; i < count; i += CODES, to += CODES * sizeof(double)) {
 		packed some = { 0 };
 		halves code, upper;
@@ -93,7 +91,13 @@ TARGET static bool decode_p16(const struct xrnpe_product *product, const uint8_t
 	return nar;
 }
 
-static const struct xrnpe_decoder decoder = { decode_p16, sizeof(double), 0 };
+static bool decode_doubles(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+			   const uint8_t *row, size_t first, size_t count, void *values)
+{
+	return decode_factor(decode_codes, factor, row, first, count, values);
+}
+
+static const struct xrnpe_decoder decoder = { decode_doubles, sizeof(double), 0 };
 
 /* The sums of the magnitudes of @k values at @row, by run. */
 TARGET static struct span measure(const double *row, size_t k, double *sums)
@@ -149,7 +153,7 @@ TARGET void xrnpe_tiles_p16_fill(const struct xrnpe_product *product, uint64_t n
 	double *to = panel->values, *largest = largest_of(product, panel);
 
 	memset(panel, 0, sizeof(*panel));
-	xrnpe_scales(product, n, count, 0x1p-56, panel->scale, panel->bias);
+	xrnpe_scales(product, n, count, P16_UNIT, panel->scale, panel->bias);
 	panel->span.unit = __builtin_inf();
 	for (size_t i = 0; i < LANES; i++) {
 		double *row = (double *)(rows + i * pitch), sums[XRNPE_MAX_K / RUN];

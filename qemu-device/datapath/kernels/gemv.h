@@ -18,17 +18,19 @@ static inline bool gemv_suits(const struct xrnpe_product *product, uint64_t most
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
 	const struct xrnpe_operand *o = product->cmd->operand;
-	uint64_t pixel;
+	uint64_t pixel = d->in_c;
 
+	if (product->ifm.format != product->weight.format && !xrnpe_wide(product))
+		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return product->positions <= most;
 	/* A convolution whose only window is the image, all of it next to each other. */
-	pixel = (uint64_t)d->in_c * xrnpe_format_bits(product->format);
 	return product->positions == 1 && xrnpe_one_group(product) &&
 	       d->kernel_h <= d->in_h && d->kernel_w == d->in_w && !d->pad_top && !d->pad_left &&
 	       d->dilation_h == 1 && d->dilation_w == 1 &&
-	       o[XRNPE_OPERAND_IFM].pixel_stride * 8ull == pixel &&
-	       o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8ull == pixel &&
+	       o[XRNPE_OPERAND_IFM].pixel_stride * 8ull == pixel * xrnpe_format_bits(product->ifm.format) &&
+	       o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8ull ==
+	       pixel * xrnpe_format_bits(product->weight.format) &&
 	       o[XRNPE_OPERAND_IFM].row_stride == (uint64_t)d->in_w * o[XRNPE_OPERAND_IFM].pixel_stride;
 }
 
@@ -39,6 +41,9 @@ static inline void gemv_shape(const struct xrnpe_product *product, unsigned int 
 	/* Some tasks a thread, for balance. */
 	uint64_t share = (product->channels / (threads * 8) + lanes) / lanes * lanes;
 
+	/* Rows of transposed weights are made for a block, and should stay in a cache. */
+	if (xrnpe_transposed(product))
+		share = lanes;
 	if (share < block->n1)
 		block->n1 = share;
 }

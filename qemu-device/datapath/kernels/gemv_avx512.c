@@ -26,12 +26,12 @@ struct steps {
 
 INLINE struct steps steps_of(const struct xrnpe_product *product)
 {
-	size_t whole = product->k / (GEMV_STEP * 8 / xrnpe_format_bits(product->format));
+	size_t whole = product->k / (GEMV_STEP * 8 / xrnpe_format_bits(product->weight.format));
 
 	return (struct steps){
 		.whole = whole,
-		.tail = first_lanes(xrnpe_row_bytes(product->format, product->k) - whole * GEMV_STEP),
-		.odd = xrnpe_format_bits(product->format) == 4 && product->k % 2,
+		.tail = first_lanes(xrnpe_row_bytes(product->weight.format, product->k) - whole * GEMV_STEP),
+		.odd = xrnpe_format_bits(product->weight.format) == 4 && product->k % 2,
 	};
 }
 
@@ -64,14 +64,14 @@ TARGET static void make_tables(const struct xrnpe_product *product, int add, __m
 
 	for (int i = 0; i < 64; i++) {
 		/* Posit(8,0): magnitudes of the codes from 64 on. */
-		int code = product->format == XRNPE_FORMAT_P8 ? 64 + i : i % 16;
-		int value = product->narrow[code] == XRNPE_NARROW_NAR ? 0 : product->narrow[code];
+		int code = product->weight.format == XRNPE_FORMAT_P8 ? 64 + i : i % 16;
+		int value = product->weight.narrow[code] == XRNPE_NARROW_NAR ? 0 : product->weight.narrow[code];
 
 		low[i] = (int8_t)(value + add);
 		high[i] = (int8_t)(value >> 8);
 		words[i % 32] = (int16_t)value;
 	}
-	table[0] = product->format == XRNPE_FORMAT_P4 ? _mm512_loadu_si512(words) : _mm512_loadu_si512(low);
+	table[0] = product->weight.format == XRNPE_FORMAT_P4 ? _mm512_loadu_si512(words) : _mm512_loadu_si512(low);
 	table[1] = _mm512_loadu_si512(high);
 }
 
@@ -194,8 +194,8 @@ INLINE void multiply(enum xrnpe_format format, const struct xrnpe_product *produ
 		     const struct input *input, uint64_t n, size_t count, struct stage *stage, int64_t *sums)
 {
 	const struct steps steps = steps_of(product);
-	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
-	const uint8_t *row = product->weight + n * stride;
+	const size_t stride = product->weight.row_stride;
+	const uint8_t *row = xrnpe_weight_row(product, n);
 	__m512i table[2];
 
 	make_tables(product, format == XRNPE_FORMAT_FP4 ? LARGEST_FP4 : 0, table);
@@ -229,21 +229,20 @@ INLINE void multiply(enum xrnpe_format format, const struct xrnpe_product *produ
 
 static size_t input_bytes(const struct xrnpe_product *product)
 {
-	size_t steps = xrnpe_row_bytes(product->format, product->k) / GEMV_STEP + 1;
+	size_t steps = xrnpe_row_bytes(product->weight.format, product->k) / GEMV_STEP + 1;
 
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_gemv_p16_input(product);
-	return sizeof(struct input) + steps * vectors_of(product->format) * sizeof(__m512i);
+	return sizeof(struct input) + steps * vectors_of(product->weight.format) * sizeof(__m512i);
 }
 
 INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *product, const uint8_t *inputs,
 		       const bool *nar, uint64_t n, size_t count, uint32_t *status)
 {
-	double unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(format));
 	int64_t sums[LANES] __attribute__((aligned(64))) = { 0 };
 	struct stage stage;
 
-	xrnpe_avx512_stage(product, n, count, unit, &stage);
+	xrnpe_avx512_stage(product, n, count, &stage);
 	for (uint64_t p = 0; p < product->positions; p++) {
 		const struct input *input = (const struct input *)(inputs + p * input_bytes(product));
 		uint8_t *out = xrnpe_output_row(product, p);
@@ -288,7 +287,7 @@ static const struct {
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_P16_POSITIONS : 6);
+	return gemv_suits(product, xrnpe_wide(product) ? GEMV_P16_POSITIONS : 6);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -299,26 +298,26 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
-	(void)block;
 	return product->positions * input_bytes(product);
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		const void *panels, void *memory, uint32_t *status)
 {
-	size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride, size = input_bytes(product);
+	enum xrnpe_format format = xrnpe_wide(product) ? XRNPE_FORMAT_P16 : product->weight.format;
+	size_t stride = product->ifm.row_stride, size = input_bytes(product);
 	uint8_t *inputs = memory;
 	bool nar[GEMV_P16_POSITIONS];
 
 	for (uint64_t p = 0; p < product->positions; p++)
-		nar[p] = formats[product->format].prepare(product, product->ifm + p * stride,
+		nar[p] = formats[format].prepare(product, product->ifm.memory + p * stride,
 							  inputs + p * size);
 	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		formats[product->format].run(product, inputs, nar, n, count, status);
+		formats[format].run(product, inputs, nar, n, count, status);
 	}
 }
 

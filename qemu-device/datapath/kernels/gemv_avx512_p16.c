@@ -43,7 +43,7 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 	for (size_t c = 0; c < chunks; c++, inputs++) {
 		__m512i most = _mm512_setzero_si512();
 		size_t steps;
-		const uint8_t *codes = chunk_of(product, row, c, GEMV_STEP, padded, &steps);
+		const uint8_t *codes = chunk_of(&product->weight, product->k, row, c, GEMV_STEP, padded, &steps);
 		const uint8_t *next = row + ahead + c * CHUNK_STEPS * GEMV_STEP;
 
 		for (size_t s = 0; s < steps; s++) {
@@ -195,7 +195,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 	if (xrnpe_cancelled(product->cancel))
 		return 0;
 	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++) {
-		size_t steps = copy_chunk(product, row, c, GEMV_STEP, codes);
+		size_t steps = copy_chunk(&product->weight, product->k, row, c, GEMV_STEP, codes);
 
 		sum += sum_chunk(codes, steps, &inputs[c]);
 	}
@@ -219,7 +219,7 @@ TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const ui
 	if (xrnpe_cancelled(product->cancel))
 		return false;
 	for (size_t c = 0; c < chunks_of(product, GEMV_STEP); c++, chunk++) {
-		size_t steps = copy_chunk(product, row, c, GEMV_STEP, codes);
+		size_t steps = copy_chunk(&product->ifm, product->k, row, c, GEMV_STEP, codes);
 
 		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
 		chunk->range = measure(codes, steps);
@@ -240,15 +240,15 @@ TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const ui
 TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
 			       uint64_t n, size_t count, uint32_t *status)
 {
-	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	const size_t stride = product->weight.row_stride;
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, GEMV_STEP);
-	const uint8_t *weights = product->weight + n * stride;
+	const uint8_t *weights = xrnpe_weight_row(product, n);
 	const struct chunk *decoded = (const struct chunk *)inputs;
 	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	struct stage stage;
 
 	memset(&stage, 0, sizeof(stage));
-	xrnpe_scales(product, n, count, 1, stage.scale, stage.bias);
+	xrnpe_scales(product, n, count, 0, stage.scale, stage.bias);
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		size_t left = (size_t)product->positions - p;
 

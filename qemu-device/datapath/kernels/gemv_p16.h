@@ -2,6 +2,9 @@
 /*
  * Sums of products of Posit(16,1) in doubles.
  *
+ * Codes of the other factor, if it is of a shorter format, become those of Posit(16,1) with
+ * the same values first.
+ *
  * A value has 13 significant bits, and so a product of two is an exact double. Sums of
  * them are rounded, but off by little: by some multiple of the sum of magnitudes, for
  * which the largest weights of some hundred by the magnitudes of their inputs are a
@@ -35,6 +38,8 @@
 #define TERMS_LOG 7		/* log2 of 128 */
 #define PARTS 3			/* at the most */
 
+#define P16_UNIT (-56)		/* log2 of that of sums of products of grid values */
+#define WIDENED 256		/* codes that are widened at a time */
 #define POLL_STEPS 4096	/* of a panel that is filled, between looks at whether to give up */
 #define RUN 128	/* products of many positions whose largest weight is known, for the bound */
 
@@ -123,38 +128,62 @@ static inline size_t chunks_of(const struct xrnpe_product *product, size_t step)
 	return (product->k * 2 - 1) / (CHUNK_STEPS * step) + 1;
 }
 
-static inline size_t chunk_bytes(const struct xrnpe_product *product, size_t c, size_t step)
+/* Of codes of Posit(16,1). */
+static inline size_t chunk_bytes(size_t k, size_t c, size_t step)
 {
-	size_t bytes = product->k * 2 - c * CHUNK_STEPS * step;
+	size_t bytes = k * 2 - c * CHUNK_STEPS * step;
 
 	return bytes < CHUNK_STEPS * step ? bytes : CHUNK_STEPS * step;
 }
 
 /*
- * Copy the codes of chunk @c of a row, for whoever reads them twice and must find the same,
- * though memory may change. Returns how many steps they are.
+ * Codes of Posit(16,1) for chunk @c of a row of @k codes of @factor: a copy, for whoever
+ * reads them twice and must find the same, though memory may change. Returns how many steps
+ * they are.
  */
-static inline size_t copy_chunk(const struct xrnpe_product *product, const uint8_t *row, size_t c,
+static inline size_t copy_chunk(const struct xrnpe_factor *factor, size_t k, const uint8_t *row, size_t c,
 				size_t step, uint8_t *copy)
 {
-	size_t bytes = chunk_bytes(product, c, step), steps = (bytes + step - 1) / step;
+	size_t at = c * CHUNK_STEPS * step, bytes = chunk_bytes(k, c, step), steps = (bytes + step - 1) / step;
 
-	memcpy(copy, row + c * CHUNK_STEPS * step, bytes);
+	if (factor->format == XRNPE_FORMAT_P16)
+		memcpy(copy, row + at, bytes);
+	else
+		xrnpe_widen(factor->format, row, at / 2, bytes / 2, copy);
 	memset(copy + bytes, 0, steps * step - bytes);
 	return steps;
 }
 
-/* The codes of chunk @c of a row, if need be in @padded, and of how many steps. */
-static inline const uint8_t *chunk_of(const struct xrnpe_product *product, const uint8_t *row, size_t c,
+/* The same, if need be in @padded, and of how many steps. */
+static inline const uint8_t *chunk_of(const struct xrnpe_factor *factor, size_t k, const uint8_t *row, size_t c,
 				      size_t step, uint8_t *padded, size_t *steps)
 {
-	size_t bytes = chunk_bytes(product, c, step);
+	size_t bytes = chunk_bytes(k, c, step);
 
 	*steps = bytes / step;
-	if (!(bytes % step))
+	if (factor->format == XRNPE_FORMAT_P16 && !(bytes % step))
 		return row + c * CHUNK_STEPS * step;
-	*steps = copy_chunk(product, row, c, step, padded);
+	*steps = copy_chunk(factor, k, row, c, step, padded);
 	return padded;
+}
+
+/* As in struct xrnpe_decoder, given what decodes codes of Posit(16,1). */
+static inline bool decode_factor(bool (*decode)(const uint8_t *codes, size_t count, double *to),
+				 const struct xrnpe_factor *factor, const uint8_t *row, size_t first,
+				 size_t count, double *to)
+{
+	uint8_t codes[WIDENED * sizeof(uint16_t)];
+	bool nar = false;
+
+	if (factor->format == XRNPE_FORMAT_P16)
+		return decode(row + first * 2, count, to);
+	for (size_t i = 0; i < count; i += WIDENED) {
+		size_t some = count - i < WIDENED ? count - i : WIDENED;
+
+		xrnpe_widen(factor->format, row, first + i, some, codes);
+		nar |= decode(codes, some, to + i);
+	}
+	return nar;
 }
 
 /*

@@ -178,7 +178,7 @@ INLINE bytes table_of(const struct xrnpe_product *product, size_t first, int shi
 	bytes table;
 
 	for (size_t i = 0; i < VECTOR; i++)
-		table[i] = (uint8_t)(product->narrow[first + i % 16] >> shift);
+		table[i] = (uint8_t)(product->weight.narrow[first + i % 16] >> shift);
 	return table;
 }
 
@@ -187,7 +187,7 @@ TARGET static void make_tables(const struct xrnpe_product *product, struct table
 	bytes code, low, high;
 
 	memset(table, 0, sizeof(*table));
-	if (product->format != XRNPE_FORMAT_P8) {
+	if (product->weight.format != XRNPE_FORMAT_P8) {
 		table->low[0] = table_of(product, 0, 0);
 		table->high = table_of(product, 0, 8);
 		return;
@@ -264,13 +264,13 @@ struct row {
 
 INLINE struct row row_of(const struct xrnpe_product *product)
 {
-	size_t size = xrnpe_row_bytes(product->format, product->k);
+	size_t size = xrnpe_row_bytes(product->weight.format, product->k);
 	struct row row = { .whole = (size - 1) / VECTOR };
 	uint8_t keep[VECTOR] = { 0 };
 
 	row.last = size - row.whole * VECTOR;
 	memset(keep + VECTOR - row.last, 255, row.last);
-	if (xrnpe_format_bits(product->format) == 4 && product->k % 2)
+	if (xrnpe_format_bits(product->weight.format) == 4 && product->k % 2)
 		keep[VECTOR - 1] = 15;
 	memcpy(&row.keep, keep, sizeof(keep));
 	return row;
@@ -318,7 +318,7 @@ INLINE struct input *input_of(const struct task *task, uint64_t p)
 INLINE bool prepare(enum xrnpe_format format, const struct task *task, uint64_t p)
 {
 	const struct xrnpe_product *product = task->product;
-	const uint8_t *packed = product->ifm + p * product->cmd->operand[XRNPE_OPERAND_IFM].row_stride;
+	const uint8_t *packed = product->ifm.memory + p * product->ifm.row_stride;
 	const struct row row = row_of(product);
 	struct input *input = input_of(task, p);
 	bytes found = { 0 }, *to = input->values;
@@ -372,8 +372,8 @@ INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *
 INLINE void multiply(enum xrnpe_format format, size_t few, const struct task *task, uint64_t p0, uint64_t n,
 		     size_t count, struct stage *stage, int64_t (*sums)[LANES])
 {
-	const size_t stride = task->product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
-	const uint8_t *packed = task->product->weight + n * stride;
+	const size_t stride = task->product->weight.row_stride;
+	const uint8_t *packed = xrnpe_weight_row(task->product, n);
 	const struct row row = row_of(task->product);
 	const struct input *input = input_of(task, p0);
 	struct tables table = task->table;
@@ -451,7 +451,7 @@ static const struct {
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, product->format == XRNPE_FORMAT_P16 ? GEMV_P16_POSITIONS : MOST_POSITIONS);
+	return gemv_suits(product, xrnpe_wide(product) ? GEMV_P16_POSITIONS : MOST_POSITIONS);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -462,15 +462,14 @@ static void shape(const struct xrnpe_product *product, unsigned int threads,
 
 static size_t input_bytes(const struct xrnpe_product *product)
 {
-	size_t vectors = (xrnpe_row_bytes(product->format, product->k) - 1) / VECTOR + 1;
+	size_t vectors = (xrnpe_row_bytes(product->weight.format, product->k) - 1) / VECTOR + 1;
 
-	return sizeof(struct input) + vectors * vectors_of(product->format) * VECTOR;
+	return sizeof(struct input) + vectors * vectors_of(product->weight.format) * VECTOR;
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
-	(void)block;
-	if (product->format == XRNPE_FORMAT_P16)
+	if (xrnpe_wide(product))
 		return xrnpe_tiles_few_p16_scratch(product);
 	return product->positions * input_bytes(product);
 }
@@ -480,16 +479,14 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 {
 	struct task task = { .product = product, .inputs = memory, .input_bytes = input_bytes(product) };
 	bool nar[MOST_POSITIONS];
-	double unit;
 
-	if (product->format == XRNPE_FORMAT_P16) {
+	if (xrnpe_wide(product)) {
 		xrnpe_tiles_few_p16(product, block, memory, status);
 		return;
 	}
-	unit = 1.0 / (double)(1ull << -2 * xrnpe_grid_unit(product->format));
 	make_tables(product, &task.table);
 	for (uint64_t p = 0; p < product->positions; p++)
-		nar[p] = formats[product->format].prepare(&task, p);
+		nar[p] = formats[product->weight.format].prepare(&task, p);
 	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 		int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
@@ -499,10 +496,10 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		if (xrnpe_cancelled(product->cancel))
 			return;
 		memset(&stage, 0, sizeof(stage));
-		xrnpe_scales(product, n, count, unit, stage.scale, stage.bias);
+		xrnpe_scales(product, n, count, xrnpe_product_unit(product), stage.scale, stage.bias);
 		for (uint64_t p = 0, few; p < product->positions; p += few) {
 			few = product->positions - p < TOGETHER ? 1 : TOGETHER;
-			formats[product->format].multiply(few, &task, p, n, count, &stage, sums);
+			formats[product->weight.format].multiply(few, &task, p, n, count, &stage, sums);
 			for (size_t i = 0; i < few; i++) {
 				uint8_t *out = xrnpe_output_row(product, p + i);
 

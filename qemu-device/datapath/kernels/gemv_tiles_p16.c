@@ -102,7 +102,7 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 	for (size_t c = 0; c < chunks; c++, inputs++) {
 		words most = { 0 };
 		size_t steps;
-		const uint8_t *from = chunk_of(product, row, c, VECTOR, padded, &steps);
+		const uint8_t *from = chunk_of(&product->weight, product->k, row, c, VECTOR, padded, &steps);
 		const uint8_t *next = row + ahead + c * CHUNK_STEPS * VECTOR;
 
 		for (size_t s = 0; s < steps; s++) {
@@ -240,7 +240,7 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 	if (xrnpe_cancelled(product->cancel))
 		return 0;
 	for (size_t c = 0; c < chunks_of(product, VECTOR); c++) {
-		size_t steps = copy_chunk(product, row, c, VECTOR, copy);
+		size_t steps = copy_chunk(&product->weight, product->k, row, c, VECTOR, copy);
 
 		sum += sum_chunk(copy, steps, &inputs[c]);
 	}
@@ -258,7 +258,7 @@ TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *r
 	if (xrnpe_cancelled(product->cancel))
 		return false;
 	for (size_t c = 0; c < chunks_of(product, VECTOR); c++, chunk++) {
-		size_t steps = copy_chunk(product, row, c, VECTOR, copy);
+		size_t steps = copy_chunk(&product->ifm, product->k, row, c, VECTOR, copy);
 
 		memset(chunk->magnitudes, 0, sizeof(chunk->magnitudes));
 		chunk->range = measure(copy, steps);
@@ -281,14 +281,14 @@ TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *r
 TARGET static void put(const struct xrnpe_product *product, const struct chunk *inputs, const bool *input_nar,
 		       uint64_t n, size_t count, uint32_t *status)
 {
-	const size_t stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].row_stride;
+	const size_t stride = product->weight.row_stride;
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, VECTOR);
-	const uint8_t *weights = product->weight + n * stride;
+	const uint8_t *weights = xrnpe_weight_row(product, n);
 	double scale[LANES] __attribute__((aligned(64))) = { 0 }, bias[LANES] __attribute__((aligned(64))) = { 0 };
 	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	bool nar[LANES], any_nar = false;
 
-	xrnpe_scales(product, n, count, 1, scale, bias);
+	xrnpe_scales(product, n, count, 0, scale, bias);
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		bool two = p + 1 < product->positions;
 
@@ -324,12 +324,12 @@ size_t xrnpe_tiles_few_p16_scratch(const struct xrnpe_product *product)
 void xrnpe_tiles_few_p16(const struct xrnpe_product *product, const struct xrnpe_block *block,
 			 void *memory, uint32_t *status)
 {
-	const size_t stride = product->cmd->operand[XRNPE_OPERAND_IFM].row_stride;
+	const size_t stride = product->ifm.row_stride;
 	struct chunk *inputs = memory;
 	bool nar[GEMV_P16_POSITIONS];
 
 	for (size_t p = 0; p < product->positions; p++)
-		nar[p] = prepare(product, product->ifm + p * stride, inputs + p * chunks_of(product, VECTOR));
+		nar[p] = prepare(product, product->ifm.memory + p * stride, inputs + p * chunks_of(product, VECTOR));
 	for (uint64_t n = block->n0; n < block->n1; n += LANES)
 		put(product, inputs, nar, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, status);
 }

@@ -56,6 +56,9 @@ extern const struct xrnpe_codec xrnpe_codec_avx2;
 extern const struct xrnpe_codec xrnpe_codec_avx512;
 #endif
 
+/** @count codes of Posit(16,1) with the values of elements @first.. of a row of up to 8 bits. */
+void xrnpe_widen(enum xrnpe_format format, const void *row, size_t first, size_t count, void *codes);
+
 /* ---- ADD, CONVERT and MAXPOOL: elementwise.c --------------------------- */
 
 /** Such a command, cut into tasks by xrnpe_elementwise_plan(). */
@@ -81,32 +84,65 @@ void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t task, u
 /** Grid values of the 4- and 8-bit formats fit 16 bits; this one is NaR. */
 #define XRNPE_NARROW_NAR INT16_MIN
 
+/** One of the two operands that are multiplied. */
+struct xrnpe_factor {
+	const uint8_t *memory;
+	size_t row_stride;
+	enum xrnpe_format format;
+	const int16_t *narrow;		/**< grid values by code, up to 8 bits; else NULL */
+};
+
 /**
- * A product command in flight. A position is a row of the left matrix or an
- * output pixel; its @k inputs are a matrix row or a window (im2col).
+ * A product command in flight, of a batch one matrix. A position is a row of the left
+ * matrix or an output pixel; its @k inputs are a matrix row or a window (im2col).
  */
 struct xrnpe_product {
 	const struct xrnpe_cmd *cmd;
-	const uint8_t *ifm, *weight, *scale;
+	struct xrnpe_factor ifm, weight;
+	uint64_t first_weight;		/**< the channel to which the first row of weights belongs */
+	const uint8_t *scale;
 	const uint8_t *residual;	/**< NULL: the command adds none */
 	uint8_t *ofm;
-	enum xrnpe_format format, out;
+	enum xrnpe_format out;
 	uint64_t positions, channels;
 	uint64_t group_channels;	/**< output channels in a group */
 	size_t k;
-	const int16_t *narrow;		/**< grid values by code, up to 8 bits */
 	const volatile bool *cancel;
 };
+
+/** The largest magnitude on the grid, up to 8 bits. */
+static inline int32_t xrnpe_largest(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_FP4 ? 12 : format == XRNPE_FORMAT_P4 ? 256 : 4096;
+}
+
+/** Whether sums need the 128 bits that Posit(16,1) takes. */
+static inline bool xrnpe_wide(const struct xrnpe_product *product)
+{
+	return product->ifm.format == XRNPE_FORMAT_P16 || product->weight.format == XRNPE_FORMAT_P16;
+}
+
+/** Exponent of the unit of sums of products of grid values. */
+static inline int xrnpe_product_unit(const struct xrnpe_product *product)
+{
+	return xrnpe_grid_unit(product->ifm.format) + xrnpe_grid_unit(product->weight.format);
+}
+
+/** The weights of channel @n, if they are a row: not with XRNPE_CMD_TRANSPOSED. */
+static inline const uint8_t *xrnpe_weight_row(const struct xrnpe_product *product, uint64_t n)
+{
+	return product->weight.memory + (n - product->first_weight) * product->weight.row_stride;
+}
 
 /** How a kernel wants codes as numbers. */
 struct xrnpe_decoder {
 	/**
-	 * Elements @first.. of a packed row to @values. True if any is NaR
+	 * Elements @first.. of a packed row of @factor to @values. True if any is NaR
 	 * (which reads 0). A kernel whose decoder writes past the last, up to
 	 * XRNPE_DECODE_SLACK bytes, leaves room for that.
 	 */
-	bool (*decode)(const struct xrnpe_product *product, const uint8_t *row,
-		       size_t first, size_t count, void *values);
+	bool (*decode)(const struct xrnpe_product *product, const struct xrnpe_factor *factor,
+		       const uint8_t *row, size_t first, size_t count, void *values);
 	size_t size;	/**< bytes of a decoded element */
 	int zero;	/**< the byte that fills a decoded zero */
 };
@@ -129,16 +165,16 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		   uint64_t n, void *values);
 
-/** Scales, times @unit, and biases of the @count channels from @n on. */
-void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, double unit,
+/** Scales, times 2^@unit (-63..0), and biases of the @count channels from @n on. */
+void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
 		  double *scale, double *bias);
 
 /** The output stage: the code of sum @sum at position @p, channel @n. */
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
 
-/** The same of a finite sum of products on the grid that wrapped modulo 2^128, see
- * xrnpe_term_from_sum(). */
+/** The same of a finite sum, in units of Posit(16,1)'s grid squared, that wrapped modulo
+ * 2^128, see xrnpe_term_from_sum(). */
 uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 			      xrnpe_u128 sum, bool negative, uint32_t *status);
 
@@ -160,6 +196,18 @@ void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 /** Overwrite channels @n.. of an output row with NaR: those of @which, or all. */
 void xrnpe_put_nar(const struct xrnpe_product *product, const bool *which, uint8_t *row,
 		   uint64_t n, size_t count, uint32_t *status);
+
+/** Whether the weights of a channel are a column. */
+static inline bool xrnpe_transposed(const struct xrnpe_product *product)
+{
+	return product->cmd->flags & XRNPE_CMD_TRANSPOSED;
+}
+
+/** Bytes from a row that xrnpe_transpose() makes to the next. */
+size_t xrnpe_transposed_pitch(const struct xrnpe_product *product);
+
+/** Have the columns of channels @n.. of @product as @rows, which it then has as its weights. */
+void xrnpe_transpose(struct xrnpe_product *product, uint64_t n, size_t count, uint8_t *rows);
 
 /** Whether every output channel has the same inputs. */
 static inline bool xrnpe_one_group(const struct xrnpe_product *product)
@@ -228,6 +276,7 @@ struct xrnpe_tasks {
 
 	uint64_t count;
 	size_t scratch;			/**< bytes that each thread needs */
+	size_t rows;			/**< where in these transposed weights are */
 	size_t shared;			/**< bytes that they need together, aligned to 64; or 0 */
 
 	struct xrnpe_block shape;	/**< of a task; of panels only the positions */

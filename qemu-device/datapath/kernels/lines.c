@@ -75,18 +75,18 @@ void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line
 		memset(line->values, decoder->zero, width * pixel);
 		return;
 	}
-	in = product->ifm + (uint64_t)y * o->row_stride;
+	in = product->ifm.memory + (uint64_t)y * product->ifm.row_stride;
 	right = left + d->in_w < width ? left + d->in_w : width;
 	memset(line->values, decoder->zero, left * pixel);
 	/* Pixels side by side are one run of elements; a NaR is looked for in each. */
 	if (lines->channels != d->in_c || (d->groups > 1 && product->group_channels > 1) ||
-	    (uint64_t)o->pixel_stride * 8 != xrnpe_format_bits(product->format) * (uint64_t)d->in_c ||
-	    decoder->decode(product, in, 0, (right - left) * d->in_c, line->values + left * pixel)) {
+	    (uint64_t)o->pixel_stride * 8 != xrnpe_format_bits(product->ifm.format) * (uint64_t)d->in_c ||
+	    decoder->decode(product, &product->ifm, in, 0, (right - left) * d->in_c, line->values + left * pixel)) {
 		memset(line->nar, 0, width);
 		for (size_t x = left; x < right; x++, in += o->pixel_stride) {
 			if (!(x % POLL_PIXELS) && xrnpe_cancelled(product->cancel))
 				return;
-			line->nar[x] = decoder->decode(product, in, lines->first, lines->channels,
+			line->nar[x] = decoder->decode(product, &product->ifm, in, lines->first, lines->channels,
 						       line->values + x * pixel);
 			line->any_nar |= line->nar[x];
 		}

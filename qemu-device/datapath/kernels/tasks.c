@@ -96,6 +96,11 @@ void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
 		tasks->count = quotient_up(product->positions, tasks->shape.p1) * tasks->columns;
 	}
 	tasks->scratch = tasks->kernel->scratch(product, &tasks->shape);
+	if (xrnpe_transposed(product)) {
+		tasks->rows = (tasks->scratch + 63) / 64 * 64;
+		tasks->scratch = tasks->rows + xrnpe_transposed_pitch(product) *
+				 (tasks->kernel->tiling ? tasks->tiling.lanes : tasks->shape.n1);
+	}
 }
 
 /* ---- tasks ------------------------------------------------------------ */
@@ -129,6 +134,18 @@ static struct xrnpe_block block_of(const struct xrnpe_tasks *tasks, uint64_t pan
 	};
 }
 
+/* The product with the weights of channels @n0..@n1 as rows. */
+static struct xrnpe_product with_rows(const struct xrnpe_tasks *tasks, const struct xrnpe_block *block,
+				      void *scratch)
+{
+	struct xrnpe_product product = *tasks->product;
+
+	if (xrnpe_transposed(&product))
+		xrnpe_transpose(&product, block->n0, (size_t)(block->n1 - block->n0),
+				(uint8_t *)scratch + tasks->rows);
+	return product;
+}
+
 static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
 {
 	const struct xrnpe_product *product = tasks->product;
@@ -142,10 +159,13 @@ static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *sc
 	struct xrnpe_block block;
 
 	if (i < panels) {
+		struct xrnpe_product rows;
+
 		block = block_of(tasks, first + i, 1);
 		if (!wait_for(tasks, &place->multiplied, turn * tasks->pieces))
 			return;
-		tasks->kernel->fill(product, block.n0, (size_t)(block.n1 - block.n0),
+		rows = with_rows(tasks, &block, scratch);
+		tasks->kernel->fill(&rows, block.n0, (size_t)(block.n1 - block.n0),
 				    panel + i * tasks->tiling.panel_bytes, scratch);
 		add_one(&place->decoded);
 		return;
@@ -180,6 +200,7 @@ void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory)
 void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
 {
 	const struct xrnpe_product *product = tasks->product;
+	struct xrnpe_product rows;
 	struct xrnpe_block block;
 
 	if (tasks->kernel->tiling) {
@@ -190,5 +211,6 @@ void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scra
 	block.n0 = index % tasks->columns * tasks->shape.n1;
 	block.p1 = smaller(block.p0 + tasks->shape.p1, product->positions);
 	block.n1 = smaller(block.n0 + tasks->shape.n1, product->channels);
-	tasks->kernel->run(product, &block, NULL, scratch, status);
+	rows = with_rows(tasks, &block, scratch);
+	tasks->kernel->run(&rows, &block, NULL, scratch, status);
 }
