@@ -104,13 +104,15 @@ static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
 		}
 		ret = xrnpe_datapath_run(datapath, &cmd, i, memory, NULL, &job->result.status,
 					 fault);
+		if (job->count && !ret)
+			xrnpe_cmd_cost(&machine, &cmd, &job->result.counters);
+		else if (job->count)
+			job->result.counters.commands++;
 		if (ret) {
 			/* Without scratch memory nothing can be computed: the device is lost. */
 			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
-		if (job->count)
-			xrnpe_cmd_cost(&machine, &cmd, &job->result.counters);
 	}
 	memset(fault, 0, sizeof(*fault));
 }

@@ -143,6 +143,24 @@ START_TEST(predicted_is_counted)
 				 sizeof(nothing));
 	}
 
+	/* The last command finds a NaN among its scales: it was executed, and that is all. */
+	const struct xrnpe_operand *scale = &model->cmds[model->cmd_count - 1].operand[XRNPE_OPERAND_SCALE];
+	const struct xrnpe_counters *counters;
+	const float nan = NAN;
+
+	ck_assert_uint_eq(scale->region, XRNPE_MODEL_CONSTANTS);
+	memcpy((char *)model->constants + scale->offset, &nan, sizeof(nan));
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+	ck_assert_int_eq(xrnpe_session_new(device, model, &session, &error), 0);
+	ck_assert_int_eq(xrnpe_request_new(session, &request, &error), 0);
+	xrnpe_request_count(request, true);
+	ck_assert_int_eq(xrnpe_request_submit(request, 0, &error), 0);
+	ck_assert_int_eq(xrnpe_request_wait(request, -1, &error), -EFAULT);
+	counters = &xrnpe_request_result(request)->counters;
+	ck_assert_uint_eq(counters->commands, model->cmd_count);
+	ck_assert_uint_eq(counters->bytes_other, (model->cmd_count - 1) * sizeof(*model->cmds));
+
 	/* Twice the array: faster. */
 	struct xrnpe_device_info larger = *xrnpe_device_info(device);
 	struct xrnpe_cost there;

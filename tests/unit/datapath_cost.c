@@ -492,6 +492,60 @@ START_TEST(large_products)
 }
 END_TEST
 
+/* Convolutions of real networks, of 4- and 8-bit operands. */
+START_TEST(networks)
+{
+	static const struct {
+		const char *name;
+		double least;		/* of the array's use, each layer */
+		uint16_t size[2], in_c, out_c, groups;
+		uint8_t kernel, stride;
+	} layers[] = {
+		{ "ResNet-20, first", 0.88, { 32, 32 }, 3, 16, 1, 3, 1 },
+		{ "ResNet-20, 32 x 32", 0.96, { 32, 32 }, 16, 16, 1, 3, 1 },
+		{ "ResNet-20, 16 x 16", 0.97, { 16, 16 }, 32, 32, 1, 3, 1 },
+		{ "ResNet-20, 8 x 8", 0.97, { 8, 8 }, 64, 64, 1, 3, 1 },
+		{ "UL-VIO 1", 0.98, { 256, 512 }, 6, 8, 1, 5, 2 },
+		{ "UL-VIO 2", 0.98, { 128, 256 }, 8, 16, 1, 3, 2 },
+		{ "UL-VIO 3", 0.99, { 64, 128 }, 16, 64, 1, 5, 2 },
+		{ "UL-VIO 4", 0.99, { 32, 64 }, 64, 64, 1, 3, 2 },
+		{ "UL-VIO 5", 0.99, { 16, 32 }, 64, 64, 1, 3, 1 },
+		{ "UL-VIO 6", 0.99, { 16, 32 }, 64, 192, 1, 3, 2 },
+		{ "UL-VIO 7", 0.99, { 8, 16 }, 192, 64, 1, 3, 1 },
+		{ "UL-VIO 8", 0.97, { 8, 16 }, 64, 378, 1, 3, 2 },
+		{ "MobileNet, pointwise", 0.98, { 112, 112 }, 32, 64, 1, 1, 1 },
+		/* The bus limits these; a group's single column would use 1/8 at the most. */
+		{ "MobileNet, depthwise", 0.4, { 112, 112 }, 32, 32, 32, 3, 1 },
+		{ "MobileNet, depthwise, 5 x 5", 0.7, { 56, 56 }, 64, 64, 64, 5, 1 },
+		{ "MobileNet, depthwise, stride 2", 0.15, { 112, 112 }, 64, 64, 64, 3, 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++) {
+		struct xrnpe_dims_image d = {
+			.in_h = layers[i].size[0], .in_w = layers[i].size[1], .in_c = layers[i].in_c,
+			.out_h = layers[i].size[0] / layers[i].stride,
+			.out_w = layers[i].size[1] / layers[i].stride, .out_c = layers[i].out_c,
+			.groups = layers[i].groups, .kernel_h = layers[i].kernel,
+			.kernel_w = layers[i].kernel, .stride_h = layers[i].stride,
+			.stride_w = layers[i].stride, .dilation_h = 1, .dilation_w = 1,
+			.pad_top = layers[i].kernel / 2, .pad_left = layers[i].kernel / 2,
+		};
+
+		for (uint8_t weight = XRNPE_FORMAT_FP4; weight <= XRNPE_FORMAT_P8; weight++) {
+			struct xrnpe_cmd cmd = window(XRNPE_OP_CONV2D, d, XRNPE_FORMAT_P8, weight,
+						      XRNPE_FORMAT_P8, 0);
+
+			ck_assert_msg(utilisation(&cmd) >= layers[i].least, "%s: %g", layers[i].name,
+				      utilisation(&cmd));
+		}
+		struct xrnpe_cmd cmd = window(XRNPE_OP_CONV2D, d, 0, 0, 0, 0);
+
+		ck_assert_msg(utilisation(&cmd) >= layers[i].least, "%s, 4 bits: %g", layers[i].name,
+			      utilisation(&cmd));
+	}
+}
+END_TEST
+
 START_TEST(rates)
 {
 	ck_assert_uint_eq(xrnpe_rate(XRNPE_FORMAT_P16, XRNPE_FORMAT_FP4), 1);
@@ -550,6 +604,7 @@ TCase *datapath_cost_tests(void)
 	tcase_add_test(tcase, invariants);
 	tcase_add_test(tcase, monotonic);
 	tcase_add_test(tcase, large_products);
+	tcase_add_test(tcase, networks);
 	tcase_add_test(tcase, energy);
 	return tcase;
 }
