@@ -79,7 +79,7 @@ check-ubsan:
 # ---- fuzzing the datapath --------------------------------------------------
 # One target, run by libFuzzer for as long as one likes, and by a driver on fixed
 # inputs, which needs no clang.
-FUZZ_OBJECTS := tests/fuzz/products tests/fuzz/driver
+FUZZ_OBJECTS := tests/fuzz/products tests/fuzz/command tests/fuzz/driver
 $(FUZZ_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests
 
 $(B)/tests/fuzz/products-fixed: $(FUZZ_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
@@ -88,7 +88,7 @@ $(B)/tests/fuzz/products-fixed: $(FUZZ_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
 $(B)/tests/fuzz/products-amx: $(FUZZ_OBJECTS:%=$(B)/%.o) $(B)/tests/unit/amx_model.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ -lm
 
-$(B)/tests/fuzz/products: $(B)/tests/fuzz/products.o $(DATAPATH_LIB)
+$(B)/tests/fuzz/products: $(B)/tests/fuzz/products.o $(B)/tests/fuzz/command.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lm
 
 SUITES += fuzz-products fuzz-products-amx
@@ -105,7 +105,7 @@ fuzz:
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
 		build-fuzz/tests/fuzz/products
 	@mkdir -p build-fuzz/corpus
-	build-fuzz/tests/fuzz/products -max_len=128 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
+	build-fuzz/tests/fuzz/products -max_len=256 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
 # ---- libxrnpe: running ---------------------------------------------------

@@ -9,7 +9,7 @@ int main(int argc, char **argv)
 {
 	unsigned long runs = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
 	uint64_t random = 1;
-	uint8_t data[128];
+	uint8_t data[256];
 
 	if (!runs) {
 		fprintf(stderr, "usage: %s RUNS\n", argv[0]);
