@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* xrnpe info: what devices there are, and what a model costs on one. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "error.h"
 
 static const char usage[] =
 	"usage: xrnpe info [MODEL.xrnpe] [--device DEV] [--json]\n"
@@ -213,9 +215,9 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 
 static int show_model(const char *path, const char *device_name, bool json)
 {
+	struct xrnpe_cost total, *layers = NULL;
 	struct xrnpe_device *device = NULL;
 	struct xrnpe_model *model = NULL;
-	struct xrnpe_cost total, *layers;
 	struct xrnpe_error error;
 	int ret;
 
@@ -223,18 +225,20 @@ static int show_model(const char *path, const char *device_name, bool json)
 	if (!ret)
 		ret = xrnpe_device_open(device_name ? device_name : "emu", &device, &error);
 	if (!ret) {
-		const struct xrnpe_device_info *info = xrnpe_device_info(device);
-
 		layers = calloc(xrnpe_model_layer_count(model), sizeof(*layers));
 		if (!layers)
-			abort();
+			ret = xrnpe_fail(&error, -ENOMEM, "%s: no memory for its layers", path);
+	}
+	if (!ret) {
+		const struct xrnpe_device_info *info = xrnpe_device_info(device);
+
 		xrnpe_model_predict(model, info, &total, layers);
 		if (json)
 			print_costs_json(model, path, info, &total, layers);
 		else
 			print_costs(model, info, &total, layers);
-		free(layers);
 	}
+	free(layers);
 	xrnpe_device_close(device);
 	xrnpe_model_free(model);
 	return ret ? failed(&error) : finish_output();
