@@ -19,6 +19,7 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "qemu/host-utils.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
@@ -35,6 +36,7 @@
 #include "system/cpu-timers.h"
 #include "system/dma.h"
 #include "system/runstate.h"
+#include "cost.h"
 #include "datapath.h"
 #include "names.h"
 #include "xrnpe_regs.h"
@@ -50,9 +52,7 @@
 
 /* What the capability registers tell */
 #define XRNPE_OPCODES     MAKE_64BIT_MASK(XRNPE_OP_MATMUL, XRNPE_OP_TIMESTAMP)
-#define XRNPE_CLOCK       1000000   /* kHz */
-#define XRNPE_BUS_BYTES   16
-#define XRNPE_SRAM_KIB    256
+#define XRNPE_TIMER       (NANOSECONDS_PER_SECOND / 1000)     /* kHz */
 
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_cmd) != 192);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_job_desc) != 64);
@@ -121,6 +121,7 @@ typedef struct XRNPEMapping {
 typedef struct XRNPECommand {
     uint32_t index;
     struct xrnpe_cmd cmd;
+    struct xrnpe_counters cost;
     struct xrnpe_span span[XRNPE_OPERANDS];
     XRNPEMapping mapping[XRNPE_OPERANDS];
     bool cancel;
@@ -129,6 +130,13 @@ typedef struct XRNPECommand {
     uint32_t status;
     struct xrnpe_fault fault;
 } XRNPECommand;
+
+/* How long commands take in virtual time */
+typedef enum XRNPETiming {
+    XRNPE_TIMING_NONE,      /* as long as the host needs */
+    XRNPE_TIMING_MODEL,     /* as the cycle model says */
+    XRNPE_TIMINGS
+} XRNPETiming;
 
 /* Faults that tests of drivers ask for; xrnpe_injections[] tells which */
 typedef struct XRNPEInject {
@@ -155,7 +163,9 @@ struct XRNPEState {
     uint8_t queues;
     uint16_t threads;
     char *kernel;
+    XRNPETiming timing;
     XRNPEInject inject;
+    struct xrnpe_machine machine;
 
     uint32_t irq_status;
     uint32_t irq_enable;
@@ -842,6 +852,7 @@ static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
         xrnpe_fault_from_datapath(q, &fault);
         return false;
     }
+    xrnpe_cmd_cost(&s->machine, &c->cmd, &c->cost);
     return xrnpe_map_command(s, q);
 }
 
@@ -871,14 +882,26 @@ static void xrnpe_compute_command(XRNPEState *s)
     }
 }
 
-/* When a command that starts now ends. */
+/* Virtual time that s->command takes at least */
+static int64_t xrnpe_command_time(const XRNPEState *s)
+{
+    int64_t slow = s->inject.slow * (int64_t)SCALE_US;
+
+    if (s->timing != XRNPE_TIMING_MODEL) {
+        return slow;
+    }
+    return MAX(slow, muldiv64_round_up(s->command.cost.cycles, XRNPE_TIMER,
+                                       s->machine.clock_khz));
+}
+
+/* When s->command, which starts now, will end. */
 static int64_t xrnpe_command_end(XRNPEState *s)
 {
     if (s->inject.hang) {
         s->inject.hang--;
         return XRNPE_NEVER;
     }
-    return s->start + s->inject.slow * (int64_t)SCALE_US;
+    return s->start + xrnpe_command_time(s);
 }
 
 static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
@@ -907,11 +930,11 @@ static void xrnpe_restart_command(XRNPEState *s)
     }
 }
 
-/* Count a command of @q for its job and for the device. */
-static void xrnpe_count_command(XRNPEState *s, XRNPEQueue *q)
+/* Count for @q's job and for the device. */
+static void xrnpe_count(XRNPEState *s, XRNPEQueue *q,
+                        const struct xrnpe_counters *cost)
 {
-    struct xrnpe_counters add = { .commands = 1 };
-    const uint64_t *word = (const uint64_t *)&add;
+    const uint64_t *word = (const uint64_t *)cost;
 
     for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
         s->counters[i] += word[i];
@@ -933,6 +956,7 @@ static void xrnpe_end_command(XRNPEState *s)
     XRNPEQueue *q = &s->queue[s->executing_queue];
     int64_t now = xrnpe_now();
     int result = s->computed && now >= s->end ? c->result : -ECANCELED;
+    static const struct xrnpe_counters given_up = { .commands = 1 };
 
     trace_xrnpe_cmd_end(s->executing_queue, c->index, result, c->status);
     s->executing = false;
@@ -940,7 +964,7 @@ static void xrnpe_end_command(XRNPEState *s)
         return;     /* disabled by a halt */
     }
     q->executed += now - s->start;
-    xrnpe_count_command(s, q);
+    xrnpe_count(s, q, result ? &given_up : &c->cost);
     switch (result) {
     case 0:
         q->status |= c->status;
@@ -1288,18 +1312,18 @@ static bool xrnpe_identification_read(XRNPEState *s, hwaddr offset,
         return true;
     case XRNPE_CAP_MEMORY:
         *value = 64 << XRNPE_CAP_ADDRESS_BITS_SHIFT |
-                 XRNPE_BUS_BYTES << XRNPE_CAP_BUS_BYTES_SHIFT |
-                 XRNPE_SRAM_KIB << XRNPE_CAP_SRAM_KIB_SHIFT;
+                 s->machine.bus_bytes << XRNPE_CAP_BUS_BYTES_SHIFT |
+                 s->machine.sram_kib << XRNPE_CAP_SRAM_KIB_SHIFT;
         return true;
     case XRNPE_CAP_RECORD:
         *value = sizeof(struct xrnpe_cmd) << XRNPE_CAP_CMD_BYTES_SHIFT |
                  XRNPE_COUNTERS << XRNPE_CAP_COUNTERS_SHIFT;
         return true;
     case XRNPE_CLOCK_KHZ:
-        *value = XRNPE_CLOCK;
+        *value = s->machine.clock_khz;
         return true;
     case XRNPE_TIMER_KHZ:
-        *value = NANOSECONDS_PER_SECOND / 1000;
+        *value = XRNPE_TIMER;
         return true;
     default:
         return false;
@@ -1514,6 +1538,9 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     if (!s->datapath) {
         return;
     }
+    s->machine = XRNPE_MACHINE_DEFAULT;
+    s->machine.rows = s->rows;
+    s->machine.cols = s->cols;
     s->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, xrnpe_timer, s);
     s->vm_state_change =
         qdev_add_vm_change_state_handler(dev, xrnpe_vm_state_change, s);
@@ -1664,9 +1691,25 @@ static const Property xrnpe_properties[] = {
     DEFINE_PROP_UINT8("queues", XRNPEState, queues, XRNPE_MAX_QUEUES),
     DEFINE_PROP_UINT16("threads", XRNPEState, threads, 0),
     DEFINE_PROP_STRING("kernel", XRNPEState, kernel),
-    DEFINE_PROP_BOOL("x-ignore-abort", XRNPEState, inject.ignore_abort, false),
-    DEFINE_PROP_BOOL("x-stuck", XRNPEState, inject.stuck, false),
 };
+
+static const QEnumLookup xrnpe_timing_lookup = {
+    .array = (const char *const[]) {
+        [XRNPE_TIMING_NONE] = "none",
+        [XRNPE_TIMING_MODEL] = "model",
+    },
+    .size = XRNPE_TIMINGS,
+};
+
+static int xrnpe_get_timing(Object *obj, Error **errp)
+{
+    return XRNPE(obj)->timing;
+}
+
+static void xrnpe_set_timing(Object *obj, int timing, Error **errp)
+{
+    XRNPE(obj)->timing = timing;
+}
 
 /* Faults to inject: properties that may be set while the machine runs */
 typedef struct XRNPEInjection {
@@ -1684,6 +1727,9 @@ typedef struct XRNPEInjection {
       description }
 
 static const XRNPEInjection xrnpe_injections[] = {
+    INJECT_BOOL("ignore-abort", ignore_abort,
+                "Neither ABORT nor disabling ends a job"),
+    INJECT_BOOL("stuck", stuck, "Commands do not end; nor does CTRL.RESET"),
     INJECT_COUNT("hang", hang, "So many next commands do not end"),
     INJECT_COUNT("drop-irq", drop_irq, "So many next interrupts are lost"),
     INJECT_COUNT("bus-error", bus_error, "This memory access is not answered"),
@@ -1704,7 +1750,7 @@ static void xrnpe_get_injection(Object *obj, Visitor *v, const char *name,
     }
 }
 
-/* A visitor reads or writes; and what it wrote may change what there is to do. */
+/* A visitor reads or writes. What it wrote may change what there is to do. */
 static void xrnpe_set_injection(Object *obj, Visitor *v, const char *name,
                                 void *opaque, Error **errp)
 {
@@ -1739,6 +1785,9 @@ static void xrnpe_class_init(ObjectClass *klass, void *data)
     dc->unrealize = xrnpe_unrealize;
     dc->vmsd = &vmstate_xrnpe;
     device_class_set_props(dc, xrnpe_properties);
+    object_class_property_add_enum(klass, "timing", "XRNPETiming",
+                                   &xrnpe_timing_lookup, xrnpe_get_timing,
+                                   xrnpe_set_timing);
     xrnpe_add_injections(klass);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     rc->phases.hold = xrnpe_reset_hold;

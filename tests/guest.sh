@@ -37,7 +37,7 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 # Those that need a device which must be reset because it does not abort.
 for t in $resetters; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
-		--device-args x-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
+		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
 done
 
 # Those that send the machine to sleep: QEMU's virtio console does not come back

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * A device that does not obey ABORT must be reset, with all its queues. Needs
- * QEMU's -device xrnpe,x-ignore-abort=on.
+ * QEMU's -device xrnpe,x-fault-ignore-abort=on.
  */
 #include "xrnpe_test.h"
 

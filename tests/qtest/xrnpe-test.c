@@ -17,6 +17,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "cost.h"
 #include "datapath.h"
 #include "xrnpe_regs.h"
 
@@ -104,6 +105,22 @@ static bool irq(Npu *npu)
     /* Read first, so that news of the line have arrived. */
     rd(npu, XRNPE_ID);
     return qtest_get_irq(npu->qts, 0);
+}
+
+/* Ask for a fault while the machine runs. */
+static void inject(Npu *npu, const char *fault, int64_t value)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': '/machine/peripheral/npu0', "
+                             "'property': %s, 'value': %" PRId64 " } }",
+                             fault, value);
+}
+
+static void inject_flag(Npu *npu, const char *fault, bool value)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': '/machine/peripheral/npu0', "
+                             "'property': %s, 'value': %i } }", fault, value);
 }
 
 static void control(Npu *npu, unsigned int q, uint32_t bits)
@@ -270,6 +287,12 @@ static void assert_fault(Npu *npu, unsigned int q, uint32_t seqno,
     g_assert_cmphex(s.fault.offset, ==, want->offset);
     g_assert_cmpuint(rdq(npu, q, XRNPE_QUEUE_STATE), ==,
                      XRNPE_QUEUE_STATE_STOPPED);
+}
+
+static void assert_executes(Npu *npu, unsigned int q)
+{
+    wait_until(npu, XRNPE_STATUS, ~0,
+               XRNPE_STATUS_BUSY | q << XRNPE_STATUS_QUEUE_SHIFT);
 }
 
 /* ---- Commands ---------------------------------------------------------- */
@@ -1076,15 +1099,17 @@ static void test_abort_late(void)
         queue_job(&npu, 1, &quick, 1, head);
         queue_job(&npu, 1, &slow, 1, head + 1);
         g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_HEAD) - head, <, 2);
+        g_usleep(100 * (i % 4));
         abort_job(&npu, 1, head);
-        g_usleep(1000 * (i % 4));
+        wait_head(&npu, 1, head + 1);
+        g_assert_cmpuint(status_of(&npu, 1).seqno, ==, head);
         if (rdq(&npu, 1, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED) {
             /* It came in time. */
             g_assert_cmpuint(status_of(&npu, 1).fault_seqno, ==, head);
             control(&npu, 1, XRNPE_QUEUE_CTRL_RESUME);
         }
-        wait_head(&npu, 1, head + 1);
-        g_assert_cmpuint(status_of(&npu, 1).seqno, ==, head);
+        g_usleep(2000);
+        g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_HEAD), ==, head + 1);
         abort_job(&npu, 1, head + 1);
         wait_head(&npu, 1, head + 2);
         g_assert_cmpuint(status_of(&npu, 1).fault_seqno, ==, head + 1);
@@ -1190,13 +1215,147 @@ static void test_reset(const void *data)
     npu_quit(&npu);
 }
 
+/* The next command does not end by itself, those after it do. */
+static void test_hang(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd[2] = { update(0, 0), update(1, 0) };
+    static const struct xrnpe_fault want = {
+        .kind = XRNPE_FAULT_ABORTED,
+        .operand = XRNPE_OPERAND_NONE,
+    };
+
+    inject(&npu, "x-fault-hang", 1);
+    queue_job(&npu, 1, cmd, 2, 1);
+    assert_executes(&npu, 1);
+    qtest_clock_step(npu.qts, NANOSECONDS_PER_SECOND);
+    g_usleep(10000);
+    assert_executes(&npu, 1);
+    g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, 0);
+    abort_job(&npu, 1, 0);
+    wait_head(&npu, 1, 1);
+    assert_fault(&npu, 1, 1, &want);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, 1 << XRNPE_STATUS_QUEUE_SHIFT);
+    /* It counts as a command, but not as anything done. */
+    g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, 1);
+    g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(cycles))), ==, 0);
+    control(&npu, 1, XRNPE_QUEUE_CTRL_RESUME);
+    assert_works(&npu, 1, 2);
+    npu_quit(&npu);
+}
+
+/* A job ends, but nobody is told. */
+static void test_drop_irq(void)
+{
+    Npu npu = npu_start();
+
+    wr(&npu, XRNPE_IRQ_ENABLE, XRNPE_IRQ_ALL);
+    inject(&npu, "x-fault-drop-irq", 2);
+    assert_works(&npu, 0, 1);
+    assert_works(&npu, 1, 2);
+    g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==, 0);
+    g_assert_false(irq(&npu));
+    assert_works(&npu, 2, 3);
+    g_assert_cmphex(rd(&npu, XRNPE_IRQ_STATUS), ==, XRNPE_IRQ_DONE(2));
+    g_assert_true(irq(&npu));
+    npu_quit(&npu);
+}
+
+/*
+ * Each of the accesses of a job fails in turn: its descriptor, the regions, the
+ * command, the operands, the status page. One more, and the job ends well.
+ */
+static void test_inject_bus_error(void)
+{
+    enum {
+        DESC_AT = 1, REGIONS_AT = DESC_AT + 1, COMMAND_AT = REGIONS_AT + 2,
+        OPERANDS_AT = COMMAND_AT + 3, STATUS_AT = OPERANDS_AT + 4,
+        WELL_AT = STATUS_AT + 2,
+    };
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd = small_matmul(&npu);
+
+    for (unsigned int at = DESC_AT; at < WELL_AT; at++) {
+        bool halts = at < REGIONS_AT || at >= STATUS_AT;
+        struct xrnpe_fault fault;
+
+        inject(&npu, "x-fault-bus-error", at);
+        queue_job(&npu, 0, &cmd, 1, at);
+        if (halts) {
+            wait_until(&npu, XRNPE_STATUS, XRNPE_STATUS_BUS_ERROR,
+                       XRNPE_STATUS_BUS_ERROR);
+            g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==,
+                             npu.tail[0] - 1);
+            wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+            prepare(&npu);
+            continue;
+        }
+        wait_head(&npu, 0, npu.tail[0]);
+        fault = status_of(&npu, 0).fault;
+        g_assert_cmpuint(fault.kind, ==, XRNPE_FAULT_BUS);
+        g_assert_cmpuint(fault.operand != XRNPE_OPERAND_NONE, ==,
+                         at >= OPERANDS_AT);
+        control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+    }
+    inject(&npu, "x-fault-bus-error", WELL_AT);
+    assert_works(&npu, 0, WELL_AT);
+    npu_quit(&npu);
+}
+
+/* One sequence number in the status page is wrong. */
+static void test_wrong_seqno(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd = small_matmul(&npu);
+
+    inject(&npu, "x-fault-seqno", 0x80000001);
+    queue_job(&npu, 0, &cmd, 1, 7);
+    wait_head(&npu, 0, 1);
+    assert_small_matmul(&npu);
+    g_assert_cmphex(status_of(&npu, 0).seqno, ==, 0x80000006);
+    assert_works(&npu, 0, 8);
+    npu_quit(&npu);
+}
+
+/* A device that does not obey ABORT, nor disabling, until it obeys again. */
+static void test_ignore_abort(void)
+{
+    Npu npu = npu_open(",x-fault-ignore-abort=on,x-fault-hang=1", "");
+    struct xrnpe_cmd cmd = update(0, 0);
+
+    prepare(&npu);
+    queue_job(&npu, 0, &cmd, 1, 1);
+    assert_executes(&npu, 0);
+    abort_job(&npu, 0, 0);
+    wrq(&npu, 0, XRNPE_QUEUE_CTRL, 0);
+    g_usleep(10000);
+    g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 0);
+    g_assert_cmphex(rdq(&npu, 0, XRNPE_QUEUE_CTRL), ==,
+                    XRNPE_QUEUE_CTRL_ENABLE);
+    inject_flag(&npu, "x-fault-ignore-abort", false);
+    abort_job(&npu, 0, 0);
+    wait_state(&npu, 0, XRNPE_QUEUE_STATE_DISABLED);
+    g_assert_cmpuint(status_of(&npu, 0).fault.kind, ==, XRNPE_FAULT_ABORTED);
+
+    inject(&npu, "x-fault-hang", 1);
+    inject_flag(&npu, "x-fault-ignore-abort", true);
+    enable(&npu, 0, RING(0), RING_SIZE);
+    queue_job(&npu, 0, &cmd, 1, 2);
+    assert_executes(&npu, 0);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    wait_until(&npu, XRNPE_CTRL, ~0, 0);
+    assert_reset(&npu);
+    npu_quit(&npu);
+}
+
 /*
  * A stuck command goes on writing: neither ABORT, disabling nor CTRL.RESET ends
- * it. A reset of the machine does.
+ * it. A reset of the machine does, or the end of the fault.
  */
-static void test_stuck(void)
+static void test_stuck(const void *data)
 {
-    Npu npu = npu_open(",x-stuck=on", "");
+    bool machine = data;
+    Npu npu = npu_open(",x-fault-stuck=on", "");
     struct xrnpe_cmd cmd = update(0, 0);
 
     prepare(&npu);
@@ -1215,8 +1374,17 @@ static void test_stuck(void)
     g_assert_cmphex(rd(&npu, XRNPE_CTRL), ==, XRNPE_CTRL_RESET);
     g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, XRNPE_STATUS_BUSY);
 
-    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'system_reset' }");
-    qtest_qmp_eventwait(npu.qts, "RESET");
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'stop' }");
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'cont' }");
+    put_float(&npu, variable_addr(1), 0);
+    wait_float(&npu, variable_addr(1), 1);
+    if (machine) {
+        qtest_qmp_assert_success(npu.qts, "{ 'execute': 'system_reset' }");
+        qtest_qmp_eventwait(npu.qts, "RESET");
+    } else {
+        inject_flag(&npu, "x-fault-stuck", false);
+        wait_until(&npu, XRNPE_CTRL, ~0, 0);
+    }
     assert_reset(&npu);
     put_float(&npu, variable_addr(1), 0);
     g_usleep(20000);
@@ -1275,12 +1443,6 @@ static void test_priority(void)
     npu_quit(&npu);
 }
 
-static void assert_executes(Npu *npu, unsigned int q)
-{
-    wait_until(npu, XRNPE_STATUS, ~0,
-               XRNPE_STATUS_BUSY | q << XRNPE_STATUS_QUEUE_SHIFT);
-}
-
 /*
  * Commands take a millisecond here, and virtual time stands still unless it is
  * told to go on. An urgent job comes while the first command of another one
@@ -1315,6 +1477,60 @@ static void test_preemption(void)
     wait_head(&npu, 3, 1);
     assert_done(&npu, 3, 1);
     g_assert_cmpfloat(get_float(&npu, variable_addr(3)), ==, 3);
+    npu_quit(&npu);
+}
+
+/*
+ * By the cycle model every command ends at the time that is predicted, and the
+ * counters say what is predicted.
+ */
+static void test_timing(void)
+{
+    static const struct xrnpe_machine machine = {
+        .rows = 4, .cols = 16, .bus_bytes = 16, .sram_kib = 256,
+        .latency = 100, .clock_khz = 1000000,
+    };
+    Npu npu = npu_open(",timing=model,rows=4,cols=16", "");
+    struct xrnpe_cmd cmd[3] = {
+        work(100, 300), small_matmul(&npu), update(0, 0),
+    };
+    struct xrnpe_job_desc desc = descriptor(CMDS(1), ARRAY_SIZE(cmd), 3);
+    struct xrnpe_counters sum = { };
+    struct xrnpe_job_record record;
+    const uint64_t *want = (const uint64_t *)&sum;
+    uint64_t *got = (uint64_t *)&record.counters;
+    uint64_t start = 1000000;
+
+    prepare(&npu);
+    qtest_memwrite(npu.qts, CMDS(1), cmd, sizeof(cmd));
+    desc.flags = cpu_to_le32(XRNPE_JOB_RECORD);
+    desc.record = cpu_to_le64(RECORD);
+    qtest_clock_step(npu.qts, start);
+    queue_desc(&npu, 1, &desc);
+    for (unsigned int i = 0; i < ARRAY_SIZE(cmd); i++) {
+        uint64_t before = sum.cycles;
+
+        assert_executes(&npu, 1);
+        xrnpe_cmd_cost(&machine, &cmd[i], &sum);
+        qtest_clock_step(npu.qts, sum.cycles - before - 1);
+        g_usleep(5000);
+        g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, i);
+        g_assert_cmpuint(rdq(&npu, 1, XRNPE_QUEUE_EXECUTED_LO), ==,
+                         sum.cycles - 1);
+        qtest_clock_step(npu.qts, 1);
+        wait_until(&npu, XRNPE_COUNTER_LO(COUNTER(commands)), ~0, i + 1);
+    }
+    wait_head(&npu, 1, 1);
+    assert_done(&npu, 1, 3);
+    qtest_memread(npu.qts, RECORD, &record, sizeof(record));
+    g_assert_cmpuint(le64_to_cpu(record.start), ==, start);
+    g_assert_cmpuint(le64_to_cpu(record.end), ==, start + sum.cycles);
+    g_assert_cmpuint(le64_to_cpu(record.executed), ==, sum.cycles);
+    for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
+        g_assert_cmpuint(le64_to_cpu(got[i]), ==, want[i]);
+        g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(i)), ==, (uint32_t)want[i]);
+        g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_HI(i)), ==, want[i] >> 32);
+    }
     npu_quit(&npu);
 }
 
@@ -1676,7 +1892,7 @@ int main(int argc, char **argv)
 {
     static const char *const bad_properties[] = {
         "rows=0", "cols=0", "queues=0", "queues=5", "threads=257",
-        "kernel=none-such",
+        "kernel=none-such", "timing=wrong",
     };
 
     g_test_init(&argc, &argv, NULL);
@@ -1694,6 +1910,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/formats", test_formats);
     qtest_add_func("/xrnpe/invalid-status", test_invalid_status);
     qtest_add_func("/xrnpe/job-record", test_job_record);
+    qtest_add_func("/xrnpe/timing", test_timing);
     qtest_add_func("/xrnpe/ring-wrap", test_ring_wrap);
     qtest_add_func("/xrnpe/doorbell", test_doorbell);
     qtest_add_func("/xrnpe/bad-ring", test_bad_ring);
@@ -1711,7 +1928,13 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/disable", test_disable);
     qtest_add_data_func("/xrnpe/reset/register", (void *)false, test_reset);
     qtest_add_data_func("/xrnpe/reset/machine", (void *)true, test_reset);
-    qtest_add_func("/xrnpe/stuck", test_stuck);
+    qtest_add_func("/xrnpe/inject/hang", test_hang);
+    qtest_add_func("/xrnpe/inject/drop-irq", test_drop_irq);
+    qtest_add_func("/xrnpe/inject/bus-error", test_inject_bus_error);
+    qtest_add_func("/xrnpe/inject/seqno", test_wrong_seqno);
+    qtest_add_func("/xrnpe/inject/ignore-abort", test_ignore_abort);
+    qtest_add_data_func("/xrnpe/inject/stuck", (void *)false, test_stuck);
+    qtest_add_data_func("/xrnpe/inject/stuck-reset", (void *)true, test_stuck);
     qtest_add_func("/xrnpe/interrupt", test_interrupt);
     qtest_add_func("/xrnpe/priority", test_priority);
     qtest_add_func("/xrnpe/preemption", test_preemption);
