@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What all kernels share: where inputs come from and how outputs leave. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernel.h"
@@ -100,14 +101,58 @@ void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count,
 	}
 }
 
-/* Rows of the output or the residual, which have the same shape. */
-static const uint8_t *row_at(const struct xrnpe_product *product, unsigned int operand,
-			     const uint8_t *memory, uint64_t p)
+void xrnpe_slopes(const struct xrnpe_product *product, uint64_t n, size_t count, double *slope)
 {
-	const struct xrnpe_operand *o = &product->cmd->operand[operand];
+	bool own = product->cmd->activation == XRNPE_ACT_PRELU;
+
+	for (size_t i = 0; i < count; i++)
+		slope[i] = real_from_f32(own ? xrnpe_word(scale_record(product, n + i), 2) :
+					 product->cmd->slope);
+}
+
+void xrnpe_limits(const struct xrnpe_product *product, double *least, double *most)
+{
+	const struct xrnpe_cmd *cmd = product->cmd;
+
+	*least = cmd->activation == XRNPE_ACT_RELU ? 0 : -__builtin_inf();
+	*most = __builtin_inf();
+	if (cmd->flags & XRNPE_CMD_CLAMP) {
+		double lo = real_from_f32(cmd->lo);
+
+		*least = (lo > *least ? lo : *least) + 0.0;
+		*most = real_from_f32(cmd->hi) + 0.0;
+	}
+}
+
+const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p)
+{
+	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_IFM2];
 	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
 
-	return memory + p / width * o->row_stride + p % width * o->pixel_stride;
+	return product->residual + p / width * o->row_stride + p % width * o->pixel_stride;
+}
+
+uint32_t xrnpe_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count, double *to)
+{
+	enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
+	/* A row starts on a byte, perhaps with another 4-bit code. */
+	size_t before = n * xrnpe_format_bits(format) % 8 != 0;
+	double factor = xrnpe_residual_factor(product);
+	uint32_t special = 0;
+	float value[33];
+
+	xrnpe_decode_row(format, xrnpe_residual_row(product, p) + xrnpe_row_bytes(format, n - before), value,
+			 before + count);
+	for (size_t i = 0; i < count; i++) {
+		to[i] = (double)value[before + i] * factor;
+		special |= (uint32_t)!isfinite(value[before + i]) << i;
+	}
+	return special;
+}
+
+double xrnpe_residual_factor(const struct xrnpe_product *product)
+{
+	return real_from_f32(product->cmd->residual);
 }
 
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
@@ -124,10 +169,21 @@ uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t 
 		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, xrnpe_word(record, 1), XRNPE_F32_ONE);
 	}
 	if (product->residual)
-		xrnpe_exact_add_code(&x, format, xrnpe_load(format, row_at(product, XRNPE_OPERAND_IFM2,
-									   product->residual, p), n),
+		xrnpe_exact_add_code(&x, format, xrnpe_load(format, xrnpe_residual_row(product, p), n),
 				     cmd->residual);
 	return xrnpe_round(product->out, xrnpe_exact_output(cmd, slope, x), status);
+}
+
+uint32_t xrnpe_output_integer(const struct xrnpe_product *product, uint64_t p, uint64_t n, int64_t sum,
+			      uint32_t *status)
+{
+	struct xrnpe_term term = {
+		.negative = sum < 0,
+		.exponent = xrnpe_product_unit(product),
+		.magnitude = (uint64_t)(sum < 0 ? -sum : sum),
+	};
+
+	return xrnpe_output(product, p, n, term, false, status);
 }
 
 uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, uint64_t n,

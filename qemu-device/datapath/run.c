@@ -306,9 +306,6 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 					     const struct xrnpe_product *product)
 {
-	/* The others' output stages have but ReLU. */
-	if (product->cmd->activation > XRNPE_ACT_RELU || product->cmd->flags & ~XRNPE_CMD_TRANSPOSED)
-		return &xrnpe_kernel_plain;
 	if (kernel->few && kernel->few->suits(product))
 		return kernel->few;
 	if (kernel->depthwise && kernel->depthwise->suits(product))

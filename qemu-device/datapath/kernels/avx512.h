@@ -31,13 +31,17 @@ INLINE __mmask64 first_lanes(size_t count)
 	return count >= 64 ? ~0ull : (1ull << count) - 1;
 }
 
-/* Scale and bias of the channels of a panel; the scale is that of sums in grid
- * units. */
+/* What the output stage must know of the channels of a panel. Scales are those of sums in
+ * the units of the kernel. */
 struct stage {
 	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
-	float scale32[LANES], bias32[LANES];
+	double slope[LANES], low_scale[LANES], low_bias[LANES];	/* with @bends: and the two times it */
+	double least, most;	/* of results */
+	float scale32[LANES] __attribute__((aligned(64))), bias32[LANES], slope32[LANES];
 	int32_t start[LANES];	/* what the sums begin with: FP4's correction */
-	bool floats;		/* scale32 and bias32 do as well */
+	bool bends;		/* what is below zero is multiplied by @slope */
+	bool floats;		/* those of 32 bits do as well */
+	uint32_t rounds;	/* a bit each: products of floats by the slope are not floats */
 	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
 	uint8_t fp4[128] __attribute__((aligned(64)));
 	bool nar[LANES];	/* a NaR among the channel's weights */
@@ -46,6 +50,10 @@ struct stage {
 
 /* Prepare the output of the @count channels from @n on, up to 8 bits. */
 void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage);
+
+/* The same for xrnpe_avx512_codes(), of sums in units of 2^@unit. */
+void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
+			 struct stage *stage);
 
 /* ---- decoding --------------------------------------------------------- */
 
@@ -106,7 +114,7 @@ INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t 
 	}
 }
 
-/* ---- output ----------------------------------------------------------- */
+/* ---- output: output_avx512.c -------------------------------------------- */
 
 /* Sums of rows of LANES channels in grid units, below 2^53: one of the two is NULL. */
 struct sums {
@@ -114,16 +122,18 @@ struct sums {
 	const int64_t *wide;
 };
 
-/* Channels @n.. of @rows output rows from their sums. */
+/* Channels @n.. of the output rows of @rows positions from @p on, from their sums. */
 void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
-		      const struct sums *sums, uint8_t *const *row, size_t rows, uint64_t n, size_t count);
+		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+		      size_t count, uint32_t *status);
 
 /*
- * The codes of LANES sums of Posit(16,1), in the units of the stage's scale, that are off by
- * at most @error, but those in doubt: a bit each in what is returned.
+ * The codes of channels @n.. of position @p from sums of Posit(16,1), which are off by at
+ * most @error, but those in doubt: a bit each in what is returned, for all LANES.
  */
 uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
-			    const double *sum, const double *error, uint32_t *code);
+			    const double *sum, const double *error, uint64_t p, uint64_t n, size_t count,
+			    uint32_t *code);
 
 /* Write the codes of channels @n.. of an output row, up to LANES. */
 void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,

@@ -77,7 +77,7 @@ static const struct xrnpe_decoder decoder = { decode_reals, sizeof(double), 0 };
 
 /* LANES channels of the output. */
 struct panel {
-	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	struct outputs outputs;
 	bool nar;		/* a NaR among the weights */
 };
 
@@ -173,13 +173,10 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 		/* Each of k steps is off by at most 2^-53 of the magnitudes so far. */
 		for (size_t i = 0; i < LANES; i++)
 			sums.bound[i] *= (double)product->k * 0x1p-52;
-		doubt = encode_near(product, sums.sum, sums.bound, panel->scale, panel->bias, code);
+		doubt = output_near(product, &panel->outputs, sums.sum, sums.bound, p, n, count, code);
 	} else {
-		for (size_t i = 0; i < LANES; i += REALS)
-			*(reals *)(sums.sum + i) = activate(product, fma_odd(load(sums.sum + i),
-									     load(panel->scale + i),
-									     load(panel->bias + i)));
-		encode_lanes(product->out, sums.sum, code);
+		output_exact(product, &panel->outputs, sums.sum,
+			     (double)(1ull << -xrnpe_product_unit(product)), p, n, count, code, status);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (doubt >> i & 1 && !nar[i])
@@ -238,7 +235,7 @@ static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t c
 
 	memset(panel, 0, sizeof(*panel));
 	memset(weights, 0, weights_bytes(product));
-	xrnpe_scales(product, n, count, 0, panel->scale, panel->bias);
+	make_outputs(product, n, count, 0, &panel->outputs);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *tap = xrnpe_weight_row(product, n + i);
 

@@ -555,7 +555,7 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 			if (xrnpe_cancelled(product->cancel))
 				return;
 			sums = multiply(&task, panel, rows);
-			xrnpe_avx512_put(product, &panel->stage, &sums, out, rows, n, count);
+			xrnpe_avx512_put(product, &panel->stage, &sums, p, out, rows, n, count, status);
 			for (size_t r = 0; r < rows; r++) {
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,

@@ -109,8 +109,8 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 	double *largest = largest_of(product, panel);
 	__m512i bits = _mm512_setzero_si512();
 
-	memset(panel, 0, sizeof(*panel));
-	xrnpe_scales(product, n, count, P16_UNIT, panel->stage.scale, panel->stage.bias);
+	panel->bits = 0;
+	xrnpe_avx512_scales(product, n, count, P16_UNIT, &panel->stage);
 	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
 	for (size_t lane = 0; lane < LANES; lane += 8) {
 		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
@@ -232,48 +232,6 @@ static int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
 }
 
-/* ---- output ----------------------------------------------------------- */
-
-TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
-				   const double *sum, const double *error, uint32_t *code)
-{
-	const __m512d zero = _mm512_setzero_pd();
-	const __m512d relu = product->cmd->activation == XRNPE_ACT_RELU ? zero :
-			     _mm512_set1_pd(-__builtin_inf());
-	uint32_t doubt = 0;
-
-	for (size_t i = 0; i < LANES; i += 16) {
-		__m512d low[2], high[2];
-		__m512i codes;
-
-		for (size_t j = 0; j < 2; j++) {
-			size_t at = i + j * 8;
-			__m512d scale = _mm512_load_pd(stage->scale + at), y, off;
-
-			y = _mm512_fmadd_pd(_mm512_load_pd(sum + at), scale, _mm512_load_pd(stage->bias + at));
-			/* What is computed here is off by at most 2^-53 of itself. */
-			off = _mm512_mul_pd(_mm512_load_pd(error + at), _mm512_abs_pd(scale));
-			off = _mm512_fmadd_pd(_mm512_abs_pd(y), _mm512_set1_pd(0x1p-51), off);
-			low[j] = _mm512_max_pd(_mm512_sub_pd(y, off), relu);
-			high[j] = _mm512_max_pd(_mm512_add_pd(y, off), relu);
-			/* A zero without error is +0. */
-			low[j] = _mm512_add_pd(low[j], zero);
-			high[j] = _mm512_add_pd(high[j], zero);
-		}
-		codes = encode16(product->out, low[0], low[1]);
-		_mm512_storeu_si512(code + i, codes);
-		doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(product->out, high[0], high[1])) << i;
-	}
-	return doubt;
-}
-
-TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,
-				   size_t count)
-{
-	for (size_t i = 0; i < count; i += 16)
-		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
-}
-
 /* ---- blocks ----------------------------------------------------------- */
 
 struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
@@ -324,7 +282,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 				uint32_t code[LANES], doubt;
 
 				doubt = xrnpe_avx512_codes(product, &panel->stage, scratch->sum[r],
-							   scratch->error[r], code);
+							   scratch->error[r], p + r, n, count, code);
 				for (size_t i = 0; i < count; i++) {
 					const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
 

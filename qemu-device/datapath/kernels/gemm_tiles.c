@@ -340,7 +340,7 @@ void xrnpe_tiles_fill(const struct xrnpe_tiles *tiles, const struct xrnpe_produc
 	task.plan = plan_of(product, tiles);
 	lay_out(&task, scratch);
 	memset(stage, 0, sizeof(*stage));
-	xrnpe_scales(product, n, count, xrnpe_product_unit(product), stage->scale, stage->bias);
+	make_outputs(product, n, count, xrnpe_product_unit(product), &stage->outputs);
 	if (count < LANES)
 		memset(panel->weights, 0, plan->steps * STEP_BYTES);
 	for (size_t i = 0; i < count; i++) {
@@ -385,14 +385,14 @@ static void multiply(struct task *task, const struct panel *panel)
 	}
 }
 
-/* Channels @n.. of row @row of a tile. @out: all channels of the position. */
-static void put(struct task *task, const struct stage *stage, size_t row, bool nar, uint8_t *out, uint64_t n,
-		size_t count, uint32_t *status)
+/* Channels @n.. of position @p, row @row of a tile. @out: all channels of the position. */
+static void put(struct task *task, const struct stage *stage, size_t row, bool nar, uint8_t *out, uint64_t p,
+		uint64_t n, size_t count, uint32_t *status)
 {
 	const struct xrnpe_product *product = task->product;
 	uint32_t code[LANES] __attribute__((aligned(64)));
 
-	finish_narrow(product, stage, task->sum[row], code);
+	finish_narrow(product, stage, task->sum[row], p, n, count, code, status);
 	pack(product->out, out, n, code, count);
 	if (nar || stage->any_nar)
 		xrnpe_put_nar(product, nar ? NULL : stage->nar, out, n, count, status);
@@ -426,7 +426,7 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 				return;
 			multiply(&task, panel);
 			for (size_t r = 0; r < rows; r++)
-				put(&task, &panel->stage, r, nar[r], out[r], n, count, status);
+				put(&task, &panel->stage, r, nar[r], out[r], p + r, n, count, status);
 		}
 	}
 }

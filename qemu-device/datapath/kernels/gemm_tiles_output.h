@@ -8,7 +8,7 @@
 
 /* What the output stage must know of the channels of a panel. */
 struct stage {
-	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
+	struct outputs outputs;		/* of sums in grid units */
 	int64_t correction[LANES];	/* to be added to the sums, where inputs have an offset */
 	bool nar[LANES];		/* a NaR among the channel's weights */
 	bool any_nar;
@@ -21,19 +21,19 @@ INLINE reals real_of(ints value)
 	return (reals)(value + 0x4338000000000000) - 0x1.8p52;
 }
 
-/* The codes of a position, up to 8 bits. */
+/* The codes of channels @n.. of position @p, up to 8 bits. */
 TARGET static void finish_narrow(const struct xrnpe_product *product, const struct stage *stage,
-				 const int64_t *sum, uint32_t *code)
+				 const int64_t *sum, uint64_t p, uint64_t n, size_t count, uint32_t *code,
+				 uint32_t *status)
 {
-	double value[LANES] __attribute__((aligned(64)));
+	double exact[LANES] __attribute__((aligned(64)));
 
 	for (size_t i = 0; i < LANES; i += REALS) {
 		ints acc = *(const ints *)(sum + i) + *(const ints *)(stage->correction + i);
 
-		*(reals *)(value + i) = activate(product, fma_odd(real_of(acc), load(stage->scale + i),
-								  load(stage->bias + i)));
+		*(reals *)(exact + i) = real_of(acc);
 	}
-	encode_lanes(product->out, value, code);
+	output_exact(product, &stage->outputs, exact, 1, p, n, count, code, status);
 }
 
 #endif

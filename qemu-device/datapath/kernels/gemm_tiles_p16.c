@@ -25,7 +25,7 @@ struct span {
 };
 
 struct panel {
-	double scale[LANES] __attribute__((aligned(64))), bias[LANES];	/* of sums in grid units */
+	struct outputs outputs;	/* of sums in grid units */
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 	struct span span;
@@ -153,7 +153,7 @@ TARGET void xrnpe_tiles_p16_fill(const struct xrnpe_product *product, uint64_t n
 	double *to = panel->values, *largest = largest_of(product, panel);
 
 	memset(panel, 0, sizeof(*panel));
-	xrnpe_scales(product, n, count, P16_UNIT, panel->scale, panel->bias);
+	make_outputs(product, n, count, P16_UNIT, &panel->outputs);
 	panel->span.unit = __builtin_inf();
 	for (size_t i = 0; i < LANES; i++) {
 		double *row = (double *)(rows + i * pitch), sums[XRNPE_MAX_K / RUN];
@@ -211,7 +211,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct panel *
 
 	bound(scratch->magnitudes[r], largest_of(product, panel), exact ? 0 : runs_of(product),
 	      precision_of(product->k), error);
-	doubt = encode_near(product, sum, error, panel->scale, panel->bias, code);
+	doubt = output_near(product, &panel->outputs, sum, error, p, n, count, code);
 	for (size_t i = 0; i < count; i++) {
 		const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
 

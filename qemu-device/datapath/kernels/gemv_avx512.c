@@ -248,7 +248,7 @@ INLINE void run_narrow(enum xrnpe_format format, const struct xrnpe_product *pro
 		uint8_t *out = xrnpe_output_row(product, p);
 
 		multiply(format, product, input, n, count, &stage, sums);
-		xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, &out, 1, n, count);
+		xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, p, &out, 1, n, count, status);
 		if (nar[p] || stage.any_nar)
 			xrnpe_put_nar(product, nar[p] ? NULL : stage.nar, out, n, count, status);
 	}

@@ -247,8 +247,7 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	struct stage stage;
 
-	memset(&stage, 0, sizeof(stage));
-	xrnpe_scales(product, n, count, 0, stage.scale, stage.bias);
+	xrnpe_avx512_scales(product, n, count, 0, &stage);
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		size_t left = (size_t)product->positions - p;
 
@@ -264,7 +263,7 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 		uint8_t *out = xrnpe_output_row(product, p);
 		uint32_t code[LANES], doubt;
 
-		doubt = xrnpe_avx512_codes(product, &stage, near[p].sum, near[p].error, code);
+		doubt = xrnpe_avx512_codes(product, &stage, near[p].sum, near[p].error, p, n, count, code);
 		for (size_t i = 0; i < count; i++) {
 			if (doubt >> i & 1 && !nar[p] && !stage.nar[i])
 				code[i] = output_exactly(product, weights + i * stride, decoded + p * chunks, p,

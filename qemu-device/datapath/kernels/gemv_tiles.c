@@ -496,14 +496,14 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		if (xrnpe_cancelled(product->cancel))
 			return;
 		memset(&stage, 0, sizeof(stage));
-		xrnpe_scales(product, n, count, xrnpe_product_unit(product), stage.scale, stage.bias);
+		make_outputs(product, n, count, xrnpe_product_unit(product), &stage.outputs);
 		for (uint64_t p = 0, few; p < product->positions; p += few) {
 			few = product->positions - p < TOGETHER ? 1 : TOGETHER;
 			formats[product->weight.format].multiply(few, &task, p, n, count, &stage, sums);
 			for (size_t i = 0; i < few; i++) {
 				uint8_t *out = xrnpe_output_row(product, p + i);
 
-				finish_narrow(product, &stage, sums[i], code);
+				finish_narrow(product, &stage, sums[i], p + i, n, count, code, status);
 				pack(product->out, out, n, code, count);
 				if (nar[p + i] || stage.any_nar)
 					xrnpe_put_nar(product, nar[p + i] ? NULL : stage.nar, out, n,

@@ -284,11 +284,11 @@ TARGET static void put(const struct xrnpe_product *product, const struct chunk *
 	const size_t stride = product->weight.row_stride;
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, VECTOR);
 	const uint8_t *weights = xrnpe_weight_row(product, n);
-	double scale[LANES] __attribute__((aligned(64))) = { 0 }, bias[LANES] __attribute__((aligned(64))) = { 0 };
+	struct outputs outputs;
 	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	bool nar[LANES], any_nar = false;
 
-	xrnpe_scales(product, n, count, 0, scale, bias);
+	make_outputs(product, n, count, 0, &outputs);
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
 		bool two = p + 1 < product->positions;
 
@@ -304,7 +304,7 @@ TARGET static void put(const struct xrnpe_product *product, const struct chunk *
 		uint8_t *out = xrnpe_output_row(product, p);
 		uint32_t code[LANES] __attribute__((aligned(64))), doubt;
 
-		doubt = encode_near(product, near[p].sum, near[p].error, scale, bias, code);
+		doubt = output_near(product, &outputs, near[p].sum, near[p].error, p, n, count, code);
 		for (size_t i = 0; i < count; i++) {
 			if (doubt >> i & 1 && !input_nar[p] && !nar[i])
 				code[i] = output_exactly(product, weights + i * stride, inputs, p, n + i,

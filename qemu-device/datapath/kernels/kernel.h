@@ -169,9 +169,27 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 void xrnpe_scales(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
 		  double *scale, double *bias);
 
+/** Slopes of those channels: of what is negative, LEAKY and PRELU. */
+void xrnpe_slopes(const struct xrnpe_product *product, uint64_t n, size_t count, double *slope);
+
+/** The least result and, where that is larger, the largest, by RELU and CLAMP; not -0. */
+void xrnpe_limits(const struct xrnpe_product *product, double *least, double *most);
+
+/** What the residual adds to the @count (at most 32) channels from @n on of position @p, which is
+ * exact. A bit each is returned for those that are no finite numbers. */
+uint32_t xrnpe_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count, double *to);
+
+/** The residual of position @p, and what it is multiplied by. */
+const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p);
+double xrnpe_residual_factor(const struct xrnpe_product *product);
+
 /** The output stage: the code of sum @sum at position @p, channel @n. */
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);
+
+/** The same of an integer @sum in units of the products, of up to 8 bits. */
+uint32_t xrnpe_output_integer(const struct xrnpe_product *product, uint64_t p, uint64_t n, int64_t sum,
+			      uint32_t *status);
 
 /** The same of a finite sum, in units of Posit(16,1)'s grid squared, that wrapped modulo
  * 2^128, see xrnpe_term_from_sum(). */

@@ -35,7 +35,13 @@ INLINE reals larger_real(reals a, reals b)
 
 INLINE reals smaller_real(reals a, reals b)
 {
-	return -larger_real(-a, -b);
+#if VECTOR == 64
+	return (reals)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif VECTOR == 32
+	return (reals)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+	return (reals)vminq_f64((float64x2_t)a, (float64x2_t)b);
+#endif
 }
 
 #endif

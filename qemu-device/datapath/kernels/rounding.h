@@ -152,47 +152,182 @@ TARGET static void encode_lanes(enum xrnpe_format out, const double *values, uin
 	}
 }
 
-/* The activation; and a sum of zero is +0, even if its terms were -0. */
-INLINE reals activate(const struct xrnpe_product *product, reals value)
+/* ---- the output stage ---------------------------------------------------- */
+
+/* What it must know of LANES channels. Scales are those of sums in the units of the kernel. */
+struct outputs {
+	double scale[LANES] __attribute__((aligned(64))), bias[LANES];
+	double slope[LANES], low_scale[LANES], low_bias[LANES];	/* with @bends: and the two times it */
+	double least, most;	/* of results */
+	bool bends;		/* what is below zero is multiplied by @slope */
+};
+
+/* Of the @count channels from @n on, whose sums are in units of 2^@unit. */
+static inline void make_outputs(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
+				struct outputs *outputs)
+{
+	memset(outputs, 0, sizeof(*outputs));
+	xrnpe_scales(product, n, count, unit, outputs->scale, outputs->bias);
+	xrnpe_limits(product, &outputs->least, &outputs->most);
+	outputs->bends = product->cmd->activation > XRNPE_ACT_RELU;
+	if (!outputs->bends)
+		return;
+	xrnpe_slopes(product, n, count, outputs->slope);
+	for (size_t i = 0; i < count; i++) {
+		/* 24 bits by 24: exact. */
+		outputs->low_scale[i] = outputs->scale[i] * outputs->slope[i];
+		outputs->low_bias[i] = outputs->bias[i] * outputs->slope[i];
+	}
+}
+
+/* Between the least and the most; and a zero is +0, even if it comes from -0. */
+INLINE reals limit(const struct outputs *outputs, reals value)
 {
 	const reals zero = { 0 };
-	const ints relu = (ints)zero - (product->cmd->activation == XRNPE_ACT_RELU);
 
-	return select_reals((ints)(value == zero) | ((ints)(value < zero) & relu), zero, value);
+	return smaller_real(larger_real(value, zero + outputs->least), zero + outputs->most) + zero;
 }
 
-/*
- * Two ends between which sum * scale + bias is, where @sum * @scale is off by
- * @error at the most: all operations here are off by less than 2^-51 of the value.
- */
-INLINE void interval(const struct xrnpe_product *product, reals sum, reals error, reals scale,
-		     reals bias, reals *low, reals *high)
+/* LANES exact sums to codes. */
+INLINE void encode_sums(const struct xrnpe_product *product, const struct outputs *outputs, const double *sum,
+			uint32_t *code)
 {
-	reals value = fused(sum, scale, bias);
+	double value[LANES] __attribute__((aligned(64)));
 
-	error += magnitude_of(value) * 0x1p-51;
-	*low = activate(product, value - error);
-	*high = activate(product, value + error);
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals acc = load(sum + i), scale = load(outputs->scale + i), bias = load(outputs->bias + i);
+
+		if (outputs->bends) {
+			ints below = (ints)(fused(acc, scale, bias) < 0);
+
+			scale = select_reals(below, load(outputs->low_scale + i), scale);
+			bias = select_reals(below, load(outputs->low_bias + i), bias);
+		}
+		*(reals *)(value + i) = limit(outputs, fma_odd(acc, scale, bias));
+	}
+	encode_lanes(product->out, value, code);
+}
+
+/* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
+INLINE void bend(reals slope, reals *low, reals *high)
+{
+	const reals zero = { 0 };
+	ints low_below = (ints)(*low < 0), high_below = (ints)(*high < 0);
+	reals a = select_reals(low_below, *low * slope, *low), b = select_reals(high_below, *high * slope, *high);
+	/* Products are off by 2^-53 of themselves at the most, and so is what follows. */
+	reals a_off = select_reals(low_below, magnitude_of(a) * 0x1p-51, zero);
+	reals b_off = select_reals(high_below, magnitude_of(b) * 0x1p-51, zero);
+
+	*low = smaller_real(a - a_off, b - b_off);
+	*high = larger_real(a + a_off, b + b_off);
+	*low = select_reals(low_below & ~high_below, smaller_real(*low, zero), *low);
 }
 
 /*
- * LANES sums to codes, where they are off by at most @error, but those in doubt: a bit
- * each in what is returned.
+ * Two ends between which the result of a sum is that is off by @error at the most, or, if
+ * that is NULL, not at all. @residual: what is added besides, or NULL.
  */
-INLINE uint32_t encode_near(const struct xrnpe_product *product, const double *sum, const double *error,
-			    const double *scale, const double *bias, uint32_t *code)
+INLINE void interval(const struct outputs *outputs, size_t i, const double *sum, const double *error,
+		     const double *residual, reals *low, reals *high)
+{
+	reals scale = load(outputs->scale + i), bias = load(outputs->bias + i), lost = { 0 }, off, value;
+
+	if (residual)
+		bias = two_sum(bias, load(residual + i), &lost);
+	off = magnitude_of(lost) * 2;
+	if (error) {
+		value = fused(load(sum + i), scale, bias);
+		off += load(error + i) * magnitude_of(scale);
+		/* All operations here are off by less than this. */
+		off += magnitude_of(value) * 0x1p-51;
+	} else {
+		value = fma_odd(load(sum + i), scale, bias);
+		off += select_reals((ints)(lost == 0), lost, magnitude_of(value) * 0x1p-50);
+	}
+	*low = value - off;
+	*high = value + off;
+	if (outputs->bends)
+		bend(load(outputs->slope + i), low, high);
+	*low = limit(outputs, *low);
+	*high = limit(outputs, *high);
+}
+
+/* LANES such sums to codes, but those in doubt: a bit each in what is returned. */
+INLINE uint32_t encode_between(const struct xrnpe_product *product, const struct outputs *outputs,
+			       const double *sum, const double *error, const double *residual, uint32_t *code)
 {
 	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
 	uint32_t high_code[LANES] __attribute__((aligned(64))), doubt = 0;
 
 	for (size_t i = 0; i < LANES; i += REALS)
-		interval(product, load(sum + i), load(error + i) * magnitude_of(load(scale + i)), load(scale + i),
-			 load(bias + i), (reals *)(low + i), (reals *)(high + i));
+		interval(outputs, i, sum, error, residual, (reals *)(low + i), (reals *)(high + i));
 	encode_lanes(product->out, low, code);
 	encode_lanes(product->out, high, high_code);
 	for (size_t i = 0; i < LANES; i++)
 		doubt |= (uint32_t)(code[i] != high_code[i]) << i;
 	return doubt;
+}
+
+/* Add up bias and residual, if all are doubles. */
+INLINE bool add_residual(const struct outputs *outputs, const double *residual, struct outputs *sum)
+{
+	ints lost = { 0 };
+	int64_t any = 0;
+
+	*sum = *outputs;
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals error;
+
+		*(reals *)(sum->bias + i) = two_sum(load(outputs->bias + i), load(residual + i), &error);
+		lost |= (ints)(error != 0);
+	}
+	for (size_t i = 0; i < REALS; i++)
+		any |= lost[i];
+	return !any;
+}
+
+/*
+ * The codes of channels @n.. of position @p, up to LANES, whose exact sums are integers in
+ * units of 1 / @grid, or NaN.
+ */
+TARGET static inline void output_exact(const struct xrnpe_product *product, const struct outputs *outputs,
+				       const double *sum, double grid, uint64_t p, uint64_t n, size_t count,
+				       uint32_t *code, uint32_t *status)
+{
+	double residual[LANES] __attribute__((aligned(64))) = { 0 };
+	struct outputs added;
+	uint32_t doubt;
+
+	if (!product->residual) {
+		encode_sums(product, outputs, sum, code);
+		return;
+	}
+	doubt = xrnpe_residuals(product, p, n, count, residual);
+	if (!outputs->bends && add_residual(outputs, residual, &added))
+		encode_sums(product, &added, sum, code);
+	else
+		doubt |= encode_between(product, outputs, sum, NULL, residual, code);
+	for (size_t i = 0; i < count; i++) {
+		if (doubt >> i & 1 && sum[i] == sum[i])
+			code[i] = xrnpe_output_integer(product, p, n + i, (int64_t)(sum[i] * grid), status);
+	}
+}
+
+/*
+ * The same of sums that are off by at most @error, but those in doubt: a bit each in what is
+ * returned, for all LANES.
+ */
+TARGET static inline uint32_t output_near(const struct xrnpe_product *product, const struct outputs *outputs,
+					  const double *sum, const double *error, uint64_t p, uint64_t n,
+					  size_t count, uint32_t *code)
+{
+	double residual[LANES] __attribute__((aligned(64))) = { 0 };
+	uint32_t special;
+
+	if (!product->residual)
+		return encode_between(product, outputs, sum, error, NULL, code);
+	special = xrnpe_residuals(product, p, n, count, residual);
+	return special | encode_between(product, outputs, sum, error, residual, code);
 }
 
 /* Write the codes of channels @n.., at most LANES, of a row. */

@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The output stage with AVX-512.
+ *
+ * Exact sums of up to 8 bits are scaled in floats if those are enough, else in doubles,
+ * with one rounding, to odd, which rounds on to any format as the exact number does.
+ * Where there is more than that to round, as with a residual, and for the sums of
+ * Posit(16,1), which are off by a little, there are two numbers between which the exact
+ * one is. If they round to different codes, the exact way decides.
+ *
+ * What a command does not have costs it nothing: functions are made twice, for "rich"
+ * stages, with a slope, a clamp or a residual, and for others.
+ */
+#ifdef __x86_64__
+
+#include <string.h>
+
+#include "avx512.h"
+
+#define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
+#define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+
+static bool is_rich(const struct xrnpe_product *product)
+{
+	return product->cmd->activation > XRNPE_ACT_RELU || product->residual ||
+	       product->cmd->flags & XRNPE_CMD_CLAMP;
+}
+
+/* ---- channels ---------------------------------------------------------- */
+
+/* Floats are scaled without overflow, and without subnormals, which round differently. */
+#define FLOAT_RANGE 80
+#define FLOAT_SLOPES 20
+
+static bool in_range(double value, int log)
+{
+	double magnitude = __builtin_fabs(value), most = (double)(1ull << log / 2) * (double)(1ull << (log + 1) / 2);
+
+	return !value || (magnitude >= 1 / most && magnitude <= most);
+}
+
+/* Whether the product with any float is one. */
+static bool is_shift(double slope)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &slope, sizeof(bits));
+	return !(bits << 12);
+}
+
+/*
+ * FP4 of sums below 2^24, which those of FP4 are. Ties lie on multiples of 1/4, so what
+ * counts of four times a result y is the integer below it plus the one above it: twice
+ * 4 y if that is an integer, or odd. Tables have the codes.
+ */
+TARGET static void make_fp4_codes(struct stage *stage)
+{
+	__m512i eighths = _mm512_add_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+					   _mm512_set1_epi32(-64));
+
+	for (int i = -64; i < 64; i += 16, eighths = _mm512_add_epi32(eighths, _mm512_set1_epi32(16))) {
+		__m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(eighths), _mm512_set1_ps(0.125f));
+
+		y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps((float)stage->least)),
+				  _mm512_set1_ps((float)stage->most));
+		_mm_store_si128((__m128i *)(stage->fp4 + (i & 127)),
+				_mm512_cvtepi32_epi8(round_finite_fp4(_mm512_castps_si512(y))));
+	}
+}
+
+void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
+			 struct stage *stage)
+{
+	memset(stage, 0, sizeof(*stage));
+	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
+	xrnpe_limits(product, &stage->least, &stage->most);
+	stage->bends = product->cmd->activation > XRNPE_ACT_RELU;
+	if (stage->bends)
+		xrnpe_slopes(product, n, count, stage->slope);
+}
+
+void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
+{
+	xrnpe_avx512_scales(product, n, count, xrnpe_product_unit(product), stage);
+	stage->floats = true;
+	for (size_t i = 0; i < count; i++) {
+		double slope = stage->slope[i];
+
+		stage->floats &= in_range(stage->scale[i], FLOAT_RANGE) && in_range(stage->bias[i], FLOAT_RANGE) &&
+				 in_range(slope, FLOAT_SLOPES);
+		stage->scale32[i] = (float)stage->scale[i];
+		/* Not -0, for sums of zero to be +0. */
+		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
+		/* 24 bits by 24: exact. */
+		stage->low_scale[i] = stage->scale[i] * slope;
+		stage->low_bias[i] = stage->bias[i] * slope;
+		stage->slope32[i] = (float)slope;
+		stage->rounds |= (uint32_t)!is_shift(slope) << i;
+	}
+	if (product->out == XRNPE_FORMAT_F32 && stage->rounds)
+		stage->floats = false;
+	stage->fp4_from_fp4 = stage->floats && !stage->bends && !product->residual &&
+			      product->ifm.format == XRNPE_FORMAT_FP4 &&
+			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
+	if (stage->fp4_from_fp4)
+		make_fp4_codes(stage);
+}
+
+INLINE __m512d limit(const struct stage *stage, __m512d value)
+{
+	return _mm512_min_pd(_mm512_max_pd(value, _mm512_set1_pd(stage->least)), _mm512_set1_pd(stage->most));
+}
+
+/* ---- residuals --------------------------------------------------------- */
+
+/* 16 elements from @n on of a row, as binary32. */
+INLINE __m512i load_values(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count)
+{
+	__mmask16 lanes = (__mmask16)first_lanes(count);
+	__m512i codes;
+
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+	case XRNPE_FORMAT_P4:
+		codes = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(load_nibbles(row, n, count)));
+		break;
+	case XRNPE_FORMAT_P8:
+		codes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, row + n));
+		break;
+	case XRNPE_FORMAT_P16:
+		codes = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, row + n * 2));
+		break;
+	default:
+		return _mm512_maskz_loadu_epi32(lanes, row + n * 4);
+	}
+	return (__m512i)value_words(format, (u32s)codes);
+}
+
+INLINE __m512d half_of(__m512i values, size_t half)
+{
+	return _mm512_cvtps_pd(_mm256_castsi256_ps(half ? _mm512_extracti64x4_epi64(values, 1) :
+						   _mm512_castsi512_si256(values)));
+}
+
+/*
+ * What the residual adds to channels @n.. of position @p, up to LANES, which is exact. A bit
+ * each is returned for those that are no finite numbers.
+ */
+TARGET static uint32_t load_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count,
+				      double *to)
+{
+	enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
+	const __m512d factor = _mm512_set1_pd(xrnpe_residual_factor(product));
+	const uint8_t *row = xrnpe_residual_row(product, p);
+	uint32_t special = 0;
+
+	for (size_t i = 0; i < count; i += 16) {
+		__m512i values = load_values(format, row, n + i, count - i < 16 ? count - i : 16);
+
+		for (size_t half = 0; half < 2; half++)
+			_mm512_store_pd(to + i + half * 8, _mm512_mul_pd(half_of(values, half), factor));
+		/* NaNs and infinities */
+		special |= (uint32_t)_mm512_fpclass_ps_mask(_mm512_castsi512_ps(values), 0x99) << i;
+	}
+	return special;
+}
+
+/* ---- rounding to odd ---------------------------------------------------- */
+
+/*
+ * acc * scale + bias with the last bit set if anything was lost ("round to
+ * odd"): with 53 bits this rounds on to any of our formats as the exact value
+ * would. acc, scale and bias are exact doubles. Of two neighbours one is odd.
+ */
+INLINE __m512d fma_odd(__m512d acc, __m512d scale, __m512d bias)
+{
+	__m512d low = _mm512_fmadd_round_pd(acc, scale, bias, DOWN);
+	__m512d high = _mm512_fmadd_round_pd(acc, scale, bias, UP);
+
+	return _mm512_mask_mov_pd(high, _mm512_test_epi64_mask(_mm512_castpd_si512(low), _mm512_set1_epi64(1)),
+				  low);
+}
+
+/* Codes of 16 sums, given as 32 or as two times 64 bits. */
+INLINE __m512i encode_sums(const struct xrnpe_product *product, enum xrnpe_format out, bool rich,
+			   const struct stage *stage, size_t i, __m512i low, __m512i high)
+{
+	const __m512d zero = _mm512_setzero_pd();
+	__m512d y[2];
+
+	for (size_t j = 0; j < 2; j++) {
+		size_t at = i + j * 8;
+		__m512d acc = _mm512_cvtepi64_pd(j ? high : low);
+		__m512d scale = _mm512_load_pd(stage->scale + at), bias = _mm512_load_pd(stage->bias + at);
+
+		if (rich && stage->bends) {
+			__mmask8 below = _mm512_cmp_pd_mask(_mm512_fmadd_pd(acc, scale, bias), zero, _CMP_LT_OQ);
+
+			scale = _mm512_mask_load_pd(scale, below, stage->low_scale + at);
+			bias = _mm512_mask_load_pd(bias, below, stage->low_bias + at);
+		}
+		y[j] = fma_odd(acc, scale, bias);
+		if (rich)
+			y[j] = limit(stage, y[j]);
+		else if (product->cmd->activation == XRNPE_ACT_RELU)
+			y[j] = _mm512_max_pd(y[j], zero);
+		/* A sum of zero is +0, even if its terms were -0. */
+		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
+	}
+	return encode16(out, y[0], y[1]);
+}
+
+/*
+ * Whether the bits of floats, less than 5 units in the last place off, may be so by
+ * going over a tie of @out or touching it.
+ */
+INLINE __mmask16 near_tie(enum xrnpe_format out, __m512i bits)
+{
+	/* Bits after those that ties have: 13 of the fraction, or 6. */
+	const int after = (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
+	__m512i rest = _mm512_and_si512(_mm512_sub_epi32(bits, _mm512_set1_epi32(5)), _mm512_set1_epi32(after));
+
+	return _mm512_cmpgt_epi32_mask(rest, _mm512_set1_epi32(after - 9));
+}
+
+/*
+ * The same in floats, of integers below 2^24. In *@doubt those whose product with the slope
+ * had to be rounded and may be on the wrong side of a tie.
+ */
+INLINE __m512i encode_floats(enum xrnpe_format out, bool rich, const struct stage *stage, size_t i, __m512 acc,
+			     __m512 least, __mmask16 *doubt)
+{
+	const __m512 scale = _mm512_load_ps(stage->scale32 + i), bias = _mm512_load_ps(stage->bias32 + i);
+	__m512 y, low, high;
+
+	if (out == XRNPE_FORMAT_F32) {
+		y = _mm512_fmadd_round_ps(acc, scale, bias, NEAREST);
+	} else {
+		low = _mm512_fmadd_round_ps(acc, scale, bias, DOWN);
+		high = _mm512_fmadd_round_ps(acc, scale, bias, UP);
+		y = _mm512_mask_mov_ps(high, _mm512_test_epi32_mask(_mm512_castps_si512(low), _mm512_set1_epi32(1)),
+				       low);
+	}
+	if (rich && stage->bends) {
+		__mmask16 below = _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_LT_OQ);
+
+		y = _mm512_mask_mul_ps(y, below, y, _mm512_load_ps(stage->slope32 + i));
+		*doubt = near_tie(out, _mm512_castps_si512(y)) & below & (__mmask16)(stage->rounds >> i);
+		/* Not -0. */
+		y = _mm512_add_ps(y, _mm512_setzero_ps());
+	}
+	y = _mm512_max_ps(y, least);
+	if (rich)
+		y = _mm512_min_ps(y, _mm512_set1_ps((float)stage->most));
+	return out == XRNPE_FORMAT_F32 ? _mm512_castps_si512(y) : encode_odd(out, _mm512_castps_si512(y));
+}
+
+/* Whether all 16 sums are below 2^24 in magnitude, and so floats. */
+INLINE bool below_2_24(__m512i sums)
+{
+	return !_mm512_test_epi32_mask(_mm512_add_epi32(sums, _mm512_set1_epi32(1 << 24)),
+				       _mm512_set1_epi32(-(1 << 25)));
+}
+
+INLINE __m512i encode_words(const struct xrnpe_product *product, enum xrnpe_format out, bool rich,
+			    const struct stage *stage, size_t i, __m512i sums, __m512 least)
+{
+	__mmask16 doubt = 0;
+	__m512i codes;
+
+	if (stage->floats && below_2_24(sums)) {
+		codes = encode_floats(out, rich, stage, i, _mm512_cvtepi32_ps(sums), least, &doubt);
+		if (!doubt)
+			return codes;
+	}
+	return encode_sums(product, out, rich, stage, i, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums)),
+			   _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sums, 1)));
+}
+
+INLINE void put_rows(const struct xrnpe_product *product, enum xrnpe_format out, bool rich,
+		     const struct stage *stage, const struct sums *sums, uint8_t *const *row, size_t rows,
+		     uint64_t n, size_t count)
+{
+	const __m512 least = _mm512_set1_ps((float)stage->least);
+
+	for (size_t i = 0; i < count; i += 16) {
+		size_t some = count - i < 16 ? count - i : 16;
+
+		for (size_t r = 0; r < rows; r++) {
+			__m512i low, high, codes;
+
+			if (sums->wide) {
+				low = _mm512_load_si512(sums->wide + r * LANES + i);
+				high = _mm512_load_si512(sums->wide + r * LANES + i + 8);
+				codes = encode_sums(product, out, rich, stage, i, low, high);
+			} else {
+				low = _mm512_load_si512(sums->narrow + r * LANES + i);
+				codes = encode_words(product, out, rich, stage, i, low, least);
+			}
+			store16(out, row[r], n + i, codes, some);
+		}
+	}
+}
+
+/* ---- FP4 from FP4 -------------------------------------------------------- */
+
+/* The integers below and above 4 y; @scale and @bias have the 4. */
+INLINE void bracket_quarters(__m512i sums, __m512 scale, __m512 bias, __m512i *below, __m512i *above)
+{
+	const __m512 most = _mm512_set1_ps(28);		/* seven: saturates as all above does */
+	__m512 acc = _mm512_cvtepi32_ps(sums);
+	__m512 low = _mm512_fmadd_round_ps(acc, scale, bias, DOWN);
+	__m512 high = _mm512_fmadd_round_ps(acc, scale, bias, UP);
+
+	/* What is far below zero becomes INT32_MIN, which is far below too. */
+	*below = _mm512_cvt_roundps_epi32(_mm512_min_ps(low, most), DOWN);
+	*above = _mm512_cvt_roundps_epi32(_mm512_min_ps(high, most), UP);
+}
+
+TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *sums, uint8_t *const *row,
+				    size_t rows, uint64_t n, size_t count)
+{
+	/* Packed lanes of 128 bits to rows. */
+	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	const __m512i codes0 = _mm512_load_si512(stage->fp4), codes1 = _mm512_load_si512(stage->fp4 + 64);
+	const __m512 four = _mm512_set1_ps(4);
+	const __mmask16 bytes = (__mmask16)first_lanes((count + 1) / 2);
+	__m512 scale[2], bias[2];
+
+	for (int half = 0; half < 2; half++) {
+		scale[half] = _mm512_mul_ps(_mm512_load_ps(stage->scale32 + half * 16), four);
+		bias[half] = _mm512_mul_ps(_mm512_load_ps(stage->bias32 + half * 16), four);
+	}
+	for (size_t r = 0; r < rows; r += 2, sums += 2 * LANES) {
+		__m512i words[2], codes;
+		__m256i packed;
+
+		for (int i = 0; i < 2; i++) {
+			__m512i below[2], above[2];
+
+			for (int half = 0; half < 2; half++)
+				bracket_quarters(_mm512_load_si512(sums + i * LANES + half * 16), scale[half],
+						 bias[half], &below[half], &above[half]);
+			words[i] = _mm512_adds_epi16(_mm512_packs_epi32(below[0], below[1]),
+						     _mm512_packs_epi32(above[0], above[1]));
+		}
+		codes = _mm512_max_epi8(_mm512_packs_epi16(words[0], words[1]), _mm512_set1_epi8(-64));
+		codes = _mm512_permutexvar_epi32(order, _mm512_permutex2var_epi8(codes0, codes, codes1));
+		/* Channels that are missing are zero, as their scales and biases are. */
+		packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(codes, _mm512_set1_epi16(0x1001)));
+		_mm_mask_storeu_epi8(row[r] + n / 2, bytes, _mm256_castsi256_si128(packed));
+		if (r + 1 < rows)
+			_mm_mask_storeu_epi8(row[r + 1] + n / 2, bytes, _mm256_extracti128_si256(packed, 1));
+	}
+}
+
+/* ---- between two ends ----------------------------------------------------- */
+
+/* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
+INLINE void bend(__m512d slope, __m512d *low, __m512d *high)
+{
+	const __m512d zero = _mm512_setzero_pd(), a = *low, b = *high;
+	__mmask8 a_below = _mm512_cmp_pd_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_pd_mask(b, zero, _CMP_LT_OQ);
+
+	*low = _mm512_min_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, DOWN),
+			     _mm512_mask_mul_round_pd(b, b_below, b, slope, DOWN));
+	*high = _mm512_max_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, UP),
+			      _mm512_mask_mul_round_pd(b, b_below, b, slope, UP));
+	*low = _mm512_mask_min_pd(*low, a_below & ~b_below, *low, zero);
+}
+
+/*
+ * The ends of results of the output stage, of sums that are off by at most @error. @residual:
+ * what there is to be added, or NULL.
+ */
+INLINE void ends(const struct stage *stage, bool rich, size_t at, __m512d sum, __m512d error,
+		 const double *residual, __m512d *low, __m512d *high)
+{
+	const __m512d zero = _mm512_setzero_pd(), scale = _mm512_load_pd(stage->scale + at);
+	__m512d less = _mm512_load_pd(stage->bias + at), more = less;
+	__m512d off = _mm512_mul_round_pd(error, _mm512_abs_pd(scale), UP);
+
+	if (rich && residual) {
+		more = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), UP);
+		less = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), DOWN);
+	}
+	*low = _mm512_sub_round_pd(_mm512_fmadd_round_pd(sum, scale, less, DOWN), off, DOWN);
+	*high = _mm512_add_round_pd(_mm512_fmadd_round_pd(sum, scale, more, UP), off, UP);
+	if (rich && stage->bends)
+		bend(_mm512_load_pd(stage->slope + at), low, high);
+	*low = _mm512_max_pd(*low, _mm512_set1_pd(stage->least));
+	*high = _mm512_max_pd(*high, _mm512_set1_pd(stage->least));
+	if (rich) {
+		*low = _mm512_min_pd(*low, _mm512_set1_pd(stage->most));
+		*high = _mm512_min_pd(*high, _mm512_set1_pd(stage->most));
+	}
+	/* A zero without error is +0. */
+	*low = _mm512_add_pd(*low, zero);
+	*high = _mm512_add_pd(*high, zero);
+}
+
+INLINE uint32_t near_codes(enum xrnpe_format out, bool rich, const struct stage *stage, const double *sum,
+			   const double *error, const double *residual, uint32_t *code)
+{
+	uint32_t doubt = 0;
+
+	for (size_t i = 0; i < LANES; i += 16) {
+		__m512d low[2], high[2];
+		__m512i codes;
+
+		for (size_t j = 0; j < 2; j++)
+			ends(stage, rich, i + j * 8, _mm512_load_pd(sum + i + j * 8),
+			     _mm512_load_pd(error + i + j * 8), residual, &low[j], &high[j]);
+		codes = encode16(out, low[0], low[1]);
+		_mm512_storeu_si512(code + i, codes);
+		doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1])) << i;
+	}
+	return doubt;
+}
+
+TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
+				   const double *sum, const double *error, uint64_t p, uint64_t n, size_t count,
+				   uint32_t *code)
+{
+	double residual[LANES] __attribute__((aligned(64))) = { 0 };
+	uint32_t special = 0;
+
+	if (!is_rich(product))
+		return near_codes(product->out, false, stage, sum, error, NULL, code);
+	if (product->residual)
+		special = load_residuals(product, p, n, count, residual);
+	return special | near_codes(product->out, true, stage, sum, error, product->residual ? residual : NULL,
+				    code);
+}
+
+/* ---- with a residual, up to 8 bits ---------------------------------------- */
+
+/* Codes of 16 sums whose bias and residual add up to doubles, in @bias; without a slope. */
+INLINE __m512i encode_added(enum xrnpe_format out, const struct stage *stage, size_t i, const __m512d acc[2],
+			    const __m512d bias[2])
+{
+	const __m512d zero = _mm512_setzero_pd();
+	__m512d y[2];
+
+	for (size_t j = 0; j < 2; j++) {
+		y[j] = limit(stage, fma_odd(acc[j], _mm512_load_pd(stage->scale + i + j * 8), bias[j]));
+		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
+	}
+	return encode16(out, y[0], y[1]);
+}
+
+/* Codes of 16 sums; in *@doubt those that are not known. */
+INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage, size_t i, const __m512d acc[2],
+			       const double *residual, uint32_t *doubt)
+{
+	__m512d low[2], high[2];
+	__mmask8 rounded = 0;
+	__m512i codes;
+
+	for (size_t j = 0; j < 2; j++) {
+		__m512d bias = _mm512_load_pd(stage->bias + i + j * 8), more = _mm512_load_pd(residual + i + j * 8);
+
+		low[j] = _mm512_add_round_pd(bias, more, DOWN);
+		high[j] = _mm512_add_round_pd(bias, more, UP);
+		rounded |= _mm512_cmp_pd_mask(low[j], high[j], _CMP_NEQ_UQ);
+	}
+	if (!rounded && !stage->bends)
+		return encode_added(out, stage, i, acc, high);
+	for (size_t j = 0; j < 2; j++)
+		ends(stage, true, i + j * 8, acc[j], _mm512_setzero_pd(), residual, &low[j], &high[j]);
+	codes = encode16(out, low[0], low[1]);
+	*doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1])) << i;
+	return codes;
+}
+
+INLINE void put_residual(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+			 const struct sums *sums, uint64_t p, uint8_t *row, uint64_t n, size_t count,
+			 uint32_t *status)
+{
+	double residual[LANES] __attribute__((aligned(64)));
+	uint32_t code[LANES], doubt = load_residuals(product, p, n, count, residual);
+
+	for (size_t i = 0; i < count; i += 16) {
+		__m512d acc[2];
+
+		for (size_t j = 0; j < 2; j++)
+			acc[j] = _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + i + j * 8) :
+				_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + i + j * 8))));
+		_mm512_storeu_si512(code + i, encode_residual(out, stage, i, acc, residual, &doubt));
+	}
+	for (size_t i = 0; doubt && i < count; i++, doubt >>= 1) {
+		if (doubt & 1)
+			code[i] = xrnpe_output_integer(product, p, n + i, sums->wide ? sums->wide[i] :
+						       sums->narrow[i], status);
+	}
+	for (size_t i = 0; i < count; i += 16)
+		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
+}
+
+/* ---- formats --------------------------------------------------------------- */
+
+INLINE void put_as(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+		   const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n, size_t count,
+		   uint32_t *status)
+{
+	if (!is_rich(product)) {
+		put_rows(product, out, false, stage, sums, row, rows, n, count);
+		return;
+	}
+	if (!product->residual) {
+		put_rows(product, out, true, stage, sums, row, rows, n, count);
+		return;
+	}
+	for (size_t r = 0; r < rows; r++) {
+		struct sums some = {
+			.narrow = sums->narrow ? sums->narrow + r * LANES : NULL,
+			.wide = sums->wide ? sums->wide + r * LANES : NULL,
+		};
+
+		put_residual(product, out, stage, &some, p + r, row[r], n, count, status);
+	}
+}
+
+#define FORMAT(name, format)								\
+	TARGET static void put_##name(const struct xrnpe_product *product, const struct stage *stage, \
+				      const struct sums *sums, uint64_t p, uint8_t *const *row, \
+				      size_t rows, uint64_t n, size_t count, uint32_t *status) \
+	{										\
+		put_as(product, format, stage, sums, p, row, rows, n, count, status);	\
+	}
+FORMAT(fp4, XRNPE_FORMAT_FP4)
+FORMAT(p4, XRNPE_FORMAT_P4)
+FORMAT(p8, XRNPE_FORMAT_P8)
+FORMAT(p16, XRNPE_FORMAT_P16)
+FORMAT(f32, XRNPE_FORMAT_F32)
+
+void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
+		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+		      size_t count, uint32_t *status)
+{
+	static void (*const put[])(const struct xrnpe_product *product, const struct stage *stage,
+				   const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows,
+				   uint64_t n, size_t count, uint32_t *status) = {
+		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
+		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+	};
+
+	if (stage->fp4_from_fp4 && sums->narrow && !(n % 2))
+		put_fp4_from_fp4(stage, sums->narrow, row, rows, n, count);
+	else
+		put[product->out](product, stage, sums, p, row, rows, n, count, status);
+}
+
+TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,
+				   size_t count)
+{
+	for (size_t i = 0; i < count; i += 16)
+		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
+}
+
+#endif
