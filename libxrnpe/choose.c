@@ -1,146 +1,221 @@
 // SPDX-License-Identifier: MIT
 /*
- * The choice of formats: a knapsack problem with one item of each row. Layer by
- * layer it keeps the Pareto set: of all choices so far those that no other beats
- * in both bytes and effect. (Effects of layers are taken to add up, which holds
- * for small errors; tune.c measures the whole.)
+ * The choice of formats. The budget is of bytes, which only weights take; wide inputs
+ * cost time instead. So of all choices within the budget that one is looked for where
+ * the product of the output's error and the cycles is least: to be twice as fast, a
+ * choice may have twice the error, and no more.
+ *
+ * For a given price of a cycle it is a knapsack problem with one item of each row,
+ * whose value is effect + price * cycles. It is solved exactly (but for MAX_POINTS):
+ * layer by layer the Pareto set is kept, of all choices so far those that no other
+ * beats in both bytes and value. Prices are tried from next to nothing, which gives
+ * the least error, up. (Effects of layers are taken to add up, which holds for small
+ * errors; tune.c measures the whole.)
  */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "compile.h"
 
 /* Most points kept a layer. Beyond, the best of each of so many sizes is. */
 #define MAX_POINTS 16384
+/* Prices tried are 2^i of what all cycles together cost. */
+#define LOWEST_PRICE (-32)
+#define HIGHEST_PRICE 4
+/* An effect that is as good as none, so that then time alone decides. */
+#define NO_EFFECT 1e-12
 
 struct point {
 	uint64_t bytes;
-	double effect;
+	double value;
 	uint32_t before;	/* index into the layer before's points */
-	enum xrnpe_format format;
+	uint8_t option;
 };
 
 struct front {
-	struct point *points;	/* bytes rise, effects fall */
+	struct point *points;	/* bytes rise, values fall */
 	uint32_t count;
 };
 
-static int compare_points(const void *a, const void *b)
-{
-	const struct point *x = a, *y = b;
+struct problem {
+	const struct option (*options)[COMPILE_OPTIONS];
+	uint32_t count;
+	uint64_t budget;
+	double price;		/* of a cycle, as effect */
+	struct front *fronts;	/* count + 1: before each layer, and at the end */
+};
 
-	if (x->bytes != y->bytes)
-		return x->bytes < y->bytes ? -1 : 1;
-	if (x->effect != y->effect)
-		return x->effect < y->effect ? -1 : 1;
-	return x->format < y->format ? -1 : x->format > y->format;
+/* Whether @a comes before @b in a front, if both were in it. */
+static bool precedes(const struct point *a, const struct point *b)
+{
+	return a->bytes < b->bytes || (a->bytes == b->bytes && a->value < b->value);
 }
 
-/* Sort, and keep what nothing beats; at most one for each @grain bytes. */
-static void thin(struct front *front, uint64_t grain)
+/* Append, in order of precedes(), unless it is beaten; at most one for each @grain bytes. */
+static void append(struct front *front, const struct point *point, uint64_t grain)
 {
-	uint32_t kept = 0;
+	const struct point *last = front->count ? &front->points[front->count - 1] : NULL;
 
-	qsort(front->points, front->count, sizeof(*front->points), compare_points);
-	for (uint32_t i = 0; i < front->count; i++) {
-		const struct point *point = &front->points[i];
+	if (last && point->value >= last->value)
+		return;
+	/* The first and smallest point stays, that a solution be found. */
+	if (front->count > 1 && point->bytes / grain == last->bytes / grain)
+		front->count--;
+	front->points[front->count++] = *point;
+}
 
-		if (kept && point->effect >= front->points[kept - 1].effect)
+/* Those of a layer's options that no other beats at this price. */
+static void list_useful(const struct problem *problem, uint32_t layer,
+			struct point points[COMPILE_OPTIONS], uint32_t *count)
+{
+	struct front front = { points, 0 };
+	struct point sorted[COMPILE_OPTIONS];
+	uint32_t known = 0;
+
+	for (uint8_t i = 0; i < COMPILE_OPTIONS; i++) {
+		const struct option *option = &problem->options[layer][i];
+		struct point point = {
+			.bytes = option->bytes,
+			.value = option->effect + problem->price * option->cycles, .option = i,
+		};
+		uint32_t at = known;
+
+		if (!isfinite(option->effect))
 			continue;
-		/* The first and smallest point stays, that a solution be found. */
-		if (kept > 1 && point->bytes / grain == front->points[kept - 1].bytes / grain)
-			kept--;
-		front->points[kept++] = *point;
+		for (; at && precedes(&point, &sorted[at - 1]); at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = point;
+		known++;
 	}
-	front->count = kept;
+	for (uint32_t i = 0; i < known; i++)
+		append(&front, &sorted[i], 1);
+	*count = front.count;
 }
 
-static uint64_t least_bytes(const struct option options[COMPILE_FORMATS])
+/* Fewest bytes of the layers from @layer on. */
+static uint64_t least_bytes(const struct problem *problem, uint32_t layer)
 {
-	uint64_t least = UINT64_MAX;
+	struct point points[COMPILE_OPTIONS];
+	uint64_t bytes = 0;
+	uint32_t count;
 
-	for (unsigned int f = 0; f < COMPILE_FORMATS; f++)
-		least = options[f].bytes < least ? options[f].bytes : least;
-	return least;
+	for (; layer < problem->count; layer++) {
+		list_useful(problem, layer, points, &count);
+		bytes += points[0].bytes;
+	}
+	return bytes;
 }
 
-/* All points of @before with every option of one layer, as far as @limit bytes allow. */
-static int extend(const struct front *before, const struct option options[COMPILE_FORMATS],
-		  uint64_t limit, struct front *front)
+/* All points before a layer with every option of it, as far as @limit bytes allow. */
+static int extend(struct problem *problem, uint32_t layer, uint64_t limit)
 {
-	front->count = 0;
-	front->points = malloc((size_t)before->count * COMPILE_FORMATS * sizeof(*front->points));
+	const struct front *before = &problem->fronts[layer];
+	struct front *front = &problem->fronts[layer + 1];
+	struct point options[COMPILE_OPTIONS];
+	uint32_t next[COMPILE_OPTIONS] = { 0 }, count;
+
+	list_useful(problem, layer, options, &count);
+	front->points = malloc((size_t)before->count * count * sizeof(*front->points));
 	if (!front->points)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < before->count; i++) {
-		for (unsigned int f = 0; f < COMPILE_FORMATS; f++) {
-			uint64_t bytes = before->points[i].bytes + options[f].bytes;
+	/* With each option the points before are in order: merge. */
+	for (;;) {
+		struct point least = { .bytes = limit + 1 };
+		uint32_t from = count;
 
-			if (bytes > limit)
-				continue;
-			front->points[front->count++] = (struct point){
-				bytes, before->points[i].effect + options[f].effect, i, f };
+		for (uint32_t k = 0; k < count; k++) {
+			const struct point *point = &before->points[next[k]];
+			struct point sum = {
+				point->bytes + options[k].bytes, point->value + options[k].value,
+				next[k], options[k].option,
+			};
+
+			if (next[k] < before->count && precedes(&sum, &least)) {
+				least = sum;
+				from = k;
+			}
 		}
+		if (from == count)
+			break;
+		append(front, &least, limit / MAX_POINTS + 1);
+		next[from]++;
 	}
-	if (!front->count)
-		return -ENOSPC;
-	thin(front, limit / MAX_POINTS + 1);
 	return 0;
 }
 
-/*
- * Bytes do not tell P16 from P8 where there are no weights, but time and memory
- * do: take the narrower one where that adds next to nothing.
- */
-static void spare_bits(const struct option (*options)[COMPILE_FORMATS], uint32_t count,
-		       enum xrnpe_format *chosen)
+/* The options of least value at @price. Returns 0, -ENOSPC, -ENOMEM. */
+static int solve(struct problem *problem, double price, uint8_t *chosen)
 {
-	double allowed = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		allowed += options[i][chosen[i]].effect;
-	allowed *= 0.01;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct option *wide = &options[i][XRNPE_FORMAT_P16];
-		const struct option *narrow = &options[i][XRNPE_FORMAT_P8];
-
-		if (chosen[i] == XRNPE_FORMAT_P16 && narrow->bytes <= wide->bytes &&
-		    narrow->effect - wide->effect <= allowed)
-			chosen[i] = XRNPE_FORMAT_P8;
-	}
-}
-
-int choose_formats(const struct option (*options)[COMPILE_FORMATS], uint32_t count,
-		   uint64_t budget, enum xrnpe_format *chosen)
-{
-	struct front *fronts = calloc((size_t)count + 1, sizeof(*fronts));
 	struct point start = { 0 };
-	uint64_t rest = 0;
+	uint32_t at = 0;
 	int ret = 0;
 
-	if (!fronts)
+	problem->price = price;
+	problem->fronts = calloc((size_t)problem->count + 1, sizeof(*problem->fronts));
+	if (!problem->fronts)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		rest += least_bytes(options[i]);
-	fronts[0] = (struct front){ &start, 1 };
-	if (rest > budget)
+	problem->fronts[0] = (struct front){ &start, 1 };
+	if (least_bytes(problem, 0) > problem->budget)
 		ret = -ENOSPC;
-	for (uint32_t i = 0; !ret && i < count; i++) {
-		rest -= least_bytes(options[i]);
-		ret = extend(&fronts[i], options[i], budget - rest, &fronts[i + 1]);
+	for (uint32_t i = 0; !ret && i < problem->count; i++)
+		ret = extend(problem, i, problem->budget - least_bytes(problem, i + 1));
+	if (!ret)
+		at = problem->fronts[problem->count].count - 1;
+	for (uint32_t i = problem->count; !ret && i--;) {
+		chosen[i] = problem->fronts[i + 1].points[at].option;
+		at = problem->fronts[i + 1].points[at].before;
 	}
-	if (!ret) {
-		uint32_t at = fronts[count].count - 1;
+	for (uint32_t i = 1; i <= problem->count; i++)
+		free(problem->fronts[i].points);
+	free(problem->fronts);
+	return ret;
+}
 
-		for (uint32_t i = count; i--;) {
-			chosen[i] = fronts[i + 1].points[at].format;
-			at = fronts[i + 1].points[at].before;
-		}
-		spare_bits(options, count, chosen);
+/* Cycles of all layers, where each takes longest. */
+static double most_cycles(const struct problem *problem)
+{
+	double total = 0;
+
+	for (uint32_t i = 0; i < problem->count; i++) {
+		double most = 0;
+
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
+			most = fmax(most, problem->options[i][k].cycles);
+		total += most;
 	}
-	for (uint32_t i = 1; i <= count; i++)
-		free(fronts[i].points);
-	free(fronts);
+	return total;
+}
+
+/* What is to be least. */
+static double score(const struct problem *problem, const uint8_t *chosen)
+{
+	double effect = 0, cycles = 0;
+
+	for (uint32_t i = 0; i < problem->count; i++) {
+		effect += problem->options[i][chosen[i]].effect;
+		cycles += problem->options[i][chosen[i]].cycles;
+	}
+	return sqrt(effect + NO_EFFECT) * cycles;
+}
+
+int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
+		   uint64_t budget, uint8_t *chosen)
+{
+	struct problem problem = { .options = options, .count = count, .budget = budget };
+	uint8_t *trial = malloc(count + 1);
+	double total = most_cycles(&problem), least = INFINITY, now;
+	int ret = trial ? 0 : -ENOMEM;
+
+	for (int i = LOWEST_PRICE; !ret && i <= HIGHEST_PRICE; i++) {
+		ret = solve(&problem, exp2(i) / total, trial);
+		now = ret ? INFINITY : score(&problem, trial);
+		if (now < least) {
+			least = now;
+			memcpy(chosen, trial, count);
+		}
+	}
+	free(trial);
 	return ret;
 }

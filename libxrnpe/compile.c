@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "compile.h"
+#include "cost.h"
 #include "error.h"
 
 int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64_t *budget,
@@ -98,7 +99,7 @@ static int prepare(struct compiler *compiler)
 		plan->bias = node->bias;
 		plan->chooses = node->op != GRAPH_MAXPOOL;
 		if (plan->chooses)
-			compiler->steps += COMPILE_FORMATS;
+			compiler->steps += (node->op == GRAPH_CONV ? 2 : 1) * COMPILE_FORMATS;
 	}
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)
@@ -107,25 +108,67 @@ static int prepare(struct compiler *compiler)
 	return 0;
 }
 
+/* Cycles of node @n's command, which writes the format that it reads. */
+static double node_cycles(const struct compiler *compiler, uint32_t n, struct choice choice)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	const struct graph_node *node = &graph->nodes[n];
+	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
+	struct xrnpe_counters counters = { 0 };
+	struct xrnpe_cmd cmd;
+
+	lower_command(graph, node, &cmd);
+	for (uint32_t k = 0; k < node->inputs; k++)
+		lower_operand(&cmd, &graph->nodes[node->input[k]].shape, choice.input,
+			      &cmd.operand[k]);
+	lower_constants(node, &compiler->plan[n].weight[choice.weight], choice.weight, &cmd);
+	lower_operand(&cmd, &node->shape, choice.input, &cmd.operand[XRNPE_OPERAND_OFM]);
+	xrnpe_cmd_cost(&machine, &cmd, &counters);
+	return (double)counters.cycles;
+}
+
+/* What node @n may be run in; weights of one are in the format of the inputs. */
+static void list_options(const struct compiler *compiler, uint32_t n,
+			 struct option options[COMPILE_OPTIONS])
+{
+	const struct graph_node *node = &compiler->graph->nodes[n];
+	const struct node_plan *plan = &compiler->plan[n];
+	bool weights = node->op == GRAPH_CONV;
+
+	for (unsigned int i = 0; i < COMPILE_OPTIONS; i++) {
+		struct choice choice = compile_choice(i);
+
+		options[i] = (struct option){
+			.bytes = plan->weight[choice.weight].size +
+				 lower_scale_count(node) * sizeof(struct xrnpe_scale),
+			.effect = plan->input_loss[choice.input].effect +
+				  (weights ? plan->weight_loss[choice.weight].effect : 0),
+			.cycles = node_cycles(compiler, n, choice),
+		};
+		if (!weights && choice.weight != choice.input)
+			options[i].effect = INFINITY;
+	}
+}
+
 /* Choose formats so that nodes take at most @budget bytes. */
 static int choose(struct compiler *compiler, uint64_t budget)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
-	struct option (*options)[COMPILE_FORMATS] = calloc(graph->count, sizeof(*options));
-	enum xrnpe_format *chosen = calloc(graph->count, sizeof(*chosen));
+	struct option (*options)[COMPILE_OPTIONS] = calloc(graph->count, sizeof(*options));
+	uint8_t *chosen = calloc(graph->count, sizeof(*chosen));
 	uint32_t count = 0;
 	int ret = -ENOMEM;
 
 	for (uint32_t n = 0; options && n < graph->count; n++) {
 		if (compiler->plan[n].chooses)
-			memcpy(options[count++], compiler->plan[n].option, sizeof(*options));
+			list_options(compiler, n, options[count++]);
 	}
 	if (options && chosen)
-		ret = choose_formats((const struct option (*)[COMPILE_FORMATS])options, count, budget,
+		ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, count, budget,
 				     chosen);
 	for (uint32_t n = graph->count; !ret && n--;) {
 		if (compiler->plan[n].chooses)
-			compiler->plan[n].format = chosen[--count];
+			compiler->plan[n].choice = compile_choice(chosen[--count]);
 	}
 	free(options);
 	free(chosen);
@@ -141,17 +184,14 @@ static uint64_t model_bytes(const struct xrnpe_model *model)
 	return bytes;
 }
 
-/* The formats that take least memory. */
+/* The formats that take least memory; with all inputs in one, conversions are fewest. */
 static void choose_smallest(struct compiler *compiler)
 {
 	for (uint32_t n = 0; n < compiler->graph->count; n++) {
-		struct node_plan *plan = &compiler->plan[n];
+		bool weights = compiler->graph->nodes[n].op == GRAPH_CONV;
 
-		plan->format = 0;
-		for (unsigned int f = 1; f < COMPILE_FORMATS; f++) {
-			if (plan->option[f].bytes < plan->option[plan->format].bytes)
-				plan->format = f;
-		}
+		compiler->plan[n].choice = (struct choice){
+			weights ? XRNPE_FORMAT_FP4 : XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 };
 	}
 }
 
@@ -227,7 +267,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	if (!ret)
 		ret = calibrate_scales(&compiler);
 	if (!ret)
-		ret = measure_options(&compiler);
+		ret = measure_losses(&compiler);
 	if (!ret)
 		ret = choose_and_lower(&compiler, &made);
 	if (!ret)

@@ -25,23 +25,46 @@ struct quantized {
 	float *scales;		/* by output channel: a weight is code value * scale */
 };
 
-/* What it costs to run a node in one format. */
-struct option {
-	uint64_t bytes;		/* weights, scales and biases */
-	double error;		/* relative error of the node's output, alone; < 0: unknown */
+/* What it costs to round a node's weights, or its inputs, to one format, alone. */
+struct loss {
+	double error;		/* relative error of the node's output; < 0: unknown */
 	double effect;		/* relative squared error of the network's output */
 };
 
+/* What it costs to run a node in a pair of formats. */
+struct option {
+	uint64_t bytes;		/* weights, scales and biases */
+	double effect;		/* as in struct loss; INFINITY: there is no such option */
+	double cycles;
+};
+
+/* Pairs of formats, and the pair of an option's index. */
+#define COMPILE_OPTIONS (COMPILE_FORMATS * COMPILE_FORMATS)
+
+struct choice {
+	enum xrnpe_format weight, input;
+};
+
+static inline struct choice compile_choice(unsigned int option)
+{
+	return (struct choice){ option / COMPILE_FORMATS, option % COMPILE_FORMATS };
+}
+
 struct node_plan {
 	bool chooses;		/* reads numbers in a format of its own choice */
-	enum xrnpe_format format;	/* the choice */
+	/*
+	 * The formats of its weights and of its inputs. Weights of one (see
+	 * quantize_node()) are exact in any format: they have that of the inputs.
+	 */
+	struct choice choice;
 	uint32_t root;		/* node whose scale the tensor has: MAXPOOL keeps it */
 	float scale[COMPILE_FORMATS];	/* of the tensor in each format */
 	float *samples;		/* of the tensor, zeros left out */
 	uint32_t sample_count;
 	double *energy;		/* of each channel of the tensor: sum of squares */
 	struct quantized weight[COMPILE_FORMATS];
-	struct option option[COMPILE_FORMATS];
+	struct loss weight_loss[COMPILE_FORMATS];
+	struct loss input_loss[COMPILE_FORMATS];
 	float *bias;		/* by output channel; NULL: none */
 	double error;		/* relative error of the output in the compiled model */
 	uint32_t cmd;		/* index of its command */
@@ -88,6 +111,15 @@ int quantize_node(const struct xrnpe_graph *graph, const struct graph_node *node
 		  const double *energy, enum xrnpe_format format, struct quantized *out);
 void quantize_free(struct quantized *quantized);
 
+/* The weights of a CONV as they are after rounding, in the layout of graph_node.weight. */
+void quantize_restore(const struct xrnpe_graph *graph, const struct graph_node *node,
+		      const struct quantized *quantized, enum xrnpe_format format,
+		      float *weight);
+
+/* Round @count reals to multiples of @scale that @format holds. */
+void quantize_round(enum xrnpe_format format, float scale, const float *values, size_t count,
+		    float *rounded);
+
 /* Bytes of a tensor of @shape in memory, pixels packed. */
 size_t quantize_tensor_size(const struct graph_shape *shape, enum xrnpe_format format);
 
@@ -99,17 +131,21 @@ void quantize_unpack(const struct graph_shape *shape, enum xrnpe_format format, 
 
 /* ---- measure.c --------------------------------------------------------- */
 
-/* Fill plan[].option of every node that chooses, by running its command. */
-int measure_options(struct compiler *compiler);
+/*
+ * Make the weights of every node in all formats, and fill plan[].weight_loss and
+ * plan[].input_loss of those that choose.
+ */
+int measure_losses(struct compiler *compiler);
 
 /* ---- choose.c ---------------------------------------------------------- */
 
 /*
  * Of each of @count rows of options choose one, such that their bytes are at most
- * @budget and the sum of their effects is least. Returns 0, -ENOSPC, -ENOMEM.
+ * @budget and the sum of their effects is least; but for a little more (see choose.c)
+ * take those of fewest cycles. Returns 0, -ENOSPC, -ENOMEM.
  */
-int choose_formats(const struct option (*options)[COMPILE_FORMATS], uint32_t count,
-		   uint64_t budget, enum xrnpe_format *chosen);
+int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
+		   uint64_t budget, uint8_t *chosen);
 
 /* ---- plan.c ------------------------------------------------------------ */
 
@@ -138,9 +174,12 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,
 		   enum xrnpe_format format, struct xrnpe_operand *operand);
 
+/* The operands of @cmd, @node's command, that are constants; offsets are left zero. */
+void lower_constants(const struct graph_node *node, const struct quantized *weight,
+		     enum xrnpe_format format, struct xrnpe_cmd *cmd);
+
 /* Number of the command's scale records, and their values for the given scales. */
 uint32_t lower_scale_count(const struct graph_node *node);
-uint32_t lower_scale_stride(const struct xrnpe_cmd *cmd);
 void lower_scales(const struct graph_node *node, const struct quantized *weight,
 		  const float *bias, const float *in_scales, float out_scale,
 		  struct xrnpe_scale *out);

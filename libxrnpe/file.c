@@ -18,7 +18,7 @@
 #include "model.h"
 
 #define MAGIC "\x89XRNPE\n\x1a"
-#define VERSION 1u
+#define VERSION 2u
 #define ALIGN 64
 
 enum section_id {
@@ -81,9 +81,12 @@ struct file_layer {
 	uint64_t bytes;
 	uint64_t float_bytes;
 	uint32_t format;
+	uint32_t weight_format;
 	uint32_t out_format;
+	uint32_t reserved;
 	double error;
-	double format_error[4];
+	double weight_error[4];
+	double input_error[4];
 };
 
 struct file_tensor {
@@ -101,7 +104,7 @@ struct file_tensor {
 /* What is on disk has no holes. */
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
 _Static_assert(sizeof(struct file_info) == 48, "info");
-_Static_assert(sizeof(struct file_layer) == 96, "layer");
+_Static_assert(sizeof(struct file_layer) == 136, "layer");
 _Static_assert(sizeof(struct file_tensor) == 48, "tensor");
 _Static_assert(sizeof(struct xrnpe_cmd) == 192, "command");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "libxrnpe is for little-endian hosts");
@@ -164,12 +167,14 @@ static void pack_layer(struct file_layer *to, const struct xrnpe_layer_info *fro
 		.bytes = from->bytes,
 		.float_bytes = from->float_bytes,
 		.format = from->format,
+		.weight_format = from->weight_format,
 		.out_format = from->out_format,
 		.error = from->error,
 	};
 	for (unsigned int i = 0; i < 3; i++)
 		to->dims[i] = (uint32_t)from->dims[i];
-	memcpy(to->format_error, from->format_error, sizeof(to->format_error));
+	memcpy(to->weight_error, from->weight_error, sizeof(to->weight_error));
+	memcpy(to->input_error, from->input_error, sizeof(to->input_error));
 }
 
 static void pack_tensor(struct file_tensor *to, const struct xrnpe_model_tensor *from,
@@ -388,12 +393,14 @@ static bool unpack_layer(const struct image *image, struct xrnpe_layer_info *to,
 		.bytes = from->bytes,
 		.float_bytes = from->float_bytes,
 		.format = (enum xrnpe_format)from->format,
+		.weight_format = (enum xrnpe_format)from->weight_format,
 		.out_format = (enum xrnpe_format)from->out_format,
 		.error = from->error,
 	};
 	for (unsigned int i = 0; i < 3; i++)
 		to->dims[i] = from->dims[i];
-	memcpy(to->format_error, from->format_error, sizeof(to->format_error));
+	memcpy(to->weight_error, from->weight_error, sizeof(to->weight_error));
+	memcpy(to->input_error, from->input_error, sizeof(to->input_error));
 	return to->name && to->op;
 }
 
@@ -471,6 +478,8 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 
 		if (!unpack_layer(image, &model->layers[i], &layers[i]))
 			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", path, i);
+		if (layers[i].reserved)
+			return xrnpe_fail(error, -EINVAL, "%s: layer %u is malformed", path, i);
 	}
 	while (model->tensor_count < tensor_count) {
 		uint32_t i = model->tensor_count++;

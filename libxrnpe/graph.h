@@ -109,17 +109,24 @@ int graph_fold(struct xrnpe_graph *graph, struct xrnpe_error *error);
 struct reference {
 	const struct xrnpe_graph *graph;
 	float **tensors;	/* by node, in C order */
-	float *panel;		/* scratch */
+	float *panel, *padded;	/* scratch */
 };
 
 struct reference *reference_new(const struct xrnpe_graph *graph);
 void reference_free(struct reference *ref);
 
+/*
+ * Compute @node, which has the shapes of one of the graph, without its activation,
+ * from the tensors @a and @b (not used if it reads only one).
+ */
+void reference_compute(struct reference *ref, const struct graph_node *node,
+		       const float *a, const float *b, float *out);
+
+/* max(x, 0); a NaN becomes 0. */
+void reference_relu(float *values, size_t count);
+
 /* Compute node @index from the tensors it reads. */
 void reference_node(struct reference *ref, uint32_t index);
-
-/* The same without activation, into @out. */
-void reference_node_linear(struct reference *ref, uint32_t index, float *out);
 
 /* Compute all nodes; the input is in tensors[0]. */
 void reference_run(struct reference *ref);

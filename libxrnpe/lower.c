@@ -3,8 +3,7 @@
  * From graph and formats to commands.
  *
  * A tensor may exist in several versions: the one that its command writes (the
- * primary) and others converted from it, for readers that multiply in another
- * format. The network's input and output are binary32 in regions of their own.
+ * primary) and others converted from it, for readers that read another format. The network's input and output are binary32 in regions of their own.
  */
 #include <errno.h>
 #include <math.h>
@@ -93,9 +92,25 @@ uint32_t lower_scale_count(const struct graph_node *node)
 }
 
 /* CONVERT has one record for all channels, the others one each. */
-uint32_t lower_scale_stride(const struct xrnpe_cmd *cmd)
+static struct xrnpe_operand scale_operand(const struct xrnpe_cmd *cmd)
 {
-	return cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale);
+	return (struct xrnpe_operand){
+		.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
+		.row_stride = cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale),
+	};
+}
+
+void lower_constants(const struct graph_node *node, const struct quantized *weight,
+		     enum xrnpe_format format, struct xrnpe_cmd *cmd)
+{
+	if (lower_multiplies(node))
+		cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
+			.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)format,
+			.row_stride = weight->row_stride,
+			.pixel_stride = cmd->opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
+		};
+	if (lower_scale_count(node))
+		cmd->operand[XRNPE_OPERAND_SCALE] = scale_operand(cmd);
 }
 
 static struct xrnpe_scale scale_record(double scale, double bias)
@@ -219,8 +234,6 @@ static int add_scales(struct lowering *low, const struct graph_node *node, struc
 			return graph_fail(low->compiler->graph, node, low->compiler->error, -ENOTSUP,
 					  "scale or bias of channel %u is out of range", i);
 	}
-	cmd->operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
-	cmd->operand[XRNPE_OPERAND_SCALE].row_stride = lower_scale_stride(cmd);
 	return add_constants(low, scales, count * sizeof(*scales),
 			     &cmd->operand[XRNPE_OPERAND_SCALE]);
 }
@@ -257,6 +270,7 @@ static int add_conversions(struct lowering *low, uint32_t n)
 				     version_scale(low, n, f), 0);
 		read_operand(low, &cmd, XRNPE_OPERAND_IFM, n, versions->primary);
 		write_operand(low, &cmd, n, f);
+		cmd.operand[XRNPE_OPERAND_SCALE] = scale_operand(&cmd);
 		ret = add_scales(low, node, &cmd, &scale, 1);
 		if (!ret)
 			ret = add_command(low, &cmd);
@@ -268,7 +282,7 @@ static int add_weights(struct lowering *low, const struct graph_node *node,
 		       struct node_plan *plan, const float *in_scales, float out_scale,
 		       struct xrnpe_cmd *cmd)
 {
-	const struct quantized *weight = &plan->weight[plan->format];
+	const struct quantized *weight = &plan->weight[plan->choice.weight];
 	uint32_t count = lower_scale_count(node);
 	struct xrnpe_scale *scales;
 	int ret = 0;
@@ -278,16 +292,12 @@ static int add_weights(struct lowering *low, const struct graph_node *node,
 	scales = malloc(count * sizeof(*scales));
 	if (!scales)
 		return xrnpe_fail_memory(low->compiler->error);
+	lower_constants(node, weight, plan->choice.weight, cmd);
 	lower_scales(node, weight, plan->bias, in_scales, out_scale, scales);
 	ret = add_scales(low, node, cmd, scales, count);
 	free(scales);
 	if (ret || !lower_multiplies(node))
 		return ret;
-	cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
-		.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)plan->format,
-		.row_stride = weight->row_stride,
-		.pixel_stride = cmd->opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
-	};
 	return add_constants(low, weight->codes, weight->size,
 			     &cmd->operand[XRNPE_OPERAND_WEIGHT]);
 }
@@ -304,7 +314,7 @@ static int add_node(struct lowering *low, uint32_t n)
 
 	lower_command(low->compiler->graph, node, &cmd);
 	for (uint32_t k = 0; k < node->inputs; k++) {
-		enum xrnpe_format format = plan->chooses ? plan->format : primary;
+		enum xrnpe_format format = plan->chooses ? plan->choice.input : primary;
 
 		scales[k] = version_scale(low, node->input[k], format);
 		read_operand(low, &cmd, k, node->input[k], format);
@@ -350,7 +360,7 @@ static void find_versions(struct lowering *low)
 								       XRNPE_FORMAT_F32;
 		for (uint32_t k = 0; k < node->inputs; k++)
 			low->versions[node->input[k]].needed |=
-				1u << (plan->chooses ? plan->format : versions->primary);
+				1u << (plan->chooses ? plan->choice.input : versions->primary);
 	}
 }
 
@@ -369,13 +379,16 @@ static int describe_layer(struct lowering *low, uint32_t n)
 		.rank = node->flat ? 1 : 3,
 		.dims = { node->shape.c, node->shape.h, node->shape.w },
 		.macs = graph_node_macs(graph, node),
-		.format = plan->chooses ? plan->format : low->versions[n].primary,
+		.format = plan->chooses ? plan->choice.input : low->versions[n].primary,
+		.weight_format = plan->chooses ? plan->choice.weight : low->versions[n].primary,
 		.out_format = low->versions[n].primary,
 		.float_bytes = (node->weight_count + (node->bias ? node->shape.c : 0)) *
 			       sizeof(float),
 	};
-	for (unsigned int f = 0; f < COMPILE_FORMATS; f++)
-		layer->format_error[f] = plan->chooses ? plan->option[f].error : -1;
+	for (unsigned int f = 0; f < COMPILE_FORMATS; f++) {
+		layer->weight_error[f] = node->op == GRAPH_CONV ? plan->weight_loss[f].error : -1;
+		layer->input_error[f] = plan->chooses ? plan->input_loss[f].error : -1;
+	}
 	return layer->name && layer->op ? 0 : xrnpe_fail_memory(low->compiler->error);
 }
 

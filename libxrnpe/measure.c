@@ -1,121 +1,87 @@
 // SPDX-License-Identifier: MIT
 /*
- * What does each node lose in each format? Its command runs on the datapath, with
- * the FP32 tensors of the kept calibration inputs, rounded, as its input; the rest
- * of the network then runs in FP32 from what came out. So errors are those of the
- * device's own arithmetic, one node at a time.
+ * What does the network lose when one node's weights, or its inputs, are rounded to a
+ * format? Products and sums are exact on the device, so that rounding is all there is:
+ * the node is computed in binary32 with rounded numbers, for the kept calibration
+ * inputs, and so is what follows it. Weights are measured with exact inputs and inputs
+ * with exact weights: for small errors the effects of the two add up, so that a pair of
+ * formats needs no measurement of its own.
  */
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compile.h"
 #include "error.h"
+#include "threads.h"
 
-/* Working memory for one node: its outputs for all kept inputs. */
-struct bench {
-	struct compiler *compiler;
-	uint32_t index;			/* of the node */
-	size_t count;			/* elements of its output */
-	float *linear;			/* FP32 outputs before activation */
-	float *outputs;			/* the datapath's, corrected; room for all */
-	void *memory[XRNPE_OPERANDS];
-	struct reference *rest;		/* the nodes behind; own tensors where they change */
-	float **own;			/* rest's own tensors */
-	bool *changes;			/* by node: depends on this node */
+/* One measurement. */
+struct job {
+	uint32_t node;
+	bool weights;		/* rounded; else the inputs */
+	enum xrnpe_format format;
 };
 
-/* Run @cmd, whose operands are in bench->memory. */
-static int run_command(struct bench *bench, const struct xrnpe_cmd *cmd)
-{
-	struct compiler *compiler = bench->compiler;
-	struct xrnpe_fault fault;
-	uint32_t status = 0;
-	int ret = xrnpe_datapath_run(compiler->datapath, cmd, 0, bench->memory, NULL, &status,
-				     &fault);
+struct measuring {
+	struct compiler *compiler;
+	struct job *jobs;
+	size_t count;
+	atomic_size_t next, done;
+	atomic_bool stop, no_memory;
+	/* The caller's alone: jobs reported, and what the progress callback said. */
+	size_t reported;
+	int ret;
+};
 
-	if (ret == -EFAULT)
-		return graph_fail(compiler->graph, &compiler->graph->nodes[bench->index],
-				  compiler->error, -EINVAL, "has a scale or bias out of range");
-	return ret ? xrnpe_fail_memory(compiler->error) : 0;
-}
+/* What a thread works with. */
+struct bench {
+	struct compiler *compiler;
+	struct reference *rest;		/* the nodes behind; own tensors where they change */
+	float **own;			/* rest's own tensors */
+	bool *changes;			/* by node: depends on the one measured */
+	float *linear;			/* the node's FP32 output before activation */
+	float *outputs;			/* with rounding, for all inputs */
+	float *inputs[2];		/* rounded */
+	float *weight;			/* rounded */
+	double *means;			/* by channel: what the outputs are off */
+};
 
-/* Outputs before activation in @format, for all kept inputs, into bench->outputs. */
-static int run_format(struct bench *bench, enum xrnpe_format format)
+/* Outputs of the node before activation, and by how much channels are off on average. */
+static void run_rounded(struct bench *bench, const struct job *job)
 {
 	struct compiler *compiler = bench->compiler;
 	const struct xrnpe_graph *graph = compiler->graph;
-	const struct graph_node *node = &graph->nodes[bench->index];
-	struct node_plan *plan = &compiler->plan[bench->index];
-	const struct quantized *weight = &plan->weight[format];
-	struct xrnpe_operand *operand;
-	float scales[2] = { 1, 1 };
-	struct xrnpe_cmd cmd;
-	int ret = 0;
+	struct graph_node node = graph->nodes[job->node];
+	size_t pixels = (size_t)node.shape.h * node.shape.w, count = graph_shape_count(&node.shape);
 
-	lower_command(graph, node, &cmd);
-	cmd.activation = XRNPE_ACT_NONE;
-	operand = cmd.operand;
-	for (uint32_t k = 0; k < node->inputs; k++) {
-		scales[k] = compiler->plan[node->input[k]].scale[format];
-		lower_operand(&cmd, &graph->nodes[node->input[k]].shape, format, &operand[k]);
+	if (job->weights) {
+		quantize_restore(graph, &node, &compiler->plan[job->node].weight[job->format],
+				 job->format, bench->weight);
+		node.weight = bench->weight;
 	}
-	if (weight->codes)
-		operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
-			.format = format, .row_stride = weight->row_stride,
-			.pixel_stride = cmd.opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
-		};
-	operand[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
-	operand[XRNPE_OPERAND_SCALE].row_stride = lower_scale_stride(&cmd);
-	lower_operand(&cmd, &node->shape, XRNPE_FORMAT_F32, &operand[XRNPE_OPERAND_OFM]);
-	lower_scales(node, weight, plan->bias, scales, 1, bench->memory[XRNPE_OPERAND_SCALE]);
+	memset(bench->means, 0, node.shape.c * sizeof(*bench->means));
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		float **fp32 = compiler->images[i]->tensors, *out = bench->outputs + i * count;
+		const float *exact[2] = { fp32[node.input[0]], fp32[node.input[1]] };
+		const float *in[2] = { exact[0], exact[1] };
 
-	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
-		void *weights = bench->memory[XRNPE_OPERAND_WEIGHT];
-
-		for (uint32_t k = 0; k < node->inputs; k++)
-			quantize_pack(&graph->nodes[node->input[k]].shape, format, scales[k],
-				      compiler->images[i]->tensors[node->input[k]],
-				      bench->memory[k]);
-		if (weight->codes)
-			bench->memory[XRNPE_OPERAND_WEIGHT] = weight->codes;
-		ret = run_command(bench, &cmd);
-		bench->memory[XRNPE_OPERAND_WEIGHT] = weights;
-		quantize_unpack(&node->shape, XRNPE_FORMAT_F32, 1,
-				bench->memory[XRNPE_OPERAND_OFM],
-				bench->outputs + i * bench->count);
-	}
-	return ret;
-}
-
-/*
- * Take from each channel what it is off on average. tune.c will do the same to the
- * biases of the compiled model.
- */
-static void correct_channels(struct bench *bench)
-{
-	const struct graph_node *node = &bench->compiler->graph->nodes[bench->index];
-	size_t pixels = (size_t)node->shape.h * node->shape.w;
-	uint32_t images = bench->compiler->image_count;
-
-	for (uint32_t c = 0; c < node->shape.c; c++) {
-		double sum = 0;
-
-		for (uint32_t i = 0; i < images; i++) {
-			size_t at = i * bench->count + c * pixels;
-
-			for (size_t p = at; p < at + pixels; p++)
-				sum += (double)bench->outputs[p] - bench->linear[p];
+		for (uint32_t k = 0; !job->weights && k < node.inputs; k++) {
+			quantize_round(job->format,
+				       compiler->plan[node.input[k]].scale[job->format], in[k],
+				       graph_shape_count(&graph->nodes[node.input[k]].shape),
+				       bench->inputs[k]);
+			in[k] = bench->inputs[k];
 		}
-		sum /= (double)pixels * images;
-		for (uint32_t i = 0; i < images; i++) {
-			size_t at = i * bench->count + c * pixels;
-
-			for (size_t p = at; p < at + pixels; p++)
-				bench->outputs[p] -= (float)sum;
-		}
+		reference_compute(bench->rest, &node, in[0], in[1], out);
+		reference_compute(bench->rest, &graph->nodes[job->node], exact[0], exact[1],
+				  bench->linear);
+		for (size_t k = 0; k < count; k++)
+			bench->means[k / pixels] += (double)out[k] - bench->linear[k];
 	}
+	for (uint32_t c = 0; c < node.shape.c; c++)
+		bench->means[c] /= (double)pixels * compiler->image_count;
 }
 
 /* Squares of differences and of the reference, over @count elements. */
@@ -131,25 +97,35 @@ static void add_squares(const float *values, const float *reference, size_t coun
 }
 
 /* Compare bench->outputs with FP32: at the node, and where the network ends. */
-static void compare(struct bench *bench, struct option *option)
+static struct loss compare(struct bench *bench, uint32_t index)
 {
 	struct compiler *compiler = bench->compiler;
 	const struct xrnpe_graph *graph = compiler->graph;
+	const struct graph_node *node = &graph->nodes[index];
+	size_t count = graph_shape_count(&node->shape), pixels = (size_t)node->shape.h * node->shape.w;
 	double difference = 0, size = 0, end_difference = 0, end_size = 0;
 	struct reference *rest = bench->rest;
 
+	for (uint32_t n = 0; n < graph->count; n++) {
+		bench->changes[n] = n == index;
+		for (uint32_t k = 0; n > index && k < graph->nodes[n].inputs; k++)
+			bench->changes[n] |= bench->changes[graph->nodes[n].input[k]];
+	}
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		float **fp32 = compiler->images[i]->tensors;
-		float *output = bench->outputs + i * bench->count;
+		float *output = bench->outputs + i * count;
 
-		for (size_t k = 0; graph->nodes[bench->index].relu && k < bench->count; k++)
-			output[k] = output[k] > 0 ? output[k] : 0;
-		add_squares(output, fp32[bench->index], bench->count, &difference, &size);
+		/* tune.c will correct the biases of the compiled model in the same way. */
+		for (size_t k = 0; node->op == GRAPH_CONV && k < count; k++)
+			output[k] -= (float)bench->means[k / pixels];
+		if (node->relu)
+			reference_relu(output, count);
+		add_squares(output, fp32[index], count, &difference, &size);
 
 		for (uint32_t n = 0; n < graph->count; n++)
 			rest->tensors[n] = bench->changes[n] ? bench->own[n] : fp32[n];
-		rest->tensors[bench->index] = output;
-		for (uint32_t n = bench->index + 1; n < graph->count; n++) {
+		rest->tensors[index] = output;
+		for (uint32_t n = index + 1; n < graph->count; n++) {
 			if (bench->changes[n])
 				reference_node(rest, n);
 		}
@@ -158,107 +134,126 @@ static void compare(struct bench *bench, struct option *option)
 	}
 	memcpy(rest->tensors, bench->own, graph->count * sizeof(*bench->own));
 	/* Where all is zero there is nothing to lose, or everything. */
-	option->error = size > 0 ? sqrt(difference / size) : difference > 0;
-	option->effect = end_size > 0 ? end_difference / end_size : end_difference > 0;
+	return (struct loss){
+		.error = size > 0 ? sqrt(difference / size) : difference > 0,
+		.effect = end_size > 0 ? end_difference / end_size : end_difference > 0,
+	};
 }
 
-static int measure_node(struct bench *bench)
+static int measure(struct bench *bench, const struct job *job)
 {
 	struct compiler *compiler = bench->compiler;
-	const struct xrnpe_graph *graph = compiler->graph;
-	const struct graph_node *node = &graph->nodes[bench->index];
-	struct node_plan *plan = &compiler->plan[bench->index];
-	int ret = 0;
+	const struct graph_node *node = &compiler->graph->nodes[job->node];
+	struct node_plan *plan = &compiler->plan[job->node];
 
-	for (uint32_t i = 0; i < compiler->image_count; i++)
-		reference_node_linear(compiler->images[i], bench->index,
-				      bench->linear + i * bench->count);
-	for (unsigned int f = 0; !ret && f < COMPILE_FORMATS; f++) {
-		if (lower_multiplies(node) &&
-		    quantize_node(graph, node, compiler->plan[node->input[0]].energy, f,
-				  &plan->weight[f]))
-			return xrnpe_fail_memory(compiler->error);
-		plan->option[f].bytes = plan->weight[f].size +
-					lower_scale_count(node) * sizeof(struct xrnpe_scale);
-		ret = run_format(bench, f);
-		if (ret)
-			break;
-		if (node->op == GRAPH_CONV)
-			correct_channels(bench);
-		compare(bench, &plan->option[f]);
-		ret = compile_step(compiler);
-	}
-	return ret;
-}
-
-/* Memory for the operands of node @bench->index in the widest of formats. */
-static int prepare(struct bench *bench)
-{
-	struct compiler *compiler = bench->compiler;
-	const struct xrnpe_graph *graph = compiler->graph;
-	const struct graph_node *node = &graph->nodes[bench->index];
-	size_t size[XRNPE_OPERANDS] = { 0 };
-	bool failed = false;
-
-	bench->count = graph_shape_count(&node->shape);
-	for (uint32_t k = 0; k < node->inputs; k++)
-		size[k] = quantize_tensor_size(&graph->nodes[node->input[k]].shape,
-					       XRNPE_FORMAT_P16);
-	size[XRNPE_OPERAND_SCALE] = lower_scale_count(node) * sizeof(struct xrnpe_scale);
-	size[XRNPE_OPERAND_OFM] = quantize_tensor_size(&node->shape, XRNPE_FORMAT_F32);
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-		bench->memory[i] = size[i] ? malloc(size[i]) : NULL;
-		failed |= size[i] && !bench->memory[i];
-	}
-	bench->linear = malloc(bench->count * compiler->image_count * sizeof(float));
-	bench->outputs = malloc(bench->count * compiler->image_count * sizeof(float));
-	if (failed || !bench->linear || !bench->outputs)
-		return xrnpe_fail_memory(compiler->error);
-
-	memset(bench->changes, 0, graph->count * sizeof(*bench->changes));
-	bench->changes[bench->index] = true;
-	for (uint32_t n = bench->index + 1; n < graph->count; n++) {
-		for (uint32_t k = 0; k < graph->nodes[n].inputs; k++)
-			bench->changes[n] |= bench->changes[graph->nodes[n].input[k]];
-	}
+	if (lower_multiplies(node) && (job->weights || node->op != GRAPH_CONV) &&
+	    quantize_node(compiler->graph, node, compiler->plan[node->input[0]].energy, job->format,
+			  &plan->weight[job->format]))
+		return -ENOMEM;
+	run_rounded(bench, job);
+	if (job->weights)
+		plan->weight_loss[job->format] = compare(bench, job->node);
+	else
+		plan->input_loss[job->format] = compare(bench, job->node);
 	return 0;
 }
 
-static void tidy(struct bench *bench)
+static void bench_free(struct bench *bench)
 {
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-		free(bench->memory[i]);
-		bench->memory[i] = NULL;
-	}
+	reference_free(bench->rest);
+	free(bench->own);
+	free(bench->changes);
 	free(bench->linear);
 	free(bench->outputs);
-	bench->linear = bench->outputs = NULL;
+	free(bench->inputs[0]);
+	free(bench->inputs[1]);
+	free(bench->weight);
+	free(bench->means);
 }
 
-int measure_options(struct compiler *compiler)
+static int bench_prepare(struct bench *bench, struct compiler *compiler)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
-	struct bench bench = { .compiler = compiler };
-	int ret = 0;
+	size_t largest = 1, weights = 1, channels = 1;
 
-	bench.rest = reference_new(graph);
-	bench.own = calloc(graph->count, sizeof(*bench.own));
-	bench.changes = calloc(graph->count, sizeof(*bench.changes));
-	if (!bench.rest || !bench.own || !bench.changes)
-		ret = xrnpe_fail_memory(compiler->error);
-	else
-		memcpy(bench.own, bench.rest->tensors, graph->count * sizeof(*bench.own));
-	for (uint32_t n = 0; !ret && n < graph->count; n++) {
-		if (!compiler->plan[n].chooses)
-			continue;
-		bench.index = n;
-		ret = prepare(&bench);
-		if (!ret)
-			ret = measure_node(&bench);
-		tidy(&bench);
+	for (uint32_t n = 0; n < graph->count; n++) {
+		const struct graph_node *node = &graph->nodes[n];
+		size_t count = graph_shape_count(&node->shape);
+
+		largest = count > largest ? count : largest;
+		weights = node->weight_count > weights ? node->weight_count : weights;
+		channels = node->shape.c > channels ? node->shape.c : channels;
 	}
-	reference_free(bench.rest);
-	free(bench.own);
-	free(bench.changes);
-	return ret;
+	*bench = (struct bench){
+		.compiler = compiler,
+		.rest = reference_new(graph),
+		.own = calloc(graph->count, sizeof(*bench->own)),
+		.changes = calloc(graph->count, sizeof(*bench->changes)),
+		.linear = malloc(largest * sizeof(float)),
+		.outputs = malloc(largest * compiler->image_count * sizeof(float)),
+		.inputs = { malloc(largest * sizeof(float)), malloc(largest * sizeof(float)) },
+		.weight = malloc(weights * sizeof(float)),
+		.means = malloc(channels * sizeof(*bench->means)),
+	};
+	if (!bench->rest || !bench->own || !bench->changes || !bench->linear || !bench->outputs ||
+	    !bench->inputs[0] || !bench->inputs[1] || !bench->weight || !bench->means)
+		return -ENOMEM;
+	memcpy(bench->own, bench->rest->tensors, graph->count * sizeof(*bench->own));
+	return 0;
+}
+
+/* Report jobs that have been done since last time; in the caller's thread only. */
+static void report(struct measuring *measuring)
+{
+	for (; !measuring->ret && measuring->reported < atomic_load(&measuring->done);
+	     measuring->reported++)
+		measuring->ret = compile_step(measuring->compiler);
+	if (measuring->ret)
+		atomic_store(&measuring->stop, true);
+}
+
+static void measure_jobs(void *data, bool caller)
+{
+	struct measuring *measuring = data;
+	struct bench bench;
+	int ret = bench_prepare(&bench, measuring->compiler);
+	size_t i;
+
+	while (!ret && !atomic_load(&measuring->stop) &&
+	       (i = atomic_fetch_add(&measuring->next, 1)) < measuring->count) {
+		ret = measure(&bench, &measuring->jobs[i]);
+		atomic_fetch_add(&measuring->done, 1);
+		if (caller)
+			report(measuring);
+	}
+	if (ret) {
+		atomic_store(&measuring->no_memory, true);
+		atomic_store(&measuring->stop, true);
+	}
+	bench_free(&bench);
+}
+
+int measure_losses(struct compiler *compiler)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	struct measuring measuring = { .compiler = compiler };
+
+	measuring.jobs = calloc((size_t)graph->count * 2 * COMPILE_FORMATS, sizeof(*measuring.jobs));
+	if (!measuring.jobs)
+		return xrnpe_fail_memory(compiler->error);
+	for (uint32_t n = 0; n < graph->count; n++) {
+		bool weights = graph->nodes[n].op == GRAPH_CONV;
+
+		for (unsigned int f = 0; compiler->plan[n].chooses && f < COMPILE_FORMATS; f++) {
+			measuring.jobs[measuring.count++] = (struct job){ n, false, f };
+			if (weights)
+				measuring.jobs[measuring.count++] = (struct job){ n, true, f };
+		}
+	}
+	threads_run(measure_jobs, &measuring, measuring.count);
+	free(measuring.jobs);
+	if (atomic_load(&measuring.no_memory))
+		return xrnpe_fail_memory(compiler->error);
+	report(&measuring);
+	return measuring.ret;
 }

@@ -193,12 +193,14 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 				  model->name, i);
 	if (!shape_is_valid(layer->rank, layer->dims) ||
 	    (unsigned int)layer->format >= XRNPE_OUTPUT_FORMATS ||
+	    (unsigned int)layer->weight_format >= XRNPE_OUTPUT_FORMATS ||
 	    (unsigned int)layer->out_format >= XRNPE_OUTPUT_FORMATS)
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: layer %s: its shape or format is out of range",
 				  model->name, layer->name);
 	for (unsigned int f = 0; f < 4; f++)
-		if (!isfinite(layer->error) || !isfinite(layer->format_error[f]))
+		if (!isfinite(layer->error) || !isfinite(layer->weight_error[f]) ||
+		    !isfinite(layer->input_error[f]))
 			return xrnpe_fail(error, -EINVAL, "%s: layer %s: its error is not finite",
 					  model->name, layer->name);
 	return 0;

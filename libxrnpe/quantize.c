@@ -53,6 +53,24 @@ void quantize_unpack(const struct graph_shape *shape, enum xrnpe_format format, 
 	}
 }
 
+void quantize_round(enum xrnpe_format format, float scale, const float *values, size_t count,
+		    float *rounded)
+{
+	uint32_t status = 0;
+	float codes[CHUNK];
+
+	for (size_t first = 0; first < count; first += CHUNK, values += CHUNK, rounded += CHUNK) {
+		size_t some = count - first < CHUNK ? count - first : CHUNK;
+
+		for (size_t i = 0; i < some; i++)
+			rounded[i] = values[i] / scale;
+		xrnpe_encode_row(format, rounded, codes, some, &status);
+		xrnpe_decode_row(format, codes, rounded, some);
+		for (size_t i = 0; i < some; i++)
+			rounded[i] *= scale;
+	}
+}
+
 void quantize_free(struct quantized *quantized)
 {
 	free(quantized->codes);
@@ -125,4 +143,28 @@ int quantize_node(const struct xrnpe_graph *graph, const struct graph_node *node
 	free(row);
 	free(importance);
 	return 0;
+}
+
+void quantize_restore(const struct xrnpe_graph *graph, const struct graph_node *node,
+		      const struct quantized *quantized, enum xrnpe_format format,
+		      float *weight)
+{
+	uint32_t in_c = graph_input_shape(graph, node)->c / node->groups;
+	uint32_t taps = node->window.kernel_h * node->window.kernel_w;
+	float chunk[CHUNK];
+
+	for (uint32_t n = 0; n < node->shape.c; n++, weight += (size_t)in_c * taps) {
+		const uint8_t *row = (const uint8_t *)quantized->codes + (size_t)n * quantized->row_stride;
+
+		for (uint32_t t = 0; t < taps; t++, row += quantized->pixel_stride) {
+			for (uint32_t c = 0; c < in_c; c += CHUNK) {
+				uint32_t count = in_c - c < CHUNK ? in_c - c : CHUNK;
+
+				xrnpe_decode_row(format, row + xrnpe_row_bytes(format, c), chunk, count);
+				for (uint32_t i = 0; i < count; i++)
+					weight[(size_t)(c + i) * taps + t] = chunk[i] *
+									     quantized->scales[n];
+			}
+		}
+	}
 }

@@ -5,24 +5,23 @@
  */
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "graph.h"
+#include "threads.h"
 
 /*
  * A convolution is computed for PIXELS output pixels and ROWS channels at a time:
  * what the pixels read is gathered into a panel of k x PIXELS, and their sums
  * stay in registers.
  */
-#define PIXELS 8
-#define ROWS 4
+#define PIXELS 16
+#define ROWS 8
 
-typedef float vec4 __attribute__((vector_size(16), aligned(4)));
+typedef float vec __attribute__((vector_size(PIXELS * sizeof(float)), aligned(4), may_alias));
 
 static const struct graph_shape *input_shape(const struct reference *ref,
 					     const struct graph_node *node)
@@ -30,65 +29,109 @@ static const struct graph_shape *input_shape(const struct reference *ref,
 	return graph_input_shape(ref->graph, node);
 }
 
-/* What @count output pixels from @first on read of @channels channels at @in. */
-static void gather(const struct graph_node *node, const struct graph_shape *shape,
-		   const float *in, uint32_t channels, size_t first, unsigned int count,
-		   float *panel)
+/* The part of an image that the windows of @node cover, padding included. */
+static struct graph_shape covered(const struct graph_node *node, uint32_t channels)
 {
 	const struct graph_window *w = &node->window;
-	int64_t y0[PIXELS], x0[PIXELS];
 
-	for (unsigned int p = 0; p < count; p++) {
-		y0[p] = (int64_t)((first + p) / node->shape.w) * w->stride_h - w->pad_top;
-		x0[p] = (int64_t)((first + p) % node->shape.w) * w->stride_w - w->pad_left;
+	return (struct graph_shape){
+		.c = channels,
+		.h = (node->shape.h - 1) * w->stride_h + (w->kernel_h - 1) * w->dilation_h + 1,
+		.w = (node->shape.w - 1) * w->stride_w + (w->kernel_w - 1) * w->dilation_w + 1,
+	};
+}
+
+/* Copy that part of @in, with zeros outside the image, to @out. */
+static void pad(const struct graph_node *node, const struct graph_shape *shape, const float *in,
+		const struct graph_shape *to, float *out)
+{
+	uint32_t top = node->window.pad_top, left = node->window.pad_left;
+	uint32_t room = to->w > left ? to->w - left : 0, width = room < shape->w ? room : shape->w;
+
+	memset(out, 0, graph_shape_count(to) * sizeof(*out));
+	for (uint32_t c = 0; c < to->c; c++, out += (size_t)to->h * to->w) {
+		for (uint32_t y = 0; y < shape->h && y + top < to->h; y++)
+			memcpy(out + (size_t)(y + top) * to->w + left,
+			       in + ((size_t)c * shape->h + y) * shape->w, width * sizeof(*out));
 	}
-	for (uint32_t c = 0; c < channels; c++, in += (size_t)shape->h * shape->w) {
+}
+
+/* What @count output pixels from @first on read of the padded image @in. */
+static void gather(const struct graph_node *node, const struct graph_shape *shape,
+		   const float *in, size_t first, unsigned int count, float *panel)
+{
+	const struct graph_window *w = &node->window;
+	size_t at[PIXELS];
+	bool adjoin = true;
+
+	for (unsigned int p = 0; p < PIXELS; p++) {
+		size_t pixel = first + (p < count ? p : 0);
+
+		at[p] = pixel / node->shape.w * w->stride_h * shape->w +
+			pixel % node->shape.w * w->stride_w;
+		adjoin &= at[p] == at[0] + p;
+	}
+	for (uint32_t c = 0; c < shape->c; c++, in += (size_t)shape->h * shape->w) {
 		for (uint32_t i = 0; i < w->kernel_h; i++) {
 			for (uint32_t j = 0; j < w->kernel_w; j++, panel += PIXELS) {
-				for (unsigned int p = 0; p < PIXELS; p++) {
-					int64_t y, x;
+				const float *tap = in + (size_t)i * w->dilation_h * shape->w +
+						   (size_t)j * w->dilation_w;
 
-					panel[p] = 0;
-					if (p >= count)
-						continue;
-					y = y0[p] + i * w->dilation_h;
-					x = x0[p] + j * w->dilation_w;
-					if (y >= 0 && y < shape->h && x >= 0 && x < shape->w)
-						panel[p] = in[y * shape->w + x];
-				}
+				if (adjoin)
+					memcpy(panel, tap + at[0], PIXELS * sizeof(*panel));
+				for (unsigned int p = 0; !adjoin && p < PIXELS; p++)
+					panel[p] = tap[at[p]];
 			}
 		}
 	}
 }
 
-/* sums[r][p] = sum_k weight[r][k] * panel[k][p] */
-static void multiply_rows(const float *weight, size_t k, const float *panel,
-			  float sums[ROWS][PIXELS])
+/* sums[r][p] = sum_k weight[r][k] * panel[k][p]; each product is rounded before it is added. */
+static inline __attribute__((always_inline))
+void multiply(const float *weight, size_t k, const float *panel, unsigned int rows,
+	      float sums[ROWS][PIXELS])
 {
-	vec4 acc[ROWS][2] = { { { 0 } } };
+	vec acc[ROWS] = { { 0 } };
 
 	for (size_t i = 0; i < k; i++) {
-		const vec4 *row = (const vec4 *)(panel + i * PIXELS);
+		vec row = *(const vec *)(panel + i * PIXELS);
 
-		for (unsigned int r = 0; r < ROWS; r++) {
-			acc[r][0] += row[0] * weight[r * k + i];
-			acc[r][1] += row[1] * weight[r * k + i];
-		}
+#pragma GCC unroll 8
+		for (unsigned int r = 0; r < rows; r++)
+			acc[r] += row * weight[r * k + i];
 	}
-	memcpy(sums, acc, sizeof(acc));
+	memcpy(sums, acc, rows * sizeof(acc[0]));
 }
 
-static void multiply_row(const float *weight, size_t k, const float *panel, float sums[PIXELS])
+#define MULTIPLY_ROWS(name)									\
+static void name(const float *weight, size_t k, const float *panel, unsigned int rows,		\
+		 float sums[ROWS][PIXELS])							\
+{												\
+	if (rows == ROWS)									\
+		multiply(weight, k, panel, ROWS, sums);						\
+	for (unsigned int r = 0; rows < ROWS && r < rows; r++)					\
+		multiply(weight + r * k, k, panel, 1, sums + r);				\
+}
+
+MULTIPLY_ROWS(multiply_rows)
+#ifdef __x86_64__
+__attribute__((target("avx2"))) MULTIPLY_ROWS(multiply_rows_avx2)
+__attribute__((target("avx512f"))) MULTIPLY_ROWS(multiply_rows_avx512)
+#endif
+
+typedef void multiply_function(const float *weight, size_t k, const float *panel,
+			       unsigned int rows, float sums[ROWS][PIXELS]);
+
+/* The widest vectors that this CPU has. */
+static multiply_function *fastest_multiply(void)
 {
-	vec4 acc[2] = { { 0 } };
-
-	for (size_t i = 0; i < k; i++) {
-		const vec4 *row = (const vec4 *)(panel + i * PIXELS);
-
-		acc[0] += row[0] * weight[i];
-		acc[1] += row[1] * weight[i];
-	}
-	memcpy(sums, acc, sizeof(acc));
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512f"))
+		return multiply_rows_avx512;
+	if (__builtin_cpu_supports("avx2"))
+		return multiply_rows_avx2;
+#endif
+	return multiply_rows;
 }
 
 static void conv(const struct reference *ref, const struct graph_node *node, const float *in,
@@ -96,29 +139,25 @@ static void conv(const struct reference *ref, const struct graph_node *node, con
 {
 	const struct graph_shape *shape = input_shape(ref, node);
 	uint32_t in_c = shape->c / node->groups, out_c = node->shape.c / node->groups;
+	const struct graph_shape padded = covered(node, in_c);
+	multiply_function *multiply_some = fastest_multiply();
 	size_t k = node->weight_count / node->shape.c;
 	size_t pixels = (size_t)node->shape.h * node->shape.w;
 
 	for (uint32_t g = 0; g < node->groups; g++) {
-		const float *group = in + (size_t)g * in_c * shape->h * shape->w;
-
+		pad(node, shape, in + (size_t)g * in_c * shape->h * shape->w, &padded, ref->padded);
 		for (size_t first = 0; first < pixels; first += PIXELS) {
 			unsigned int count = pixels - first < PIXELS ?
 					     (unsigned int)(pixels - first) : PIXELS;
-			float sums[ROWS][PIXELS];
 
-			gather(node, shape, group, in_c, first, count, ref->panel);
-			for (uint32_t c = 0; c < out_c;) {
-				uint32_t rows = out_c - c < ROWS ? 1 : ROWS;
+			gather(node, &padded, ref->padded, first, count, ref->panel);
+			for (uint32_t c = 0; c < out_c; c += ROWS) {
+				uint32_t rows = out_c - c < ROWS ? out_c - c : ROWS;
 				uint32_t channel = g * out_c + c;
+				float sums[ROWS][PIXELS];
 
-				if (rows == ROWS)
-					multiply_rows(node->weight + channel * k, k, ref->panel,
-						      sums);
-				else
-					multiply_row(node->weight + channel * k, k, ref->panel,
-						     sums[0]);
-				for (uint32_t r = 0; r < rows; r++, channel++, c++) {
+				multiply_some(node->weight + channel * k, k, ref->panel, rows, sums);
+				for (uint32_t r = 0; r < rows; r++, channel++) {
 					float bias = node->bias ? node->bias[channel] : 0;
 
 					for (unsigned int p = 0; p < count; p++)
@@ -188,10 +227,9 @@ static void pool(const struct reference *ref, const struct graph_node *node, con
 	}
 }
 
-void reference_node_linear(struct reference *ref, uint32_t index, float *out)
+void reference_compute(struct reference *ref, const struct graph_node *node,
+		       const float *a, const float *b, float *out)
 {
-	const struct graph_node *node = &ref->graph->nodes[index];
-	const float *a = ref->tensors[node->input[0]], *b = ref->tensors[node->input[1]];
 	size_t count = graph_shape_count(&node->shape);
 
 	switch (node->op) {
@@ -221,15 +259,30 @@ void reference_node_linear(struct reference *ref, uint32_t index, float *out)
 	}
 }
 
+typedef int32_t mask __attribute__((vector_size(PIXELS * sizeof(int32_t)), aligned(4)));
+
+void reference_relu(float *values, size_t count)
+{
+	size_t i = 0;
+
+	/* In vectors: which values are negative no branch predictor can tell. */
+	for (; i + PIXELS <= count; i += PIXELS) {
+		vec *some = (vec *)(values + i);
+
+		*some = (vec)((mask)*some & (*some > 0));
+	}
+	for (; i < count; i++)
+		values[i] = values[i] > 0 ? values[i] : 0;
+}
+
 void reference_node(struct reference *ref, uint32_t index)
 {
 	const struct graph_node *node = &ref->graph->nodes[index];
-	size_t count = graph_shape_count(&node->shape);
-	float *out = ref->tensors[index];
 
-	reference_node_linear(ref, index, out);
-	for (size_t i = 0; node->relu && i < count; i++)
-		out[i] = out[i] > 0 ? out[i] : 0;
+	reference_compute(ref, node, ref->tensors[node->input[0]], ref->tensors[node->input[1]],
+			  ref->tensors[index]);
+	if (node->relu)
+		reference_relu(ref->tensors[index], graph_shape_count(&node->shape));
 }
 
 void reference_run(struct reference *ref)
@@ -246,13 +299,19 @@ void reference_free(struct reference *ref)
 		free(ref->tensors[i]);
 	free(ref->tensors);
 	free(ref->panel);
+	free(ref->padded);
 	free(ref);
+}
+
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
 }
 
 struct reference *reference_new(const struct xrnpe_graph *graph)
 {
 	struct reference *ref = calloc(1, sizeof(*ref));
-	size_t k = 1;
+	size_t k = 1, padded = 1;
 
 	if (!ref)
 		return NULL;
@@ -261,8 +320,13 @@ struct reference *reference_new(const struct xrnpe_graph *graph)
 	for (uint32_t i = 0; ref->tensors && i < graph->count; i++) {
 		const struct graph_node *node = &graph->nodes[i];
 
-		if (node->op == GRAPH_CONV && node->weight_count / node->shape.c > k)
-			k = node->weight_count / node->shape.c;
+		if (node->op == GRAPH_CONV) {
+			uint32_t in_c = graph_input_shape(graph, node)->c / node->groups;
+			struct graph_shape part = covered(node, in_c);
+
+			k = larger(k, node->weight_count / node->shape.c);
+			padded = larger(padded, graph_shape_count(&part));
+		}
 		ref->tensors[i] = malloc(graph_shape_count(&node->shape) * sizeof(float));
 		if (!ref->tensors[i]) {
 			reference_free(ref);
@@ -270,7 +334,8 @@ struct reference *reference_new(const struct xrnpe_graph *graph)
 		}
 	}
 	ref->panel = malloc(k * PIXELS * sizeof(float));
-	if (!ref->tensors || !ref->panel) {
+	ref->padded = malloc(padded * sizeof(float));
+	if (!ref->tensors || !ref->panel || !ref->padded) {
 		reference_free(ref);
 		return NULL;
 	}
@@ -285,12 +350,15 @@ struct batch {
 	const float *inputs;
 	float *outputs;
 	size_t count;
+	xrnpe_progress progress;
+	void *data;
 	atomic_size_t next, done;
 	atomic_bool stop, no_memory;
 };
 
-static void run_elements(struct batch *batch, xrnpe_progress progress, void *data)
+static void run_elements(void *data, bool caller)
 {
+	struct batch *batch = data;
 	const struct xrnpe_graph *graph = batch->graph;
 	struct reference *ref = reference_new(graph);
 	size_t in = graph->input_info.count, out = graph->output_info.count, i;
@@ -305,27 +373,10 @@ static void run_elements(struct batch *batch, xrnpe_progress progress, void *dat
 		reference_run(ref);
 		memcpy(batch->outputs + i * out, ref->tensors[graph->output], out * sizeof(float));
 		i = atomic_fetch_add(&batch->done, 1) + 1;
-		if (progress && progress(data, i, batch->count))
+		if (caller && batch->progress && batch->progress(batch->data, i, batch->count))
 			atomic_store(&batch->stop, true);
 	}
 	reference_free(ref);
-}
-
-static void *batch_thread(void *batch)
-{
-	run_elements(batch, NULL, NULL);
-	return NULL;
-}
-
-/* XRNPE_THREADS, else one thread a CPU. */
-static size_t thread_count(void)
-{
-	const char *text = getenv("XRNPE_THREADS");
-	long count = text ? strtol(text, NULL, 10) : 0;
-
-	if (count < 1)
-		count = sysconf(_SC_NPROCESSORS_ONLN);
-	return count < 1 ? 1 : count > 256 ? 256 : (size_t)count;
 }
 
 int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *inputs,
@@ -333,19 +384,9 @@ int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *
 		    struct xrnpe_error *error)
 {
 	struct batch batch = { .graph = graph, .inputs = inputs, .outputs = outputs,
-			       .count = count };
-	size_t threads = thread_count(), started = 0;
-	pthread_t others[256];
+			       .count = count, .progress = progress, .data = data };
 
-	if (threads > count)
-		threads = count;
-	/* With fewer threads than wanted it only takes longer. */
-	while (started + 1 < threads &&
-	       !pthread_create(&others[started], NULL, batch_thread, &batch))
-		started++;
-	run_elements(&batch, progress, data);
-	while (started)
-		pthread_join(others[--started], NULL);
+	threads_run(run_elements, &batch, count);
 	if (atomic_load(&batch.no_memory))
 		return xrnpe_fail_memory(error);
 	if (atomic_load(&batch.done) < count)

@@ -62,7 +62,10 @@ static int run_linear(struct tuning *tuning, uint32_t n, struct xrnpe_cmd cmd)
 		ret = run(tuning, i, &cmd, tuning->temporary);
 		quantize_unpack(&node->shape, XRNPE_FORMAT_F32, scale, tuning->temporary,
 				tuning->outputs + i * count);
-		reference_node_linear(compiler->images[i], n, tuning->fp32 + i * count);
+		reference_compute(compiler->images[i], node,
+				  compiler->images[i]->tensors[node->input[0]],
+				  compiler->images[i]->tensors[node->input[1]],
+				  tuning->fp32 + i * count);
 	}
 	return ret;
 }

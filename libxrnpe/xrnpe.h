@@ -198,7 +198,8 @@ struct xrnpe_layer_info {
 	unsigned int rank;		/**< of its output, as in xrnpe_tensor_info */
 	size_t dims[3];			/**< shape of its output */
 	uint64_t macs;			/**< products summed for one inference */
-	enum xrnpe_format format;	/**< in which it multiplies (input and weights) */
+	enum xrnpe_format format;	/**< of its inputs */
+	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
 	enum xrnpe_format out_format;	/**< of its output */
 	uint64_t bytes;			/**< weights, scales and biases as stored */
 	uint64_t float_bytes;		/**< the same parameters in binary32 */
@@ -207,8 +208,12 @@ struct xrnpe_layer_info {
 	 * both over the calibration data; 0 for a layer that loses nothing.
 	 */
 	double error;
-	/** The same when this layer alone were in format i; negative: not measured. */
-	double format_error[4];
+	/**
+	 * The same when its weights alone, or its inputs alone, were in format i and all
+	 * else in binary32; negative: not measured.
+	 */
+	double weight_error[4];
+	double input_error[4];
 };
 
 /**
@@ -444,10 +449,11 @@ int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64
 		       struct xrnpe_error *error);
 
 /**
- * Compile: fold batch norms, find scales, measure what each layer loses in each
- * format on the calibration data, choose formats so that the network's output
- * loses least within the budget, and write commands. The same graph and options
- * always give the same model.
+ * Compile: fold batch norms, find scales, measure what the network loses when a layer's
+ * weights or inputs are rounded to each format, on the calibration data, choose formats
+ * for both such that the product of the output's error and the device's cycles is least
+ * within the budget, and write commands. The same graph and options always give the same
+ * model.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
  * that is not finite; -ENOSPC: the budget is less than the smallest format needs

@@ -11,8 +11,9 @@
 static const char usage[] =
 	"usage: xrnpe compile MODEL.onnx --calib FILE --output MODEL.xrnpe [OPTION...]\n"
 	"\n"
-	"Choose a number format for each layer, so that the network's output loses least\n"
-	"within a budget of bytes, and write the compiled model.\n"
+	"Choose number formats for the weights and the inputs of each layer, within a budget\n"
+	"of bytes, and write the compiled model. Of the table's formats, fp4/p8, the first is\n"
+	"that of the weights.\n"
 	"\n"
 	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape\n"
 	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
@@ -26,10 +27,10 @@ struct options {
 	bool json;
 };
 
-/* Colours tell the narrow formats from the wide ones. */
-static const char *format_colour(enum xrnpe_format format)
+/* Colours tell the narrow formats from the wide ones: of the two the wider, which sets the speed. */
+static const char *format_colour(const struct xrnpe_layer_info *layer)
 {
-	switch (format) {
+	switch (layer->weight_format > layer->format ? layer->weight_format : layer->format) {
 	case XRNPE_FORMAT_FP4:
 	case XRNPE_FORMAT_P4:
 		return "\033[32m";
@@ -40,18 +41,29 @@ static const char *format_colour(enum xrnpe_format format)
 	}
 }
 
+/* "fp4/p8": weights, inputs; a layer without parameters has inputs only. */
+static void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
+{
+	const char *input = xrnpe_format_name(layer->format);
+
+	if (layer->float_bytes)
+		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
+	else
+		snprintf(text, size, "%s", input);
+}
+
 static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost,
 		      int name_width, int op_width)
 {
 	bool colour = has_colour(stdout);
-	char shape[64];
+	char shape[64], formats[16];
 
 	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
-	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-6s%s  %8" PRIu64 "  %9" PRIu64
+	formats_text(layer, formats, sizeof(formats));
+	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-7s%s  %8" PRIu64 "  %9" PRIu64
 	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
-	       colour ? format_colour(layer->format) : "", xrnpe_format_name(layer->format),
-	       colour ? "\033[m" : "", layer->bytes,
-	       (uint64_t)cost->counters.cycles, layer->error);
+	       colour ? format_colour(layer) : "", formats, colour ? "\033[m" : "",
+	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
 }
 
 static int wider(int width, const char *text)
@@ -70,16 +82,29 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
 		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
 	}
-	printf("%-*s  %-*s  %11s  %10s  %-6s  %8s  %9s  %9s\n", name_width, "layer",
-	       op_width, "operators", "shape", "MACs", "format", "bytes", "cycles", "error");
+	printf("%-*s  %-*s  %11s  %10s  %-7s  %8s  %9s  %9s\n", name_width, "layer",
+	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
 	for (unsigned int i = 0; i < count; i++)
 		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
 }
 
+/* Errors by format, of those that were measured. */
+static void print_errors_json(const char *name, const double errors[4])
+{
+	const char *separator = "";
+
+	printf(", \"%s\": {", name);
+	for (unsigned int i = 0; i < 4; i++) {
+		if (errors[i] < 0)
+			continue;
+		printf("%s\"%s\": %.9g", separator, xrnpe_format_name(i), errors[i]);
+		separator = ", ";
+	}
+	printf("}");
+}
+
 static void print_layer_json(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
 {
-	bool any = false;
-
 	printf("{\"name\": ");
 	json_string(stdout, layer->name);
 	printf(", \"op\": ");
@@ -88,19 +113,16 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 	for (unsigned int i = 0; i < layer->rank; i++)
 		printf(i ? ", %zu" : "%zu", layer->dims[i]);
 	printf("], \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
-	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", \"out_format\": \"%s\", "
-	       "\"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64 ", \"error\": %.9g, "
-	       "\"format_error\": {", layer->macs, xrnpe_format_name(layer->format),
-	       xrnpe_format_name(layer->out_format), layer->bytes, layer->float_bytes,
-	       layer->error);
-	for (unsigned int i = 0; i < 4; i++) {
-		if (layer->format_error[i] < 0)
-			continue;
-		printf("%s\"%s\": %.9g", any ? ", " : "", xrnpe_format_name(i),
-		       layer->format_error[i]);
-		any = true;
-	}
-	printf("}}");
+	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", ", layer->macs,
+	       xrnpe_format_name(layer->format));
+	if (layer->float_bytes)
+		printf("\"weight_format\": \"%s\", ", xrnpe_format_name(layer->weight_format));
+	printf("\"out_format\": \"%s\", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64
+	       ", \"error\": %.9g", xrnpe_format_name(layer->out_format), layer->bytes,
+	       layer->float_bytes, layer->error);
+	print_errors_json("weight_error", layer->weight_error);
+	print_errors_json("input_error", layer->input_error);
+	printf("}");
 }
 
 static void report(const struct xrnpe_model *model, const struct options *options)

@@ -206,6 +206,14 @@ START_TEST(budget_buys_accuracy)
 }
 END_TEST
 
+/* 4 bits, 8 bits, 16 bits. */
+static void wider_loses_less(const double errors[4])
+{
+	ck_assert_double_gt(errors[XRNPE_FORMAT_FP4], 2 * errors[XRNPE_FORMAT_P8]);
+	ck_assert_double_gt(errors[XRNPE_FORMAT_P8], 20 * errors[XRNPE_FORMAT_P16]);
+	ck_assert_double_gt(errors[XRNPE_FORMAT_P16], 0);
+}
+
 START_TEST(layers_are_described)
 {
 	struct xrnpe_graph *graph = load(onnx_resnet());
@@ -225,17 +233,19 @@ START_TEST(layers_are_described)
 	ck_assert_uint_eq(layer->dims[0], 16);
 	ck_assert_uint_eq(layer->dims[1], 3);
 	ck_assert_uint_eq(layer->float_bytes, 4 * (1152 + 16));
-	ck_assert_uint_ge(layer->bytes, 1152 * xrnpe_format_bits(layer->format) / 8 + 16 * 8);
-	/* Wider formats lose less: 4 bits, 8 bits, 16 bits. */
-	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_FP4],
-			    2 * layer->format_error[XRNPE_FORMAT_P8]);
-	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_P8],
-			    20 * layer->format_error[XRNPE_FORMAT_P16]);
-	ck_assert_double_gt(layer->format_error[XRNPE_FORMAT_P16], 0);
+	ck_assert_uint_ge(layer->bytes, 1152 * xrnpe_format_bits(layer->weight_format) / 8 + 16 * 8);
+	wider_loses_less(layer->weight_error);
+	wider_loses_less(layer->input_error);
 	ck_assert_double_gt(layer->error, 0);
 	layer = xrnpe_model_layer(model, 1);
 	ck_assert_str_eq(layer->op, "MaxPool");
-	ck_assert_double_lt(layer->format_error[0], 0);
+	ck_assert_double_lt(layer->weight_error[0], 0);
+	ck_assert_double_lt(layer->input_error[0], 0);
+	layer = xrnpe_model_layer(model, 5);
+	ck_assert_str_eq(layer->op, "Add+Relu");
+	ck_assert_double_lt(layer->weight_error[0], 0);
+	ck_assert_int_eq(layer->weight_format, layer->format);
+	wider_loses_less(layer->input_error);
 	layer = xrnpe_model_layer(model, 7);
 	ck_assert_int_eq(layer->out_format, XRNPE_FORMAT_F32);
 	ck_assert_uint_eq(layer->rank, 1);
@@ -382,6 +392,26 @@ START_TEST(wide_formats_are_faithful)
 }
 END_TEST
 
+static enum xrnpe_format pick(uint32_t *state, bool four_bits)
+{
+	*state = *state * 1664525 + 1013904223;
+	return four_bits ? *state >> 24 & 3 : 2 + (*state >> 24 & 1);
+}
+
+/* Products are in the formats that their layer is said to have. */
+static void layers_match_commands(const struct xrnpe_model *model)
+{
+	for (uint32_t i = 0; i < model->cmd_count; i++) {
+		const struct xrnpe_layer_info *layer = &model->layers[model->cmd_layer[i]];
+
+		if (!xrnpe_cmd_macs(&model->cmds[i]))
+			continue;
+		ck_assert_int_eq(layer->format, model->cmds[i].operand[XRNPE_OPERAND_IFM].format);
+		ck_assert_int_eq(layer->weight_format,
+				 model->cmds[i].operand[XRNPE_OPERAND_WEIGHT].format);
+	}
+}
+
 /* Force every mixture of formats upon a network: whatever is chosen, commands are right. */
 START_TEST(any_choice_is_right)
 {
@@ -403,19 +433,21 @@ START_TEST(any_choice_is_right)
 		const struct graph_node *node = &graph->nodes[n];
 		struct node_plan *plan = &compiler.plan[n];
 
-		state = state * 1664525 + 1013904223;
+		enum xrnpe_format input = pick(&state, four_bits), weight = pick(&state, four_bits);
+
 		plan->bias = node->bias;
 		plan->chooses = node->op != GRAPH_MAXPOOL;
-		plan->format = four_bits ? state >> 24 & 3 : 2 + (state >> 24 & 1);
+		plan->choice = (struct choice){ node->op == GRAPH_CONV ? weight : input, input };
 		if (lower_multiplies(node))
 			ck_assert_int_eq(quantize_node(graph, node,
 						       compiler.plan[node->input[0]].energy,
-						       plan->format, &plan->weight[plan->format]),
-					 0);
+						       plan->choice.weight,
+						       &plan->weight[plan->choice.weight]), 0);
 	}
 	ck_assert_msg(!lower_model(&compiler, &model), "%s", error.message);
 	ck_assert_int_eq(tune_model(&compiler, model), 0);
 	ck_assert_msg(!xrnpe_model_check(model, &error), "%s", error.message);
+	layers_match_commands(model);
 	ck_assert_double_le(run_error(graph, model), four_bits ? 0.7 : 0.08);
 
 	for (uint32_t n = 0; n < graph->count; n++) {
@@ -531,8 +563,8 @@ START_TEST(stops_when_told)
 {
 	struct xrnpe_graph *graph = load(onnx_resnet());
 	struct xrnpe_array calibration = noise(graph, 2, 1);
-	/* 2 inputs, 7 layers in 4 formats, 8 layers to tune */
-	size_t at = 0, stages[] = { 1, 2, 10, 31, 38 };
+	/* 2 inputs, 4 + 8 measurements of 5 products, 4 of 2 other layers, 8 layers to tune */
+	size_t at = 0, stages[] = { 1, 2, 10, 31, 52 };
 	struct xrnpe_compile_options options = {
 		.calibration = &calibration, .progress = stop_midway, .progress_data = &at,
 	};

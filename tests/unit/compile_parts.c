@@ -68,70 +68,94 @@ START_TEST(plan_reuses_a_chain)
 }
 END_TEST
 
-/* ---- choose_formats ---------------------------------------------------- */
+/* ---- choose_options ---------------------------------------------------- */
 
-/* All 4^count choices: the least effect within @budget, or infinity. */
-static double exhaustive(const struct option (*options)[COMPILE_FORMATS], uint32_t count,
-			 uint64_t budget)
+#define OPTIONS(options) ((const struct option (*)[COMPILE_OPTIONS])(options))
+
+struct total {
+	uint64_t bytes;
+	double effect, cycles;
+};
+
+static struct total add_up(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
+			   const uint8_t *chosen)
 {
-	double best = INFINITY;
+	struct total total = { 0 };
 
-	for (uint32_t code = 0; code < 1u << (2 * count); code++) {
-		uint64_t bytes = 0;
-		double effect = 0;
-
-		for (uint32_t i = 0; i < count; i++) {
-			bytes += options[i][code >> (2 * i) & 3].bytes;
-			effect += options[i][code >> (2 * i) & 3].effect;
-		}
-		if (bytes <= budget && effect < best)
-			best = effect;
+	for (uint32_t i = 0; i < count; i++) {
+		total.bytes += options[i][chosen[i]].bytes;
+		total.effect += options[i][chosen[i]].effect;
+		total.cycles += options[i][chosen[i]].cycles;
 	}
-	return best;
+	return total;
+}
+
+/* The @code-th of all 16^count choices. */
+static struct total add_up_code(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
+				uint32_t code)
+{
+	uint8_t chosen[8];
+
+	for (uint32_t i = 0; i < count; i++)
+		chosen[i] = code >> (4 * i) & 15;
+	return add_up(options, count, chosen);
 }
 
 START_TEST(choice_is_the_best)
 {
-	struct option options[6][COMPILE_FORMATS];
-	enum xrnpe_format chosen[6];
-	uint32_t state = (uint32_t)_i, count = 1 + pick(&state, 6);
-	uint64_t budget = 100 + pick(&state, 2500), bytes = 0;
-	double best, effect = 0;
+	struct option options[4][COMPILE_OPTIONS];
+	uint32_t state = (uint32_t)_i, count = 1 + pick(&state, 4);
+	uint64_t budget = 100 + pick(&state, 1500);
+	struct total got, least = { .effect = INFINITY };
+	bool one_speed = _i % 2;
+	uint8_t chosen[4];
 	int ret;
 
+	/* An effect of infinity: no such option. */
 	for (uint32_t i = 0; i < count; i++) {
-		for (unsigned int f = 0; f < COMPILE_FORMATS; f++) {
-			options[i][f].bytes = 20 + pick(&state, 500);
-			options[i][f].effect = 1 + pick(&state, 1000);
-		}
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
+			options[i][k] = (struct option){
+				.bytes = 20 + pick(&state, 500),
+				.effect = k == 3 || pick(&state, 8) ? 1 + pick(&state, 1000) : INFINITY,
+				.cycles = one_speed ? 7 : 1 + pick(&state, 100),
+			};
 	}
-	ret = choose_formats((const struct option (*)[COMPILE_FORMATS])options, count, budget,
-			     chosen);
-	best = exhaustive((const struct option (*)[COMPILE_FORMATS])options, count, budget);
-	if (isinf(best)) {
+	ret = choose_options(OPTIONS(options), count, budget, chosen);
+	for (uint32_t code = 0; code < 1u << (4 * count); code++) {
+		struct total t = add_up_code(OPTIONS(options), count, code);
+
+		if (t.bytes <= budget && t.effect < least.effect)
+			least = t;
+	}
+	if (isinf(least.effect)) {
 		ck_assert_int_eq(ret, -ENOSPC);
 		return;
 	}
 	ck_assert_int_eq(ret, 0);
-	for (uint32_t i = 0; i < count; i++) {
-		bytes += options[i][chosen[i]].bytes;
-		effect += options[i][chosen[i]].effect;
+	got = add_up(OPTIONS(options), count, chosen);
+	ck_assert_uint_le(got.bytes, budget);
+	if (one_speed)
+		ck_assert_double_eq(got.effect, least.effect);
+	/* Half the time may cost twice the error, the root of the effect. */
+	ck_assert_double_le(got.effect, least.effect * pow(least.cycles / got.cycles, 2) * 1.000001);
+	/* And nothing is better in both. */
+	for (uint32_t code = 0; code < 1u << (4 * count); code++) {
+		struct total t = add_up_code(OPTIONS(options), count, code);
+
+		ck_assert(t.bytes > budget || t.effect >= got.effect || t.cycles >= got.cycles);
 	}
-	ck_assert_uint_le(bytes, budget);
-	/* It may give up a hundredth for each narrower format without more bytes. */
-	ck_assert_double_ge(effect, best);
-	ck_assert_double_le(effect, best * (1 + 0.01 * count));
 }
 END_TEST
 
 START_TEST(choice_of_many)
 {
 	enum { COUNT = 300 };
-	static struct option options[COUNT][COMPILE_FORMATS];
-	static enum xrnpe_format chosen[COUNT];
+	static struct option options[COUNT][COMPILE_OPTIONS];
+	static uint8_t chosen[COUNT];
 	uint32_t state = 5;
 	uint64_t bytes = 0;
-	double effect = 0, bound = 0;
+	double bound = 0;
+	struct total got;
 
 	/*
 	 * More points than are kept, which costs up to COUNT of MAX_POINTS grains of the
@@ -140,26 +164,46 @@ START_TEST(choice_of_many)
 	for (uint32_t i = 0; i < COUNT; i++) {
 		uint64_t size = 1000 + pick(&state, 1000000);
 
-		for (unsigned int f = 0; f < COMPILE_FORMATS; f++) {
-			unsigned int bits = xrnpe_format_bits(f);
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
+			unsigned int bits = xrnpe_format_bits(compile_choice(k).weight);
 
-			options[i][f].bytes = size * bits / 4;
-			options[i][f].effect = exp2(-2.0 * bits);
+			options[i][k].bytes = size * bits / 4;
+			options[i][k].effect = exp2(-2.0 * bits);
+			options[i][k].cycles = 1;
 		}
 		bytes += 2 * size;
-		bound += options[i][XRNPE_FORMAT_P8].effect;
+		bound += exp2(-16);
 	}
 	bytes += bytes / 50;
-	ck_assert_int_eq(choose_formats((const struct option (*)[COMPILE_FORMATS])options, COUNT,
-					bytes, chosen), 0);
-	for (uint32_t i = 0; i < COUNT; i++) {
-		bytes -= options[i][chosen[i]].bytes;
-		effect += options[i][chosen[i]].effect;
+	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, bytes, chosen), 0);
+	got = add_up(OPTIONS(options), COUNT, chosen);
+	ck_assert_uint_le(got.bytes, bytes);
+	ck_assert_double_le(got.effect, bound);
+	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, 5, chosen), -ENOSPC);
+}
+END_TEST
+
+/* Wide inputs cost no bytes, but time: they are taken where they matter. */
+START_TEST(choice_weighs_time)
+{
+	static const double input_effect[COMPILE_FORMATS] = { 1e-1, 1e-1, 1e-4, 1e-9 };
+	static const double weight_effect[] = { 1e-4, 1e-5 };
+	static const enum xrnpe_format expected[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_P16 };
+	struct option options[1][COMPILE_OPTIONS];
+	uint8_t chosen[1];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
+			struct choice choice = compile_choice(k);
+
+			options[0][k] = (struct option){
+				.bytes = 100, .cycles = xrnpe_format_bits(choice.input),
+				.effect = weight_effect[i] + input_effect[choice.input],
+			};
+		}
+		ck_assert_int_eq(choose_options(OPTIONS(options), 1, 1000, chosen), 0);
+		ck_assert_int_eq(compile_choice(chosen[0]).input, expected[i]);
 	}
-	ck_assert_int_ge((int64_t)bytes, 0);
-	ck_assert_double_le(effect, bound);
-	ck_assert_int_eq(choose_formats((const struct option (*)[COMPILE_FORMATS])options, COUNT, 5,
-					chosen), -ENOSPC);
 }
 END_TEST
 
@@ -319,6 +363,7 @@ TCase *compile_parts_tests(void)
 	tcase_add_test(tests, plan_reuses_a_chain);
 	tcase_add_loop_test(tests, choice_is_the_best, 0, 200);
 	tcase_add_test(tests, choice_of_many);
+	tcase_add_test(tests, choice_weighs_time);
 	tcase_add_loop_test(tests, scale_loses_least, 0, COMPILE_FORMATS);
 	tcase_add_test(tests, scale_of_strange_values);
 	tcase_add_test(tests, scale_heeds_importance);

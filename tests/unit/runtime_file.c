@@ -114,7 +114,9 @@ START_TEST(file_round_trip)
 	ck_assert_str_eq(layer->op, "Conv+Relu");
 	ck_assert_int_eq(layer->format, XRNPE_FORMAT_P16);
 	ck_assert_uint_eq(layer->macs, 12);
-	ck_assert(layer->error == 0.25 && layer->format_error[1] == 0.75);
+	ck_assert_int_eq(layer->weight_format, XRNPE_FORMAT_P8);
+	ck_assert(layer->error == 0.25 && layer->weight_error[1] == 0.75 &&
+		  layer->input_error[1] == 0.125);
 
 	/* The same model gives the same bytes. */
 	ck_ok(xrnpe_model_save(model, test_path("again.xrnpe"), &error), error);
@@ -148,10 +150,10 @@ END_TEST
 
 START_TEST(file_version)
 {
-	set(HEADER_VERSION, 4, 2);
+	set(HEADER_VERSION, 4, 3);
 	sign();
 	ck_fails(load(bytes, size), -ENOTSUP, error,
-		 "m.xrnpe: is of format version 2; this library knows 1");
+		 "m.xrnpe: is of format version 3; this library knows 2");
 }
 END_TEST
 
@@ -197,7 +199,7 @@ struct forgery {
 #define CMD(i, member) ((i) * sizeof(struct xrnpe_cmd) + offsetof(struct xrnpe_cmd, member))
 #define OPERAND(i, o, member) \
 	(CMD(i, operand) + (o) * sizeof(struct xrnpe_operand) + offsetof(struct xrnpe_operand, member))
-#define LAYER_BYTES 96
+#define LAYER_BYTES 136
 #define TENSOR_BYTES 48
 
 static const struct forgery forgeries[] = {
@@ -234,7 +236,12 @@ static const struct forgery forgeries[] = {
 	{ LAYERS, 8, 4, 2, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 16, 4, 0, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 48, 4, 5, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 56, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 52, 4, 5, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 56, 4, 5, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 60, 4, 1, "layer 0 is malformed" },
+	{ LAYERS, 64, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 72, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 104, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
 	{ TENSORS, 0, 4, 4096, "tensor 0 has no name" },
 	{ TENSORS, 4, 4, 9, "tensor in: its shape is out of range" },
 	{ TENSORS, 8, 4, 0x10000, "tensor in: its shape is out of range" },
