@@ -28,6 +28,7 @@
 static const char usage[] =
 	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
 	"                   [--size MxNxK] [--data trained|uniform] [--kernel NAME] [--json]\n"
+	"       xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--json]\n"
 	"\n"
 	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
 	"the datapath on this machine, with codes uniform over the format (the default) or\n"
@@ -558,6 +559,13 @@ static bool runs(const char *kernel)
 	return false;
 }
 
+static bool is_model(const char *argument)
+{
+	const char *dot = strrchr(argument, '.');
+
+	return dot && !strcmp(dot, ".xrnpe");
+}
+
 int xrnpe_bench(int argc, char **argv)
 {
 	static const struct option long_options[] = {
@@ -577,6 +585,10 @@ int xrnpe_bench(int argc, char **argv)
 	int option, ret = 0;
 	char *end;
 
+	for (int i = 1; i < argc; i++) {
+		if (is_model(argv[i]))
+			return xrnpe_bench_model(argc, argv);
+	}
 	while ((option = getopt_long(argc, argv, "f:t:s:d:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'f':

@@ -3,7 +3,8 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c disasm.c trace.c num.c bench.c peak.c)
+TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c disasm.c trace.c \
+	num.c bench.c bench_model.c peak.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
 # A trace shows registers, whose names are in driver/xrnpe_regs.h.
@@ -23,7 +24,7 @@ install-tools: $(B)/xrnpe
 	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 
 .PHONY: bench
-## bench: the datapath's speed, beside OpenBLAS
+## bench: the datapath's speed, beside OpenBLAS; a network's, beside ONNX Runtime
 bench: $(B)/xrnpe
 	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench gemv && \
-		$< bench conv && $< bench codec
+		$< bench conv && $< bench codec && tools/bench-networks
