@@ -9,8 +9,8 @@
  * whose value is effect + price * cycles. It is solved exactly (but for MAX_POINTS):
  * layer by layer the Pareto set is kept, of all choices so far those that no other
  * beats in both bytes and value. Prices are tried from next to nothing, which gives
- * the least error, up. (Effects of layers are taken to add up, which holds for small
- * errors; tune.c measures the whole.)
+ * the least error, up. Effects of layers are taken to add up, which holds for small
+ * errors: so the few best choices are handed on, for the whole network to tell.
  */
 #include <errno.h>
 #include <math.h>
@@ -20,10 +20,10 @@
 #include "compile.h"
 
 /* Most points kept a layer. Beyond, the best of each of so many sizes is. */
-#define MAX_POINTS 16384
+#define MAX_POINTS 8192
 /* Prices tried are 2^i of what all cycles together cost. */
-#define LOWEST_PRICE (-32)
-#define HIGHEST_PRICE 4
+#define LOWEST_PRICE (-24)
+#define HIGHEST_PRICE 2
 /* An effect that is as good as none, so that then time alone decides. */
 #define NO_EFFECT 1e-12
 
@@ -200,21 +200,43 @@ static double score(const struct problem *problem, const uint8_t *chosen)
 	return sqrt(effect + NO_EFFECT) * cycles;
 }
 
+/* Insert a choice among the @known best, unless it is one of them; how many there are then. */
+static uint32_t insert(const struct problem *problem, const uint8_t *trial, uint8_t *chosen,
+		       double scores[COMPILE_CANDIDATES], uint32_t known)
+{
+	size_t size = problem->count;
+	double now = score(problem, trial);
+	uint32_t at = known;
+
+	for (uint32_t i = 0; i < known; i++)
+		if (!memcmp(chosen + i * size, trial, size))
+			return known;
+	while (at && now < scores[at - 1])
+		at--;
+	if (at == COMPILE_CANDIDATES)
+		return known;
+	if (known < COMPILE_CANDIDATES)
+		known++;
+	memmove(chosen + (at + 1) * size, chosen + at * size, (known - 1 - at) * size);
+	memmove(scores + at + 1, scores + at, (known - 1 - at) * sizeof(*scores));
+	memcpy(chosen + at * size, trial, size);
+	scores[at] = now;
+	return known;
+}
+
 int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
-		   uint64_t budget, uint8_t *chosen)
+		   uint64_t budget, uint8_t *chosen, uint32_t *found)
 {
 	struct problem problem = { .options = options, .count = count, .budget = budget };
+	double total = most_cycles(&problem), scores[COMPILE_CANDIDATES];
 	uint8_t *trial = malloc(count + 1);
-	double total = most_cycles(&problem), least = INFINITY, now;
 	int ret = trial ? 0 : -ENOMEM;
 
+	*found = 0;
 	for (int i = LOWEST_PRICE; !ret && i <= HIGHEST_PRICE; i++) {
 		ret = solve(&problem, exp2(i) / total, trial);
-		now = ret ? INFINITY : score(&problem, trial);
-		if (now < least) {
-			least = now;
-			memcpy(chosen, trial, count);
-		}
+		if (!ret)
+			*found = insert(&problem, trial, chosen, scores, *found);
 	}
 	free(trial);
 	return ret;

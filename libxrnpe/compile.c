@@ -91,7 +91,7 @@ static int prepare(struct compiler *compiler)
 	if (!compiler->plan)
 		return xrnpe_fail_memory(compiler->error);
 	compiler->steps = (inputs < XRNPE_CALIBRATION_MAX ? inputs : XRNPE_CALIBRATION_MAX) +
-			  graph->count - 1;
+			  COMPILE_CANDIDATES * (graph->count - 1);
 	for (uint32_t n = 1; n < graph->count; n++) {
 		const struct graph_node *node = &graph->nodes[n];
 		struct node_plan *plan = &compiler->plan[n];
@@ -127,7 +127,10 @@ static double node_cycles(const struct compiler *compiler, uint32_t n, struct ch
 	return (double)counters.cycles;
 }
 
-/* What node @n may be run in; weights of one are in the format of the inputs. */
+/*
+ * What node @n may be run in; weights of one are in the format of the inputs. A node that
+ * does not choose has one option, which is nothing.
+ */
 static void list_options(const struct compiler *compiler, uint32_t n,
 			 struct option options[COMPILE_OPTIONS])
 {
@@ -138,6 +141,10 @@ static void list_options(const struct compiler *compiler, uint32_t n,
 	for (unsigned int i = 0; i < COMPILE_OPTIONS; i++) {
 		struct choice choice = compile_choice(i);
 
+		if (!plan->chooses || (!weights && choice.weight != choice.input)) {
+			options[i] = (struct option){ .effect = i ? INFINITY : 0 };
+			continue;
+		}
 		options[i] = (struct option){
 			.bytes = plan->weight[choice.weight].size +
 				 lower_scale_count(node) * sizeof(struct xrnpe_scale),
@@ -145,34 +152,35 @@ static void list_options(const struct compiler *compiler, uint32_t n,
 				  (weights ? plan->weight_loss[choice.weight].effect : 0),
 			.cycles = node_cycles(compiler, n, choice),
 		};
-		if (!weights && choice.weight != choice.input)
-			options[i].effect = INFINITY;
 	}
 }
 
-/* Choose formats so that nodes take at most @budget bytes. */
-static int choose(struct compiler *compiler, uint64_t budget)
+/* Choices, by node, so that nodes take at most @budget bytes. */
+static int choose(struct compiler *compiler, uint64_t budget, uint8_t *chosen, uint32_t *found)
 {
-	const struct xrnpe_graph *graph = compiler->graph;
-	struct option (*options)[COMPILE_OPTIONS] = calloc(graph->count, sizeof(*options));
-	uint8_t *chosen = calloc(graph->count, sizeof(*chosen));
-	uint32_t count = 0;
-	int ret = -ENOMEM;
+	uint32_t count = compiler->graph->count;
+	struct option (*options)[COMPILE_OPTIONS] = calloc(count, sizeof(*options));
+	int ret;
 
-	for (uint32_t n = 0; options && n < graph->count; n++) {
-		if (compiler->plan[n].chooses)
-			list_options(compiler, n, options[count++]);
-	}
-	if (options && chosen)
-		ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, count, budget,
-				     chosen);
-	for (uint32_t n = graph->count; !ret && n--;) {
-		if (compiler->plan[n].chooses)
-			compiler->plan[n].choice = compile_choice(chosen[--count]);
-	}
+	if (!options)
+		return -ENOMEM;
+	for (uint32_t n = 0; n < count; n++)
+		list_options(compiler, n, options[n]);
+	ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, count, budget, chosen,
+			     found);
 	free(options);
-	free(chosen);
 	return ret;
+}
+
+/* The formats that take least memory; with all inputs in one, conversions are fewest. */
+static void choose_smallest(const struct compiler *compiler, uint8_t *chosen)
+{
+	for (uint32_t n = 0; n < compiler->graph->count; n++) {
+		bool weights = compiler->graph->nodes[n].op == GRAPH_CONV;
+
+		chosen[n] = compile_option(weights ? XRNPE_FORMAT_FP4 : XRNPE_FORMAT_P8,
+					   XRNPE_FORMAT_P8);
+	}
 }
 
 static uint64_t model_bytes(const struct xrnpe_model *model)
@@ -184,50 +192,98 @@ static uint64_t model_bytes(const struct xrnpe_model *model)
 	return bytes;
 }
 
-/* The formats that take least memory; with all inputs in one, conversions are fewest. */
-static void choose_smallest(struct compiler *compiler)
+/* A model for one choice, if it keeps the budget, else NULL; and its bytes. */
+static int try_choice(struct compiler *compiler, const uint8_t *chosen,
+		      struct xrnpe_model **model, uint64_t *bytes)
 {
-	for (uint32_t n = 0; n < compiler->graph->count; n++) {
-		bool weights = compiler->graph->nodes[n].op == GRAPH_CONV;
+	int ret;
 
-		compiler->plan[n].choice = (struct choice){
-			weights ? XRNPE_FORMAT_FP4 : XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 };
+	for (uint32_t n = 0; n < compiler->graph->count; n++)
+		compiler->plan[n].choice = compile_choice(chosen[n]);
+	ret = lower_model(compiler, model);
+	if (ret)
+		return ret;
+	*bytes = model_bytes(*model);
+	if (*bytes <= compiler->budget)
+		ret = tune_model(compiler, *model);
+	if (!ret && *bytes <= compiler->budget)
+		return 0;
+	xrnpe_model_free(*model);
+	*model = NULL;
+	return ret;
+}
+
+/* As choose.c has it, but measured: on the whole network, with conversions. */
+static double measured_score(const struct compiler *compiler, const struct xrnpe_model *model)
+{
+	struct xrnpe_cost cost;
+
+	xrnpe_model_predict(model, NULL, &cost, NULL);
+	return compiler->plan[compiler->graph->output].error * (double)cost.counters.cycles;
+}
+
+/* The best model of @found choices that keep the budget, or NULL; and fewest bytes. */
+static int try_choices(struct compiler *compiler, const uint8_t *chosen, uint32_t found,
+		       struct xrnpe_model **best, uint64_t *least_bytes)
+{
+	double least = INFINITY;
+
+	*best = NULL;
+	*least_bytes = UINT64_MAX;
+	for (uint32_t i = 0; i < found; i++) {
+		struct xrnpe_model *model = NULL;
+		uint64_t bytes = 0;
+		int ret = try_choice(compiler, chosen + i * compiler->graph->count, &model, &bytes);
+
+		if (ret) {
+			xrnpe_model_free(*best);
+			*best = NULL;
+			return ret;
+		}
+		*least_bytes = bytes < *least_bytes ? bytes : *least_bytes;
+		if (model && (!*best || measured_score(compiler, model) < least)) {
+			least = measured_score(compiler, model);
+			xrnpe_model_free(*best);
+			*best = model;
+		} else {
+			xrnpe_model_free(model);
+		}
 	}
+	return 0;
 }
 
 /*
  * Which conversions a choice needs, each with a scale, is known only when it is
- * lowered. So where it exceeds the budget by that, choose again with that less.
+ * lowered. So where all exceed the budget by that, choose again with that less.
  */
-static int choose_and_lower(struct compiler *compiler, struct xrnpe_model **model)
+static int find_model(struct compiler *compiler, struct xrnpe_model **model)
 {
 	uint64_t budget = compiler->budget, left = budget, bytes;
+	uint8_t *chosen = malloc((size_t)COMPILE_CANDIDATES * compiler->graph->count);
 	bool smallest = false;
+	uint32_t found = 1;
+	int ret = chosen ? 0 : xrnpe_fail_memory(compiler->error);
 
-	for (;;) {
-		int ret = smallest ? 0 : choose(compiler, left);
-
+	while (!ret && !*model) {
+		ret = choose(compiler, left, chosen, &found);
 		if (ret == -ENOSPC) {
 			smallest = true;
-			choose_smallest(compiler);
+			found = 1;
+			choose_smallest(compiler, chosen);
 		} else if (ret) {
-			return xrnpe_fail_memory(compiler->error);
+			ret = xrnpe_fail_memory(compiler->error);
+			break;
 		}
-		ret = lower_model(compiler, model);
-		if (ret)
-			return ret;
-		bytes = model_bytes(*model);
-		if (bytes <= budget)
-			return 0;
-		xrnpe_model_free(*model);
-		*model = NULL;
-		if (smallest)
-			return xrnpe_fail(compiler->error, -ENOSPC,
-					  "%s: budget of %llu bytes is too small: the smallest formats need %llu",
-					  compiler->graph->name, (unsigned long long)budget,
-					  (unsigned long long)bytes);
+		ret = try_choices(compiler, chosen, found, model, &bytes);
+		if (!ret && !*model && smallest)
+			ret = xrnpe_fail(compiler->error, -ENOSPC,
+					 "%s: budget of %llu bytes is too small: the smallest formats need %llu",
+					 compiler->graph->name, (unsigned long long)budget,
+					 (unsigned long long)bytes);
 		left = left > bytes - budget ? left - (bytes - budget) : 0;
 	}
+	free(chosen);
+	return ret;
 }
 
 static void clean_up(struct compiler *compiler)
@@ -269,9 +325,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	if (!ret)
 		ret = measure_losses(&compiler);
 	if (!ret)
-		ret = choose_and_lower(&compiler, &made);
-	if (!ret)
-		ret = tune_model(&compiler, made);
+		ret = find_model(&compiler, &made);
 	if (!ret)
 		ret = xrnpe_model_check(made, error);
 	clean_up(&compiler);

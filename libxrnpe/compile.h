@@ -3,7 +3,7 @@
  * Inside the compiler. In the order in which they work: calibrate.c finds scales,
  * quantize.c makes weights, measure.c finds what each format costs, choose.c
  * chooses, lower.c writes commands, with memory laid out by plan.c, and tune.c
- * runs the result once to correct biases and to learn the errors.
+ * runs the result to correct biases and to learn the errors, of the best few choices.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H
@@ -45,9 +45,14 @@ struct choice {
 	enum xrnpe_format weight, input;
 };
 
-static inline struct choice compile_choice(unsigned int option)
+static inline struct choice compile_choice(uint8_t option)
 {
 	return (struct choice){ option / COMPILE_FORMATS, option % COMPILE_FORMATS };
+}
+
+static inline uint8_t compile_option(enum xrnpe_format weight, enum xrnpe_format input)
+{
+	return (uint8_t)(weight * COMPILE_FORMATS + input);
 }
 
 struct node_plan {
@@ -139,13 +144,20 @@ int measure_losses(struct compiler *compiler);
 
 /* ---- choose.c ---------------------------------------------------------- */
 
+/* Choices that are tried on the whole network. */
+#define COMPILE_CANDIDATES 4
+
 /*
  * Of each of @count rows of options choose one, such that their bytes are at most
- * @budget and the sum of their effects is least; but for a little more (see choose.c)
- * take those of fewest cycles. Returns 0, -ENOSPC, -ENOMEM.
+ * @budget and the product of error and cycles (see choose.c) is least.
+ *
+ * @chosen: room for COMPILE_CANDIDATES x @count; the best choices found, best first
+ * @found: how many they are, at least 1
+ *
+ * Returns 0, -ENOSPC, -ENOMEM.
  */
 int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
-		   uint64_t budget, uint8_t *chosen);
+		   uint64_t budget, uint8_t *chosen, uint32_t *found);
 
 /* ---- plan.c ------------------------------------------------------------ */
 

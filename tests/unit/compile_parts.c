@@ -106,9 +106,11 @@ START_TEST(choice_is_the_best)
 	struct option options[4][COMPILE_OPTIONS];
 	uint32_t state = (uint32_t)_i, count = 1 + pick(&state, 4);
 	uint64_t budget = 100 + pick(&state, 1500);
-	struct total got, least = { .effect = INFINITY };
+	struct total got = { 0 }, least = { .effect = INFINITY };
+	double before = INFINITY;
+	uint8_t chosen[COMPILE_CANDIDATES * 4];
 	bool one_speed = _i % 2;
-	uint8_t chosen[4];
+	uint32_t found;
 	int ret;
 
 	/* An effect of infinity: no such option. */
@@ -120,7 +122,7 @@ START_TEST(choice_is_the_best)
 				.cycles = one_speed ? 7 : 1 + pick(&state, 100),
 			};
 	}
-	ret = choose_options(OPTIONS(options), count, budget, chosen);
+	ret = choose_options(OPTIONS(options), count, budget, chosen, &found);
 	for (uint32_t code = 0; code < 1u << (4 * count); code++) {
 		struct total t = add_up_code(OPTIONS(options), count, code);
 
@@ -132,8 +134,15 @@ START_TEST(choice_is_the_best)
 		return;
 	}
 	ck_assert_int_eq(ret, 0);
-	got = add_up(OPTIONS(options), count, chosen);
-	ck_assert_uint_le(got.bytes, budget);
+	ck_assert(found >= 1 && found <= COMPILE_CANDIDATES);
+	for (uint32_t i = found; i--;) {
+		double score = before;
+
+		got = add_up(OPTIONS(options), count, chosen + i * count);
+		ck_assert_uint_le(got.bytes, budget);
+		before = sqrt(got.effect) * got.cycles;
+		ck_assert_double_le(before, score);
+	}
 	if (one_speed)
 		ck_assert_double_eq(got.effect, least.effect);
 	/* Half the time may cost twice the error, the root of the effect. */
@@ -151,11 +160,12 @@ START_TEST(choice_of_many)
 {
 	enum { COUNT = 300 };
 	static struct option options[COUNT][COMPILE_OPTIONS];
-	static uint8_t chosen[COUNT];
+	static uint8_t chosen[COMPILE_CANDIDATES * COUNT];
 	uint32_t state = 5;
 	uint64_t bytes = 0;
 	double bound = 0;
 	struct total got;
+	uint32_t found;
 
 	/*
 	 * More points than are kept, which costs up to COUNT of MAX_POINTS grains of the
@@ -174,12 +184,12 @@ START_TEST(choice_of_many)
 		bytes += 2 * size;
 		bound += exp2(-16);
 	}
-	bytes += bytes / 50;
-	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, bytes, chosen), 0);
+	bytes += bytes / 25;
+	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, bytes, chosen, &found), 0);
 	got = add_up(OPTIONS(options), COUNT, chosen);
 	ck_assert_uint_le(got.bytes, bytes);
 	ck_assert_double_le(got.effect, bound);
-	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, 5, chosen), -ENOSPC);
+	ck_assert_int_eq(choose_options(OPTIONS(options), COUNT, 5, chosen, &found), -ENOSPC);
 }
 END_TEST
 
@@ -190,7 +200,8 @@ START_TEST(choice_weighs_time)
 	static const double weight_effect[] = { 1e-4, 1e-5 };
 	static const enum xrnpe_format expected[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_P16 };
 	struct option options[1][COMPILE_OPTIONS];
-	uint8_t chosen[1];
+	uint8_t chosen[COMPILE_CANDIDATES];
+	uint32_t found;
 
 	for (unsigned int i = 0; i < 2; i++) {
 		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
@@ -201,7 +212,7 @@ START_TEST(choice_weighs_time)
 				.effect = weight_effect[i] + input_effect[choice.input],
 			};
 		}
-		ck_assert_int_eq(choose_options(OPTIONS(options), 1, 1000, chosen), 0);
+		ck_assert_int_eq(choose_options(OPTIONS(options), 1, 1000, chosen, &found), 0);
 		ck_assert_int_eq(compile_choice(chosen[0]).input, expected[i]);
 	}
 }
@@ -359,6 +370,7 @@ TCase *compile_parts_tests(void)
 {
 	TCase *tests = tcase_create("parts");
 
+	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, plan_never_overlaps, 0, 300);
 	tcase_add_test(tests, plan_reuses_a_chain);
 	tcase_add_loop_test(tests, choice_is_the_best, 0, 200);
