@@ -35,7 +35,7 @@ struct xrnpe_job {
 	struct xrnpe_buffer *cmds;
 	uint32_t cmd_count;
 	uint32_t queue;
-	bool count;			/* fill the result's counters */
+	bool count;			/* the result's counters are wanted */
 	unsigned int region_count;
 	struct xrnpe_job_region regions[XRNPE_MAX_REGIONS];
 

@@ -27,6 +27,7 @@ struct queue {
 struct worker {
 	struct emu *emu;
 	struct xrnpe_datapath *datapath;
+	uint64_t cycles;		/* that it has executed */
 	pthread_t thread;
 };
 
@@ -73,12 +74,13 @@ static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, si
 
 /* ---- jobs ------------------------------------------------------------- */
 
-static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
+static void run_job(struct worker *worker, struct xrnpe_job *job)
 {
 	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
 	struct xrnpe_span spans[XRNPE_OPERANDS];
 	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	struct xrnpe_fault *fault = &job->result.fault;
+	struct xrnpe_counters *counters = &job->result.counters;
 	struct xrnpe_cmd cmd;
 
 	for (unsigned int i = 0; i < job->region_count; i++)
@@ -88,6 +90,7 @@ static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
 	job->state = DRM_XRNPE_JOB_DONE;
 	for (uint32_t i = 0; i < job->cmd_count; i++) {
 		void *memory[XRNPE_OPERANDS] = { NULL };
+		uint64_t cycles = counters->cycles;
 		int ret;
 
 		memcpy(&cmd, (const char *)job->cmds->data + i * sizeof(cmd), sizeof(cmd));
@@ -102,12 +105,14 @@ static void run_job(struct xrnpe_datapath *datapath, struct xrnpe_job *job)
 				memory[o] = (char *)region->buffer->data + region->offset +
 					    spans[o].offset;
 		}
-		ret = xrnpe_datapath_run(datapath, &cmd, i, memory, NULL, &job->result.status,
+		xrnpe_datapath_set_cycles(worker->datapath, worker->cycles);
+		ret = xrnpe_datapath_run(worker->datapath, &cmd, i, memory, NULL, &job->result.status,
 					 fault);
-		if (job->count && !ret)
-			xrnpe_cmd_cost(&machine, &cmd, &job->result.counters);
-		else if (job->count)
-			job->result.counters.commands++;
+		if (!ret)
+			xrnpe_cmd_cost(&machine, &cmd, counters);
+		else
+			counters->commands++;
+		worker->cycles += counters->cycles - cycles;
 		if (ret) {
 			/* Without scratch memory nothing can be computed: the device is lost. */
 			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
@@ -148,7 +153,7 @@ static void *work(void *data)
 			continue;
 		}
 		pthread_mutex_unlock(&emu->lock);
-		run_job(worker->datapath, job);
+		run_job(worker, job);
 		pthread_mutex_lock(&emu->lock);
 		job->ended = true;
 		pthread_cond_broadcast(&emu->done);

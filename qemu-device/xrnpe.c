@@ -536,6 +536,8 @@ static int xrnpe_compute(void *opaque)
             memory[i] = m->piece[0].memory;
         }
     }
+    /* What has been counted when the command before ended. */
+    xrnpe_datapath_set_cycles(s->datapath, s->counters[0]);
     c->result = xrnpe_datapath_run(s->datapath, &c->cmd, c->index, memory,
                                    &c->cancel, &c->status, &c->fault);
     if (ofm->bounce) {

@@ -532,15 +532,6 @@ static size_t illegal_field(const struct xrnpe_cmd *cmd)
 	return v.field;
 }
 
-/* What the kernels do not do yet. */
-static bool implemented(const struct xrnpe_cmd *cmd)
-{
-	if (!multiplies(cmd) && (cmd->flags || cmd->activation > XRNPE_ACT_RELU))
-		return false;
-	return cmd->opcode <= XRNPE_OP_CONVERT && !cmd->order &&
-	       cmd->operand[XRNPE_OPERAND_IFM].format < XRNPE_FORMAT_U8;
-}
-
 bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 		     const struct xrnpe_extent *extents, unsigned int extent_count,
 		     struct xrnpe_span spans[XRNPE_OPERANDS],
@@ -562,10 +553,6 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 						    sizeof(struct xrnpe_operand));
 			fault->region = cmd->operand[fault->operand].region;
 		}
-		return false;
-	}
-	if (!implemented(cmd)) {
-		fault->kind = XRNPE_FAULT_ILLEGAL_OPCODE;
 		return false;
 	}
 

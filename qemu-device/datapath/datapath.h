@@ -144,16 +144,18 @@ const char *const *xrnpe_datapath_kernels(void);
 /** Name of the kernel in use. */
 const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath);
 
+/** What TIMESTAMP writes, until set again: whoever runs commands counts their cycles. */
+void xrnpe_datapath_set_cycles(struct xrnpe_datapath *datapath, uint64_t cycles);
+
 /**
  * Run one legal command.
  *
  * @cmd: passed xrnpe_cmd_check()
  * @index: as there, for the fault record
  * @memory: by operand: host address of each span's first byte; any alignment.
- *	The output must not overlap an input, except that ADD and CONVERT may
- *	write exactly over an input of the same format and strides. Bytes between
- *	rows and pixels of the output keep their contents, except that the unused
- *	high nibble of an odd row of 4-bit codes is set to zero.
+ *	If the output overlaps an input, it is unspecified. Bytes between rows and
+ *	pixels of the output keep their contents, except that the unused high nibble
+ *	of an odd row of 4-bit codes is set to zero.
  * @cancel: if not NULL, another thread sets it to give up, and it stays set until this
  *	returns: which is within about 1 ms, as every thread looks at it so often,
  *	whatever the command

@@ -174,6 +174,10 @@ int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code)
 
 		return code >> 3 ? -grid : grid;
 	}
+	if (format == XRNPE_FORMAT_U8)
+		return (int64_t)code;
+	if (format == XRNPE_FORMAT_S8)
+		return (int64_t)code - (code >> 7 << 8);
 	return posit_grid(format, code);
 }
 

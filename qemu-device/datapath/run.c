@@ -11,7 +11,7 @@
 
 #include "kernels/kernel.h"
 
-/* Below this much work (products; element-wise tasks) waking threads costs more. */
+/* Below this much work (products; tasks of passes) waking threads costs more. */
 #define WORTH_WAKING 32768
 #define WORTH_WAKING_TASKS 4
 #define YIELDS 1000	/* some 0.3 ms before a thread sleeps, as being woken takes so long */
@@ -43,7 +43,7 @@ struct job {
 	void *const *memory;
 
 	const struct xrnpe_tasks *product;		/* MATMUL and CONV2D */
-	const struct xrnpe_elementwise *elementwise;	/* the others */
+	const struct xrnpe_pass *pass;			/* the others */
 };
 
 struct buffer {
@@ -56,6 +56,7 @@ struct xrnpe_datapath {
 	const struct xrnpe_codec *codec;
 	int16_t narrow[XRNPE_FORMAT_P16][256];	/* grid values by code */
 
+	uint64_t cycles;		/* that TIMESTAMP writes */
 	unsigned int threads;
 	struct buffer *scratch;		/* by thread; the caller is 0 */
 	struct buffer shared;
@@ -377,26 +378,30 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	return 0;
 }
 
-/* ---- ADD, CONVERT and MAXPOOL ------------------------------------------ */
+/* ---- the others --------------------------------------------------------- */
 
-static void elementwise_task(const struct job *job, uint64_t index, void *scratch,
-			     uint32_t *status)
+static void pass_task(const struct job *job, uint64_t index, void *scratch, uint32_t *status)
 {
-	xrnpe_elementwise_run(job->elementwise, index, status);
+	xrnpe_pass_run(job->pass, index, status);
 }
 
-static void run_elementwise(struct xrnpe_datapath *datapath, struct job *job)
+static void run_pass(struct xrnpe_datapath *datapath, struct job *job)
 {
-	struct xrnpe_elementwise elementwise = {
-		.cmd = job->cmd, .memory = job->memory, .cancel = job->cancel,
-		.codec = datapath->codec,
+	struct xrnpe_pass pass = {
+		.cmd = job->cmd, .memory = job->memory, .cancel = job->cancel, .codec = datapath->codec,
 	};
 
-	xrnpe_elementwise_plan(&elementwise);
-	job->task = elementwise_task;
-	job->elementwise = &elementwise;
-	job->tasks = elementwise.tasks;
+	xrnpe_pass_plan(&pass);
+	job->task = pass_task;
+	job->pass = &pass;
+	job->tasks = pass.tasks;
 	run_job(datapath, job, job->tasks < WORTH_WAKING_TASKS);
+}
+
+static void put_cycles(const struct xrnpe_datapath *datapath, uint8_t *word)
+{
+	for (unsigned int i = 0; i < sizeof(datapath->cycles); i++)
+		word[i] = (uint8_t)(datapath->cycles >> 8 * i);
 }
 
 /* ---- commands --------------------------------------------------------- */
@@ -421,6 +426,11 @@ static int64_t illegal_scale(const struct job *job, struct xrnpe_scales_shape sh
 	return -1;
 }
 
+void xrnpe_datapath_set_cycles(struct xrnpe_datapath *datapath, uint64_t cycles)
+{
+	datapath->cycles = cycles;
+}
+
 int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *cmd,
 		       uint32_t index, void *const memory[XRNPE_OPERANDS],
 		       const volatile bool *cancel, uint32_t *status,
@@ -442,10 +452,21 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		};
 		return -EFAULT;
 	}
-	if (cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D)
+	switch (cmd->opcode) {
+	case XRNPE_OP_MATMUL:
+	case XRNPE_OP_CONV2D:
 		ret = run_product(datapath, &job);
-	else
-		run_elementwise(datapath, &job);
+		break;
+	case XRNPE_OP_BARRIER:
+		/* Commands are done one after the other. */
+		break;
+	case XRNPE_OP_TIMESTAMP:
+		put_cycles(datapath, memory[XRNPE_OPERAND_OFM]);
+		break;
+	default:
+		run_pass(datapath, &job);
+		break;
+	}
 	*status |= job.status;
 	if (!ret && xrnpe_cancelled(cancel))
 		ret = -ECANCELED;

@@ -121,7 +121,7 @@ struct ref_real ref_multiply(struct ref_real a, struct ref_real b)
 
 static int bits_of(enum xrnpe_format format)
 {
-	static const int bits[] = { 4, 4, 8, 16, 32 };
+	static const int bits[] = { 4, 4, 8, 16, 32, 8, 8 };
 
 	return bits[format];
 }
@@ -185,6 +185,10 @@ struct ref_real ref_decode(enum xrnpe_format format, uint32_t code)
 		if ((code & 0x7fffffff) == 0x7f800000)
 			return (struct ref_real){ .infinite = true, .negative = code >> 31 };
 		return ieee(8, 23, 127, code);
+	case XRNPE_FORMAT_U8:
+		return from_integer(false, code, 0);
+	case XRNPE_FORMAT_S8:
+		return from_integer(code > 127, code > 127 ? 256 - code : code, 0);
 	default:
 		return posit(bits_of(format), es_of(format), code);
 	}
@@ -581,6 +585,44 @@ static void maxpool(const struct run *run)
 	}
 }
 
+static uint32_t code_at(const struct run *run, int operand, uint64_t row, uint64_t pixel, size_t index)
+{
+	return ref_load(run->cmd->operand[operand].format, row_of(run, operand, row, pixel), index);
+}
+
+/* The code of IFM that is at a place of the output's axes. */
+static uint32_t ordered_code(const struct run *run, uint64_t y, uint64_t x, uint64_t c)
+{
+	switch (run->cmd->order) {
+	case XRNPE_ORDER_HWC:
+		return code_at(run, XRNPE_OPERAND_IFM, y, x, c);
+	case XRNPE_ORDER_HCW:
+		return code_at(run, XRNPE_OPERAND_IFM, y, c, x);
+	case XRNPE_ORDER_WHC:
+		return code_at(run, XRNPE_OPERAND_IFM, x, y, c);
+	case XRNPE_ORDER_WCH:
+		return code_at(run, XRNPE_OPERAND_IFM, x, c, y);
+	case XRNPE_ORDER_CHW:
+		return code_at(run, XRNPE_OPERAND_IFM, c, y, x);
+	default:
+		return code_at(run, XRNPE_OPERAND_IFM, c, x, y);
+	}
+}
+
+/* Of a and b, of ADD to MIN: before the activation. */
+static struct ref_real combined(const struct run *run, struct ref_real a, struct ref_real b)
+{
+	if (run->cmd->opcode == XRNPE_OP_MUL)
+		return ref_add(ref_multiply(ref_multiply(a, b), scale_word(run, 0, 0)), scale_word(run, 0, 1));
+	a = ref_multiply(a, scale_word(run, 0, 0));
+	b = ref_multiply(b, scale_word(run, 1, 0));
+	if (run->cmd->opcode == XRNPE_OP_ADD)
+		return ref_add(a, b);
+	if (a.nan || b.nan)
+		return a.nan ? a : b;
+	return greater(a, b) == (run->cmd->opcode == XRNPE_OP_MAX) ? a : b;
+}
+
 static void elementwise(const struct run *run)
 {
 	const struct xrnpe_dims_image *d = &run->cmd->image;
@@ -588,16 +630,58 @@ static void elementwise(const struct run *run)
 	for (uint64_t y = 0; y < d->in_h; y++) {
 		for (uint64_t x = 0; x < d->in_w; x++) {
 			for (size_t c = 0; c < d->in_c; c++) {
-				struct ref_real a, b;
+				enum xrnpe_format format = run->cmd->operand[XRNPE_OPERAND_IFM].format;
+				struct ref_real a = ref_decode(format, ordered_code(run, y, x, c));
 
-				a = ref_multiply(element(run, XRNPE_OPERAND_IFM, y, x, c),
-						 scale_word(run, 0, 0));
-				if (run->cmd->opcode == XRNPE_OP_ADD)
-					b = ref_multiply(element(run, XRNPE_OPERAND_IFM2, y, x, c),
-							 scale_word(run, 1, 0));
-				else
-					b = scale_word(run, 0, 1);
-				put_output(run, y, x, c, ref_add(a, b));
+				if (run->cmd->opcode == XRNPE_OP_CONVERT) {
+					put_output(run, y, x, c, ref_add(ref_multiply(a, scale_word(run, c, 0)),
+									 scale_word(run, c, 1)));
+					continue;
+				}
+				put_output(run, y, x, c, combined(run, a, element(
+					run, XRNPE_OPERAND_IFM2, y, x,
+					run->cmd->flags & XRNPE_CMD_PER_PIXEL ? 0 : c)));
+			}
+		}
+	}
+}
+
+static void put_code(const struct run *run, uint64_t row, uint64_t pixel, size_t index, uint32_t code)
+{
+	ref_store(run->cmd->operand[XRNPE_OPERAND_OFM].format, row_of(run, XRNPE_OPERAND_OFM, row, pixel), index,
+		  code);
+}
+
+static void lut(const struct run *run)
+{
+	const struct xrnpe_dims_image *d = &run->cmd->image;
+
+	for (uint64_t y = 0; y < d->in_h; y++) {
+		for (uint64_t x = 0; x < d->in_w; x++) {
+			for (size_t c = 0; c < d->in_c; c++)
+				put_code(run, y, x, c, code_at(run, XRNPE_OPERAND_WEIGHT, 0, 0,
+							       code_at(run, XRNPE_OPERAND_IFM, y, x, c)));
+		}
+	}
+}
+
+static void copy(const struct run *run)
+{
+	const struct xrnpe_dims_copy *d = &run->cmd->copy;
+	bool spread = run->cmd->flags & XRNPE_CMD_SPREAD;
+
+	for (int y = 0; y < d->out_h; y++) {
+		for (int x = 0; x < d->out_w; x++) {
+			for (int c = 0; c < d->out_c; c++) {
+				int from_y = y - d->pad_h, from_x = x - d->pad_w, from_c = c - d->pad_c;
+				bool inside = from_y >= 0 && from_x >= 0 && from_c >= 0 && from_c < d->in_c &&
+					      from_y / d->up_h < d->in_h && from_x / d->up_w < d->in_w;
+
+				if (spread && (from_y % d->up_h || from_x % d->up_w))
+					inside = false;
+				put_code(run, (uint64_t)y, (uint64_t)x, (size_t)c, !inside ? d->fill :
+					 ordered_code(run, (uint64_t)(from_y / d->up_h),
+						      (uint64_t)(from_x / d->up_w), (uint64_t)from_c));
 			}
 		}
 	}
@@ -619,6 +703,14 @@ void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bo
 		break;
 	case XRNPE_OP_MAXPOOL:
 		maxpool(&run);
+		break;
+	case XRNPE_OP_LUT:
+		lut(&run);
+		break;
+	case XRNPE_OP_COPY:
+		copy(&run);
+		break;
+	case XRNPE_OP_BARRIER:
 		break;
 	default:
 		elementwise(&run);

@@ -66,7 +66,7 @@ size_t ref_intervals(enum xrnpe_format format, struct ref_interval *to);
 uint32_t ref_load(enum xrnpe_format format, const void *row, size_t index);
 void ref_store(enum xrnpe_format format, void *row, size_t index, uint32_t code);
 
-/** A legal command, output by output; @memory as for xrnpe_datapath_run(). */
+/** A legal command other than TIMESTAMP, output by output; @memory as for xrnpe_datapath_run(). */
 void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bool *invalid);
 
 #endif

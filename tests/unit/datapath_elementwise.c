@@ -73,15 +73,15 @@ static void check(struct elementwise *e)
 	ref_run(&e->cmd, memory, &invalid);
 	memory[XRNPE_OPERAND_OFM] = got;
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
-		struct xrnpe_elementwise job = { .cmd = &e->cmd, .memory = memory, .codec = *codec };
+		struct xrnpe_pass pass = { .cmd = &e->cmd, .memory = memory, .codec = *codec };
 		uint32_t status = 0;
 
 		if (!(*codec)->supported())
 			continue;
 		memset(got, 0xa5, size);
-		xrnpe_elementwise_plan(&job);
-		for (uint64_t i = 0; i < job.tasks; i++)
-			xrnpe_elementwise_run(&job, i, &status);
+		xrnpe_pass_plan(&pass);
+		for (uint64_t i = 0; i < pass.tasks; i++)
+			xrnpe_pass_run(&pass, i, &status);
 		for (size_t i = 0; memcmp(got, expected, size) && i < e->count; i++) {
 			uint32_t code = ref_load(out, got, i), right = ref_load(out, expected, i);
 

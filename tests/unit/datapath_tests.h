@@ -41,6 +41,7 @@ TCase *datapath_codec_tests(void);
 TCase *datapath_check_tests(void);
 TCase *datapath_names_tests(void);
 TCase *datapath_run_tests(void);
+TCase *datapath_pass_tests(void);
 TCase *datapath_output_tests(void);
 TCase *datapath_elementwise_tests(void);
 TCase *datapath_cost_tests(void);

@@ -32,7 +32,21 @@ static void decode(enum xrnpe_format format, const void *row, float *values, siz
 	}
 }
 
-const struct xrnpe_codec xrnpe_codec_plain = { "plain", always, encode, decode, NULL };
+void xrnpe_map_bytes(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		out[i] = table[in[i]];
+}
+
+void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		memcpy(out + 2 * i, table + 2 * in[i], 2);
+}
+
+const struct xrnpe_codec xrnpe_codec_plain = {
+	"plain", always, encode, decode, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
+};
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {
 	&xrnpe_codec_plain,

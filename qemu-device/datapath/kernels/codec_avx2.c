@@ -12,6 +12,8 @@ static bool supported(void)
 	return __builtin_cpu_supports("avx2");
 }
 
-const struct xrnpe_codec xrnpe_codec_avx2 = { "avx2", supported, encode, decode, sum };
+const struct xrnpe_codec xrnpe_codec_avx2 = {
+	"avx2", supported, encode, decode, sum, xrnpe_map_bytes, xrnpe_map_pairs,
+};
 
 #endif

@@ -88,6 +88,8 @@ INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *va
 		half.pair = __builtin_convertvector(byte, two_halfs);
 		break;
 	case XRNPE_FORMAT_P8:
+	case XRNPE_FORMAT_U8:
+	case XRNPE_FORMAT_S8:
 		memcpy(&byte, row, sizeof(byte));
 		half.pair = __builtin_convertvector(byte, two_halfs);
 		break;
@@ -184,6 +186,12 @@ TARGET static void decode(enum xrnpe_format format, const void *row, float *valu
 	case XRNPE_FORMAT_P16:
 		decode_as(XRNPE_FORMAT_P16, row, values, count);
 		break;
+	case XRNPE_FORMAT_U8:
+		decode_as(XRNPE_FORMAT_U8, row, values, count);
+		break;
+	case XRNPE_FORMAT_S8:
+		decode_as(XRNPE_FORMAT_S8, row, values, count);
+		break;
 	default:
 		memcpy(values, row, xrnpe_row_bytes(format, count));
 		break;
@@ -212,39 +220,40 @@ INLINE reals load_reals(const float *from)
 #endif
 }
 
-INLINE reals activate(reals value, bool relu, reals *error)
+INLINE reals select_reals(longs mask, reals yes, reals no)
 {
-	const longs negative = (longs){ 0 } - (int64_t)relu;
-	longs keep = ~((value == 0) | ((value < 0) & negative));
-
-	*error = (reals)((longs)*error & keep);
-	return (reals)((longs)value & keep);
+	return (reals)(((bits)yes & (bits)mask) | ((bits)no & ~(bits)mask));
 }
 
 /*
- * The sum, as struct xrnpe_codec has it. Rounding to odd: what is not exact becomes the
- * neighbour whose last bit is set, which rounds on to fewer bits as the exact number would.
+ * Rounding to odd: what is not exact becomes the neighbour whose last bit is set, which
+ * rounds on to fewer bits as the exact number would. First a sum to doubles, then these to
+ * floats.
  */
 #if VECTOR == 64
 
 #define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
 #define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
 
-INLINE few_floats round_sum(reals a, reals b, bool relu, bool odd)
+INLINE reals add_odd(reals a, reals b)
 {
 	__m512d low = _mm512_add_round_pd((__m512d)a, (__m512d)b, DOWN);
 	__m512d high = _mm512_add_round_pd((__m512d)a, (__m512d)b, UP);
-	__mmask8 take_low = _mm512_test_epi64_mask((__m512i)low, _mm512_set1_epi64(1));
-	reals none = { 0 }, sum = activate((reals)_mm512_mask_mov_pd(high, take_low, low), relu, &none);
-	__m256 near_low, near_high;
+
+	return (reals)_mm512_mask_mov_pd(high, _mm512_test_epi64_mask((__m512i)low, _mm512_set1_epi64(1)), low);
+}
+
+INLINE few_floats narrow(reals value, bool odd)
+{
+	__m256 low, high;
 
 	if (!odd)
-		return (few_floats)_mm512_cvt_roundpd_ps((__m512d)sum, _MM_FROUND_TO_NEAREST_INT |
+		return (few_floats)_mm512_cvt_roundpd_ps((__m512d)value, _MM_FROUND_TO_NEAREST_INT |
 							 _MM_FROUND_NO_EXC);
-	near_low = _mm512_cvt_roundpd_ps((__m512d)sum, DOWN);
-	near_high = _mm512_cvt_roundpd_ps((__m512d)sum, UP);
-	take_low = _mm256_test_epi32_mask((__m256i)near_low, _mm256_set1_epi32(1));
-	return (few_floats)_mm256_mask_mov_ps(near_high, take_low, near_low);
+	low = _mm512_cvt_roundpd_ps((__m512d)value, DOWN);
+	high = _mm512_cvt_roundpd_ps((__m512d)value, UP);
+	return (few_floats)_mm256_mask_mov_ps(
+		high, _mm256_test_epi32_mask((__m256i)low, _mm256_set1_epi32(1)), low);
 }
 
 #else
@@ -260,53 +269,149 @@ INLINE longs is_beyond(reals value, reals rest)
 	return is_left(rest) & ((longs)((bits)value ^ (bits)rest) < 0);
 }
 
-INLINE few_floats round_sum(reals a, reals b, bool relu, bool odd)
+INLINE reals add_odd(reals a, reals b)
 {
 	reals sum = a + b, part = sum - a, error = (a - (sum - part)) + (b - part);	/* Knuth */
-	few_ints beyond, left;
-	few_floats near;
 
-	sum = activate(sum, relu, &error);
 	/* One down from beyond is what rounding toward zero gives. */
-	if (!odd) {
-		sum = (reals)(((longs)sum + is_beyond(sum, error)) | (is_left(error) & 1));
-		return __builtin_convertvector(sum, few_floats);
-	}
-	near = __builtin_convertvector(sum, few_floats);
-	error += sum - __builtin_convertvector(near, reals);
-	beyond = __builtin_convertvector(is_beyond(sum, error), few_ints);
-	left = __builtin_convertvector(is_left(error), few_ints);
+	return (reals)(((longs)sum + is_beyond(sum, error)) | (is_left(error) & 1));
+}
+
+INLINE few_floats narrow(reals value, bool odd)
+{
+	few_floats near = __builtin_convertvector(value, few_floats);
+	few_ints beyond, left;
+	reals rest;
+
+	if (!odd)
+		return near;
+	rest = value - __builtin_convertvector(near, reals);
+	beyond = __builtin_convertvector(is_beyond(value, rest), few_ints);
+	left = __builtin_convertvector(is_left(rest), few_ints);
 	return (few_floats)(((few_ints)near + beyond) | (left & 1));
 }
 
 #endif
 
-/* @two and @odd are no variables. */
-INLINE void sum_as(const struct xrnpe_affine *affine, float *a, const float *b, size_t count,
-		   bool two, bool odd)
+/* The value before the activation: exact, or rounded to odd. */
+INLINE reals combine(uint8_t opcode, reals a, reals b, reals scale, reals other)
 {
-	const reals scale = (reals){ 0 } + (double)affine->scale;
-	const reals other = (reals){ 0 } + (double)affine->other;
+	reals none;
+	longs take;
 
-	for (size_t i = 0; i < count; i += REALS) {
-		/* Products of 24 bits by 24 are exact. */
-		reals x = load_reals(a + i) * scale, y = two ? load_reals(b + i) * other : other;
-		few_floats value = round_sum(x, y, affine->relu, odd);
-
-		memcpy(a + i, &value, sizeof(value));
+	/* Products of 24 bits by 24, or of 13 by 13 by 24, are exact. */
+	switch (opcode) {
+	case XRNPE_OP_ADD:
+		return add_odd(a * scale, b * other);
+	case XRNPE_OP_MUL:
+		return add_odd(a * b * scale, other);
+	case XRNPE_OP_CONVERT:
+		return add_odd(a * scale, other);
+	default:
+		a *= scale;
+		b *= other;
+		none = a + b;
+		take = opcode == XRNPE_OP_MAX ? b > a : b < a;
+		a = select_reals(take, b, a);
+		return select_reals(none != none, none, a);
 	}
 }
 
-TARGET static void sum(const struct xrnpe_affine *affine, float *a, const float *b, size_t count)
+struct stage {
+	reals lo, hi, slope;
+	longs relu;		/* all of them, or none */
+	bool odd;
+};
+
+/* The rest of the output stage, of what is neither in doubt nor negative and LEAKY. */
+INLINE few_floats finish(const struct stage *stage, reals value)
 {
-	if (affine->odd && b)
-		sum_as(affine, a, b, count, true, true);
-	else if (affine->odd)
-		sum_as(affine, a, b, count, false, true);
-	else if (b)
-		sum_as(affine, a, b, count, true, false);
-	else
-		sum_as(affine, a, b, count, false, false);
+	value = select_reals(((value < 0) & stage->relu) | (value == 0), (reals){ 0 }, value);
+	/* A zero limit may be -0. */
+	value = select_reals(value < stage->lo, stage->lo + 0, value);
+	value = select_reals(value > stage->hi, stage->hi + 0, value);
+	return narrow(value, stage->odd);
+}
+
+/*
+ * LEAKY: a number with 29 bits is multiplied by the slope exactly. Of others, and of those
+ * that were rounded to odd before, the product is off by less than 2^-51 of itself. If both
+ * ends of that round alike, so does the exact one; in @doubt is where not.
+ */
+INLINE few_floats finish_leaky(const struct stage *stage, reals value, few_ints *doubt)
+{
+	longs negative = value < 0, whole = ((longs)value & ((1 << 24) - 1)) == 0;
+	reals product = value * stage->slope, error = product * 0x1p-50;
+	few_floats low, high;
+
+	error = select_reals(whole | (error != error), (reals){ 0 }, error);
+	low = finish(stage, select_reals(negative, product - error, value));
+	high = finish(stage, select_reals(negative, product + error, value));
+	*doubt |= (few_ints)low != (few_ints)high;
+	return low;
+}
+
+/* @opcode, @each and @leaky are no variables. */
+INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each, bool leaky, float *a,
+		   const float *b, size_t count)
+{
+	const bool pair = opcode != XRNPE_OP_CONVERT;
+	const reals zero = { 0 };
+	const struct stage stage = {
+		.lo = zero + (double)affine->lo, .hi = zero + (double)affine->hi,
+		.slope = zero + (double)affine->slope,
+		.relu = (longs)zero - (affine->activation == XRNPE_ACT_RELU), .odd = affine->odd,
+	};
+	reals scale = zero + (double)affine->scale, other = zero + (double)affine->other;
+	few_ints doubt = { 0 };
+	bool any = false;
+
+	for (size_t i = 0; i < count; i += REALS) {
+		few_floats value;
+		reals x;
+
+		if (each) {
+			scale = load_reals(affine->scales + i);
+			other = load_reals(affine->others + i);
+		}
+		x = combine(opcode, load_reals(a + i), pair ? load_reals(b + i) : zero, scale, other);
+		value = leaky ? finish_leaky(&stage, x, &doubt) : finish(&stage, x);
+		memcpy(a + i, &value, sizeof(value));
+	}
+	for (size_t i = 0; leaky && i < REALS; i++)
+		any |= doubt[i];
+	return !any;
+}
+
+#define SUM(name, opcode, each)								\
+	TARGET static bool sum_##name(const struct xrnpe_affine *affine, float *a, const float *b, \
+				      size_t count)					\
+	{										\
+		if (affine->activation == XRNPE_ACT_LEAKY)				\
+			return sum_as(affine, opcode, each, true, a, b, count);		\
+		return sum_as(affine, opcode, each, false, a, b, count);		\
+	}
+SUM(add, XRNPE_OP_ADD, false)
+SUM(mul, XRNPE_OP_MUL, false)
+SUM(max, XRNPE_OP_MAX, false)
+SUM(min, XRNPE_OP_MIN, false)
+SUM(convert, XRNPE_OP_CONVERT, false)
+SUM(convert_each, XRNPE_OP_CONVERT, true)
+
+static bool sum(const struct xrnpe_affine *affine, float *a, const float *b, size_t count)
+{
+	switch (affine->opcode) {
+	case XRNPE_OP_ADD:
+		return sum_add(affine, a, b, count);
+	case XRNPE_OP_MUL:
+		return sum_mul(affine, a, b, count);
+	case XRNPE_OP_MAX:
+		return sum_max(affine, a, b, count);
+	case XRNPE_OP_MIN:
+		return sum_min(affine, a, b, count);
+	default:
+		return (affine->scales ? sum_convert_each : sum_convert)(affine, a, b, count);
+	}
 }
 
 #endif

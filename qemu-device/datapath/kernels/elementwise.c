@@ -1,431 +1,388 @@
 // SPDX-License-Identifier: MIT
 /*
- * ADD, CONVERT and MAXPOOL. The plain codec stands for one code after the other and
- * exact sums; with the others rows are decoded, summed in doubles and encoded.
+ * ADD, MUL, MAX, MIN and CONVERT. The plain codec stands for one code after the other and
+ * exact numbers; with the others rows are decoded, computed in doubles and encoded. What
+ * has at most 256 different inputs, one scale and many elements is looked up in a table.
  */
-#include <string.h>
-
 #include "kernel.h"
 
 #define BATCH 1024		/* values that are decoded at once; even */
 #define SHORT 64		/* parts below this are decoded together */
-#define TASK_ELEMENTS 8192
-#define POLL_ROWS 16		/* of a window between looks at whether to give up */
-#define POLL_VECTORS 16		/* the same of outputs */
-
-static uint8_t *line_at(const struct xrnpe_elementwise *job, unsigned int operand, uint64_t line)
-{
-	const struct xrnpe_operand *o = &job->cmd->operand[operand];
-
-	return (uint8_t *)job->memory[operand] + line / job->lines_in_row * o->row_stride +
-	       line % job->lines_in_row * o->pixel_stride;
-}
-
-/* What lies in a byte with the last of an odd number of 4-bit codes is zero. */
-static void clear_tail(enum xrnpe_format format, uint8_t *row, size_t count)
-{
-	if (xrnpe_format_bits(format) == 4 && count % 2)
-		row[count / 2] &= 15;
-}
-
-/* ---- ADD and CONVERT --------------------------------------------------- */
-
-static uint32_t scale_word(const struct xrnpe_elementwise *job, size_t index)
-{
-	return xrnpe_word(job->memory[XRNPE_OPERAND_SCALE], index);
-}
+#define WORTH_TABLE 4096	/* elements; a table is 256 */
 
 /* A run of elements of a line. */
 struct part {
-	const uint8_t *a, *b;	/* @b: ADD's */
-	uint8_t *out;
-	size_t count;
+	uint64_t line;
+	size_t first, count;
 };
 
-static struct part part_of(const struct xrnpe_elementwise *job, uint64_t index)
+static struct part part_of(const struct xrnpe_pass *pass, uint64_t index)
 {
-	const struct xrnpe_operand *o = job->cmd->operand;
-	uint64_t line = index / job->parts_in_line, first = index % job->parts_in_line * job->part;
-	struct part part = {
-		.a = line_at(job, XRNPE_OPERAND_IFM, line) +
-		     xrnpe_row_bytes(o[XRNPE_OPERAND_IFM].format, first),
-		.out = line_at(job, XRNPE_OPERAND_OFM, line) +
-		       xrnpe_row_bytes(o[XRNPE_OPERAND_OFM].format, first),
-		.count = job->line - first < job->part ? job->line - first : job->part,
-	};
+	struct part part = { index / pass->parts_in_line, index % pass->parts_in_line * pass->part, pass->part };
 
-	if (job->cmd->opcode == XRNPE_OP_ADD)
-		part.b = line_at(job, XRNPE_OPERAND_IFM2, line) +
-			 xrnpe_row_bytes(o[XRNPE_OPERAND_IFM2].format, first);
+	if (part.count > pass->line - part.first)
+		part.count = pass->line - part.first;
 	return part;
 }
 
-static void exact_part(const struct xrnpe_elementwise *job, struct part part, uint32_t *status)
+static enum xrnpe_format format_of(const struct xrnpe_pass *pass, unsigned int operand)
 {
-	const struct xrnpe_operand *o = job->cmd->operand;
-	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_IFM2].format;
-	enum xrnpe_format out = o[XRNPE_OPERAND_OFM].format;
-
-	for (size_t i = 0; i < part.count; i++) {
-		struct xrnpe_exact x = { 0 };
-		struct xrnpe_real real;
-
-		xrnpe_exact_add_code(&x, in, xrnpe_load(in, part.a, i), scale_word(job, 0));
-		if (part.b)
-			xrnpe_exact_add_code(&x, in2, xrnpe_load(in2, part.b, i), scale_word(job, 2));
-		else
-			xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, scale_word(job, 1), XRNPE_F32_ONE);
-		real = xrnpe_exact_output(job->cmd, job->cmd->slope, x);
-		xrnpe_store(out, part.out, i, xrnpe_round(out, real, status));
-	}
-	clear_tail(out, part.out, part.count);
+	return pass->cmd->operand[operand].format;
 }
 
-/* Codes from one packed row to another, whose elements up to there are set. */
-static void copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
-		       const uint8_t *from, size_t from_at, size_t count)
+static bool is_pair(const struct xrnpe_pass *pass)
 {
-	if (xrnpe_format_bits(format) != 4 || !((to_at | from_at) % 2)) {
-		to += xrnpe_row_bytes(format, to_at);
-		memcpy(to, from + xrnpe_row_bytes(format, from_at), xrnpe_row_bytes(format, count));
-		clear_tail(format, to, count);
+	return pass->cmd->opcode != XRNPE_OP_CONVERT;
+}
+
+static bool per_pixel(const struct xrnpe_pass *pass)
+{
+	return pass->cmd->flags & XRNPE_CMD_PER_PIXEL;
+}
+
+/* Whether channels of CONVERT have scales of their own. */
+static bool has_scales(const struct xrnpe_pass *pass)
+{
+	return !is_pair(pass) && pass->cmd->operand[XRNPE_OPERAND_SCALE].row_stride;
+}
+
+/* A word of scale record @record. */
+static uint32_t scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)
+{
+	const uint8_t *at = pass->memory[XRNPE_OPERAND_SCALE];
+
+	return xrnpe_word(at + record * pass->cmd->operand[XRNPE_OPERAND_SCALE].row_stride, word);
+}
+
+static uint8_t *part_at(const struct xrnpe_pass *pass, unsigned int i, struct part part)
+{
+	return xrnpe_line(pass, i, part.line) + xrnpe_row_bytes(format_of(pass, i), part.first);
+}
+
+/* ---- one by one ---------------------------------------------------------- */
+
+static uint32_t code_of(const struct xrnpe_pass *pass, unsigned int operand, uint64_t line, size_t element)
+{
+	const uint8_t *row = xrnpe_line(pass, operand, line);
+
+	if (operand == XRNPE_OPERAND_IFM && pass->transposed) {
+		row += element * pass->step[operand][XRNPE_CHANNEL];
+		element = line % pass->inner;
+	}
+	if (operand == XRNPE_OPERAND_IFM2 && per_pixel(pass))
+		element = 0;
+	return xrnpe_load(format_of(pass, operand), row, element);
+}
+
+/* @a * @b * scale + bias */
+static void multiply(const struct xrnpe_pass *pass, uint32_t a, uint32_t b, struct xrnpe_exact *x)
+{
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), in2 = format_of(pass, XRNPE_OPERAND_IFM2);
+	int64_t grid = xrnpe_grid(in, a), grid2 = xrnpe_grid(in2, b);
+	xrnpe_i128 product;
+
+	if (xrnpe_is_nar(in, a) || xrnpe_is_nar(in2, b)) {
+		x->nan = true;
 		return;
 	}
-	for (; count; count--, to_at++, from_at++) {
-		uint8_t code = from[from_at / 2] >> from_at % 2 * 4 & 15;
-
-		to[to_at / 2] = (uint8_t)(to_at % 2 ? to[to_at / 2] | code << 4 : code);
-	}
+	product = (xrnpe_i128)grid * grid2;
+	xrnpe_exact_add(x, xrnpe_term_from_sum((xrnpe_u128)product, product < 0,
+					       xrnpe_grid_unit(in) + xrnpe_grid_unit(in2)),
+			xrnpe_term_from_f32(scale_word(pass, 0, 0)));
+	xrnpe_exact_add_code(x, XRNPE_FORMAT_F32, scale_word(pass, 0, 1), XRNPE_F32_ONE);
 }
 
-/*
- * As many parts as fit are summed as one: lines may be as short as a pixel. Short ones
- * are put together before they are decoded.
- */
-static void fast_parts(const struct xrnpe_elementwise *job, uint64_t first, uint64_t end,
-		       uint32_t *status)
+/* What element @element of a line is before the activation. */
+static struct xrnpe_exact exact_value(const struct xrnpe_pass *pass, uint64_t line, size_t element)
 {
-	const struct xrnpe_operand *o = job->cmd->operand;
-	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, in2 = o[XRNPE_OPERAND_IFM2].format;
-	enum xrnpe_format out = o[XRNPE_OPERAND_OFM].format;
-	bool two = job->cmd->opcode == XRNPE_OP_ADD, gather = job->part < SHORT;
-	uint8_t row[BATCH * sizeof(float)], row2[BATCH * sizeof(float)];
-	float a[BATCH], b[BATCH];
-	struct xrnpe_affine affine = {
-		.relu = job->cmd->activation == XRNPE_ACT_RELU,
-		.odd = out != XRNPE_FORMAT_F32,
-	};
-	size_t count = 0;
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), in2 = format_of(pass, XRNPE_OPERAND_IFM2);
+	uint32_t a = code_of(pass, XRNPE_OPERAND_IFM, line, element), b;
+	struct xrnpe_exact x = { 0 }, y = { 0 };
+	size_t channel = element % pass->cmd->image.in_c;
+	int order;
 
-	xrnpe_decode_row(XRNPE_FORMAT_F32, job->memory[XRNPE_OPERAND_SCALE], &affine.scale, 1);
-	xrnpe_decode_row(XRNPE_FORMAT_F32, (const uint8_t *)job->memory[XRNPE_OPERAND_SCALE] +
-			 (two ? 2 : 1) * sizeof(float), &affine.other, 1);
-	for (uint64_t i = first; i < end; i++) {
-		struct part part = part_of(job, i);
-
-		if (gather)
-			copy_codes(in, row, count, part.a, 0, part.count);
-		else
-			job->codec->decode(in, part.a, a + count, part.count);
-		if (two && gather)
-			copy_codes(in2, row2, count, part.b, 0, part.count);
-		else if (two)
-			job->codec->decode(in2, part.b, b + count, part.count);
-		count += part.count;
+	if (!is_pair(pass)) {
+		xrnpe_exact_add_code(&x, in, a, scale_word(pass, channel, 0));
+		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, scale_word(pass, channel, 1), XRNPE_F32_ONE);
+		return x;
 	}
-	if (gather)
-		job->codec->decode(in, row, a, count);
-	if (two && gather)
-		job->codec->decode(in2, row2, b, count);
-	job->codec->sum(&affine, a, two ? b : NULL, count);
-	if (gather)
-		job->codec->encode(out, a, row, count, status);
-	count = 0;
-	for (uint64_t i = first; i < end; i++) {
-		struct part part = part_of(job, i);
-
-		if (gather) {
-			copy_codes(out, part.out, 0, row, count, part.count);
-		} else {
-			job->codec->encode(out, a + count, part.out, part.count, status);
-			clear_tail(out, part.out, part.count);
-		}
-		count += part.count;
+	b = code_of(pass, XRNPE_OPERAND_IFM2, line, element);
+	if (pass->cmd->opcode == XRNPE_OP_MUL) {
+		multiply(pass, a, b, &x);
+		return x;
 	}
+	xrnpe_exact_add_code(&x, in, a, scale_word(pass, 0, 0));
+	if (pass->cmd->opcode == XRNPE_OP_ADD) {
+		xrnpe_exact_add_code(&x, in2, b, scale_word(pass, 1, 0));
+		return x;
+	}
+	xrnpe_exact_add_code(&y, in2, b, scale_word(pass, 1, 0));
+	if (x.nan || y.nan)
+		return x.nan ? x : y;
+	order = xrnpe_exact_compare(&x, &y);
+	return (pass->cmd->opcode == XRNPE_OP_MAX ? order < 0 : order > 0) ? y : x;
 }
 
-static void sum_task(const struct xrnpe_elementwise *job, uint64_t first, uint64_t end,
-		     uint32_t *status)
+static void exact_part(const struct xrnpe_pass *pass, struct part part, uint32_t *status)
 {
-	uint64_t together = BATCH / job->part;
+	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_OFM);
+	uint8_t *out = part_at(pass, XRNPE_OPERAND_OFM, part);
 
-	for (uint64_t i = first; i < end; i += together) {
-		uint64_t next = end - i < together ? end : i + together;
+	for (size_t i = 0; i < part.count; i++) {
+		struct xrnpe_real real = xrnpe_exact_output(pass->cmd, pass->cmd->slope,
+							    exact_value(pass, part.line, part.first + i));
 
-		if (job->codec->sum) {
-			fast_parts(job, i, next, status);
-			continue;
-		}
-		for (uint64_t j = i; j < next && !xrnpe_cancelled(job->cancel); j++)
-			exact_part(job, part_of(job, j), status);
+		xrnpe_store(format, out, i, xrnpe_round(format, real, status));
 	}
+	xrnpe_clear_tail(format, out, part.count);
 }
 
-/* ---- MAXPOOL ----------------------------------------------------------- */
+/* ---- many at a time ------------------------------------------------------ */
 
-/* Orders codes by value; -0 comes before +0 and NaR after everything. */
-static int32_t key_of(enum xrnpe_format format, uint32_t code)
-{
-	unsigned int bits = xrnpe_format_bits(format);
-
-	if (xrnpe_is_nar(format, code))
-		return INT32_MAX;
-	if (!(code >> (bits - 1)))
-		return (int32_t)code;
-	return format == XRNPE_FORMAT_FP4 ? 7 - (int32_t)code : (int32_t)code - (1 << bits);
-}
-
-/* The taps of a window that are inside the input, [y][x] from @first on. */
-struct window {
-	const uint8_t *first;
-	size_t rows, columns;
-	uint64_t row_step, column_step;	/* bytes */
-	const volatile bool *cancel;
+/* A batch of parts, that is of values. */
+struct batch {
+	struct xrnpe_affine affine;
+	float a[BATCH], b[BATCH], scales[BATCH], biases[BATCH];
+	uint8_t row[BATCH * sizeof(float)];
+	bool together;		/* parts are short, or columns, and collected before they are decoded */
+	size_t pitch;		/* values from a part to the next: even then if codes share bytes */
 };
 
-/* Of @count taps from @at on, @step apart: those within 0..@size-1. At least one is. */
-static size_t clip(int *at, int step, size_t count, int size)
+static float float_of(uint32_t bits)
 {
-	while (*at < 0) {
-		*at += step;
-		count--;
-	}
-	while (*at + (int)(count - 1) * step >= size)
-		count--;
-	return count;
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
 }
 
-static struct window window_of(const struct xrnpe_elementwise *job, uint64_t position)
+static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 {
-	const struct xrnpe_operand *o = &job->cmd->operand[XRNPE_OPERAND_IFM];
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-	int y = (int)(position / d->out_w) * d->stride_h - d->pad_top;
-	int x = (int)(position % d->out_w) * d->stride_w - d->pad_left;
-	struct window window = {
-		.rows = clip(&y, d->dilation_h, d->kernel_h, d->in_h),
-		.columns = clip(&x, d->dilation_w, d->kernel_w, d->in_w),
-		.row_step = (uint64_t)d->dilation_h * o->row_stride,
-		.column_step = (uint64_t)d->dilation_w * o->pixel_stride,
-		.cancel = job->cancel,
+	const struct xrnpe_cmd *cmd = pass->cmd;
+	bool two_scales = is_pair(pass) && cmd->opcode != XRNPE_OP_MUL, clamp = cmd->flags & XRNPE_CMD_CLAMP;
+
+	batch->affine = (struct xrnpe_affine){
+		.opcode = cmd->opcode, .activation = cmd->activation,
+		.scale = float_of(scale_word(pass, 0, 0)),
+		.other = float_of(two_scales ? scale_word(pass, 1, 0) : scale_word(pass, 0, 1)),
+		.scales = has_scales(pass) ? batch->scales : NULL, .others = batch->biases,
+		.slope = float_of(cmd->slope),
+		.lo = clamp ? float_of(cmd->lo) : -__builtin_inff(),
+		.hi = clamp ? float_of(cmd->hi) : __builtin_inff(),
+		.odd = format_of(pass, XRNPE_OPERAND_OFM) != XRNPE_FORMAT_F32,
 	};
-
-	window.first = (const uint8_t *)job->memory[XRNPE_OPERAND_IFM] +
-		       (uint64_t)y * o->row_stride + (uint64_t)x * o->pixel_stride;
-	return window;
-}
-
-static void exact_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
-{
-	for (size_t c = 0; c < count && !xrnpe_cancelled(window.cancel); c++) {
-		int32_t best = INT32_MIN;
-
-		for (size_t i = 0; i < window.rows; i++) {
-			for (size_t j = 0; j < window.columns; j++) {
-				uint32_t code = xrnpe_load(format, window.first + i * window.row_step +
-							   j * window.column_step, c);
-				int32_t key = key_of(format, code);
-
-				if (key <= best)
-					continue;
-				best = key;
-				xrnpe_store(format, out, c, code);
-			}
-		}
+	memset(batch->scales, 0, sizeof(batch->scales));
+	memset(batch->biases, 0, sizeof(batch->biases));
+	batch->together = pass->part < SHORT || pass->transposed;
+	batch->pitch = pass->part;
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		if (batch->together && xrnpe_cmd_has_operand(cmd, i) && cmd->operand[i].format <= XRNPE_FORMAT_P4)
+			batch->pitch = pass->part + pass->part % 2;
 	}
 }
+
+/* The scales of the values from element @first of a line on, as the batch has them. */
+static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_t first, size_t parts,
+		       size_t count)
+{
+	size_t channels = pass->cmd->image.in_c, channel = first % channels;
+
+	for (size_t i = 0; i < count; i++) {
+		batch->scales[i] = float_of(scale_word(pass, channel, 0));
+		batch->biases[i] = float_of(scale_word(pass, channel, 1));
+		if (++channel == channels)
+			channel = 0;
+	}
+	for (size_t i = batch->pitch; i < parts * batch->pitch; i++) {
+		batch->scales[i] = batch->scales[i - batch->pitch];
+		batch->biases[i] = batch->biases[i - batch->pitch];
+	}
+}
+
+/* Values of @parts parts from @first on; only a single one may be shorter than others. */
+static size_t count_values(const struct xrnpe_pass *pass, const struct batch *batch, uint64_t first,
+			   size_t parts)
+{
+	return parts > 1 ? parts * batch->pitch : part_of(pass, first).count;
+}
+
+/* Codes of operand @i to the batch's row, one part after the other, with zeros between. */
+static void collect(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, uint64_t first,
+		    size_t parts)
+{
+	enum xrnpe_format format = format_of(pass, i);
+	size_t pitch = xrnpe_row_bytes(format, batch->pitch);
+	uint8_t *to = batch->row;
+
+	if (batch->pitch != pass->part)
+		memset(batch->row, 0, parts * pitch);
+	if (i != XRNPE_OPERAND_IFM || !pass->transposed) {
+		for (size_t j = 0; j < parts; j++, to += pitch) {
+			struct part part = part_of(pass, first + j);
+
+			xrnpe_copy_codes(format, to, 0, part_at(pass, i, part), 0, part.count);
+		}
+		return;
+	}
+	/* Columns up to the end of an inner axis, and then of the next. */
+	for (size_t j = 0, some; j < parts; j += some, to += some * pitch) {
+		struct part part = part_of(pass, first + j);
+		uint64_t column = part.line % pass->inner, step = pass->step[i][XRNPE_CHANNEL];
+
+		some = parts - j < pass->inner - column ? parts - j : (size_t)(pass->inner - column);
+		xrnpe_copy_columns(format, xrnpe_line(pass, i, part.line) + part.first * step, step, column, to,
+				   pitch, 0, part.count, some);
+	}
+}
+
+/* Decode operand @i of parts @first.. to @values. */
+static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, uint64_t first,
+		       size_t parts, float *values)
+{
+	enum xrnpe_format format = format_of(pass, i);
+
+	if (batch->together) {
+		collect(pass, batch, i, first, parts);
+		pass->codec->decode(format, batch->row, values, count_values(pass, batch, first, parts));
+		return;
+	}
+	for (size_t j = 0; j < parts; j++, values += batch->pitch) {
+		struct part part = part_of(pass, first + j);
+
+		pass->codec->decode(format, part_at(pass, i, part), values, part.count);
+	}
+}
+
+/* The only code of each of some pixels, for all of its channels. */
+static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
+			float *values)
+{
+	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_IFM2);
+	float value[BATCH];
+
+	for (size_t j = 0; j < parts; j++)
+		xrnpe_store(format, batch->row, j, code_of(pass, XRNPE_OPERAND_IFM2,
+							   part_of(pass, first + j).line, 0));
+	pass->codec->decode(format, batch->row, value, parts);
+	for (size_t j = 0; j < parts; j++) {
+		for (size_t k = 0; k < batch->pitch; k++)
+			values[j * batch->pitch + k] = value[j];
+	}
+}
+
+static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
+			uint32_t *status)
+{
+	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_OFM);
+
+	if (batch->together)
+		pass->codec->encode(format, batch->a, batch->row, count_values(pass, batch, first, parts), status);
+	for (size_t j = 0; j < parts; j++) {
+		struct part part = part_of(pass, first + j);
+		uint8_t *out = part_at(pass, XRNPE_OPERAND_OFM, part);
+
+		if (batch->together) {
+			xrnpe_copy_codes(format, out, 0, batch->row, j * batch->pitch, part.count);
+			continue;
+		}
+		pass->codec->encode(format, batch->a + j * batch->pitch, out, part.count, status);
+		xrnpe_clear_tail(format, out, part.count);
+	}
+}
+
+static void run_batch(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
+		      uint32_t *status)
+{
+	struct part part = part_of(pass, first);
+	size_t count = count_values(pass, batch, first, parts);
+
+	/* The parts of a line are alike, but for long lines. */
+	if (has_scales(pass) && pass->part % pass->cmd->image.in_c)
+		set_scales(pass, batch, part.first, 1, part.count);
+	read_parts(pass, batch, XRNPE_OPERAND_IFM, first, parts, batch->a);
+	if (per_pixel(pass))
+		read_pixels(pass, batch, first, parts, batch->b);
+	else if (is_pair(pass))
+		read_parts(pass, batch, XRNPE_OPERAND_IFM2, first, parts, batch->b);
+	for (size_t i = count; i % XRNPE_SUM_VALUES; i++)
+		batch->a[i] = batch->b[i] = 0;
+	if (pass->codec->sum(&batch->affine, batch->a, is_pair(pass) ? batch->b : NULL, count)) {
+		write_parts(pass, batch, first, parts, status);
+		return;
+	}
+	for (size_t j = 0; j < parts; j++)
+		exact_part(pass, part_of(pass, first + j), status);
+}
+
+static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
+{
+	struct batch batch;
+	size_t most;
+
+	if (!pass->codec->sum) {
+		for (uint64_t i = first; i < end && !xrnpe_cancelled(pass->cancel); i++)
+			exact_part(pass, part_of(pass, i), status);
+		return;
+	}
+	start_batches(pass, &batch);
+	most = BATCH / batch.pitch;
+	if (has_scales(pass) && pass->part % pass->cmd->image.in_c == 0)
+		set_scales(pass, &batch, 0, most, pass->part);
+	for (uint64_t i = first; i < end && !xrnpe_cancelled(pass->cancel); i += most)
+		run_batch(pass, &batch, i, end - i < most ? (size_t)(end - i) : most, status);
+}
+
+/* ---- plans --------------------------------------------------------------- */
 
 /*
- * In vectors codes become keys of as many bits that order the same as signed integers;
- * those of 4 bits stand in the upper halves of bytes. A posit less one is its key, as
- * NaR, the least integer, wraps to the largest. FP4 is sign and magnitude.
+ * Whether a table does it: one scale, few codes, and no NaR that becomes a number, which is
+ * to be reported only where there is one.
  */
-#define VECTOR 16
-#define INLINE __attribute__((always_inline)) static inline
-
-typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
-typedef int8_t signed_bytes __attribute__((vector_size(VECTOR)));
-typedef uint16_t halfs __attribute__((vector_size(VECTOR)));
-typedef int16_t signed_halfs __attribute__((vector_size(VECTOR)));
-
-INLINE bytes to_keys(enum xrnpe_format format, bytes code)
+static bool suits_table(const struct xrnpe_pass *pass)
 {
-	switch (format) {
-	case XRNPE_FORMAT_FP4:
-		return code ^ ((bytes)((signed_bytes)code < 0) & 0x70);
-	case XRNPE_FORMAT_P4:
-		return code - 0x10;
-	case XRNPE_FORMAT_P8:
-		return code - 1;
-	default:
-		return (bytes)((halfs)code - 1);
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), out = format_of(pass, XRNPE_OPERAND_OFM);
+	bool posit = in == XRNPE_FORMAT_P4 || in == XRNPE_FORMAT_P8;
+
+	return pass->codec->sum && !is_pair(pass) && !has_scales(pass) && !pass->transposed &&
+	       xrnpe_format_bits(in) <= 8 && !(posit && out == XRNPE_FORMAT_FP4) &&
+	       pass->line * pass->lines >= WORTH_TABLE;
+}
+
+/* CONVERT all codes, in order, to the table that LUT would read. */
+static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
+{
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), out = format_of(pass, XRNPE_OPERAND_OFM);
+	struct xrnpe_cmd cmd = *pass->cmd;
+	uint8_t codes[256];
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = codes, [XRNPE_OPERAND_SCALE] = pass->memory[XRNPE_OPERAND_SCALE],
+		[XRNPE_OPERAND_OFM] = table,
+	};
+	struct xrnpe_pass all = { .cmd = &cmd, .memory = memory, .codec = pass->codec };
+	uint16_t count = (uint16_t)(1u << xrnpe_format_bits(in));
+	uint32_t status = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		xrnpe_store(in, codes, i, i);
+	cmd.image = (struct xrnpe_dims_image){ .in_h = 1, .in_w = 1, .in_c = count };
+	cmd.operand[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(in, count);
+	cmd.operand[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(out, count);
+	xrnpe_pass_plan(&all);
+	for (uint64_t i = 0; i < all.tasks; i++)
+		xrnpe_pass_run(&all, i, &status);
+}
+
+static void plan(struct xrnpe_pass *pass)
+{
+	uint8_t table[256 * sizeof(float)];
+
+	xrnpe_pass_join(pass);
+	if (suits_table(pass)) {
+		make_table(pass, table);
+		xrnpe_lut_plan(pass, table);
+		return;
 	}
+	xrnpe_pass_cut(pass, BATCH, has_scales(pass) ? pass->cmd->image.in_c : 1);
 }
 
-INLINE bytes from_keys(enum xrnpe_format format, bytes key)
-{
-	switch (format) {
-	case XRNPE_FORMAT_FP4:
-		return to_keys(format, key);
-	case XRNPE_FORMAT_P4:
-		return key + 0x10;
-	case XRNPE_FORMAT_P8:
-		return key + 1;
-	default:
-		return (bytes)((halfs)key + 1);
-	}
-}
-
-INLINE bytes larger(enum xrnpe_format format, bytes a, bytes b)
-{
-	bytes mask = format == XRNPE_FORMAT_P16 ? (bytes)((signed_halfs)a > (signed_halfs)b) :
-						  (bytes)((signed_bytes)a > (signed_bytes)b);
-
-	return (a & mask) | (b & ~mask);
-}
-
-/* @size bytes of codes, one vector at the most. */
-INLINE void pool_vector(enum xrnpe_format format, const struct window *window, size_t at,
-			uint8_t *out, size_t size)
-{
-	const bytes least = format == XRNPE_FORMAT_P16 ? (bytes)((halfs){ 0 } + 0x8000) :
-							 (bytes){ 0 } + 0x80;
-	bytes low = least, high = least, code = { 0 };
-
-	for (size_t i = 0; i < window->rows; i++) {
-		const uint8_t *from = window->first + i * window->row_step + at;
-
-		if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window->cancel))
-			return;
-		for (size_t j = 0; j < window->columns; j++, from += window->column_step) {
-			memcpy(&code, from, size);
-			if (xrnpe_format_bits(format) == 4) {
-				low = larger(format, to_keys(format, (bytes)((halfs)code << 4) & 0xf0), low);
-				code &= 0xf0;
-			}
-			high = larger(format, to_keys(format, code), high);
-		}
-	}
-	code = from_keys(format, high);
-	if (xrnpe_format_bits(format) == 4)
-		code |= (bytes)((halfs)from_keys(format, low) >> 4);
-	memcpy(out + at, &code, size);
-}
-
-/* @format is no variable. */
-INLINE void pool_as(enum xrnpe_format format, const struct window *window, uint8_t *out,
-		    size_t count)
-{
-	size_t size = xrnpe_row_bytes(format, count);
-
-	if (size < VECTOR)
-		pool_vector(format, window, 0, out, size);
-	for (size_t at = VECTOR; at <= size; at += VECTOR) {
-		if (!(at % (POLL_VECTORS * VECTOR)) && xrnpe_cancelled(window->cancel))
-			return;
-		pool_vector(format, window, at - VECTOR, out, VECTOR);
-	}
-	/* The last vector may do some again. */
-	if (size > VECTOR && size % VECTOR)
-		pool_vector(format, window, size - VECTOR, out, VECTOR);
-}
-
-static void fast_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
-{
-	switch (format) {
-	case XRNPE_FORMAT_FP4:
-		pool_as(XRNPE_FORMAT_FP4, &window, out, count);
-		break;
-	case XRNPE_FORMAT_P4:
-		pool_as(XRNPE_FORMAT_P4, &window, out, count);
-		break;
-	case XRNPE_FORMAT_P8:
-		pool_as(XRNPE_FORMAT_P8, &window, out, count);
-		break;
-	default:
-		pool_as(XRNPE_FORMAT_P16, &window, out, count);
-		break;
-	}
-}
-
-static void pool_task(const struct xrnpe_elementwise *job, uint64_t first, uint64_t end)
-{
-	enum xrnpe_format format = job->cmd->operand[XRNPE_OPERAND_OFM].format;
-
-	for (uint64_t p = first; p < end && !xrnpe_cancelled(job->cancel); p++) {
-		uint8_t *out = line_at(job, XRNPE_OPERAND_OFM, p);
-
-		(job->codec->sum ? fast_pool : exact_pool)(format, window_of(job, p), out, job->line);
-		clear_tail(format, out, job->line);
-	}
-}
-
-/* ---- tasks ------------------------------------------------------------- */
-
-/* Whether elements @pixels pixels apart follow each other without a gap. */
-static bool dense(const struct xrnpe_elementwise *job, bool rows)
-{
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-		const struct xrnpe_operand *o = &job->cmd->operand[i];
-		uint64_t bits = xrnpe_format_bits(o->format);
-
-		if (i == XRNPE_OPERAND_SCALE || i == XRNPE_OPERAND_WEIGHT ||
-		    (i == XRNPE_OPERAND_IFM2 && job->cmd->opcode != XRNPE_OP_ADD))
-			continue;
-		if (rows ? o->row_stride != (uint64_t)o->pixel_stride * d->in_w :
-			   (uint64_t)o->pixel_stride * 8 != bits * d->in_c)
-			return false;
-	}
-	return true;
-}
-
-void xrnpe_elementwise_plan(struct xrnpe_elementwise *job)
-{
-	const struct xrnpe_dims_image *d = &job->cmd->image;
-	uint64_t lines;
-
-	job->line = d->in_c;
-	if (job->cmd->opcode == XRNPE_OP_MAXPOOL) {
-		job->lines_in_row = d->out_w;
-		lines = (uint64_t)d->out_h * d->out_w;
-	} else if (!dense(job, false)) {
-		job->lines_in_row = d->in_w;
-		lines = (uint64_t)d->in_h * d->in_w;
-	} else if (!dense(job, true)) {
-		job->lines_in_row = 1;
-		job->line *= d->in_w;
-		lines = d->in_h;
-	} else {
-		job->lines_in_row = 1;
-		job->line *= (uint64_t)d->in_h * d->in_w;
-		lines = 1;
-	}
-	job->part = job->line < BATCH || job->cmd->opcode == XRNPE_OP_MAXPOOL ? job->line : BATCH;
-	job->parts_in_line = (job->line - 1) / job->part + 1;
-	job->parts = lines * job->parts_in_line;
-	job->chunk = TASK_ELEMENTS / job->part + 1;
-	job->tasks = (job->parts - 1) / job->chunk + 1;
-}
-
-void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t index, uint32_t *status)
-{
-	uint64_t first = index * job->chunk, end = first + job->chunk;
-
-	if (end > job->parts)
-		end = job->parts;
-	if (job->cmd->opcode == XRNPE_OP_MAXPOOL)
-		pool_task(job, first, end);
-	else
-		sum_task(job, first, end, status);
-}
+const struct xrnpe_operation xrnpe_elementwise = { plan, run };

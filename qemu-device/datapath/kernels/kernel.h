@@ -6,16 +6,20 @@
 #ifndef XRNPE_DATAPATH_KERNEL_H
 #define XRNPE_DATAPATH_KERNEL_H
 
+#include <string.h>
+
 #include "internal.h"
 
 /* ---- rows of values: codec.c ------------------------------------------ */
 
-/** What ADD and CONVERT do to a decoded row. */
+/** What element-wise commands do to decoded rows: an opcode and its output stage. */
 struct xrnpe_affine {
+	uint8_t opcode, activation;
 	float scale;
-	float other;	/**< scale of the second row; without one, the bias */
-	bool relu;
-	bool odd;	/**< see struct xrnpe_codec */
+	float other;		/**< ADD, MAX, MIN: scale of the second row; MUL, CONVERT: the bias */
+	const float *scales, *others;	/**< CONVERT: instead of these, one a value; or NULL */
+	float slope, lo, hi;	/**< @lo and @hi are infinite without CLAMP */
+	bool odd;		/**< see struct xrnpe_codec */
 };
 
 /** An implementation of xrnpe_encode_row() and xrnpe_decode_row(). All give the same bits. */
@@ -26,13 +30,16 @@ struct xrnpe_codec {
 		       uint32_t *status);
 	void (*decode)(enum xrnpe_format format, const void *row, float *values, size_t count);
 	/**
-	 * @a = act(@a * scale + @b * other), or act(@a * scale + other) if @b is NULL,
-	 * rounded once to binary32: to nearest, or, if @affine says so, to odd, so that
-	 * encode() to any smaller format gives what rounding the exact value would.
-	 * Both have room for a multiple of XRNPE_SUM_VALUES. NULL in the plain codec,
-	 * with which sums are exact instead.
+	 * @a = what @affine makes of @a and @b (NULL for CONVERT), rounded once to binary32:
+	 * to nearest, or, if @affine says so, to odd, so that encode() to any smaller format
+	 * gives what rounding the exact value would. All rows have room for a multiple of
+	 * XRNPE_SUM_VALUES. False if LEAKY leaves a doubt about some value. NULL in the plain
+	 * codec, with which all is exact instead.
 	 */
-	void (*sum)(const struct xrnpe_affine *affine, float *a, const float *b, size_t count);
+	bool (*sum)(const struct xrnpe_affine *affine, float *a, const float *b, size_t count);
+	/** Look up a byte, or two, for each of @count bytes. The table has 256 entries. */
+	void (*map_bytes)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
+	void (*map_pairs)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 };
 
 #define XRNPE_SUM_VALUES 16
@@ -49,6 +56,10 @@ const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *data
 /** Bytes of scratch memory that a context holds. */
 size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath);
 
+/** Its last two functions, for any CPU. */
+void xrnpe_map_bytes(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
+void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
+
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
 #ifdef __x86_64__
@@ -59,25 +70,119 @@ extern const struct xrnpe_codec xrnpe_codec_avx512;
 /** @count codes of Posit(16,1) with the values of elements @first.. of a row of up to 8 bits. */
 void xrnpe_widen(enum xrnpe_format format, const void *row, size_t first, size_t count, void *codes);
 
-/* ---- ADD, CONVERT and MAXPOOL: elementwise.c --------------------------- */
+/* ---- commands that are no products: pass.c ----------------------------- */
 
-/** Such a command, cut into tasks by xrnpe_elementwise_plan(). */
-struct xrnpe_elementwise {
+/** Axes of an output, and of a pass over it. */
+enum { XRNPE_OUTER, XRNPE_INNER, XRNPE_CHANNEL, XRNPE_AXES };
+
+/**
+ * A pass over the output of such a command, line by line. A line is what follows each other
+ * without a gap in the output and in all inputs: a pixel, a row, or all of it. Lines are
+ * counted along an inner axis, the columns of the output as a rule, and an outer one. But
+ * if contiguous elements of IFM are not channels, the inner axis is the one that they are of.
+ */
+struct xrnpe_pass {
 	const struct xrnpe_cmd *cmd;
 	void *const *memory;
 	const volatile bool *cancel;
 	const struct xrnpe_codec *codec;
 
+	/* Set by xrnpe_pass_plan(). */
 	uint64_t tasks;
-	uint64_t line;		/**< elements that follow each other without a gap */
-	uint64_t lines_in_row;	/**< as addresses go: pixels, or 1 */
-	uint64_t part;		/**< elements that are computed together */
+	const struct xrnpe_operation *operation;
+	uint64_t line;		/**< elements */
+	uint64_t inner, lines;	/**< along the inner axis; altogether */
+	/** Bytes from a line to the next; of IFM 0 along the axis of contiguous elements. */
+	uint64_t step[XRNPE_OPERANDS][XRNPE_AXES];
+	bool transposed;	/**< these are not channels */
+	uint64_t part;		/**< elements of a line that are computed together */
 	uint64_t parts_in_line, parts;
 	uint64_t chunk;		/**< parts in a task */
+	uint8_t table[256 * 8];	/**< LUT: outputs by byte of IFM, packed as they are in memory */
 };
 
-void xrnpe_elementwise_plan(struct xrnpe_elementwise *job);
-void xrnpe_elementwise_run(const struct xrnpe_elementwise *job, uint64_t task, uint32_t *status);
+/** How a command is done. Others than ADD to MIN, LUT, COPY and MAXPOOL have none. */
+struct xrnpe_operation {
+	/** Set what xrnpe_pass_plan() left open. */
+	void (*plan)(struct xrnpe_pass *pass);
+	/** Parts @first..@end - 1. */
+	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
+};
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
+
+/** For plans of LUT and what is like it: @table as the command's would be. */
+void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table);
+
+/** Whether contiguous elements of IFM are of the output's rows, which are the inner axis then. */
+bool xrnpe_rows_are_inner(const struct xrnpe_cmd *cmd);
+
+/** Cut a pass into tasks. Start with the first four members. */
+void xrnpe_pass_plan(struct xrnpe_pass *pass);
+void xrnpe_pass_run(const struct xrnpe_pass *pass, uint64_t task, uint32_t *status);
+
+/** For plans: lines of an image that all operands have in common, joined if there are no gaps. */
+void xrnpe_pass_join(struct xrnpe_pass *pass);
+
+/** For plans: parts of at most @most elements, a multiple of @multiple if they can be. */
+void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple);
+
+static inline uint8_t *xrnpe_line(const struct xrnpe_pass *pass, unsigned int operand, uint64_t line)
+{
+	const uint64_t *step = pass->step[operand];
+
+	return (uint8_t *)pass->memory[operand] + line / pass->inner * step[XRNPE_OUTER] +
+	       line % pass->inner * step[XRNPE_INNER];
+}
+
+/** What lies in a byte with the last of an odd number of 4-bit codes is zero. */
+static inline void xrnpe_clear_tail(enum xrnpe_format format, uint8_t *row, size_t count)
+{
+	if (format <= XRNPE_FORMAT_P4 && count % 2)
+		row[count / 2] &= 15;
+}
+
+/** memcpy() that is fast for few bytes. */
+static inline void xrnpe_copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
+{
+	uint64_t first, last;
+	uint16_t half[2];
+
+	if (size > 16) {
+		memcpy(to, from, size);
+	} else if (size >= 8) {
+		memcpy(&first, from, 8);
+		memcpy(&last, from + size - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + size - 8, &last, 8);
+	} else if (size >= 2) {
+		/* 2..7 bytes as up to three pairs that may overlap. */
+		memcpy(&half[0], from, 2);
+		memcpy(&half[1], from + size - 2, 2);
+		if (size > 4)
+			memcpy(to + 2, from + 2, 2);
+		if (size > 6)
+			memcpy(to + 4, from + 4, 2);
+		memcpy(to, &half[0], 2);
+		memcpy(to + size - 2, &half[1], 2);
+	} else if (size) {
+		*to = *from;
+	}
+}
+
+/**
+ * Codes from one packed row to another, whose elements up to there are set. The high nibble
+ * after a last 4-bit code in a low one is zero.
+ */
+void xrnpe_copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
+		      const uint8_t *from, size_t from_at, size_t count);
+
+/**
+ * Codes of @rows rows, @from_step bytes apart, from element @first on, as columns: element i of
+ * row j becomes element @at + j of the packed row that is i times @to_step after @to. All
+ * that is before element @at there is set, as in xrnpe_copy_codes().
+ */
+void xrnpe_copy_columns(enum xrnpe_format format, const uint8_t *from, uint64_t from_step, size_t first,
+			uint8_t *to, uint64_t to_step, size_t at, size_t rows, size_t columns);
 
 /* ---- MATMUL and CONV2D as one: positions x channels ------------------- */
 

@@ -148,6 +148,10 @@ INLINE u32s value_words(enum xrnpe_format format, u32s code)
 		return value_posit(code, 8, 0);
 	case XRNPE_FORMAT_P16:
 		return value_posit(code, 16, 1);
+	case XRNPE_FORMAT_U8:
+		return (u32s)__builtin_convertvector((i32s)code, f32s);
+	case XRNPE_FORMAT_S8:
+		return (u32s)__builtin_convertvector((i32s)(code << 24) >> 24, f32s);
 	default:
 		return code;
 	}

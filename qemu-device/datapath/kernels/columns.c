@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Rows of codes as columns: 16 by 16 bytes, 8 by 8 words or 4 by 4 double words in the
+ * compilers' vectors, and what is left one by one. Codes of 4 bits become bytes before and
+ * are packed after.
+ */
+#include "kernel.h"
+
+#define VECTOR 16
+#define BLOCK 64		/* nibbles that are bytes for a while, in rows and columns */
+#define INLINE __attribute__((always_inline)) static inline
+
+typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
+typedef uint16_t halves __attribute__((vector_size(VECTOR)));
+typedef uint32_t words __attribute__((vector_size(VECTOR)));
+
+/* The first and the last halves of two vectors in turns, elements of @size bytes. */
+INLINE bytes zip(bytes a, bytes b, size_t size, bool last)
+{
+	switch (size) {
+	case 1:
+		return last ? __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+						      15, 31) :
+			      __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+	case 2:
+		return last ? (bytes)__builtin_shufflevector((halves)a, (halves)b, 4, 12, 5, 13, 6, 14, 7, 15) :
+			      (bytes)__builtin_shufflevector((halves)a, (halves)b, 0, 8, 1, 9, 2, 10, 3, 11);
+	default:
+		return last ? (bytes)__builtin_shufflevector((words)a, (words)b, 2, 6, 3, 7) :
+			      (bytes)__builtin_shufflevector((words)a, (words)b, 0, 4, 1, 5);
+	}
+}
+
+/* A square of elements of @size bytes. Each turn zips a row with the one half of them below. */
+INLINE void square(const uint8_t *from, uint64_t from_step, uint8_t *to, uint64_t to_step, size_t size)
+{
+	const size_t side = VECTOR / size;
+	bytes row[VECTOR], next[VECTOR];
+
+#pragma GCC unroll 16
+	for (size_t i = 0; i < side; i++)
+		memcpy(&row[i], from + i * from_step, VECTOR);
+#pragma GCC unroll 4
+	for (size_t turn = 1; turn < side; turn *= 2) {
+#pragma GCC unroll 8
+		for (size_t i = 0; i < side / 2; i++) {
+			next[2 * i] = zip(row[i], row[i + side / 2], size, false);
+			next[2 * i + 1] = zip(row[i], row[i + side / 2], size, true);
+		}
+		memcpy(row, next, side * sizeof(*row));
+	}
+#pragma GCC unroll 16
+	for (size_t i = 0; i < side; i++)
+		memcpy(to + i * to_step, &row[i], VECTOR);
+}
+
+INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, uint64_t to_step, size_t rows,
+			 size_t columns, size_t size)
+{
+	const size_t side = VECTOR / size, whole_columns = columns / side * side;
+	size_t whole_rows = rows / side * side;
+
+	if (!whole_columns)
+		whole_rows = 0;
+	for (size_t j = 0; j < whole_rows; j += side) {
+		for (size_t i = 0; i < whole_columns; i += side)
+			square(from + j * from_step + i * size, from_step, to + i * to_step + j * size, to_step,
+			       size);
+	}
+	for (size_t i = 0; i < columns; i++) {
+		/* Of whole columns the last rows, of the others all. */
+		size_t first = i < whole_columns ? whole_rows : 0;
+
+		for (size_t j = first; j < rows; j++)
+			memcpy(to + i * to_step + j * size, from + j * from_step + i * size, size);
+	}
+}
+
+/* One code of 4 bits a byte, and back. */
+static void unpack(const uint8_t *from, size_t first, size_t count, uint8_t *to)
+{
+	for (size_t i = 0; i < count; i++)
+		to[i] = from[(first + i) / 2] >> (first + i) % 2 * 4 & 15;
+}
+
+static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t first, uint8_t *to,
+			      uint64_t to_step, size_t at, size_t rows, size_t columns)
+{
+	uint8_t in[BLOCK][BLOCK], out[BLOCK][BLOCK];
+
+	for (size_t j = 0; j < rows; j += BLOCK) {
+		size_t some_rows = rows - j < BLOCK ? rows - j : BLOCK;
+
+		for (size_t i = 0; i < columns; i += BLOCK) {
+			size_t some = columns - i < BLOCK ? columns - i : BLOCK;
+
+			for (size_t r = 0; r < some_rows; r++)
+				unpack(from + (j + r) * from_step, first + i, some, in[r]);
+			transpose_as(in[0], BLOCK, out[0], BLOCK, some_rows, some, 1);
+			for (size_t c = 0; c < some; c++) {
+				uint8_t *row = to + (i + c) * to_step;
+
+				for (size_t r = 0; r < some_rows; r++) {
+					uint8_t *byte = &row[(at + j + r) / 2];
+
+					*byte = (uint8_t)((at + j + r) % 2 ? *byte | out[c][r] << 4 : out[c][r]);
+				}
+			}
+		}
+	}
+}
+
+void xrnpe_copy_columns(enum xrnpe_format format, const uint8_t *from, uint64_t from_step, size_t first,
+			uint8_t *to, uint64_t to_step, size_t at, size_t rows, size_t columns)
+{
+	unsigned int bits = xrnpe_format_bits(format);
+
+	if (bits == 4) {
+		transpose_nibbles(from, from_step, first, to, to_step, at, rows, columns);
+		return;
+	}
+	from += first * (bits / 8);
+	to += at * (bits / 8);
+	switch (bits) {
+	case 8:
+		transpose_as(from, from_step, to, to_step, rows, columns, 1);
+		break;
+	case 16:
+		transpose_as(from, from_step, to, to_step, rows, columns, 2);
+		break;
+	default:
+		transpose_as(from, from_step, to, to_step, rows, columns, 4);
+		break;
+	}
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+/* MAXPOOL: with the plain codec one code after the other, else in vectors. */
+#include "kernel.h"
+
+#define POLL_ROWS 16		/* of a window between looks at whether to give up */
+#define POLL_VECTORS 16		/* the same of outputs */
+
+/* Orders codes by value; -0 comes before +0 and NaR after everything. */
+static int32_t key_of(enum xrnpe_format format, uint32_t code)
+{
+	unsigned int bits = xrnpe_format_bits(format);
+
+	if (xrnpe_is_nar(format, code))
+		return INT32_MAX;
+	if (!(code >> (bits - 1)))
+		return (int32_t)code;
+	return format == XRNPE_FORMAT_FP4 ? 7 - (int32_t)code : (int32_t)code - (1 << bits);
+}
+
+/* The taps of a window that are inside the input, [y][x] from @first on. */
+struct window {
+	const uint8_t *first;
+	size_t rows, columns;
+	uint64_t row_step, column_step;	/* bytes */
+	const volatile bool *cancel;
+};
+
+/* Of @count taps from @at on, @step apart: those within 0..@size-1. At least one is. */
+static size_t clip(int *at, int step, size_t count, int size)
+{
+	while (*at < 0) {
+		*at += step;
+		count--;
+	}
+	while (*at + (int)(count - 1) * step >= size)
+		count--;
+	return count;
+}
+
+static struct window window_of(const struct xrnpe_pass *pass, uint64_t position)
+{
+	const struct xrnpe_operand *o = &pass->cmd->operand[XRNPE_OPERAND_IFM];
+	const struct xrnpe_dims_image *d = &pass->cmd->image;
+	int y = (int)(position / d->out_w) * d->stride_h - d->pad_top;
+	int x = (int)(position % d->out_w) * d->stride_w - d->pad_left;
+	struct window window = {
+		.rows = clip(&y, d->dilation_h, d->kernel_h, d->in_h),
+		.columns = clip(&x, d->dilation_w, d->kernel_w, d->in_w),
+		.row_step = (uint64_t)d->dilation_h * o->row_stride,
+		.column_step = (uint64_t)d->dilation_w * o->pixel_stride,
+		.cancel = pass->cancel,
+	};
+
+	window.first = (const uint8_t *)pass->memory[XRNPE_OPERAND_IFM] +
+		       (uint64_t)y * o->row_stride + (uint64_t)x * o->pixel_stride;
+	return window;
+}
+
+static void exact_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
+{
+	for (size_t c = 0; c < count && !xrnpe_cancelled(window.cancel); c++) {
+		int32_t best = INT32_MIN;
+
+		for (size_t i = 0; i < window.rows; i++) {
+			for (size_t j = 0; j < window.columns; j++) {
+				uint32_t code = xrnpe_load(format, window.first + i * window.row_step +
+							   j * window.column_step, c);
+				int32_t key = key_of(format, code);
+
+				if (key <= best)
+					continue;
+				best = key;
+				xrnpe_store(format, out, c, code);
+			}
+		}
+	}
+}
+
+/*
+ * In vectors codes become keys of as many bits that order the same as signed integers;
+ * those of 4 bits stand in the upper halves of bytes. A posit less one is its key, as
+ * NaR, the least integer, wraps to the largest. FP4 is sign and magnitude.
+ */
+#define VECTOR 16
+#define INLINE __attribute__((always_inline)) static inline
+
+typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
+typedef int8_t signed_bytes __attribute__((vector_size(VECTOR)));
+typedef uint16_t halfs __attribute__((vector_size(VECTOR)));
+typedef int16_t signed_halfs __attribute__((vector_size(VECTOR)));
+
+INLINE bytes to_keys(enum xrnpe_format format, bytes code)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		return code ^ ((bytes)((signed_bytes)code < 0) & 0x70);
+	case XRNPE_FORMAT_P4:
+		return code - 0x10;
+	case XRNPE_FORMAT_P8:
+		return code - 1;
+	default:
+		return (bytes)((halfs)code - 1);
+	}
+}
+
+INLINE bytes from_keys(enum xrnpe_format format, bytes key)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		return to_keys(format, key);
+	case XRNPE_FORMAT_P4:
+		return key + 0x10;
+	case XRNPE_FORMAT_P8:
+		return key + 1;
+	default:
+		return (bytes)((halfs)key + 1);
+	}
+}
+
+INLINE bytes larger(enum xrnpe_format format, bytes a, bytes b)
+{
+	bytes mask = format == XRNPE_FORMAT_P16 ? (bytes)((signed_halfs)a > (signed_halfs)b) :
+						  (bytes)((signed_bytes)a > (signed_bytes)b);
+
+	return (a & mask) | (b & ~mask);
+}
+
+/* @size bytes of codes, one vector at the most. */
+INLINE void pool_vector(enum xrnpe_format format, const struct window *window, size_t at,
+			uint8_t *out, size_t size)
+{
+	const bytes least = format == XRNPE_FORMAT_P16 ? (bytes)((halfs){ 0 } + 0x8000) :
+							 (bytes){ 0 } + 0x80;
+	bytes low = least, high = least, code = { 0 };
+
+	for (size_t i = 0; i < window->rows; i++) {
+		const uint8_t *from = window->first + i * window->row_step + at;
+
+		if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window->cancel))
+			return;
+		for (size_t j = 0; j < window->columns; j++, from += window->column_step) {
+			memcpy(&code, from, size);
+			if (xrnpe_format_bits(format) == 4) {
+				low = larger(format, to_keys(format, (bytes)((halfs)code << 4) & 0xf0), low);
+				code &= 0xf0;
+			}
+			high = larger(format, to_keys(format, code), high);
+		}
+	}
+	code = from_keys(format, high);
+	if (xrnpe_format_bits(format) == 4)
+		code |= (bytes)((halfs)from_keys(format, low) >> 4);
+	memcpy(out + at, &code, size);
+}
+
+/* @format is no variable. */
+INLINE void pool_as(enum xrnpe_format format, const struct window *window, uint8_t *out,
+		    size_t count)
+{
+	size_t size = xrnpe_row_bytes(format, count);
+
+	if (size < VECTOR)
+		pool_vector(format, window, 0, out, size);
+	for (size_t at = VECTOR; at <= size; at += VECTOR) {
+		if (!(at % (POLL_VECTORS * VECTOR)) && xrnpe_cancelled(window->cancel))
+			return;
+		pool_vector(format, window, at - VECTOR, out, VECTOR);
+	}
+	/* The last vector may do some again. */
+	if (size > VECTOR && size % VECTOR)
+		pool_vector(format, window, size - VECTOR, out, VECTOR);
+}
+
+static void fast_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		pool_as(XRNPE_FORMAT_FP4, &window, out, count);
+		break;
+	case XRNPE_FORMAT_P4:
+		pool_as(XRNPE_FORMAT_P4, &window, out, count);
+		break;
+	case XRNPE_FORMAT_P8:
+		pool_as(XRNPE_FORMAT_P8, &window, out, count);
+		break;
+	default:
+		pool_as(XRNPE_FORMAT_P16, &window, out, count);
+		break;
+	}
+}
+
+static void plan(struct xrnpe_pass *pass)
+{
+	const struct xrnpe_dims_image *d = &pass->cmd->image;
+
+	pass->line = d->out_c;
+	pass->inner = d->out_w;
+	pass->lines = (uint64_t)d->out_h * d->out_w;
+	xrnpe_pass_cut(pass, pass->line, 1);
+}
+
+static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
+{
+	enum xrnpe_format format = pass->cmd->operand[XRNPE_OPERAND_OFM].format;
+
+	(void)status;
+	for (uint64_t p = first; p < end && !xrnpe_cancelled(pass->cancel); p++) {
+		uint8_t *out = xrnpe_line(pass, XRNPE_OPERAND_OFM, p);
+
+		(pass->codec->sum ? fast_pool : exact_pool)(format, window_of(pass, p), out, pass->line);
+		xrnpe_clear_tail(format, out, pass->line);
+	}
+}
+
+const struct xrnpe_operation xrnpe_maxpool = { plan, run };

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Passes: commands that read and write each element once or a few times, and what they
+ * share. A new one has an entry in the table of operations.
+ */
+#include "kernel.h"
+
+#define TASK_ELEMENTS 8192
+
+static const struct xrnpe_operation *const operations[] = {
+	[XRNPE_OP_MAXPOOL] = &xrnpe_maxpool,
+	[XRNPE_OP_ADD] = &xrnpe_elementwise,
+	[XRNPE_OP_CONVERT] = &xrnpe_elementwise,
+	[XRNPE_OP_MUL] = &xrnpe_elementwise,
+	[XRNPE_OP_MAX] = &xrnpe_elementwise,
+	[XRNPE_OP_MIN] = &xrnpe_elementwise,
+	[XRNPE_OP_LUT] = &xrnpe_lut,
+	[XRNPE_OP_COPY] = &xrnpe_copy,
+};
+
+/* ---- plans -------------------------------------------------------------- */
+
+/* The output's axes that IFM's rows, pixels and elements are. */
+static const uint8_t orders[XRNPE_ORDERS][XRNPE_AXES] = {
+	[XRNPE_ORDER_HWC] = { XRNPE_OUTER, XRNPE_INNER, XRNPE_CHANNEL },
+	[XRNPE_ORDER_HCW] = { XRNPE_OUTER, XRNPE_CHANNEL, XRNPE_INNER },
+	[XRNPE_ORDER_WHC] = { XRNPE_INNER, XRNPE_OUTER, XRNPE_CHANNEL },
+	[XRNPE_ORDER_WCH] = { XRNPE_INNER, XRNPE_CHANNEL, XRNPE_OUTER },
+	[XRNPE_ORDER_CHW] = { XRNPE_CHANNEL, XRNPE_OUTER, XRNPE_INNER },
+	[XRNPE_ORDER_CWH] = { XRNPE_CHANNEL, XRNPE_INNER, XRNPE_OUTER },
+};
+
+bool xrnpe_rows_are_inner(const struct xrnpe_cmd *cmd)
+{
+	return orders[cmd->order][XRNPE_CHANNEL] == XRNPE_OUTER;
+}
+
+/* Steps along the output's rows and columns; then the inner axis may have to be the other. */
+static void set_steps(struct xrnpe_pass *pass)
+{
+	const uint8_t *order = orders[pass->cmd->order];
+
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		const struct xrnpe_operand *o = &pass->cmd->operand[i];
+		uint64_t *step = pass->step[i];
+
+		step[i == XRNPE_OPERAND_IFM ? order[0] : XRNPE_OUTER] = o->row_stride;
+		step[i == XRNPE_OPERAND_IFM ? order[1] : XRNPE_INNER] = o->pixel_stride;
+		if (xrnpe_rows_are_inner(pass->cmd)) {
+			uint64_t row = step[XRNPE_OUTER];
+
+			step[XRNPE_OUTER] = step[XRNPE_INNER];
+			step[XRNPE_INNER] = row;
+		}
+	}
+	pass->transposed = order[2] != XRNPE_CHANNEL;
+}
+
+void xrnpe_pass_plan(struct xrnpe_pass *pass)
+{
+	pass->operation = operations[pass->cmd->opcode];
+	set_steps(pass);
+	pass->operation->plan(pass);
+	pass->tasks = (pass->parts - 1) / pass->chunk + 1;
+}
+
+void xrnpe_pass_run(const struct xrnpe_pass *pass, uint64_t task, uint32_t *status)
+{
+	uint64_t first = task * pass->chunk, end = first + pass->chunk;
+
+	pass->operation->run(pass, first, end < pass->parts ? end : pass->parts, status);
+}
+
+/* Whether @count pieces of @codes along @axis follow each other without a gap. */
+static bool dense(const struct xrnpe_pass *pass, unsigned int axis, uint64_t count, uint64_t codes)
+{
+	const struct xrnpe_cmd *cmd = pass->cmd;
+
+	for (unsigned int i = 0; i < XRNPE_OPERANDS && count > 1; i++) {
+		uint64_t bits = codes * xrnpe_format_bits(cmd->operand[i].format);
+
+		if (xrnpe_cmd_has_operand(cmd, i) && i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_WEIGHT &&
+		    pass->step[i][axis] * 8 != bits)
+			return false;
+	}
+	return true;
+}
+
+void xrnpe_pass_join(struct xrnpe_pass *pass)
+{
+	const struct xrnpe_dims_image *d = &pass->cmd->image;
+	bool one_code = pass->cmd->flags & XRNPE_CMD_PER_PIXEL && d->in_c > 1;
+
+	pass->line = d->in_c;
+	pass->inner = xrnpe_rows_are_inner(pass->cmd) ? d->in_h : d->in_w;
+	pass->lines = (uint64_t)d->in_h * d->in_w;
+	if (pass->transposed || one_code || !dense(pass, XRNPE_INNER, pass->inner, pass->line))
+		return;
+	pass->line *= pass->inner;
+	pass->lines /= pass->inner;
+	pass->inner = 1;
+	if (dense(pass, XRNPE_OUTER, pass->lines, pass->line)) {
+		pass->line *= pass->lines;
+		pass->lines = 1;
+	}
+}
+
+void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple)
+{
+	pass->part = pass->line;
+	if (pass->part > most)
+		pass->part = multiple <= most ? most / multiple * multiple : most;
+	pass->parts_in_line = (pass->line - 1) / pass->part + 1;
+	pass->parts = pass->lines * pass->parts_in_line;
+	pass->chunk = TASK_ELEMENTS / pass->part + 1;
+}
+
+/* ---- codes ------------------------------------------------------------- */
+
+void xrnpe_copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
+		      const uint8_t *from, size_t from_at, size_t count)
+{
+	if (format > XRNPE_FORMAT_P4 || !((to_at | from_at) % 2)) {
+		to += xrnpe_row_bytes(format, to_at);
+		xrnpe_copy_bytes(to, from + xrnpe_row_bytes(format, from_at), xrnpe_row_bytes(format, count));
+		xrnpe_clear_tail(format, to, count);
+		return;
+	}
+	for (; count; count--, to_at++, from_at++) {
+		uint8_t code = from[from_at / 2] >> from_at % 2 * 4 & 15;
+
+		to[to_at / 2] = (uint8_t)(to_at % 2 ? to[to_at / 2] | code << 4 : code);
+	}
+}
