@@ -38,7 +38,7 @@ struct graph_node {
 	char *name;		/* for messages and tables */
 	char *op_names;		/* the ONNX operators it stands for: "Conv+Relu" */
 	uint32_t inputs;	/* 0, 1 or 2 */
-	uint32_t input[2];
+	uint32_t input[2];	/* CONV: the second, if any, is added to its result */
 	struct graph_shape shape;
 	bool flat;		/* of rank 1 (without the batch) in the file */
 	bool relu;		/* applied to the result */
@@ -98,8 +98,9 @@ int graph_fail(const struct xrnpe_graph *graph, const struct graph_node *node,
 
 /*
  * What is the same with fewer nodes: a NORM goes into the CONV or GEMM before it,
- * a RELU into any node but MAXPOOL, a GEMM becomes a CONV, also over the image
- * that a FLATTEN before it takes apart. Fails where a parameter overflows.
+ * an ADD into a CONV that it alone reads, a RELU into any node but MAXPOOL, a GEMM
+ * becomes a CONV, also over the image that a FLATTEN before it takes apart. Fails
+ * where a parameter overflows.
  */
 int graph_fold(struct xrnpe_graph *graph, struct xrnpe_error *error);
 

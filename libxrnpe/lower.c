@@ -21,6 +21,11 @@ bool lower_multiplies(const struct graph_node *node)
 	return node->op == GRAPH_CONV || node->op == GRAPH_NORM || node->op == GRAPH_AVGPOOL;
 }
 
+bool lower_adds(const struct graph_node *node)
+{
+	return node->op == GRAPH_CONV && node->inputs == 2;
+}
+
 static bool is_matmul(const struct graph_shape *in, const struct graph_node *node)
 {
 	return node->op == GRAPH_CONV && node->groups == 1 && in->h == 1 && in->w == 1 &&
@@ -36,6 +41,7 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 
 	*cmd = (struct xrnpe_cmd){
 		.activation = node->relu ? XRNPE_ACT_RELU : XRNPE_ACT_NONE,
+		.flags = lower_adds(node) ? XRNPE_CMD_RESIDUAL : 0,
 	};
 	if (is_matmul(in, node)) {
 		cmd->opcode = XRNPE_OP_MATMUL;
@@ -302,24 +308,37 @@ static int add_weights(struct lowering *low, const struct graph_node *node,
 			     &cmd->operand[XRNPE_OPERAND_WEIGHT]);
 }
 
+/* The format in which node @n reads its @k-th input. */
+static enum xrnpe_format read_format(const struct lowering *low, uint32_t n, uint32_t k)
+{
+	const struct node_plan *plan = &low->compiler->plan[n];
+
+	if (!plan->chooses)
+		return low->versions[n].primary;
+	return k && lower_adds(&low->compiler->graph->nodes[n]) ? plan->residual : plan->choice.input;
+}
+
 /* The command of node @n and the conversions of its output. */
 static int add_node(struct lowering *low, uint32_t n)
 {
 	const struct graph_node *node = &low->compiler->graph->nodes[n];
 	enum xrnpe_format primary = low->versions[n].primary;
 	struct node_plan *plan = &low->compiler->plan[n];
-	float scales[2] = { 1, 1 };
+	float scales[2] = { 1, 1 }, residual;
 	struct xrnpe_cmd cmd;
 	int ret;
 
 	lower_command(low->compiler->graph, node, &cmd);
 	for (uint32_t k = 0; k < node->inputs; k++) {
-		enum xrnpe_format format = plan->chooses ? plan->choice.input : primary;
+		enum xrnpe_format format = read_format(low, n, k);
 
 		scales[k] = version_scale(low, node->input[k], format);
 		read_operand(low, &cmd, k, node->input[k], format);
 	}
 	write_operand(low, &cmd, n, primary);
+	residual = scales[1] / version_scale(low, n, primary);
+	if (lower_adds(node))
+		memcpy(&cmd.residual, &residual, sizeof(residual));
 	ret = add_weights(low, node, plan, scales, version_scale(low, n, primary), &cmd);
 	plan->cmd = low->model->cmd_count;
 	if (!ret)
@@ -346,7 +365,6 @@ static void find_versions(struct lowering *low)
 	low->versions[graph->output].needed = 1u << XRNPE_FORMAT_F32;
 	for (uint32_t n = graph->count; n--;) {
 		const struct graph_node *node = &graph->nodes[n];
-		const struct node_plan *plan = &low->compiler->plan[n];
 		struct versions *versions = &low->versions[n];
 		unsigned int codes = versions->needed & COMPILE_ALL_FORMATS;
 
@@ -359,8 +377,7 @@ static void find_versions(struct lowering *low)
 		versions->primary = codes && node->op != GRAPH_INPUT ? widest(codes) :
 								       XRNPE_FORMAT_F32;
 		for (uint32_t k = 0; k < node->inputs; k++)
-			low->versions[node->input[k]].needed |=
-				1u << (plan->chooses ? plan->choice.input : versions->primary);
+			low->versions[node->input[k]].needed |= 1u << read_format(low, n, k);
 	}
 }
 

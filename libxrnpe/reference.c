@@ -237,6 +237,8 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 		break;
 	case GRAPH_CONV:
 		conv(ref, node, a, out);
+		for (size_t i = 0; node->inputs == 2 && i < count; i++)
+			out[i] += b[i];
 		break;
 	case GRAPH_GEMM:
 		gemm(ref, node, a, out);

@@ -198,7 +198,7 @@ struct xrnpe_layer_info {
 	unsigned int rank;		/**< of its output, as in xrnpe_tensor_info */
 	size_t dims[3];			/**< shape of its output */
 	uint64_t macs;			/**< products summed for one inference */
-	enum xrnpe_format format;	/**< of its inputs */
+	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies */
 	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
 	enum xrnpe_format out_format;	/**< of its output */
 	uint64_t bytes;			/**< weights, scales and biases as stored */

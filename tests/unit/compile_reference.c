@@ -92,6 +92,22 @@ START_TEST(pools_by_hand)
 }
 END_TEST
 
+START_TEST(conv_and_add_by_hand)
+{
+	static const float x[] = { 1, -2, 3, -4 };
+	/* Channel 0: x0 + x1 / 2 - 2.5; channel 1: x1 + x0 / 2 + 0.5; then Relu. */
+	static const float y[] = { 0, 0, 4, 0 };
+	Onnx__ModelProto *model = image(2, 1, 2);
+
+	onnx_floats(model, "w", DIMS(2, 2, 1, 1), (float[]){ 0, 0.5f, 0.5f, 0 });
+	onnx_floats(model, "b", DIMS(2), (float[]){ -2.5f, 0.5f });
+	onnx_node(model, "Conv", "x w b", "c");
+	onnx_node(model, "Add", "x c", "s");
+	onnx_node(model, "Relu", "s", "y");
+	expect(model, x, 1, y);
+}
+END_TEST
+
 START_TEST(elementwise_by_hand)
 {
 	static const float x[] = { 1, -2, 3, -4 };
@@ -320,6 +336,7 @@ TCase *compile_reference_tests(void)
 
 	tcase_add_test(tests, conv_by_hand);
 	tcase_add_test(tests, pools_by_hand);
+	tcase_add_test(tests, conv_and_add_by_hand);
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
