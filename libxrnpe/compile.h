@@ -180,9 +180,12 @@ bool lower_multiplies(const struct graph_node *node);
 /* Whether @node is a product that adds another tensor to its result. */
 bool lower_adds(const struct graph_node *node);
 
-/* The command of @node but for memory: opcode, activation, dimensions. */
+/* The command of @node but for memory and numbers: opcode, activation, flags, dimensions. */
 void lower_command(const struct xrnpe_graph *graph, const struct graph_node *node,
 		   struct xrnpe_cmd *cmd);
+
+/* Make @cmd one that applies no activation. */
+void lower_without_activation(struct xrnpe_cmd *cmd);
 
 /* An operand of @cmd that is a tensor of @shape, pixels packed. */
 void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,

@@ -6,6 +6,7 @@
  * primary) and others converted from it, for readers that read another format. The network's input and output are binary32 in regions of their own.
  */
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,8 +41,9 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	struct xrnpe_dims_image *d = &cmd->image;
 
 	*cmd = (struct xrnpe_cmd){
-		.activation = node->relu ? XRNPE_ACT_RELU : XRNPE_ACT_NONE,
-		.flags = lower_adds(node) ? XRNPE_CMD_RESIDUAL : 0,
+		.activation = (uint8_t)node->activation.kind,
+		.flags = (lower_adds(node) ? XRNPE_CMD_RESIDUAL : 0) |
+			 (node->activation.clamps ? XRNPE_CMD_CLAMP : 0),
 	};
 	if (is_matmul(in, node)) {
 		cmd->opcode = XRNPE_OP_MATMUL;
@@ -53,7 +55,7 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	d->in_h = (uint16_t)in->h;
 	d->in_w = (uint16_t)in->w;
 	d->in_c = (uint16_t)in->c;
-	if (node->op == GRAPH_ADD || node->op == GRAPH_RELU) {
+	if (node->op == GRAPH_ADD || node->op == GRAPH_ACTIVATION) {
 		cmd->opcode = node->op == GRAPH_ADD ? XRNPE_OP_ADD : XRNPE_OP_CONVERT;
 		return;
 	}
@@ -78,6 +80,38 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	d->pad_left = (uint8_t)node->window.pad_left;
 }
 
+static uint32_t float_bits(double value)
+{
+	float rounded = (float)fmin(fmax(value, -FLT_MAX), FLT_MAX);
+	uint32_t bits;
+
+	memcpy(&bits, &rounded, sizeof(bits));
+	return bits;
+}
+
+/* The parameters of the output stage, which depend on the scales of what it reads and writes. */
+static void set_output_stage(const struct graph_node *node, const float *in_scales, float out_scale,
+			     struct xrnpe_cmd *cmd)
+{
+	const struct graph_activation *activation = &node->activation;
+
+	if (activation->kind == XRNPE_ACT_LEAKY)
+		cmd->slope = float_bits(activation->slope);
+	if (activation->clamps) {
+		cmd->lo = float_bits((double)activation->lo / out_scale);
+		cmd->hi = float_bits((double)activation->hi / out_scale);
+	}
+	if (lower_adds(node))
+		cmd->residual = float_bits((double)in_scales[1] / out_scale);
+}
+
+void lower_without_activation(struct xrnpe_cmd *cmd)
+{
+	cmd->activation = XRNPE_ACT_NONE;
+	cmd->flags &= ~XRNPE_CMD_CLAMP;
+	cmd->slope = cmd->lo = cmd->hi = 0;
+}
+
 void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,
 		   enum xrnpe_format format, struct xrnpe_operand *operand)
 {
@@ -94,7 +128,7 @@ uint32_t lower_scale_count(const struct graph_node *node)
 {
 	if (lower_multiplies(node))
 		return node->shape.c;
-	return node->op == GRAPH_ADD ? 2 : node->op == GRAPH_RELU ? 1 : 0;
+	return node->op == GRAPH_ADD ? 2 : node->op == GRAPH_ACTIVATION ? 1 : 0;
 }
 
 /* CONVERT has one record for all channels, the others one each. */
@@ -324,7 +358,7 @@ static int add_node(struct lowering *low, uint32_t n)
 	const struct graph_node *node = &low->compiler->graph->nodes[n];
 	enum xrnpe_format primary = low->versions[n].primary;
 	struct node_plan *plan = &low->compiler->plan[n];
-	float scales[2] = { 1, 1 }, residual;
+	float scales[2] = { 1, 1 };
 	struct xrnpe_cmd cmd;
 	int ret;
 
@@ -336,9 +370,7 @@ static int add_node(struct lowering *low, uint32_t n)
 		read_operand(low, &cmd, k, node->input[k], format);
 	}
 	write_operand(low, &cmd, n, primary);
-	residual = scales[1] / version_scale(low, n, primary);
-	if (lower_adds(node))
-		memcpy(&cmd.residual, &residual, sizeof(residual));
+	set_output_stage(node, scales, version_scale(low, n, primary), &cmd);
 	ret = add_weights(low, node, plan, scales, version_scale(low, n, primary), &cmd);
 	plan->cmd = low->model->cmd_count;
 	if (!ret)

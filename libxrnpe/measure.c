@@ -127,8 +127,7 @@ static struct loss compare(struct bench *bench, uint32_t index)
 		/* tune.c will correct the biases of the compiled model in the same way. */
 		for (size_t k = 0; node->op == GRAPH_CONV && k < count; k++)
 			output[k] -= (float)bench->means[k / pixels];
-		if (node->relu)
-			reference_relu(output, count);
+		reference_activate(&node->activation, output, count);
 		add_squares(output, fp32[index], count, &difference, &size);
 
 		for (uint32_t n = 0; n < graph->count; n++)

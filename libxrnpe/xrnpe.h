@@ -378,9 +378,9 @@ struct xrnpe_graph;
 
 /**
  * Read an ONNX model: one input and one output of float, and the operators of a
- * residual CNN: Conv, BatchNormalization, Relu, Add, MaxPool, AveragePool,
- * GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout and
- * Constant. The first dimension is the batch: it may have any size or name, and
+ * residual CNN: Conv, BatchNormalization, Relu, LeakyRelu, Clip, Add, MaxPool,
+ * AveragePool, GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout
+ * and Constant. The first dimension is the batch: it may have any size or name, and
  * nothing is computed across it.
  *
  * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not an ONNX

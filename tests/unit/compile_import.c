@@ -308,6 +308,17 @@ START_TEST(names_and_counts)
 	refuse(one("Relu", "x x", 1, 2, 2, &node), -EINVAL,
 	       "m.onnx: node n_y (Relu): has 2 inputs");
 
+	model = one("LeakyRelu", "x", 1, 2, 2, &node);
+	onnx_attr_float(node, "alpha", INFINITY);
+	refuse(model, -EINVAL, "m.onnx: node n_y (LeakyRelu): attribute alpha is not finite");
+
+	model = one("Clip", "x", 1, 2, 2, &node);
+	onnx_attr_float(node, "min", 2);
+	onnx_attr_float(node, "max", 1.5f);
+	refuse(model, -EINVAL, "m.onnx: node n_y (Clip): min 2 is above max 1.5");
+	refuse(one("Clip", "x x", 1, 2, 2, &node), -ENOTSUP,
+	       "m.onnx: node n_y (Clip): min x is computed, not constant");
+
 	/* A cycle: what it reads is defined only later, or by itself. */
 	refuse(one("Add", "x y", 1, 2, 2, &node), -EINVAL,
 	       "m.onnx: node n_y (Add): input y is not defined by a node before it");

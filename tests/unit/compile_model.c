@@ -364,6 +364,29 @@ static Onnx__ModelProto *loose_network(void)
 	return model;
 }
 
+/* Slopes and limits behind everything that can have them, and on their own. */
+static Onnx__ModelProto *activation_network(void)
+{
+	Onnx__ModelProto *model = image(3, 8, 8);
+
+	onnx_floats(model, "lo", DIMS(1), (float[]){ -0.5f });
+	onnx_floats(model, "hi", DIMS(1), (float[]){ 0.75f });
+	onnx_floats(model, "w1", DIMS(8, 3, 3, 3), NULL);
+	onnx_floats(model, "w2", DIMS(8, 8, 1, 1), NULL);
+	onnx_node(model, "LeakyRelu", "x", "l0");
+	onnx_attr_ints(onnx_node(model, "Conv", "l0 w1", "c1"), "pads", DIMS(1, 1, 1, 1));
+	onnx_attr_float(onnx_node(model, "LeakyRelu", "c1", "l1"), "alpha", 0.3f);
+	onnx_node(model, "Clip", "l1 lo hi", "k1");
+	onnx_node(model, "Conv", "k1 w2", "c2");
+	onnx_node(model, "Add", "k1 c2", "s2");
+	onnx_attr_float(onnx_node(model, "LeakyRelu", "s2", "l2"), "alpha", -0.5f);
+	onnx_node(model, "Add", "l2 k1", "s3");
+	onnx_node(model, "Clip", "s3 lo", "k3");
+	onnx_node(model, "GlobalAveragePool", "k3", "p");
+	onnx_node(model, "Clip", "p lo hi", "y");
+	return model;
+}
+
 static Onnx__ModelProto *matrix_network(void)
 {
 	Onnx__ModelProto *model = onnx_new();
@@ -380,8 +403,10 @@ static Onnx__ModelProto *matrix_network(void)
 }
 
 static Onnx__ModelProto *(*const networks[])(void) = {
-	onnx_resnet, odd_network, loose_network, matrix_network,
+	onnx_resnet, odd_network, loose_network, matrix_network, activation_network,
 };
+
+enum { NETWORKS = sizeof(networks) / sizeof(networks[0]) };
 
 START_TEST(wide_formats_are_faithful)
 {
@@ -415,14 +440,14 @@ static void layers_match_commands(const struct xrnpe_model *model)
 /* Force every mixture of formats upon a network: whatever is chosen, commands are right. */
 START_TEST(any_choice_is_right)
 {
-	struct xrnpe_graph *graph = load(networks[_i % 4]());
+	struct xrnpe_graph *graph = load(networks[_i % NETWORKS]());
 	struct xrnpe_array calibration = noise(graph, CALIBRATION, 1);
 	struct xrnpe_compile_options options = { .calibration = &calibration };
 	struct compiler compiler = { .graph = graph, .options = &options, .error = &error,
 				     .datapath = xrnpe_datapath_new(1, NULL) };
 	uint32_t state = (uint32_t)_i * 2654435761u;
 	struct xrnpe_model *model = NULL;
-	bool four_bits = _i / 4 % 2;
+	bool four_bits = _i / NETWORKS % 2;
 
 	ck_assert_ptr_nonnull(compiler.datapath);
 	compiler.plan = calloc(graph->count, sizeof(*compiler.plan));
@@ -590,9 +615,8 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, layers_are_described);
 	tcase_add_test(tests, same_model_each_time);
 	tcase_add_test(tests, operands_do_not_overlap);
-	tcase_add_loop_test(tests, wide_formats_are_faithful, 0,
-			    sizeof(networks) / sizeof(networks[0]));
-	tcase_add_loop_test(tests, any_choice_is_right, 0, 40);
+	tcase_add_loop_test(tests, wide_formats_are_faithful, 0, NETWORKS);
+	tcase_add_loop_test(tests, any_choice_is_right, 0, 10 * NETWORKS);
 	tcase_add_test(tests, budget_too_small);
 	tcase_add_test(tests, calibration_does_not_fit);
 	tcase_add_test(tests, all_zero_calibration);
