@@ -202,6 +202,15 @@ static int64_t xrnpe_now(void)
     return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 }
 
+/*
+ * The time at which the timer goes on. With -icount it must return in between,
+ * for it computes a command itself and there may be many.
+ */
+static int64_t xrnpe_soon(void)
+{
+    return xrnpe_now() + !!icount_enabled();
+}
+
 /* Let the timer look at what there is to do. */
 static void xrnpe_schedule(XRNPEState *s)
 {
@@ -830,7 +839,7 @@ static void xrnpe_trace_refuse(const XRNPEState *s, const XRNPEQueue *q,
     }
 }
 
-/* Fetch, check and map the next command of @q, or leave a fault there. */
+/* Fetch and check the next command of @q, or leave a fault there. */
 static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
 {
     XRNPECommand *c = &s->command;
@@ -855,7 +864,7 @@ static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
         return false;
     }
     xrnpe_cmd_cost(&s->machine, &c->cmd, &c->cost);
-    return xrnpe_map_command(s, q);
+    return true;
 }
 
 static void xrnpe_command_computed(void *opaque, int ret)
@@ -867,8 +876,7 @@ static void xrnpe_command_computed(void *opaque, int ret)
     s->in_flight = false;
     s->computed = c->result != -ECANCELED;
     xrnpe_pursue_reset(s);
-    /* With -icount this is the timer's doing: let it return in between. */
-    timer_mod_ns(s->timer, xrnpe_now() + !!icount_enabled());
+    timer_mod_ns(s->timer, xrnpe_soon());
     aio_wait_kick();
 }
 
@@ -906,32 +914,6 @@ static int64_t xrnpe_command_end(XRNPEState *s)
     return s->start + xrnpe_command_time(s);
 }
 
-static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
-{
-    XRNPECommand *c = &s->command;
-
-    if (!xrnpe_fetch_command(s, q)) {
-        return;
-    }
-    s->executing = true;
-    s->executing_queue = q - s->queue;
-    s->start = xrnpe_now();
-    s->end = xrnpe_command_end(s);
-    trace_xrnpe_cmd_start(s->executing_queue, c->index,
-                          xrnpe_cmd_macs(&c->cmd));
-    xrnpe_compute_command(s);
-}
-
-/* Compute it again, from its start: the machine was stopped, or it is stuck. */
-static void xrnpe_restart_command(XRNPEState *s)
-{
-    if (xrnpe_fetch_command(s, &s->queue[s->executing_queue])) {
-        xrnpe_compute_command(s);
-    } else {
-        s->executing = false;
-    }
-}
-
 /* Count for @q's job and for the device. */
 static void xrnpe_count(XRNPEState *s, XRNPEQueue *q,
                         const struct xrnpe_counters *cost)
@@ -941,6 +923,47 @@ static void xrnpe_count(XRNPEState *s, XRNPEQueue *q,
     for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
         s->counters[i] += word[i];
         q->counters[i] += word[i];
+    }
+}
+
+/* What was given up, or at fault while it executed, is only that: a command. */
+static void xrnpe_count_failed(XRNPEState *s, XRNPEQueue *q)
+{
+    static const struct xrnpe_counters cost = { .commands = 1 };
+
+    xrnpe_count(s, q, &cost);
+}
+
+static void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
+{
+    XRNPECommand *c = &s->command;
+
+    if (!xrnpe_fetch_command(s, q)) {
+        return;
+    }
+    s->executing_queue = q - s->queue;
+    s->start = xrnpe_now();
+    if (!xrnpe_map_command(s, q)) {
+        xrnpe_count_failed(s, q);
+        return;
+    }
+    s->executing = true;
+    s->end = xrnpe_command_end(s);
+    trace_xrnpe_cmd_start(s->executing_queue, c->index,
+                          xrnpe_cmd_macs(&c->cmd));
+    xrnpe_compute_command(s);
+}
+
+/* Compute it again, from its start: the machine was stopped, or it is stuck. */
+static void xrnpe_restart_command(XRNPEState *s)
+{
+    XRNPEQueue *q = &s->queue[s->executing_queue];
+
+    if (xrnpe_fetch_command(s, q) && xrnpe_map_command(s, q)) {
+        xrnpe_compute_command(s);
+    } else {
+        s->executing = false;
+        xrnpe_count_failed(s, q);
     }
 }
 
@@ -958,15 +981,18 @@ static void xrnpe_end_command(XRNPEState *s)
     XRNPEQueue *q = &s->queue[s->executing_queue];
     int64_t now = xrnpe_now();
     int result = s->computed && now >= s->end ? c->result : -ECANCELED;
-    static const struct xrnpe_counters given_up = { .commands = 1 };
 
-    trace_xrnpe_cmd_end(s->executing_queue, c->index, result, c->status);
+    trace_xrnpe_cmd_end(s->executing_queue, q->next_cmd, result, c->status);
     s->executing = false;
     if (!q->loaded) {
         return;     /* disabled by a halt */
     }
     q->executed += now - s->start;
-    xrnpe_count(s, q, result ? &given_up : &c->cost);
+    if (result) {
+        xrnpe_count_failed(s, q);
+    } else {
+        xrnpe_count(s, q, &c->cost);
+    }
     switch (result) {
     case 0:
         q->status |= c->status;
@@ -1039,9 +1065,12 @@ static void xrnpe_timer(void *opaque)
     while (!s->resetting && !s->bus_error && (q = xrnpe_next_queue(s))) {
         xrnpe_step(s, q);
     }
-    if (s->executing && s->computed && s->end != XRNPE_NEVER &&
-        s->end > xrnpe_now()) {
-        timer_mod_ns(s->timer, s->end);
+    if (s->executing && s->computed) {
+        int64_t next = xrnpe_command_over(s) ? 0 : s->end;
+
+        if (next != XRNPE_NEVER) {
+            timer_mod_ns(s->timer, MAX(next, xrnpe_soon()));
+        }
     }
 }
 

@@ -108,27 +108,6 @@ fuzz:
 	build-fuzz/tests/fuzz/products -max_len=256 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
-# ---- random jobs against the reference --------------------------------------
-STREAM_OBJECTS := tests/streams/streams tests/streams/stream tests/streams/device tests/fuzz/command \
-	tests/reference/reference tests/reference/check
-$(STREAM_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests -Idriver
-
-$(B)/tests/streams/streams: $(STREAM_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ -lm
-
-SUITES += streams streams-qemu
-SUITE_streams := $(B)/tests/streams/streams 2000
-NEEDS_streams := $(B)/tests/streams/streams
-UNIT_SUITES += streams
-SUITE_streams-qemu := $(B)/tests/streams/streams -q $(QEMU) 2000
-NEEDS_streams-qemu := $(B)/tests/streams/streams qemu
-
-## fuzz-streams: random jobs on kernels and on QEMU's device, FUZZ_SECONDS=60 each
-.PHONY: fuzz-streams
-fuzz-streams: $(B)/tests/streams/streams qemu
-	$< $(FUZZ_SECONDS)s
-	$< -q $(QEMU) $(FUZZ_SECONDS)s
-
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
@@ -176,9 +155,26 @@ NEEDS_unit-compile := $(B)/tests/unit/compile
 UNIT_SUITES += unit-compile
 
 # ---- qtest: the QEMU device ----------------------------------------------
-SUITES += qtest
-SUITE_qtest := QTEST_QEMU_BINARY=$(QEMU) $(B)/qemu/xrnpe-test --tap -k
-NEEDS_qtest := qemu
+# On both machines; and at random, of which RISC-V's machine has no part.
+QTEST_MACHINES := aarch64 riscv64
+SUITES += $(QTEST_MACHINES:%=qtest-%) qtest-fuzz
+$(foreach m,$(QTEST_MACHINES),$(eval SUITE_qtest-$(m) := \
+	QTEST_QEMU_BINARY=$(B)/qemu/qemu-system-$(m) $(B)/qemu/xrnpe-test --tap -k))
+SUITE_qtest-fuzz := QTEST_QEMU_BINARY=$(QEMU) $(B)/qemu/xrnpe-fuzz-test --tap -k
+$(foreach s,$(QTEST_MACHINES:%=qtest-%) qtest-fuzz,$(eval NEEDS_$(s) := qemu))
+
+## fuzz-device: the device at random, with sanitizers, FUZZ_SECONDS=60; FUZZ_SEED is the first round
+FUZZ_SEED ?= 1000
+.PHONY: fuzz-device coverage-device
+fuzz-device:
+	@qemu=$$(QEMU_TARGETS=aarch64 tools/build-qemu --enable-asan --enable-ubsan) && \
+		cd $${qemu%/*} && XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_ROUNDS=1000000 \
+		XRNPE_FUZZ_SECONDS=$(FUZZ_SECONDS) QTEST_QEMU_BINARY=./qemu-system-aarch64 \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 ./xrnpe-fuzz-test --tap -k
+
+## coverage-device: lines of the device that its tests execute; fails under 95 %
+coverage-device:
+	@tests/coverage-device
 
 # ---- virtual SoC ---------------------------------------------------------
 SUITES += vm

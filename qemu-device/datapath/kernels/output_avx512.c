@@ -29,10 +29,13 @@ static bool is_rich(const struct xrnpe_product *product)
 
 /* ---- channels ---------------------------------------------------------- */
 
-/* Whether a factor's magnitude is at most @most and, unless it is zero, at least the reciprocal. */
-static bool in_range(double value, double most)
+/* Floats are scaled without overflow, and without subnormals, which round differently. */
+#define FLOAT_RANGE 80
+#define FLOAT_SLOPES 20
+
+static bool in_range(double value, int log)
 {
-	double magnitude = __builtin_fabs(value);
+	double magnitude = __builtin_fabs(value), most = (double)(1ull << log / 2) * (double)(1ull << (log + 1) / 2);
 
 	return !value || (magnitude >= 1 / most && magnitude <= most);
 }
@@ -84,9 +87,8 @@ void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t 
 	for (size_t i = 0; i < count; i++) {
 		double slope = stage->slope[i];
 
-		/* So that nothing overflows or is subnormal, which rounds differently. */
-		stage->floats &= in_range(stage->scale[i], 0x1p80) && in_range(stage->bias[i], 0x1p80) &&
-				 in_range(slope, 0x1p20);
+		stage->floats &= in_range(stage->scale[i], FLOAT_RANGE) && in_range(stage->bias[i], FLOAT_RANGE) &&
+				 in_range(slope, FLOAT_SLOPES);
 		stage->scale32[i] = (float)stage->scale[i];
 		/* Not -0, for sums of zero to be +0. */
 		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
