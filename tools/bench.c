@@ -26,15 +26,17 @@
 #define RANDOM_COUNT (1u << 20)		/* more codes repeat these */
 
 static const char usage[] =
-	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16] [--threads N]\n"
-	"                   [--size MxNxK] [--data trained|uniform] [--kernel NAME] [--json]\n"
+	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16]\n"
+	"                   [--weight-format fp4|p4|p8|p16] [--threads N] [--size MxNxK]\n"
+	"                   [--data trained|uniform] [--kernel NAME] [--json]\n"
 	"       xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--json]\n"
 	"\n"
 	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
 	"the datapath on this machine, with codes uniform over the format (the default) or\n"
-	"distributed as in trained networks. Without --format: all four. --size goes with\n"
-	"gemm and gemv; the defaults are 1024x1024x1024 and 1x16384x4096. --kernel: another\n"
-	"than the fastest that this CPU runs.\n"
+	"distributed as in trained networks. Without --format: all four. --weight-format: of\n"
+	"the weights, if not that of the inputs. --size goes with gemm and gemv; the defaults\n"
+	"are 1024x1024x1024 and 1x16384x4096. --kernel: another than the fastest that this CPU\n"
+	"runs.\n"
 	"\n"
 	"Columns: billions of products a second; OpenBLAS sgemm's (sgemv's for one row) in\n"
 	"the same run, and the ratio to it; what the kernel's multiply-accumulate instruction\n"
@@ -44,8 +46,8 @@ static const char usage[] =
 	"nothing else, and the share. A row of JSON is an object.\n";
 
 struct options {
-	bool gemv, has_format, json, trained;
-	enum xrnpe_format format;
+	bool gemv, has_format, has_weight_format, json, trained;
+	enum xrnpe_format format, weight_format;
 	unsigned int threads;
 	unsigned long m, n, k;
 	const char *kernel;	/* NULL: the fastest */
@@ -66,6 +68,11 @@ struct blas {
 		void *object;
 		sgemv_fn *function;
 	} sgemv;
+};
+
+/* Of a row: the inputs and outputs, and the weights. */
+struct formats {
+	enum xrnpe_format input, weight;
 };
 
 /* A workload: the command, its memory, and the floats of a like sgemm. */
@@ -184,21 +191,19 @@ static void dispose(struct work *work)
 }
 
 /* Memory of @inputs, @weights and @outputs elements, rows and pixels packed. */
-static int fill(struct work *work, const struct options *options, enum xrnpe_format format,
+static int fill(struct work *work, const struct options *options, const struct formats *formats,
 		size_t inputs, size_t weights, size_t outputs)
 {
 	struct xrnpe_operand *o = work->cmd.operand;
 
 	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
 	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
-	for (int i = 0; i < XRNPE_OPERANDS; i++) {
-		if (i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_IFM2)
-			o[i].format = (uint8_t)format;
-	}
-	work->memory[XRNPE_OPERAND_IFM] = random_row(options, format, inputs, false);
-	work->memory[XRNPE_OPERAND_WEIGHT] = random_row(options, format, weights, true);
+	o[XRNPE_OPERAND_IFM].format = o[XRNPE_OPERAND_OFM].format = (uint8_t)formats->input;
+	o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)formats->weight;
+	work->memory[XRNPE_OPERAND_IFM] = random_row(options, formats->input, inputs, false);
+	work->memory[XRNPE_OPERAND_WEIGHT] = random_row(options, formats->weight, weights, true);
 	work->memory[XRNPE_OPERAND_SCALE] = calloc(work->n, sizeof(struct xrnpe_scale));
-	work->memory[XRNPE_OPERAND_OFM] = calloc(1, xrnpe_row_bytes(format, outputs) + 1);
+	work->memory[XRNPE_OPERAND_OFM] = calloc(1, xrnpe_row_bytes(formats->input, outputs) + 1);
 	work->a = calloc(work->m * work->k, sizeof(float));
 	work->b = calloc(work->n * work->k, sizeof(float));
 	work->c = calloc(work->m * work->n, sizeof(float));
@@ -219,27 +224,31 @@ static int fill(struct work *work, const struct options *options, enum xrnpe_for
 	return 0;
 }
 
-static int make_gemm(struct work *work, const struct options *options, enum xrnpe_format format,
+/* Elements of a row with what fills its last byte. */
+static size_t whole_row(enum xrnpe_format format, size_t count)
+{
+	return xrnpe_row_bytes(format, count) * 8 / xrnpe_format_bits(format);
+}
+
+static int make_gemm(struct work *work, const struct options *options, const struct formats *formats,
 		     size_t m, size_t channels)
 {
 	struct xrnpe_operand *o = work->cmd.operand;
-	/* Rows start on bytes. */
-	size_t k = xrnpe_row_bytes(format, options->k) * 8 / xrnpe_format_bits(format);
-	size_t n = xrnpe_row_bytes(format, channels) * 8 / xrnpe_format_bits(format);
 
 	*work = (struct work){ .name = options->gemv ? "gemv" : "gemm", .m = m, .n = channels,
 			       .k = options->k };
 	if (options->gemv)
-		work->read = channels * xrnpe_row_bytes(format, options->k);
+		work->read = channels * xrnpe_row_bytes(formats->weight, options->k);
 	work->cmd.opcode = XRNPE_OP_MATMUL;
 	work->cmd.matmul.m = (uint32_t)m;
 	work->cmd.matmul.n = (uint32_t)channels;
 	work->cmd.matmul.k = (uint32_t)options->k;
 	work->cmd.matmul.batch = 1;
-	o[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(format, options->k);
-	o[XRNPE_OPERAND_WEIGHT].row_stride = o[XRNPE_OPERAND_IFM].row_stride;
-	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(format, channels);
-	return fill(work, options, format, m * k, channels * k, m * n);
+	o[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(formats->input, options->k);
+	o[XRNPE_OPERAND_WEIGHT].row_stride = (uint32_t)xrnpe_row_bytes(formats->weight, options->k);
+	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(formats->input, channels);
+	return fill(work, options, formats, m * whole_row(formats->input, options->k),
+		    channels * whole_row(formats->weight, options->k), m * whole_row(formats->input, channels));
 }
 
 struct layer {
@@ -254,7 +263,7 @@ static const struct layer layers[] = {
 	{ "depthwise 3x3x64", 56, 64, 64, 3 },
 };
 
-static int make_conv(struct work *work, const struct options *options, enum xrnpe_format format,
+static int make_conv(struct work *work, const struct options *options, const struct formats *formats,
 		     const struct layer *layer, size_t lines)
 {
 	struct xrnpe_dims_image *d = &work->cmd.image;
@@ -274,19 +283,21 @@ static int make_conv(struct work *work, const struct options *options, enum xrnp
 	};
 	for (int i = 0; i < XRNPE_OPERANDS; i++) {
 		size_t channels = layer->channels;
+		enum xrnpe_format format = formats->input;
 
 		if (i == XRNPE_OPERAND_SCALE || i == XRNPE_OPERAND_IFM2)
 			continue;
-		if (i == XRNPE_OPERAND_WEIGHT)
+		if (i == XRNPE_OPERAND_WEIGHT) {
 			channels /= layer->groups;
+			format = formats->weight;
+		}
 		o[i].pixel_stride = (uint32_t)xrnpe_row_bytes(format, channels);
 		o[i].row_stride = o[i].pixel_stride *
 				  (i == XRNPE_OPERAND_WEIGHT ? (uint32_t)taps : layer->size);
 	}
 	/* A depthwise tap of 4 bits has a byte of its own: twice the elements. */
-	return fill(work, options, format, pixels * layer->channels,
-		    layer->channels * taps * (size_t)(o[XRNPE_OPERAND_WEIGHT].pixel_stride * 8u /
-						      xrnpe_format_bits(format)),
+	return fill(work, options, formats, pixels * layer->channels,
+		    layer->channels * taps * whole_row(formats->weight, (size_t)layer->channels / layer->groups),
 		    pixels * layer->channels);
 }
 
@@ -401,11 +412,14 @@ static void put(const struct options *options, const char *key, double value, in
 
 /* A row: the fast kernel, sgemm and the CPU's peak on @work, the plain kernel on @small. */
 static int measure(const struct options *options, struct xrnpe_datapath *fast,
-		   struct xrnpe_datapath *plain, const struct blas *blas, enum xrnpe_format format,
+		   struct xrnpe_datapath *plain, const struct blas *blas, const struct formats *formats,
 		   const struct work *work, const struct work *small)
 {
-	const char *kernel = xrnpe_datapath_kernel(fast);
-	const struct xrnpe_peak *peak = xrnpe_peak_find(kernel, format);
+	const char *kernel = xrnpe_datapath_kernel(fast), *input = xrnpe_format_name(formats->input);
+	const char *weight = xrnpe_format_name(formats->weight);
+	/* The wider format is what the instruction multiplies. */
+	const struct xrnpe_peak *peak = xrnpe_peak_find(kernel, formats->input > formats->weight ?
+							formats->input : formats->weight);
 	double ours = 1e9, theirs = 1e9, most = 1e9, slow = 1e9, start = now(), read;
 
 	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
@@ -430,8 +444,12 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 				  (double)options->threads * PEAK_TURNS * peak->macs) / most * 1e-9;
 	ours = rate(work, ours);
 	slow = rate(small, slow);
-	printf(options->json ? "{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\"" :
-	       "%-17s %-4s %3u  %-12s", work->name, xrnpe_format_name(format), options->threads, kernel);
+	if (options->json)
+		printf("{\"name\": \"%s\", \"format\": \"%s\", \"weight_format\": \"%s\", \"threads\": %u, "
+		       "\"kernel\": \"%s\"", work->name, input, weight, options->threads, kernel);
+	else
+		printf("%-17s %-3s %-3s %3u  %-12s", work->name, input,
+		       formats->weight == formats->input ? "" : weight, options->threads, kernel);
 	put(options, "gmacs", ours, 2);
 	put(options, "sgemm_gmacs", theirs, 2);
 	put(options, "ratio_to_sgemm", theirs ? ours / theirs : 0, 2);
@@ -449,7 +467,7 @@ static int measure(const struct options *options, struct xrnpe_datapath *fast,
 	return 0;
 }
 
-static int bench_products(const struct options *options, bool conv, enum xrnpe_format format,
+static int bench_products(const struct options *options, bool conv, const struct formats *formats,
 			  struct xrnpe_datapath *fast, struct xrnpe_datapath *plain, const struct blas *blas)
 {
 	size_t rows = conv ? sizeof(layers) / sizeof(layers[0]) : 1;
@@ -461,13 +479,13 @@ static int bench_products(const struct options *options, bool conv, enum xrnpe_f
 		struct work work = { 0 }, small = { 0 };
 
 		if (conv)
-			ret = make_conv(&work, options, format, &layers[i], layers[i].size) ||
-			      make_conv(&small, options, format, &layers[i], 8);
+			ret = make_conv(&work, options, formats, &layers[i], layers[i].size) ||
+			      make_conv(&small, options, formats, &layers[i], 8);
 		else
-			ret = make_gemm(&work, options, format, options->m, options->n) ||
-			      make_gemm(&small, options, format, m, n);
+			ret = make_gemm(&work, options, formats, options->m, options->n) ||
+			      make_gemm(&small, options, formats, m, n);
 		if (!ret)
-			ret = measure(options, fast, plain, blas, format, &work, &small);
+			ret = measure(options, fast, plain, blas, formats, &work, &small);
 		dispose(&work);
 		dispose(&small);
 	}
@@ -517,7 +535,7 @@ static int bench_codec(const struct options *options, enum xrnpe_format format,
 	       "\"encode_gvalues\": %.3f, \"plain_encode_gvalues\": %.3f, "
 	       "\"encode_ratio_to_plain\": %.1f, \"decode_gvalues\": %.3f, "
 	       "\"plain_decode_gvalues\": %.3f, \"decode_ratio_to_plain\": %.1f}\n" :
-	       "codec             %-4s   1  %-12s %8.2f %8.2f %8.1f %8.2f %8.2f %8.1f\n",
+	       "codec             %-7s   1  %-12s %8.2f %8.2f %8.1f %8.2f %8.2f %8.1f\n",
 	       xrnpe_format_name(format), codec->name,
 	       1e-9 / ours.encode, 1e-9 / plain.encode, plain.encode / ours.encode,
 	       1e-9 / ours.decode, 1e-9 / plain.decode, plain.decode / ours.decode);
@@ -566,10 +584,17 @@ static bool is_model(const char *argument)
 	return dot && !strcmp(dot, ".xrnpe");
 }
 
+/* A format that multiplies, by name. */
+static bool product_format(const char *name, enum xrnpe_format *format)
+{
+	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS;
+}
+
 int xrnpe_bench(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "format", required_argument, NULL, 'f' },
+		{ "weight-format", required_argument, NULL, 'w' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "size", required_argument, NULL, 's' },
 		{ "data", required_argument, NULL, 'd' },
@@ -589,12 +614,16 @@ int xrnpe_bench(int argc, char **argv)
 		if (is_model(argv[i]))
 			return xrnpe_bench_model(argc, argv);
 	}
-	while ((option = getopt_long(argc, argv, "f:t:s:d:k:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f:w:t:s:d:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'f':
 			options.has_format = true;
-			if (xrnpe_format_from_name(optarg, &options.format) ||
-			    options.format == XRNPE_FORMAT_F32)
+			if (!product_format(optarg, &options.format))
+				return misuse("no such format: ", optarg);
+			break;
+		case 'w':
+			options.has_weight_format = true;
+			if (!product_format(optarg, &options.weight_format))
 				return misuse("no such format: ", optarg);
 			break;
 		case 't':
@@ -634,6 +663,8 @@ int xrnpe_bench(int argc, char **argv)
 	options.gemv = !strcmp(argv[optind], "gemv");
 	if (!conv && !codec && !options.gemv && strcmp(argv[optind], "gemm"))
 		return misuse("no such benchmark: ", argv[optind]);
+	if (codec && options.has_weight_format)
+		return misuse("--weight-format goes with products", "");
 	if (!options.m)
 		parse_size(options.gemv ? "1x16384x4096" : "1024x1024x1024", &options);
 
@@ -644,20 +675,24 @@ int xrnpe_bench(int argc, char **argv)
 	} else if (!codec) {
 		blas = load_blas(options.threads);
 		if (!options.json)
-			printf("%-17s %-4s %3s  %-12s %8s %8s %8s %s %8s %8s %8s\n", "", "", "thr", "kernel",
+			printf("%-17s %-7s %3s  %-12s %8s %8s %8s %s %8s %8s %8s\n", "", "", "thr", "kernel",
 			       "GMAC/s", options.gemv ? "sgemv" : "sgemm", "ratio",
 			       options.gemv ? "    GB/s     read" : "    peak", "share", "plain", "ratio");
 	} else if (!options.json) {
-		printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s %8s %8s   Gvalues/s\n", "", "", "thr",
+		printf("%-17s %-7s %3s  %-12s %8s %8s %8s %8s %8s %8s   Gvalues/s\n", "", "", "thr",
 		       "kernel", "encode", "plain", "ratio", "decode", "plain", "ratio");
 	}
-	for (int format = 0; format < XRNPE_FORMAT_F32 && !ret; format++) {
+	for (int format = 0; format < XRNPE_PRODUCT_FORMATS && !ret; format++) {
+		struct formats formats = { (enum xrnpe_format)format, (enum xrnpe_format)format };
+
 		if (options.has_format && format != (int)options.format)
 			continue;
+		if (options.has_weight_format)
+			formats.weight = options.weight_format;
 		if (codec)
 			ret = bench_codec(&options, (enum xrnpe_format)format, fast);
 		else
-			ret = bench_products(&options, conv, (enum xrnpe_format)format, fast, plain, &blas);
+			ret = bench_products(&options, conv, &formats, fast, plain, &blas);
 		fflush(stdout);
 	}
 	xrnpe_datapath_free(fast);

@@ -13,7 +13,8 @@
 #include "datapath.h"
 
 static const char usage[] =
-	"usage: xrnpe num encode|decode|dot --format fp4|p4|p8|p16 [--out fp4|p4|p8|p16|f32]\n"
+	"usage: xrnpe num encode|decode|dot --format fp4|p4|p8|p16\n"
+	"                 [--weight-format fp4|p4|p8|p16] [--out fp4|p4|p8|p16|f32]\n"
 	"\n"
 	"A line in on standard input, a line out on standard output.\n"
 	"  encode  a number (decimal, C hexfloat, or 0x and 8 hex digits: the bits of a\n"
@@ -21,10 +22,10 @@ static const char usage[] =
 	"  decode  a code in hex -> its value as C hexfloat, NaR for NaR\n"
 	"  dot     two comma-separated lists of codes with a space or tab between them ->\n"
 	"          the code of their exact dot product, rounded once to --out (default:\n"
-	"          --format)\n";
+	"          --format). The second list is of --weight-format (default: --format)\n";
 
 struct options {
-	enum xrnpe_format format, out;
+	enum xrnpe_format format, weight_format, out;
 	uint32_t status;
 	unsigned long line;
 };
@@ -80,7 +81,8 @@ static int encode_line(struct options *options, char *text)
 	return 0;
 }
 
-static int parse_code(const struct options *options, const char *text, char **end, uint32_t *code)
+static int parse_code(const struct options *options, enum xrnpe_format format, const char *text, char **end,
+		      uint32_t *code)
 {
 	unsigned long value;
 
@@ -88,7 +90,7 @@ static int parse_code(const struct options *options, const char *text, char **en
 	if (!isxdigit((unsigned char)*text))
 		return bad_line(options, "a code in hex is expected");
 	value = strtoul(text, end, 16);
-	if (errno || value >> (xrnpe_format_bits(options->format) - 1) > 1)
+	if (errno || value >> (xrnpe_format_bits(format) - 1) > 1)
 		return bad_line(options, "the code has too many bits for the format");
 	*code = (uint32_t)value;
 	return 0;
@@ -99,7 +101,7 @@ static int decode_line(struct options *options, char *text)
 	uint32_t code;
 	char *end;
 
-	if (parse_code(options, text, &end, &code))
+	if (parse_code(options, options->format, text, &end, &code))
 		return -EINVAL;
 	if (*end)
 		return bad_line(options, "a code in hex is expected");
@@ -111,7 +113,8 @@ static int decode_line(struct options *options, char *text)
 }
 
 /* A comma-separated list into a packed row. */
-static int parse_list(const struct options *options, char *text, uint8_t *row, size_t *count)
+static int parse_list(const struct options *options, enum xrnpe_format format, char *text, uint8_t *row,
+		      size_t *count)
 {
 	*count = 0;
 	for (;;) {
@@ -120,9 +123,9 @@ static int parse_list(const struct options *options, char *text, uint8_t *row, s
 
 		if (*count == XRNPE_MAX_K)
 			return bad_line(options, "a list is too long");
-		if (parse_code(options, text, &end, &code))
+		if (parse_code(options, format, text, &end, &code))
 			return -EINVAL;
-		xrnpe_store(options->format, row, (*count)++, code);
+		xrnpe_store(format, row, (*count)++, code);
 		if (!*end)
 			return 0;
 		if (*end != ',')
@@ -141,12 +144,13 @@ static int dot_line(struct options *options, char *text)
 		return bad_line(options, "two lists are expected");
 	*second++ = '\0';
 	second += strspn(second, " \t");
-	if (parse_list(options, text, a, &count) || parse_list(options, second, b, &count_b))
+	if (parse_list(options, options->format, text, a, &count) ||
+	    parse_list(options, options->weight_format, second, b, &count_b))
 		return -EINVAL;
 	if (count != count_b)
 		return bad_line(options, "the lists differ in length");
-	print_code(options->out, xrnpe_dot(options->format, a, options->format, b, count, options->out,
-					   &options->status));
+	print_code(options->out, xrnpe_dot(options->format, a, options->weight_format, b, count,
+					   options->out, &options->status));
 	return 0;
 }
 
@@ -156,29 +160,40 @@ static int misuse(const char *what, const char *value)
 	return 2;
 }
 
+/* A format that multiplies, by name. */
+static bool product_format(const char *name, enum xrnpe_format *format)
+{
+	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS;
+}
+
 int xrnpe_num(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "format", required_argument, NULL, 'f' },
+		{ "weight-format", required_argument, NULL, 'w' },
 		{ "out", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int (*convert)(struct options *options, char *text) = NULL;
-	struct options options = { .format = XRNPE_OUTPUT_FORMATS, .out = XRNPE_OUTPUT_FORMATS };
+	struct options options = { .format = XRNPE_OUTPUT_FORMATS, .weight_format = XRNPE_OUTPUT_FORMATS,
+				   .out = XRNPE_OUTPUT_FORMATS };
 	char *line = NULL;
 	size_t size = 0;
 	int option, ret = 0;
 
-	while ((option = getopt_long(argc, argv, "f:o:h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f:w:o:h", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'f':
-			if (xrnpe_format_from_name(optarg, &options.format) ||
-			    options.format == XRNPE_FORMAT_F32)
+			if (!product_format(optarg, &options.format))
+				return misuse("no such format: ", optarg);
+			break;
+		case 'w':
+			if (!product_format(optarg, &options.weight_format))
 				return misuse("no such format: ", optarg);
 			break;
 		case 'o':
-			if (xrnpe_format_from_name(optarg, &options.out))
+			if (xrnpe_format_from_name(optarg, &options.out) || options.out >= XRNPE_OUTPUT_FORMATS)
 				return misuse("no such output format: ", optarg);
 			break;
 		case 'h':
@@ -205,6 +220,10 @@ int xrnpe_num(int argc, char **argv)
 		options.out = options.format;
 	else if (convert != dot_line)
 		return misuse("--out goes with dot", "");
+	if (options.weight_format == XRNPE_OUTPUT_FORMATS)
+		options.weight_format = options.format;
+	else if (convert != dot_line)
+		return misuse("--weight-format goes with dot", "");
 
 	while (!ret && getline(&line, &size, stdin) >= 0) {
 		char *text = line + strspn(line, " \t\r\n");

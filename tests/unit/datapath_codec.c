@@ -154,6 +154,68 @@ START_TEST(one_nan)
 }
 END_TEST
 
+/* Every value of a format up to 8 bits is one of every longer format of posits. */
+START_TEST(nested)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+
+	for (enum xrnpe_format wide = XRNPE_FORMAT_P8; wide <= XRNPE_FORMAT_P16; wide++) {
+		for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
+			uint32_t status = 0, same = xrnpe_encode(wide, xrnpe_decode(format, code), &status);
+
+			ck_assert_uint_eq(xrnpe_is_nar(wide, same), xrnpe_is_nar(format, code));
+			ck_assert(xrnpe_is_nar(format, code) ||
+				  xrnpe_decode(wide, same) == xrnpe_decode(format, code));
+		}
+	}
+}
+END_TEST
+
+/* Rows of all codes, of any length and start, to those codes of Posit(16,1). */
+START_TEST(widened)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint32_t codes = 1u << xrnpe_format_bits(format);
+	uint64_t state = 103 + (uint64_t)_i;
+
+	for (size_t count = 0; count <= 600; count++) {
+		size_t bytes = xrnpe_row_bytes(format, count), align = random_below(&state, 65);
+		uint8_t *row = malloc(align + bytes + 1), *wide = malloc(count * 2 + 1);
+		uint32_t start = random_word(&state);
+
+		memset(row, GUARD, align + bytes);
+		for (size_t i = 0; i < count; i++)
+			xrnpe_store(format, row + align, i, (start + (uint32_t)i) % codes);
+		for (const struct xrnpe_codec *const *codec = xrnpe_codecs; ; codec++) {
+			/* After all of them what the kernels use, from the second code on. */
+			size_t first = *codec || !count ? 0 : 1;
+
+			if (*codec && !(*codec)->supported())
+				continue;
+			memset(wide, GUARD, count * 2 + 1);
+			if (*codec)
+				(*codec)->widen(format, row + align, wide, count);
+			else
+				xrnpe_widen(format, row + align, first, count - first, wide);
+			for (size_t i = first; i < count; i++) {
+				uint32_t code = xrnpe_load(format, row + align, i);
+				uint32_t right = code_of(XRNPE_FORMAT_P16, xrnpe_decode(format, code));
+
+				ck_assert_msg(xrnpe_load(XRNPE_FORMAT_P16, wide, i - first) == right,
+					      "%s, %s %x: %x, expected %x", *codec ? (*codec)->name : "all",
+					      xrnpe_format_name(format), code,
+					      xrnpe_load(XRNPE_FORMAT_P16, wide, i - first), right);
+			}
+			ck_assert_uint_eq(wide[(count - first) * 2], GUARD);
+			if (!*codec)
+				break;
+		}
+		free(row);
+		free(wide);
+	}
+}
+END_TEST
+
 TCase *datapath_codec_tests(void)
 {
 	TCase *tests = tcase_create("codec");
@@ -164,5 +226,7 @@ TCase *datapath_codec_tests(void)
 	tcase_add_loop_test(tests, random_bits, 0, XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, lengths, 0, XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, one_nan, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, nested, 0, XRNPE_FORMAT_P16);
+	tcase_add_loop_test(tests, widened, 0, XRNPE_FORMAT_P16);
 	return tests;
 }

@@ -83,6 +83,9 @@ INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 	return spread_nibbles(packed);
 }
 
+/* Grid values as 16-bit words, in order, of up to 8 bits. */
+const struct xrnpe_decoder *xrnpe_avx512_words(enum xrnpe_format format);
+
 /* ---- panels ------------------------------------------------------------ */
 
 /* Four steps of every fourth row. */

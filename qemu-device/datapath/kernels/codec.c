@@ -44,8 +44,17 @@ void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size
 		memcpy(out + 2 * i, table + 2 * in[i], 2);
 }
 
+static void widen(enum xrnpe_format format, const void *row, void *codes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		double value = xrnpe_decode(format, xrnpe_load(format, row, i));
+
+		xrnpe_store(XRNPE_FORMAT_P16, codes, i, xrnpe_encode(XRNPE_FORMAT_P16, value, &(uint32_t){ 0 }));
+	}
+}
+
 const struct xrnpe_codec xrnpe_codec_plain = {
-	"plain", always, encode, decode, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
+	"plain", always, encode, decode, widen, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {
@@ -90,23 +99,13 @@ void xrnpe_decode_row(enum xrnpe_format format, const void *row,
 
 void xrnpe_widen(enum xrnpe_format format, const void *row, size_t first, size_t count, void *codes)
 {
-	enum { PIECE = 256 };
-	/* A row starts on a byte, perhaps with another 4-bit code. */
-	size_t before = first * xrnpe_format_bits(format) % 8 != 0;
-	const uint8_t *from = (const uint8_t *)row + xrnpe_row_bytes(format, first - before);
-	uint8_t *to = codes;
-	float value[PIECE];
-	uint32_t status = 0;
+	const uint8_t *from = (const uint8_t *)row + xrnpe_row_bytes(format, first);
 
-	while (count) {
-		size_t some = count < PIECE - before ? count : PIECE - before;
-
-		/* Both are exact, and a NaR is a NaN in between. */
-		xrnpe_decode_row(format, from, value, before + some);
-		xrnpe_encode_row(XRNPE_FORMAT_P16, value + before, to, some, &status);
-		from += xrnpe_row_bytes(format, before + some);
-		to += some * sizeof(uint16_t);
-		count -= some;
-		before = 0;
+	if (count && first * xrnpe_format_bits(format) % 8) {
+		/* The high half of a byte. */
+		xrnpe_fastest_codec()->widen(format, (uint8_t[]){ from[-1] >> 4 }, codes, 1);
+		codes = (uint8_t *)codes + sizeof(uint16_t);
+		count--;
 	}
+	xrnpe_fastest_codec()->widen(format, from, codes, count);
 }

@@ -13,7 +13,7 @@ static bool supported(void)
 }
 
 const struct xrnpe_codec xrnpe_codec_avx2 = {
-	"avx2", supported, encode, decode, sum, xrnpe_map_bytes, xrnpe_map_pairs,
+	"avx2", supported, encode, decode, widen, sum, xrnpe_map_bytes, xrnpe_map_pairs,
 };
 
 #endif

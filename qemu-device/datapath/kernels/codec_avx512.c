@@ -71,7 +71,7 @@ static bool supported(void)
 }
 
 const struct xrnpe_codec xrnpe_codec_avx512 = {
-	"avx512", supported, encode, decode, sum, map_bytes, map_pairs,
+	"avx512", supported, encode, decode, widen, sum, map_bytes, map_pairs,
 };
 
 #endif

@@ -72,9 +72,9 @@ INLINE void encode_block(enum xrnpe_format format, const float *values, uint8_t 
 	memcpy(row, &packed, sizeof(packed));
 }
 
-INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *values)
+/* A block of up to 16 bits. */
+INLINE union block_halfs load_halfs(enum xrnpe_format format, const uint8_t *row)
 {
-	union block_words code;
 	union block_halfs half;
 	half_bytes packed;
 	bytes byte;
@@ -98,6 +98,14 @@ INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *va
 		memcpy(&half.vector[1], row + sizeof(halfs), sizeof(halfs));
 		break;
 	}
+	return half;
+}
+
+INLINE void decode_block(enum xrnpe_format format, const uint8_t *row, float *values)
+{
+	union block_halfs half = load_halfs(format, row);
+	union block_words code;
+
 	code.pair[0] = __builtin_convertvector(half.vector[0], two_words);
 	code.pair[1] = __builtin_convertvector(half.vector[1], two_words);
 #pragma GCC unroll 4
@@ -194,6 +202,108 @@ TARGET static void decode(enum xrnpe_format format, const void *row, float *valu
 		break;
 	default:
 		memcpy(values, row, xrnpe_row_bytes(format, count));
+		break;
+	}
+}
+
+/* ---- short codes to those of Posit(16,1) --------------------------------- */
+
+typedef int16_t i16s __attribute__((vector_size(VECTOR)));
+
+INLINE i16s larger_half(i16s a, i16s b)
+{
+#if VECTOR == 64
+	return (i16s)_mm512_max_epi16((__m512i)a, (__m512i)b);
+#elif VECTOR == 32
+	return (i16s)_mm256_max_epi16((__m256i)a, (__m256i)b);
+#elif defined(__AARCH64EL__)
+	return (i16s)vmaxq_s16((int16x8_t)a, (int16x8_t)b);
+#else
+	i16s mask = a > b;
+
+	return (a & mask) | (b & ~mask);
+#endif
+}
+
+/*
+ * As integers, codes of Posit(16,1) are to those of Posit(8,0) an odd function about one
+ * (0x4000, 64). With the distance d from there its slope rises from 128, so that it is the
+ * largest of some lines: d, 2 (d - 16), 4 (d - 36) and so on. Zero and NaR are where d is 64.
+ */
+INLINE halfs widen_p8(halfs code)
+{
+	i16s wide = (i16s)(code << 8) >> 8, sign = wide >> 15, magnitude = (wide ^ sign) - sign;
+	i16s from_one = magnitude - 64, below = from_one >> 15, d = (from_one ^ below) - below, line;
+
+	line = larger_half((d - 56) * 2, d - 49);
+	line = larger_half(line * 2, d - 36);
+	line = larger_half(line * 2, d - 16);
+	line = larger_half(line * 2, d) << 7;
+	line = ((line ^ below) - below) + 0x4000;
+	return (halfs)((line ^ sign) - sign);
+}
+
+/* From 1, 0x4000, to 4, 0x6000, in equal steps. One half is one octave below 1. */
+INLINE halfs widen_fp4(halfs code)
+{
+	i16s magnitude = (i16s)(code & 7), sign = (i16s)(code << 12) >> 15;
+	i16s wide = (magnitude << 11) + 0x3000 + ((magnitude == 1) & -0x800) + ((magnitude == 7) & -0x400);
+
+	wide &= magnitude != 0;
+	return (halfs)((wide ^ sign) - sign);
+}
+
+INLINE halfs widen_half(enum xrnpe_format format, halfs code)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		return widen_fp4(code);
+	case XRNPE_FORMAT_P4:
+		return code << 12;	/* as many exponent bits */
+	default:
+		return widen_p8(code);
+	}
+}
+
+INLINE void widen_block(enum xrnpe_format format, const uint8_t *row, uint8_t *codes)
+{
+	union block_halfs half = load_halfs(format, row);
+
+#pragma GCC unroll 2
+	for (size_t i = 0; i < 2; i++) {
+		halfs wide = widen_half(format, half.vector[i]);
+
+		memcpy(codes + i * VECTOR, &wide, sizeof(wide));
+	}
+}
+
+INLINE void widen_as(enum xrnpe_format format, const uint8_t *row, uint8_t *codes, size_t count)
+{
+	for (; count >= BLOCK; count -= BLOCK) {
+		widen_block(format, row, codes);
+		row += format == XRNPE_FORMAT_P8 ? BLOCK : BLOCK / 2;
+		codes += BLOCK * sizeof(uint16_t);
+	}
+	if (count) {
+		uint8_t rest[BLOCK] = { 0 }, wide[BLOCK * sizeof(uint16_t)];
+
+		memcpy(rest, row, xrnpe_row_bytes(format, count));
+		widen_block(format, rest, wide);
+		memcpy(codes, wide, count * sizeof(uint16_t));
+	}
+}
+
+TARGET static void widen(enum xrnpe_format format, const void *row, void *codes, size_t count)
+{
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+		widen_as(XRNPE_FORMAT_FP4, row, codes, count);
+		break;
+	case XRNPE_FORMAT_P4:
+		widen_as(XRNPE_FORMAT_P4, row, codes, count);
+		break;
+	default:
+		widen_as(XRNPE_FORMAT_P8, row, codes, count);
 		break;
 	}
 }

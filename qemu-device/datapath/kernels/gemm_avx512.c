@@ -132,6 +132,11 @@ static const struct xrnpe_decoder fp4_weight = { decode_fp4_weight, 1, 0 };
 static const struct xrnpe_decoder nibble_words = { decode_nibbles, 2, 0 };
 static const struct xrnpe_decoder p8_words = { decode_p8, 2, 0 };
 
+const struct xrnpe_decoder *xrnpe_avx512_words(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? &p8_words : &nibble_words;
+}
+
 /* What formats need. A step is the 4 bytes of a lane that one instruction eats. */
 struct plan {
 	const struct xrnpe_decoder *input, *weight;
@@ -140,15 +145,11 @@ struct plan {
 	int64_t largest;	/* |grid value| of a weight */
 };
 
-static const struct xrnpe_decoder *words_of(enum xrnpe_format format)
-{
-	return format == XRNPE_FORMAT_P8 ? &p8_words : &nibble_words;
-}
-
 static struct plan plan_of(const struct xrnpe_product *product)
 {
 	enum xrnpe_format input = product->ifm.format, weight = product->weight.format;
-	struct plan plan = { words_of(input), words_of(weight), .largest = xrnpe_largest(weight) };
+	struct plan plan = { xrnpe_avx512_words(input), xrnpe_avx512_words(weight),
+			     .largest = xrnpe_largest(weight) };
 
 	plan.safe_steps = (size_t)(INT32_MAX / (2 * xrnpe_largest(input) * plan.largest));
 	if (input == XRNPE_FORMAT_FP4 && weight == XRNPE_FORMAT_FP4) {

@@ -194,6 +194,11 @@ static const struct xrnpe_decoder fp4_offset = { decode_fp4_offset, 1, LARGEST_F
 static const struct xrnpe_decoder words = { decode_words, 2, 0 };
 static const struct xrnpe_decoder p8 = { decode_p8, 2, 0 };
 
+const struct xrnpe_decoder *xrnpe_tiles_words(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? &p8 : &words;
+}
+
 /* What a product needs, given the tiles. */
 struct plan {
 	const struct xrnpe_decoder *input, *weight;
@@ -206,10 +211,8 @@ struct plan {
 static struct plan plan_of(const struct xrnpe_product *product, const struct xrnpe_tiles *tiles)
 {
 	enum xrnpe_format input = product->ifm.format, weight = product->weight.format;
-	struct plan plan = { .tile = tiles->words };
+	struct plan plan = { xrnpe_tiles_words(input), xrnpe_tiles_words(weight), .tile = tiles->words };
 
-	plan.input = input == XRNPE_FORMAT_P8 ? &p8 : &words;
-	plan.weight = weight == XRNPE_FORMAT_P8 ? &p8 : &words;
 	plan.safe_steps = (size_t)(INT32_MAX / (2 * (int64_t)xrnpe_largest(input) * xrnpe_largest(weight)));
 	if (input == XRNPE_FORMAT_FP4 && weight == XRNPE_FORMAT_FP4 && tiles->bytes) {
 		plan.tile = tiles->bytes;

@@ -89,6 +89,9 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 #define TILES_KERNEL(tiles)								\
 	.tiling = tiles##_tiling, .scratch = tiles##_scratch, .fill = tiles##_fill, .run = tiles##_run
 
+/** Grid values as 16-bit words, in order, of up to 8 bits. */
+const struct xrnpe_decoder *xrnpe_tiles_words(enum xrnpe_format format);
+
 /* ---- Posit(16,1): gemm_tiles_p16.c ------------------------------------- */
 
 struct xrnpe_tiling xrnpe_tiles_p16_tiling(const struct xrnpe_product *product);

@@ -20,8 +20,6 @@ static inline bool gemv_suits(const struct xrnpe_product *product, uint64_t most
 	const struct xrnpe_operand *o = product->cmd->operand;
 	uint64_t pixel = d->in_c;
 
-	if (product->ifm.format != product->weight.format && !xrnpe_wide(product))
-		return false;
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return product->positions <= most;
 	/* A convolution whose only window is the image, all of it next to each other. */

@@ -13,8 +13,9 @@
 /** Bytes of the decoded inputs of a position. */
 size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product);
 
-/** As in gemv_avx512.c's table of formats. */
-bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *input);
+/** As in gemv_avx512.c's struct ways. */
+bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *input,
+			    void *scratch);
 void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
 			uint64_t n, size_t count, uint32_t *status);
 

@@ -30,6 +30,8 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 		     const struct chunk *inputs, struct near *near, size_t lane)
 {
 	const size_t chunks = chunks_of(product, GEMV_STEP);
+	/* log2 of how much shorter codes are in memory. */
+	const int shorter = 4 - msb(xrnpe_format_bits(product->weight.format));
 	const __m512d precision = _mm512_set1_pd(precision_of(chunks * CHUNK_STEPS));
 	uint8_t padded[CHUNK_STEPS * GEMV_STEP];
 	__m512d sum[TOGETHER][4], bound[TOGETHER], weight[4];
@@ -44,12 +46,12 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 		__m512i most = _mm512_setzero_si512();
 		size_t steps;
 		const uint8_t *codes = chunk_of(&product->weight, product->k, row, c, GEMV_STEP, padded, &steps);
-		const uint8_t *next = row + ahead + c * CHUNK_STEPS * GEMV_STEP;
+		const uint8_t *next = row + ahead + (c * CHUNK_STEPS * GEMV_STEP >> shorter);
 
 		for (size_t s = 0; s < steps; s++) {
 			__m512i code = _mm512_loadu_si512(codes + s * GEMV_STEP);
 
-			_mm_prefetch(next + s * GEMV_STEP, _MM_HINT_T1);
+			_mm_prefetch(next + (s * GEMV_STEP >> shorter), _MM_HINT_T1);
 			most = _mm512_max_epu16(most, _mm512_abs_epi16(code));
 			decode_p16(code, weight);
 #pragma GCC unroll 4
@@ -209,7 +211,8 @@ size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product)
 	return chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
 }
 
-TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory)
+TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory,
+				   void *scratch)
 {
 	const __m512d scale = _mm512_set1_pd(power(SCALE));
 	uint8_t codes[CHUNK_STEPS * GEMV_STEP];

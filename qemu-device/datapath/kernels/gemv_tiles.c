@@ -2,8 +2,8 @@
 /*
  * Few positions with AVX2 and NEON, see gemv.h: up to 8 bits, and the frame for Posit(16,1).
  *
- * FP4's weights are unsigned bytes, 12 added to each, so that 12 times the sum of the
- * inputs is to be subtracted, of all channels the same. Posit(4,1) and Posit(8,0) are
+ * Where both factors are FP4, weights are unsigned bytes, 12 added to each, so that 12 times
+ * the sum of the inputs is to be subtracted, of all channels the same. Otherwise both are
  * words.
  */
 #if defined(__x86_64__) || defined(__AARCH64EL__)
@@ -16,9 +16,12 @@
 #define LARGEST_FP4 12
 #define MOST_POSITIONS 12
 
-/* Steps that cannot overflow a lane together with the last one of a row. */
-#define FP4_STEPS 27
-#define P8_STEPS 30
+/* What a vector of packed weights becomes. */
+enum kind {
+	BYTES,		/* two vectors of bytes: the even codes, the odd ones */
+	NIBBLES,	/* 4 bits, four vectors of words: two of the even codes, two of the odd */
+	OCTETS,		/* 8 bits, two vectors of words */
+};
 
 /* ---- instructions ------------------------------------------------------ */
 
@@ -155,7 +158,7 @@ INLINE ints add_lanes(ints total, lanes sum)
 
 /* ---- decoding ---------------------------------------------------------- */
 
-/* Of 4-bit codes: lower and upper bytes. Of Posit(8,0): see p8_magnitudes(). */
+/* Of 4-bit codes: lower and upper bytes. OCTETS: see p8_magnitudes(). */
 struct tables {
 	bytes low[2], high;
 };
@@ -173,52 +176,52 @@ INLINE void p8_magnitudes(const struct tables *table, bytes packed, bytes *low, 
 }
 
 /* Table 16 grid values from that of code @first on: bits @shift.. of them. */
-INLINE bytes table_of(const struct xrnpe_product *product, size_t first, int shift)
+INLINE bytes table_of(const struct xrnpe_factor *factor, size_t first, int shift)
 {
 	bytes table;
 
 	for (size_t i = 0; i < VECTOR; i++)
-		table[i] = (uint8_t)(product->weight.narrow[first + i % 16] >> shift);
+		table[i] = (uint8_t)(factor->narrow[first + i % 16] >> shift);
 	return table;
 }
 
-TARGET static void make_tables(const struct xrnpe_product *product, struct tables *table)
+TARGET static void make_tables(const struct xrnpe_factor *factor, struct tables *table)
 {
 	bytes code, low, high;
 
 	memset(table, 0, sizeof(*table));
-	if (product->weight.format != XRNPE_FORMAT_P8) {
-		table->low[0] = table_of(product, 0, 0);
-		table->high = table_of(product, 0, 8);
+	if (factor->format != XRNPE_FORMAT_P8) {
+		table->low[0] = table_of(factor, 0, 0);
+		table->high = table_of(factor, 0, 8);
 		return;
 	}
 	for (size_t t = 0; t < 2; t++) {
 		for (size_t i = 0; i < VECTOR; i++)
 			code[i] = (uint8_t)(96 + 16 * t + i % 16);
 		p8_magnitudes(table, code, &low, &high);
-		table->low[t] = table_of(product, 96 + 16 * t, 0) - low;
+		table->low[t] = table_of(factor, 96 + 16 * t, 0) - low;
 	}
-	table->high = table_of(product, 112, 8);
+	table->high = table_of(factor, 112, 8);
 }
 
 /* Vectors that one of codes is decoded to. */
-static inline size_t vectors_of(enum xrnpe_format format)
+static inline size_t vectors_of(enum kind kind)
 {
-	return format == XRNPE_FORMAT_P4 ? 4 : 2;
+	return kind == NIBBLES ? 4 : 2;
 }
 
 /* In @found: whether there is a NaR, as a byte of -128. */
-INLINE void decode(enum xrnpe_format format, const struct tables *table, bytes packed, bytes value[4],
+INLINE void decode(enum kind kind, const struct tables *table, bytes packed, bytes value[4],
 		   bytes *found)
 {
 	bytes low, high;
 
-	switch (format) {
-	case XRNPE_FORMAT_FP4:
+	switch (kind) {
+	case BYTES:
 		value[0] = look_up(table->low[0], packed & 15);
 		value[1] = look_up(table->low[0], packed >> 4);
 		break;
-	case XRNPE_FORMAT_P4:
+	case NIBBLES:
 		for (int i = 0; i < 2; i++) {
 			bytes nibbles = i ? packed >> 4 : packed & 15;
 
@@ -264,13 +267,14 @@ struct row {
 
 INLINE struct row row_of(const struct xrnpe_product *product)
 {
-	size_t size = xrnpe_row_bytes(product->weight.format, product->k);
+	enum xrnpe_format format = product->weight.format;
+	size_t size = xrnpe_row_bytes(format, product->k);
 	struct row row = { .whole = (size - 1) / VECTOR };
 	uint8_t keep[VECTOR] = { 0 };
 
 	row.last = size - row.whole * VECTOR;
 	memset(keep + VECTOR - row.last, 255, row.last);
-	if (xrnpe_format_bits(product->weight.format) == 4 && product->k % 2)
+	if (xrnpe_format_bits(format) == 4 && product->k % 2)
 		keep[VECTOR - 1] = 15;
 	memcpy(&row.keep, keep, sizeof(keep));
 	return row;
@@ -294,45 +298,45 @@ INLINE bytes load_last(const struct row *row, const uint8_t *packed)
 	return load_vector(copy) & row->keep;
 }
 
-/* ---- a format ----------------------------------------------------------- */
+/* ---- a kind ------------------------------------------------------------- */
 
 /* A position's inputs, decoded. */
 struct input {
-	int64_t correction;	/* FP4: of what the offset of the weights adds */
+	int64_t correction;	/* BYTES: of what the offset of the weights adds */
 	bytes values[] __attribute__((aligned(VECTOR)));
 };
 
 struct task {
 	const struct xrnpe_product *product;
-	struct tables table;
+	struct tables table;	/* of weights */
 	uint8_t *inputs;	/* by position */
 	size_t input_bytes;	/* of one */
+	int16_t *words;		/* room for a row, decoded */
 };
 
-INLINE struct input *input_of(const struct task *task, uint64_t p)
+static inline struct input *input_of(const struct task *task, uint64_t p)
 {
 	return (struct input *)(task->inputs + p * task->input_bytes);
 }
 
-/* Decode the inputs of position @p. True if any is NaR. */
-INLINE bool prepare(enum xrnpe_format format, const struct task *task, uint64_t p)
+/* Inputs that are packed as weights are. True if any is NaR. */
+INLINE bool prepare_alike(enum kind kind, const struct task *task, const uint8_t *packed, struct input *input)
 {
-	const struct xrnpe_product *product = task->product;
-	const uint8_t *packed = product->ifm.memory + p * product->ifm.row_stride;
-	const struct row row = row_of(product);
-	struct input *input = input_of(task, p);
+	const struct row row = row_of(task->product);
+	struct tables table;
 	bytes found = { 0 }, *to = input->values;
 	int64_t sum = 0;
 
+	make_tables(&task->product->ifm, &table);
 	for (size_t s = 0; s <= row.whole; s++) {
 		bytes value[4];
 
-		decode(format, &task->table, s < row.whole ? load_vector(packed + s * VECTOR) :
+		decode(kind, &table, s < row.whole ? load_vector(packed + s * VECTOR) :
 		       load_last(&row, packed), value, &found);
-		for (size_t i = 0; i < vectors_of(format); i++)
+		for (size_t i = 0; i < vectors_of(kind); i++)
 			*to++ = value[i];
 	}
-	for (const bytes *at = input->values; format == XRNPE_FORMAT_FP4 && at < to; at++) {
+	for (const bytes *at = input->values; kind == BYTES && at < to; at++) {
 		for (size_t i = 0; i < VECTOR; i++)
 			sum += (int8_t)(*at)[i];
 	}
@@ -340,25 +344,72 @@ INLINE bool prepare(enum xrnpe_format format, const struct task *task, uint64_t 
 	return any_nar(found);
 }
 
+/* Words in the order in which weights have those of a vector: 16 bytes of it in turns. */
+INLINE void arrange(enum kind kind, const int16_t *from, bytes *value)
+{
+	typedef int16_t few_words __attribute__((vector_size(16)));
+
+	for (size_t i = 0; i < VECTOR; i += 16) {
+		for (size_t half = 0; half < 2; half++) {
+			uint8_t *to = (uint8_t *)&value[half] + i;
+			few_words a, b, even, odd;
+
+			if (kind == OCTETS) {
+				memcpy(to, from, sizeof(a));
+				from += 8;
+				continue;
+			}
+			memcpy(&a, from, sizeof(a));
+			memcpy(&b, from + 8, sizeof(b));
+			from += 16;
+			even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+			odd = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+			memcpy(to, &even, sizeof(even));
+			memcpy(to + 2 * VECTOR, &odd, sizeof(odd));
+		}
+	}
+}
+
+INLINE bool prepare_words(enum kind kind, const struct task *task, const uint8_t *packed, struct input *input)
+{
+	const struct xrnpe_product *product = task->product;
+	const struct row row = row_of(product);
+	const size_t count = vectors_of(kind) * VECTOR / 2;	/* codes of a vector */
+	/* The last vector, whose codes may begin with some that are not its own. */
+	const size_t others = (VECTOR - row.last) * (count / VECTOR);
+	int16_t last[2 * VECTOR] = { 0 };
+	bool nar;
+
+	if (xrnpe_format_bits(product->ifm.format) == xrnpe_format_bits(product->weight.format))
+		return prepare_alike(kind, task, packed, input);
+	nar = xrnpe_tiles_words(product->ifm.format)->decode(product, &product->ifm, packed, 0, product->k,
+							      task->words);
+	for (size_t s = 0; s < row.whole; s++)
+		arrange(kind, task->words + s * count, input->values + s * vectors_of(kind));
+	memcpy(last + others, task->words + row.whole * count, (product->k - row.whole * count) * sizeof(*last));
+	arrange(kind, last, input->values + row.whole * vectors_of(kind));
+	return nar;
+}
+
 union sum {
-	words words;		/* FP4 */
+	words words;		/* BYTES */
 	lanes lanes;
 };
 
 /* A vector of weights with those of @few positions, @size bytes apart. */
-INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *table, bytes packed,
+INLINE void add_step(enum kind kind, size_t few, const struct tables *table, bytes packed,
 		     const bytes *input, size_t size, union sum *sum, bytes *found)
 {
 	bytes weight[4];
 
-	decode(format, table, packed, weight, found);
+	decode(kind, table, packed, weight, found);
 #pragma GCC unroll 2
 	for (size_t p = 0; p < few; p++) {
 		const bytes *values = (const bytes *)((const uint8_t *)input + p * size);
 
 #pragma GCC unroll 4
-		for (size_t i = 0; i < vectors_of(format); i++) {
-			if (format == XRNPE_FORMAT_FP4)
+		for (size_t i = 0; i < vectors_of(kind); i++) {
+			if (kind == BYTES)
 				sum[p].words = add_bytes(sum[p].words, weight[i], values[i]);
 			else
 				sum[p].lanes = add_words(sum[p].lanes, (words)weight[i], (words)values[i]);
@@ -368,17 +419,27 @@ INLINE void add_step(enum xrnpe_format format, size_t few, const struct tables *
 
 #define TOGETHER 2		/* positions */
 
+/* Steps that cannot overflow a lane together with the last one of a row. */
+static size_t safe_steps(enum kind kind, const struct xrnpe_product *product)
+{
+	int64_t most = (int64_t)xrnpe_largest(product->ifm.format) * xrnpe_largest(product->weight.format);
+
+	return kind == BYTES ? INT16_MAX / (4 * 2 * LARGEST_FP4 * LARGEST_FP4) - 1 :
+			       (size_t)(INT32_MAX / (2 * (int64_t)vectors_of(kind) * most)) - 1;
+}
+
 /* The sums of @few positions, from @p0 on, in channels @n.. */
-INLINE void multiply(enum xrnpe_format format, size_t few, const struct task *task, uint64_t p0, uint64_t n,
+INLINE void multiply(enum kind kind, size_t few, const struct task *task, uint64_t p0, uint64_t n,
 		     size_t count, struct stage *stage, int64_t (*sums)[LANES])
 {
 	const size_t stride = task->product->weight.row_stride;
 	const uint8_t *packed = xrnpe_weight_row(task->product, n);
 	const struct row row = row_of(task->product);
 	const struct input *input = input_of(task, p0);
+	const size_t safe = safe_steps(kind, task->product);
 	struct tables table = task->table;
 
-	if (format == XRNPE_FORMAT_FP4)
+	if (kind == BYTES)
 		table.low[0] += LARGEST_FP4;
 	for (size_t lane = 0; lane < count; lane++, packed += stride) {
 		ints total[TOGETHER] = { 0 };
@@ -389,27 +450,25 @@ INLINE void multiply(enum xrnpe_format format, size_t few, const struct task *ta
 			union sum sum[TOGETHER] = { 0 };
 			size_t end = row.whole;
 
-			if (format == XRNPE_FORMAT_FP4 && end - s > FP4_STEPS)
-				end = s + FP4_STEPS;
-			if (format == XRNPE_FORMAT_P8 && end - s > P8_STEPS)
-				end = s + P8_STEPS;
+			if (end - s > safe)
+				end = s + safe;
 			for (; s < end; s++) {
 				__builtin_prefetch(packed + s * VECTOR + GEMV_AHEAD);
-				add_step(format, few, &table, load_vector(packed + s * VECTOR),
-					 input->values + s * vectors_of(format), task->input_bytes, sum,
+				add_step(kind, few, &table, load_vector(packed + s * VECTOR),
+					 input->values + s * vectors_of(kind), task->input_bytes, sum,
 					 &found);
 			}
 			if (s == row.whole)
-				add_step(format, few, &table, load_last(&row, packed),
-					 input->values + s * vectors_of(format), task->input_bytes, sum,
+				add_step(kind, few, &table, load_last(&row, packed),
+					 input->values + s * vectors_of(kind), task->input_bytes, sum,
 					 &found);
 #pragma GCC unroll 2
 			for (size_t p = 0; p < few; p++)
-				total[p] = add_lanes(total[p], format == XRNPE_FORMAT_FP4 ?
+				total[p] = add_lanes(total[p], kind == BYTES ?
 						     widen_words(sum[p].words) : sum[p].lanes);
 		} while (s < row.whole);
 		for (size_t p = 0; p < few; p++) {
-			sums[p][lane] = input_of(task, p0 + p)->correction;
+			sums[p][lane] = kind == BYTES ? input_of(task, p0 + p)->correction : 0;
 			for (size_t i = 0; i < VECTOR / sizeof(int64_t); i++)
 				sums[p][lane] += total[p][i];
 		}
@@ -418,33 +477,52 @@ INLINE void multiply(enum xrnpe_format format, size_t few, const struct task *ta
 	}
 }
 
-#define FORMAT(name, format)								\
-	TARGET static bool prepare_##name(const struct task *task, uint64_t p)		\
-	{										\
-		return prepare(format, task, p);					\
-	}										\
+#define MULTIPLY(name, kind)								\
 	TARGET static void multiply_##name(size_t few, const struct task *task, uint64_t p, uint64_t n, \
 					   size_t count, struct stage *stage, int64_t (*sums)[LANES]) \
 	{										\
 		if (few == 1)								\
-			multiply(format, 1, task, p, n, count, stage, sums);		\
+			multiply(kind, 1, task, p, n, count, stage, sums);		\
 		else									\
-			multiply(format, TOGETHER, task, p, n, count, stage, sums);	\
+			multiply(kind, TOGETHER, task, p, n, count, stage, sums);	\
 	}
-FORMAT(fp4, XRNPE_FORMAT_FP4)
-FORMAT(p4, XRNPE_FORMAT_P4)
-FORMAT(p8, XRNPE_FORMAT_P8)
+MULTIPLY(bytes, BYTES)
+MULTIPLY(nibbles, NIBBLES)
+MULTIPLY(octets, OCTETS)
+
+TARGET static bool prepare_bytes(const struct task *task, const uint8_t *packed, struct input *input)
+{
+	return prepare_alike(BYTES, task, packed, input);
+}
+
+TARGET static bool prepare_nibbles(const struct task *task, const uint8_t *packed, struct input *input)
+{
+	return prepare_words(NIBBLES, task, packed, input);
+}
+
+TARGET static bool prepare_octets(const struct task *task, const uint8_t *packed, struct input *input)
+{
+	return prepare_words(OCTETS, task, packed, input);
+}
 
 static const struct {
-	bool (*prepare)(const struct task *task, uint64_t p);
+	bool (*prepare)(const struct task *task, const uint8_t *packed, struct input *input);
 	/* @few: 1 or TOGETHER. */
 	void (*multiply)(size_t few, const struct task *task, uint64_t p, uint64_t n, size_t count,
 			 struct stage *stage, int64_t (*sums)[LANES]);
-} formats[] = {
-	[XRNPE_FORMAT_FP4] = { prepare_fp4, multiply_fp4 },
-	[XRNPE_FORMAT_P4] = { prepare_p4, multiply_p4 },
-	[XRNPE_FORMAT_P8] = { prepare_p8, multiply_p8 },
+} kinds[] = {
+	[BYTES] = { prepare_bytes, multiply_bytes },
+	[NIBBLES] = { prepare_nibbles, multiply_nibbles },
+	[OCTETS] = { prepare_octets, multiply_octets },
 };
+
+static enum kind kind_of(const struct xrnpe_product *product)
+{
+	if (product->weight.format == XRNPE_FORMAT_P8)
+		return OCTETS;
+	return product->ifm.format == XRNPE_FORMAT_FP4 && product->weight.format == XRNPE_FORMAT_FP4 ?
+	       BYTES : NIBBLES;
+}
 
 /* ---- blocks ------------------------------------------------------------- */
 
@@ -464,29 +542,38 @@ static size_t input_bytes(const struct xrnpe_product *product)
 {
 	size_t vectors = (xrnpe_row_bytes(product->weight.format, product->k) - 1) / VECTOR + 1;
 
-	return sizeof(struct input) + vectors * vectors_of(product->weight.format) * VECTOR;
+	return sizeof(struct input) + vectors * vectors_of(kind_of(product)) * VECTOR;
+}
+
+static size_t inputs_bytes(const struct xrnpe_product *product)
+{
+	return product->positions * input_bytes(product);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
 	if (xrnpe_wide(product))
 		return xrnpe_tiles_few_p16_scratch(product);
-	return product->positions * input_bytes(product);
+	return inputs_bytes(product) + product->k * sizeof(int16_t) + XRNPE_DECODE_SLACK;
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		const void *panels, void *memory, uint32_t *status)
 {
-	struct task task = { .product = product, .inputs = memory, .input_bytes = input_bytes(product) };
+	struct task task = { .product = product, .inputs = memory };
+	enum kind kind = kind_of(product);
 	bool nar[MOST_POSITIONS];
 
 	if (xrnpe_wide(product)) {
 		xrnpe_tiles_few_p16(product, block, memory, status);
 		return;
 	}
-	make_tables(product, &task.table);
+	task.input_bytes = input_bytes(product);
+	task.words = (int16_t *)(task.inputs + inputs_bytes(product));
+	make_tables(&product->weight, &task.table);
 	for (uint64_t p = 0; p < product->positions; p++)
-		nar[p] = formats[product->weight.format].prepare(&task, p);
+		nar[p] = kinds[kind].prepare(&task, product->ifm.memory + p * product->ifm.row_stride,
+					     input_of(&task, p));
 	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 		int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
@@ -499,7 +586,7 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 		make_outputs(product, n, count, xrnpe_product_unit(product), &stage.outputs);
 		for (uint64_t p = 0, few; p < product->positions; p += few) {
 			few = product->positions - p < TOGETHER ? 1 : TOGETHER;
-			formats[product->weight.format].multiply(few, &task, p, n, count, &stage, sums);
+			kinds[kind].multiply(few, &task, p, n, count, &stage, sums);
 			for (size_t i = 0; i < few; i++) {
 				uint8_t *out = xrnpe_output_row(product, p + i);
 

@@ -94,6 +94,8 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 		     const struct chunk *inputs, struct near *near, size_t lane)
 {
 	const size_t chunks = chunks_of(product, VECTOR);
+	/* log2 of how much shorter codes are in memory. */
+	const int shorter = 4 - msb(xrnpe_format_bits(product->weight.format));
 	uint8_t padded[CHUNK_STEPS * VECTOR];
 	reals sum[TOGETHER][4] = { { { 0 } } }, bound[TOGETHER] = { { 0 } }, weight[4];
 	words largest = { 0 };
@@ -103,12 +105,12 @@ INLINE bool multiply(size_t positions, const struct xrnpe_product *product, cons
 		words most = { 0 };
 		size_t steps;
 		const uint8_t *from = chunk_of(&product->weight, product->k, row, c, VECTOR, padded, &steps);
-		const uint8_t *next = row + ahead + c * CHUNK_STEPS * VECTOR;
+		const uint8_t *next = row + ahead + (c * CHUNK_STEPS * VECTOR >> shorter);
 
 		for (size_t s = 0; s < steps; s++) {
 			words code = load_words(from + s * VECTOR);
 
-			__builtin_prefetch(next + s * VECTOR);
+			__builtin_prefetch(next + (s * VECTOR >> shorter));
 			most = larger(most, magnitudes_of(code));
 			decode(code, weight);
 #pragma GCC unroll 2

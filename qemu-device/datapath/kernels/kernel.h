@@ -29,6 +29,8 @@ struct xrnpe_codec {
 	void (*encode)(enum xrnpe_format format, const float *values, void *row, size_t count,
 		       uint32_t *status);
 	void (*decode)(enum xrnpe_format format, const void *row, float *values, size_t count);
+	/** @count codes of up to 8 bits to those of Posit(16,1) with the same values. */
+	void (*widen)(enum xrnpe_format format, const void *row, void *codes, size_t count);
 	/**
 	 * @a = what @affine makes of @a and @b (NULL for CONVERT), rounded once to binary32:
 	 * to nearest, or, if @affine says so, to odd, so that encode() to any smaller format
@@ -67,7 +69,7 @@ extern const struct xrnpe_codec xrnpe_codec_avx2;
 extern const struct xrnpe_codec xrnpe_codec_avx512;
 #endif
 
-/** @count codes of Posit(16,1) with the values of elements @first.. of a row of up to 8 bits. */
+/** Elements @first.. of a row of up to 8 bits to codes of Posit(16,1) with the same values. */
 void xrnpe_widen(enum xrnpe_format format, const void *row, size_t first, size_t count, void *codes);
 
 /* ---- commands that are no products: pass.c ----------------------------- */
