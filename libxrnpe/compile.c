@@ -99,7 +99,8 @@ static int prepare(struct compiler *compiler)
 		plan->bias = node->bias;
 		plan->chooses = node->op != GRAPH_MAXPOOL;
 		if (plan->chooses)
-			compiler->steps += (node->op == GRAPH_CONV ? 2 : 1) * COMPILE_FORMATS;
+			compiler->steps += (1u + (node->op == GRAPH_CONV) + lower_adds(node)) *
+					   COMPILE_FORMATS;
 	}
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)
@@ -155,19 +156,41 @@ static void list_options(const struct compiler *compiler, uint32_t n,
 	}
 }
 
-/* Choices, by node, so that nodes take at most @budget bytes. */
+/* The formats of what node @n adds to its product; its time is that of moving it. */
+static void list_residuals(const struct compiler *compiler, uint32_t n,
+			   struct option options[COMPILE_OPTIONS])
+{
+	const struct graph_node *node = &compiler->graph->nodes[n];
+	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
+	unsigned int formats = lower_adds(node) ? COMPILE_FORMATS : 0;
+
+	for (unsigned int i = 0; i < COMPILE_OPTIONS; i++)
+		options[i] = (struct option){ .effect = i || formats ? INFINITY : 0 };
+	for (unsigned int f = 0; f < formats; f++)
+		options[compile_option(0, f)] = (struct option){
+			.effect = compiler->plan[n].residual_loss[f].effect,
+			.cycles = (double)quantize_tensor_size(&node->shape, f) / machine.bus_bytes,
+		};
+}
+
+/*
+ * Choices so that nodes take at most @budget bytes: of every node, then of what each of
+ * them adds.
+ */
 static int choose(struct compiler *compiler, uint64_t budget, uint8_t *chosen, uint32_t *found)
 {
 	uint32_t count = compiler->graph->count;
-	struct option (*options)[COMPILE_OPTIONS] = calloc(count, sizeof(*options));
+	struct option (*options)[COMPILE_OPTIONS] = calloc(2 * (size_t)count, sizeof(*options));
 	int ret;
 
 	if (!options)
 		return -ENOMEM;
-	for (uint32_t n = 0; n < count; n++)
+	for (uint32_t n = 0; n < count; n++) {
 		list_options(compiler, n, options[n]);
-	ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, count, budget, chosen,
-			     found);
+		list_residuals(compiler, n, options[count + n]);
+	}
+	ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, 2 * count, budget,
+			     chosen, found);
 	free(options);
 	return ret;
 }
@@ -180,6 +203,7 @@ static void choose_smallest(const struct compiler *compiler, uint8_t *chosen)
 
 		chosen[n] = compile_option(weights ? XRNPE_FORMAT_FP4 : XRNPE_FORMAT_P8,
 					   XRNPE_FORMAT_P8);
+		chosen[compiler->graph->count + n] = compile_option(0, XRNPE_FORMAT_P8);
 	}
 }
 
@@ -196,10 +220,13 @@ static uint64_t model_bytes(const struct xrnpe_model *model)
 static int try_choice(struct compiler *compiler, const uint8_t *chosen,
 		      struct xrnpe_model **model, uint64_t *bytes)
 {
+	uint32_t count = compiler->graph->count;
 	int ret;
 
-	for (uint32_t n = 0; n < compiler->graph->count; n++)
+	for (uint32_t n = 0; n < count; n++) {
 		compiler->plan[n].choice = compile_choice(chosen[n]);
+		compiler->plan[n].residual = compile_choice(chosen[count + n]).input;
+	}
 	ret = lower_model(compiler, model);
 	if (ret)
 		return ret;
@@ -233,7 +260,7 @@ static int try_choices(struct compiler *compiler, const uint8_t *chosen, uint32_
 	for (uint32_t i = 0; i < found; i++) {
 		struct xrnpe_model *model = NULL;
 		uint64_t bytes = 0;
-		int ret = try_choice(compiler, chosen + i * compiler->graph->count, &model, &bytes);
+		int ret = try_choice(compiler, chosen + i * 2 * compiler->graph->count, &model, &bytes);
 
 		if (ret) {
 			xrnpe_model_free(*best);
@@ -259,7 +286,7 @@ static int try_choices(struct compiler *compiler, const uint8_t *chosen, uint32_
 static int find_model(struct compiler *compiler, struct xrnpe_model **model)
 {
 	uint64_t budget = compiler->budget, left = budget, bytes;
-	uint8_t *chosen = malloc((size_t)COMPILE_CANDIDATES * compiler->graph->count);
+	uint8_t *chosen = malloc((size_t)COMPILE_CANDIDATES * 2 * compiler->graph->count);
 	bool smallest = false;
 	uint32_t found = 1;
 	int ret = chosen ? 0 : xrnpe_fail_memory(compiler->error);

@@ -62,6 +62,7 @@ struct node_plan {
 	 * quantize_node()) are exact in any format: they have that of the inputs.
 	 */
 	struct choice choice;
+	enum xrnpe_format residual;	/* of the tensor that a CONV adds, if it does */
 	uint32_t root;		/* node whose scale the tensor has: MAXPOOL keeps it */
 	float scale[COMPILE_FORMATS];	/* of the tensor in each format */
 	float *samples;		/* of the tensor, zeros left out */
@@ -69,7 +70,8 @@ struct node_plan {
 	double *energy;		/* of each channel of the tensor: sum of squares */
 	struct quantized weight[COMPILE_FORMATS];
 	struct loss weight_loss[COMPILE_FORMATS];
-	struct loss input_loss[COMPILE_FORMATS];
+	struct loss input_loss[COMPILE_FORMATS];	/* of a CONV: of what it multiplies */
+	struct loss residual_loss[COMPILE_FORMATS];
 	float *bias;		/* by output channel; NULL: none */
 	double error;		/* relative error of the output in the compiled model */
 	uint32_t cmd;		/* index of its command */
@@ -136,10 +138,7 @@ void quantize_unpack(const struct graph_shape *shape, enum xrnpe_format format, 
 
 /* ---- measure.c --------------------------------------------------------- */
 
-/*
- * Make the weights of every node in all formats, and fill plan[].weight_loss and
- * plan[].input_loss of those that choose.
- */
+/* Make the weights of every node in all formats, and fill the losses in plan[]. */
 int measure_losses(struct compiler *compiler);
 
 /* ---- choose.c ---------------------------------------------------------- */
@@ -178,9 +177,15 @@ int plan_buffers(struct plan_buffer *buffers, uint32_t count, uint64_t *total);
 /* Whether @node is a product with weights: a CONV2D or MATMUL. */
 bool lower_multiplies(const struct graph_node *node);
 
-/* The command of @node but for memory: opcode, activation, dimensions. */
+/* Whether @node is a product that adds another tensor to its result. */
+bool lower_adds(const struct graph_node *node);
+
+/* The command of @node but for memory and numbers: opcode, activation, flags, dimensions. */
 void lower_command(const struct xrnpe_graph *graph, const struct graph_node *node,
 		   struct xrnpe_cmd *cmd);
+
+/* Make @cmd one that applies no activation. */
+void lower_without_activation(struct xrnpe_cmd *cmd);
 
 /* An operand of @cmd that is a tensor of @shape, pixels packed. */
 void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,

@@ -154,6 +154,8 @@ static void *work(void *data)
 		}
 		pthread_mutex_unlock(&emu->lock);
 		run_job(worker, job);
+		if (!job->count)
+			job->result.counters = (struct xrnpe_counters){ 0 };
 		pthread_mutex_lock(&emu->lock);
 		job->ended = true;
 		pthread_cond_broadcast(&emu->done);

@@ -165,6 +165,45 @@ static void gemm_to_conv(struct graph_node *node, const struct graph_shape *imag
 	};
 }
 
+static bool activates(const struct graph_node *node)
+{
+	return node->activation.kind != XRNPE_ACT_NONE || node->activation.clamps;
+}
+
+/* One after the other as one, if the device can: a limit may follow anything but a limit. */
+static bool fold_activation(struct graph_activation *first, const struct graph_activation *then)
+{
+	if (first->clamps || (first->kind != XRNPE_ACT_NONE && then->kind != XRNPE_ACT_NONE))
+		return false;
+	if (then->kind != XRNPE_ACT_NONE) {
+		first->kind = then->kind;
+		first->slope = then->slope;
+	}
+	first->clamps = then->clamps;
+	first->lo = then->lo;
+	first->hi = then->hi;
+	return true;
+}
+
+/*
+ * Fold an ADD into the later of the nodes that it reads, a convolution that adds the
+ * earlier one's result to its own. That is then the first of the ADD's inputs.
+ */
+static bool fold_add(struct xrnpe_graph *graph, struct graph_node *add, const uint32_t *readers)
+{
+	bool second = add->input[1] > add->input[0];
+	uint32_t later = add->input[second], earlier = add->input[!second];
+	struct graph_node *conv = &graph->nodes[later];
+
+	if (later == earlier || conv->op != GRAPH_CONV || conv->inputs > 1 ||
+	    activates(conv) || readers[later] > 1)
+		return false;
+	conv->inputs = 2;
+	conv->input[1] = earlier;
+	add->input[0] = later;
+	return true;
+}
+
 /* Fold node @i, whose inputs are final, into the node it reads, or change it in place. */
 static int fold_node(struct xrnpe_graph *graph, uint32_t i, const uint32_t *readers, bool *folded,
 		     struct xrnpe_error *error)
@@ -172,10 +211,12 @@ static int fold_node(struct xrnpe_graph *graph, uint32_t i, const uint32_t *read
 	struct graph_node *node = &graph->nodes[i], *before;
 	int ret = 0;
 
-	*folded = false;
+	*folded = node->op == GRAPH_ADD && fold_add(graph, node, readers);
+	before = &graph->nodes[node->input[0]];
+	if (*folded)
+		return append_name(before, node->op_names, error);
 	if (node->inputs != 1)
 		return 0;
-	before = &graph->nodes[node->input[0]];
 	if (node->op == GRAPH_GEMM && before->op == GRAPH_FLATTEN) {
 		const struct graph_shape *image = graph_input_shape(graph, before);
 
@@ -187,14 +228,14 @@ static int fold_node(struct xrnpe_graph *graph, uint32_t i, const uint32_t *read
 		gemm_to_conv(node, image);
 	} else if (node->op == GRAPH_GEMM) {
 		gemm_to_conv(node, &before->shape);
-	} else if (readers[node->input[0]] == 1 && !before->relu) {
-		if (node->op == GRAPH_NORM && before->op == GRAPH_CONV) {
+	} else if (readers[node->input[0]] == 1) {
+		if (node->op == GRAPH_NORM && before->op == GRAPH_CONV && before->inputs == 1 &&
+		    !activates(before)) {
 			*folded = true;
 			ret = fold_norm(graph, before, node, error);
-		} else if (node->op == GRAPH_RELU && before->op != GRAPH_INPUT &&
+		} else if (node->op == GRAPH_ACTIVATION && before->op != GRAPH_INPUT &&
 			   before->op != GRAPH_MAXPOOL && before->op != GRAPH_FLATTEN) {
-			*folded = true;
-			before->relu = true;
+			*folded = fold_activation(&before->activation, &node->activation);
 		}
 		if (*folded && !ret)
 			ret = append_name(before, node->op_names, error);

@@ -14,7 +14,7 @@ enum graph_op {
 	GRAPH_CONV,
 	GRAPH_GEMM,	/* input 1 x 1: weight[out_c][in_c] */
 	GRAPH_NORM,	/* x * weight[c] + bias[c]: batch normalisation */
-	GRAPH_RELU,
+	GRAPH_ACTIVATION,	/* nothing but what is applied to the result */
 	GRAPH_ADD,
 	GRAPH_MAXPOOL,
 	GRAPH_AVGPOOL,	/* padding counts as zeros */
@@ -33,15 +33,23 @@ struct graph_window {
 	uint32_t pad_top, pad_left;
 };
 
+/* What is applied to a result. */
+struct graph_activation {
+	enum xrnpe_activation kind;	/* NONE, RELU or LEAKY */
+	float slope;		/* LEAKY: x < 0 ? x * slope : x */
+	bool clamps;		/* and then limits to lo .. hi, which are finite */
+	float lo, hi;
+};
+
 struct graph_node {
 	enum graph_op op;
 	char *name;		/* for messages and tables */
 	char *op_names;		/* the ONNX operators it stands for: "Conv+Relu" */
 	uint32_t inputs;	/* 0, 1 or 2 */
-	uint32_t input[2];
+	uint32_t input[2];	/* CONV: the second, if any, is added to its result */
 	struct graph_shape shape;
 	bool flat;		/* of rank 1 (without the batch) in the file */
-	bool relu;		/* applied to the result */
+	struct graph_activation activation;
 	struct graph_window window;	/* CONV, MAXPOOL, AVGPOOL */
 	uint32_t groups;	/* CONV */
 	float *weight;		/* CONV: [out_c][in_c / groups][kernel_h][kernel_w] */
@@ -98,8 +106,9 @@ int graph_fail(const struct xrnpe_graph *graph, const struct graph_node *node,
 
 /*
  * What is the same with fewer nodes: a NORM goes into the CONV or GEMM before it,
- * a RELU into any node but MAXPOOL, a GEMM becomes a CONV, also over the image
- * that a FLATTEN before it takes apart. Fails where a parameter overflows.
+ * an ADD into a CONV that it alone reads, an ACTIVATION into any node but MAXPOOL, a
+ * GEMM becomes a CONV, also over the image that a FLATTEN before it takes apart. Fails
+ * where a parameter overflows.
  */
 int graph_fold(struct xrnpe_graph *graph, struct xrnpe_error *error);
 
@@ -122,8 +131,8 @@ void reference_free(struct reference *ref);
 void reference_compute(struct reference *ref, const struct graph_node *node,
 		       const float *a, const float *b, float *out);
 
-/* max(x, 0); a NaN becomes 0. */
-void reference_relu(float *values, size_t count);
+/* Apply @activation in place. */
+void reference_activate(const struct graph_activation *activation, float *values, size_t count);
 
 /* Compute node @index from the tensors it reads. */
 void reference_node(struct reference *ref, uint32_t index);

@@ -6,6 +6,7 @@
  * primary) and others converted from it, for readers that read another format. The network's input and output are binary32 in regions of their own.
  */
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,11 @@
 bool lower_multiplies(const struct graph_node *node)
 {
 	return node->op == GRAPH_CONV || node->op == GRAPH_NORM || node->op == GRAPH_AVGPOOL;
+}
+
+bool lower_adds(const struct graph_node *node)
+{
+	return node->op == GRAPH_CONV && node->inputs == 2;
 }
 
 static bool is_matmul(const struct graph_shape *in, const struct graph_node *node)
@@ -35,7 +41,9 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	struct xrnpe_dims_image *d = &cmd->image;
 
 	*cmd = (struct xrnpe_cmd){
-		.activation = node->relu ? XRNPE_ACT_RELU : XRNPE_ACT_NONE,
+		.activation = (uint8_t)node->activation.kind,
+		.flags = (lower_adds(node) ? XRNPE_CMD_RESIDUAL : 0) |
+			 (node->activation.clamps ? XRNPE_CMD_CLAMP : 0),
 	};
 	if (is_matmul(in, node)) {
 		cmd->opcode = XRNPE_OP_MATMUL;
@@ -47,7 +55,7 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	d->in_h = (uint16_t)in->h;
 	d->in_w = (uint16_t)in->w;
 	d->in_c = (uint16_t)in->c;
-	if (node->op == GRAPH_ADD || node->op == GRAPH_RELU) {
+	if (node->op == GRAPH_ADD || node->op == GRAPH_ACTIVATION) {
 		cmd->opcode = node->op == GRAPH_ADD ? XRNPE_OP_ADD : XRNPE_OP_CONVERT;
 		return;
 	}
@@ -72,6 +80,38 @@ void lower_command(const struct xrnpe_graph *graph, const struct graph_node *nod
 	d->pad_left = (uint8_t)node->window.pad_left;
 }
 
+static uint32_t float_bits(double value)
+{
+	float rounded = (float)fmin(fmax(value, -FLT_MAX), FLT_MAX);
+	uint32_t bits;
+
+	memcpy(&bits, &rounded, sizeof(bits));
+	return bits;
+}
+
+/* The parameters of the output stage, which depend on the scales of what it reads and writes. */
+static void set_output_stage(const struct graph_node *node, const float *in_scales, float out_scale,
+			     struct xrnpe_cmd *cmd)
+{
+	const struct graph_activation *activation = &node->activation;
+
+	if (activation->kind == XRNPE_ACT_LEAKY)
+		cmd->slope = float_bits(activation->slope);
+	if (activation->clamps) {
+		cmd->lo = float_bits((double)activation->lo / out_scale);
+		cmd->hi = float_bits((double)activation->hi / out_scale);
+	}
+	if (lower_adds(node))
+		cmd->residual = float_bits((double)in_scales[1] / out_scale);
+}
+
+void lower_without_activation(struct xrnpe_cmd *cmd)
+{
+	cmd->activation = XRNPE_ACT_NONE;
+	cmd->flags &= ~XRNPE_CMD_CLAMP;
+	cmd->slope = cmd->lo = cmd->hi = 0;
+}
+
 void lower_operand(const struct xrnpe_cmd *cmd, const struct graph_shape *shape,
 		   enum xrnpe_format format, struct xrnpe_operand *operand)
 {
@@ -88,7 +128,7 @@ uint32_t lower_scale_count(const struct graph_node *node)
 {
 	if (lower_multiplies(node))
 		return node->shape.c;
-	return node->op == GRAPH_ADD ? 2 : node->op == GRAPH_RELU ? 1 : 0;
+	return node->op == GRAPH_ADD ? 2 : node->op == GRAPH_ACTIVATION ? 1 : 0;
 }
 
 /* CONVERT has one record for all channels, the others one each. */
@@ -302,6 +342,16 @@ static int add_weights(struct lowering *low, const struct graph_node *node,
 			     &cmd->operand[XRNPE_OPERAND_WEIGHT]);
 }
 
+/* The format in which node @n reads its @k-th input. */
+static enum xrnpe_format read_format(const struct lowering *low, uint32_t n, uint32_t k)
+{
+	const struct node_plan *plan = &low->compiler->plan[n];
+
+	if (!plan->chooses)
+		return low->versions[n].primary;
+	return k && lower_adds(&low->compiler->graph->nodes[n]) ? plan->residual : plan->choice.input;
+}
+
 /* The command of node @n and the conversions of its output. */
 static int add_node(struct lowering *low, uint32_t n)
 {
@@ -314,12 +364,13 @@ static int add_node(struct lowering *low, uint32_t n)
 
 	lower_command(low->compiler->graph, node, &cmd);
 	for (uint32_t k = 0; k < node->inputs; k++) {
-		enum xrnpe_format format = plan->chooses ? plan->choice.input : primary;
+		enum xrnpe_format format = read_format(low, n, k);
 
 		scales[k] = version_scale(low, node->input[k], format);
 		read_operand(low, &cmd, k, node->input[k], format);
 	}
 	write_operand(low, &cmd, n, primary);
+	set_output_stage(node, scales, version_scale(low, n, primary), &cmd);
 	ret = add_weights(low, node, plan, scales, version_scale(low, n, primary), &cmd);
 	plan->cmd = low->model->cmd_count;
 	if (!ret)
@@ -346,7 +397,6 @@ static void find_versions(struct lowering *low)
 	low->versions[graph->output].needed = 1u << XRNPE_FORMAT_F32;
 	for (uint32_t n = graph->count; n--;) {
 		const struct graph_node *node = &graph->nodes[n];
-		const struct node_plan *plan = &low->compiler->plan[n];
 		struct versions *versions = &low->versions[n];
 		unsigned int codes = versions->needed & COMPILE_ALL_FORMATS;
 
@@ -359,8 +409,7 @@ static void find_versions(struct lowering *low)
 		versions->primary = codes && node->op != GRAPH_INPUT ? widest(codes) :
 								       XRNPE_FORMAT_F32;
 		for (uint32_t k = 0; k < node->inputs; k++)
-			low->versions[node->input[k]].needed |=
-				1u << (plan->chooses ? plan->choice.input : versions->primary);
+			low->versions[node->input[k]].needed |= 1u << read_format(low, n, k);
 	}
 }
 

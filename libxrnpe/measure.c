@@ -17,10 +17,17 @@
 #include "error.h"
 #include "threads.h"
 
+/* What is rounded: weights, inputs (of a CONV only what it multiplies), what a CONV adds. */
+enum part {
+	WEIGHTS,
+	INPUTS,
+	RESIDUAL,
+};
+
 /* One measurement. */
 struct job {
 	uint32_t node;
-	bool weights;		/* rounded; else the inputs */
+	enum part part;
 	enum xrnpe_format format;
 };
 
@@ -56,7 +63,7 @@ static void run_rounded(struct bench *bench, const struct job *job)
 	struct graph_node node = graph->nodes[job->node];
 	size_t pixels = (size_t)node.shape.h * node.shape.w, count = graph_shape_count(&node.shape);
 
-	if (job->weights) {
+	if (job->part == WEIGHTS) {
 		quantize_restore(graph, &node, &compiler->plan[job->node].weight[job->format],
 				 job->format, bench->weight);
 		node.weight = bench->weight;
@@ -67,7 +74,9 @@ static void run_rounded(struct bench *bench, const struct job *job)
 		const float *exact[2] = { fp32[node.input[0]], fp32[node.input[1]] };
 		const float *in[2] = { exact[0], exact[1] };
 
-		for (uint32_t k = 0; !job->weights && k < node.inputs; k++) {
+		for (uint32_t k = 0; k < node.inputs; k++) {
+			if (job->part != (k && node.op == GRAPH_CONV ? RESIDUAL : INPUTS))
+				continue;
 			quantize_round(job->format,
 				       compiler->plan[node.input[k]].scale[job->format], in[k],
 				       graph_shape_count(&graph->nodes[node.input[k]].shape),
@@ -118,8 +127,7 @@ static struct loss compare(struct bench *bench, uint32_t index)
 		/* tune.c will correct the biases of the compiled model in the same way. */
 		for (size_t k = 0; node->op == GRAPH_CONV && k < count; k++)
 			output[k] -= (float)bench->means[k / pixels];
-		if (node->relu)
-			reference_relu(output, count);
+		reference_activate(&node->activation, output, count);
 		add_squares(output, fp32[index], count, &difference, &size);
 
 		for (uint32_t n = 0; n < graph->count; n++)
@@ -145,16 +153,17 @@ static int measure(struct bench *bench, const struct job *job)
 	struct compiler *compiler = bench->compiler;
 	const struct graph_node *node = &compiler->graph->nodes[job->node];
 	struct node_plan *plan = &compiler->plan[job->node];
+	struct loss *const losses[] = {
+		[WEIGHTS] = plan->weight_loss, [INPUTS] = plan->input_loss,
+		[RESIDUAL] = plan->residual_loss,
+	};
 
-	if (lower_multiplies(node) && (job->weights || node->op != GRAPH_CONV) &&
+	if (lower_multiplies(node) && job->part == (node->op == GRAPH_CONV ? WEIGHTS : INPUTS) &&
 	    quantize_node(compiler->graph, node, compiler->plan[node->input[0]].energy, job->format,
 			  &plan->weight[job->format]))
 		return -ENOMEM;
 	run_rounded(bench, job);
-	if (job->weights)
-		plan->weight_loss[job->format] = compare(bench, job->node);
-	else
-		plan->input_loss[job->format] = compare(bench, job->node);
+	losses[job->part][job->format] = compare(bench, job->node);
 	return 0;
 }
 
@@ -238,16 +247,18 @@ int measure_losses(struct compiler *compiler)
 	const struct xrnpe_graph *graph = compiler->graph;
 	struct measuring measuring = { .compiler = compiler };
 
-	measuring.jobs = calloc((size_t)graph->count * 2 * COMPILE_FORMATS, sizeof(*measuring.jobs));
+	measuring.jobs = calloc((size_t)graph->count * 3 * COMPILE_FORMATS, sizeof(*measuring.jobs));
 	if (!measuring.jobs)
 		return xrnpe_fail_memory(compiler->error);
 	for (uint32_t n = 0; n < graph->count; n++) {
-		bool weights = graph->nodes[n].op == GRAPH_CONV;
+		const struct graph_node *node = &graph->nodes[n];
 
 		for (unsigned int f = 0; compiler->plan[n].chooses && f < COMPILE_FORMATS; f++) {
-			measuring.jobs[measuring.count++] = (struct job){ n, false, f };
-			if (weights)
-				measuring.jobs[measuring.count++] = (struct job){ n, true, f };
+			measuring.jobs[measuring.count++] = (struct job){ n, INPUTS, f };
+			if (node->op == GRAPH_CONV)
+				measuring.jobs[measuring.count++] = (struct job){ n, WEIGHTS, f };
+			if (lower_adds(node))
+				measuring.jobs[measuring.count++] = (struct job){ n, RESIDUAL, f };
 		}
 	}
 	threads_run(measure_jobs, &measuring, measuring.count);

@@ -4,6 +4,7 @@
  * it is used, and what is not understood in full is refused by name.
  */
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <search.h>
@@ -794,23 +795,71 @@ static int import_norm(const struct op *op)
 	return ret ? ret : define_node(op, node, input->flat);
 }
 
-static int import_relu(const struct op *op)
+static int add_activation(const struct op *op, const struct graph_activation *activation)
 {
 	struct graph_node *node;
 	struct value *input;
-	int ret;
+	int ret = tensor_input(op, 0, &input);
 
-	ret = check_inputs(op, 1, 1);
 	if (!ret)
-		ret = check_attributes(op, "");
-	if (!ret)
-		ret = tensor_input(op, 0, &input);
-	if (!ret)
-		ret = new_node(op, GRAPH_RELU, input, &node);
+		ret = new_node(op, GRAPH_ACTIVATION, input, &node);
 	if (ret)
 		return ret;
-	node->relu = true;
+	node->activation = *activation;
 	return define_node(op, node, input->flat);
+}
+
+static int import_relu(const struct op *op)
+{
+	int ret = check_inputs(op, 1, 1);
+
+	if (!ret)
+		ret = check_attributes(op, "");
+	return ret ? ret : add_activation(op, &(struct graph_activation){ .kind = XRNPE_ACT_RELU });
+}
+
+static int import_leaky_relu(const struct op *op)
+{
+	struct graph_activation activation = { .kind = XRNPE_ACT_LEAKY };
+	int ret = check_inputs(op, 1, 1);
+
+	if (!ret)
+		ret = check_attributes(op, "alpha");
+	if (!ret)
+		ret = float_attribute(op, "alpha", 0.01f, &activation.slope);
+	return ret ? ret : add_activation(op, &activation);
+}
+
+/* A limit is an attribute until version 10 of the operators, then an input; or there is none. */
+static int clip_limit(const struct op *op, const char *name, size_t input, float *limit)
+{
+	float *value;
+	int ret = float_attribute(op, name, *limit, limit);
+
+	if (ret || input >= op->proto->n_input || !*op->proto->input[input])
+		return ret;
+	ret = float_input(op, input, name, 1, &value);
+	if (ret)
+		return ret;
+	*limit = *value;
+	free(value);
+	return 0;
+}
+
+static int import_clip(const struct op *op)
+{
+	struct graph_activation activation = { .clamps = true, .lo = -FLT_MAX, .hi = FLT_MAX };
+	int ret = check_inputs(op, 1, 3);
+
+	if (!ret)
+		ret = check_attributes(op, "max min");
+	if (!ret)
+		ret = clip_limit(op, "min", 1, &activation.lo);
+	if (!ret)
+		ret = clip_limit(op, "max", 2, &activation.hi);
+	if (!ret && activation.lo > activation.hi)
+		ret = op_fail(op, -EINVAL, "min %g is above max %g", activation.lo, activation.hi);
+	return ret ? ret : add_activation(op, &activation);
 }
 
 static int import_add(const struct op *op)
@@ -1046,6 +1095,7 @@ static const struct {
 	{ "Add", import_add },
 	{ "AveragePool", import_pool },
 	{ "BatchNormalization", import_norm },
+	{ "Clip", import_clip },
 	{ "Constant", import_constant },
 	{ "Conv", import_conv },
 	{ "Dropout", import_dropout },
@@ -1053,6 +1103,7 @@ static const struct {
 	{ "Gemm", import_gemm },
 	{ "GlobalAveragePool", import_global_pool },
 	{ "Identity", import_identity },
+	{ "LeakyRelu", import_leaky_relu },
 	{ "MaxPool", import_pool },
 	{ "Relu", import_relu },
 	{ "Reshape", import_reshape },

@@ -237,6 +237,8 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 		break;
 	case GRAPH_CONV:
 		conv(ref, node, a, out);
+		for (size_t i = 0; node->inputs == 2 && i < count; i++)
+			out[i] += b[i];
 		break;
 	case GRAPH_GEMM:
 		gemm(ref, node, a, out);
@@ -252,7 +254,7 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 	case GRAPH_AVGPOOL:
 		pool(ref, node, a, out);
 		break;
-	case GRAPH_RELU:
+	case GRAPH_ACTIVATION:
 	case GRAPH_FLATTEN:
 		memcpy(out, a, count * sizeof(*out));
 		break;
@@ -261,7 +263,8 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 
 typedef int32_t mask __attribute__((vector_size(PIXELS * sizeof(int32_t)), aligned(4)));
 
-void reference_relu(float *values, size_t count)
+/* max(x, 0); a NaN becomes 0. */
+static void relu(float *values, size_t count)
 {
 	size_t i = 0;
 
@@ -275,14 +278,24 @@ void reference_relu(float *values, size_t count)
 		values[i] = values[i] > 0 ? values[i] : 0;
 }
 
+void reference_activate(const struct graph_activation *activation, float *values, size_t count)
+{
+	if (activation->kind == XRNPE_ACT_RELU)
+		relu(values, count);
+	for (size_t i = 0; activation->kind == XRNPE_ACT_LEAKY && i < count; i++)
+		values[i] = values[i] < 0 ? values[i] * activation->slope : values[i];
+	for (size_t i = 0; activation->clamps && i < count; i++)
+		values[i] = fminf(fmaxf(values[i], activation->lo), activation->hi);
+}
+
 void reference_node(struct reference *ref, uint32_t index)
 {
 	const struct graph_node *node = &ref->graph->nodes[index];
 
 	reference_compute(ref, node, ref->tensors[node->input[0]], ref->tensors[node->input[1]],
 			  ref->tensors[index]);
-	if (node->relu)
-		reference_relu(ref->tensors[index], graph_shape_count(&node->shape));
+	reference_activate(&node->activation, ref->tensors[index],
+			   graph_shape_count(&node->shape));
 }
 
 void reference_run(struct reference *ref)

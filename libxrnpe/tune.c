@@ -56,7 +56,7 @@ static int run_linear(struct tuning *tuning, uint32_t n, struct xrnpe_cmd cmd)
 		      compiler->plan[n].scale[cmd.operand[XRNPE_OPERAND_OFM].format];
 	int ret = 0;
 
-	cmd.activation = XRNPE_ACT_NONE;
+	lower_without_activation(&cmd);
 	lower_operand(&cmd, &node->shape, XRNPE_FORMAT_F32, &cmd.operand[XRNPE_OPERAND_OFM]);
 	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
 		ret = run(tuning, i, &cmd, tuning->temporary);

@@ -198,7 +198,7 @@ struct xrnpe_layer_info {
 	unsigned int rank;		/**< of its output, as in xrnpe_tensor_info */
 	size_t dims[3];			/**< shape of its output */
 	uint64_t macs;			/**< products summed for one inference */
-	enum xrnpe_format format;	/**< of its inputs */
+	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies */
 	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
 	enum xrnpe_format out_format;	/**< of its output */
 	uint64_t bytes;			/**< weights, scales and biases as stored */
@@ -378,9 +378,9 @@ struct xrnpe_graph;
 
 /**
  * Read an ONNX model: one input and one output of float, and the operators of a
- * residual CNN: Conv, BatchNormalization, Relu, Add, MaxPool, AveragePool,
- * GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout and
- * Constant. The first dimension is the batch: it may have any size or name, and
+ * residual CNN: Conv, BatchNormalization, Relu, LeakyRelu, Clip, Add, MaxPool,
+ * AveragePool, GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout
+ * and Constant. The first dimension is the batch: it may have any size or name, and
  * nothing is computed across it.
  *
  * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not an ONNX

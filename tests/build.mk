@@ -108,6 +108,27 @@ fuzz:
 	build-fuzz/tests/fuzz/products -max_len=256 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
+# ---- random jobs against the reference --------------------------------------
+STREAM_OBJECTS := tests/streams/streams tests/streams/stream tests/streams/device tests/fuzz/command \
+	tests/reference/reference tests/reference/check
+$(STREAM_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests -Idriver
+
+$(B)/tests/streams/streams: $(STREAM_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+SUITES += streams streams-qemu
+SUITE_streams := $(B)/tests/streams/streams 2000
+NEEDS_streams := $(B)/tests/streams/streams
+UNIT_SUITES += streams
+SUITE_streams-qemu := $(B)/tests/streams/streams -q $(QEMU) 2000
+NEEDS_streams-qemu := $(B)/tests/streams/streams qemu
+
+## fuzz-streams: random jobs on kernels and on QEMU's device, FUZZ_SECONDS=60 each
+.PHONY: fuzz-streams
+fuzz-streams: $(B)/tests/streams/streams qemu
+	$< $(FUZZ_SECONDS)s
+	$< -q $(QEMU) $(FUZZ_SECONDS)s
+
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \

@@ -305,10 +305,17 @@ static void check_output_apart(struct verdict *v, const struct xrnpe_cmd *cmd)
 	if (!opcodes[cmd->opcode].formats[i] || cmd->opcode == XRNPE_OP_TIMESTAMP)
 		return;
 	l = xrnpe_cmd_layout(cmd, i);
+	/* Where pixels lie on each other, it is not asked how far rows are apart. */
 	bytes = xrnpe_row_bytes(o->format, l.elements);
-	require(v, l.pixels == 1 || o->pixel_stride >= bytes, OPERAND(i, pixel_stride));
+	if (l.pixels > 1 && o->pixel_stride < bytes) {
+		require(v, false, OPERAND(i, pixel_stride));
+		return;
+	}
 	bytes += (xrnpe_u128)(l.pixels - 1) * o->pixel_stride;
-	require(v, l.rows == 1 || o->row_stride >= bytes, OPERAND(i, row_stride));
+	if (l.rows > 1 && o->row_stride < bytes) {
+		require(v, false, OPERAND(i, row_stride));
+		return;
+	}
 	bytes += (xrnpe_u128)(l.rows - 1) * o->row_stride;
 	require(v, l.matrices == 1 || o->batch_stride >= bytes, OPERAND(i, batch_stride));
 }

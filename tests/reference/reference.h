@@ -66,6 +66,19 @@ size_t ref_intervals(enum xrnpe_format format, struct ref_interval *to);
 uint32_t ref_load(enum xrnpe_format format, const void *row, size_t index);
 void ref_store(enum xrnpe_format format, void *row, size_t index, uint32_t code);
 
+/** A region as a job has it. */
+struct ref_region {
+	uint64_t size;
+	uint32_t flags;		/* XRNPE_REGION_* */
+};
+
+/** What is wrong with a command in its job's regions; @cmd is 0, the kind NONE if nothing is. */
+struct xrnpe_fault ref_check(const struct xrnpe_cmd *cmd, const struct ref_region *regions,
+			     unsigned int count);
+
+/** Bytes from the first to the last that a legal command touches of an operand; 0: has none. */
+uint64_t ref_span(const struct xrnpe_cmd *cmd, int operand);
+
 /** A legal command other than TIMESTAMP, output by output; @memory as for xrnpe_datapath_run(). */
 void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bool *invalid);
 

@@ -72,10 +72,9 @@ START_TEST(resnet_folds)
 		{ GRAPH_MAXPOOL, "n_p1", "MaxPool", 1, { 1 }, { 8, 6, 6 } },
 		{ GRAPH_CONV, "n_c2", "Conv+BatchNormalization+Relu", 1, { 2 }, { 16, 3, 3 } },
 		{ GRAPH_CONV, "n_c3", "Conv+BatchNormalization", 1, { 3 }, { 16, 3, 3 } },
-		{ GRAPH_CONV, "n_cs", "Conv+BatchNormalization", 1, { 2 }, { 16, 3, 3 } },
-		{ GRAPH_ADD, "n_a", "Add+Relu", 2, { 4, 5 }, { 16, 3, 3 } },
-		{ GRAPH_AVGPOOL, "n_g", "GlobalAveragePool", 1, { 6 }, { 16, 1, 1 } },
-		{ GRAPH_CONV, "n_logits", "Gemm", 1, { 7 }, { 10, 1, 1 } },
+		{ GRAPH_CONV, "n_cs", "Conv+BatchNormalization+Add+Relu", 2, { 2, 4 }, { 16, 3, 3 } },
+		{ GRAPH_AVGPOOL, "n_g", "GlobalAveragePool", 1, { 5 }, { 16, 1, 1 } },
+		{ GRAPH_CONV, "n_logits", "Gemm", 1, { 6 }, { 10, 1, 1 } },
 	};
 	struct xrnpe_graph *graph = take(onnx_resnet(), true);
 
@@ -92,7 +91,7 @@ START_TEST(resnet_folds)
 			ck_assert_uint_eq(node->input[k], expected[i].input[k]);
 		ck_assert(graph_shape_equal(&node->shape, &expected[i].shape));
 	}
-	ck_assert_uint_eq(graph->output, 8);
+	ck_assert_uint_eq(graph->output, 7);
 	ck_assert_str_eq(graph->input_info.name, "image");
 	ck_assert_uint_eq(graph->input_info.rank, 3);
 	ck_assert_str_eq(graph->output_info.name, "logits");
@@ -102,8 +101,48 @@ START_TEST(resnet_folds)
 	ck_assert_uint_eq(xrnpe_graph_bytes(graph),
 			  4 * (72 + 1152 + 2304 + 128 + 160 + 8 + 16 + 16 + 16 + 10));
 	ck_assert_uint_eq(graph_node_macs(graph, &graph->nodes[3]), 9 * 16 * 72);
-	ck_assert_uint_eq(graph_node_macs(graph, &graph->nodes[7]), 9 * 16);
+	ck_assert_uint_eq(graph_node_macs(graph, &graph->nodes[6]), 9 * 16);
 	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* An addition becomes part of a convolution that nothing else reads and that comes last. */
+START_TEST(additions_fold)
+{
+	static const struct {
+		const char *sum;	/* inputs of an Add behind c = Conv(x) and d = Conv(c) */
+		const char *then;	/* inputs of another behind that, or NULL */
+		uint32_t adds;		/* left */
+	} cases[] = {
+		{ "d x", NULL, 0 }, { "x d", NULL, 0 }, { "c d", NULL, 0 },
+		{ "c x", NULL, 0 },
+		{ "d d", NULL, 1 },
+		{ "d x", "d s", 2 },	/* d is read twice */
+		{ "d x", "s c", 1 },	/* d adds one thing, not two */
+		{ "r x", NULL, 1 },		/* an activation comes between */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		Onnx__ModelProto *model = onnx_new();
+		struct xrnpe_graph *graph;
+		uint32_t adds = 0;
+
+		onnx_input(model, "x", DIMS(1, 2, 3, 3));
+		onnx_output(model, cases[i].then ? "y" : "s", DIMS(1, 2, 3, 3));
+		onnx_floats(model, "w", DIMS(2, 2, 1, 1), NULL);
+		onnx_node(model, "Conv", "x w", "c");
+		onnx_node(model, "Conv", "c w", "d");
+		onnx_node(model, "Relu", "d", "r");
+		onnx_node(model, "Add", cases[i].sum, "s");
+		if (cases[i].then)
+			onnx_node(model, "Add", cases[i].then, "y");
+		graph = take(model, true);
+		ck_assert_ptr_nonnull(graph);
+		for (uint32_t n = 0; n < graph->count; n++)
+			adds += graph->nodes[n].op == GRAPH_ADD;
+		ck_assert_msg(adds == cases[i].adds, "case %zu: %u additions are left", i, adds);
+		xrnpe_graph_free(graph);
+	}
 }
 END_TEST
 
@@ -268,6 +307,17 @@ START_TEST(names_and_counts)
 
 	refuse(one("Relu", "x x", 1, 2, 2, &node), -EINVAL,
 	       "m.onnx: node n_y (Relu): has 2 inputs");
+
+	model = one("LeakyRelu", "x", 1, 2, 2, &node);
+	onnx_attr_float(node, "alpha", INFINITY);
+	refuse(model, -EINVAL, "m.onnx: node n_y (LeakyRelu): attribute alpha is not finite");
+
+	model = one("Clip", "x", 1, 2, 2, &node);
+	onnx_attr_float(node, "min", 2);
+	onnx_attr_float(node, "max", 1.5f);
+	refuse(model, -EINVAL, "m.onnx: node n_y (Clip): min 2 is above max 1.5");
+	refuse(one("Clip", "x x", 1, 2, 2, &node), -ENOTSUP,
+	       "m.onnx: node n_y (Clip): min x is computed, not constant");
 
 	/* A cycle: what it reads is defined only later, or by itself. */
 	refuse(one("Add", "x y", 1, 2, 2, &node), -EINVAL,
@@ -543,6 +593,7 @@ TCase *compile_import_tests(void)
 	TCase *tests = tcase_create("import");
 
 	tcase_add_test(tests, resnet_folds);
+	tcase_add_test(tests, additions_fold);
 	tcase_add_loop_test(tests, window_sizes, 0, sizeof(windows) / sizeof(windows[0]));
 	tcase_add_test(tests, rectangular_windows);
 	tcase_add_test(tests, passes_through);

@@ -92,6 +92,22 @@ START_TEST(pools_by_hand)
 }
 END_TEST
 
+START_TEST(conv_and_add_by_hand)
+{
+	static const float x[] = { 1, -2, 3, -4 };
+	/* Channel 0: x0 + x1 / 2 - 2.5; channel 1: x1 + x0 / 2 + 0.5; then Relu. */
+	static const float y[] = { 0, 0, 4, 0 };
+	Onnx__ModelProto *model = image(2, 1, 2);
+
+	onnx_floats(model, "w", DIMS(2, 2, 1, 1), (float[]){ 0, 0.5f, 0.5f, 0 });
+	onnx_floats(model, "b", DIMS(2), (float[]){ -2.5f, 0.5f });
+	onnx_node(model, "Conv", "x w b", "c");
+	onnx_node(model, "Add", "x c", "s");
+	onnx_node(model, "Relu", "s", "y");
+	expect(model, x, 1, y);
+}
+END_TEST
+
 START_TEST(elementwise_by_hand)
 {
 	static const float x[] = { 1, -2, 3, -4 };
@@ -113,6 +129,47 @@ START_TEST(elementwise_by_hand)
 	onnx_floats(model, "m", DIMS(2), (float[]){ 0.5f, 0 });
 	onnx_floats(model, "v", DIMS(2), (float[]){ 0.75f, 3.75f });
 	expect(model, x, 1, normal);
+}
+END_TEST
+
+static Onnx__ModelProto *clip(Onnx__ModelProto *model, const char *in, const char *out, float lo,
+			      float hi)
+{
+	Onnx__NodeProto *node = onnx_node(model, "Clip", in, out);
+
+	onnx_attr_float(node, "min", lo);
+	onnx_attr_float(node, "max", hi);
+	return model;
+}
+
+START_TEST(activations_by_hand)
+{
+	static const float x[] = { 1, -2, 3, -4 };
+	static const float leaky[] = { 1, -0.5f, 3, -1 }, clipped[] = { 1, -1.5f, 2, -1.5f };
+	static const float lower[] = { 1, -1, 3, -1 }, relu6[] = { 2, 0, 6, 0 };
+	static const float leaky_clipped[] = { 1, -0.5f, 2, -0.75f };
+	Onnx__ModelProto *model = image(1, 1, 4);
+
+	onnx_attr_float(onnx_node(model, "LeakyRelu", "x", "y"), "alpha", 0.25f);
+	expect(model, x, 1, leaky);
+	expect(clip(image(1, 1, 4), "x", "y", -1.5f, 2), x, 1, clipped);
+
+	/* Limits as inputs, one of them absent. */
+	model = image(1, 1, 4);
+	onnx_floats(model, "lo", DIMS(1), (float[]){ -1 });
+	onnx_node(model, "Clip", "x lo", "y");
+	expect(model, x, 1, lower);
+
+	/* Folded: into a convolution, and one into the other. */
+	model = image(1, 1, 4);
+	onnx_floats(model, "w", DIMS(1, 1, 1, 1), (float[]){ 2 });
+	onnx_node(model, "Conv", "x w", "c");
+	onnx_node(model, "Relu", "c", "r");
+	expect(clip(model, "r", "y", 0, 6), x, 1, relu6);
+
+	model = image(1, 1, 4);
+	onnx_attr_float(onnx_node(model, "LeakyRelu", "x", "l"), "alpha", 0.25f);
+	expect(clip(model, "l", "y", -0.75f, 2), x, 1, leaky_clipped);
 }
 END_TEST
 
@@ -320,7 +377,9 @@ TCase *compile_reference_tests(void)
 
 	tcase_add_test(tests, conv_by_hand);
 	tcase_add_test(tests, pools_by_hand);
+	tcase_add_test(tests, conv_and_add_by_hand);
 	tcase_add_test(tests, elementwise_by_hand);
+	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));

@@ -2,8 +2,9 @@
 /*
  * Products of all codes, and those that are hard to get right, by every kernel that
  * this CPU runs, against the reference: outputs on tie points and just beside, sums
- * that all but vanish when the bias is added, scales and biases of all magnitudes,
- * sums that doubles all but lose, and NaR in every place.
+ * that all but vanish when the bias or a residual is added, scales, biases and slopes of
+ * all magnitudes, limits on ties, sums that doubles all but lose, infinities, and NaR in
+ * every place.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ struct matmul {
 	struct xrnpe_cmd cmd;
 	enum xrnpe_format format;
 	uint32_t m, n, k;
-	uint8_t *a, *b, *scale;
+	uint8_t *a, *b, *scale, *residual;
 	bool invalid;		/* a NaN met FP4 */
 };
 
@@ -36,14 +37,14 @@ static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n
 		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, 1, { 0 } } },
 		.format = format, .m = m, .n = n, .k = k,
 		.a = malloc((size_t)m * row), .b = malloc((size_t)n * row),
-		.scale = malloc((size_t)n * 8),
+		.scale = calloc(n, sizeof(struct xrnpe_scale_slope)),
 	};
 	struct xrnpe_operand *o = matmul.cmd.operand;
 
 	o[XRNPE_OPERAND_IFM].format = o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)format;
 	o[XRNPE_OPERAND_IFM].row_stride = o[XRNPE_OPERAND_WEIGHT].row_stride = row;
 	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
-	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
+	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale_slope);
 	return matmul;
 }
 
@@ -52,6 +53,7 @@ static void free_matmul(struct matmul *matmul)
 	free(matmul->a);
 	free(matmul->b);
 	free(matmul->scale);
+	free(matmul->residual);
 }
 
 static void set_a(struct matmul *matmul, uint32_t m, uint32_t k, uint32_t code)
@@ -66,8 +68,47 @@ static void set_b(struct matmul *matmul, uint32_t n, uint32_t k, uint32_t code)
 
 static void set_scale(struct matmul *matmul, uint32_t n, uint32_t scale, uint32_t bias)
 {
-	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 2 * (size_t)n, scale);
-	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 2 * (size_t)n + 1, bias);
+	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 3 * (size_t)n, scale);
+	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 3 * (size_t)n + 1, bias);
+}
+
+/* PRELU's */
+static void set_slope(struct matmul *matmul, uint32_t n, uint32_t slope)
+{
+	xrnpe_store(XRNPE_FORMAT_F32, matmul->scale, 3 * (size_t)n + 2, slope);
+}
+
+static uint32_t scale_word(const struct matmul *matmul, uint32_t n, uint32_t word)
+{
+	return ref_load(XRNPE_FORMAT_F32, matmul->scale, 3 * (size_t)n + word);
+}
+
+/* Add a residual of zeros. */
+static void new_residual(struct matmul *matmul, enum xrnpe_format format, uint32_t factor)
+{
+	uint32_t row = (uint32_t)xrnpe_row_bytes(format, matmul->n);
+
+	free(matmul->residual);
+	matmul->residual = calloc(matmul->m, row);
+	matmul->cmd.flags |= XRNPE_CMD_RESIDUAL;
+	matmul->cmd.residual = factor;
+	matmul->cmd.operand[XRNPE_OPERAND_IFM2] = (struct xrnpe_operand){
+		.format = (uint8_t)format, .row_stride = row,
+	};
+}
+
+static void set_residual(struct matmul *matmul, uint32_t m, uint32_t n, uint32_t code)
+{
+	const struct xrnpe_operand *o = &matmul->cmd.operand[XRNPE_OPERAND_IFM2];
+
+	xrnpe_store(o->format, matmul->residual + (size_t)m * o->row_stride, n, code);
+}
+
+static void set_clamp(struct matmul *matmul, uint32_t lo, uint32_t hi)
+{
+	matmul->cmd.flags |= XRNPE_CMD_CLAMP;
+	matmul->cmd.lo = lo;
+	matmul->cmd.hi = hi;
 }
 
 /* Fill both operands with one code, gaps and nibbles that are no elements included. */
@@ -119,47 +160,100 @@ static void free_contexts(void)
 		xrnpe_datapath_free(contexts[i]);
 }
 
-/* By every kernel, @m rows that repeat those of @matmul, whose output is @expected. */
-static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m, const uint8_t *expected)
+/* @m rows of @bytes that repeat those of @rows, or NULL if there are none. */
+static uint8_t *repeated(const struct matmul *matmul, const uint8_t *rows, uint32_t m, size_t bytes)
 {
-	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n), in = stride(matmul->format, matmul->k);
-	size_t size = (size_t)m * row;
-	uint8_t *a = malloc((size_t)m * in), *got = malloc(size), *correct = malloc(size);
-	void *memory[XRNPE_OPERANDS] = {
-		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_WEIGHT] = matmul->b,
-		[XRNPE_OPERAND_SCALE] = matmul->scale, [XRNPE_OPERAND_OFM] = got,
-	};
-	struct xrnpe_cmd cmd = matmul->cmd;
+	uint8_t *copy = rows ? malloc(m * bytes) : NULL;
 
-	cmd.matmul.m = m;
-	for (uint32_t i = 0; i < m; i++) {
-		memcpy(a + (size_t)i * in, matmul->a + (size_t)(i % matmul->m) * in, in);
-		memcpy(correct + (size_t)i * row, expected + (size_t)(i % matmul->m) * row, row);
-	}
+	for (uint32_t i = 0; copy && i < m; i++)
+		memcpy(copy + i * bytes, rows + i % matmul->m * bytes, bytes);
+	return copy;
+}
+
+/* By every kernel. @correct: @m rows. */
+static void check_command(const struct matmul *matmul, const struct xrnpe_cmd *cmd, enum xrnpe_format out,
+			  uint32_t m, void *memory[XRNPE_OPERANDS], const uint8_t *correct)
+{
+	size_t row = xrnpe_row_bytes(out, matmul->n), size = m * row;
+	uint8_t *got = malloc(size);
+
+	memory[XRNPE_OPERAND_OFM] = got;
 	for (unsigned int i = 0; contexts[i]; i++) {
 		struct xrnpe_fault fault;
 		uint32_t status = 0;
 
 		memset(got, 0xa5, size);
-		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &cmd, 0, memory, NULL, &status, &fault), 0);
+		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], cmd, 0, memory, NULL, &status, &fault), 0);
 		for (uint32_t at = 0; memcmp(got, correct, size) && at < m * matmul->n; at++) {
 			uint32_t n = at % matmul->n, code, right;
 
-			code = ref_load(out, got + (size_t)(at / matmul->n) * row, n);
-			right = ref_load(out, correct + (size_t)(at / matmul->n) * row, n);
-			ck_assert_msg(code == right, "%s, %s to %s, K = %u, row %u of %u, channel %u, "
-				      "scale %08x, bias %08x: %x, expected %x",
-				      xrnpe_datapath_kernel(contexts[i]), xrnpe_format_name(matmul->format),
-				      xrnpe_format_name(out), matmul->k, at / matmul->n, m, n,
-				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n),
-				      ref_load(XRNPE_FORMAT_F32, matmul->scale, 2 * n + 1), code, right);
+			code = ref_load(out, got + at / matmul->n * row, n);
+			right = ref_load(out, correct + at / matmul->n * row, n);
+			ck_assert_msg(code == right, "%s, opcode %u, %s to %s, K = %u, row %u of %u, channel %u, "
+				      "scale %08x, bias %08x, activation %u, slopes %08x and %08x, flags %x, "
+				      "lo %08x, hi %08x, residual %s %08x: %x, expected %x",
+				      xrnpe_datapath_kernel(contexts[i]), cmd->opcode,
+				      xrnpe_format_name(matmul->format), xrnpe_format_name(out), matmul->k,
+				      at / matmul->n, m, n, scale_word(matmul, n, 0), scale_word(matmul, n, 1),
+				      cmd->activation, cmd->slope, scale_word(matmul, n, 2), cmd->flags, cmd->lo,
+				      cmd->hi, xrnpe_format_name(cmd->operand[XRNPE_OPERAND_IFM2].format),
+				      cmd->residual, code, right);
 		}
 		ck_assert_mem_eq(got, correct, size);
 		ck_assert_uint_eq(status, matmul->invalid ? XRNPE_STATUS_INVALID : 0);
 	}
-	free(a);
 	free(got);
+}
+
+/* @m rows that repeat those of @matmul, whose output is @expected. */
+static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m, const uint8_t *expected)
+{
+	struct xrnpe_cmd cmd = matmul->cmd;
+	uint8_t *correct = repeated(matmul, expected, m, xrnpe_row_bytes(out, matmul->n));
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = repeated(matmul, matmul->a, m, stride(matmul->format, matmul->k)),
+		[XRNPE_OPERAND_IFM2] = repeated(matmul, matmul->residual, m,
+						cmd.operand[XRNPE_OPERAND_IFM2].row_stride),
+		[XRNPE_OPERAND_WEIGHT] = matmul->b, [XRNPE_OPERAND_SCALE] = matmul->scale,
+	};
+
+	cmd.matmul.m = m;
+	check_command(matmul, &cmd, out, m, memory, correct);
+	free(memory[XRNPE_OPERAND_IFM]);
+	free(memory[XRNPE_OPERAND_IFM2]);
 	free(correct);
+}
+
+/* With K = 1: a line of pixels, by a depthwise convolution. */
+static void check_depthwise(struct matmul *matmul, enum xrnpe_format out, const uint8_t *expected)
+{
+	uint32_t n = matmul->n, m = matmul->m, in = stride(matmul->format, n);
+	struct xrnpe_cmd cmd = matmul->cmd;
+	struct xrnpe_operand *o = cmd.operand;
+	uint8_t *a = malloc((size_t)m * in);
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = a, [XRNPE_OPERAND_IFM2] = matmul->residual,
+		[XRNPE_OPERAND_WEIGHT] = matmul->b, [XRNPE_OPERAND_SCALE] = matmul->scale,
+	};
+
+	cmd.opcode = XRNPE_OP_CONV2D;
+	cmd.image = (struct xrnpe_dims_image){
+		.in_h = 1, .in_w = (uint16_t)m, .in_c = (uint16_t)n, .out_h = 1, .out_w = (uint16_t)m,
+		.out_c = (uint16_t)n, .groups = (uint16_t)n, .kernel_h = 1, .kernel_w = 1, .stride_h = 1,
+		.stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+	};
+	o[XRNPE_OPERAND_IFM].pixel_stride = in;
+	o[XRNPE_OPERAND_IFM].row_stride = m * in;
+	o[XRNPE_OPERAND_WEIGHT].pixel_stride = stride(matmul->format, 1);
+	for (int i = XRNPE_OPERAND_IFM2; i <= XRNPE_OPERAND_OFM; i += XRNPE_OPERAND_OFM - XRNPE_OPERAND_IFM2) {
+		o[i].pixel_stride = o[i].row_stride;
+		o[i].row_stride *= m;
+	}
+	for (uint32_t i = 0; i < m * n; i++)
+		xrnpe_store(matmul->format, a + (size_t)(i / n) * in, i % n,
+			    ref_load(matmul->format, matmul->a + (size_t)(i / n) * stride(matmul->format, 1), 0));
+	check_command(matmul, &cmd, out, m, memory, expected);
+	free(a);
 }
 
 static void check(struct matmul *matmul, enum xrnpe_format out)
@@ -167,8 +261,9 @@ static void check(struct matmul *matmul, enum xrnpe_format out)
 	uint32_t row = (uint32_t)xrnpe_row_bytes(out, matmul->n);
 	uint8_t *expected = calloc(matmul->m, row);
 	void *memory[XRNPE_OPERANDS] = {
-		[XRNPE_OPERAND_IFM] = matmul->a, [XRNPE_OPERAND_WEIGHT] = matmul->b,
-		[XRNPE_OPERAND_SCALE] = matmul->scale, [XRNPE_OPERAND_OFM] = expected,
+		[XRNPE_OPERAND_IFM] = matmul->a, [XRNPE_OPERAND_IFM2] = matmul->residual,
+		[XRNPE_OPERAND_WEIGHT] = matmul->b, [XRNPE_OPERAND_SCALE] = matmul->scale,
+		[XRNPE_OPERAND_OFM] = expected,
 	};
 
 	matmul->cmd.operand[XRNPE_OPERAND_OFM].format = (uint8_t)out;
@@ -178,6 +273,8 @@ static void check(struct matmul *matmul, enum xrnpe_format out)
 	check_rows(matmul, out, matmul->m, expected);
 	if (matmul->m < MANY)
 		check_rows(matmul, out, MANY, expected);
+	if (matmul->k == 1)
+		check_depthwise(matmul, out, expected);
 	free(expected);
 }
 
@@ -355,7 +452,7 @@ START_TEST(cancelled)
 		matmul.cmd.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_F32;
 		ref_run(&matmul.cmd, memory, &invalid);
 		for (uint32_t n = 0; n < matmul.n; n++) {
-			uint32_t scale = ref_load(XRNPE_FORMAT_F32, matmul.scale, 2 * n);
+			uint32_t scale = scale_word(&matmul, n, 0);
 
 			/* The cancelling bias, or a neighbour of it. */
 			set_scale(&matmul, n, scale, (ref_load(XRNPE_FORMAT_F32, sums, n) ^ 0x80000000) +
@@ -673,6 +770,239 @@ START_TEST(floats_and_bytes)
 }
 END_TEST
 
+/* Slopes and limits of all kinds, for sums of all magnitudes. */
+static const uint32_t parameters[] = {
+	0, 0x80000000, 1, 0x80000001, 0x007fffff, 0x3d800000, 0x3c23d70a, 0x3dcccccd, 0x3f400000, 0x3f800000,
+	0xbf800000, 0xbe99999a, 0x40400000, 0x7f7fffff, 0xff7fffff,
+};
+#define PARAMETERS (sizeof(parameters) / sizeof(parameters[0]))
+
+START_TEST(any_slopes)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 3, 500, 5);
+	uint64_t state = 171 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
+		fill_random(&matmul, &state);
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			bool wild = n % 100 >= 64;	/* not in all panels */
+			uint32_t bias = random_word(&state);
+
+			set_scale(&matmul, n, wild ? any_finite(&state) : (random_word(&state) & 0x87ffffff) + 0x38000000,
+				  n % 3 ? 0 : (bias & 0x83ffffff) + 0x3c000000);
+			set_slope(&matmul, n, n % 2 ? parameters[random_below(&state, PARAMETERS)] :
+				  0x3d800000 + random_below(&state, 0x2000000));
+		}
+		matmul.cmd.activation = XRNPE_ACT_PRELU;
+		check(&matmul, out);
+		matmul.cmd.activation = XRNPE_ACT_LEAKY;
+		for (size_t i = out % 3; i < PARAMETERS; i += 3) {
+			matmul.cmd.slope = parameters[i];
+			check(&matmul, out);
+		}
+		matmul.cmd.slope = 0;
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/* Negative sums that a slope takes to tie points of the output, or just beside. */
+START_TEST(slope_ties)
+{
+	static const float slopes[] = { 0.125f, 1.5f, 0.75f, -0.625f, -1 };
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 181 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMAT_F32; out++) {
+		uint32_t step = out == XRNPE_FORMAT_P16 ? 101 : 1, count = (ref_top(out) - 1) / step + 1;
+		struct matmul matmul = new_matmul(format, 3, count * 5, 1);
+
+		fill(&matmul, code_of(format, 1));
+		set_a(&matmul, 1, 0, code_of(format, 0.5));
+		set_a(&matmul, 2, 0, code_of(format, -1));
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			double tie = xrnpe_decode(XRNPE_FORMAT_F32, ref_encode(XRNPE_FORMAT_F32,
+									       ref_tie(out, n / 5 * step), NULL));
+			float slope = slopes[n % 5], before = (float)(-tie / fabs((double)slope));
+
+			/* Exactly, where that is a binary32; and beside. */
+			set_scale(&matmul, n, bits_of(before), n % 3 ? 0 :
+				  bits_of((float)speck((double)before, &state)) | (random_word(&state) & 1) << 31);
+			set_slope(&matmul, n, bits_of(slope));
+		}
+		matmul.cmd.activation = XRNPE_ACT_PRELU;
+		check(&matmul, out);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Limits on ties, beside them, equal to each other, of any sign, and of subnormals. */
+START_TEST(limits)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 3, 300, 1);
+	uint64_t state = 191 + (uint64_t)_i;
+
+	make_contexts();
+	fill(&matmul, code_of(format, 1));
+	set_a(&matmul, 1, 0, code_of(format, -1));
+	set_a(&matmul, 2, 0, 0);
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
+		for (int i = 0; i < 24; i++) {
+			uint32_t tie = ref_encode(XRNPE_FORMAT_F32, ref_tie(out, random_below(&state, ref_top(out))), NULL);
+			uint32_t lo, hi;
+
+			if ((tie & 0x7f800000) == 0x7f800000)
+				tie = 0x7f7fffff;
+			lo = i % 3 ? tie + (uint32_t)(i / 3 % 3) - (tie > 0 && tie < 0x7f7fffff) :
+			     parameters[random_below(&state, PARAMETERS)];
+			lo = i % 2 ? lo : lo | 0x80000000;
+			hi = i % 4 ? parameters[random_below(&state, PARAMETERS)] : lo;
+			if (float_of(hi) < float_of(lo))
+				set_clamp(&matmul, hi, lo);
+			else
+				set_clamp(&matmul, lo, hi);
+			for (uint32_t n = 0; n < matmul.n; n++) {
+				uint32_t at = n % 2 ? lo : hi;
+
+				set_scale(&matmul, n, n % 3 ? (at & 0x7fffffff) + n % 5 - (at << 1 > 4) :
+					  (random_word(&state) & 0x83ffffff) + 0x3d000000, 0);
+				if ((scale_word(&matmul, n, 0) & 0x7f800000) == 0x7f800000)
+					set_scale(&matmul, n, 0x7f7fffff, 0);
+			}
+			matmul.cmd.activation = i % 8 == 7 ? XRNPE_ACT_RELU : XRNPE_ACT_NONE;
+			check(&matmul, out);
+		}
+	}
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/*
+ * Residuals that take away what binary32 can hold of a sum, or a neighbour of it, and what
+ * differs from a tie point by a speck.
+ */
+START_TEST(residual_cancels)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct matmul matmul = new_matmul(format, 2, 400, 7);
+	uint8_t *sums = malloc(matmul.m * matmul.n * sizeof(uint32_t));
+	uint64_t state = 201 + (uint64_t)_i;
+	bool invalid;
+
+	make_contexts();
+	for (int i = 0; i < 6; i++) {
+		void *memory[XRNPE_OPERANDS] = {
+			[XRNPE_OPERAND_IFM] = matmul.a, [XRNPE_OPERAND_WEIGHT] = matmul.b,
+			[XRNPE_OPERAND_SCALE] = matmul.scale, [XRNPE_OPERAND_OFM] = sums,
+		};
+
+		fill_random(&matmul, &state);
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			set_scale(&matmul, n, (random_word(&state) & 0x83ffffff) | 0x38000000,
+				  i % 2 ? (random_word(&state) & 0x83ffffff) | 0x3c000000 : 0);
+			set_slope(&matmul, n, parameters[random_below(&state, PARAMETERS)]);
+		}
+		matmul.cmd.flags = 0;
+		matmul.cmd.activation = XRNPE_ACT_NONE;
+		matmul.cmd.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_F32;
+		matmul.cmd.operand[XRNPE_OPERAND_OFM].row_stride = matmul.n * (uint32_t)sizeof(uint32_t);
+		ref_run(&matmul.cmd, memory, &invalid);
+		new_residual(&matmul, XRNPE_FORMAT_F32, i % 3 ? 0xbf800000 : 0xc1000000);
+		for (uint32_t at = 0; at < matmul.m * matmul.n; at++) {
+			float sum = float_of(ref_load(XRNPE_FORMAT_F32, sums, at)) / (i % 3 ? 1 : 8);
+
+			set_residual(&matmul, at / matmul.n, at % matmul.n, bits_of(sum) + at % 3 - (sum != 0));
+		}
+		matmul.cmd.activation = (uint8_t)(i % 2 ? XRNPE_ACT_PRELU : XRNPE_ACT_NONE);
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
+			check(&matmul, out);
+	}
+	free(sums);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
+/* Every tie point of the output's format, as sum, bias or residual, and a speck as another. */
+START_TEST(residual_ties)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 211 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMAT_F32; out++) {
+		uint32_t step = out == XRNPE_FORMAT_P16 ? 61 : 1, count = (ref_top(out) - 1) / step + 1;
+		struct matmul matmul = new_matmul(format, 3, 3 * count, 1);
+		enum xrnpe_format with = out % 2 ? XRNPE_FORMAT_F32 : XRNPE_FORMAT_P16;
+
+		fill(&matmul, code_of(format, 1));
+		set_a(&matmul, 1, 0, code_of(format, -1));
+		set_a(&matmul, 2, 0, 0);
+		new_residual(&matmul, with, bits_of(with == XRNPE_FORMAT_F32 ? 1 : 0x1p-40f));
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			uint32_t tie = ref_encode(XRNPE_FORMAT_F32, ref_tie(out, n / 3 * step), NULL);
+			double value = (double)float_of(tie), small = speck(value, &state);
+
+			set_scale(&matmul, n, n % 3 == 1 ? tie : bits_of((float)small),
+				  n % 3 ? 0 : tie | (random_word(&state) & 1) << 31);
+			for (uint32_t m = 0; m < matmul.m; m++) {
+				double more = with == XRNPE_FORMAT_P16 ? 0x1p20 : n % 3 == 2 ? value : small;
+
+				set_residual(&matmul, m, n, code_of(with, (m + n) % 2 ? more : m ? -more : 0));
+			}
+		}
+		check(&matmul, out);
+		matmul.cmd.activation = XRNPE_ACT_LEAKY;
+		matmul.cmd.slope = bits_of(-0.5f);
+		check(&matmul, out);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
+/* Residuals that are no finite numbers, times factors of every sign, before every activation. */
+START_TEST(residual_special)
+{
+	static const uint32_t codes[] = { 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x3f800000 };
+	static const float factors[] = { 0, 1, -2 }, slopes[] = { 0, 0.5f, -0.5f };
+	struct matmul matmul = new_matmul((enum xrnpe_format)_i, 3, 40, 1);
+
+	make_contexts();
+	fill(&matmul, code_of(matmul.format, 1));
+	for (uint32_t n = 0; n < matmul.n; n++)
+		set_scale(&matmul, n, bits_of(0.25f), bits_of(-0.125f));
+	for (int i = 0; i < 3 * 4 * 2; i++) {
+		new_residual(&matmul, XRNPE_FORMAT_F32, bits_of(factors[i % 3]));
+		/* The last row has none. */
+		for (uint32_t at = 0; at < 2 * matmul.n; at++)
+			set_residual(&matmul, at / matmul.n, at % matmul.n, codes[at % 5]);
+		matmul.cmd.activation = (uint8_t)(i / 3 % 4);
+		matmul.cmd.slope = matmul.cmd.activation == XRNPE_ACT_LEAKY ? bits_of(slopes[i % 3]) : 0;
+		for (uint32_t n = 0; n < matmul.n; n++)
+			set_slope(&matmul, n, bits_of(slopes[n % 3]));
+		if (i >= 12)
+			set_clamp(&matmul, bits_of(-3), bits_of(1.5f));
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
+			check(&matmul, out);
+	}
+	new_residual(&matmul, XRNPE_FORMAT_P8, bits_of(1));
+	set_residual(&matmul, 1, 33, 0x80);
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
+		check(&matmul, out);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
 /* A NaR in one of several chunks of a row, each in a channel of its own. */
 START_TEST(nar_chunks)
 {
@@ -755,6 +1085,12 @@ TCase *datapath_output_tests(void)
 	tcase_add_test(tests, near_53_bits);
 	tcase_add_test(tests, float_runs);
 	tcase_add_test(tests, floats_and_bytes);
+	tcase_add_loop_test(tests, any_slopes, 0, 4);
+	tcase_add_loop_test(tests, slope_ties, 0, 4);
+	tcase_add_loop_test(tests, limits, 0, 4);
+	tcase_add_loop_test(tests, residual_cancels, 0, 4);
+	tcase_add_loop_test(tests, residual_ties, 0, 4);
+	tcase_add_loop_test(tests, residual_special, 0, 4);
 	tcase_add_test(tests, nar_chunks);
 	tcase_add_loop_test(tests, nar_places, XRNPE_FORMAT_P4, XRNPE_FORMAT_F32);
 	return tests;

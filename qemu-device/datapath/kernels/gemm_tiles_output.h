@@ -21,19 +21,27 @@ INLINE reals real_of(ints value)
 	return (reals)(value + 0x4338000000000000) - 0x1.8p52;
 }
 
+INLINE reals sum_at(const struct stage *stage, const int64_t *sum, size_t i)
+{
+	return real_of(*(const ints *)(sum + i) + *(const ints *)(stage->correction + i));
+}
+
 /* The codes of channels @n.. of position @p, up to 8 bits. */
 TARGET static void finish_narrow(const struct xrnpe_product *product, const struct stage *stage,
 				 const int64_t *sum, uint64_t p, uint64_t n, size_t count, uint32_t *code,
 				 uint32_t *status)
 {
-	double exact[LANES] __attribute__((aligned(64)));
+	double value[LANES] __attribute__((aligned(64)));
 
-	for (size_t i = 0; i < LANES; i += REALS) {
-		ints acc = *(const ints *)(sum + i) + *(const ints *)(stage->correction + i);
-
-		*(reals *)(exact + i) = real_of(acc);
+	if (is_plain(product, &stage->outputs)) {
+		for (size_t i = 0; i < LANES; i += REALS)
+			*(reals *)(value + i) = output_sum(&stage->outputs, i, sum_at(stage, sum, i));
+		encode_lanes(product->out, value, code);
+		return;
 	}
-	output_exact(product, &stage->outputs, exact, 1, p, n, count, code, status);
+	for (size_t i = 0; i < LANES; i += REALS)
+		*(reals *)(value + i) = sum_at(stage, sum, i);
+	output_exact(product, &stage->outputs, value, 1, p, n, count, code, status);
 }
 
 #endif

@@ -29,13 +29,10 @@ static bool is_rich(const struct xrnpe_product *product)
 
 /* ---- channels ---------------------------------------------------------- */
 
-/* Floats are scaled without overflow, and without subnormals, which round differently. */
-#define FLOAT_RANGE 80
-#define FLOAT_SLOPES 20
-
-static bool in_range(double value, int log)
+/* Whether a factor's magnitude is at most @most and, unless it is zero, at least the reciprocal. */
+static bool in_range(double value, double most)
 {
-	double magnitude = __builtin_fabs(value), most = (double)(1ull << log / 2) * (double)(1ull << (log + 1) / 2);
+	double magnitude = __builtin_fabs(value);
 
 	return !value || (magnitude >= 1 / most && magnitude <= most);
 }
@@ -87,8 +84,9 @@ void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t 
 	for (size_t i = 0; i < count; i++) {
 		double slope = stage->slope[i];
 
-		stage->floats &= in_range(stage->scale[i], FLOAT_RANGE) && in_range(stage->bias[i], FLOAT_RANGE) &&
-				 in_range(slope, FLOAT_SLOPES);
+		/* So that nothing overflows or is subnormal, which rounds differently. */
+		stage->floats &= in_range(stage->scale[i], 0x1p80) && in_range(stage->bias[i], 0x1p80) &&
+				 in_range(slope, 0x1p20);
 		stage->scale32[i] = (float)stage->scale[i];
 		/* Not -0, for sums of zero to be +0. */
 		stage->bias32[i] = (float)stage->bias[i] + 0.0f;

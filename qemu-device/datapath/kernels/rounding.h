@@ -131,7 +131,7 @@ INLINE void encode_as(enum xrnpe_format out, const double *values, uint32_t *to)
 }
 
 /* LANES doubles (rounded to odd, finite) to codes. */
-TARGET static void encode_lanes(enum xrnpe_format out, const double *values, uint32_t *to)
+INLINE void encode_lanes(enum xrnpe_format out, const double *values, uint32_t *to)
 {
 	switch (out) {
 	case XRNPE_FORMAT_F32:
@@ -188,24 +188,27 @@ INLINE reals limit(const struct outputs *outputs, reals value)
 	return smaller_real(larger_real(value, zero + outputs->least), zero + outputs->most) + zero;
 }
 
-/* LANES exact sums to codes. */
-INLINE void encode_sums(const struct xrnpe_product *product, const struct outputs *outputs, const double *sum,
-			uint32_t *code)
+/* Whether output_sum() is all there is to do. */
+INLINE bool is_plain(const struct xrnpe_product *product, const struct outputs *outputs)
 {
-	double value[LANES] __attribute__((aligned(64)));
+	return !outputs->bends && !product->residual;
+}
 
-	for (size_t i = 0; i < LANES; i += REALS) {
-		reals acc = load(sum + i), scale = load(outputs->scale + i), bias = load(outputs->bias + i);
+/* The results, rounded to odd, of exact sums of channels @i.. of them. */
+INLINE reals output_sum(const struct outputs *outputs, size_t i, reals sum)
+{
+	return limit(outputs, fma_odd(sum, load(outputs->scale + i), load(outputs->bias + i)));
+}
 
-		if (outputs->bends) {
-			ints below = (ints)(fused(acc, scale, bias) < 0);
+/* The same with slopes. */
+INLINE reals output_bent(const struct outputs *outputs, size_t i, reals sum)
+{
+	reals scale = load(outputs->scale + i), bias = load(outputs->bias + i);
+	ints below = (ints)(fused(sum, scale, bias) < 0);
 
-			scale = select_reals(below, load(outputs->low_scale + i), scale);
-			bias = select_reals(below, load(outputs->low_bias + i), bias);
-		}
-		*(reals *)(value + i) = limit(outputs, fma_odd(acc, scale, bias));
-	}
-	encode_lanes(product->out, value, code);
+	scale = select_reals(below, load(outputs->low_scale + i), scale);
+	bias = select_reals(below, load(outputs->low_bias + i), bias);
+	return limit(outputs, fma_odd(sum, scale, bias));
 }
 
 /* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
@@ -253,7 +256,7 @@ INLINE void interval(const struct outputs *outputs, size_t i, const double *sum,
 }
 
 /* LANES such sums to codes, but those in doubt: a bit each in what is returned. */
-INLINE uint32_t encode_between(const struct xrnpe_product *product, const struct outputs *outputs,
+TARGET static inline uint32_t encode_between(const struct xrnpe_product *product, const struct outputs *outputs,
 			       const double *sum, const double *error, const double *residual, uint32_t *code)
 {
 	double low[LANES] __attribute__((aligned(64))), high[LANES] __attribute__((aligned(64)));
@@ -286,27 +289,40 @@ INLINE bool add_residual(const struct outputs *outputs, const double *residual, 
 	return !any;
 }
 
+/* LANES exact sums, with a residual, to codes, but those in doubt, as encode_between(). */
+TARGET static inline uint32_t encode_added(const struct xrnpe_product *product, const struct outputs *outputs,
+					   const double *sum, const double *residual, uint32_t *code)
+{
+	double value[LANES] __attribute__((aligned(64)));
+	struct outputs added;
+
+	if (outputs->bends || !add_residual(outputs, residual, &added))
+		return encode_between(product, outputs, sum, NULL, residual, code);
+	for (size_t i = 0; i < LANES; i += REALS)
+		*(reals *)(value + i) = output_sum(&added, i, load(sum + i));
+	encode_lanes(product->out, value, code);
+	return 0;
+}
+
 /*
  * The codes of channels @n.. of position @p, up to LANES, whose exact sums are integers in
- * units of 1 / @grid, or NaN.
+ * units of 1 / @grid, or NaN, where there is a slope or a residual.
  */
 TARGET static inline void output_exact(const struct xrnpe_product *product, const struct outputs *outputs,
 				       const double *sum, double grid, uint64_t p, uint64_t n, size_t count,
 				       uint32_t *code, uint32_t *status)
 {
-	double residual[LANES] __attribute__((aligned(64))) = { 0 };
-	struct outputs added;
+	double value[LANES] __attribute__((aligned(64))) = { 0 };
 	uint32_t doubt;
 
 	if (!product->residual) {
-		encode_sums(product, outputs, sum, code);
+		for (size_t i = 0; i < LANES; i += REALS)
+			*(reals *)(value + i) = output_bent(outputs, i, load(sum + i));
+		encode_lanes(product->out, value, code);
 		return;
 	}
-	doubt = xrnpe_residuals(product, p, n, count, residual);
-	if (!outputs->bends && add_residual(outputs, residual, &added))
-		encode_sums(product, &added, sum, code);
-	else
-		doubt |= encode_between(product, outputs, sum, NULL, residual, code);
+	doubt = xrnpe_residuals(product, p, n, count, value);
+	doubt |= encode_added(product, outputs, sum, value, code);
 	for (size_t i = 0; i < count; i++) {
 		if (doubt >> i & 1 && sum[i] == sum[i])
 			code[i] = xrnpe_output_integer(product, p, n + i, (int64_t)(sum[i] * grid), status);
