@@ -95,6 +95,21 @@ static const struct long_command commands[] = {
 		.opcode = XRNPE_OP_CONV2D, .image = {
 			.in_h = 255, .in_w = 143, .in_c = 8, .out_h = 1, .out_w = 16, .out_c = 8,
 			.groups = 8, .kernel_h = 255, .kernel_w = 128, ONE_BY_ONE } } },
+	{ "MATMUL of columns", .work = 16 * 64 * XRNPE_MAX_K, .most = 1 << 19, .cmd = {
+		.opcode = XRNPE_OP_MATMUL, .flags = XRNPE_CMD_TRANSPOSED,
+		.matmul = { .m = 16, .n = 64, .k = XRNPE_MAX_K, .batch = 1 } } },
+	{ "LUT", .work = 1 << 20, .most = 1 << 14, .cmd = {
+		.opcode = XRNPE_OP_LUT, .image = { .in_h = 16, .in_w = 64, .in_c = 1024 } } },
+	{ "COPY", .work = 1 << 20, .most = 1 << 17, .cmd = {
+		.opcode = XRNPE_OP_COPY, .copy = {
+			.in_h = 16, .in_w = 64, .in_c = 1024, .out_h = 16, .out_w = 64, .out_c = 1024,
+			.up_h = 1, .up_w = 1 } } },
+	{ "COPY of planes", .work = 1 << 20, .most = 1 << 17, .cmd = {
+		.opcode = XRNPE_OP_COPY, .order = XRNPE_ORDER_CHW, .copy = {
+			.in_h = 16, .in_w = 1024, .in_c = 64, .out_h = 16, .out_w = 1024, .out_c = 64,
+			.up_h = 1, .up_w = 1 } } },
+	{ "MUL", .work = 1 << 20, .most = 1 << 14, .cmd = {
+		.opcode = XRNPE_OP_MUL, .image = { .in_h = 16, .in_w = 64, .in_c = 1024 } } },
 	{ "ADD", .work = 1 << 20, .most = 1 << 14, .cmd = {
 		.opcode = XRNPE_OP_ADD, .image = { .in_h = 16, .in_w = 64, .in_c = 1024 } } },
 	{ "CONVERT", .work = 1 << 20, .most = 1 << 14, .cmd = {
@@ -103,45 +118,30 @@ static const struct long_command commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static bool reads(const struct xrnpe_cmd *cmd, unsigned int i)
-{
-	switch (i) {
-	case XRNPE_OPERAND_IFM2:
-		return cmd->opcode == XRNPE_OP_ADD;
-	case XRNPE_OPERAND_WEIGHT:
-		return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
-	case XRNPE_OPERAND_SCALE:
-		return cmd->opcode != XRNPE_OP_MAXPOOL;
-	default:
-		return true;
-	}
-}
-
-/* Operands of @format without gaps, but for scales: one word far from the other. */
+/* Operands of @format without gaps. */
 static void set_operands(struct xrnpe_cmd *cmd, enum xrnpe_format format)
 {
-	const struct xrnpe_dims_image *d = &cmd->image;
-	uint32_t pixels[XRNPE_OPERANDS] = { d->in_w, d->in_w, (uint32_t)d->kernel_h * d->kernel_w, 0, d->out_w };
-	uint32_t elements[XRNPE_OPERANDS] = { d->in_c, d->in_c, d->groups ? d->in_c / d->groups : 1, 0,
-					      d->out_c };
-
 	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
 		struct xrnpe_operand *o = &cmd->operand[i];
+		struct xrnpe_layout l;
 
-		if (!reads(cmd, i))
+		if (!xrnpe_cmd_has_operand(cmd, i))
 			continue;
 		*o = (struct xrnpe_operand){ .format = (uint8_t)format };
 		if (i == XRNPE_OPERAND_SCALE) {
-			o->format = XRNPE_FORMAT_F32;
-			o->row_stride = cmd->opcode == XRNPE_OP_CONVERT ? 0 : sizeof(struct xrnpe_scale);
-		} else if (cmd->opcode == XRNPE_OP_MATMUL) {
-			o->row_stride = (uint32_t)xrnpe_row_bytes(format, i == XRNPE_OPERAND_OFM ?
-								  cmd->matmul.n : cmd->matmul.k);
-		} else {
-			bool same = i == XRNPE_OPERAND_OFM && !d->out_h;
+			bool one = cmd->opcode == XRNPE_OP_CONVERT || cmd->opcode == XRNPE_OP_MUL;
 
-			o->pixel_stride = (uint32_t)xrnpe_row_bytes(format, elements[same ? 0 : i]);
-			o->row_stride = o->pixel_stride * pixels[same ? 0 : i];
+			o->format = XRNPE_FORMAT_F32;
+			o->row_stride = one ? 0 : sizeof(struct xrnpe_scale);
+			continue;
+		}
+		if (cmd->opcode == XRNPE_OP_LUT && i == XRNPE_OPERAND_WEIGHT)
+			continue;
+		l = xrnpe_cmd_layout(cmd, i);
+		o->row_stride = (uint32_t)xrnpe_row_bytes(format, l.elements);
+		if (cmd->opcode != XRNPE_OP_MATMUL) {
+			o->pixel_stride = o->row_stride;
+			o->row_stride *= (uint32_t)l.pixels;
 		}
 	}
 }
@@ -290,6 +290,8 @@ static bool greedy_command(struct xrnpe_cmd *cmd, uint64_t *state)
 
 #define PICK(from) from[random_below(state, sizeof(from) / sizeof(from[0]))]
 	*cmd = (struct xrnpe_cmd){ .opcode = random_below(state, 2) ? XRNPE_OP_MATMUL : XRNPE_OP_CONV2D };
+	if (cmd->opcode == XRNPE_OP_MATMUL && random_below(state, 2))
+		cmd->flags = XRNPE_CMD_TRANSPOSED;
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		cmd->matmul = (struct xrnpe_dims_matmul){
 			.m = PICK(sizes), .n = (uint32_t)PICK(sizes) * PICK(sizes),
