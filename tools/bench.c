@@ -29,6 +29,7 @@ static const char usage[] =
 	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16]\n"
 	"                   [--weight-format fp4|p4|p8|p16] [--threads N] [--size MxNxK]\n"
 	"                   [--data trained|uniform] [--kernel NAME] [--json]\n"
+	"       xrnpe bench elementwise [--format F] [--threads N] [--kernel NAME] [--json]\n"
 	"       xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--json]\n"
 	"\n"
 	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
@@ -613,6 +614,8 @@ int xrnpe_bench(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (is_model(argv[i]))
 			return xrnpe_bench_model(argc, argv);
+		if (!strcmp(argv[i], "elementwise"))
+			return xrnpe_bench_elementwise(argc, argv);
 	}
 	while ((option = getopt_long(argc, argv, "f:w:t:s:d:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
@@ -657,7 +660,7 @@ int xrnpe_bench(int argc, char **argv)
 		}
 	}
 	if (optind + 1 != argc)
-		return misuse("one of gemm, gemv, conv and codec is expected", "");
+		return misuse("one of gemm, gemv, conv, codec and elementwise is expected", "");
 	conv = !strcmp(argv[optind], "conv");
 	codec = !strcmp(argv[optind], "codec");
 	options.gemv = !strcmp(argv[optind], "gemv");

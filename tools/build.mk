@@ -4,7 +4,7 @@
 # works from anywhere and in a guest.
 
 TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c disasm.c trace.c \
-	num.c bench.c bench_model.c peak.c)
+	num.c bench.c bench_model.c bench_elementwise.c peak.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
 # A trace shows registers, whose names are in driver/xrnpe_regs.h.
@@ -27,4 +27,4 @@ install-tools: $(B)/xrnpe
 ## bench: the datapath's speed, beside OpenBLAS; a network's, beside ONNX Runtime
 bench: $(B)/xrnpe
 	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench gemv && \
-		$< bench conv && $< bench codec && tools/bench-networks
+		$< bench conv && $< bench codec && $< bench elementwise && tools/bench-networks

@@ -7,6 +7,7 @@
 #define XRNPE_COMMANDS_H
 
 int xrnpe_bench(int argc, char **argv);
+int xrnpe_bench_elementwise(int argc, char **argv);
 int xrnpe_bench_model(int argc, char **argv);
 int xrnpe_compile_command(int argc, char **argv);
 int xrnpe_disasm(int argc, char **argv);

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+/*
+ * xrnpe bench elementwise: commands that are no products, beside memcpy in the same run.
+ * All of them should be limited by memory.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "commands.h"
+#include "internal.h"
+
+#define TURNS 7			/* at least, of each */
+#define SECONDS 0.2		/* at least, for all of them */
+#define MAX_THREADS 1024
+
+static const char usage[] =
+	"usage: xrnpe bench elementwise [--format fp4|p4|p8|p16] [--threads N] [--kernel NAME]\n"
+	"                               [--json]\n"
+	"\n"
+	"Measures sums, products, conversions from camera images, tables and copies of the\n"
+	"datapath on this machine. Without --format: all four. --kernel: another than the\n"
+	"fastest that this CPU runs.\n"
+	"\n"
+	"Columns: billions of outputs a second; GB/s that are read and written; memcpy's, of\n"
+	"as many bytes on one thread, in the same run; and the ratio. A row of JSON is an\n"
+	"object.\n";
+
+struct options {
+	bool has_format, json;
+	enum xrnpe_format format;
+	unsigned int threads;
+	const char *kernel;	/* NULL: the fastest */
+};
+
+/* What is measured: a command but for its formats, and which of these are the row's. */
+struct row {
+	const char *name;
+	struct xrnpe_cmd cmd;
+	enum xrnpe_format in;	/* XRNPE_FORMATS: the row's, as all others are */
+	bool scales;		/* a channel has its own */
+	uint32_t gap;		/* elements after each pixel of the output, whose channels are a part */
+};
+
+#define LAYER .image = { .in_h = 112, .in_w = 112, .in_c = 64 }
+#define CAMERA .image = { .in_h = 480, .in_w = 640, .in_c = 3 }
+#define COPY(h, w, c, times) .copy = { .in_h = h, .in_w = w, .in_c = c, .out_h = h * times, \
+	.out_w = w * times, .out_c = c, .up_h = times, .up_w = times }
+#define SAME XRNPE_FORMATS
+
+static const struct row rows[] = {
+	{ "add", { .opcode = XRNPE_OP_ADD, .activation = XRNPE_ACT_RELU, LAYER }, SAME, false, 0 },
+	{ "mul", { .opcode = XRNPE_OP_MUL, LAYER }, SAME, false, 0 },
+	{ "mul, a pixel", { .opcode = XRNPE_OP_MUL, .flags = XRNPE_CMD_PER_PIXEL, LAYER }, SAME, false, 0 },
+	{ "max", { .opcode = XRNPE_OP_MAX, LAYER }, SAME, false, 0 },
+	{ "convert", { .opcode = XRNPE_OP_CONVERT, LAYER }, SAME, false, 0 },
+	{ "from u8", { .opcode = XRNPE_OP_CONVERT, CAMERA }, XRNPE_FORMAT_U8, false, 0 },
+	{ "from u8, scales", { .opcode = XRNPE_OP_CONVERT, CAMERA }, XRNPE_FORMAT_U8, true, 0 },
+	{ "from u8 planes", { .opcode = XRNPE_OP_CONVERT, .order = XRNPE_ORDER_CHW, CAMERA },
+	  XRNPE_FORMAT_U8, true, 0 },
+	{ "table", { .opcode = XRNPE_OP_LUT, LAYER }, SAME, false, 0 },
+	{ "table of 3", { .opcode = XRNPE_OP_LUT, CAMERA }, SAME, false, 0 },
+	{ "copy", { .opcode = XRNPE_OP_COPY, COPY(112, 112, 64, 1) }, SAME, false, 0 },
+	{ "concatenate", { .opcode = XRNPE_OP_COPY, COPY(112, 112, 64, 1) }, SAME, false, 64 },
+	{ "resize x2", { .opcode = XRNPE_OP_COPY, COPY(56, 56, 64, 2) }, SAME, false, 0 },
+	{ "planes to pixels", { .opcode = XRNPE_OP_COPY, .order = XRNPE_ORDER_CHW, COPY(112, 112, 64, 1) },
+	  SAME, false, 0 },
+	/* The output's axes are channels, rows and columns. */
+	{ "pixels to planes", { .opcode = XRNPE_OP_COPY, .order = XRNPE_ORDER_WCH, COPY(64, 112, 112, 1) },
+	  SAME, false, 0 },
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+struct work {
+	struct xrnpe_cmd cmd;
+	void *memory[XRNPE_OPERANDS];
+	size_t bytes;			/* of all operands but scales and tables */
+	double outputs;
+	uint8_t *from, *to;		/* half as many, for memcpy */
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- a command and its memory -------------------------------------------- */
+
+static void set_operand(const struct row *row, struct xrnpe_cmd *cmd, unsigned int i, enum xrnpe_format format)
+{
+	struct xrnpe_operand *o = &cmd->operand[i];
+	struct xrnpe_layout l;
+	uint64_t gap = i == XRNPE_OPERAND_OFM ? row->gap : 0;
+
+	o->format = (uint8_t)format;
+	if (i == XRNPE_OPERAND_IFM && row->in != SAME)
+		o->format = (uint8_t)row->in;
+	if (i == XRNPE_OPERAND_SCALE) {
+		bool one = cmd->opcode == XRNPE_OP_CONVERT ? !row->scales : cmd->opcode == XRNPE_OP_MUL;
+
+		o->format = XRNPE_FORMAT_F32;
+		o->row_stride = one ? 0 : sizeof(struct xrnpe_scale);
+	} else if (i != XRNPE_OPERAND_WEIGHT) {
+		l = xrnpe_cmd_layout(cmd, i);
+		o->pixel_stride = (uint32_t)xrnpe_row_bytes(o->format, l.elements + gap);
+		o->row_stride = (uint32_t)l.pixels * o->pixel_stride;
+	}
+}
+
+static void fill(const struct xrnpe_operand *o, unsigned int i, uint8_t *memory, size_t size)
+{
+	for (size_t j = 0; i == XRNPE_OPERAND_SCALE && j < size / 8; j++) {
+		xrnpe_store(XRNPE_FORMAT_F32, memory, 2 * j,
+			    xrnpe_encode(XRNPE_FORMAT_F32, 0.01 * (double)(j + 1), &(uint32_t){ 0 }));
+		xrnpe_store(XRNPE_FORMAT_F32, memory, 2 * j + 1, 0);
+	}
+	for (size_t j = 0; i != XRNPE_OPERAND_SCALE && j < size * 8 / xrnpe_format_bits(o->format); j++) {
+		uint32_t code = (uint32_t)rand() & ((1u << xrnpe_format_bits(o->format)) - 1);
+
+		xrnpe_store(o->format, memory, j, xrnpe_is_nar(o->format, code) ? 1 : code);
+	}
+}
+
+static void dispose(struct work *work)
+{
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		free(work->memory[i]);
+	free(work->from);
+	free(work->to);
+}
+
+static int make(const struct row *row, enum xrnpe_format format, struct work *work)
+{
+	const struct xrnpe_extent extent = { UINT64_MAX, XRNPE_REGION_READ | XRNPE_REGION_WRITE };
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	struct xrnpe_fault fault;
+
+	*work = (struct work){ .cmd = row->cmd, .outputs = (double)xrnpe_cmd_work(&row->cmd) };
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		if (xrnpe_cmd_has_operand(&work->cmd, i))
+			set_operand(row, &work->cmd, i, format);
+	}
+	if (!xrnpe_cmd_check(&work->cmd, 0, &extent, 1, spans, &fault)) {
+		errno = EINVAL;
+		return -1;
+	}
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		if (!spans[i].size)
+			continue;
+		work->memory[i] = calloc(spans[i].size, 1);
+		if (!work->memory[i])
+			return -1;
+		fill(&work->cmd.operand[i], i, work->memory[i], spans[i].size);
+		if (i == XRNPE_OPERAND_OFM)
+			work->bytes += (size_t)work->outputs * xrnpe_format_bits(format) / 8;
+		else if (i != XRNPE_OPERAND_SCALE && i != XRNPE_OPERAND_WEIGHT)
+			work->bytes += spans[i].size;
+	}
+	work->from = calloc(work->bytes / 2, 1);
+	work->to = calloc(work->bytes / 2, 1);
+	return work->from && work->to ? 0 : -1;
+}
+
+/* ---- measuring ------------------------------------------------------------- */
+
+static void keep_least(double *least, double value)
+{
+	if (value < *least)
+		*least = value;
+}
+
+static int measure(const struct options *options, struct xrnpe_datapath *datapath, const struct row *row,
+		   enum xrnpe_format format, struct work *work)
+{
+	double ours = 1e9, copy = 1e9, start = now(), bytes = (double)work->bytes;
+
+	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
+		struct xrnpe_fault fault;
+		uint32_t status = 0;
+		double before = now(), between;
+		int ret = xrnpe_datapath_run(datapath, &work->cmd, 0, work->memory, NULL, &status, &fault);
+
+		if (ret) {
+			errno = ret == -ENOMEM ? ENOMEM : EINVAL;
+			return -1;
+		}
+		between = now();
+		memcpy(work->to, work->from, work->bytes / 2);
+		/* Or a compiler finds that nobody reads the copy. */
+		__asm__ volatile("" : : "r"(work->to) : "memory");
+		keep_least(&copy, now() - between);
+		keep_least(&ours, between - before);
+	}
+	printf(options->json ?
+	       "{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\", "
+	       "\"goutputs\": %.3f, \"gbs\": %.3f, \"memcpy_gbs\": %.3f, \"ratio_to_memcpy\": %.3f}\n" :
+	       "%-17s %-4s %3u  %-12s %8.2f %8.2f %8.2f %8.2f\n", row->name, xrnpe_format_name(format),
+	       options->threads, xrnpe_datapath_kernel(datapath), work->outputs / ours * 1e-9,
+	       bytes / ours * 1e-9, bytes / copy * 1e-9, copy / ours);
+	fflush(stdout);
+	return 0;
+}
+
+/* ---- command line ---------------------------------------------------------- */
+
+static int misuse(const char *what, const char *value)
+{
+	fprintf(stderr, "xrnpe bench: %s%s\n%s", what, value, usage);
+	return 2;
+}
+
+int xrnpe_bench_elementwise(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "format", required_argument, NULL, 'f' },
+		{ "threads", required_argument, NULL, 't' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct options options = { .threads = 1 };
+	struct xrnpe_datapath *datapath;
+	int option, ret = 0;
+	char *end;
+
+	while ((option = getopt_long(argc, argv, "f:t:k:jh", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options.has_format = true;
+			if (xrnpe_format_from_name(optarg, &options.format) ||
+			    options.format >= XRNPE_PRODUCT_FORMATS)
+				return misuse("no such format: ", optarg);
+			break;
+		case 't':
+			options.threads = (unsigned int)strtoul(optarg, &end, 10);
+			if (*end || !options.threads || options.threads > MAX_THREADS)
+				return misuse("threads are 1 to 1024, not ", optarg);
+			break;
+		case 'k':
+			options.kernel = optarg;
+			break;
+		case 'j':
+			options.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind + 1 != argc)
+		return misuse("one benchmark is expected", "");
+	datapath = xrnpe_datapath_new(options.threads, options.kernel);
+	if (!datapath && options.kernel && (errno == EINVAL || errno == ENOTSUP))
+		return misuse("no kernel that this CPU runs: ", options.kernel);
+	if (datapath && !options.json)
+		printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s\n", "", "", "thr", "kernel", "Gout/s", "GB/s",
+		       "memcpy", "ratio");
+	for (int format = 0; datapath && format < XRNPE_PRODUCT_FORMATS && !ret; format++) {
+		for (size_t i = 0; i < ROWS && !ret && (!options.has_format || format == (int)options.format); i++) {
+			struct work work;
+
+			ret = make(&rows[i], (enum xrnpe_format)format, &work) ||
+			      measure(&options, datapath, &rows[i], (enum xrnpe_format)format, &work);
+			dispose(&work);
+		}
+	}
+	if (!datapath || ret)
+		fprintf(stderr, "xrnpe bench: %s\n", strerror(errno));
+	xrnpe_datapath_free(datapath);
+	return !datapath || ret;
+}
