@@ -427,20 +427,42 @@ INLINE reals combine(uint8_t opcode, reals a, reals b, reals scale, reals other)
 	}
 }
 
+/* The larger and the smaller of two; a NaN that is @value stays. */
+INLINE reals at_least(reals value, reals least)
+{
+#if VECTOR == 64
+	return (reals)_mm512_max_pd((__m512d)least, (__m512d)value);
+#elif VECTOR == 32
+	return (reals)_mm256_max_pd((__m256d)least, (__m256d)value);
+#elif defined(__AARCH64EL__)
+	return (reals)vmaxq_f64((float64x2_t)least, (float64x2_t)value);
+#else
+	return select_reals(value < least, least, value);
+#endif
+}
+
+INLINE reals at_most(reals value, reals most)
+{
+#if VECTOR == 64
+	return (reals)_mm512_min_pd((__m512d)most, (__m512d)value);
+#elif VECTOR == 32
+	return (reals)_mm256_min_pd((__m256d)most, (__m256d)value);
+#elif defined(__AARCH64EL__)
+	return (reals)vminq_f64((float64x2_t)most, (float64x2_t)value);
+#else
+	return select_reals(value > most, most, value);
+#endif
+}
+
 struct stage {
-	reals lo, hi, slope;
-	longs relu;		/* all of them, or none */
+	reals lo, hi, slope;	/* @lo: of RELU, too */
 	bool odd;
 };
 
-/* The rest of the output stage, of what is neither in doubt nor negative and LEAKY. */
+/* The rest of the output stage, but for what is negative and LEAKY. Zeros become +0. */
 INLINE few_floats finish(const struct stage *stage, reals value)
 {
-	value = select_reals(((value < 0) & stage->relu) | (value == 0), (reals){ 0 }, value);
-	/* A zero limit may be -0. */
-	value = select_reals(value < stage->lo, stage->lo + 0, value);
-	value = select_reals(value > stage->hi, stage->hi + 0, value);
-	return narrow(value, stage->odd);
+	return narrow(at_most(at_least(value, stage->lo), stage->hi) + 0, stage->odd);
 }
 
 /*
@@ -467,10 +489,10 @@ INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each,
 {
 	const bool pair = opcode != XRNPE_OP_CONVERT;
 	const reals zero = { 0 };
+	const bool relu = affine->activation == XRNPE_ACT_RELU && affine->lo < 0;
 	const struct stage stage = {
-		.lo = zero + (double)affine->lo, .hi = zero + (double)affine->hi,
-		.slope = zero + (double)affine->slope,
-		.relu = (longs)zero - (affine->activation == XRNPE_ACT_RELU), .odd = affine->odd,
+		.lo = zero + (relu ? 0 : (double)affine->lo), .hi = zero + (double)affine->hi,
+		.slope = zero + (double)affine->slope, .odd = affine->odd,
 	};
 	reals scale = zero + (double)affine->scale, other = zero + (double)affine->other;
 	few_ints doubt = { 0 };

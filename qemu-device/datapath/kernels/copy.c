@@ -126,9 +126,13 @@ static void copy_pixels(const struct copy *copy, uint64_t outer, uint64_t inner,
 	if (pass->transposed)
 		xrnpe_copy_columns(copy->format, from, pass->step[XRNPE_OPERAND_IFM][XRNPE_CHANNEL], from_inner,
 				   to, to_step, copy->front, copy->middle, count);
-	for (uint64_t i = 0; i < count && !pass->transposed; i++)
-		xrnpe_copy_codes(copy->format, to + i * to_step, copy->front, from + i * from_step, 0,
-				 copy->middle);
+	else if (copy->front % 2 == 0 && copy->middle)
+		xrnpe_copy_lines(copy->format, to + xrnpe_row_bytes(copy->format, copy->front), to_step, from,
+				 from_step, copy->middle, count);
+	else
+		for (uint64_t i = 0; i < count; i++)
+			xrnpe_copy_codes(copy->format, to + i * to_step, copy->front, from + i * from_step, 0,
+					 copy->middle);
 	for (uint64_t i = 0; i < count && back < channels; i++)
 		fill_codes(copy, to + i * to_step, back, channels - back);
 }

@@ -2,7 +2,7 @@
 /*
  * ADD, MUL, MAX, MIN and CONVERT. The plain codec stands for one code after the other and
  * exact numbers; with the others rows are decoded, computed in doubles and encoded. What
- * has at most 256 different inputs, one scale and many elements is looked up in a table.
+ * has at most 256 different inputs, or pairs of them, is looked up in a table.
  */
 #include "kernel.h"
 
@@ -139,13 +139,14 @@ static void exact_part(const struct xrnpe_pass *pass, struct part part, uint32_t
 
 /* ---- many at a time ------------------------------------------------------ */
 
-/* A batch of parts, that is of values. */
+/* A batch of parts, that is of values. Of several each is a line. */
 struct batch {
 	struct xrnpe_affine affine;
 	float a[BATCH], b[BATCH], scales[BATCH], biases[BATCH];
 	uint8_t row[BATCH * sizeof(float)];
-	bool together;		/* parts are short, or columns, and collected before they are decoded */
-	size_t pitch;		/* values from a part to the next: even then if codes share bytes */
+	bool is_short;		/* parts are collected before they are decoded */
+	size_t pitch;		/* values from a part to the next: even if collected codes share bytes */
+	bool dense[XRNPE_OPERANDS];	/* parts along the inner axis are one after the other */
 };
 
 static float float_of(uint32_t bits)
@@ -173,12 +174,15 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 	};
 	memset(batch->scales, 0, sizeof(batch->scales));
 	memset(batch->biases, 0, sizeof(batch->biases));
-	batch->together = pass->part < SHORT || pass->transposed;
+	batch->is_short = pass->part < SHORT;
 	batch->pitch = pass->part;
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
-		if (batch->together && xrnpe_cmd_has_operand(cmd, i) && cmd->operand[i].format <= XRNPE_FORMAT_P4)
+	for (unsigned int i = 0; i < XRNPE_OPERANDS && (batch->is_short || pass->transposed); i++) {
+		if (xrnpe_cmd_has_operand(cmd, i) && cmd->operand[i].format <= XRNPE_FORMAT_P4)
 			batch->pitch = pass->part + pass->part % 2;
 	}
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		batch->dense[i] = batch->pitch == pass->part && pass->step[i][XRNPE_INNER] * 8 ==
+				  pass->part * xrnpe_format_bits(format_of(pass, i));
 }
 
 /* The scales of the values from element @first of a line on, as the batch has them. */
@@ -199,70 +203,97 @@ static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_
 	}
 }
 
-/* Values of @parts parts from @first on; only a single one may be shorter than others. */
-static size_t count_values(const struct xrnpe_pass *pass, const struct batch *batch, uint64_t first,
-			   size_t parts)
+/* Some parts, as far as lines are beside each other along the inner axis. */
+struct run {
+	uint64_t outer, inner;
+	size_t parts;
+};
+
+static struct run first_run(const struct xrnpe_pass *pass, struct part part, size_t parts)
 {
-	return parts > 1 ? parts * batch->pitch : part_of(pass, first).count;
+	struct run run = { part.line / pass->inner, part.line % pass->inner, parts };
+
+	if (run.parts > pass->inner - run.inner)
+		run.parts = (size_t)(pass->inner - run.inner);
+	return run;
 }
 
-/* Codes of operand @i to the batch's row, one part after the other, with zeros between. */
-static void collect(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, uint64_t first,
-		    size_t parts)
+/* @left: parts after it. */
+static struct run next_run(const struct xrnpe_pass *pass, struct run run, size_t left)
+{
+	return (struct run){ run.outer + 1, 0, left < pass->inner ? left : (size_t)pass->inner };
+}
+
+static uint8_t *run_at(const struct xrnpe_pass *pass, unsigned int i, struct run run, size_t first)
+{
+	const uint64_t *step = pass->step[i];
+
+	return (uint8_t *)pass->memory[i] + run.outer * step[XRNPE_OUTER] + run.inner * step[XRNPE_INNER] +
+	       xrnpe_row_bytes(format_of(pass, i), first);
+}
+
+/* Codes of a run to @to, one part after the other, with zeros between. */
+static void collect(const struct xrnpe_pass *pass, const struct batch *batch, unsigned int i, struct run run,
+		    struct part part, uint8_t *to)
 {
 	enum xrnpe_format format = format_of(pass, i);
 	size_t pitch = xrnpe_row_bytes(format, batch->pitch);
-	uint8_t *to = batch->row;
+	const uint64_t *step = pass->step[i];
 
 	if (batch->pitch != pass->part)
-		memset(batch->row, 0, parts * pitch);
-	if (i != XRNPE_OPERAND_IFM || !pass->transposed) {
-		for (size_t j = 0; j < parts; j++, to += pitch) {
-			struct part part = part_of(pass, first + j);
-
-			xrnpe_copy_codes(format, to, 0, part_at(pass, i, part), 0, part.count);
-		}
+		memset(to, 0, run.parts * pitch);
+	if (i == XRNPE_OPERAND_IFM && pass->transposed) {
+		xrnpe_copy_columns(format, run_at(pass, i, run, 0) + part.first * step[XRNPE_CHANNEL],
+				   step[XRNPE_CHANNEL], run.inner, to, pitch, 0, part.count, run.parts);
 		return;
 	}
-	/* Columns up to the end of an inner axis, and then of the next. */
-	for (size_t j = 0, some; j < parts; j += some, to += some * pitch) {
-		struct part part = part_of(pass, first + j);
-		uint64_t column = part.line % pass->inner, step = pass->step[i][XRNPE_CHANNEL];
-
-		some = parts - j < pass->inner - column ? parts - j : (size_t)(pass->inner - column);
-		xrnpe_copy_columns(format, xrnpe_line(pass, i, part.line) + part.first * step, step, column, to,
-				   pitch, 0, part.count, some);
-	}
+	xrnpe_copy_lines(format, to, pitch, run_at(pass, i, run, part.first), step[XRNPE_INNER], part.count,
+			 run.parts);
 }
 
-/* Decode operand @i of parts @first.. to @values. */
-static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, uint64_t first,
-		       size_t parts, float *values)
+/* Decode operand @i of @parts parts, @count values with what is between them, to @values. */
+static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, struct part part,
+		       size_t parts, size_t count, float *values)
 {
 	enum xrnpe_format format = format_of(pass, i);
+	bool columns = i == XRNPE_OPERAND_IFM && pass->transposed;
+	bool collected = columns || (batch->is_short && !batch->dense[i]);
+	struct run run = first_run(pass, part, parts);
 
-	if (batch->together) {
-		collect(pass, batch, i, first, parts);
-		pass->codec->decode(format, batch->row, values, count_values(pass, batch, first, parts));
-		return;
-	}
-	for (size_t j = 0; j < parts; j++, values += batch->pitch) {
-		struct part part = part_of(pass, first + j);
+	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
+		const uint8_t *from = run_at(pass, i, run, part.first);
+		float *to = values + j * batch->pitch;
 
-		pass->codec->decode(format, part_at(pass, i, part), values, part.count);
+		if (collected) {
+			collect(pass, batch, i, run, part, batch->row + xrnpe_row_bytes(format, j * batch->pitch));
+			continue;
+		}
+		if (batch->dense[i]) {
+			pass->codec->decode(format, from, to, run.parts * part.count);
+			continue;
+		}
+		for (size_t k = 0; k < run.parts; k++, to += batch->pitch)
+			pass->codec->decode(format, from + k * pass->step[i][XRNPE_INNER], to, part.count);
 	}
+	if (collected)
+		pass->codec->decode(format, batch->row, values, count);
 }
 
 /* The only code of each of some pixels, for all of its channels. */
-static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
+static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, struct part part, size_t parts,
 			float *values)
 {
 	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_IFM2);
+	struct run run = first_run(pass, part, parts);
 	float value[BATCH];
 
-	for (size_t j = 0; j < parts; j++)
-		xrnpe_store(format, batch->row, j, code_of(pass, XRNPE_OPERAND_IFM2,
-							   part_of(pass, first + j).line, 0));
+	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
+		const uint8_t *from = run_at(pass, XRNPE_OPERAND_IFM2, run, 0);
+
+		for (size_t k = 0; k < run.parts; k++)
+			xrnpe_copy_codes(format, batch->row, j + k,
+					 from + k * pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER], 0, 1);
+	}
 	pass->codec->decode(format, batch->row, value, parts);
 	for (size_t j = 0; j < parts; j++) {
 		for (size_t k = 0; k < batch->pitch; k++)
@@ -270,23 +301,33 @@ static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, uint
 	}
 }
 
-static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
-			uint32_t *status)
+static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, struct part part, size_t parts,
+			size_t count, uint32_t *status)
 {
-	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_OFM);
+	const unsigned int i = XRNPE_OPERAND_OFM;
+	enum xrnpe_format format = format_of(pass, i);
+	bool collected = batch->is_short && !batch->dense[i];
+	size_t pitch = xrnpe_row_bytes(format, batch->pitch);
+	uint64_t step = pass->step[i][XRNPE_INNER];
+	struct run run = first_run(pass, part, parts);
 
-	if (batch->together)
-		pass->codec->encode(format, batch->a, batch->row, count_values(pass, batch, first, parts), status);
-	for (size_t j = 0; j < parts; j++) {
-		struct part part = part_of(pass, first + j);
-		uint8_t *out = part_at(pass, XRNPE_OPERAND_OFM, part);
+	if (collected)
+		pass->codec->encode(format, batch->a, batch->row, count, status);
+	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
+		uint8_t *to = run_at(pass, i, run, part.first);
 
-		if (batch->together) {
-			xrnpe_copy_codes(format, out, 0, batch->row, j * batch->pitch, part.count);
+		if (batch->dense[i] && parts > 1) {
+			pass->codec->encode(format, batch->a + j * batch->pitch, to, run.parts * part.count, status);
 			continue;
 		}
-		pass->codec->encode(format, batch->a + j * batch->pitch, out, part.count, status);
-		xrnpe_clear_tail(format, out, part.count);
+		if (collected) {
+			xrnpe_copy_lines(format, to, step, batch->row + j * pitch, pitch, part.count, run.parts);
+			continue;
+		}
+		for (size_t k = j; k < j + run.parts; k++, to += step) {
+			pass->codec->encode(format, batch->a + k * batch->pitch, to, part.count, status);
+			xrnpe_clear_tail(format, to, part.count);
+		}
 	}
 }
 
@@ -294,20 +335,21 @@ static void run_batch(const struct xrnpe_pass *pass, struct batch *batch, uint64
 		      uint32_t *status)
 {
 	struct part part = part_of(pass, first);
-	size_t count = count_values(pass, batch, first, parts);
+	/* Only a single part may be shorter than others. */
+	size_t count = parts > 1 ? parts * batch->pitch : part.count;
 
 	/* The parts of a line are alike, but for long lines. */
 	if (has_scales(pass) && pass->part % pass->cmd->image.in_c)
 		set_scales(pass, batch, part.first, 1, part.count);
-	read_parts(pass, batch, XRNPE_OPERAND_IFM, first, parts, batch->a);
+	read_parts(pass, batch, XRNPE_OPERAND_IFM, part, parts, count, batch->a);
 	if (per_pixel(pass))
-		read_pixels(pass, batch, first, parts, batch->b);
+		read_pixels(pass, batch, part, parts, batch->b);
 	else if (is_pair(pass))
-		read_parts(pass, batch, XRNPE_OPERAND_IFM2, first, parts, batch->b);
+		read_parts(pass, batch, XRNPE_OPERAND_IFM2, part, parts, count, batch->b);
 	for (size_t i = count; i % XRNPE_SUM_VALUES; i++)
 		batch->a[i] = batch->b[i] = 0;
 	if (pass->codec->sum(&batch->affine, batch->a, is_pair(pass) ? batch->b : NULL, count)) {
-		write_parts(pass, batch, first, parts, status);
+		write_parts(pass, batch, part, parts, count, status);
 		return;
 	}
 	for (size_t j = 0; j < parts; j++)
@@ -340,23 +382,31 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
  */
 static bool suits_table(const struct xrnpe_pass *pass)
 {
-	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), out = format_of(pass, XRNPE_OPERAND_OFM);
-	bool posit = in == XRNPE_FORMAT_P4 || in == XRNPE_FORMAT_P8;
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), in2 = format_of(pass, XRNPE_OPERAND_IFM2);
+	bool posit = in == XRNPE_FORMAT_P4 || in == XRNPE_FORMAT_P8 || (is_pair(pass) && in2 == XRNPE_FORMAT_P4);
 
-	return pass->codec->sum && !is_pair(pass) && !has_scales(pass) && !pass->transposed &&
-	       xrnpe_format_bits(in) <= 8 && !(posit && out == XRNPE_FORMAT_FP4) &&
-	       pass->line * pass->lines >= WORTH_TABLE;
+	if (posit && format_of(pass, XRNPE_OPERAND_OFM) == XRNPE_FORMAT_FP4)
+		return false;
+	if (!pass->codec->sum || pass->transposed || pass->line * pass->lines < WORTH_TABLE)
+		return false;
+	if (is_pair(pass))
+		return in <= XRNPE_FORMAT_P4 && in2 <= XRNPE_FORMAT_P4 && !per_pixel(pass);
+	return xrnpe_format_bits(in) <= 8 && !has_scales(pass);
 }
 
-/* CONVERT all codes, in order, to the table that LUT would read. */
+/*
+ * Have the command done with all codes, in order, or all pairs of 4-bit codes: an image of
+ * 16 pixels by 16 channels, the same ones in all pixels of IFM, one for a pixel in IFM2.
+ */
 static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 {
-	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), out = format_of(pass, XRNPE_OPERAND_OFM);
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), in2 = format_of(pass, XRNPE_OPERAND_IFM2);
 	struct xrnpe_cmd cmd = *pass->cmd;
-	uint8_t codes[256];
+	struct xrnpe_operand *o = cmd.operand;
+	uint8_t codes[256] = { 0 }, codes2[16] = { 0 };
 	void *memory[XRNPE_OPERANDS] = {
-		[XRNPE_OPERAND_IFM] = codes, [XRNPE_OPERAND_SCALE] = pass->memory[XRNPE_OPERAND_SCALE],
-		[XRNPE_OPERAND_OFM] = table,
+		[XRNPE_OPERAND_IFM] = codes, [XRNPE_OPERAND_IFM2] = codes2,
+		[XRNPE_OPERAND_SCALE] = pass->memory[XRNPE_OPERAND_SCALE], [XRNPE_OPERAND_OFM] = table,
 	};
 	struct xrnpe_pass all = { .cmd = &cmd, .memory = memory, .codec = pass->codec };
 	uint16_t count = (uint16_t)(1u << xrnpe_format_bits(in));
@@ -364,9 +414,13 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 
 	for (uint32_t i = 0; i < count; i++)
 		xrnpe_store(in, codes, i, i);
-	cmd.image = (struct xrnpe_dims_image){ .in_h = 1, .in_w = 1, .in_c = count };
-	cmd.operand[XRNPE_OPERAND_IFM].row_stride = (uint32_t)xrnpe_row_bytes(in, count);
-	cmd.operand[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(out, count);
+	for (uint32_t i = 0; i < 16; i++)
+		xrnpe_store(in2, &codes2[i], 0, i);
+	cmd.image = (struct xrnpe_dims_image){ .in_h = is_pair(pass) ? 16 : 1, .in_w = 1, .in_c = count };
+	cmd.flags |= is_pair(pass) ? XRNPE_CMD_PER_PIXEL : 0;
+	o[XRNPE_OPERAND_IFM].row_stride = 0;
+	o[XRNPE_OPERAND_IFM2].row_stride = 1;
+	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(o[XRNPE_OPERAND_OFM].format, count);
 	xrnpe_pass_plan(&all);
 	for (uint64_t i = 0; i < all.tasks; i++)
 		xrnpe_pass_run(&all, i, &status);
@@ -379,7 +433,10 @@ static void plan(struct xrnpe_pass *pass)
 	xrnpe_pass_join(pass);
 	if (suits_table(pass)) {
 		make_table(pass, table);
-		xrnpe_lut_plan(pass, table);
+		if (is_pair(pass))
+			xrnpe_pairs_plan(pass, table);
+		else
+			xrnpe_lut_plan(pass, table, format_of(pass, XRNPE_OPERAND_IFM) <= XRNPE_FORMAT_P4 ? 2 : 1);
 		return;
 	}
 	xrnpe_pass_cut(pass, BATCH, has_scales(pass) ? pass->cmd->image.in_c : 1);

@@ -110,10 +110,17 @@ struct xrnpe_operation {
 	/** Parts @first..@end - 1. */
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
-extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
 
-/** For plans of LUT and what is like it: @table as the command's would be. */
-void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table);
+/** For plans of LUT and what is like it: @table as the command's would be, by code; a byte of
+ * input has @codes of them, one or two. */
+void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes);
+
+/** Look up @count bytes of one code each, and pack what they become. */
+void xrnpe_lut_bytes(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *out, size_t count);
+
+/** For plans of commands with two inputs of 4 bits: @table by code of IFM + 16 code of IFM2. */
+void xrnpe_pairs_plan(struct xrnpe_pass *pass, const void *table);
 
 /** Whether contiguous elements of IFM are of the output's rows, which are the inner axis then. */
 bool xrnpe_rows_are_inner(const struct xrnpe_cmd *cmd);
@@ -143,33 +150,9 @@ static inline void xrnpe_clear_tail(enum xrnpe_format format, uint8_t *row, size
 		row[count / 2] &= 15;
 }
 
-/** memcpy() that is fast for few bytes. */
-static inline void xrnpe_copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
-{
-	uint64_t first, last;
-	uint16_t half[2];
-
-	if (size > 16) {
-		memcpy(to, from, size);
-	} else if (size >= 8) {
-		memcpy(&first, from, 8);
-		memcpy(&last, from + size - 8, 8);
-		memcpy(to, &first, 8);
-		memcpy(to + size - 8, &last, 8);
-	} else if (size >= 2) {
-		/* 2..7 bytes as up to three pairs that may overlap. */
-		memcpy(&half[0], from, 2);
-		memcpy(&half[1], from + size - 2, 2);
-		if (size > 4)
-			memcpy(to + 2, from + 2, 2);
-		if (size > 6)
-			memcpy(to + 4, from + 4, 2);
-		memcpy(to, &half[0], 2);
-		memcpy(to + size - 2, &half[1], 2);
-	} else if (size) {
-		*to = *from;
-	}
-}
+/** @lines rows of @count packed codes each, from and to some bytes apart. */
+void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, const uint8_t *from,
+		      uint64_t from_step, size_t count, size_t lines);
 
 /**
  * Codes from one packed row to another, whose elements up to there are set. The high nibble

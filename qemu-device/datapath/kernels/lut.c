@@ -7,6 +7,7 @@
 #include "kernel.h"
 
 #define PART 8192	/* elements; even */
+#define FEW 16		/* bytes, for which no vectors are made ready */
 #define PACKED 256	/* bytes with a code of 4 bits each, before they are packed; even */
 
 static enum xrnpe_format in_format(const struct xrnpe_pass *pass)
@@ -19,30 +20,29 @@ static enum xrnpe_format out_format(const struct xrnpe_pass *pass)
 	return pass->cmd->operand[XRNPE_OPERAND_OFM].format;
 }
 
-void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table)
+void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes)
 {
 	enum xrnpe_format out = out_format(pass);
-	bool two = xrnpe_format_bits(in_format(pass)) == 4;
 	uint8_t *entry = pass->table;
 
 	pass->operation = &xrnpe_lut;
 	xrnpe_pass_cut(pass, PART, 1);
 	if (xrnpe_format_bits(in_format(pass)) > 8)
 		return;
-	for (uint32_t byte = 0; byte < 256; byte++) {
-		uint32_t codes[2] = { xrnpe_load(out, table, two ? byte & 15 : byte), 0 };
+	for (uint32_t byte = 0; byte < 256; byte++, entry += xrnpe_row_bytes(out, codes)) {
+		uint32_t code[2] = { xrnpe_load(out, table, codes == 2 ? byte & 15 : byte), 0 };
 
-		if (two)
-			codes[1] = xrnpe_load(out, table, byte >> 4);
-		xrnpe_pack(out, entry, 0, codes, two ? 2 : 1);
-		entry += xrnpe_row_bytes(out, two ? 2 : 1);
+		if (codes == 2)
+			code[1] = xrnpe_load(out, table, byte >> 4);
+		xrnpe_pack(out, entry, 0, code, codes);
 	}
 }
 
 static void plan(struct xrnpe_pass *pass)
 {
 	xrnpe_pass_join(pass);
-	xrnpe_lut_plan(pass, pass->memory[XRNPE_OPERAND_WEIGHT]);
+	xrnpe_lut_plan(pass, pass->memory[XRNPE_OPERAND_WEIGHT],
+		       xrnpe_format_bits(in_format(pass)) == 4 ? 2 : 1);
 }
 
 /* Entries of @size bytes. */
@@ -50,7 +50,7 @@ static void map(const struct xrnpe_pass *pass, size_t size, const uint8_t *in, u
 {
 	switch (size) {
 	case 1:
-		pass->codec->map_bytes(pass->table, in, out, count);
+		(count < FEW ? xrnpe_map_bytes : pass->codec->map_bytes)(pass->table, in, out, count);
 		break;
 	case 2:
 		pass->codec->map_pairs(pass->table, in, out, count);
@@ -66,19 +66,53 @@ static void map(const struct xrnpe_pass *pass, size_t size, const uint8_t *in, u
 	}
 }
 
+/* Two bytes with a code of 4 bits each to one; @count may be odd. */
+static void pack(const uint8_t *codes, uint8_t *out, size_t count)
+{
+	typedef uint16_t pairs __attribute__((vector_size(32)));
+	typedef uint8_t bytes __attribute__((vector_size(16)));
+	size_t i = 0;
+
+	for (; i + sizeof(pairs) <= count; i += sizeof(pairs)) {
+		pairs two;
+		bytes one;
+
+		memcpy(&two, codes + i, sizeof(two));
+		one = __builtin_convertvector(two | two >> 4, bytes);
+		memcpy(out + i / 2, &one, sizeof(one));
+	}
+	for (; i < count; i += 2)
+		out[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
+}
+
 /* 8-bit codes to those of 4 bits. */
 static void map_packed(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *out, size_t count)
 {
 	uint8_t codes[PACKED];
 
+	if (count < FEW) {
+		for (size_t i = 0; i < count; i += 2)
+			out[i / 2] = (uint8_t)(pass->table[in[i]] |
+					       (i + 1 < count ? pass->table[in[i + 1]] << 4 : 0));
+		return;
+	}
 	for (size_t at = 0, some; at < count; at += some, out += PACKED / 2) {
 		some = count - at < PACKED ? count - at : PACKED;
 		map(pass, 1, in + at, codes, some);
 		if (some % 2)
 			codes[some] = 0;
-		for (size_t i = 0; i < some; i += 2)
-			out[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
+		pack(codes, out, some);
 	}
+}
+
+void xrnpe_lut_bytes(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *out, size_t count)
+{
+	unsigned int bits = xrnpe_format_bits(out_format(pass));
+
+	if (bits == 4)
+		map_packed(pass, in, out, count);
+	else
+		map(pass, bits / 8, in, out, count);
 }
 
 /* 16-bit codes, one by one: the table does not fit the first cache anyway. */
@@ -109,24 +143,28 @@ static void map_long(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *
 	}
 }
 
-static void map_row(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *out, size_t count)
+/* A line, or a part of it, of codes of @in_bits to those of @out_bits. */
+static void map_row(const struct xrnpe_pass *pass, unsigned int in_bits, unsigned int out_bits, const uint8_t *in,
+		    uint8_t *out, size_t count)
 {
-	enum xrnpe_format format = out_format(pass);
-	size_t size = xrnpe_row_bytes(format, 2);
+	size_t size = out_bits / 4;	/* of an entry of two codes */
 
-	switch (xrnpe_format_bits(in_format(pass))) {
+	switch (in_bits) {
 	case 4:
 		map(pass, size, in, out, count / 2);
-		if (count % 2)
+		if (count % 2) {
 			/* The entry's first code. */
-			xrnpe_copy_codes(format, out, count - 1,
-					 pass->table + (in[count / 2] & 15) * size, 0, 1);
+			const uint8_t *entry = pass->table + (in[count / 2] & 15) * size;
+
+			out += count / 2 * size;
+			if (out_bits == 4)
+				*out = *entry & 15;
+			else
+				memcpy(out, entry, size / 2);
+		}
 		break;
 	case 8:
-		if (xrnpe_format_bits(format) == 4)
-			map_packed(pass, in, out, count);
-		else
-			map(pass, size / 2, in, out, count);
+		xrnpe_lut_bytes(pass, in, out, count);
 		break;
 	default:
 		map_long(pass, in, out, count);
@@ -136,13 +174,25 @@ static void map_row(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *o
 
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
-	(void)status;
-	for (uint64_t i = first; i < end && !xrnpe_cancelled(pass->cancel); i++) {
-		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
+	unsigned int in_bits = xrnpe_format_bits(in_format(pass)), out_bits = xrnpe_format_bits(out_format(pass));
 
-		map_row(pass, xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + xrnpe_row_bytes(in_format(pass), at),
-			xrnpe_line(pass, XRNPE_OPERAND_OFM, line) + xrnpe_row_bytes(out_format(pass), at),
-			pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part);
+	(void)status;
+	for (uint64_t i = first, some; i < end && !xrnpe_cancelled(pass->cancel); i += some) {
+		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
+		const uint8_t *in = xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + xrnpe_row_bytes(in_format(pass), at);
+		uint8_t *out = xrnpe_line(pass, XRNPE_OPERAND_OFM, line) + xrnpe_row_bytes(out_format(pass), at);
+		size_t count = pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part;
+
+		some = 1;
+		if (pass->parts_in_line == 1) {
+			/* Lines side by side. */
+			some = pass->inner - line % pass->inner;
+			if (some > end - i)
+				some = end - i;
+		}
+		for (uint64_t j = 0; j < some; j++)
+			map_row(pass, in_bits, out_bits, in + j * pass->step[XRNPE_OPERAND_IFM][XRNPE_INNER],
+				out + j * pass->step[XRNPE_OPERAND_OFM][XRNPE_INNER], count);
 	}
 }
 

@@ -117,13 +117,53 @@ void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple)
 
 /* ---- codes ------------------------------------------------------------- */
 
+/* memcpy() that is fast for few bytes. */
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
+{
+	uint64_t first, last;
+	uint16_t half[2];
+
+	if (size > 16) {
+		memcpy(to, from, size);
+	} else if (size >= 8) {
+		memcpy(&first, from, 8);
+		memcpy(&last, from + size - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + size - 8, &last, 8);
+	} else if (size >= 2) {
+		/* 2..7 bytes as up to four pairs that may overlap. */
+		memcpy(&half[0], from, 2);
+		memcpy(&half[1], from + size - 2, 2);
+		if (size > 4)
+			memcpy(to + 2, from + 2, 2);
+		if (size > 6)
+			memcpy(to + 4, from + 4, 2);
+		memcpy(to, &half[0], 2);
+		memcpy(to + size - 2, &half[1], 2);
+	} else if (size) {
+		*to = *from;
+	}
+}
+
+void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, const uint8_t *from,
+		      uint64_t from_step, size_t count, size_t lines)
+{
+	size_t size = xrnpe_row_bytes(format, count);
+	uint8_t mask = format <= XRNPE_FORMAT_P4 && count % 2 ? 15 : 255;
+
+	for (; lines; lines--, to += to_step, from += from_step) {
+		copy_bytes(to, from, size);
+		to[size - 1] &= mask;
+	}
+}
+
 void xrnpe_copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
 		      const uint8_t *from, size_t from_at, size_t count)
 {
 	if (format > XRNPE_FORMAT_P4 || !((to_at | from_at) % 2)) {
-		to += xrnpe_row_bytes(format, to_at);
-		xrnpe_copy_bytes(to, from + xrnpe_row_bytes(format, from_at), xrnpe_row_bytes(format, count));
-		xrnpe_clear_tail(format, to, count);
+		if (count)
+			xrnpe_copy_lines(format, to + xrnpe_row_bytes(format, to_at), 0,
+					 from + xrnpe_row_bytes(format, from_at), 0, count, 1);
 		return;
 	}
 	for (; count; count--, to_at++, from_at++) {
