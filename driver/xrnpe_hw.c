@@ -389,6 +389,17 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 }
 
 /*
+ * Tell user space that the device needs help. drm_dev_wedged_event() sends its
+ * event from the primary node without a look whether there is one (7.3), and an
+ * accel device has none. There is no such event for accel nodes.
+ */
+static void xrnpe_hw_send_wedged(struct xrnpe_device *xdev)
+{
+	if (xdev->drm.primary)
+		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+}
+
+/*
  * Reset the device. A queue's oldest job may have run in part, and running it
  * again on what it has already changed could give another result, so it is
  * cancelled. The jobs behind it have not begun and stay.
@@ -424,7 +435,7 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	}
 
 	if (ret)
-		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+		xrnpe_hw_send_wedged(xdev);
 	for (unsigned int i = 0; i < xdev->info.queues; i++)
 		drm_sched_wqueue_start(&xdev->queue[i].sched);
 }
