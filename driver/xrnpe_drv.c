@@ -232,7 +232,8 @@ static int xrnpe_probe(struct platform_device *pdev)
 	return 0;
 
 err_stop:
-	xrnpe_hw_stop(xdev);
+	/* A node may have been there for a moment. */
+	xrnpe_hw_kill(xdev);
 err_put:
 	pm_runtime_put_noidle(dev);
 	return ret;
@@ -267,7 +268,10 @@ MODULE_DEVICE_TABLE(of, xrnpe_of_match);
 static struct platform_driver xrnpe_driver = {
 	.probe = xrnpe_probe,
 	.remove = xrnpe_remove,
-	/* Memory must not be written any more when the next kernel starts. */
+	/*
+	 * Memory must not be written any more when the next kernel starts. What
+	 * cannot be stopped is told in the log; a reset of the machine stops it.
+	 */
 	.shutdown = xrnpe_remove,
 	.driver = {
 		.name = "xrnpe",

@@ -72,8 +72,13 @@ struct xrnpe_device {
 	struct mutex hw_lock;
 	/** @inflight: jobs in all rings */
 	unsigned int inflight;
-	/** @wedged: reset failed; nothing runs any more */
+	/** @wedged: reset failed, or the device is gone; nothing runs any more */
 	bool wedged;
+	/**
+	 * @runaway: reset failed, and the device may go on to access the memory
+	 * of the jobs it had and @shared. Neither is freed while that is so
+	 */
+	bool runaway;
 	/** @accounted: time up to which execution was accounted to jobs */
 	ktime_t accounted;
 	/** @ended: woken when a job ended */

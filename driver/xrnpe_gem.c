@@ -6,6 +6,7 @@
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
+#include <linux/kmemleak.h>
 #include <linux/mm.h>
 
 #include <drm/drm_drv.h>
@@ -18,11 +19,30 @@
 
 XRNPE_IMPORT_NS(DMA_BUF);
 
+/*
+ * The device may write the memory for as long as the machine runs, so that
+ * nobody else must ever get it. Nothing of it needs this module.
+ */
+static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->base;
+
+	if (!drm_gem_is_imported(obj))
+		return;
+
+	/* The attachment keeps the exporter from moving or freeing the memory. */
+	get_device(obj->import_attach->dev);
+	kmemleak_not_leak(obj->import_attach);
+	kmemleak_not_leak(bo->sgt);
+}
+
 static void xrnpe_gem_free(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
 
-	if (drm_gem_is_imported(obj))
+	if (bo->lost && READ_ONCE(to_xrnpe_device(obj->dev)->runaway))
+		xrnpe_gem_abandon(bo);
+	else if (drm_gem_is_imported(obj))
 		drm_prime_gem_destroy(obj, bo->sgt);
 	else if (bo->cached)
 		dma_free_noncoherent(obj->dev->dev, obj->size, bo->vaddr, bo->dma_addr,
@@ -167,6 +187,9 @@ int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 		return -EINVAL;
 	}
 
+	/* Nothing could be done with it. */
+	if (READ_ONCE(to_xrnpe_device(drm)->wedged))
+		return -ENODEV;
 	if (!drm_dev_enter(drm, &idx))
 		return -ENODEV;
 	bo = xrnpe_bo_create(drm, PAGE_ALIGN(args->size), args->flags & DRM_XRNPE_BO_CACHED);

@@ -13,12 +13,14 @@
 #include <linux/iopoll.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
+#include <linux/reset.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
 #include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
+#include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
 #include "xrnpe_trace.h"
@@ -26,6 +28,8 @@
 /* The device gives up a command between two of its rows. */
 #define XRNPE_ABORT_MS		500
 #define XRNPE_RESET_US		(500 * USEC_PER_MSEC)
+/* For so long the reset line is asserted. */
+#define XRNPE_LINE_US		10
 /*
  * A job that urgent queues keep from executing has no time limit of its own, but
  * its fence must signal some day: so many times the limit after it has become
@@ -155,6 +159,13 @@ static void xrnpe_job_cancel(struct xrnpe_job *job)
 		xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, 0, NULL);
 	else
 		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, 0, NULL);
+}
+
+/* A runaway device may access the buffers of @job for ever. */
+static void xrnpe_job_lose_bos(struct xrnpe_job *job)
+{
+	for (unsigned int i = 0; i < job->bo_count; i++)
+		to_xrnpe_bo(job->bos[i])->lost = true;
 }
 
 /* Put @job into the next free entry; the caller rings the doorbell. */
@@ -307,13 +318,7 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	return 0;
 }
 
-/**
- * xrnpe_hw_reset() - stop everything
- * @xdev: the device, powered
- *
- * Return: 0: nothing of a job's memory will be touched any more; -ETIMEDOUT.
- */
-int xrnpe_hw_reset(struct xrnpe_device *xdev)
+static int xrnpe_hw_reset_by_register(struct xrnpe_device *xdev)
 {
 	u32 ctrl;
 	int ret;
@@ -324,6 +329,80 @@ int xrnpe_hw_reset(struct xrnpe_device *xdev)
 	if (ret)
 		drm_err(&xdev->drm, "does not come out of reset\n");
 	return ret;
+}
+
+static int xrnpe_hw_reset_by_line(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	ret = reset_control_assert(xdev->reset);
+	if (ret) {
+		drm_err(&xdev->drm, "cannot assert the reset line: %pe\n", ERR_PTR(ret));
+		return -ETIMEDOUT;
+	}
+	fsleep(XRNPE_LINE_US);
+	ret = reset_control_deassert(xdev->reset);
+	if (!ret)
+		ret = xrnpe_hw_reset_by_register(xdev);
+	if (!ret)
+		return 0;
+	return reset_control_assert(xdev->reset) ? -ETIMEDOUT : -EIO;
+}
+
+/**
+ * xrnpe_hw_reset() - stop everything
+ * @xdev: the device, powered
+ *
+ * Return: 0: the device is ready for xrnpe_hw_start() and accesses no memory;
+ * -EIO: it is of no use, but its reset line keeps it from accessing memory;
+ * -ETIMEDOUT: it may go on to access the memory that it was given.
+ */
+int xrnpe_hw_reset(struct xrnpe_device *xdev)
+{
+	int ret = xrnpe_hw_reset_by_register(xdev);
+
+	if (ret && xdev->reset)
+		ret = xrnpe_hw_reset_by_line(xdev);
+	return ret;
+}
+
+/*
+ * Note whether the device can still access memory, from what xrnpe_hw_reset()
+ * returned. Clocks and power are no means to stop it: they may be shared, we do
+ * not learn whether they are really off, and a device without clocks is only
+ * paused, maybe within a transfer that the bus waits for. So they stay on.
+ */
+static void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
+{
+	bool runaway = error == -ETIMEDOUT;
+
+	if (runaway == xdev->runaway)
+		return;
+
+	WRITE_ONCE(xdev->runaway, runaway);
+	if (runaway) {
+		drm_err(&xdev->drm, "cannot be stopped; the memory it uses is lost until the machine is reset\n");
+		pm_runtime_get_noresume(xdev->drm.dev);
+	} else {
+		pm_runtime_put_noidle(xdev->drm.dev);
+	}
+}
+
+/**
+ * xrnpe_hw_is_runaway() - whether the device can still access memory
+ * @xdev: the device, powered
+ *
+ * One that did after its last reset gets another chance: the command that it
+ * would not give up may have come to its end.
+ */
+bool xrnpe_hw_is_runaway(struct xrnpe_device *xdev)
+{
+	if (!xdev->runaway)
+		return false;
+
+	guard(mutex)(&xdev->hw_lock);
+	xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
+	return xdev->runaway;
 }
 
 /**
@@ -361,14 +440,24 @@ void xrnpe_hw_stop(struct xrnpe_device *xdev)
 	synchronize_irq(xdev->irq);
 }
 
-/* End all jobs without the hardware's help. */
-static void xrnpe_hw_cancel_all(struct xrnpe_device *xdev)
+/*
+ * End all jobs, and the device's use, without the hardware's help: @error is what
+ * xrnpe_hw_reset() returned. Fences signal in any case, for nobody may wait for
+ * ever, but buffers stay until the device leaves them alone.
+ */
+static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
 {
+	WRITE_ONCE(xdev->wedged, true);
+	xrnpe_hw_note_reset(xdev, error);
+
 	for (unsigned int i = 0; i < xdev->info.queues; i++) {
 		struct xrnpe_job *job, *next;
 
-		list_for_each_entry_safe(job, next, &xdev->queue[i].jobs, node)
+		list_for_each_entry_safe(job, next, &xdev->queue[i].jobs, node) {
+			if (xdev->runaway)
+				xrnpe_job_lose_bos(job);
 			xrnpe_job_cancel(job);
+		}
 	}
 }
 
@@ -383,27 +472,40 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 	guard(mutex)(&xdev->hw_lock);
 	for (unsigned int i = 0; i < xdev->info.queues; i++)
 		xrnpe_queue_reap(&xdev->queue[i]);
-	xdev->wedged = true;
-	xrnpe_hw_reset(xdev);
-	xrnpe_hw_cancel_all(xdev);
+	xrnpe_hw_give_up(xdev, xrnpe_hw_reset(xdev));
 }
 
 /*
- * Tell user space that the device needs help. drm_dev_wedged_event() sends its
- * event from the primary node without a look whether there is one (7.3), and an
- * accel device has none. There is no such event for accel nodes.
+ * Tell user space that the device needs help. Only when it accesses no memory any
+ * more: that is what the event says, and binding a runaway anew is no help.
+ *
+ * drm_dev_wedged_event() sends its event from the primary node without a look
+ * whether there is one (7.3), and an accel device has none. There is no such
+ * event for accel nodes; their users learn it from -ENODEV.
  */
 static void xrnpe_hw_send_wedged(struct xrnpe_device *xdev)
 {
-	if (xdev->drm.primary)
+	if (!xdev->runaway && xdev->drm.primary)
 		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
 }
 
 /*
- * Reset the device. A queue's oldest job may have run in part, and running it
+ * Go on after a reset. A queue's oldest job may have run in part, and running it
  * again on what it has already changed could give another result, so it is
  * cancelled. The jobs behind it have not begun and stay.
  */
+static void xrnpe_hw_restart(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
+
+		if (job)
+			xrnpe_job_cancel(job);
+		xrnpe_queue_cancel_doomed(&xdev->queue[i]);
+	}
+	xrnpe_hw_start(xdev);
+}
+
 static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 {
 	int ret;
@@ -418,20 +520,10 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 			xrnpe_queue_reap(&xdev->queue[i]);
 
 		ret = xrnpe_hw_reset(xdev);
-		for (unsigned int i = 0; i < xdev->info.queues; i++) {
-			struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
-
-			if (job)
-				xrnpe_job_cancel(job);
-			xrnpe_queue_cancel_doomed(&xdev->queue[i]);
-		}
-
-		if (ret) {
-			xdev->wedged = true;
-			xrnpe_hw_cancel_all(xdev);
-		} else {
-			xrnpe_hw_start(xdev);
-		}
+		if (ret)
+			xrnpe_hw_give_up(xdev, ret);
+		else
+			xrnpe_hw_restart(xdev);
 	}
 
 	if (ret)
@@ -449,7 +541,7 @@ static void xrnpe_reset_work(struct work_struct *work)
 		return;
 
 	/* A device at rest is reset when it wakes up. */
-	if (pm_runtime_get_if_in_use(xdev->drm.dev) > 0) {
+	if (!READ_ONCE(xdev->wedged) && pm_runtime_get_if_in_use(xdev->drm.dev) > 0) {
 		drm_err_ratelimited(&xdev->drm, "cannot write its status page, resetting\n");
 		xrnpe_hw_recover(xdev);
 		pm_runtime_put_autosuspend(xdev->drm.dev);
@@ -525,6 +617,16 @@ static int xrnpe_hw_identify(struct xrnpe_device *xdev)
 	return 0;
 }
 
+static void xrnpe_hw_free_shared(void *data)
+{
+	struct xrnpe_device *xdev = data;
+
+	/* It has the same fate as the buffers: a runaway device keeps it. */
+	if (!xdev->runaway)
+		dma_free_coherent(xdev->drm.dev, sizeof(*xdev->shared), xdev->shared,
+				  xdev->shared_dma);
+}
+
 /**
  * xrnpe_hw_probe() - identify the device and get what it takes to drive it
  * @xdev: the device, powered and clocked
@@ -538,8 +640,11 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 	if (ret)
 		return ret;
 	ret = xrnpe_hw_reset(xdev);
-	if (ret)
+	if (ret) {
+		/* An earlier driver may have left it so. */
+		xrnpe_hw_note_reset(xdev, ret);
 		return ret;
+	}
 
 	for (unsigned int i = 0; i < xdev->info.queues; i++) {
 		struct xrnpe_queue *queue = &xdev->queue[i];
@@ -553,10 +658,13 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 	init_waitqueue_head(&xdev->ended);
 	INIT_WORK(&xdev->reset_work, xrnpe_reset_work);
 
-	xdev->shared = dmam_alloc_coherent(dev, sizeof(*xdev->shared), &xdev->shared_dma,
-					   GFP_KERNEL);
+	xdev->shared = dma_alloc_coherent(dev, sizeof(*xdev->shared), &xdev->shared_dma,
+					  GFP_KERNEL);
 	if (!xdev->shared)
 		return -ENOMEM;
+	ret = devm_add_action_or_reset(dev, xrnpe_hw_free_shared, xdev);
+	if (ret)
+		return ret;
 
 	return devm_request_threaded_irq(dev, xdev->irq, NULL, xrnpe_irq_thread, IRQF_ONESHOT,
 					 dev_name(dev), xdev);

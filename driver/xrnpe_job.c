@@ -643,6 +643,8 @@ int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file
 	struct xrnpe_submission sub = {};
 	int ret;
 
+	if (READ_ONCE(ctx->xdev->wedged))
+		return -ENODEV;
 	if (args->queue >= ctx->xdev->info.queues || args->flags) {
 		drm_dbg(drm, "no queue %u, or unknown flags %#x\n", args->queue, args->flags);
 		return -EINVAL;

@@ -41,13 +41,20 @@ static void xrnpe_power_off_if_on(void *data)
 {
 	struct xrnpe_device *xdev = data;
 
-	if (!pm_runtime_status_suspended(xdev->drm.dev))
+	if (xdev->runaway)
+		/* It stays on, see xrnpe_hw_note_reset(). */
+		pm_runtime_put_noidle(xdev->drm.dev);
+	else if (!pm_runtime_status_suspended(xdev->drm.dev))
 		xrnpe_power_off(xdev);
 }
 
 static int xrnpe_runtime_suspend(struct device *dev)
 {
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+
+	/* Only a system that goes to sleep asks this of a runaway. */
+	if (xrnpe_hw_is_runaway(xdev))
+		return -EBUSY;
 
 	xrnpe_hw_stop(xdev);
 	xrnpe_power_off(xdev);
