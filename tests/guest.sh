@@ -17,11 +17,12 @@ case $kernel in
 *) node='/dev/dri/renderD*' ;;
 esac
 
-add= run= sleepers= resetters=
+add= run= sleepers= resetters= stuck=
 for t; do
 	case $t in
 	*_sleep) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
+	*_stuck) stuck="$stuck $t" ;;
 	*)	add="$add --add $t"
 		run="$run; /bin/${t##*/} || failed=1" ;;
 	esac
@@ -38,6 +39,15 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 for t in $resetters; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
 		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
+done
+
+# Those that need a device which cannot be stopped, once for each way to find out.
+for t in $stuck; do
+	for how in timeout unbind; do
+		tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 600 --add "$t" \
+			--memory 512M --device-args x-stuck=on,threads=1 -- "XRNPE_STUCK=$how /bin/${t##*/}" ||
+			failed=$?
+	done
 done
 
 # Those that send the machine to sleep: QEMU's virtio console does not come back

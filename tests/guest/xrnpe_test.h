@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/dma-heap.h>
+
 #include "drm/xrnpe_accel.h"
 
 /* kselftest's harness checks for a test that hangs; a debug kernel is slow. */
@@ -129,6 +131,44 @@ static inline int sync_bo(int fd, const struct bo *bo, uint32_t op)
 	struct drm_xrnpe_bo_sync args = { .handle = bo->handle, .op = op, .size = bo->size };
 
 	return call(fd, DRM_IOCTL_XRNPE_BO_SYNC, &args);
+}
+
+/* ---- buffers of others ---- */
+
+/* A dma-buf of the heap of that name, or -errno. */
+static inline int heap_alloc(const char *name, uint64_t size)
+{
+	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
+	char path[64];
+	int heap, ret;
+
+	snprintf(path, sizeof(path), "/dev/dma_heap/%s", name);
+	heap = open(path, O_RDONLY | O_CLOEXEC);
+	if (heap < 0)
+		return -errno;
+	ret = call(heap, DMA_HEAP_IOCTL_ALLOC, &data);
+	close(heap);
+	return ret ? ret : (int)data.fd;
+}
+
+/* The same of the heap of contiguous memory, whose name kernels do not agree on. */
+static inline int contiguous_alloc(uint64_t size)
+{
+	static const char *const names[] = { "default_cma_region", "linux,cma", "reserved" };
+	int dmabuf = -ENOENT;
+
+	for (unsigned int i = 0; dmabuf == -ENOENT && i < 3; i++)
+		dmabuf = heap_alloc(names[i], size);
+	return dmabuf;
+}
+
+/* The handle of a dma-buf, or -errno. */
+static inline int64_t import(int fd, int dmabuf)
+{
+	struct drm_prime_handle args = { .fd = dmabuf };
+	int ret = call(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &args);
+
+	return ret ? ret : (int64_t)args.handle;
 }
 
 /* ---- work: a matrix product, M x K by K x N, Posit(8,0) to binary32 ---- */

@@ -5,7 +5,6 @@
  */
 #include "xrnpe_test.h"
 
-#include <linux/dma-heap.h>
 #include <stddef.h>
 
 FIXTURE(uapi)
@@ -389,40 +388,12 @@ TEST_F(uapi, prime)
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
 }
 
-/* A dma-buf of the heap of that name, or -errno. */
-static int heap_alloc(const char *name, uint64_t size)
-{
-	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
-	char path[64];
-	int heap, ret;
-
-	snprintf(path, sizeof(path), "/dev/dma_heap/%s", name);
-	heap = open(path, O_RDONLY | O_CLOEXEC);
-	if (heap < 0)
-		return -errno;
-	ret = call(heap, DMA_HEAP_IOCTL_ALLOC, &data);
-	close(heap);
-	return ret ? ret : (int)data.fd;
-}
-
-/* The handle of a dma-buf, or -errno. */
-static int64_t import(int fd, int dmabuf)
-{
-	struct drm_prime_handle args = { .fd = dmabuf };
-	int ret = call(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &args);
-
-	return ret ? ret : (int64_t)args.handle;
-}
-
 TEST_F(uapi, import_contiguous)
 {
-	static const char *const names[] = { "default_cma_region", "linux,cma", "reserved" };
 	struct work work = self->work;
-	int dmabuf = -ENOENT;
+	int dmabuf = contiguous_alloc(work.data.size);
 	int64_t handle;
 
-	for (unsigned int i = 0; dmabuf == -ENOENT && i < 3; i++)
-		dmabuf = heap_alloc(names[i], work.data.size);
 	if (dmabuf == -ENOENT)
 		SKIP(return, "this kernel has no heap of contiguous memory");
 	ASSERT_LE(0, dmabuf);

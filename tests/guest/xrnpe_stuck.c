@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A device that cannot be stopped: what it may still write is never given to
+ * anybody else. Needs QEMU's -device xrnpe,x-stuck=on. Only a reset of the machine
+ * helps such a device, so that the tests are one story, told in the order in which
+ * they stand here. Its beginning is the value of XRNPE_STUCK: a job's time
+ * limit (timeout), or the device is unbound (unbind). Needs root.
+ */
+#include "xrnpe_test.h"
+
+#include <sys/syscall.h>
+
+#define DEVICE "c000000.npu"
+#define DRIVER "/sys/bus/platform/drivers/xrnpe/"
+#define STATUS "/sys/bus/platform/devices/" DEVICE "/power/runtime_status"
+#define FILL 0x55
+
+static bool begins_with(const char *name)
+{
+	return !strcmp(getenv("XRNPE_STUCK") ?: "timeout", name);
+}
+
+/* Whether somebody writes a job's result into its data. */
+static bool is_written(const uint8_t *data, int ms)
+{
+	volatile uint8_t *ofm = (uint8_t *)data + OFM_AT;
+
+	*ofm = FILL;
+	for (; ms > 0 && *ofm == FILL; ms--)
+		sleep_ms(1);
+	return *ofm != FILL;
+}
+
+/* Take most of the free memory, and see whether any of it changes. */
+static bool memory_is_quiet(void)
+{
+	const char *available = strstr(read_file("/proc/meminfo"), "MemAvailable:");
+	size_t size = available ? strtoul(available + 13, NULL, 10) * 1024 / 10 * 9 : 0;
+	uint64_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool quiet = memory != MAP_FAILED;
+	uint64_t fill;
+
+	if (!quiet)
+		return false;
+	memset(&fill, FILL, sizeof(fill));
+	memset(memory, FILL, size);
+	sleep_ms(300);
+	for (size_t i = 0; i < size / sizeof(fill) && quiet; i++)
+		quiet = memory[i] == fill;
+	munmap(memory, size);
+	return quiet;
+}
+
+/* Data of another's memory, if there is such memory. */
+static int import_data(int fd, struct work *work)
+{
+	int dmabuf = contiguous_alloc(work->data.size);
+	int64_t handle;
+
+	if (dmabuf < 0)
+		return dmabuf;
+	handle = import(fd, dmabuf);
+	close(dmabuf);
+	if (handle < 0)
+		return handle;
+	free_bo(fd, &work->data);
+	work->data.handle = handle;
+	work->data.map = map_bo(fd, handle, work->data.size);
+	return work->data.map ? 0 : -ENOMEM;
+}
+
+/* ---- what becomes of its jobs ---- */
+
+FIXTURE(stuck)
+{
+	int fd;
+	struct work stuck, behind, apart;
+	struct gate gate;
+	int64_t guilty, same, other, waiting;
+	struct drm_prime_handle export;
+};
+
+/* One job that does not end, one behind it, one on another queue, one not begun. */
+FIXTURE_SETUP(stuck)
+{
+	struct drm_xrnpe_sync sync;
+
+	self->fd = open_npu();
+	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
+	ASSERT_EQ(0, make_work(self->fd, &self->stuck));
+	ASSERT_EQ(0, make_work(self->fd, &self->behind));
+	ASSERT_EQ(0, make_work(self->fd, &self->apart));
+	ASSERT_EQ(0, make_gate(self->fd, &self->gate));
+	set_cmd(&self->stuck, 0, endless_cmd());
+	if (begins_with("unbind"))
+		ASSERT_EQ(0, import_data(self->fd, &self->stuck));
+	self->export.handle = self->stuck.data.handle;
+	self->export.flags = DRM_CLOEXEC | DRM_RDWR;
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &self->export));
+
+	sync = wait_gate(&self->gate);
+	self->guilty = submit(self->fd, 1, &self->stuck);
+	ASSERT_LT(0, self->guilty);
+	self->same = submit(self->fd, 1, &self->behind);
+	self->other = submit(self->fd, 2, &self->apart);
+	self->waiting = submit_syncs(self->fd, 0, &self->apart, &sync, 1);
+	ASSERT_TRUE(is_written(self->stuck.data.map, 1000));
+}
+
+/* The handles go, the file, the dma-buf, its mapping; the memory stays. */
+FIXTURE_TEARDOWN(stuck)
+{
+	const size_t size = self->stuck.data.size;
+	uint8_t *map;
+
+	EXPECT_TRUE(is_written(self->stuck.data.map, 1000));
+	free_work(self->fd, &self->stuck);
+	free_work(self->fd, &self->behind);
+	free_work(self->fd, &self->apart);
+	close(self->fd);
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, self->export.fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(self->export.fd);
+	EXPECT_TRUE(memory_is_quiet());
+	EXPECT_TRUE(is_written(map, 1000));
+	munmap(map, size);
+	EXPECT_TRUE(memory_is_quiet());
+}
+
+/* Every job ends, nothing new is taken, and what there is can be looked at. */
+static void time_out(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *self)
+{
+	struct drm_xrnpe_bo_mmap_offset offset = { .handle = self->stuck.data.handle };
+	struct drm_xrnpe_bo_create create = { .size = 4096 };
+	struct drm_xrnpe_job_wait end;
+
+	ASSERT_EQ(0, wait_job(self->fd, self->guilty, in_ms(60000), &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, self->same));
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, self->other));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, self->waiting, 0, &end));
+	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
+	EXPECT_EQ(-ENODEV, submit(self->fd, 1, &self->stuck));
+	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &offset));
+	EXPECT_EQ(0, sync_bo(self->fd, &self->apart.data, DRM_XRNPE_BO_SYNC_FOR_CPU));
+	open_gate(&self->gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, self->waiting));
+	/* Without clocks it would only pause. */
+	sleep_ms(500);
+	EXPECT_EQ(0, strncmp("active", read_file(STATUS), 6));
+}
+
+static void unbind(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *self)
+{
+	struct drm_xrnpe_job_wait end;
+
+	EXPECT_EQ(0, write_file(DRIVER "unbind", DEVICE));
+	open_gate(&self->gate);
+	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
+	EXPECT_EQ(-ENODEV, wait_job(self->fd, self->guilty, 0, &end));
+}
+
+TEST_F_TIMEOUT(stuck, is_noticed, 120)
+{
+	if (begins_with("unbind"))
+		unbind(_metadata, self);
+	else
+		time_out(_metadata, self);
+}
+
+/* ---- what becomes of the device ---- */
+
+FIXTURE(lost) {};
+FIXTURE_SETUP(lost) {}
+
+/* What it may write is still nobody's. */
+FIXTURE_TEARDOWN(lost)
+{
+	EXPECT_EQ(-1, open_npu());
+	EXPECT_TRUE(memory_is_quiet());
+}
+
+TEST_F_TIMEOUT(lost, unbind, 120)
+{
+	struct drm_xrnpe_bo_create create = { .size = 4096 };
+	int fd = open_npu();
+
+	if (begins_with("timeout")) {
+		ASSERT_GE(fd, 0);
+		EXPECT_EQ(-ENODEV, call(fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
+		close(fd);
+		EXPECT_EQ(0, write_file(DRIVER "unbind", DEVICE));
+	}
+}
+
+TEST_F_TIMEOUT(lost, bind_again, 120)
+{
+	for (int i = 0; i < 2; i++)
+		EXPECT_EQ(-ETIMEDOUT, write_file(DRIVER "bind", DEVICE));
+}
+
+/* What is kept for ever does not need the module. */
+TEST_F_TIMEOUT(lost, unload, 120)
+{
+	EXPECT_EQ(0, syscall(SYS_delete_module, "xrnpe", O_NONBLOCK));
+}
+
+TEST_HARNESS_MAIN
