@@ -376,16 +376,16 @@ static void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
 {
 	bool runaway = error == -ETIMEDOUT;
 
+	if (runaway)
+		drm_err(&xdev->drm, "cannot be stopped; the memory it uses is lost until the machine is reset\n");
 	if (runaway == xdev->runaway)
 		return;
 
 	WRITE_ONCE(xdev->runaway, runaway);
-	if (runaway) {
-		drm_err(&xdev->drm, "cannot be stopped; the memory it uses is lost until the machine is reset\n");
+	if (runaway)
 		pm_runtime_get_noresume(xdev->drm.dev);
-	} else {
+	else
 		pm_runtime_put_noidle(xdev->drm.dev);
-	}
 }
 
 /**
