@@ -189,9 +189,6 @@ static int xrnpe_probe(struct platform_device *pdev)
 	xdev->info.job_history = XRNPE_JOB_HISTORY;
 	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 100, 60 * MSEC_PER_SEC);
 
-	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
-	if (ret)
-		return dev_err_probe(dev, ret, "cannot reach memory\n");
 	dma_set_max_seg_size(dev, UINT_MAX);
 
 	xdev->regs = devm_platform_ioremap_resource(pdev, 0);

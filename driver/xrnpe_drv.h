@@ -79,8 +79,6 @@ struct xrnpe_device {
 	 * of the jobs it had and @shared. Neither is freed while that is so
 	 */
 	bool runaway;
-	/** @accounted: time up to which execution was accounted to jobs */
-	ktime_t accounted;
 	/** @ended: woken when a job ended */
 	wait_queue_head_t ended;
 

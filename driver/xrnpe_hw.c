@@ -11,6 +11,7 @@
 #include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/iopoll.h>
+#include <linux/math64.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
 #include <linux/reset.h>
@@ -40,14 +41,21 @@
 /**
  * struct xrnpe_shared - memory shared with the device
  * @status: the status page
+ * @record: job records, one for each entry of the rings
  * @ring: the rings
  * @regions: region tables, one for each entry of the rings
  */
 struct xrnpe_shared {
 	struct xrnpe_queue_status status[XRNPE_MAX_QUEUES];
+	struct xrnpe_job_record record[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE];
 	struct xrnpe_job_desc ring[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE];
 	struct xrnpe_region regions[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE][XRNPE_MAX_REGIONS];
 };
+
+/* What the device wants aligned to 64 bytes. */
+static_assert(!(sizeof(struct xrnpe_queue_status) % 64));
+static_assert(!(sizeof(struct xrnpe_job_record) % 64));
+static_assert(!(sizeof(struct xrnpe_job_desc) % 64));
 
 #define xrnpe_shared_dma(xdev, member) \
 	((xdev)->shared_dma + offsetof(struct xrnpe_shared, member))
@@ -83,61 +91,81 @@ static struct xrnpe_job *xrnpe_queue_head(struct xrnpe_queue *queue)
 	return list_first_entry_or_null(&queue->jobs, struct xrnpe_job, node);
 }
 
-/* Charge the time since the last call to the oldest job of @queue. */
-static void xrnpe_queue_charge(struct xrnpe_queue *queue)
+/*
+ * Time that the job at HEAD has executed, in ticks, and which job that is by its
+ * count. The device does not stand still, so that words are read until they agree.
+ */
+static u64 xrnpe_queue_executed(struct xrnpe_queue *queue, u32 *head)
 {
-	struct xrnpe_device *xdev = queue->xdev;
-	struct xrnpe_job *job = xrnpe_queue_head(queue);
-	ktime_t now = ktime_get();
-	u64 passed = ktime_to_ns(ktime_sub(now, xdev->accounted));
+	u32 hi, lo;
 
-	lockdep_assert_held(&xdev->hw_lock);
+	do {
+		*head = xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD);
+		hi = xrnpe_queue_read(queue, XRNPE_QUEUE_EXECUTED_HI);
+		lo = xrnpe_queue_read(queue, XRNPE_QUEUE_EXECUTED_LO);
+	} while (hi != xrnpe_queue_read(queue, XRNPE_QUEUE_EXECUTED_HI) ||
+		 *head != xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD));
+	return (u64)hi << 32 | lo;
+}
 
-	xdev->accounted = now;
-	if (job) {
-		job->run_ns += passed;
-		job->ctx->busy_ns[queue->index] += passed;
+/* Charge @job for what it has executed in all: @ticks. */
+static void xrnpe_job_charge(struct xrnpe_job *job, u64 ticks)
+{
+	struct xrnpe_queue *queue = job->queue;
+	u64 ns = mul_u64_u64_div_u64(ticks, NSEC_PER_MSEC, queue->xdev->info.timer_khz);
+
+	if (ns > job->run_ns) {
+		job->ctx->busy_ns[queue->index] += ns - job->run_ns;
+		job->run_ns = ns;
 	}
 }
 
 /**
- * xrnpe_hw_account() - account execution time to the job that executes
+ * xrnpe_hw_account() - charge jobs that have not ended yet for what they executed
  * @xdev: the device
- *
- * To be called before a job joins a ring, and now and then.
  */
 void xrnpe_hw_account(struct xrnpe_device *xdev)
 {
-	unsigned int queue;
+	lockdep_assert_held(&xdev->hw_lock);
 
-	if (!xdev->inflight) {
-		/* And it may be switched off. */
-		xdev->accounted = ktime_get();
-		return;
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_queue *queue = &xdev->queue[i];
+		struct xrnpe_job *job = xrnpe_queue_head(queue);
+		u32 head;
+		u64 ticks;
+
+		/* Without a job the device may be off. */
+		if (!job)
+			continue;
+		ticks = xrnpe_queue_executed(queue, &head);
+		if (head == job->count)
+			xrnpe_job_charge(job, ticks);
 	}
-	queue = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, xrnpe_read(xdev, XRNPE_STATUS));
-	xrnpe_queue_charge(&xdev->queue[min(queue, xdev->info.queues - 1)]);
 }
 
-/* @job has left the hardware. The scheduler may free it as soon as it signals. */
+/*
+ * @job has left the hardware, which wrote @record, or NULL. The scheduler may free
+ * it as soon as it signals.
+ */
 static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state, int error,
-			  u32 status, const struct xrnpe_fault *fault)
+			  const struct xrnpe_job_record *record)
 {
 	struct xrnpe_queue *queue = job->queue;
 	struct xrnpe_device *xdev = queue->xdev;
 	struct dma_fence *fence = &job->hw_fence->base;
 
-	/* It executed last, or the jobs that end with it did. */
-	xrnpe_queue_charge(queue);
 	list_del(&job->node);
-	queue->head_since = xdev->accounted;
+	queue->head_since = ktime_get();
 	xdev->inflight--;
 
 	job->result->state = state;
-	job->result->status = status;
-	if (fault) {
-		job->result->fault = *fault;
-		trace_xrnpe_job_fault(job);
+	if (record) {
+		xrnpe_job_charge(job, record->executed);
+		job->result->record = *record;
+		/* The queue's count of jobs is nobody's business. */
+		job->result->record.seqno = lower_32_bits(job->result->id);
+		if (record->fault.kind)
+			trace_xrnpe_job_fault(job);
 	}
 	trace_xrnpe_job_done(job);
 
@@ -156,9 +184,9 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 static void xrnpe_job_cancel(struct xrnpe_job *job)
 {
 	if (job->timed_out)
-		xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, 0, NULL);
+		xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, NULL);
 	else
-		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, 0, NULL);
+		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, NULL);
 }
 
 /* A runaway device may access the buffers of @job for ever. */
@@ -174,16 +202,21 @@ static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
 	struct xrnpe_device *xdev = queue->xdev;
 	unsigned int q = queue->index;
 
-	job->slot = queue->tail++ % XRNPE_RING_SIZE;
-	memcpy(xdev->shared->regions[q][job->slot], job->regions,
+	unsigned int slot;
+
+	job->count = queue->tail++;
+	slot = job->count % XRNPE_RING_SIZE;
+	memcpy(xdev->shared->regions[q][slot], job->regions,
 	       job->region_count * sizeof(*job->regions));
-	xdev->shared->ring[q][job->slot] = (struct xrnpe_job_desc) {
-		.regions = xrnpe_shared_dma(xdev, regions[q][job->slot]),
+	xdev->shared->ring[q][slot] = (struct xrnpe_job_desc) {
+		.regions = xrnpe_shared_dma(xdev, regions[q][slot]),
 		.cmds = job->cmds,
+		.record = xrnpe_shared_dma(xdev, record[q][slot]),
 		.region_count = job->region_count,
 		.cmd_count = job->cmd_count,
-		.cmd_stride = sizeof(struct xrnpe_cmd),
+		.cmd_stride = job->cmd_stride,
 		.seqno = job->seqno,
+		.flags = XRNPE_JOB_RECORD,
 	};
 }
 
@@ -224,26 +257,23 @@ static bool xrnpe_queue_cancel_doomed(struct xrnpe_queue *queue)
 /* End the jobs that the status page says have ended. */
 static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 {
-	struct xrnpe_device *xdev = queue->xdev;
-	struct xrnpe_queue_status *page = &xdev->shared->status[queue->index];
-	u32 seqno = READ_ONCE(page->seqno);
+	struct xrnpe_shared *shared = queue->xdev->shared;
+	u32 seqno = READ_ONCE(shared->status[queue->index].seqno);
 	struct xrnpe_job *job;
 
 	/* The device writes seqno last. */
 	dma_rmb();
 
 	while ((job = xrnpe_queue_head(queue)) && (s32)(seqno - job->seqno) >= 0) {
-		struct xrnpe_fault fault = page->fault;
-		u32 status = page->status;
+		const struct xrnpe_job_record *record =
+			&shared->record[queue->index][job->count % XRNPE_RING_SIZE];
 
-		if (page->fault_seqno != job->seqno)
-			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, status, NULL);
-		else if (fault.kind != XRNPE_FAULT_ABORTED)
-			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, status, &fault);
-		else if (job->timed_out)
-			xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, status, &fault);
-		else /* hit by an abort that its predecessor escaped */
-			xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, -ECANCELED, status, NULL);
+		if (record->fault.kind == XRNPE_FAULT_NONE)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, record);
+		else if (record->fault.kind == XRNPE_FAULT_ABORTED)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, record);
+		else
+			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, record);
 	}
 }
 
@@ -251,8 +281,8 @@ static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 static void xrnpe_queue_service(struct xrnpe_queue *queue)
 {
 	/*
-	 * The state is read first: if it says stopped, the fault is in the
-	 * status page and stays there until we resume.
+	 * The state is read first: if it says stopped, the job that stopped it has
+	 * ended, and is reaped before the next one starts.
 	 */
 	bool stopped = xrnpe_queue_read(queue, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED;
 
@@ -304,9 +334,8 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	if (xdev->wedged)
 		return -ENODEV;
 
-	xrnpe_hw_account(xdev);
 	if (list_empty(&queue->jobs))
-		queue->head_since = xdev->accounted;
+		queue->head_since = ktime_get();
 	list_add_tail(&job->node, &queue->jobs);
 	xdev->inflight++;
 
@@ -320,15 +349,18 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 
 static int xrnpe_hw_reset_by_register(struct xrnpe_device *xdev)
 {
-	u32 ctrl;
+	u32 ctrl, status;
 	int ret;
 
 	xrnpe_write(xdev, XRNPE_CTRL, XRNPE_CTRL_RESET);
 	ret = readl_poll_timeout(xdev->regs + XRNPE_CTRL, ctrl, !(ctrl & XRNPE_CTRL_RESET),
 				 10, XRNPE_RESET_US);
-	if (ret)
-		drm_err(&xdev->drm, "does not come out of reset\n");
-	return ret;
+	if (!ret)
+		return 0;
+
+	status = xrnpe_read(xdev, XRNPE_STATUS);
+	drm_err(&xdev->drm, "does not come out of reset, status %#x\n", status);
+	return status & XRNPE_STATUS_BUSY ? -ETIMEDOUT : -EIO;
 }
 
 static int xrnpe_hw_reset_by_line(struct xrnpe_device *xdev)
@@ -354,7 +386,8 @@ static int xrnpe_hw_reset_by_line(struct xrnpe_device *xdev)
  * @xdev: the device, powered
  *
  * Return: 0: the device is ready for xrnpe_hw_start() and accesses no memory;
- * -EIO: it is of no use, but its reset line keeps it from accessing memory;
+ * -EIO: it is of no use, but it says, or its reset line sees to it, that it
+ * accesses no memory;
  * -ETIMEDOUT: it may go on to access the memory that it was given.
  */
 int xrnpe_hw_reset(struct xrnpe_device *xdev)
@@ -518,6 +551,7 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 		/* What ended before the reset ended well. */
 		for (unsigned int i = 0; i < xdev->info.queues; i++)
 			xrnpe_queue_reap(&xdev->queue[i]);
+		xrnpe_hw_account(xdev);
 
 		ret = xrnpe_hw_reset(xdev);
 		if (ret)
@@ -570,21 +604,17 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 		if (job->ended)
 			return;
 
-		/*
-		 * Time is charged to the job that executes at its end, which
-		 * is wrong by what passed since the last look at most.
-		 */
 		xrnpe_hw_account(xdev);
-		if (job->run_ns < limit + limit / XRNPE_TIMEOUT_LOOKS &&
-		    ktime_to_ns(ktime_sub(xdev->accounted, queue->head_since)) <
+		if (job->run_ns < limit &&
+		    ktime_to_ns(ktime_sub(ktime_get(), queue->head_since)) <
 		    XRNPE_STARVED * limit)
 			return;
 
 		drm_dbg(&xdev->drm, "%s: job %llu of client %llu takes too long\n",
 			queue->name, job->result->id, job->ctx->client);
 		job->timed_out = true;
-		xrnpe_queue_write(queue, XRNPE_QUEUE_ABORT,
-				  xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD));
+		/* Should it end by itself just now, this does nothing. */
+		xrnpe_queue_write(queue, XRNPE_QUEUE_ABORT, job->count);
 	}
 
 	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),
@@ -593,6 +623,37 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 
 	drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", queue->name);
 	xrnpe_hw_recover(xdev);
+}
+
+static int xrnpe_hw_get_capabilities(struct xrnpe_device *xdev)
+{
+	u32 memory = xrnpe_read(xdev, XRNPE_CAP_MEMORY);
+	u32 record = xrnpe_read(xdev, XRNPE_CAP_RECORD);
+	u32 address_bits = FIELD_GET(XRNPE_CAP_ADDRESS_BITS_MASK, memory);
+	struct drm_xrnpe_dev_info *info = &xdev->info;
+	struct device *dev = xdev->drm.dev;
+	int ret;
+
+	info->revision = xrnpe_read(xdev, XRNPE_REVISION);
+	info->opcodes = xrnpe_read(xdev, XRNPE_CAP_OPCODES);
+	info->formats = xrnpe_read(xdev, XRNPE_CAP_FORMATS);
+	info->max_k = xrnpe_read(xdev, XRNPE_CAP_MAX_K);
+	info->cmd_bytes = FIELD_GET(XRNPE_CAP_CMD_BYTES_MASK, record);
+	info->bus_bytes = FIELD_GET(XRNPE_CAP_BUS_BYTES_MASK, memory);
+	info->sram_kib = FIELD_GET(XRNPE_CAP_SRAM_KIB_MASK, memory);
+	info->clock_khz = xrnpe_read(xdev, XRNPE_CLOCK_KHZ);
+	info->timer_khz = xrnpe_read(xdev, XRNPE_TIMER_KHZ);
+
+	if (!info->timer_khz || !info->cmd_bytes || info->cmd_bytes > XRNPE_CMD_STRIDE_MAX ||
+	    address_bits < 32 || address_bits > 64)
+		return dev_err_probe(dev, -ENODEV,
+				     "impossible capabilities: memory %#x, record %#x, timer %u kHz\n",
+				     memory, record, info->timer_khz);
+
+	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(address_bits));
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot reach memory\n");
+	return 0;
 }
 
 static int xrnpe_hw_identify(struct xrnpe_device *xdev)
@@ -614,7 +675,7 @@ static int xrnpe_hw_identify(struct xrnpe_device *xdev)
 	xdev->info.queues = FIELD_GET(XRNPE_CONFIG_QUEUES_MASK, config);
 	if (!xdev->info.queues || xdev->info.queues > XRNPE_MAX_QUEUES)
 		return dev_err_probe(dev, -ENODEV, "impossible configuration %#x\n", config);
-	return 0;
+	return xrnpe_hw_get_capabilities(xdev);
 }
 
 static void xrnpe_hw_free_shared(void *data)

@@ -78,6 +78,11 @@ int xrnpe_ioctl_job_wait(struct drm_device *drm, void *data, struct drm_file *fi
 	struct xrnpe_result *result;
 	long ret;
 
+	if (args->pad || args->record_size > PAGE_SIZE) {
+		drm_dbg(drm, "pad is not zero, or record size %u more than a page\n",
+			args->record_size);
+		return -EINVAL;
+	}
 	result = xrnpe_result_find(file->driver_priv, args->job);
 	if (!result)
 		return -ENOENT;
@@ -87,11 +92,18 @@ int xrnpe_ioctl_job_wait(struct drm_device *drm, void *data, struct drm_file *fi
 				     drm_timeout_abs_to_jiffies(args->timeout_ns));
 	if (ret > 0) {
 		args->state = result->state;
-		args->status = result->status;
-		args->fault = result->fault;
+		args->status = result->record.status;
+		args->fault = result->record.fault;
+		ret = 0;
+		if (args->record)
+			ret = copy_struct_to_user(u64_to_user_ptr(args->record),
+						  args->record_size, &result->record,
+						  sizeof(result->record), NULL);
+	} else if (!ret) {
+		ret = -ETIME;
 	}
 	xrnpe_result_put(result);
-	return ret > 0 ? 0 : ret ?: -ETIME;
+	return ret;
 }
 
 /* ---- the scheduler's side ---- */
@@ -355,11 +367,18 @@ static bool xrnpe_bo_contains(const struct xrnpe_bo *bo, u64 offset, u64 size)
 static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 				  const struct drm_xrnpe_submit *args)
 {
+	const struct drm_xrnpe_dev_info *info = &job->queue->xdev->info;
 	struct drm_device *drm = &job->queue->xdev->drm;
 	struct xrnpe_bo *bo;
 
 	if (!args->cmd_count || args->cmd_count > XRNPE_MAX_CMDS) {
 		drm_dbg(drm, "%u commands are not 1..%u\n", args->cmd_count, XRNPE_MAX_CMDS);
+		return -EINVAL;
+	}
+	if (!IS_ALIGNED(args->cmd_stride, XRNPE_CMD_ALIGN) ||
+	    args->cmd_stride < info->cmd_bytes || args->cmd_stride > XRNPE_CMD_STRIDE_MAX) {
+		drm_dbg(drm, "stride of commands is %u, not %u..%u or not aligned\n",
+			args->cmd_stride, info->cmd_bytes, XRNPE_CMD_STRIDE_MAX);
 		return -EINVAL;
 	}
 
@@ -370,7 +389,8 @@ static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 	}
 	if (!IS_ALIGNED(args->cmd_offset, XRNPE_CMD_ALIGN) ||
 	    !xrnpe_bo_contains(bo, args->cmd_offset,
-			       (u64)args->cmd_count * sizeof(struct xrnpe_cmd))) {
+			       (args->cmd_count - 1ull) * args->cmd_stride +
+			       info->cmd_bytes)) {
 		drm_dbg(drm, "%u commands at %llu are not aligned or not within the buffer\n",
 			args->cmd_count, args->cmd_offset);
 		return -EINVAL;
@@ -378,6 +398,7 @@ static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 
 	job->cmds = bo->dma_addr + args->cmd_offset;
 	job->cmd_count = args->cmd_count;
+	job->cmd_stride = args->cmd_stride;
 	return 0;
 }
 
@@ -645,8 +666,9 @@ int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file
 
 	if (READ_ONCE(ctx->xdev->wedged))
 		return -ENODEV;
-	if (args->queue >= ctx->xdev->info.queues || args->flags) {
-		drm_dbg(drm, "no queue %u, or unknown flags %#x\n", args->queue, args->flags);
+	if (args->queue >= ctx->xdev->info.queues || args->flags || args->pad) {
+		drm_dbg(drm, "no queue %u, unknown flags %#x, or pad is not zero\n",
+			args->queue, args->flags);
 		return -EINVAL;
 	}
 	ret = xrnpe_array_check(drm, "regions", &args->regions, sizeof(struct drm_xrnpe_region),

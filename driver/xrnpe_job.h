@@ -20,10 +20,8 @@ struct xrnpe_result {
 	struct dma_fence *finished;
 	/** @state: &enum drm_xrnpe_job_state */
 	u32 state;
-	/** @status: XRNPE_STATUS_* */
-	u32 status;
-	/** @fault: where, if it did not end well */
-	struct xrnpe_fault fault;
+	/** @record: what the device says; zero if it did not end the job */
+	struct xrnpe_job_record record;
 };
 
 /** struct xrnpe_fence - the hardware's fence of a job */
@@ -53,6 +51,8 @@ struct xrnpe_job {
 	u64 cmds;
 	/** @cmd_count: how many */
 	u32 cmd_count;
+	/** @cmd_stride: bytes from one to the next */
+	u32 cmd_stride;
 	/** @region_count: entries of @regions */
 	u32 region_count;
 	/** @regions: the region table */
@@ -76,9 +76,9 @@ struct xrnpe_job {
 	struct list_head node;
 	/** @seqno: by which the hardware names it */
 	u32 seqno;
-	/** @slot: its place in the ring */
-	u32 slot;
-	/** @run_ns: time that it executed so far */
+	/** @count: of its queue's jobs; modulo the ring's size its place there */
+	u32 count;
+	/** @run_ns: time that it executed, as far as it was accounted */
 	u64 run_ns;
 	/** @timed_out: it is being aborted */
 	bool timed_out;

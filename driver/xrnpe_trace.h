@@ -62,7 +62,7 @@ TRACE_EVENT(xrnpe_job_done,
 			   __entry->queue = job->queue->index;
 			   __entry->seqno = job->seqno;
 			   __entry->state = job->result->state;
-			   __entry->status = job->result->status;
+			   __entry->status = job->result->record.status;
 	    ),
 	    TP_printk("client=%llu job=%llu queue=%u seqno=%u state=%s status=%#x run_ns=%llu",
 		      __entry->client, __entry->id, __entry->queue, __entry->seqno,
@@ -87,11 +87,11 @@ TRACE_EVENT(xrnpe_job_fault,
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
 			   __entry->id = job->result->id;
-			   __entry->offset = job->result->fault.offset;
-			   __entry->kind = job->result->fault.kind;
-			   __entry->cmd = job->result->fault.cmd;
-			   __entry->operand = job->result->fault.operand;
-			   __entry->region = job->result->fault.region;
+			   __entry->offset = job->result->record.fault.offset;
+			   __entry->kind = job->result->record.fault.kind;
+			   __entry->cmd = job->result->record.fault.cmd;
+			   __entry->operand = job->result->record.fault.operand;
+			   __entry->region = job->result->record.fault.region;
 	    ),
 	    TP_printk("client=%llu job=%llu kind=%u cmd=%u operand=%#x region=%u offset=%#llx",
 		      __entry->client, __entry->id, __entry->kind, __entry->cmd, __entry->operand,
