@@ -323,7 +323,7 @@ static irqreturn_t xrnpe_irq_thread(int irq, void *data)
  * xrnpe_hw_submit() - put a job into its queue's ring
  * @job: the job; the scheduler's credits have seen to it that there is room
  *
- * Return: 0, or -ENODEV if the device is dead.
+ * Return: 0; -ENODEV if the device is dead; -ECANCELED if an in-fence has failed.
  */
 int xrnpe_hw_submit(struct xrnpe_job *job)
 {
@@ -333,6 +333,9 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	guard(mutex)(&xdev->hw_lock);
 	if (xdev->wedged)
 		return -ENODEV;
+	/* Fences of jobs fail under the lock; who is in the ring then is found there. */
+	if (xrnpe_job_is_doomed(job))
+		return -ECANCELED;
 
 	if (list_empty(&queue->jobs))
 		queue->head_since = ktime_get();
