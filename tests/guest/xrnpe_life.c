@@ -36,14 +36,14 @@ static void find_device(char *name, size_t size)
 		closedir(dir);
 }
 
-static int load_module(void)
+static int load_module(const char *parameters)
 {
 	const char *path = getenv("XRNPE_KO") ?: "/vm/00.ko";
 	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	ret = syscall(SYS_finit_module, fd, parameters, 0) ? -errno : 0;
 	close(fd);
 	return ret;
 }
@@ -119,7 +119,7 @@ static bool status_becomes(const char *device, const char *status, int ms)
 
 TEST_F(life, runtime_suspend)
 {
-	struct work endless = self->work;
+	struct work endless;
 	struct drm_xrnpe_job_wait end;
 	struct gate gate;
 	struct drm_xrnpe_sync sync;
@@ -144,8 +144,7 @@ TEST_F(life, runtime_suspend)
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job));
 
 	/* One that executes does, and as long as it does. */
-	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &endless.cmd));
-	set_cmd(&endless, 0, endless_cmd());
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
 	job = submit(self->fd, 0, &endless);
 	EXPECT_TRUE(status_becomes(self->device, "active", 1000));
 	sleep_ms(500);
@@ -178,15 +177,14 @@ TEST_F(life, unbind_in_use)
 {
 	struct drm_xrnpe_bo_create create = { .size = 4096 };
 	struct drm_xrnpe_sync sync;
-	struct work endless = self->work;
+	struct work endless;
 	struct waiter waiters[3] = {};
 	struct gate gate;
 	int again;
 
 	ASSERT_EQ(0, make_gate(self->fd, &gate));
 	sync = wait_gate(&gate);
-	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &endless.cmd));
-	set_cmd(&endless, 0, endless_cmd());
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
 	waiters[0].job = submit(self->fd, 0, &endless);
 	waiters[1].job = submit(self->fd, 0, &self->work);
 	waiters[2].job = submit_syncs(self->fd, 1, &self->work, &sync, 1);
@@ -300,7 +298,7 @@ TEST_F(life, module_unload)
 	close(export.fd);
 	EXPECT_EQ(0, unload_module_soon());
 	EXPECT_EQ(-1, open_npu());
-	EXPECT_EQ(0, load_module());
+	EXPECT_EQ(0, load_module(""));
 	self->fd = open_npu();
 	EXPECT_LE(0, self->fd);
 }
@@ -344,7 +342,7 @@ TEST_F(life, module_waits_for_jobs)
 	open_gate(&gate);
 	open_gate(&gate);
 	EXPECT_EQ(0, unload_module_soon());
-	EXPECT_EQ(0, load_module());
+	EXPECT_EQ(0, load_module(""));
 	self->fd = open_npu();
 	EXPECT_LE(0, self->fd);
 }
@@ -364,15 +362,14 @@ static int64_t fdinfo(int fd, const char *key)
 
 TEST_F(life, fdinfo)
 {
-	struct work endless = self->work;
+	struct work endless;
 	int64_t job, before, between;
 	struct bo bo;
 
 	EXPECT_LT(0, fdinfo(self->fd, "drm-client-id:"));
 	EXPECT_EQ(0, fdinfo(self->fd, "drm-engine-queue0:"));
 
-	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &endless.cmd));
-	set_cmd(&endless, 0, endless_cmd());
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
 	job = submit(self->fd, 0, &endless);
 	sleep_ms(300);
 	between = fdinfo(self->fd, "drm-engine-queue0:");
@@ -389,6 +386,87 @@ TEST_F(life, fdinfo)
 	EXPECT_EQ(before + 1024, fdinfo(self->fd, "drm-resident-memory:"));
 	free_bo(self->fd, &bo);
 	EXPECT_EQ(before, fdinfo(self->fd, "drm-total-memory:"));
+}
+
+/* The sum of what the records say. */
+TEST_F(life, fdinfo_is_exact)
+{
+	struct xrnpe_job_record record;
+	struct drm_xrnpe_job_wait end;
+	double ns = 0;
+
+	for (int i = 0; i < 50; i++) {
+		ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, 1, &self->work), &end, &record));
+		ns += record.executed * 1e6 / self->info.timer_khz;
+	}
+	EXPECT_LT(ns - 50, fdinfo(self->fd, "drm-engine-queue1:"));
+	EXPECT_GT(ns + 50, fdinfo(self->fd, "drm-engine-queue1:"));
+}
+
+/* ---- time limits ---- */
+
+/*
+ * A job that ends just when its time is up ends well or by the limit, and nothing of
+ * that falls on the one behind it.
+ */
+TEST_F(life, time_is_up)
+{
+	const unsigned int limit = 100, most = 400, m = 1024;
+	unsigned int done = 0, timeouts = 0;
+	struct xrnpe_job_record record;
+	struct drm_xrnpe_job_wait end;
+	struct work edge, behind;
+	uint64_t each;
+
+	free_work(self->fd, &self->work);
+	close(self->fd);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module("job_timeout_ms=100"));
+	self->fd = open_npu();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, make_work(self->fd, &behind));
+	ASSERT_EQ(0, make_long(self->fd, most, m, &edge));
+
+	/* How long a command takes, so that some jobs are longer than the limit. */
+	edge.cmds = 20;
+	ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, 1, &edge), &end, &record));
+	each = record.executed / edge.cmds + 1;
+	for (int i = 0; i < 40; i++) {
+		int64_t first, second;
+
+		/* 80 to 158 ms; the driver looks every 25. */
+		edge.cmds = (80 + 2 * i) * (uint64_t)self->info.timer_khz / each;
+		if (edge.cmds > most)
+			edge.cmds = most;
+		clear_result(&behind);
+		first = submit(self->fd, 1, &edge);
+		second = submit(self->fd, 1, &behind);
+		ASSERT_EQ(0, wait_record(self->fd, first, &end, &record));
+		if (end.state == DRM_XRNPE_JOB_TIMEOUT) {
+			timeouts++;
+			EXPECT_EQ(XRNPE_FAULT_ABORTED, record.fault.kind);
+			EXPECT_LE((uint64_t)limit * self->info.timer_khz, record.executed);
+		} else {
+			done++;
+			EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+			EXPECT_EQ(edge.cmds, record.counters.commands);
+		}
+		ASSERT_EQ(0, wait_record(self->fd, second, &end, &record));
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+		EXPECT_TRUE(result_is_right(&behind));
+	}
+	TH_LOG("%u done, %u timeouts, %u commands of %llu ticks at most", done, timeouts,
+	       edge.cmds, (unsigned long long)each);
+
+	close(self->fd);
+	munmap(behind.cmd.map, behind.cmd.size);
+	munmap(behind.data.map, behind.data.size);
+	munmap(edge.cmd.map, edge.cmd.size);
+	munmap(edge.data.map, edge.data.size);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module(""));
+	self->fd = open_npu();
+	EXPECT_LE(0, self->fd);
 }
 
 TEST_F(life, tracepoints)

@@ -18,8 +18,7 @@ FIXTURE_SETUP(reset)
 	self->fd = open_npu();
 	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
 	ASSERT_EQ(0, make_work(self->fd, &self->work));
-	ASSERT_EQ(0, make_work(self->fd, &self->endless));
-	set_cmd(&self->endless, 0, endless_cmd());
+	ASSERT_EQ(0, make_endless(self->fd, &self->endless));
 }
 
 FIXTURE_TEARDOWN(reset)

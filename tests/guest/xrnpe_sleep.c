@@ -42,15 +42,14 @@ TEST_F(sleep, idle)
 /* What is in a ring is finished first, what is queued behind it goes on after. */
 TEST_F(sleep, with_jobs)
 {
-	struct work endless = self->work;
+	struct work endless;
 	struct drm_xrnpe_sync sync;
 	int64_t jobs[JOBS], first, last;
 	struct gate gate;
 
 	ASSERT_EQ(0, make_gate(self->fd, &gate));
 	sync = wait_gate(&gate);
-	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &endless.cmd));
-	set_cmd(&endless, 0, endless_cmd());
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
 	first = submit(self->fd, 0, &endless);
 	for (int i = 0; i < JOBS; i++)
 		jobs[i] = submit(self->fd, 1, &self->work);

@@ -81,7 +81,7 @@ FIXTURE(stuck)
 	struct drm_prime_handle export;
 };
 
-/* One job that does not end, one behind it, one on another queue, one not begun. */
+/* One job that is stuck, one behind it, one on another queue, one not begun. */
 FIXTURE_SETUP(stuck)
 {
 	struct drm_xrnpe_sync sync;
@@ -92,7 +92,6 @@ FIXTURE_SETUP(stuck)
 	ASSERT_EQ(0, make_work(self->fd, &self->behind));
 	ASSERT_EQ(0, make_work(self->fd, &self->apart));
 	ASSERT_EQ(0, make_gate(self->fd, &self->gate));
-	set_cmd(&self->stuck, 0, endless_cmd());
 	if (begins_with("unbind"))
 		ASSERT_EQ(0, import_data(self->fd, &self->stuck));
 	self->export.handle = self->stuck.data.handle;
@@ -102,10 +101,10 @@ FIXTURE_SETUP(stuck)
 	sync = wait_gate(&self->gate);
 	self->guilty = submit(self->fd, 1, &self->stuck);
 	ASSERT_LT(0, self->guilty);
+	ASSERT_TRUE(is_written(self->stuck.data.map, 5000));
 	self->same = submit(self->fd, 1, &self->behind);
 	self->other = submit(self->fd, 2, &self->apart);
 	self->waiting = submit_syncs(self->fd, 0, &self->apart, &sync, 1);
-	ASSERT_TRUE(is_written(self->stuck.data.map, 1000));
 }
 
 /* The handles go, the file, the dma-buf, its mapping; the memory stays. */

@@ -186,6 +186,7 @@ static inline int64_t import(int fd, int dmabuf)
 struct work {
 	struct bo cmd, data;
 	uint32_t cmds;
+	uint32_t stride;
 };
 
 /* Some values that Posit(8,0) has, and their codes. */
@@ -207,41 +208,29 @@ static inline struct xrnpe_cmd matmul_cmd(void)
 	return (struct xrnpe_cmd){
 		.opcode = XRNPE_OP_MATMUL,
 		.operand = {
-			[XRNPE_OPERAND_IFM] = { IFM_AT, K, 0, 0, XRNPE_FORMAT_P8, {} },
-			[XRNPE_OPERAND_WEIGHT] = { WEIGHT_AT, K, 0, 0, XRNPE_FORMAT_P8, {} },
-			[XRNPE_OPERAND_SCALE] = { SCALE_AT, 0, 0, 0, XRNPE_FORMAT_F32, {} },
-			[XRNPE_OPERAND_OFM] = { OFM_AT, 4 * N, 0, 0, XRNPE_FORMAT_F32, {} },
+			[XRNPE_OPERAND_IFM] = {
+				.offset = IFM_AT, .row_stride = K, .format = XRNPE_FORMAT_P8,
+			},
+			[XRNPE_OPERAND_WEIGHT] = {
+				.offset = WEIGHT_AT, .row_stride = K, .format = XRNPE_FORMAT_P8,
+			},
+			[XRNPE_OPERAND_SCALE] = {
+				.offset = SCALE_AT, .row_stride = sizeof(struct xrnpe_scale),
+				.format = XRNPE_FORMAT_F32,
+			},
+			[XRNPE_OPERAND_OFM] = {
+				.offset = OFM_AT, .row_stride = 4 * N, .format = XRNPE_FORMAT_F32,
+			},
 		},
-		.matmul = { .m = M, .n = N, .k = K },
+		.matmul = { .m = M, .n = N, .k = K, .batch = 1 },
 	};
-}
-
-/* A product that takes the age of the universe, in memory of a few kilobytes. */
-static inline struct xrnpe_cmd endless_cmd(void)
-{
-	struct xrnpe_cmd cmd = matmul_cmd();
-
-	cmd.matmul.m = UINT32_MAX;
-	cmd.matmul.n = 1;
-	cmd.matmul.k = XRNPE_MAX_K;
-	for (int i = 0; i < XRNPE_OPERANDS; i++)
-		cmd.operand[i].row_stride = 0;
-	return cmd;
 }
 
 static inline void set_cmd(struct work *work, unsigned int index, struct xrnpe_cmd cmd)
 {
-	memcpy(work->cmd.map + index * sizeof(cmd), &cmd, sizeof(cmd));
+	memcpy(work->cmd.map + index * work->stride, &cmd, sizeof(cmd));
 	if (work->cmds <= index)
 		work->cmds = index + 1;
-}
-
-static inline struct xrnpe_cmd get_cmd(const struct work *work, unsigned int index)
-{
-	struct xrnpe_cmd cmd;
-
-	memcpy(&cmd, work->cmd.map + index * sizeof(cmd), sizeof(cmd));
-	return cmd;
 }
 
 static inline int make_work(int fd, struct work *work)
@@ -249,6 +238,7 @@ static inline int make_work(int fd, struct work *work)
 	int ret;
 
 	work->cmds = 0;
+	work->stride = sizeof(struct xrnpe_cmd);
 	ret = make_bo(fd, 16384, 0, &work->cmd);
 	if (!ret)
 		ret = make_bo(fd, 2 * XRNPE_MAX_K, 0, &work->data);
@@ -269,6 +259,41 @@ static inline int make_work(int fd, struct work *work)
 		       sizeof(scale_bias));
 	}
 	return 0;
+}
+
+/*
+ * Work of some length: @cmds commands of @m rows, each a sum of as many products, of
+ * zeros, as a sum may have. The outputs must lie apart.
+ */
+static inline int make_long(int fd, unsigned int cmds, unsigned int m, struct work *work)
+{
+	struct xrnpe_cmd cmd = {
+		.opcode = XRNPE_OP_MATMUL,
+		.operand = {
+			[XRNPE_OPERAND_IFM] = { .format = XRNPE_FORMAT_P8 },
+			[XRNPE_OPERAND_WEIGHT] = { .format = XRNPE_FORMAT_P8 },
+			[XRNPE_OPERAND_SCALE] = { .format = XRNPE_FORMAT_F32 },
+			[XRNPE_OPERAND_OFM] = {
+				.offset = XRNPE_MAX_K, .row_stride = 1, .format = XRNPE_FORMAT_P8,
+			},
+		},
+		.matmul = { .m = m, .n = 1, .k = XRNPE_MAX_K, .batch = 1 },
+	};
+	int ret;
+
+	*work = (struct work){ .stride = sizeof(cmd) };
+	ret = make_bo(fd, cmds * sizeof(cmd), 0, &work->cmd);
+	if (!ret)
+		ret = make_bo(fd, XRNPE_MAX_K + m, 0, &work->data);
+	for (unsigned int i = 0; !ret && i < cmds; i++)
+		set_cmd(work, i, cmd);
+	return ret;
+}
+
+/* Work of minutes: no command may have more products than these. */
+static inline int make_endless(int fd, struct work *work)
+{
+	return make_long(fd, 128, XRNPE_MAX_WORK / XRNPE_MAX_K, work);
 }
 
 static inline void free_work(int fd, struct work *work)
@@ -312,6 +337,7 @@ static inline struct drm_xrnpe_submit submit_args(const struct work *work, uint3
 		.queue = queue,
 		.cmd_handle = work->cmd.handle,
 		.cmd_count = work->cmds,
+		.cmd_stride = work->stride,
 		.regions = { sizeof(*region), 1, (uintptr_t)region },
 	};
 }
@@ -338,6 +364,19 @@ static inline int wait_job(int fd, uint64_t job, int64_t timeout_ns,
 			   struct drm_xrnpe_job_wait *end)
 {
 	*end = (struct drm_xrnpe_job_wait){ .job = job, .timeout_ns = timeout_ns };
+	return call(fd, DRM_IOCTL_XRNPE_JOB_WAIT, end);
+}
+
+/* How the job ended, with its record. */
+static inline int wait_record(int fd, int64_t job, struct drm_xrnpe_job_wait *end,
+			      struct xrnpe_job_record *record)
+{
+	if (job < 0)
+		return job;
+	*end = (struct drm_xrnpe_job_wait){
+		.job = job, .timeout_ns = in_ms(60000),
+		.record = (uintptr_t)record, .record_size = sizeof(*record),
+	};
 	return call(fd, DRM_IOCTL_XRNPE_JOB_WAIT, end);
 }
 

@@ -50,6 +50,17 @@ TEST_F(uapi, query)
 	EXPECT_NE(0, self->info.max_bo_size);
 	EXPECT_NE(0, self->info.job_timeout_ms);
 	EXPECT_NE(0, self->info.job_history);
+
+	EXPECT_NE(0, self->info.opcodes & 1u << XRNPE_OP_MATMUL);
+	EXPECT_NE(0, self->info.formats & 1u << XRNPE_FORMAT_P8);
+	EXPECT_LE(K, self->info.max_k);
+	EXPECT_GE(XRNPE_MAX_K, self->info.max_k);
+	EXPECT_EQ(sizeof(struct xrnpe_cmd), self->info.cmd_bytes);
+	EXPECT_NE(0, self->info.bus_bytes);
+	EXPECT_NE(0, self->info.sram_kib);
+	EXPECT_NE(0, self->info.clock_khz);
+	EXPECT_NE(0, self->info.timer_khz);
+	EXPECT_EQ(0, self->info.pad);
 }
 
 TEST_F(uapi, query_sizes)
@@ -234,6 +245,12 @@ TEST_F(uapi, submit_bad)
 	BAD(EINVAL, args.queue = UINT32_MAX);
 	BAD(EINVAL, args.flags = 1);
 	BAD(EINVAL, args.flags = 1u << 31);
+	BAD(EINVAL, args.pad = 1);
+	BAD(EINVAL, args.cmd_stride = 0);
+	BAD(EINVAL, args.cmd_stride = sizeof(struct xrnpe_cmd) - XRNPE_CMD_ALIGN);
+	BAD(EINVAL, args.cmd_stride = sizeof(struct xrnpe_cmd) + XRNPE_CMD_ALIGN / 2);
+	BAD(EINVAL, args.cmd_stride = XRNPE_CMD_STRIDE_MAX + XRNPE_CMD_ALIGN);
+	BAD(EINVAL, args.cmd_stride = 1u << 31);
 	BAD(ENOENT, args.cmd_handle = ALIEN_HANDLE);
 	BAD(ENOENT, args.cmd_handle = 0);
 	BAD(EINVAL, args.cmd_count = 0);
@@ -243,7 +260,10 @@ TEST_F(uapi, submit_bad)
 	BAD(EINVAL, args.cmd_offset = XRNPE_CMD_ALIGN / 2);
 	BAD(EINVAL, args.cmd_offset = cmd_size);
 	BAD(EINVAL, args.cmd_offset = cmd_size - sizeof(struct xrnpe_cmd) + XRNPE_CMD_ALIGN);
-	BAD(EINVAL, args.cmd_offset = UINT64_MAX - 127);
+	BAD(EINVAL, args.cmd_offset = -(uint64_t)XRNPE_CMD_ALIGN);
+	BAD(EINVAL, args.cmd_stride = 1024, args.cmd_count = cmd_size / 1024 + 1);
+	BAD(EINVAL, args.cmd_stride = 1024, args.cmd_count = cmd_size / 1024,
+	    args.cmd_offset = 1024 - sizeof(struct xrnpe_cmd) + XRNPE_CMD_ALIGN);
 	BAD(EINVAL, args.regions.count = XRNPE_MAX_REGIONS + 1);
 	BAD(EINVAL, args.regions.count = UINT32_MAX);
 	BAD(EINVAL, args.regions.stride = sizeof(region) - 8);
@@ -352,6 +372,39 @@ TEST_F(uapi, wait_bad)
 	/* It has ended, so a time in the past will do. */
 	EXPECT_EQ(0, wait_job(self->fd, 1, INT64_MIN, &end));
 	EXPECT_EQ(0, wait_job(self->fd, 1, 0, &end));
+
+	end = (struct drm_xrnpe_job_wait){ .job = 1, .pad = 1 };
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+	end = (struct drm_xrnpe_job_wait){ .job = 1, .record = 64, .record_size = 64 };
+	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+	end.record_size = sysconf(_SC_PAGESIZE) + 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+}
+
+/* A record may be asked for in part, or by a program that knows a longer one. */
+TEST_F(uapi, record_sizes)
+{
+	uint8_t whole[sizeof(struct xrnpe_job_record) + 16], part[16];
+	struct drm_xrnpe_job_wait end = {
+		.job = 1, .timeout_ns = in_ms(60000),
+		.record = (uintptr_t)whole, .record_size = sizeof(whole) - 8,
+	};
+
+	ASSERT_EQ(1, submit(self->fd, 0, &self->work));
+	memset(whole, 0xee, sizeof(whole));
+	memset(part, 0xee, sizeof(part));
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+	for (int i = 0; i < 8; i++) {
+		EXPECT_EQ(0, whole[sizeof(whole) - 16 + i]);
+		EXPECT_EQ(0xee, whole[sizeof(whole) - 8 + i]);
+	}
+	end.record = (uintptr_t)part;
+	end.record_size = 8;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+	EXPECT_EQ(0, memcmp(part, whole, 8));
+	EXPECT_EQ(0xee, part[8]);
+	end.record_size = 0;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
 }
 
 TEST_F(uapi, prime)
