@@ -271,7 +271,8 @@ static void expect_fault(struct __test_metadata *_metadata, FIXTURE_DATA(job) *s
 		struct xrnpe_cmd good = matmul_cmd();
 
 		for (unsigned int j = 0; j < XRNPE_OPERANDS; j++)
-			good.operand[j].region = 1;
+			if (j != XRNPE_OPERAND_IFM2)
+				good.operand[j].region = 1;
 		set_cmd(&self->work, i, good);
 	}
 	set_cmd(&self->work, 2, cmd);
