@@ -20,10 +20,10 @@ static bool begins_with(const char *name)
 	return !strcmp(getenv("XRNPE_STUCK") ?: "timeout", name);
 }
 
-/* Whether somebody writes a job's result into its data. */
+/* Whether somebody writes the stuck job's results into its data. */
 static bool is_written(const uint8_t *data, int ms)
 {
-	volatile uint8_t *ofm = (uint8_t *)data + OFM_AT;
+	volatile uint8_t *ofm = (uint8_t *)data + XRNPE_MAX_K;
 
 	*ofm = FILL;
 	for (; ms > 0 && *ofm == FILL; ms--)
@@ -88,7 +88,7 @@ FIXTURE_SETUP(stuck)
 
 	self->fd = open_npu();
 	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
-	ASSERT_EQ(0, make_work(self->fd, &self->stuck));
+	ASSERT_EQ(0, make_long(self->fd, 8192, 2048, &self->stuck));
 	ASSERT_EQ(0, make_work(self->fd, &self->behind));
 	ASSERT_EQ(0, make_work(self->fd, &self->apart));
 	ASSERT_EQ(0, make_gate(self->fd, &self->gate));
