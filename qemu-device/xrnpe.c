@@ -575,7 +575,7 @@ static void xrnpe_reset_registers(XRNPEState *s)
 /* Complete a reset that has begun, or at least go about it. */
 static void xrnpe_pursue_reset(XRNPEState *s)
 {
-    if (!s->resetting || s->inject.stuck) {
+    if (!s->resetting || (s->inject.stuck && s->executing)) {
         return;
     }
     if (s->in_flight) {
