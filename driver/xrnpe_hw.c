@@ -265,15 +265,22 @@ static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 	dma_rmb();
 
 	while ((job = xrnpe_queue_head(queue)) && (s32)(seqno - job->seqno) >= 0) {
-		const struct xrnpe_job_record *record =
-			&shared->record[queue->index][job->count % XRNPE_RING_SIZE];
+		struct xrnpe_job_record record =
+			shared->record[queue->index][job->count % XRNPE_RING_SIZE];
 
-		if (record->fault.kind == XRNPE_FAULT_NONE)
-			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, record);
-		else if (record->fault.kind == XRNPE_FAULT_ABORTED)
-			xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, record);
+		/* None is written if the device does not like the descriptor. */
+		if (record.seqno != job->seqno)
+			record = (struct xrnpe_job_record) {
+				.fault.kind = XRNPE_FAULT_ILLEGAL_JOB,
+				.fault.operand = XRNPE_OPERAND_NONE,
+			};
+
+		if (record.fault.kind == XRNPE_FAULT_NONE)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, &record);
+		else if (record.fault.kind == XRNPE_FAULT_ABORTED)
+			xrnpe_job_end(job, DRM_XRNPE_JOB_TIMEOUT, -ETIME, &record);
 		else
-			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, record);
+			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, &record);
 	}
 }
 
@@ -425,18 +432,17 @@ static void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
 }
 
 /**
- * xrnpe_hw_is_runaway() - whether the device can still access memory
- * @xdev: the device, powered
+ * xrnpe_hw_is_busy() - whether the device may still access memory
+ * @xdev: the device, powered, without jobs
  *
  * One that did after its last reset gets another chance: the command that it
  * would not give up may have come to its end.
  */
-bool xrnpe_hw_is_runaway(struct xrnpe_device *xdev)
+bool xrnpe_hw_is_busy(struct xrnpe_device *xdev)
 {
-	if (!xdev->runaway)
-		return false;
-
 	guard(mutex)(&xdev->hw_lock);
+	if (!xdev->runaway)
+		return xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUSY;
 	xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
 	return xdev->runaway;
 }

@@ -52,8 +52,8 @@ static int xrnpe_runtime_suspend(struct device *dev)
 {
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
 
-	/* Only a system that goes to sleep asks this of a runaway. */
-	if (xrnpe_hw_is_runaway(xdev))
+	/* A runaway is asked only when the system goes to sleep. */
+	if (xrnpe_hw_is_busy(xdev))
 		return -EBUSY;
 
 	xrnpe_hw_stop(xdev);
