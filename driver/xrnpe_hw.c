@@ -441,8 +441,10 @@ static void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
 bool xrnpe_hw_is_busy(struct xrnpe_device *xdev)
 {
 	guard(mutex)(&xdev->hw_lock);
-	if (!xdev->runaway)
+	if (!xdev->wedged)
 		return xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUSY;
+	if (!xdev->runaway)
+		return false;
 	xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
 	return xdev->runaway;
 }
@@ -478,7 +480,9 @@ void xrnpe_hw_start(struct xrnpe_device *xdev)
  */
 void xrnpe_hw_stop(struct xrnpe_device *xdev)
 {
-	xrnpe_write(xdev, XRNPE_IRQ_ENABLE, 0);
+	/* One that has failed was stopped then; held in reset it may not even answer. */
+	if (!READ_ONCE(xdev->wedged))
+		xrnpe_write(xdev, XRNPE_IRQ_ENABLE, 0);
 	synchronize_irq(xdev->irq);
 }
 
@@ -512,6 +516,8 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 	xrnpe_hw_stop(xdev);
 
 	guard(mutex)(&xdev->hw_lock);
+	if (xdev->wedged && !xdev->runaway)
+		return;
 	for (unsigned int i = 0; i < xdev->info.queues; i++)
 		xrnpe_queue_reap(&xdev->queue[i]);
 	xrnpe_hw_give_up(xdev, xrnpe_hw_reset(xdev));
