@@ -44,7 +44,7 @@ done
 # Those that need a device which cannot be stopped, once for each way to find out.
 for t in $stuck; do
 	for how in timeout unbind; do
-		tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 600 --add "$t" \
+		tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 --add "$t" \
 			--memory 512M --device-args x-stuck=on,threads=1 -- "XRNPE_STUCK=$how /bin/${t##*/}" ||
 			failed=$?
 	done
