@@ -45,7 +45,7 @@ done
 for t in $stuck; do
 	for how in timeout unbind; do
 		tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 --add "$t" \
-			--memory 512M --device-args x-stuck=on,threads=1 -- "XRNPE_STUCK=$how /bin/${t##*/}" ||
+			--memory 512M --device-args x-fault-stuck=on,threads=1 -- "XRNPE_STUCK=$how /bin/${t##*/}" ||
 			failed=$?
 	done
 done

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * A device that cannot be stopped: what it may still write is never given to
- * anybody else. Needs QEMU's -device xrnpe,x-stuck=on. Only a reset of the machine
+ * anybody else. Needs QEMU's -device xrnpe,x-fault-stuck=on. Only a reset of the machine
  * helps such a device, so that the tests are one story, told in the order in which
  * they stand here. Its beginning is the value of XRNPE_STUCK: a job's time
  * limit (timeout), or the device is unbound (unbind). Needs root.
