@@ -112,7 +112,9 @@ static u64 xrnpe_queue_executed(struct xrnpe_queue *queue, u32 *head)
 static void xrnpe_job_charge(struct xrnpe_job *job, u64 ticks)
 {
 	struct xrnpe_queue *queue = job->queue;
-	u64 ns = mul_u64_u64_div_u64(ticks, NSEC_PER_MSEC, queue->xdev->info.timer_khz);
+	/* No job gets near this bound, but a device that is not there reads as ones. */
+	u64 ns = div_u64(min(ticks, U64_MAX / NSEC_PER_MSEC) * NSEC_PER_MSEC,
+			 queue->xdev->info.timer_khz);
 
 	if (ns > job->run_ns) {
 		job->ctx->busy_ns[queue->index] += ns - job->run_ns;
