@@ -256,11 +256,15 @@ static bool xrnpe_queue_cancel_doomed(struct xrnpe_queue *queue)
 	return found;
 }
 
-/* End the jobs that the status page says have ended. */
-static void xrnpe_queue_reap(struct xrnpe_queue *queue)
+/*
+ * End the jobs that the status page says have ended. Returns false if it says so of
+ * one of which nothing else does: then that one and those behind it stay.
+ */
+static bool xrnpe_queue_reap(struct xrnpe_queue *queue)
 {
 	struct xrnpe_shared *shared = queue->xdev->shared;
-	u32 seqno = READ_ONCE(shared->status[queue->index].seqno);
+	struct xrnpe_queue_status *page = &shared->status[queue->index];
+	u32 seqno = READ_ONCE(page->seqno);
 	struct xrnpe_job *job;
 
 	/* The device writes seqno last. */
@@ -270,12 +274,12 @@ static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 		struct xrnpe_job_record record =
 			shared->record[queue->index][job->count % XRNPE_RING_SIZE];
 
-		/* None is written if the device does not like the descriptor. */
-		if (record.seqno != job->seqno)
-			record = (struct xrnpe_job_record) {
-				.fault.kind = XRNPE_FAULT_ILLEGAL_JOB,
-				.fault.operand = XRNPE_OPERAND_NONE,
-			};
+		if (record.seqno != job->seqno) {
+			if (page->fault_seqno != job->seqno)
+				return false;
+			/* The device does not like the descriptor; so it writes none. */
+			record = (struct xrnpe_job_record) { .fault = page->fault };
+		}
 
 		if (record.fault.kind == XRNPE_FAULT_NONE)
 			xrnpe_job_end(job, DRM_XRNPE_JOB_DONE, 0, &record);
@@ -284,6 +288,7 @@ static void xrnpe_queue_reap(struct xrnpe_queue *queue)
 		else
 			xrnpe_job_end(job, DRM_XRNPE_JOB_FAULT, -EIO, &record);
 	}
+	return true;
 }
 
 /* See what became of a queue's jobs, and let it go on if it has stopped. */
@@ -295,7 +300,10 @@ static void xrnpe_queue_service(struct xrnpe_queue *queue)
 	 */
 	bool stopped = xrnpe_queue_read(queue, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED;
 
-	xrnpe_queue_reap(queue);
+	if (!xrnpe_queue_reap(queue)) {
+		queue_work(queue->xdev->reset_wq, &queue->xdev->reset_work);
+		return;
+	}
 	if (!stopped)
 		return;
 
@@ -593,7 +601,7 @@ static void xrnpe_reset_work(struct work_struct *work)
 
 	/* A device at rest is reset when it wakes up. */
 	if (!READ_ONCE(xdev->wedged) && pm_runtime_get_if_in_use(xdev->drm.dev) > 0) {
-		drm_err_ratelimited(&xdev->drm, "cannot write its status page, resetting\n");
+		drm_err_ratelimited(&xdev->drm, "has halted, or contradicts itself; resetting\n");
 		xrnpe_hw_recover(xdev);
 		pm_runtime_put_autosuspend(xdev->drm.dev);
 	}
