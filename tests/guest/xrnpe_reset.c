@@ -42,6 +42,7 @@ TEST_F(reset, innocent_jobs)
 	ASSERT_EQ(0, make_work(self->fd, &apart));
 	guilty = submit(self->fd, 1, &self->endless);
 	ASSERT_LT(0, guilty);
+	ASSERT_TRUE(writes_results(self->endless.data.map, 10000));
 	for (int i = 0; i < BEHIND; i++) {
 		same[i] = submit(self->fd, 1, &self->work);
 		other[i] = submit(self->fd, 2, &apart);

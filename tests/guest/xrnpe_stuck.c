@@ -20,17 +20,6 @@ static bool begins_with(const char *name)
 	return !strcmp(getenv("XRNPE_STUCK") ?: "timeout", name);
 }
 
-/* Whether somebody writes the stuck job's results into its data. */
-static bool is_written(const uint8_t *data, int ms)
-{
-	volatile uint8_t *ofm = (uint8_t *)data + XRNPE_MAX_K;
-
-	*ofm = FILL;
-	for (; ms > 0 && *ofm == FILL; ms--)
-		sleep_ms(1);
-	return *ofm != FILL;
-}
-
 /*
  * Take most of the free memory, and see whether any of it changes. The results start
  * on a page.
@@ -104,7 +93,7 @@ FIXTURE_SETUP(stuck)
 	sync = wait_gate(&self->gate);
 	self->guilty = submit(self->fd, 1, &self->stuck);
 	ASSERT_LT(0, self->guilty);
-	ASSERT_TRUE(is_written(self->stuck.data.map, 5000));
+	ASSERT_TRUE(writes_results(self->stuck.data.map, 5000));
 	self->same = submit(self->fd, 1, &self->behind);
 	self->other = submit(self->fd, 2, &self->apart);
 	self->waiting = submit_syncs(self->fd, 0, &self->apart, &sync, 1);
@@ -116,7 +105,7 @@ FIXTURE_TEARDOWN(stuck)
 	const size_t size = self->stuck.data.size;
 	uint8_t *map;
 
-	EXPECT_TRUE(is_written(self->stuck.data.map, 1000));
+	EXPECT_TRUE(writes_results(self->stuck.data.map, 1000));
 	free_work(self->fd, &self->stuck);
 	free_work(self->fd, &self->behind);
 	free_work(self->fd, &self->apart);
@@ -125,7 +114,7 @@ FIXTURE_TEARDOWN(stuck)
 	ASSERT_NE(MAP_FAILED, map);
 	close(self->export.fd);
 	EXPECT_TRUE(memory_is_quiet());
-	EXPECT_TRUE(is_written(map, 1000));
+	EXPECT_TRUE(writes_results(map, 1000));
 	munmap(map, size);
 	EXPECT_TRUE(memory_is_quiet());
 }

@@ -290,6 +290,17 @@ static inline int make_long(int fd, unsigned int cmds, unsigned int m, struct wo
 	return ret;
 }
 
+/* Whether a job of make_long() writes its first result to @data within @ms. */
+static inline bool writes_results(uint8_t *data, int ms)
+{
+	volatile uint8_t *ofm = data + XRNPE_MAX_K;
+
+	*ofm = 0x55;
+	for (; ms > 0 && *ofm == 0x55; ms--)
+		sleep_ms(1);
+	return *ofm != 0x55;
+}
+
 /* Work of minutes: no command may have more products than these. */
 static inline int make_endless(int fd, struct work *work)
 {
