@@ -28,7 +28,8 @@
 
 /* The device gives up a command between two of its rows. */
 #define XRNPE_ABORT_MS		500
-#define XRNPE_RESET_US		(500 * USEC_PER_MSEC)
+/* Milliseconds would do, but a virtual device may be late, and giving up costs memory. */
+#define XRNPE_RESET_US		(2 * USEC_PER_SEC)
 /* For so long the reset line is asserted. */
 #define XRNPE_LINE_US		10
 /*
@@ -374,7 +375,7 @@ static int xrnpe_hw_reset_by_register(struct xrnpe_device *xdev)
 
 	xrnpe_write(xdev, XRNPE_CTRL, XRNPE_CTRL_RESET);
 	ret = readl_poll_timeout(xdev->regs + XRNPE_CTRL, ctrl, !(ctrl & XRNPE_CTRL_RESET),
-				 10, XRNPE_RESET_US);
+				 100, XRNPE_RESET_US);
 	if (!ret)
 		return 0;
 
