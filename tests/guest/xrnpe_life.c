@@ -448,6 +448,11 @@ TEST_F_TIMEOUT(life, time_is_up, 120)
 				edge.cmds += edge.cmds / 12;
 		}
 		ASSERT_EQ(0, wait_record(self->fd, second, &end, &record));
+		/* On a host that has no time for it, its own may be up. */
+		if (end.state == DRM_XRNPE_JOB_TIMEOUT) {
+			EXPECT_LE((uint64_t)limit * self->info.timer_khz, record.executed);
+			continue;
+		}
 		EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
 		EXPECT_TRUE(result_is_right(&behind));
 	}
