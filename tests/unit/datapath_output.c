@@ -891,6 +891,7 @@ END_TEST
  */
 START_TEST(residual_cancels)
 {
+	static const float factors[] = { -1, -8, -1.3f };	/* of more than one bit: sums that are no doubles */
 	enum xrnpe_format format = (enum xrnpe_format)_i;
 	struct matmul matmul = new_matmul(format, 2, 400, 7);
 	uint8_t *sums = malloc(matmul.m * matmul.n * sizeof(uint32_t));
@@ -915,9 +916,9 @@ START_TEST(residual_cancels)
 		matmul.cmd.operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_F32;
 		matmul.cmd.operand[XRNPE_OPERAND_OFM].row_stride = matmul.n * (uint32_t)sizeof(uint32_t);
 		ref_run(&matmul.cmd, memory, &invalid);
-		new_residual(&matmul, XRNPE_FORMAT_F32, i % 3 ? 0xbf800000 : 0xc1000000);
+		new_residual(&matmul, XRNPE_FORMAT_F32, bits_of(factors[i % 3]));
 		for (uint32_t at = 0; at < matmul.m * matmul.n; at++) {
-			float sum = float_of(ref_load(XRNPE_FORMAT_F32, sums, at)) / (i % 3 ? 1 : 8);
+			float sum = float_of(ref_load(XRNPE_FORMAT_F32, sums, at)) / -factors[i % 3];
 
 			set_residual(&matmul, at / matmul.n, at % matmul.n, bits_of(sum) + at % 3 - (sum != 0));
 		}

@@ -176,7 +176,8 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 		doubt = output_near(product, &panel->outputs, sums.sum, sums.bound, p, n, count, code);
 	} else if (is_plain(product, &panel->outputs)) {
 		for (size_t i = 0; i < LANES; i += REALS)
-			*(reals *)(sums.sum + i) = output_sum(&panel->outputs, i, load(sums.sum + i));
+			*(reals *)(sums.sum + i) = output_sum(&panel->outputs, panel->outputs.bias, i,
+							     load(sums.sum + i));
 		encode_lanes(product->out, sums.sum, code);
 	} else {
 		output_exact(product, &panel->outputs, sums.sum,

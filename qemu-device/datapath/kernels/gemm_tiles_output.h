@@ -35,7 +35,7 @@ TARGET static void finish_narrow(const struct xrnpe_product *product, const stru
 
 	if (is_plain(product, &stage->outputs)) {
 		for (size_t i = 0; i < LANES; i += REALS)
-			*(reals *)(value + i) = output_sum(&stage->outputs, i, sum_at(stage, sum, i));
+			*(reals *)(value + i) = output_sum(&stage->outputs, stage->outputs.bias, i, sum_at(stage, sum, i));
 		encode_lanes(product->out, value, code);
 		return;
 	}

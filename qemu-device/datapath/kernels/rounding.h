@@ -194,10 +194,10 @@ INLINE bool is_plain(const struct xrnpe_product *product, const struct outputs *
 	return !outputs->bends && !product->residual;
 }
 
-/* The results, rounded to odd, of exact sums of channels @i.. of them. */
-INLINE reals output_sum(const struct outputs *outputs, size_t i, reals sum)
+/* The results, rounded to odd, of exact sums of channels @i.. of them, whose biases are @bias. */
+INLINE reals output_sum(const struct outputs *outputs, const double *bias, size_t i, reals sum)
 {
-	return limit(outputs, fma_odd(sum, load(outputs->scale + i), load(outputs->bias + i)));
+	return limit(outputs, fma_odd(sum, load(outputs->scale + i), load(bias + i)));
 }
 
 /* The same with slopes. */
@@ -271,35 +271,26 @@ TARGET static inline uint32_t encode_between(const struct xrnpe_product *product
 	return doubt;
 }
 
-/* Add up bias and residual, if all are doubles. */
-INLINE bool add_residual(const struct outputs *outputs, const double *residual, struct outputs *sum)
-{
-	ints lost = { 0 };
-	int64_t any = 0;
-
-	*sum = *outputs;
-	for (size_t i = 0; i < LANES; i += REALS) {
-		reals error;
-
-		*(reals *)(sum->bias + i) = two_sum(load(outputs->bias + i), load(residual + i), &error);
-		lost |= (ints)(error != 0);
-	}
-	for (size_t i = 0; i < REALS; i++)
-		any |= lost[i];
-	return !any;
-}
-
 /* LANES exact sums, with a residual, to codes, but those in doubt, as encode_between(). */
 TARGET static inline uint32_t encode_added(const struct xrnpe_product *product, const struct outputs *outputs,
 					   const double *sum, const double *residual, uint32_t *code)
 {
 	double value[LANES] __attribute__((aligned(64)));
-	struct outputs added;
+	ints lost = { 0 };
+	int64_t any = outputs->bends;
 
-	if (outputs->bends || !add_residual(outputs, residual, &added))
+	for (size_t i = 0; i < LANES; i += REALS) {
+		reals error, bias = two_sum(load(outputs->bias + i), load(residual + i), &error);
+
+		lost |= (ints)(error != 0);
+		*(reals *)(value + i) = bias;
+	}
+	for (size_t i = 0; i < REALS; i++)
+		any |= lost[i];
+	if (any)
 		return encode_between(product, outputs, sum, NULL, residual, code);
 	for (size_t i = 0; i < LANES; i += REALS)
-		*(reals *)(value + i) = output_sum(&added, i, load(sum + i));
+		*(reals *)(value + i) = output_sum(outputs, value, i, load(sum + i));
 	encode_lanes(product->out, value, code);
 	return 0;
 }
