@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* What all kernels share: where inputs come from and how outputs leave. */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/kernel.h"
@@ -130,24 +129,6 @@ const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t 
 	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
 
 	return product->residual + p / width * o->row_stride + p % width * o->pixel_stride;
-}
-
-uint32_t xrnpe_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count, double *to)
-{
-	enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
-	/* A row starts on a byte, perhaps with another 4-bit code. */
-	size_t before = n * xrnpe_format_bits(format) % 8 != 0;
-	double factor = xrnpe_residual_factor(product);
-	uint32_t special = 0;
-	float value[33];
-
-	xrnpe_decode_row(format, xrnpe_residual_row(product, p) + xrnpe_row_bytes(format, n - before), value,
-			 before + count);
-	for (size_t i = 0; i < count; i++) {
-		to[i] = (double)value[before + i] * factor;
-		special |= (uint32_t)!isfinite(value[before + i]) << i;
-	}
-	return special;
 }
 
 double xrnpe_residual_factor(const struct xrnpe_product *product)

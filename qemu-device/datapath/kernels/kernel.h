@@ -265,10 +265,6 @@ void xrnpe_slopes(const struct xrnpe_product *product, uint64_t n, size_t count,
 /** The least result and, where that is larger, the largest, by RELU and CLAMP; not -0. */
 void xrnpe_limits(const struct xrnpe_product *product, double *least, double *most);
 
-/** What the residual adds to the @count (at most 32) channels from @n on of position @p, which is
- * exact. A bit each is returned for those that are no finite numbers. */
-uint32_t xrnpe_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count, double *to);
-
 /** The residual of position @p, and what it is multiplied by. */
 const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p);
 double xrnpe_residual_factor(const struct xrnpe_product *product);

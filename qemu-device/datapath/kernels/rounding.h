@@ -11,6 +11,7 @@
 
 #include "kernel.h"
 #include "reals.h"
+#include "residual.h"
 
 typedef int64_t ints __attribute__((vector_size(VECTOR)));
 typedef uint64_t bits __attribute__((vector_size(VECTOR)));
@@ -312,9 +313,9 @@ TARGET static inline void output_exact(const struct xrnpe_product *product, cons
 		encode_lanes(product->out, value, code);
 		return;
 	}
-	doubt = xrnpe_residuals(product, p, n, count, value);
+	doubt = load_residuals(product, p, n, count, value);
 	doubt |= encode_added(product, outputs, sum, value, code);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; doubt && i < count; i++) {
 		if (doubt >> i & 1 && sum[i] == sum[i])
 			code[i] = xrnpe_output_integer(product, p, n + i, (int64_t)(sum[i] * grid), status);
 	}
@@ -333,7 +334,7 @@ TARGET static inline uint32_t output_near(const struct xrnpe_product *product, c
 
 	if (!product->residual)
 		return encode_between(product, outputs, sum, error, NULL, code);
-	special = xrnpe_residuals(product, p, n, count, residual);
+	special = load_residuals(product, p, n, count, residual);
 	return special | encode_between(product, outputs, sum, error, residual, code);
 }
 
