@@ -842,6 +842,40 @@ START_TEST(slope_ties)
 }
 END_TEST
 
+/*
+ * Negative doubles, as the sum of product, bias and residual, that a slope takes as near to
+ * ties as doubles can be.
+ */
+START_TEST(slope_last_bits)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	uint64_t state = 187 + (uint64_t)_i;
+
+	make_contexts();
+	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_FORMAT_F32; out++) {
+		struct matmul matmul = new_matmul(format, 1, 300, 1);
+
+		fill(&matmul, code_of(format, 1));
+		new_residual(&matmul, XRNPE_FORMAT_F32, bits_of(1));
+		for (uint32_t n = 0; n < matmul.n; n++) {
+			struct ref_real tie = ref_tie(out, 1 + random_below(&state, ref_top(out) - 1));
+			uint32_t slope = 0x3f000001 + 2 * random_below(&state, 0x7fffff);
+			double x = -xrnpe_decode(XRNPE_FORMAT_F32, ref_encode(XRNPE_FORMAT_F32, tie, NULL)) /
+				   (double)float_of(slope);
+			float bias = (float)x, residual = (float)(x - (double)bias);
+
+			set_scale(&matmul, n, bits_of((float)(x - (double)bias - (double)residual)), bits_of(bias));
+			set_residual(&matmul, 0, n, bits_of(residual));
+			set_slope(&matmul, n, slope);
+		}
+		matmul.cmd.activation = XRNPE_ACT_PRELU;
+		check(&matmul, out);
+		free_matmul(&matmul);
+	}
+	free_contexts();
+}
+END_TEST
+
 /* Limits on ties, beside them, equal to each other, of any sign, and of subnormals. */
 START_TEST(limits)
 {
@@ -854,16 +888,16 @@ START_TEST(limits)
 	set_a(&matmul, 1, 0, code_of(format, -1));
 	set_a(&matmul, 2, 0, 0);
 	for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
-		for (int i = 0; i < 24; i++) {
+		for (uint32_t i = 0; i < 2 * PARAMETERS; i++) {
 			uint32_t tie = ref_encode(XRNPE_FORMAT_F32, ref_tie(out, random_below(&state, ref_top(out))), NULL);
 			uint32_t lo, hi;
 
 			if ((tie & 0x7f800000) == 0x7f800000)
 				tie = 0x7f7fffff;
-			lo = i % 3 ? tie + (uint32_t)(i / 3 % 3) - (tie > 0 && tie < 0x7f7fffff) :
+			lo = i % 3 ? tie + i / 3 % 3 - (tie > 0 && tie < 0x7f7fffff) :
 			     parameters[random_below(&state, PARAMETERS)];
 			lo = i % 2 ? lo : lo | 0x80000000;
-			hi = i % 4 ? parameters[random_below(&state, PARAMETERS)] : lo;
+			hi = i % 4 != 1 ? parameters[i / 2] : lo;
 			if (float_of(hi) < float_of(lo))
 				set_clamp(&matmul, hi, lo);
 			else
@@ -871,7 +905,8 @@ START_TEST(limits)
 			for (uint32_t n = 0; n < matmul.n; n++) {
 				uint32_t at = n % 2 ? lo : hi;
 
-				set_scale(&matmul, n, n % 3 ? (at & 0x7fffffff) + n % 5 - (at << 1 > 4) :
+				/* Half of the time none that is too small or large for floats. */
+				set_scale(&matmul, n, i % 2 && n % 3 ? (at & 0x7fffffff) + n % 5 - (at << 1 > 4) :
 					  (random_word(&state) & 0x83ffffff) + 0x3d000000, 0);
 				if ((scale_word(&matmul, n, 0) & 0x7f800000) == 0x7f800000)
 					set_scale(&matmul, n, 0x7f7fffff, 0);
@@ -1088,6 +1123,7 @@ TCase *datapath_output_tests(void)
 	tcase_add_test(tests, floats_and_bytes);
 	tcase_add_loop_test(tests, any_slopes, 0, 4);
 	tcase_add_loop_test(tests, slope_ties, 0, 4);
+	tcase_add_loop_test(tests, slope_last_bits, 0, 4);
 	tcase_add_loop_test(tests, limits, 0, 4);
 	tcase_add_loop_test(tests, residual_cancels, 0, 4);
 	tcase_add_loop_test(tests, residual_ties, 0, 4);
