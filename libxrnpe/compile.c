@@ -100,7 +100,7 @@ static int prepare(struct compiler *compiler)
 		plan->chooses = node->op != GRAPH_MAXPOOL;
 		if (plan->chooses)
 			compiler->steps += (1u + (node->op == GRAPH_CONV) + lower_adds(node)) *
-					   COMPILE_FORMATS;
+					   XRNPE_FORMAT_P16;
 	}
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)

@@ -24,7 +24,7 @@ enum part {
 	RESIDUAL,
 };
 
-/* One measurement. */
+/* One measurement; in P8, then in P16 too. */
 struct job {
 	uint32_t node;
 	enum part part;
@@ -93,27 +93,55 @@ static void run_rounded(struct bench *bench, const struct job *job)
 		bench->means[c] /= (double)pixels * compiler->image_count;
 }
 
-/* Squares of differences and of the reference, over @count elements. */
+/* Sums of squares: of errors, and of what they are errors of. */
+struct squares {
+	double errors, values;
+};
+
 static void add_squares(const float *values, const float *reference, size_t count,
-			double *difference, double *size)
+			struct squares *sum)
 {
 	for (size_t i = 0; i < count; i++) {
 		double error = (double)values[i] - reference[i];
 
-		*difference += error * error;
-		*size += (double)reference[i] * reference[i];
+		sum->errors += error * error;
+		sum->values += (double)reference[i] * reference[i];
 	}
 }
 
-/* Compare bench->outputs with FP32: at the node, and where the network ends. */
-static struct loss compare(struct bench *bench, uint32_t index)
+/* Where all is zero there is nothing to lose, or everything. */
+static double relative(const struct squares *sum)
+{
+	return sum->values > 0 ? sum->errors / sum->values : sum->errors > 0;
+}
+
+/* Complete bench->outputs, whose biases tune.c will correct in the same way; their error. */
+static double node_error(struct bench *bench, uint32_t index)
+{
+	struct compiler *compiler = bench->compiler;
+	const struct graph_node *node = &compiler->graph->nodes[index];
+	size_t count = graph_shape_count(&node->shape), pixels = (size_t)node->shape.h * node->shape.w;
+	struct squares sum = { 0 };
+
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		float *output = bench->outputs + i * count;
+
+		for (size_t k = 0; node->op == GRAPH_CONV && k < count; k++)
+			output[k] -= (float)bench->means[k / pixels];
+		reference_activate(&node->activation, output, count);
+		add_squares(output, compiler->images[i]->tensors[index], count, &sum);
+	}
+	return sqrt(relative(&sum));
+}
+
+/* What becomes of the error of bench->outputs where the network ends. */
+static double network_effect(struct bench *bench, uint32_t index)
 {
 	struct compiler *compiler = bench->compiler;
 	const struct xrnpe_graph *graph = compiler->graph;
-	const struct graph_node *node = &graph->nodes[index];
-	size_t count = graph_shape_count(&node->shape), pixels = (size_t)node->shape.h * node->shape.w;
-	double difference = 0, size = 0, end_difference = 0, end_size = 0;
+	size_t count = graph_shape_count(&graph->nodes[index].shape);
 	struct reference *rest = bench->rest;
+	struct squares sum = { 0 };
 
 	for (uint32_t n = 0; n < graph->count; n++) {
 		bench->changes[n] = n == index;
@@ -122,30 +150,19 @@ static struct loss compare(struct bench *bench, uint32_t index)
 	}
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		float **fp32 = compiler->images[i]->tensors;
-		float *output = bench->outputs + i * count;
-
-		/* tune.c will correct the biases of the compiled model in the same way. */
-		for (size_t k = 0; node->op == GRAPH_CONV && k < count; k++)
-			output[k] -= (float)bench->means[k / pixels];
-		reference_activate(&node->activation, output, count);
-		add_squares(output, fp32[index], count, &difference, &size);
 
 		for (uint32_t n = 0; n < graph->count; n++)
 			rest->tensors[n] = bench->changes[n] ? bench->own[n] : fp32[n];
-		rest->tensors[index] = output;
+		rest->tensors[index] = bench->outputs + i * count;
 		for (uint32_t n = index + 1; n < graph->count; n++) {
 			if (bench->changes[n])
 				reference_node(rest, n);
 		}
 		add_squares(rest->tensors[graph->output], fp32[graph->output],
-			    graph->output_info.count, &end_difference, &end_size);
+			    graph->output_info.count, &sum);
 	}
 	memcpy(rest->tensors, bench->own, graph->count * sizeof(*bench->own));
-	/* Where all is zero there is nothing to lose, or everything. */
-	return (struct loss){
-		.error = size > 0 ? sqrt(difference / size) : difference > 0,
-		.effect = end_size > 0 ? end_difference / end_size : end_difference > 0,
-	};
+	return relative(&sum);
 }
 
 static int measure(struct bench *bench, const struct job *job)
@@ -157,14 +174,25 @@ static int measure(struct bench *bench, const struct job *job)
 		[WEIGHTS] = plan->weight_loss, [INPUTS] = plan->input_loss,
 		[RESIDUAL] = plan->residual_loss,
 	};
+	struct loss *loss = &losses[job->part][job->format];
 
 	if (lower_multiplies(node) && job->part == (node->op == GRAPH_CONV ? WEIGHTS : INPUTS) &&
 	    quantize_node(compiler->graph, node, compiler->plan[node->input[0]].energy, job->format,
 			  &plan->weight[job->format]))
 		return -ENOMEM;
 	run_rounded(bench, job);
-	losses[job->part][job->format] = compare(bench, job->node);
-	return 0;
+	loss->error = node_error(bench, job->node);
+	if (job->format == XRNPE_FORMAT_P16) {
+		/* So small an error that it passes on in proportion, as that of P8 did. */
+		double ratio = loss[-1].error > 0 ? loss->error / loss[-1].error : 0;
+
+		loss->effect = loss[-1].effect * ratio * ratio;
+		return 0;
+	}
+	loss->effect = network_effect(bench, job->node);
+	if (job->format + 1 < XRNPE_FORMAT_P16)
+		return 0;
+	return measure(bench, &(struct job){ job->node, job->part, XRNPE_FORMAT_P16 });
 }
 
 static void bench_free(struct bench *bench)
@@ -247,13 +275,13 @@ int measure_losses(struct compiler *compiler)
 	const struct xrnpe_graph *graph = compiler->graph;
 	struct measuring measuring = { .compiler = compiler };
 
-	measuring.jobs = calloc((size_t)graph->count * 3 * COMPILE_FORMATS, sizeof(*measuring.jobs));
+	measuring.jobs = calloc((size_t)graph->count * 3 * XRNPE_FORMAT_P16, sizeof(*measuring.jobs));
 	if (!measuring.jobs)
 		return xrnpe_fail_memory(compiler->error);
 	for (uint32_t n = 0; n < graph->count; n++) {
 		const struct graph_node *node = &graph->nodes[n];
 
-		for (unsigned int f = 0; compiler->plan[n].chooses && f < COMPILE_FORMATS; f++) {
+		for (unsigned int f = 0; compiler->plan[n].chooses && f < XRNPE_FORMAT_P16; f++) {
 			measuring.jobs[measuring.count++] = (struct job){ n, INPUTS, f };
 			if (node->op == GRAPH_CONV)
 				measuring.jobs[measuring.count++] = (struct job){ n, WEIGHTS, f };

@@ -589,8 +589,8 @@ START_TEST(stops_when_told)
 {
 	struct xrnpe_graph *graph = load(onnx_resnet());
 	struct xrnpe_array calibration = noise(graph, 2, 1);
-	/* 2 inputs, 8 measurements of 5 products, 4 of a sum and a pooling, 7 layers to tune */
-	size_t at = 0, stages[] = { 1, 2, 10, 31, 54 };
+	/* 2 inputs, 6 measurements of 5 products, 3 of a sum and a pooling, 7 layers to tune */
+	size_t at = 0, stages[] = { 1, 2, 10, 31, 42 };
 	struct xrnpe_compile_options options = {
 		.calibration = &calibration, .progress = stop_midway, .progress_data = &at,
 	};
