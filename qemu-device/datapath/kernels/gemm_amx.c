@@ -8,13 +8,13 @@
  *	FP4				one
  *	Posit(4,1), Posit(8,0)		two of 7 bits, -64..64
  *
- * and only those are multiplied that the values of a strip of positions or of a panel
- * of channels have. Of two digits on both sides, the sum of the cross products is had
+ * whichever of them the factors are, and only those digits are multiplied that the values
+ * of a strip of positions or of a panel of channels have. Of two digits on both sides, the sum of the cross products is had
  * from the sums of the digits. No sum of products of digits overflows 32 bits, whatever
  * the codes: Documentation/numerics.rst.
  *
  * Two digits are three products of bytes. Posit(4,1) is powers of two, which bfloat16
- * holds, for the work of two. So panels that have both digits are in floats instead, and
+ * holds, for the work of two. So if both factors are Posit(4,1), panels that have both digits are in floats instead, and
  * their sums are cut into runs none of which can get so large that binary32 rounds.
  *
  * Two by two tiles are 32 positions by 32 channels. The output stage is AVX-512's, and so
@@ -34,8 +34,7 @@
 #define TILE_BYTES 64		/* of a row: the products of a step */
 
 #define DIGIT_BITS 7
-#define DIGIT_SLICES 3		/* low, high, their sum */
-#define FLOAT_SLICES 2		/* low, high; a float has the size of two */
+#define DIGIT_SLICES 3		/* low, high, their sum; a float has the size of two */
 #define POWERS 3
 
 /* Products of a step, and of a run: as many as cannot exceed 2^24 with the largest codes. */
@@ -73,32 +72,31 @@ static const struct xrnpe_decoder nibbles = { decode_nibbles, 1, 0 };
 static const struct xrnpe_decoder bytes = { decode_bytes, 1, 0 };
 
 struct plan {
-	const struct xrnpe_decoder *decoder;
+	const struct xrnpe_decoder *input, *weight;
 	size_t steps;		/* of a whole sum */
 	size_t value_pitch;	/* bytes between decoded rows */
 	size_t pitch;		/* bytes between rows of a slice */
-	size_t slices;		/* room for them */
+	int input_slices, weight_slices;	/* room for them */
 	size_t slice;		/* bytes of one, of a panel */
 	bool floats;		/* for panels that need them */
 	size_t float_pitch;	/* bytes between rows of floats */
 };
 
+static const struct xrnpe_decoder *decoder_of(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? &bytes : &nibbles;
+}
+
 static struct plan plan_of(const struct xrnpe_product *product)
 {
-	struct plan plan = { &nibbles, .slices = DIGIT_SLICES };
+	enum xrnpe_format input = product->ifm.format, weight = product->weight.format;
+	struct plan plan = { .input = decoder_of(input), .weight = decoder_of(weight) };
 
-	switch (product->weight.format) {
-	case XRNPE_FORMAT_FP4:
-		plan.slices = 1;
-		break;
-	case XRNPE_FORMAT_P4:
-		plan.slices = FLOAT_SLICES;
-		plan.floats = true;
-		break;
-	default:
-		plan.decoder = &bytes;
-		break;
-	}
+	plan.input_slices = input == XRNPE_FORMAT_FP4 ? 1 : 2;
+	plan.weight_slices = weight == XRNPE_FORMAT_FP4 ? 1 : 2;
+	plan.floats = input == XRNPE_FORMAT_P4 && weight == XRNPE_FORMAT_P4;
+	if (plan.input_slices == 2 && plan.weight_slices == 2 && !plan.floats)
+		plan.input_slices = plan.weight_slices = DIGIT_SLICES;
 	plan.steps = (product->k + TILE_BYTES - 1) / TILE_BYTES;
 	plan.value_pitch = plan.steps * TILE_BYTES + XRNPE_DECODE_SLACK;
 	/* An odd number of lines, so that rows do not compete for sets of a cache. */
@@ -135,7 +133,7 @@ struct task {
 
 static size_t panel_bytes(const struct plan *plan)
 {
-	return sizeof(struct panel) + plan->slices * plan->slice;
+	return sizeof(struct panel) + (size_t)plan->weight_slices * plan->slice;
 }
 
 /* Lay out @memory. Returns how much of it that takes; then there are lines. */
@@ -145,7 +143,8 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 	size_t total = POWERS * sizeof(*task->sum);
 	size_t values = total + STRIP * sizeof(*task->total);
 	size_t rows = values + STRIP * plan->value_pitch;
-	size_t floats = rows + plan->slices * STRIP * plan->pitch;
+	int slices = plan->input_slices > plan->weight_slices ? plan->input_slices : plan->weight_slices;
+	size_t floats = rows + (size_t)slices * STRIP * plan->pitch;
 
 	if (memory) {
 		task->sum = (int32_t (*)[STRIP][LANES])memory;
@@ -159,18 +158,18 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 
 /* ---- digits ----------------------------------------------------------- */
 
-/* Tables for the codes up to 127, which are all that are not negative as bytes. */
-static void make_tables(struct task *task)
+/* Tables for codes of @factor up to 127, which are all that are not negative as bytes. */
+static void make_tables(struct task *task, const struct xrnpe_factor *factor)
 {
 	for (int i = 0; i < 128; i++) {
-		int value = task->product->weight.narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->weight.narrow[i];
+		int value = factor->narrow[i] == XRNPE_NARROW_NAR ? 0 : factor->narrow[i];
 		int high = (value + 64 - (value > 0)) >> DIGIT_BITS;
 
 		task->low[i] = (uint8_t)(value - high * (1 << DIGIT_BITS));
 		task->high[i] = (uint8_t)high;
 	}
 	for (int i = 0; task->plan.floats && i < 16; i++) {
-		int value = task->product->weight.narrow[i] == XRNPE_NARROW_NAR ? 0 : task->product->weight.narrow[i];
+		int value = factor->narrow[i] == XRNPE_NARROW_NAR ? 0 : factor->narrow[i];
 		float exact = (float)value;
 		uint32_t bits;
 
@@ -203,7 +202,7 @@ static void pad(struct task *task, size_t count)
  * Cut @count decoded rows to slices, and say how many digits they have. Those that are
  * missing hold anything, and so do their sums.
  */
-TARGET static int cut(struct task *task, size_t count)
+TARGET static int cut(struct task *task, size_t count, int slices)
 {
 	const struct plan *plan = &task->plan;
 	size_t slice = STRIP * plan->pitch;
@@ -216,12 +215,12 @@ TARGET static int cut(struct task *task, size_t count)
 			uint8_t *to = task->rows + r * plan->pitch + i;
 
 			_mm512_store_si512(to, low);
-			if (plan->slices == 1)
+			if (slices == 1)
 				continue;
 			high = look_up(task->high, codes);
 			any = _mm512_or_si512(any, high);
 			_mm512_store_si512(to + slice, high);
-			if (plan->slices == DIGIT_SLICES)
+			if (slices == DIGIT_SLICES)
 				_mm512_store_si512(to + 2 * slice, _mm512_add_epi8(low, high));
 		}
 	}
@@ -273,7 +272,7 @@ TARGET static void cut_floats(struct task *task, size_t count, uint32_t *squares
 /* The sum of two digits is a slice too. */
 static int slices_of(const struct plan *plan, int digits)
 {
-	return plan->slices == DIGIT_SLICES && digits == 2 ? DIGIT_SLICES : digits;
+	return plan->weight_slices == DIGIT_SLICES && digits == 2 ? DIGIT_SLICES : digits;
 }
 
 /* The @size bytes of rows, @pitch bytes apart, in the order of tiles. */
@@ -292,15 +291,15 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 	struct stage *stage = &panel->stage;
 
 	lay_out(&task, scratch);
-	make_tables(&task);
+	make_tables(&task, &product->weight);
 	xrnpe_avx512_stage(product, n, count, stage);
 	for (size_t r = 0; r < count; r++) {
-		stage->nar[r] = xrnpe_weights(product, plan->decoder, n + r,
+		stage->nar[r] = xrnpe_weights(product, plan->weight, n + r,
 					      task.values + r * plan->value_pitch);
 		stage->any_nar |= stage->nar[r];
 	}
 	pad(&task, count);
-	panel->digits = cut(&task, count);
+	panel->digits = cut(&task, count, plan->weight_slices);
 	panel->floats = plan->floats && panel->digits == 2;
 	if (panel->floats) {
 		cut_floats(&task, count, panel->squares);
@@ -486,8 +485,7 @@ TARGET static struct sums multiply(struct task *task, const struct panel *panel,
 /* Half a strip is worth it; fewer positions are left to AVX-512. */
 static bool suits(const struct xrnpe_product *product)
 {
-	return product->ifm.format == product->weight.format && !xrnpe_wide(product) &&
-	       product->positions >= STRIP / 2;
+	return !xrnpe_wide(product) && product->positions >= STRIP / 2;
 }
 
 static bool supported(void)
@@ -511,7 +509,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 {
 	struct task task = { .product = product, .plan = plan_of(product) };
 
-	return lay_out(&task, NULL) + xrnpe_lines_size(product, task.plan.decoder, xrnpe_inputs(product));
+	return lay_out(&task, NULL) + xrnpe_lines_size(product, task.plan.input, xrnpe_inputs(product));
 }
 
 static const struct panel *next_panel(const struct plan *plan, const struct panel *panel)
@@ -533,8 +531,8 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 		any_digits |= !panel->floats;
 		any_floats |= panel->floats;
 	}
-	xrnpe_lines_start_group(&task.lines, product, plan->decoder, block->n0, memory + lines);
-	make_tables(&task);
+	xrnpe_lines_start_group(&task.lines, product, plan->input, block->n0, memory + lines);
+	make_tables(&task, &product->ifm);
 	for (uint64_t p = block->p0; p < block->p1; p += STRIP) {
 		size_t rows = block->p1 - p < STRIP ? (size_t)(block->p1 - p) : STRIP;
 		uint8_t *out[STRIP];
@@ -544,7 +542,7 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 		xrnpe_lines_gather(&task.lines, p, rows, task.values, plan->value_pitch, nar);
 		pad(&task, rows);
 		if (any_digits)
-			task.digits = cut(&task, rows);
+			task.digits = cut(&task, rows, plan->input_slices);
 		if (any_floats)
 			cut_floats(&task, rows, task.squares);
 		panel = panels;

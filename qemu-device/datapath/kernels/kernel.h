@@ -307,12 +307,6 @@ static inline bool xrnpe_transposed(const struct xrnpe_product *product)
 	return product->cmd->flags & XRNPE_CMD_TRANSPOSED;
 }
 
-/** Bytes from a row that xrnpe_transpose() makes to the next. */
-size_t xrnpe_transposed_pitch(const struct xrnpe_product *product);
-
-/** Have the columns of channels @n.. of @product as @rows, which it then has as its weights. */
-void xrnpe_transpose(struct xrnpe_product *product, uint64_t n, size_t count, uint8_t *rows);
-
 /** Whether every output channel has the same inputs. */
 static inline bool xrnpe_one_group(const struct xrnpe_product *product)
 {

@@ -16,6 +16,7 @@
 #include "kernel.h"
 
 #define PIECES 32	/* of a column, for each thread: the last ones end at about the same time */
+#define POLL_ROWS 64	/* of transposed weights between looks at whether to give up */
 #define LINES 2		/* of an image in a piece, at least, for each that the next one needs too */
 
 /* What has been done of all the columns that have had a place. */
@@ -82,6 +83,12 @@ static void plan_panels(struct xrnpe_tasks *tasks, unsigned int threads)
 	tasks->shared = tasks->places * (column_bytes(tasks) + sizeof(struct xrnpe_place));
 }
 
+/* Bytes between rows that were columns: an odd number of lines, see gemm_tiles.c. */
+static size_t rows_pitch(const struct xrnpe_product *product)
+{
+	return (xrnpe_row_bytes(product->weight.format, product->k) / 128 * 2 + 3) * 64;
+}
+
 void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
 {
 	const struct xrnpe_product *product = tasks->product;
@@ -98,7 +105,7 @@ void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads)
 	tasks->scratch = tasks->kernel->scratch(product, &tasks->shape);
 	if (xrnpe_transposed(product)) {
 		tasks->rows = (tasks->scratch + 63) / 64 * 64;
-		tasks->scratch = tasks->rows + xrnpe_transposed_pitch(product) *
+		tasks->scratch = tasks->rows + rows_pitch(product) *
 				 (tasks->kernel->tiling ? tasks->tiling.lanes : tasks->shape.n1);
 	}
 }
@@ -134,15 +141,26 @@ static struct xrnpe_block block_of(const struct xrnpe_tasks *tasks, uint64_t pan
 	};
 }
 
-/* The product with the weights of channels @n0..@n1 as rows. */
+/* The product with the weights of a block's channels as rows, though they may be columns. */
 static struct xrnpe_product with_rows(const struct xrnpe_tasks *tasks, const struct xrnpe_block *block,
 				      void *scratch)
 {
 	struct xrnpe_product product = *tasks->product;
+	struct xrnpe_factor *weight = &product.weight;
+	const uint8_t *from = weight->memory;
+	size_t stride = weight->row_stride;
 
-	if (xrnpe_transposed(&product))
-		xrnpe_transpose(&product, block->n0, (size_t)(block->n1 - block->n0),
-				(uint8_t *)scratch + tasks->rows);
+	if (!xrnpe_transposed(&product))
+		return product;
+	product.first_weight = block->n0;
+	weight->memory = (uint8_t *)scratch + tasks->rows;
+	weight->row_stride = rows_pitch(&product);
+	for (size_t k = 0, some; k < product.k && !xrnpe_cancelled(product.cancel); k += some) {
+		some = product.k - k < POLL_ROWS ? product.k - k : POLL_ROWS;
+		xrnpe_copy_columns(weight->format, from + k * stride, stride, (size_t)block->n0,
+				   (uint8_t *)scratch + tasks->rows, weight->row_stride, k, some,
+				   (size_t)(block->n1 - block->n0));
+	}
 	return product;
 }
 
