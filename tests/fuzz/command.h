@@ -16,7 +16,7 @@ struct source {
 	uint64_t state;
 };
 
-/** 0..@limit - 1; 0 when the bytes are used up. @limit is at most 65536. */
+/** 0..@limit - 1; 0 when the bytes are used up. Of bytes, @limit is at most 65536. */
 uint32_t take(struct source *source, uint32_t limit);
 
 /**

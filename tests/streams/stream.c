@@ -15,10 +15,13 @@ enum { IFM, IFM2, WEIGHT, SCALE, OFM };
 #define WORK 4096
 /* More is too slow for the reference. */
 #define MOST_WORK (1 << 18)
-/* Bytes that an operand may span. */
+/* Bytes that an operand may span, and a region have: all regions fit in memory. */
 #define MOST_SPAN (1 << 17)
+#define MOST_REGION (MOST_SPAN + 4096)
 /* Bytes between regions. */
 #define GAP 64
+
+_Static_assert(STREAM_REGIONS * (MOST_REGION + GAP) + GAP <= STREAM_MEMORY, "there is memory for all");
 
 #define READ XRNPE_REGION_READ
 #define WRITE XRNPE_REGION_WRITE
@@ -77,7 +80,7 @@ static bool acceptable(const struct stream *stream, const struct xrnpe_cmd *cmd)
 
 /* ---- legal commands -------------------------------------------------------- */
 
-/* Kept as they are during all changes that follow; sizes grow with what lies in them. */
+/* Their sizes grow with what is put into them. */
 static void make_regions(struct stream *stream, struct source *source)
 {
 	static const uint32_t flags[STREAM_REGIONS] = { READ, READ | WRITE, READ | WRITE, WRITE, READ, READ | WRITE };
@@ -127,6 +130,8 @@ static void place(struct stream *stream, struct source *source, unsigned int cmd
 	o->offset = base + o->offset % 64;
 	if (o->offset + size > region->size && take(source, 4))
 		o->offset = region->size > size ? (region->size - size) & ~63ull : 0;
+	if (o->offset + size > MOST_REGION)
+		o->offset = (MOST_REGION - size) & ~63ull;
 	if (o->offset + size > region->size)
 		region->size = align(o->offset + size);
 }
