@@ -54,6 +54,9 @@
 #define XRNPE_OPCODES     MAKE_64BIT_MASK(XRNPE_OP_MATMUL, XRNPE_OP_TIMESTAMP)
 #define XRNPE_TIMER       (NANOSECONDS_PER_SECOND / 1000)     /* kHz */
 
+/* Index of the cycle counter */
+#define XRNPE_CYCLES      (offsetof(struct xrnpe_counters, cycles) / 8)
+
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_cmd) != 192);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_job_desc) != 64);
 QEMU_BUILD_BUG_ON(sizeof(struct xrnpe_region) != 24);
@@ -884,6 +887,7 @@ static void xrnpe_compute_command(XRNPEState *s)
 {
     s->computed = false;
     s->in_flight = true;
+    xrnpe_datapath_set_cycles(s->datapath, s->counters[XRNPE_CYCLES]);
     if (icount_enabled()) {
         xrnpe_compute(s);
         xrnpe_command_computed(s, 0);

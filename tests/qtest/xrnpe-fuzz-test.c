@@ -100,13 +100,16 @@ static struct xrnpe_cmd image(Round *r, uint8_t opcode)
     if (pair) {
         cmd.operand[XRNPE_OPERAND_IFM2] = cmd.operand[XRNPE_OPERAND_IFM];
         cmd.operand[XRNPE_OPERAND_IFM2].region = 0;
+        cmd.flags = one_in(r, 2) ? XRNPE_CMD_PER_PIXEL : 0;
+    } else if (opcode == XRNPE_OP_CONVERT) {
+        cmd.order = below(r, XRNPE_ORDERS);
     }
     if (opcode == XRNPE_OP_LUT) {
         cmd.operand[XRNPE_OPERAND_WEIGHT] = operand(0, XRNPE_FORMAT_P8, 0, 0);
     } else {
         cmd.operand[XRNPE_OPERAND_SCALE] =
             operand(0, XRNPE_FORMAT_F32, 0x8000,
-                    pair && opcode != XRNPE_OP_MUL ? 8 : 0);
+                    pair ? (opcode != XRNPE_OP_MUL) * 8 : below(r, 2) * 8);
     }
     return cmd;
 }
@@ -138,7 +141,7 @@ static struct xrnpe_cmd window(Round *r, uint8_t opcode)
     return cmd;
 }
 
-static struct xrnpe_cmd copy(void)
+static struct xrnpe_cmd copy(Round *r)
 {
     struct xrnpe_cmd cmd = {
         .opcode = XRNPE_OP_COPY,
@@ -151,6 +154,8 @@ static struct xrnpe_cmd copy(void)
             .out_c = 8, .pad_h = 1, .pad_w = 1, .pad_c = 1,
             .up_h = 2, .up_w = 2,
         },
+        .order = below(r, XRNPE_ORDERS),
+        .flags = one_in(r, 2) ? XRNPE_CMD_SPREAD : 0,
     };
 
     cmd.operand[XRNPE_OPERAND_IFM].pixel_stride = 16;
@@ -175,7 +180,7 @@ static struct xrnpe_cmd command(Round *r)
         cmd = window(r, opcode);
         break;
     case XRNPE_OP_COPY:
-        cmd = copy();
+        cmd = copy(r);
         break;
     case XRNPE_OP_BARRIER:
         cmd = (struct xrnpe_cmd) { .opcode = opcode };

@@ -1130,6 +1130,34 @@ static void test_timing(void)
     npu_quit(&npu);
 }
 
+/* The time of a job's commands, written by the job itself */
+static void test_timestamp(void)
+{
+    const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
+    const struct xrnpe_cmd timestamp = {
+        .opcode = XRNPE_OP_TIMESTAMP,
+        .operand[XRNPE_OPERAND_OFM] = operand(1, 0, 0x100, 0),
+    };
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd[4] = {
+        small_matmul(&npu), timestamp, work(100, 300), timestamp,
+    };
+    struct xrnpe_counters sum = { };
+
+    assert_works(&npu, 0, 1);
+    xrnpe_cmd_cost(&machine, &cmd[0], &sum);
+    cmd[3].operand[XRNPE_OPERAND_OFM].offset = 0x140;
+    queue_job(&npu, 1, cmd, ARRAY_SIZE(cmd), 2);
+    wait_head(&npu, 1, 1);
+    assert_done(&npu, 1, 2);
+    xrnpe_cmd_cost(&machine, &cmd[0], &sum);
+    g_assert_cmpuint(qtest_readq(npu.qts, ARENA + 0x100), ==, sum.cycles);
+    xrnpe_cmd_cost(&machine, &cmd[1], &sum);
+    xrnpe_cmd_cost(&machine, &cmd[2], &sum);
+    g_assert_cmpuint(qtest_readq(npu.qts, ARENA + 0x140), ==, sum.cycles);
+    npu_quit(&npu);
+}
+
 /* What a job did and when, on request */
 static void test_job_record(void)
 {
@@ -1441,6 +1469,75 @@ static void test_migrate_mismatch(void)
     g_assert_true(WIFEXITED(status));
     g_assert_cmpint(WEXITSTATUS(status), ==, 1);
     g_assert_nonnull(strstr(err, "'queues' must be as at the source"));
+}
+
+/*
+ * A command in flight when the machine stops is fetched once more. If it has
+ * become another one meanwhile, it is judged as that.
+ */
+static void test_changed_while_stopped(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd = endless();
+    static const struct xrnpe_fault want = {
+        .kind = XRNPE_FAULT_ILLEGAL_OPCODE,
+        .operand = XRNPE_OPERAND_NONE,
+    };
+
+    queue_job(&npu, 0, &cmd, 1, 1);
+    assert_executes(&npu, 0);
+    stop(&npu);
+    qtest_writeb(npu.qts, CMDS(0), 0x77);
+    cont(&npu);
+    wait_head(&npu, 0, 1);
+    assert_fault(&npu, 0, 1, &want);
+    control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+    assert_works(&npu, 0, 2);
+    npu_quit(&npu);
+}
+
+/* What the log says of a driver's mistakes, and what traces say of a job */
+static void test_log(void)
+{
+    static const char *const said[] = {
+        "no writable register at 0x0", "write of 1 bytes at 0x24",
+        "doorbell 0x2a is out of range", "malformed ring",
+        "the status page does not answer", "xrnpe_cmd_fetch queue 1",
+        "xrnpe_cmd_start queue 1", "xrnpe_cmd_refuse queue 2",
+    };
+    g_autofree char *path = NULL;
+    g_autofree char *arguments = NULL;
+    g_autofree char *text = NULL;
+    struct xrnpe_cmd bad = { .opcode = 0x77 };
+    int fd = g_file_open_tmp("xrnpe-XXXXXX.log", &path, NULL);
+    Npu npu;
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    arguments = g_strdup_printf("-d guest_errors -trace 'xrnpe_*' -D %s", path);
+    npu = npu_open("", arguments);
+    prepare(&npu);
+    assert_works(&npu, 1, 1);
+    queue_job(&npu, 2, &bad, 1, 1);
+    wait_head(&npu, 2, 1);
+    wr(&npu, XRNPE_ID, 0);
+    qtest_writeb(npu.qts, npu.base + XRNPE_IRQ_ENABLE, 0);
+    wrq(&npu, 0, XRNPE_QUEUE_TAIL, 42);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    set_status_page(&npu, UNMAPPED);
+    enable(&npu, 0, RING(0), 3);
+    enable(&npu, 0, RING(0), RING_SIZE);
+    queue_job(&npu, 0, &bad, 1, 1);
+    wait_until(&npu, XRNPE_STATUS, ~0, XRNPE_STATUS_BUS_ERROR);
+    npu_quit(&npu);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    unlink(path);
+    for (unsigned int i = 0; i < ARRAY_SIZE(said); i++) {
+        if (!strstr(text, said[i])) {
+            g_test_message("'%s' is not in the log", said[i]);
+            g_test_fail();
+        }
+    }
 }
 
 static void set_realized(Npu *npu, bool realized)
@@ -2078,6 +2175,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/invalid-status", test_invalid_status);
     qtest_add_func("/xrnpe/job-record", test_job_record);
     qtest_add_func("/xrnpe/timing", test_timing);
+    qtest_add_func("/xrnpe/timestamp", test_timestamp);
     qtest_add_func("/xrnpe/ring-wrap", test_ring_wrap);
     qtest_add_func("/xrnpe/doorbell", test_doorbell);
     qtest_add_func("/xrnpe/bad-ring", test_bad_ring);
@@ -2113,6 +2211,8 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/migrate", test_migrate);
     qtest_add_func("/xrnpe/migrate-mismatch", test_migrate_mismatch);
     qtest_add_func("/xrnpe/snapshots", test_snapshots);
+    qtest_add_func("/xrnpe/changed-while-stopped", test_changed_while_stopped);
+    qtest_add_func("/xrnpe/log", test_log);
     qtest_add_func("/xrnpe/unrealize", test_unrealize);
     for (unsigned int i = 0; i < ARRAY_SIZE(endings); i++) {
         g_autofree char *path = g_strdup_printf("/xrnpe/latency/%s",
