@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * CONVERT and ADD where rounding is hard, by every codec that this CPU runs, against
+ * CONVERT, ADD and MUL where rounding is hard, by every codec that this CPU runs, against
  * the reference: results on tie points and just beside.
  */
 #include <math.h>
@@ -150,6 +150,14 @@ START_TEST(convert_ties_f32)
 }
 END_TEST
 
+/* The binary32 of tie point @tie, or one whose product with 1.5 is midway between two others. */
+static uint32_t tie_factor(enum xrnpe_format out, uint32_t tie, uint64_t *state)
+{
+	if (out == XRNPE_FORMAT_F32)
+		return random_word(state) % 254 << 23 | random_below(state, 0x2a0000) | 1;
+	return ref_encode(XRNPE_FORMAT_F32, ref_tie(out, tie), NULL);
+}
+
 /* One of the terms is a tie point, the other one nothing or next to it. */
 START_TEST(add_ties)
 {
@@ -160,7 +168,7 @@ START_TEST(add_ties)
 	for (uint32_t tie = 0; tie < top; tie += step) {
 		enum xrnpe_format in = tie % XRNPE_FORMAT_F32;
 		struct elementwise e = new_elementwise(XRNPE_OP_ADD, in, out, 6);
-		uint32_t scale, status = 0;
+		uint32_t status = 0;
 
 		for (size_t i = 0; i < e.count; i++) {
 			double x = out == XRNPE_FORMAT_F32 ? 1.5 : 1;
@@ -168,15 +176,101 @@ START_TEST(add_ties)
 			xrnpe_store(in, e.a, i, xrnpe_encode(in, i < 3 ? x : -x, &status));
 			xrnpe_store(in, e.b, i, xrnpe_encode(in, (double)(i % 3) - 1, &status));
 		}
-		if (out == XRNPE_FORMAT_F32)
-			scale = random_word(&state) % 254 << 23 | random_below(&state, 0x2a0000) | 1;
-		else
-			scale = ref_encode(XRNPE_FORMAT_F32, ref_tie(out, tie), NULL);
-		xrnpe_store(XRNPE_FORMAT_F32, e.scale, 0, scale);
+		xrnpe_store(XRNPE_FORMAT_F32, e.scale, 0, tie_factor(out, tie, &state));
 		set_scale(&e, 2, ldexpf(1, -(int)random_below(&state, 100) - 50));
 		check(&e);
 		free_elementwise(&e);
 	}
+}
+END_TEST
+
+/* A product that is a tie point, and a bias that is nothing or next to it. */
+START_TEST(mul_ties)
+{
+	enum xrnpe_format out = (enum xrnpe_format)_i;
+	uint32_t top = out == XRNPE_FORMAT_F32 ? 500 : ref_top(out), step = out == XRNPE_FORMAT_P16 ? 13 : 1;
+	uint64_t state = 181;
+
+	for (uint32_t tie = 0; tie < top; tie += step) {
+		/* All formats have 1, -1 and 1.5, but Posit(4,1). */
+		enum xrnpe_format in = out == XRNPE_FORMAT_F32 ? XRNPE_FORMAT_P8 : tie % XRNPE_FORMAT_F32;
+		struct elementwise e = new_elementwise(XRNPE_OP_MUL, in, out, 4);
+		static const float biases[] = { 0, 0x1p-100f, -0x1p-100f };
+		uint32_t status = 0;
+
+		e.cmd.operand[XRNPE_OPERAND_SCALE].row_stride = 0;
+		for (size_t i = 0; i < e.count; i++) {
+			xrnpe_store(in, e.a, i, xrnpe_encode(in, i % 2 ? -1 : 1, &status));
+			xrnpe_store(in, e.b, i, xrnpe_encode(in, (out == XRNPE_FORMAT_F32 ? 1.5 : 1) *
+							     (i < 2 ? 1 : -1), &status));
+		}
+		xrnpe_store(XRNPE_FORMAT_F32, e.scale, 0, tie_factor(out, tie, &state));
+		set_scale(&e, 1, biases[tie % 3]);
+		check(&e);
+		free_elementwise(&e);
+	}
+}
+END_TEST
+
+/*
+ * Negative values times a slope that is a tie point: exactly that, or off by as little as
+ * leaves a doubt.
+ */
+START_TEST(leaky_ties)
+{
+	enum xrnpe_format out = (enum xrnpe_format)_i;
+	uint32_t top = out == XRNPE_FORMAT_F32 ? 500 : ref_top(out), step = out == XRNPE_FORMAT_P16 ? 7 : 1;
+	uint64_t state = 191;
+
+	for (uint32_t tie = 0; tie < top; tie += step) {
+		static const float biases[] = { 0, 0x1p-30f, -0x1p-54f, 0x1p-60f, -0x1p-100f, 0x1p-149f };
+		struct elementwise e = new_elementwise(XRNPE_OP_CONVERT, XRNPE_FORMAT_F32, out, 4);
+
+		for (size_t i = 0; i < e.count; i++)
+			xrnpe_store(XRNPE_FORMAT_F32, e.a, i, i % 2 ? 0xbfc00000 : 0xbf800000);	/* -1.5, -1 */
+		e.cmd.activation = XRNPE_ACT_LEAKY;
+		e.cmd.slope = tie_factor(out, tie, &state) ^ (tie & 1) << 31;
+		set_scale(&e, 0, 1);
+		set_scale(&e, 1, biases[tie % 6]);
+		check(&e);
+		free_elementwise(&e);
+	}
+}
+END_TEST
+
+/*
+ * Three times a value that is a third of a tie point, but for some 2^-60 of it: doubles do not
+ * tell on which side it is. Such a value is the sum of a bias and the best of many products.
+ */
+START_TEST(leaky_doubts)
+{
+	enum xrnpe_format out = (enum xrnpe_format)_i;
+	struct elementwise e = new_elementwise(XRNPE_OP_CONVERT, XRNPE_FORMAT_F32, out, 1);
+	uint64_t state = 201;
+
+	e.cmd.activation = XRNPE_ACT_LEAKY;
+	e.cmd.slope = bits_of(3);
+	for (int i = 0; i < 60; i++) {
+		uint32_t tie = tie_factor(out, random_below(&state, ref_top(out)), &state);
+		long double third = (long double)float_of(tie) / 3, best = third;
+
+		if (!tie)
+			continue;
+		for (int try = 0; try < 4000; try++) {
+			float scale = float_of(0x3f800000 | random_below(&state, 1 << 23));
+			float value = (float)(third / (long double)scale);
+			long double rest = third - (long double)value * (long double)scale;
+
+			if ((rest < 0 ? -rest : rest) >= best)
+				continue;
+			best = rest < 0 ? -rest : rest;
+			xrnpe_store(XRNPE_FORMAT_F32, e.a, 0, bits_of(-value));
+			set_scale(&e, 0, scale);
+			set_scale(&e, 1, (float)-rest);
+		}
+		check(&e);
+	}
+	free_elementwise(&e);
 }
 END_TEST
 
@@ -189,5 +283,8 @@ TCase *datapath_elementwise_tests(void)
 	tcase_add_loop_test(tests, convert_ties, 0, XRNPE_FORMAT_F32);
 	tcase_add_test(tests, convert_ties_f32);
 	tcase_add_loop_test(tests, add_ties, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, mul_ties, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, leaky_ties, 0, XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, leaky_doubts, 0, XRNPE_FORMAT_F32);
 	return tests;
 }

@@ -337,18 +337,18 @@ INLINE reals select_reals(longs mask, reals yes, reals no)
 
 /*
  * Rounding to odd: what is not exact becomes the neighbour whose last bit is set, which
- * rounds on to fewer bits as the exact number would. First a sum to doubles, then these to
- * floats.
+ * rounds on to fewer bits as the exact number would. First a * b + c to doubles, where a * b
+ * is exact, then these to floats.
  */
 #if VECTOR == 64
 
 #define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
 #define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
 
-INLINE reals add_odd(reals a, reals b)
+INLINE reals multiply_add_odd(reals a, reals b, reals c)
 {
-	__m512d low = _mm512_add_round_pd((__m512d)a, (__m512d)b, DOWN);
-	__m512d high = _mm512_add_round_pd((__m512d)a, (__m512d)b, UP);
+	__m512d low = _mm512_fmadd_round_pd((__m512d)a, (__m512d)b, (__m512d)c, DOWN);
+	__m512d high = _mm512_fmadd_round_pd((__m512d)a, (__m512d)b, (__m512d)c, UP);
 
 	return (reals)_mm512_mask_mov_pd(high, _mm512_test_epi64_mask((__m512i)low, _mm512_set1_epi64(1)), low);
 }
@@ -379,9 +379,10 @@ INLINE longs is_beyond(reals value, reals rest)
 	return is_left(rest) & ((longs)((bits)value ^ (bits)rest) < 0);
 }
 
-INLINE reals add_odd(reals a, reals b)
+INLINE reals multiply_add_odd(reals a, reals b, reals c)
 {
-	reals sum = a + b, part = sum - a, error = (a - (sum - part)) + (b - part);	/* Knuth */
+	reals product = a * b, sum = product + c, part = sum - product;
+	reals error = (product - (sum - part)) + (c - part);	/* Knuth */
 
 	/* One down from beyond is what rounding toward zero gives. */
 	return (reals)(((longs)sum + is_beyond(sum, error)) | (is_left(error) & 1));
@@ -412,11 +413,11 @@ INLINE reals combine(uint8_t opcode, reals a, reals b, reals scale, reals other)
 	/* Products of 24 bits by 24, or of 13 by 13 by 24, are exact. */
 	switch (opcode) {
 	case XRNPE_OP_ADD:
-		return add_odd(a * scale, b * other);
+		return multiply_add_odd(a, scale, b * other);
 	case XRNPE_OP_MUL:
-		return add_odd(a * b * scale, other);
+		return multiply_add_odd(a * b, scale, other);
 	case XRNPE_OP_CONVERT:
-		return add_odd(a * scale, other);
+		return multiply_add_odd(a, scale, other);
 	default:
 		a *= scale;
 		b *= other;

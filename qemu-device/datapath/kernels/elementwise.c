@@ -142,7 +142,7 @@ static void exact_part(const struct xrnpe_pass *pass, struct part part, uint32_t
 /* A batch of parts, that is of values. Of several each is a line. */
 struct batch {
 	struct xrnpe_affine affine;
-	float a[BATCH], b[BATCH], scales[BATCH], biases[BATCH];
+	float a[BATCH] __attribute__((aligned(64))), b[BATCH], scales[BATCH], biases[BATCH];
 	uint8_t row[BATCH * sizeof(float)];
 	bool is_short;		/* parts are collected before they are decoded */
 	size_t pitch;		/* values from a part to the next: even if collected codes share bytes */
