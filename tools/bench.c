@@ -28,7 +28,8 @@
 static const char usage[] =
 	"usage: xrnpe bench gemm|gemv|conv|codec [--format fp4|p4|p8|p16]\n"
 	"                   [--weight-format fp4|p4|p8|p16] [--threads N] [--size MxNxK]\n"
-	"                   [--data trained|uniform] [--kernel NAME] [--json]\n"
+	"                   [--data trained|uniform] [--activation none|relu|leaky] [--clamp]\n"
+	"                   [--residual fp4|p4|p8|p16] [--kernel NAME] [--json]\n"
 	"       xrnpe bench elementwise [--format F] [--threads N] [--kernel NAME] [--json]\n"
 	"       xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--json]\n"
 	"\n"
@@ -36,8 +37,9 @@ static const char usage[] =
 	"the datapath on this machine, with codes uniform over the format (the default) or\n"
 	"distributed as in trained networks. Without --format: all four. --weight-format: of\n"
 	"the weights, if not that of the inputs. --size goes with gemm and gemv; the defaults\n"
-	"are 1024x1024x1024 and 1x16384x4096. --kernel: another than the fastest that this CPU\n"
-	"runs.\n"
+	"are 1024x1024x1024 and 1x16384x4096. The output stage may have an activation (leaky:\n"
+	"with a slope of 0.1), a clamp to 0..6 and a residual. --kernel: another than the\n"
+	"fastest that this CPU runs.\n"
 	"\n"
 	"Columns: billions of products a second; OpenBLAS sgemm's (sgemv's for one row) in\n"
 	"the same run, and the ratio to it; what the kernel's multiply-accumulate instruction\n"
@@ -49,6 +51,9 @@ static const char usage[] =
 struct options {
 	bool gemv, has_format, has_weight_format, json, trained;
 	enum xrnpe_format format, weight_format;
+	enum xrnpe_activation activation;
+	bool clamp, has_residual;
+	enum xrnpe_format residual;
 	unsigned int threads;
 	unsigned long m, n, k;
 	const char *kernel;	/* NULL: the fastest */
@@ -191,6 +196,45 @@ static void dispose(struct work *work)
 	free(work->c);
 }
 
+/* Elements of a row with what fills its last byte. */
+static size_t whole_row(enum xrnpe_format format, size_t count)
+{
+	return xrnpe_row_bytes(format, count) * 8 / xrnpe_format_bits(format);
+}
+
+static uint32_t f32(double value)
+{
+	return xrnpe_encode(XRNPE_FORMAT_F32, value, &(uint32_t){ 0 });
+}
+
+/* What there is besides scales. */
+static int set_output_stage(struct work *work, const struct options *options)
+{
+	struct xrnpe_operand *o = work->cmd.operand;
+	uint32_t pixel = (uint32_t)xrnpe_row_bytes(options->residual, work->n);
+
+	work->cmd.activation = (uint8_t)options->activation;
+	if (options->activation == XRNPE_ACT_LEAKY)
+		work->cmd.slope = f32(0.1);
+	if (options->clamp) {
+		work->cmd.flags |= XRNPE_CMD_CLAMP;
+		work->cmd.hi = f32(6);
+	}
+	if (!options->has_residual)
+		return 0;
+	work->cmd.flags |= XRNPE_CMD_RESIDUAL;
+	work->cmd.residual = f32(0.3);
+	o[XRNPE_OPERAND_IFM2].format = (uint8_t)options->residual;
+	o[XRNPE_OPERAND_IFM2].row_stride = pixel;
+	if (work->cmd.opcode == XRNPE_OP_CONV2D) {
+		o[XRNPE_OPERAND_IFM2].pixel_stride = pixel;
+		o[XRNPE_OPERAND_IFM2].row_stride = pixel * work->cmd.image.out_w;
+	}
+	work->memory[XRNPE_OPERAND_IFM2] = random_row(options, options->residual,
+						      work->m * whole_row(options->residual, work->n), false);
+	return work->memory[XRNPE_OPERAND_IFM2] ? 0 : fail("memory");
+}
+
 /* Memory of @inputs, @weights and @outputs elements, rows and pixels packed. */
 static int fill(struct work *work, const struct options *options, const struct formats *formats,
 		size_t inputs, size_t weights, size_t outputs)
@@ -215,20 +259,13 @@ static int fill(struct work *work, const struct options *options, const struct f
 	if (!work->a || !work->b || !work->c)
 		return fail("memory");
 	for (size_t i = 0; i < work->n; i++)
-		xrnpe_store(XRNPE_FORMAT_F32, work->memory[XRNPE_OPERAND_SCALE], 2 * i,
-			    xrnpe_encode(XRNPE_FORMAT_F32, 0.01, &(uint32_t){ 0 }));
+		xrnpe_store(XRNPE_FORMAT_F32, work->memory[XRNPE_OPERAND_SCALE], 2 * i, f32(0.01));
 	for (size_t i = 0; i < work->m * work->k; i++)
 		work->a[i] = (float)random_unit();
 	for (size_t i = 0; i < work->n * work->k && i < RANDOM_COUNT; i++)
 		work->b[i] = (float)random_unit();
 	repeat(work->b, RANDOM_COUNT * sizeof(float), work->n * work->k * sizeof(float));
-	return 0;
-}
-
-/* Elements of a row with what fills its last byte. */
-static size_t whole_row(enum xrnpe_format format, size_t count)
-{
-	return xrnpe_row_bytes(format, count) * 8 / xrnpe_format_bits(format);
+	return set_output_stage(work, options);
 }
 
 static int make_gemm(struct work *work, const struct options *options, const struct formats *formats,
@@ -569,6 +606,19 @@ static bool parse_size(const char *text, struct options *options)
 	       options->m <= 65536 && options->n <= 65536;
 }
 
+static bool parse_activation(const char *text, enum xrnpe_activation *activation)
+{
+	static const char *const names[] = { "none", "relu", "leaky" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(text, names[i])) {
+			*activation = (enum xrnpe_activation)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool runs(const char *kernel)
 {
 	for (const char *const *names = xrnpe_datapath_kernels(); *names; names++) {
@@ -599,6 +649,9 @@ int xrnpe_bench(int argc, char **argv)
 		{ "threads", required_argument, NULL, 't' },
 		{ "size", required_argument, NULL, 's' },
 		{ "data", required_argument, NULL, 'd' },
+		{ "activation", required_argument, NULL, 'a' },
+		{ "clamp", no_argument, NULL, 'c' },
+		{ "residual", required_argument, NULL, 'r' },
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -617,7 +670,7 @@ int xrnpe_bench(int argc, char **argv)
 		if (!strcmp(argv[i], "elementwise"))
 			return xrnpe_bench_elementwise(argc, argv);
 	}
-	while ((option = getopt_long(argc, argv, "f:w:t:s:d:k:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f:w:t:s:d:a:cr:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'f':
 			options.has_format = true;
@@ -642,6 +695,18 @@ int xrnpe_bench(int argc, char **argv)
 			options.trained = !strcmp(optarg, "trained");
 			if (!options.trained && strcmp(optarg, "uniform"))
 				return misuse("data are trained or uniform, not ", optarg);
+			break;
+		case 'a':
+			if (!parse_activation(optarg, &options.activation))
+				return misuse("activations are none, relu and leaky, not ", optarg);
+			break;
+		case 'c':
+			options.clamp = true;
+			break;
+		case 'r':
+			options.has_residual = true;
+			if (!product_format(optarg, &options.residual))
+				return misuse("no such format: ", optarg);
 			break;
 		case 'k':
 			options.kernel = optarg;
