@@ -234,13 +234,15 @@ INLINE halfs widen_p8(halfs code)
 {
 	i16s wide = (i16s)(code << 8) >> 8, sign = wide >> 15, magnitude = (wide ^ sign) - sign;
 	i16s from_one = magnitude - 64, below = from_one >> 15, d = (from_one ^ below) - below, line;
+	halfs result;
 
 	line = larger_half((d - 56) * 2, d - 49);
 	line = larger_half(line * 2, d - 36);
 	line = larger_half(line * 2, d - 16);
 	line = larger_half(line * 2, d) << 7;
-	line = ((line ^ below) - below) + 0x4000;
-	return (halfs)((line ^ sign) - sign);
+	/* Of NaR this wraps, to NaR. */
+	result = (halfs)((line ^ below) - below) + 0x4000;
+	return (result ^ (halfs)sign) - (halfs)sign;
 }
 
 /* From 1, 0x4000, to 4, 0x6000, in equal steps. One half is one octave below 1. */
