@@ -27,4 +27,5 @@ install-tools: $(B)/xrnpe
 ## bench: the datapath's speed, beside OpenBLAS; a network's, beside ONNX Runtime
 bench: $(B)/xrnpe
 	@$< bench gemm && $< bench gemm --format p16 --data trained && $< bench gemv && \
-		$< bench conv && $< bench codec && $< bench elementwise && tools/bench-networks
+		$< bench conv && for b in gemm gemv conv; do $< bench $$b --format p8 --weight-format fp4 && \
+		$< bench $$b --format p16 --weight-format p8 || exit; done && $< bench codec && $< bench elementwise && tools/bench-networks
