@@ -127,12 +127,15 @@ static int extend(struct problem *problem, uint32_t layer, uint64_t limit)
 
 		for (uint32_t k = 0; k < count; k++) {
 			const struct point *point = &before->points[next[k]];
-			struct point sum = {
+			struct point sum;
+
+			if (next[k] == before->count)
+				continue;
+			sum = (struct point){
 				point->bytes + options[k].bytes, point->value + options[k].value,
 				next[k], options[k].option,
 			};
-
-			if (next[k] < before->count && precedes(&sum, &least)) {
+			if (precedes(&sum, &least)) {
 				least = sum;
 				from = k;
 			}

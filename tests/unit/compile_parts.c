@@ -373,7 +373,7 @@ TCase *compile_parts_tests(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, plan_never_overlaps, 0, 300);
 	tcase_add_test(tests, plan_reuses_a_chain);
-	tcase_add_loop_test(tests, choice_is_the_best, 0, 200);
+	tcase_add_loop_test(tests, choice_is_the_best, 0, 100);
 	tcase_add_test(tests, choice_of_many);
 	tcase_add_test(tests, choice_weighs_time);
 	tcase_add_loop_test(tests, scale_loses_least, 0, COMPILE_FORMATS);
