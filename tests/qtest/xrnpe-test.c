@@ -1988,6 +1988,7 @@ static void test_two_blocks(void)
     g_autofree char *log = NULL;
     g_autofree char *arguments = NULL;
     g_autofree char *said = NULL;
+    const char *once;
     struct xrnpe_region region = {
         .base = cpu_to_le64(seam - 256),
         .size = cpu_to_le64(0x1000),
@@ -2054,8 +2055,9 @@ static void test_two_blocks(void)
     npu_quit(&npu);
     g_assert_true(g_file_get_contents(log, &said, NULL, NULL));
     unlink(log);
-    g_assert_nonnull(strstr(said, "xrnpe: the host lacks memory"));
-    g_assert_cmpuint(strlen(said), <, 200);
+    once = strstr(said, "the host lacks memory");
+    g_assert_nonnull(once);
+    g_assert_null(strstr(once + 1, "the host lacks memory"));
 }
 
 /* MiB of the host's memory that QEMU uses */
