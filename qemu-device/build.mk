@@ -6,6 +6,6 @@
 QEMU := $(B)/qemu/qemu-system-aarch64
 
 .PHONY: qemu
-## qemu: qemu-system-aarch64 with the device (some minutes the first time)
+## qemu: qemu-system-aarch64 and -riscv64 with the device (some minutes the first time)
 qemu:
 	@tools/build-qemu
