@@ -13,6 +13,8 @@
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include "qemu/timer.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "cost.h"
 #include "datapath.h"
 #include "xrnpe-npu.h"
@@ -1439,6 +1441,91 @@ static void test_snapshots(void)
     npu_quit(&npu);
 }
 
+/* Wait for a background job of QEMU, which must end well. */
+static void finish_job(Npu *npu, const char *id)
+{
+    for (;;) {
+        QDict *answer = qtest_qmp(npu->qts, "{ 'execute': 'query-jobs' }");
+        QDict *job = qobject_to(QDict, qlist_peek(qdict_get_qlist(answer,
+                                                                  "return")));
+        bool done = g_str_equal(qdict_get_str(job, "status"), "concluded");
+
+        g_assert_null(qdict_get_try_str(job, "error"));
+        qobject_unref(answer);
+        if (done) {
+            break;
+        }
+        g_usleep(2000);
+    }
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'job-dismiss', "
+                             "'arguments': { 'id': %s } }", id);
+}
+
+/* A disk image that snapshots of the machine fit in, as node "disk" */
+static void add_disk(Npu *npu, const char *path)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'blockdev-add', "
+                             "'arguments': { 'driver': 'file', "
+                             "'node-name': 'file', 'filename': %s } }", path);
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'blockdev-create', "
+                             "'arguments': { 'job-id': 'create', 'options': "
+                             "{ 'driver': 'qcow2', 'file': 'file', "
+                             "'size': 1048576 } } }");
+    finish_job(npu, "create");
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': 'blockdev-add', "
+                             "'arguments': { 'driver': 'qcow2', "
+                             "'node-name': 'disk', 'file': 'file' } }");
+}
+
+static void snapshot(Npu *npu, const char *what)
+{
+    qtest_qmp_assert_success(npu->qts, "{ 'execute': %s, 'arguments': "
+                             "{ 'job-id': 'snapshot', 'tag': 'here', "
+                             "'vmstate': 'disk', 'devices': [ 'disk' ] } }",
+                             what);
+    finish_job(npu, "snapshot");
+}
+
+/*
+ * A snapshot of a command's midst is brought back while another one waits for
+ * its time: what has been computed of that one does not count.
+ */
+static void test_load_snapshot(void)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("xrnpe-XXXXXX.qcow2", &path, NULL);
+    Npu npu = npu_open(",x-fault-slow=1000", "");
+    struct xrnpe_cmd cmd[2] = { update(0, 0), update(1, 0) };
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    add_disk(&npu, path);
+    prepare(&npu);
+    put_scale(&npu, CONSTANTS, 1, 1);
+    queue_job(&npu, 1, cmd, ARRAY_SIZE(cmd), 1);
+    wait_float(&npu, variable_addr(1), 1);
+    stop(&npu);
+    put_float(&npu, variable_addr(1), 0);
+    snapshot(&npu, "snapshot-save");
+    put_float(&npu, variable_addr(1), 1);
+    cont(&npu);
+    pass_commands(&npu, 1);
+    wait_float(&npu, variable_addr(2), 2);
+    assert_executes(&npu, 1);
+
+    stop(&npu);
+    snapshot(&npu, "snapshot-load");
+    unlink(path);
+    g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, 0);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(1)), ==, 0);
+    cont(&npu);
+    pass_commands(&npu, 2);
+    wait_head(&npu, 1, 1);
+    assert_done(&npu, 1, 1);
+    g_assert_cmpfloat(get_float(&npu, variable_addr(2)), ==, 2);
+    npu_quit(&npu);
+}
+
 /* A destination that is built otherwise refuses the stream. */
 static void test_migrate_mismatch(void)
 {
@@ -2213,6 +2300,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/migrate", test_migrate);
     qtest_add_func("/xrnpe/migrate-mismatch", test_migrate_mismatch);
     qtest_add_func("/xrnpe/snapshots", test_snapshots);
+    qtest_add_func("/xrnpe/load-snapshot", test_load_snapshot);
     qtest_add_func("/xrnpe/changed-while-stopped", test_changed_while_stopped);
     qtest_add_func("/xrnpe/log", test_log);
     qtest_add_func("/xrnpe/unrealize", test_unrealize);
