@@ -19,7 +19,7 @@
 /* A MATMUL with room for its operands. */
 struct matmul {
 	struct xrnpe_cmd cmd;
-	enum xrnpe_format format;
+	enum xrnpe_format format, weight;	/* of a and of b */
 	uint32_t m, n, k;
 	uint8_t *a, *b, *scale, *residual;
 	bool invalid;		/* a NaN met FP4 */
@@ -30,22 +30,30 @@ static uint32_t stride(enum xrnpe_format format, uint32_t count)
 	return (uint32_t)xrnpe_row_bytes(format, (count + 1) / 2 * 2 + 2 * GAP);
 }
 
-static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n, uint32_t k)
+static struct matmul new_mixed(enum xrnpe_format format, enum xrnpe_format weight, uint32_t m, uint32_t n,
+			       uint32_t k)
 {
-	uint32_t row = stride(format, k);
+	uint32_t row = stride(format, k), weight_row = stride(weight, k);
 	struct matmul matmul = {
 		.cmd = { .opcode = XRNPE_OP_MATMUL, .matmul = { m, n, k, 1, { 0 } } },
-		.format = format, .m = m, .n = n, .k = k,
-		.a = malloc((size_t)m * row), .b = malloc((size_t)n * row),
+		.format = format, .weight = weight, .m = m, .n = n, .k = k,
+		.a = malloc((size_t)m * row), .b = malloc((size_t)n * weight_row),
 		.scale = calloc(n, sizeof(struct xrnpe_scale_slope)),
 	};
 	struct xrnpe_operand *o = matmul.cmd.operand;
 
-	o[XRNPE_OPERAND_IFM].format = o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)format;
-	o[XRNPE_OPERAND_IFM].row_stride = o[XRNPE_OPERAND_WEIGHT].row_stride = row;
+	o[XRNPE_OPERAND_IFM].format = (uint8_t)format;
+	o[XRNPE_OPERAND_IFM].row_stride = row;
+	o[XRNPE_OPERAND_WEIGHT].format = (uint8_t)weight;
+	o[XRNPE_OPERAND_WEIGHT].row_stride = weight_row;
 	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
 	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale_slope);
 	return matmul;
+}
+
+static struct matmul new_matmul(enum xrnpe_format format, uint32_t m, uint32_t n, uint32_t k)
+{
+	return new_mixed(format, format, m, n, k);
 }
 
 static void free_matmul(struct matmul *matmul)
@@ -63,7 +71,7 @@ static void set_a(struct matmul *matmul, uint32_t m, uint32_t k, uint32_t code)
 
 static void set_b(struct matmul *matmul, uint32_t n, uint32_t k, uint32_t code)
 {
-	xrnpe_store(matmul->format, matmul->b + (size_t)n * stride(matmul->format, matmul->k), k, code);
+	xrnpe_store(matmul->weight, matmul->b + (size_t)n * stride(matmul->weight, matmul->k), k, code);
 }
 
 static void set_scale(struct matmul *matmul, uint32_t n, uint32_t scale, uint32_t bias)
@@ -111,33 +119,41 @@ static void set_clamp(struct matmul *matmul, uint32_t lo, uint32_t hi)
 	matmul->cmd.hi = hi;
 }
 
-/* Fill both operands with one code, gaps and nibbles that are no elements included. */
+/* Fill @rows rows with one code, gaps and nibbles that are no elements included. */
+static void fill_rows(enum xrnpe_format format, uint8_t *to, uint32_t rows, uint32_t k, uint32_t code)
+{
+	uint32_t elements = stride(format, k) * 8 / xrnpe_format_bits(format);
+
+	for (uint32_t i = 0; i < rows * elements; i++)
+		xrnpe_store(format, to, i, code);
+}
+
+/* Fill the operands with a code each. */
+static void fill_codes(struct matmul *matmul, uint32_t a, uint32_t b)
+{
+	fill_rows(matmul->format, matmul->a, matmul->m, matmul->k, a);
+	fill_rows(matmul->weight, matmul->b, matmul->n, matmul->k, b);
+}
+
 static void fill(struct matmul *matmul, uint32_t code)
 {
-	uint32_t row = stride(matmul->format, matmul->k);
-	uint32_t elements = row * 8 / xrnpe_format_bits(matmul->format);
+	fill_codes(matmul, code, code);
+}
 
-	for (uint32_t i = 0; i < matmul->m * elements; i++)
-		xrnpe_store(matmul->format, matmul->a, i, code);
-	for (uint32_t i = 0; i < matmul->n * elements; i++)
-		xrnpe_store(matmul->format, matmul->b, i, code);
+static uint32_t random_code(enum xrnpe_format format, uint64_t *state)
+{
+	uint32_t code = random_word(state) & ((1u << xrnpe_format_bits(format)) - 1);
+
+	return xrnpe_is_nar(format, code) ? 0 : code;
 }
 
 static void fill_random(struct matmul *matmul, uint64_t *state)
 {
-	uint32_t mask = (1u << xrnpe_format_bits(matmul->format)) - 1;
-
 	for (uint32_t k = 0; k < matmul->k; k++) {
-		for (uint32_t i = 0; i < matmul->m + matmul->n; i++) {
-			uint32_t code = random_word(state) & mask;
-
-			if (xrnpe_is_nar(matmul->format, code))
-				code = 0;
-			if (i < matmul->m)
-				set_a(matmul, i, k, code);
-			else
-				set_b(matmul, i - matmul->m, k, code);
-		}
+		for (uint32_t m = 0; m < matmul->m; m++)
+			set_a(matmul, m, k, random_code(matmul->format, state));
+		for (uint32_t n = 0; n < matmul->n; n++)
+			set_b(matmul, n, k, random_code(matmul->weight, state));
 	}
 }
 
@@ -189,12 +205,12 @@ static void check_command(const struct matmul *matmul, const struct xrnpe_cmd *c
 
 			code = ref_load(out, got + at / matmul->n * row, n);
 			right = ref_load(out, correct + at / matmul->n * row, n);
-			ck_assert_msg(code == right, "%s, opcode %u, %s to %s, K = %u, row %u of %u, channel %u, "
+			ck_assert_msg(code == right, "%s, opcode %u, %s by %s to %s, K = %u, row %u of %u, channel %u, "
 				      "scale %08x, bias %08x, activation %u, slopes %08x and %08x, flags %x, "
 				      "lo %08x, hi %08x, residual %s %08x: %x, expected %x",
 				      xrnpe_datapath_kernel(contexts[i]), cmd->opcode,
-				      xrnpe_format_name(matmul->format), xrnpe_format_name(out), matmul->k,
-				      at / matmul->n, m, n, scale_word(matmul, n, 0), scale_word(matmul, n, 1),
+				      xrnpe_format_name(matmul->format), xrnpe_format_name(matmul->weight),
+				      xrnpe_format_name(out), matmul->k, at / matmul->n, m, n, scale_word(matmul, n, 0), scale_word(matmul, n, 1),
 				      cmd->activation, cmd->slope, scale_word(matmul, n, 2), cmd->flags, cmd->lo,
 				      cmd->hi, xrnpe_format_name(cmd->operand[XRNPE_OPERAND_IFM2].format),
 				      cmd->residual, code, right);
@@ -244,7 +260,7 @@ static void check_depthwise(struct matmul *matmul, enum xrnpe_format out, const 
 	};
 	o[XRNPE_OPERAND_IFM].pixel_stride = in;
 	o[XRNPE_OPERAND_IFM].row_stride = m * in;
-	o[XRNPE_OPERAND_WEIGHT].pixel_stride = stride(matmul->format, 1);
+	o[XRNPE_OPERAND_WEIGHT].pixel_stride = stride(matmul->weight, 1);
 	for (int i = XRNPE_OPERAND_IFM2; i <= XRNPE_OPERAND_OFM; i += XRNPE_OPERAND_OFM - XRNPE_OPERAND_IFM2) {
 		o[i].pixel_stride = o[i].row_stride;
 		o[i].row_stride *= m;
@@ -278,16 +294,31 @@ static void check(struct matmul *matmul, enum xrnpe_format out)
 	free(expected);
 }
 
-/* All products of the 4- and 8-bit formats, to every output format. */
+/* Pairs of formats by number: the input's, and the weights'. */
+#define PAIRS (XRNPE_PRODUCT_FORMATS * XRNPE_PRODUCT_FORMATS)
+
+static enum xrnpe_format input_of(int pair)
+{
+	return (enum xrnpe_format)(pair % XRNPE_PRODUCT_FORMATS);
+}
+
+static enum xrnpe_format weight_of(int pair)
+{
+	return (enum xrnpe_format)(pair / XRNPE_PRODUCT_FORMATS);
+}
+
+/* All products of two codes of up to 8 bits, to every output format. */
 START_TEST(code_pairs)
 {
-	enum xrnpe_format format = (enum xrnpe_format)_i;
-	uint32_t codes = 1u << xrnpe_format_bits(format);
-	struct matmul matmul = new_matmul(format, codes, codes, 1);
+	enum xrnpe_format format = (enum xrnpe_format)(_i % XRNPE_FORMAT_P16);
+	enum xrnpe_format weight = (enum xrnpe_format)(_i / XRNPE_FORMAT_P16);
+	uint32_t codes = 1u << xrnpe_format_bits(format), weights = 1u << xrnpe_format_bits(weight);
+	struct matmul matmul = new_mixed(format, weight, codes, weights, 1);
 
 	make_contexts();
-	for (uint32_t code = 0; code < codes; code++) {
+	for (uint32_t code = 0; code < codes; code++)
 		set_a(&matmul, code, 0, code);
+	for (uint32_t code = 0; code < weights; code++) {
 		set_b(&matmul, code, 0, code);
 		set_scale(&matmul, code, bits_of(1), 0);
 	}
@@ -433,12 +464,11 @@ END_TEST
 START_TEST(cancelled)
 {
 	static const uint32_t lengths[] = { 1, 2, 7, 100 };
-	enum xrnpe_format format = (enum xrnpe_format)_i;
 	uint64_t state = 131 + (uint64_t)_i;
 
 	make_contexts();
 	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-		struct matmul matmul = new_matmul(format, 1, 400, lengths[i]);
+		struct matmul matmul = new_mixed(input_of(_i), weight_of(_i), 1, 400, lengths[i]);
 		uint8_t *sums = malloc(matmul.n * sizeof(uint32_t));
 		void *memory[XRNPE_OPERANDS] = {
 			[XRNPE_OPERAND_IFM] = matmul.a, [XRNPE_OPERAND_WEIGHT] = matmul.b,
@@ -568,29 +598,29 @@ END_TEST
  */
 START_TEST(extremes)
 {
-	enum xrnpe_format format = (enum xrnpe_format)_i;
-	double most = xrnpe_decode(format, ref_top(format));
+	enum xrnpe_format format = input_of(_i), weight = weight_of(_i);
+	double a = xrnpe_decode(format, ref_top(format)), b = xrnpe_decode(weight, ref_top(weight)), most = a * b;
 
 	make_contexts();
 	for (uint32_t k = XRNPE_MAX_K - 1; k <= XRNPE_MAX_K; k++) {
-		struct matmul matmul = new_matmul(format, 2, 2, k);
+		struct matmul matmul = new_mixed(format, weight, 2, 2, k);
 
-		fill(&matmul, ref_top(format));
+		fill_codes(&matmul, ref_top(format), ref_top(weight));
 		for (uint32_t i = 0; i < k; i++) {
-			set_a(&matmul, 1, i, code_of(format, -most));
-			set_b(&matmul, 1, i, code_of(format, -most));
+			set_a(&matmul, 1, i, code_of(format, -a));
+			set_b(&matmul, 1, i, code_of(weight, -b));
 		}
 		for (uint32_t n = 0; n < matmul.n; n++)
 			set_scale(&matmul, n, bits_of(1), 0);
 		check(&matmul, XRNPE_FORMAT_F32);
 		/* A tie in the first row's output. */
 		for (uint32_t n = 0; n < matmul.n; n++)
-			set_scale(&matmul, n, bits_of((float)(1 / (most * most))),
+			set_scale(&matmul, n, bits_of((float)(1 / most)),
 				  bits_of((n ? -1.f : 1.f) * 0x1p-10f));
 		check(&matmul, XRNPE_FORMAT_F32);
 		/* Nothing is left of the first row's. */
 		for (uint32_t n = 0; n < matmul.n; n++)
-			set_scale(&matmul, n, bits_of(1), bits_of((float)((n ? k : -(double)k) * most * most)));
+			set_scale(&matmul, n, bits_of(1), bits_of((float)((n ? k : -(double)k) * most)));
 		check(&matmul, XRNPE_FORMAT_F32);
 		fill(&matmul, 1);
 		check(&matmul, XRNPE_FORMAT_F32);
@@ -1106,16 +1136,16 @@ TCase *datapath_output_tests(void)
 
 	tcase_set_timeout(tests, 300);
 	tcase_set_tags(tests, "cpu kernel");
-	tcase_add_loop_test(tests, code_pairs, 0, XRNPE_FORMAT_P16);
+	tcase_add_loop_test(tests, code_pairs, 0, XRNPE_FORMAT_P16 * XRNPE_FORMAT_P16);
 	tcase_add_loop_test(tests, ties, 0, 4);
 	tcase_add_loop_test(tests, ties_f32, 0, 4);
 	tcase_add_loop_test(tests, ties_scaled, 0, 4);
 	tcase_add_loop_test(tests, ranges, 0, 4);
-	tcase_add_loop_test(tests, cancelled, 0, 4);
+	tcase_add_loop_test(tests, cancelled, 0, PAIRS);
 	tcase_add_test(tests, cancelled_octaves);
 	tcase_add_test(tests, lost_last);
 	tcase_add_test(tests, lost_often);
-	tcase_add_loop_test(tests, extremes, 0, 4);
+	tcase_add_loop_test(tests, extremes, 0, PAIRS);
 	tcase_add_test(tests, one_sign);
 	tcase_add_test(tests, spans);
 	tcase_add_test(tests, near_53_bits);
