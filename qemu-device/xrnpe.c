@@ -48,7 +48,7 @@
 #define XRNPE_MAX_THREADS 256
 
 /* What an operand that is not in one piece of host memory may take up there */
-#define XRNPE_MAX_BOUNCE (64 * MiB)
+#define XRNPE_MAX_BOUNCE (8 * MiB)
 
 /* What the capability registers tell */
 #define XRNPE_OPCODES     MAKE_64BIT_MASK(XRNPE_OP_MATMUL, XRNPE_OP_TIMESTAMP)
@@ -548,8 +548,6 @@ static int xrnpe_compute(void *opaque)
             memory[i] = m->piece[0].memory;
         }
     }
-    /* What has been counted when the command before ended. */
-    xrnpe_datapath_set_cycles(s->datapath, s->counters[0]);
     c->result = xrnpe_datapath_run(s->datapath, &c->cmd, c->index, memory,
                                    &c->cancel, &c->status, &c->fault);
     if (ofm->bounce) {
@@ -572,6 +570,7 @@ static void xrnpe_reset_registers(XRNPEState *s)
     memset(s->queue, 0, sizeof(s->queue));
     s->executing = false;
     s->executing_queue = 0;
+    s->computed = false;
     xrnpe_update_irq(s);
 }
 
@@ -1684,11 +1683,14 @@ static int xrnpe_post_load(void *opaque, int version_id)
         return -EINVAL;
     }
     q = &s->queue[s->executing_queue];
-    if (s->executing && !(xrnpe_queue_running(q) && q->loaded &&
-                          q->next_cmd < q->cmd_count)) {
+    /* What a halted device gives up may be of a queue that is disabled. */
+    if (s->executing && !s->bus_error &&
+        !(xrnpe_queue_running(q) && q->loaded && q->next_cmd < q->cmd_count)) {
         error_report("xrnpe: the stream has a command without a job");
         return -EINVAL;
     }
+    /* A result from before the restore is not that of the command restored. */
+    s->computed = false;
     return 0;
 }
 

@@ -487,7 +487,7 @@ struct xrnpe_job_record {
 	struct xrnpe_fault fault;
 	/** @start: timer when its descriptor was read */
 	__u64 start;
-	/** @end: timer when its last command ended */
+	/** @end: timer when the record was made, after its last command */
 	__u64 end;
 	/** @executed: ticks of the timer while its commands executed */
 	__u64 executed;
