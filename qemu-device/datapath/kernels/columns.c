@@ -76,17 +76,40 @@ INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, u
 	}
 }
 
-/* One code of 4 bits a byte, and back. */
+/* One code of 4 bits a byte. */
 static void unpack(const uint8_t *from, size_t first, size_t count, uint8_t *to)
 {
-	for (size_t i = 0; i < count; i++)
+	size_t i = 0;
+
+	for (; first % 2 == 0 && i + 2 * VECTOR <= count; i += 2 * VECTOR) {
+		bytes packed, codes;
+
+		memcpy(&packed, from + (first + i) / 2, sizeof(packed));
+		codes = zip(packed & 15, packed >> 4, 1, false);
+		memcpy(to + i, &codes, sizeof(codes));
+		codes = zip(packed & 15, packed >> 4, 1, true);
+		memcpy(to + i + VECTOR, &codes, sizeof(codes));
+	}
+	for (; i < count; i++)
 		to[i] = from[(first + i) / 2] >> (first + i) % 2 * 4 & 15;
+}
+
+/* Elements @at.. of a packed row, before which all are set. */
+static void pack(const uint8_t *codes, uint8_t *row, size_t at, size_t count)
+{
+	if (at % 2 && count) {
+		row[at / 2] = (uint8_t)(row[at / 2] | codes[0] << 4);
+		at++;
+		codes++;
+		count--;
+	}
+	xrnpe_pack_nibbles(codes, row + at / 2, count);
 }
 
 static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t first, uint8_t *to,
 			      uint64_t to_step, size_t at, size_t rows, size_t columns)
 {
-	uint8_t in[BLOCK][BLOCK], out[BLOCK][BLOCK];
+	uint8_t in[BLOCK][BLOCK], out[BLOCK][BLOCK + VECTOR];
 
 	for (size_t j = 0; j < rows; j += BLOCK) {
 		size_t some_rows = rows - j < BLOCK ? rows - j : BLOCK;
@@ -96,15 +119,10 @@ static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t fi
 
 			for (size_t r = 0; r < some_rows; r++)
 				unpack(from + (j + r) * from_step, first + i, some, in[r]);
-			transpose_as(in[0], BLOCK, out[0], BLOCK, some_rows, some, 1);
+			transpose_as(in[0], sizeof(in[0]), out[0], sizeof(out[0]), some_rows, some, 1);
 			for (size_t c = 0; c < some; c++) {
-				uint8_t *row = to + (i + c) * to_step;
-
-				for (size_t r = 0; r < some_rows; r++) {
-					uint8_t *byte = &row[(at + j + r) / 2];
-
-					*byte = (uint8_t)((at + j + r) % 2 ? *byte | out[c][r] << 4 : out[c][r]);
-				}
+				out[c][some_rows] = 0;
+				pack(out[c], to + (i + c) * to_step, at + j, some_rows);
 			}
 		}
 	}

@@ -154,6 +154,9 @@ static inline void xrnpe_clear_tail(enum xrnpe_format format, uint8_t *row, size
 void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, const uint8_t *from,
 		      uint64_t from_step, size_t count, size_t lines);
 
+/** Pack @count codes of 4 bits that are a byte each. After an odd number there is a zero. */
+void xrnpe_pack_nibbles(const uint8_t *codes, uint8_t *out, size_t count);
+
 /**
  * Codes from one packed row to another, whose elements up to there are set. The high nibble
  * after a last 4-bit code in a low one is zero.

@@ -66,25 +66,6 @@ static void map(const struct xrnpe_pass *pass, size_t size, const uint8_t *in, u
 	}
 }
 
-/* Two bytes with a code of 4 bits each to one; @count may be odd. */
-static void pack(const uint8_t *codes, uint8_t *out, size_t count)
-{
-	typedef uint16_t pairs __attribute__((vector_size(32)));
-	typedef uint8_t bytes __attribute__((vector_size(16)));
-	size_t i = 0;
-
-	for (; i + sizeof(pairs) <= count; i += sizeof(pairs)) {
-		pairs two;
-		bytes one;
-
-		memcpy(&two, codes + i, sizeof(two));
-		one = __builtin_convertvector(two | two >> 4, bytes);
-		memcpy(out + i / 2, &one, sizeof(one));
-	}
-	for (; i < count; i += 2)
-		out[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
-}
-
 /* 8-bit codes to those of 4 bits. */
 static void map_packed(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *out, size_t count)
 {
@@ -101,7 +82,7 @@ static void map_packed(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t
 		map(pass, 1, in + at, codes, some);
 		if (some % 2)
 			codes[some] = 0;
-		pack(codes, out, some);
+		xrnpe_pack_nibbles(codes, out, some);
 	}
 }
 

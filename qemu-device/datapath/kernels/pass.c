@@ -157,6 +157,24 @@ void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, c
 	}
 }
 
+void xrnpe_pack_nibbles(const uint8_t *codes, uint8_t *out, size_t count)
+{
+	typedef uint16_t pairs __attribute__((vector_size(32)));
+	typedef uint8_t bytes __attribute__((vector_size(16)));
+	size_t i = 0;
+
+	for (; i + sizeof(pairs) <= count; i += sizeof(pairs)) {
+		pairs two;
+		bytes one;
+
+		memcpy(&two, codes + i, sizeof(two));
+		one = __builtin_convertvector(two | two >> 4, bytes);
+		memcpy(out + i / 2, &one, sizeof(one));
+	}
+	for (; i < count; i += 2)
+		out[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
+}
+
 void xrnpe_copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
 		      const uint8_t *from, size_t from_at, size_t count)
 {
