@@ -131,6 +131,14 @@ const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t 
 	return product->residual + p / width * o->row_stride + p % width * o->pixel_stride;
 }
 
+void xrnpe_fetch_residuals(const struct xrnpe_product *product, uint64_t p, size_t rows, uint64_t n)
+{
+	size_t at = xrnpe_row_bytes(product->cmd->operand[XRNPE_OPERAND_IFM2].format, n);
+
+	for (size_t r = 0; product->residual && r < rows; r++)
+		__builtin_prefetch(xrnpe_residual_row(product, p + r) + at);
+}
+
 double xrnpe_residual_factor(const struct xrnpe_product *product)
 {
 	return real_from_f32(product->cmd->residual);

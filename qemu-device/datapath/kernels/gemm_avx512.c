@@ -436,6 +436,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 			if (xrnpe_cancelled(product->cancel))
 				return;
+			xrnpe_fetch_residuals(product, p, rows, n);
 			sums = multiply(&plan, panel, safe, scratch);
 			xrnpe_avx512_put(product, &panel->stage, &sums, p, out, rows, n, count, status);
 			for (size_t r = 0; r < rows; r++) {

@@ -272,6 +272,9 @@ void xrnpe_limits(const struct xrnpe_product *product, double *least, double *mo
 const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p);
 double xrnpe_residual_factor(const struct xrnpe_product *product);
 
+/** Have the residuals of @rows positions from @p on, channels @n.., come to the cache. */
+void xrnpe_fetch_residuals(const struct xrnpe_product *product, uint64_t p, size_t rows, uint64_t n);
+
 /** The output stage: the code of sum @sum at position @p, channel @n. */
 uint32_t xrnpe_output(const struct xrnpe_product *product, uint64_t p, uint64_t n,
 		      struct xrnpe_term sum, bool nar, uint32_t *status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Doubles to codes, in the compilers' portable vectors. Who includes this has
+ * The output stage in the compilers' portable vectors: doubles, and those to codes.
+ * output_avx512.c has other ways. Who includes this has
  * defined TARGET and INLINE, VECTOR (the bytes of a vector), REGISTER (the
  * constraint of one in assembly) and LANES.
  */
