@@ -42,7 +42,9 @@ struct measuring {
 	int ret;
 };
 
-/* What a thread works with. */
+/* What a thread works with; it holds a layer's outputs for all kept inputs. */
+#define MAX_BENCHES 16
+
 struct bench {
 	struct compiler *compiler;
 	struct reference *rest;		/* the nodes behind; own tensors where they change */
@@ -289,7 +291,8 @@ int measure_losses(struct compiler *compiler)
 				measuring.jobs[measuring.count++] = (struct job){ n, RESIDUAL, f };
 		}
 	}
-	threads_run(measure_jobs, &measuring, measuring.count);
+	threads_run(measure_jobs, &measuring, measuring.count < MAX_BENCHES ? measuring.count :
+									      MAX_BENCHES);
 	free(measuring.jobs);
 	if (atomic_load(&measuring.no_memory))
 		return xrnpe_fail_memory(compiler->error);
