@@ -1677,7 +1677,6 @@ static int xrnpe_post_load(void *opaque, int version_id)
     XRNPEState *s = opaque;
     const XRNPEQueue *q;
 
-    s->computed = false;    /* what was, before a snapshot came back */
     if (s->executing_queue >= s->queues) {
         error_report("xrnpe: the stream names a queue that is not there");
         return -EINVAL;
