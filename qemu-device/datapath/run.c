@@ -79,12 +79,8 @@ struct xrnpe_datapath {
 
 static void work(struct job *job, void *scratch)
 {
-	fenv_t environment;
 	uint32_t status = 0;
 
-	/* Kernels count on subnormals and rounding to nearest, the caller may not. */
-	fegetenv(&environment);
-	fesetenv(FE_DFL_ENV);
 	while (!xrnpe_cancelled(job->cancel)) {
 		uint64_t index = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
 
@@ -93,7 +89,6 @@ static void work(struct job *job, void *scratch)
 		job->task(job, index, scratch, &status);
 	}
 	atomic_fetch_or_explicit(&job->status, status, memory_order_relaxed);
-	fesetenv(&environment);
 }
 
 static void *worker_main(void *argument)
@@ -102,6 +97,8 @@ static void *worker_main(void *argument)
 	struct xrnpe_datapath *datapath = worker->datapath;
 	uint64_t seen = 0;
 
+	/* That of who made the thread is inherited, see xrnpe_datapath_run(). */
+	fesetenv(FE_DFL_ENV);
 	for (;;) {
 		struct job *job;
 
@@ -438,6 +435,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 {
 	struct job job = { .cmd = cmd, .memory = memory, .cancel = cancel };
 	int64_t illegal = illegal_scale(&job, xrnpe_cmd_scales(cmd));
+	fenv_t environment;
 	int ret = 0;
 
 	if (illegal >= 0) {
@@ -452,6 +450,9 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		};
 		return -EFAULT;
 	}
+	/* Kernels and their plans count on subnormals and rounding to nearest, the caller may not. */
+	fegetenv(&environment);
+	fesetenv(FE_DFL_ENV);
 	switch (cmd->opcode) {
 	case XRNPE_OP_MATMUL:
 	case XRNPE_OP_CONV2D:
@@ -467,6 +468,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		run_pass(datapath, &job);
 		break;
 	}
+	fesetenv(&environment);
 	*status |= job.status;
 	if (!ret && xrnpe_cancelled(cancel))
 		ret = -ECANCELED;
