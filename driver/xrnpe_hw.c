@@ -518,6 +518,30 @@ static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
 	}
 }
 
+static void xrnpe_hw_reap(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		xrnpe_queue_reap(&xdev->queue[i]);
+}
+
+/*
+ * Reset, and end the jobs that ended before it. Of those that are left only the
+ * oldest of each queue can have begun. Returns what xrnpe_hw_reset() does.
+ */
+static int xrnpe_hw_reset_and_reap(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	/* Registers tell how long jobs have executed; a reset clears them. */
+	xrnpe_hw_reap(xdev);
+	xrnpe_hw_account(xdev);
+
+	ret = xrnpe_hw_reset(xdev);
+	/* The device went on until then. The status page is as it left it. */
+	xrnpe_hw_reap(xdev);
+	return ret;
+}
+
 /**
  * xrnpe_hw_kill() - stop the device for good and cancel what it had to do
  * @xdev: the device, powered
@@ -529,9 +553,7 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 	guard(mutex)(&xdev->hw_lock);
 	if (xdev->wedged && !xdev->runaway)
 		return;
-	for (unsigned int i = 0; i < xdev->info.queues; i++)
-		xrnpe_queue_reap(&xdev->queue[i]);
-	xrnpe_hw_give_up(xdev, xrnpe_hw_reset(xdev));
+	xrnpe_hw_give_up(xdev, xrnpe_hw_reset_and_reap(xdev));
 }
 
 /*
@@ -574,12 +596,7 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	xrnpe_hw_stop(xdev);
 
 	scoped_guard(mutex, &xdev->hw_lock) {
-		/* What ended before the reset ended well. */
-		for (unsigned int i = 0; i < xdev->info.queues; i++)
-			xrnpe_queue_reap(&xdev->queue[i]);
-		xrnpe_hw_account(xdev);
-
-		ret = xrnpe_hw_reset(xdev);
+		ret = xrnpe_hw_reset_and_reap(xdev);
 		if (ret)
 			xrnpe_hw_give_up(xdev, ret);
 		else
