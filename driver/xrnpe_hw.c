@@ -594,6 +594,8 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	for (unsigned int i = 0; i < xdev->info.queues; i++)
 		drm_sched_wqueue_stop(&xdev->queue[i].sched);
 	xrnpe_hw_stop(xdev);
+	/* What another reset was to mend this one mends. */
+	cancel_work(&xdev->reset_work);
 
 	scoped_guard(mutex, &xdev->hw_lock) {
 		ret = xrnpe_hw_reset_and_reap(xdev);
