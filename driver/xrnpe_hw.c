@@ -628,32 +628,48 @@ static void xrnpe_reset_work(struct work_struct *work)
 	drm_dev_exit(idx);
 }
 
-/**
- * xrnpe_hw_timeout() - deal with a job that has been in the ring for long
- * @job: oldest job of its queue as the scheduler knows it; does not go away
- *
- * Afterwards the job has ended, or may run on.
+/*
+ * Whether HEAD fits the oldest job of a queue. It counts a job a moment after the
+ * job's sequence number was written, so that it may be one behind.
  */
-void xrnpe_hw_timeout(struct xrnpe_job *job)
+static bool xrnpe_queue_is_at(struct xrnpe_queue *queue, const struct xrnpe_job *job)
+{
+	u32 head = xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD);
+
+	return head == job->count || head + 1 == job->count;
+}
+
+/*
+ * Look after a job that has been in the ring for long, and abort it if its time
+ * is up. Returns false if the device must be reset.
+ */
+static bool xrnpe_job_check_time(struct xrnpe_job *job)
 {
 	struct xrnpe_queue *queue = job->queue;
 	struct xrnpe_device *xdev = queue->xdev;
 	u64 limit = (u64)xdev->info.job_timeout_ms * NSEC_PER_MSEC;
+	bool at_job;
 
 	scoped_guard(mutex, &xdev->hw_lock) {
-		/* Not in the ring: it has ended, or is only about to start. */
-		if (job != xrnpe_queue_head(queue))
-			return;
+		if (job->ended)
+			return true;
+		/* Read first, so that what HEAD has counted is on the status page. */
+		at_job = xrnpe_queue_is_at(queue, job);
 		/* The interrupt may be late, or lost. */
 		xrnpe_queue_service(queue);
 		if (job->ended)
-			return;
+			return true;
+		if (!at_job) {
+			drm_err_ratelimited(&xdev->drm, "%s has not told of a job's end, resetting\n",
+					    queue->name);
+			return false;
+		}
 
 		xrnpe_hw_account(xdev);
 		if (job->run_ns < limit &&
 		    ktime_to_ns(ktime_sub(ktime_get(), queue->head_since)) <
 		    XRNPE_STARVED * limit)
-			return;
+			return true;
 
 		drm_dbg(&xdev->drm, "%s: job %llu of client %llu takes too long\n",
 			queue->name, job->result->id, job->ctx->client);
@@ -664,10 +680,37 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 
 	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),
 			       msecs_to_jiffies(XRNPE_ABORT_MS)))
-		return;
+		return true;
 
-	drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", queue->name);
-	xrnpe_hw_recover(xdev);
+	guard(mutex)(&xdev->hw_lock);
+	/* This interrupt may be lost as any other. */
+	if (!job->ended)
+		xrnpe_queue_service(queue);
+	if (!job->ended)
+		drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", queue->name);
+	return job->ended;
+}
+
+/**
+ * xrnpe_hw_timeout() - deal with a job that has been in the ring for long
+ * @job: oldest job of its queue as the scheduler knows it; does not go away
+ *
+ * Afterwards the job has ended, or may run on.
+ */
+void xrnpe_hw_timeout(struct xrnpe_job *job)
+{
+	struct xrnpe_device *xdev = job->queue->xdev;
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		/* Not in the ring: it has ended, or is only about to start. */
+		if (job != xrnpe_queue_head(job->queue))
+			return;
+		/* The job keeps the device on; it may end at any time. */
+		pm_runtime_get_noresume(xdev->drm.dev);
+	}
+	if (!xrnpe_job_check_time(job))
+		xrnpe_hw_recover(xdev);
+	pm_runtime_put_autosuspend(xdev->drm.dev);
 }
 
 static int xrnpe_hw_get_capabilities(struct xrnpe_device *xdev)

@@ -17,11 +17,12 @@ case $kernel in
 *) node='/dev/dri/renderD*' ;;
 esac
 
-add= run= sleepers= resetters= stuck=
+add= run= sleepers= resetters= lost= stuck=
 for t; do
 	case $t in
 	*_sleep) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
+	*_lost)	lost="$lost $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
 	*)	add="$add --add $t"
 		run="$run; /bin/${t##*/} || failed=1" ;;
@@ -39,6 +40,13 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 for t in $resetters; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
 		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
+done
+
+# Those that need a device whose first news get lost.
+for t in $lost; do
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
+		--device-args x-fault-seqno=0x80000000,x-fault-drop-irq=2 -- "/bin/${t##*/}" ||
+		failed=$?
 done
 
 # Those that need a device which cannot be stopped, once for each way to find out.
