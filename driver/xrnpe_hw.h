@@ -7,8 +7,14 @@
 struct xrnpe_device;
 struct xrnpe_job;
 
-/* Jobs in a ring: enough that the device never waits for the scheduler. */
+/* Entries of a ring. */
 #define XRNPE_RING_SIZE		8
+/*
+ * Jobs in a ring: enough that the device never waits for the scheduler. A job's
+ * entry is free a moment after its sequence number says that it has ended, see
+ * Documentation/hardware.rst, "Queues".
+ */
+#define XRNPE_RING_JOBS		(XRNPE_RING_SIZE - 1)
 /* How often a job is looked after while its time limit runs. */
 #define XRNPE_TIMEOUT_LOOKS	4
 

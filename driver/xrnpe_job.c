@@ -255,7 +255,7 @@ int xrnpe_sched_start(struct xrnpe_device *xdev)
 		struct xrnpe_queue *queue = &xdev->queue[i];
 
 		ret = xrnpe_sched_init(&queue->sched, &xrnpe_sched_ops, xdev->reset_wq,
-				       XRNPE_RING_SIZE,
+				       XRNPE_RING_JOBS,
 				       msecs_to_jiffies(xdev->info.job_timeout_ms) /
 				       XRNPE_TIMEOUT_LOOKS,
 				       queue->name, drm->dev);
