@@ -370,7 +370,7 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 
 static int xrnpe_hw_reset_by_register(struct xrnpe_device *xdev)
 {
-	u32 ctrl, status;
+	u32 ctrl;
 	int ret;
 
 	xrnpe_write(xdev, XRNPE_CTRL, XRNPE_CTRL_RESET);
@@ -379,9 +379,10 @@ static int xrnpe_hw_reset_by_register(struct xrnpe_device *xdev)
 	if (!ret)
 		return 0;
 
-	status = xrnpe_read(xdev, XRNPE_STATUS);
-	drm_err(&xdev->drm, "does not come out of reset, status %#x\n", status);
-	return status & XRNPE_STATUS_BUSY ? -ETIMEDOUT : -EIO;
+	/* BUSY reads one until a reset has ended; a device that says otherwise is not believed. */
+	drm_err(&xdev->drm, "does not come out of reset, status %#x\n",
+		xrnpe_read(xdev, XRNPE_STATUS));
+	return -ETIMEDOUT;
 }
 
 static int xrnpe_hw_reset_by_line(struct xrnpe_device *xdev)
@@ -407,8 +408,8 @@ static int xrnpe_hw_reset_by_line(struct xrnpe_device *xdev)
  * @xdev: the device, powered
  *
  * Return: 0: the device is ready for xrnpe_hw_start() and accesses no memory;
- * -EIO: it is of no use, but it says, or its reset line sees to it, that it
- * accesses no memory;
+ * -EIO: it is of no use, but is held in reset by its line, so that it accesses no
+ * memory;
  * -ETIMEDOUT: it may go on to access the memory that it was given.
  */
 int xrnpe_hw_reset(struct xrnpe_device *xdev)
