@@ -118,6 +118,10 @@ static int xrnpe_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_
 		drm_dbg(drm, "unknown query %u\n", args->type);
 		return -EINVAL;
 	}
+	if (args->pointer && size > PAGE_SIZE) {
+		drm_dbg(drm, "size %u is more than a page\n", size);
+		return -EINVAL;
+	}
 
 	args->size = sizeof(*info);
 	if (!args->pointer)

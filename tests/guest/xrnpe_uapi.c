@@ -96,6 +96,14 @@ TEST_F(uapi, query_bad)
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
 	query = (struct drm_xrnpe_dev_query){ .size = sizeof(self->info), .pointer = 8 };
 	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	query.size = sysconf(_SC_PAGESIZE) + 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	query.size = UINT32_MAX;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	/* Without a pointer it says nothing. */
+	query.pointer = 0;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	EXPECT_EQ(sizeof(self->info), query.size);
 }
 
 TEST_F(uapi, no_such_ioctl)

@@ -86,9 +86,9 @@ struct drm_xrnpe_dev_query {
 	/** @type: &enum drm_xrnpe_dev_query_type */
 	__u32 type;
 	/**
-	 * @size: bytes at @pointer. As much of the answer as fits is copied, a
-	 * surplus is zeroed, and the answer's full size is returned here. With
-	 * @pointer zero only the size is returned.
+	 * @size: bytes at @pointer, at most a page. As much of the answer as fits
+	 * is copied, a surplus is zeroed, and the answer's full size is returned
+	 * here. With @pointer zero only the size is returned.
 	 */
 	__u32 size;
 	/** @pointer: user address of the structure that @type names */
@@ -220,7 +220,10 @@ struct drm_xrnpe_submit {
 enum drm_xrnpe_job_state {
 	/** @DRM_XRNPE_JOB_DONE: well */
 	DRM_XRNPE_JOB_DONE = 0,
-	/** @DRM_XRNPE_JOB_FAULT: its command stream was at fault; see @fault */
+	/**
+	 * @DRM_XRNPE_JOB_FAULT: the device refused a command, or failed to execute it
+	 * (XRNPE_FAULT_BUS, XRNPE_FAULT_DEVICE: no fault of the job's); see @fault
+	 */
 	DRM_XRNPE_JOB_FAULT = 1,
 	/** @DRM_XRNPE_JOB_TIMEOUT: it ran longer than job_timeout_ms */
 	DRM_XRNPE_JOB_TIMEOUT = 2,
@@ -250,7 +253,10 @@ struct drm_xrnpe_job_wait {
 	 * zero. It is all zero if the device wrote none (the job did not get there)
 	 */
 	__u64 record;
-	/** @record_size: bytes at @record; a shorter record is cut, a surplus is zeroed */
+	/**
+	 * @record_size: bytes at @record, at most a page; a shorter record is cut, a
+	 * surplus is zeroed
+	 */
 	__u32 record_size;
 	/** @pad: zero */
 	__u32 pad;
