@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What differs between the kernels that this driver builds for, 6.12 to 7.3.
- * Kbuild looks into the kernel's headers and defines HAVE_*. In a kernel tree
- * this file shrinks to nothing.
+ * What differs between kernels from 6.12 to 7.3. These two are tested, what is
+ * between is written after the kernel's history. Kbuild looks into the kernel's
+ * headers and defines HAVE_*. In a kernel tree this file shrinks to nothing.
  */
 #ifndef __XRNPE_COMPAT_H__
 #define __XRNPE_COMPAT_H__
@@ -85,12 +85,14 @@ static inline enum drm_gpu_sched_stat xrnpe_sched_no_hang(struct drm_sched_job *
 #endif
 }
 
-#ifndef HAVE_DRM_WEDGED
-#define DRM_WEDGE_RECOVERY_REBIND	0
-static inline void drm_dev_wedged_event(struct drm_device *drm, unsigned long method, void *info)
+static inline void xrnpe_drm_wedged_event(struct drm_device *drm)
 {
-}
+#if defined(HAVE_DRM_WEDGE_TASK)
+	drm_dev_wedged_event(drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+#elif defined(HAVE_DRM_WEDGED)
+	drm_dev_wedged_event(drm, DRM_WEDGE_RECOVERY_REBIND);
 #endif
+}
 
 #ifndef HAVE_COPY_STRUCT_TO_USER
 static inline int copy_struct_to_user(void __user *dst, size_t usize, const void *src,

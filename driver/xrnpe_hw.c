@@ -568,7 +568,7 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 static void xrnpe_hw_send_wedged(struct xrnpe_device *xdev)
 {
 	if (!xdev->runaway && xdev->drm.primary)
-		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+		xrnpe_drm_wedged_event(&xdev->drm);
 }
 
 /*
