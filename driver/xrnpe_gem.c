@@ -40,7 +40,7 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
 
-	if (bo->lost && READ_ONCE(to_xrnpe_device(obj->dev)->runaway))
+	if (bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway))
 		xrnpe_gem_abandon(bo);
 	else if (drm_gem_is_imported(obj))
 		drm_prime_gem_destroy(obj, bo->sgt);

@@ -23,8 +23,8 @@ struct xrnpe_bo {
 	struct sg_table *sgt;
 	/** @cached: CPU mappings are cached, BO_SYNC keeps them coherent */
 	bool cached;
-	/** @lost: a runaway device may access it, see &xrnpe_device.runaway */
-	bool lost;
+	/** @leaked: a runaway device may access it, see &xrnpe_device.runaway */
+	bool leaked;
 };
 
 static inline struct xrnpe_bo *to_xrnpe_bo(struct drm_gem_object *obj)

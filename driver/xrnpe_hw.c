@@ -5,6 +5,28 @@
  * Everything here runs in a context that may sleep, so one mutex, hw_lock,
  * serialises it. Fences are signalled under it: what hangs on a fence runs in
  * atomic context and cannot want the mutex.
+ *
+ * The device is in one of these states, all but the first for good:
+ *
+ * ======= ======= =============================================================
+ * wedged  runaway
+ * ======= ======= =============================================================
+ * no      no      It works. It is powered while a queue has jobs.
+ * yes     no      It was removed, or a reset failed. It executes nothing and
+ *                 accesses no memory.
+ * yes     yes     No reset could stop it, so that it may go on to access memory.
+ *                 It stays powered; &struct xrnpe_shared and the buffers of the
+ *                 jobs that it had are leaked. A reset that succeeds later, when
+ *                 the system suspends or the device is removed, ends that.
+ * no      yes     The same, found out while it was probed: probing fails.
+ * ======= ======= =============================================================
+ *
+ * A job ends
+ *
+ * - DONE, FAULT, or TIMEOUT by ABORT: with a record, see xrnpe_queue_reap();
+ * - TIMEOUT without a record: it did not abort, and the device was reset;
+ * - CANCELLED: it was the oldest of its queue when the device was reset for another
+ *   reason, or an in-fence failed, or the device is wedged.
  */
 #include <linux/bitfield.h>
 #include <linux/dma-mapping.h>
@@ -26,9 +48,9 @@
 #include "xrnpe_job.h"
 #include "xrnpe_trace.h"
 
-/* The device gives up a command between two of its rows. */
+/* The device gives up a command within 1 ms, but a virtual one may be late. */
 #define XRNPE_ABORT_MS		500
-/* Milliseconds would do, but a virtual device may be late, and giving up costs memory. */
+/* So it does in a reset. Longer than an abort: giving up the device costs memory. */
 #define XRNPE_RESET_US		(2 * USEC_PER_SEC)
 /* For so long the reset line is asserted. */
 #define XRNPE_LINE_US		10
@@ -193,10 +215,10 @@ static void xrnpe_job_cancel(struct xrnpe_job *job)
 }
 
 /* A runaway device may access the buffers of @job for ever. */
-static void xrnpe_job_lose_bos(struct xrnpe_job *job)
+static void xrnpe_job_leak_bos(struct xrnpe_job *job)
 {
 	for (unsigned int i = 0; i < job->bo_count; i++)
-		to_xrnpe_bo(job->bos[i])->lost = true;
+		to_xrnpe_bo(job->bos[i])->leaked = true;
 }
 
 /* Put @job into the next free entry; the caller rings the doorbell. */
@@ -204,7 +226,6 @@ static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
 {
 	struct xrnpe_device *xdev = queue->xdev;
 	unsigned int q = queue->index;
-
 	unsigned int slot;
 
 	job->count = queue->tail++;
@@ -243,13 +264,13 @@ static void xrnpe_queue_start(struct xrnpe_queue *queue)
 }
 
 /* Cancel jobs whose in-fence failed while they were in the ring. */
-static bool xrnpe_queue_cancel_doomed(struct xrnpe_queue *queue)
+static bool xrnpe_queue_cancel_dependents(struct xrnpe_queue *queue)
 {
 	struct xrnpe_job *job, *next;
 	bool found = false;
 
 	list_for_each_entry_safe(job, next, &queue->jobs, node) {
-		if (xrnpe_job_is_doomed(job)) {
+		if (xrnpe_job_in_fence_failed(job)) {
 			xrnpe_job_cancel(job);
 			found = true;
 		}
@@ -308,7 +329,7 @@ static void xrnpe_queue_service(struct xrnpe_queue *queue)
 	if (!stopped)
 		return;
 
-	if (xrnpe_queue_cancel_doomed(queue)) {
+	if (xrnpe_queue_cancel_dependents(queue)) {
 		/* There is no other way to take a job out of a ring. */
 		xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL, 0);
 		xrnpe_queue_start(queue);
@@ -352,7 +373,7 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	if (xdev->wedged)
 		return -ENODEV;
 	/* Fences of jobs fail under the lock; who is in the ring then is found there. */
-	if (xrnpe_job_is_doomed(job))
+	if (xrnpe_job_in_fence_failed(job))
 		return -ECANCELED;
 
 	if (list_empty(&queue->jobs))
@@ -444,21 +465,27 @@ static void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
 }
 
 /**
- * xrnpe_hw_is_busy() - whether the device may still access memory
+ * xrnpe_hw_quiesce() - see to it that the device does not access memory
  * @xdev: the device, powered, without jobs
  *
- * One that did after its last reset gets another chance: the command that it
- * would not give up may have come to its end.
+ * A runaway is reset once more: the command that it would not give up may have
+ * come to its end.
+ *
+ * Return: 0; -EBUSY if the device may still access memory.
  */
-bool xrnpe_hw_is_busy(struct xrnpe_device *xdev)
+int xrnpe_hw_quiesce(struct xrnpe_device *xdev)
 {
+	bool busy;
+
 	guard(mutex)(&xdev->hw_lock);
-	if (!xdev->wedged)
-		return xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUSY;
-	if (!xdev->runaway)
-		return false;
-	xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
-	return xdev->runaway;
+	if (!xdev->wedged) {
+		busy = xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUSY;
+	} else {
+		if (xdev->runaway)
+			xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
+		busy = xdev->runaway;
+	}
+	return busy ? -EBUSY : 0;
 }
 
 /**
@@ -513,7 +540,7 @@ static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
 
 		list_for_each_entry_safe(job, next, &xdev->queue[i].jobs, node) {
 			if (xdev->runaway)
-				xrnpe_job_lose_bos(job);
+				xrnpe_job_leak_bos(job);
 			xrnpe_job_cancel(job);
 		}
 	}
@@ -583,7 +610,7 @@ static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 
 		if (job)
 			xrnpe_job_cancel(job);
-		xrnpe_queue_cancel_doomed(&xdev->queue[i]);
+		xrnpe_queue_cancel_dependents(&xdev->queue[i]);
 	}
 	xrnpe_hw_start(xdev);
 }

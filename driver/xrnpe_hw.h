@@ -20,7 +20,7 @@ struct xrnpe_job;
 
 int xrnpe_hw_probe(struct xrnpe_device *xdev);
 int xrnpe_hw_reset(struct xrnpe_device *xdev);
-bool xrnpe_hw_is_busy(struct xrnpe_device *xdev);
+int xrnpe_hw_quiesce(struct xrnpe_device *xdev);
 void xrnpe_hw_start(struct xrnpe_device *xdev);
 void xrnpe_hw_stop(struct xrnpe_device *xdev);
 void xrnpe_hw_kill(struct xrnpe_device *xdev);

@@ -124,13 +124,13 @@ static const struct dma_fence_ops xrnpe_fence_ops = {
 };
 
 /**
- * xrnpe_job_is_doomed() - whether an explicit in-fence of a job has failed
+ * xrnpe_job_in_fence_failed() - whether an explicit in-fence of a job has failed
  * @job: the job
  *
  * Errors do not come over implicit fences: that an earlier user of a buffer
  * failed says nothing about who comes next.
  */
-bool xrnpe_job_is_doomed(const struct xrnpe_job *job)
+bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
 {
 	for (unsigned int i = 0; i < job->in_count; i++) {
 		const struct dma_fence *fence = job->in_fences[i];
@@ -149,7 +149,7 @@ static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 	struct dma_fence *fence = &job->hw_fence->base;
 	int idx, ret;
 
-	if (xrnpe_job_is_doomed(job))
+	if (xrnpe_job_in_fence_failed(job))
 		return ERR_PTR(-ECANCELED);
 	if (!drm_dev_enter(drm, &idx))
 		return ERR_PTR(-ENODEV);

@@ -94,7 +94,7 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 int xrnpe_sched_start(struct xrnpe_device *xdev);
 int xrnpe_ctx_init_entities(struct xrnpe_ctx *ctx);
 void xrnpe_ctx_fini_entities(struct xrnpe_ctx *ctx);
-bool xrnpe_job_is_doomed(const struct xrnpe_job *job);
+bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);
 void xrnpe_result_put(struct xrnpe_result *result);
 
 int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);

@@ -51,10 +51,12 @@ static void xrnpe_power_off_if_on(void *data)
 static int xrnpe_runtime_suspend(struct device *dev)
 {
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
+	int ret;
 
-	/* A runaway is asked only when the system goes to sleep. */
-	if (xrnpe_hw_is_busy(xdev))
-		return -EBUSY;
+	/* A runaway gets here only when the system goes to sleep. */
+	ret = xrnpe_hw_quiesce(xdev);
+	if (ret)
+		return ret;
 
 	xrnpe_hw_stop(xdev);
 	xrnpe_power_off(xdev);

@@ -42,7 +42,7 @@ for t in $resetters; do
 		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
 done
 
-# Those that need a device whose first news get lost.
+# Those that need a device that loses the news of its first jobs.
 for t in $lost; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
 		--device-args x-fault-seqno=0x80000000,x-fault-drop-irq=2 -- "/bin/${t##*/}" ||
