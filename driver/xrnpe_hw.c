@@ -25,8 +25,8 @@
  *
  * - DONE, FAULT, or TIMEOUT by ABORT: with a record, see xrnpe_queue_reap();
  * - TIMEOUT without a record: it did not abort, and the device was reset;
- * - CANCELLED: it was the oldest of its queue when the device was reset for another
- *   reason, or an in-fence failed, or the device is wedged.
+ * - CANCELLED: it may have begun when the device was reset for another reason, or an
+ *   in-fence failed, or the device is wedged.
  */
 #include <linux/bitfield.h>
 #include <linux/dma-mapping.h>
@@ -552,17 +552,35 @@ static void xrnpe_hw_reap(struct xrnpe_device *xdev)
 		xrnpe_queue_reap(&xdev->queue[i]);
 }
 
+/* Note which jobs have begun by what HEAD says. */
+static void xrnpe_queue_note_begun(struct xrnpe_queue *queue)
+{
+	struct xrnpe_job *job;
+	u32 head;
+
+	/* Without a job the device may be off. */
+	if (list_empty(&queue->jobs))
+		return;
+	head = xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD);
+	list_for_each_entry(job, &queue->jobs, node)
+		job->begun = (s32)(head - job->count) >= 0;
+}
+
 /*
- * Reset, and end the jobs that ended before it. Of those that are left only the
- * oldest of each queue can have begun. Returns what xrnpe_hw_reset() does.
+ * Reset, and end the jobs that ended before it. Of those that are left the oldest
+ * of each queue can have begun, and those behind it that HEAD had got to: then it
+ * is the sequence number of an earlier one that is missing. Returns what
+ * xrnpe_hw_reset() does.
  */
 static int xrnpe_hw_reset_and_reap(struct xrnpe_device *xdev)
 {
 	int ret;
 
-	/* Registers tell how long jobs have executed; a reset clears them. */
+	/* Registers tell what jobs have executed; a reset clears them. */
 	xrnpe_hw_reap(xdev);
 	xrnpe_hw_account(xdev);
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		xrnpe_queue_note_begun(&xdev->queue[i]);
 
 	ret = xrnpe_hw_reset(xdev);
 	/* The device went on until then. The status page is as it left it. */
@@ -601,7 +619,7 @@ static void xrnpe_hw_send_wedged(struct xrnpe_device *xdev)
 /*
  * Go on after a reset. A queue's oldest job may have run in part, and running it
  * again on what it has already changed could give another result, so it is
- * cancelled. The jobs behind it have not begun and stay.
+ * cancelled, as are those behind it that had begun. The others stay.
  */
 static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 {
@@ -609,7 +627,11 @@ static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
 
 		if (job)
+			job->begun = true;
+		while (job && job->begun) {
 			xrnpe_job_cancel(job);
+			job = xrnpe_queue_head(&xdev->queue[i]);
+		}
 		xrnpe_queue_cancel_dependents(&xdev->queue[i]);
 	}
 	xrnpe_hw_start(xdev);

@@ -80,6 +80,8 @@ struct xrnpe_job {
 	u32 count;
 	/** @run_ns: time that it executed, as far as it was accounted */
 	u64 run_ns;
+	/** @begun: it had begun when the device was reset */
+	bool begun;
 	/** @timed_out: it is being aborted */
 	bool timed_out;
 	/** @ended: it left the ring */

@@ -45,7 +45,7 @@ done
 # Those that need a device that loses the news of its first jobs.
 for t in $lost; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
-		--device-args x-fault-seqno=0x80000000,x-fault-drop-irq=2 -- "/bin/${t##*/}" ||
+		--device-args x-fault-seqno=0x80000000,x-fault-drop-irq=3 -- "/bin/${t##*/}" ||
 		failed=$?
 done
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * A device whose news get lost: the driver misses nothing for long, and what is well
- * is left alone. Needs QEMU's -device xrnpe,x-fault-seqno=0x80000000,x-fault-drop-irq=2:
- * the sequence number of the first job is another's, and neither its end nor that of the
- * next job is told by an interrupt. So the tests are told in the order in which they
- * stand here.
+ * is left alone. Needs QEMU's -device xrnpe,x-fault-seqno=0x80000000,x-fault-drop-irq=3:
+ * the sequence number of the first job is one that is not yet due, and no interrupt
+ * tells how the first three jobs end that do. So the tests are told in the order in
+ * which they stand here.
  */
 #include "xrnpe_test.h"
 
@@ -28,15 +28,26 @@ FIXTURE_TEARDOWN(lost)
 	close(self->fd);
 }
 
-/* HEAD tells that it has ended, long before its time is up. */
+/*
+ * HEAD tells that the job has ended, long before its time is up, and that the next one
+ * has begun: that is not done again. The one behind it is done.
+ */
 TEST_F(lost, sequence_number)
 {
 	struct drm_xrnpe_job_wait end;
-	int64_t job = submit(self->fd, 0, &self->work);
+	int64_t jobs[3];
+	struct work last;
 
-	ASSERT_LT(0, job);
-	ASSERT_EQ(0, wait_job(self->fd, job, in_ms(30000), &end));
-	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
+	ASSERT_EQ(0, make_work(self->fd, &last));
+	jobs[0] = submit(self->fd, 0, &self->work);
+	jobs[1] = submit(self->fd, 0, &self->endless);
+	jobs[2] = submit(self->fd, 0, &last);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_LT(0, jobs[i]);
+		ASSERT_EQ(0, wait_job(self->fd, jobs[i], in_ms(30000), &end));
+		EXPECT_EQ(i < 2 ? DRM_XRNPE_JOB_CANCELLED : DRM_XRNPE_JOB_DONE, end.state);
+	}
+	EXPECT_TRUE(result_is_right(&last));
 }
 
 /* An abort that nobody hears of is none that failed: jobs of other queues go on. */
