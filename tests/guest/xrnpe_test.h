@@ -290,15 +290,27 @@ static inline int make_long(int fd, unsigned int cmds, unsigned int m, struct wo
 	return ret;
 }
 
-/* Whether a job of make_long() writes its first result to @data within @ms. */
-static inline bool writes_results(uint8_t *data, int ms)
+/* Put into the place of the first result of make_long()'s commands what none is. */
+static inline void mark_result(uint8_t *data)
+{
+	*(volatile uint8_t *)(data + XRNPE_MAX_K) = 0x55;
+}
+
+/* Whether the marked result is written within @ms. To be marked before SUBMIT. */
+static inline bool result_comes(uint8_t *data, int ms)
 {
 	volatile uint8_t *ofm = data + XRNPE_MAX_K;
 
-	*ofm = 0x55;
 	for (; ms > 0 && *ofm == 0x55; ms--)
 		sleep_ms(1);
 	return *ofm != 0x55;
+}
+
+/* Whether a job of many short commands goes on writing its first result to @data. */
+static inline bool writes_results(uint8_t *data, int ms)
+{
+	mark_result(data);
+	return result_comes(data, ms);
 }
 
 /* Work of minutes: no command may have more products than these. */
