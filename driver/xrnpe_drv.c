@@ -3,10 +3,12 @@
  * XR-NPE: DRM accel driver. Device, files and their statistics.
  */
 #include <linux/dma-mapping.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
+#include <linux/sizes.h>
 
 #include <drm/drm_accel.h>
 #include <drm/drm_drv.h>
@@ -29,6 +31,14 @@
 static unsigned int job_timeout_ms = 2000;
 module_param(job_timeout_ms, uint, 0444);
 MODULE_PARM_DESC(job_timeout_ms, "A job may execute so long before it is aborted (100..60000, default 2000)");
+
+static unsigned int memory_mib;
+module_param(memory_mib, uint, 0444);
+MODULE_PARM_DESC(memory_mib, "Memory that all buffers of a device may take (default: a quarter of RAM)");
+
+static unsigned int client_memory_mib;
+module_param(client_memory_mib, uint, 0444);
+MODULE_PARM_DESC(client_memory_mib, "Memory that buffers of an open file may take (default: a quarter of memory_mib)");
 
 /* Releases files whose last job is gone; flushed before the module goes. */
 static struct workqueue_struct *xrnpe_release_wq;
@@ -74,6 +84,7 @@ static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
 	mutex_init(&ctx->submit_lock);
 	spin_lock_init(&ctx->history_lock);
+	init_waitqueue_head(&ctx->drained);
 	ctx->client = file->client_id;
 	drm_dev_get(drm);
 	/* The file being opened holds one already. */
@@ -99,9 +110,9 @@ static void xrnpe_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 
 	scoped_guard(mutex, &xdev->hw_lock) {
 		xrnpe_hw_account(xdev);
-		for (unsigned int i = 0; i < xdev->info.queues; i++)
-			drm_printf(p, "drm-engine-%s:\t%llu ns\n", xdev->queue[i].name,
-				   ctx->busy_ns[i]);
+		drm_printf(p, "drm-engine-npu:\t%llu ns\n", ctx->busy_ns);
+		drm_printf(p, "drm-cycles-npu:\t%llu\n", ctx->cycles);
+		drm_printf(p, "drm-maxfreq-npu:\t%u KHz\n", xdev->info.clock_khz);
 	}
 	drm_show_memory_stats(p, file);
 }
@@ -167,6 +178,7 @@ static const struct drm_driver xrnpe_drm_driver = {
 	.open = xrnpe_open,
 	.postclose = xrnpe_postclose,
 	.show_fdinfo = xrnpe_show_fdinfo,
+	.gem_prime_import = xrnpe_gem_import,
 	.gem_prime_import_sg_table = xrnpe_gem_import_sg_table,
 };
 
@@ -192,6 +204,8 @@ static int xrnpe_probe(struct platform_device *pdev)
 	xdev->info.max_bo_size = XRNPE_MAX_BO_SIZE;
 	xdev->info.job_history = XRNPE_JOB_HISTORY;
 	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 100, 60 * MSEC_PER_SEC);
+	xdev->max_memory = (u64)memory_mib * SZ_1M ?: (u64)totalram_pages() * PAGE_SIZE / 4;
+	xdev->info.max_client_memory = (u64)client_memory_mib * SZ_1M ?: xdev->max_memory / 4;
 
 	dma_set_max_seg_size(dev, UINT_MAX);
 
@@ -208,7 +222,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = xrnpe_hw_probe(xdev);
 	if (ret)
 		return ret;
-	ret = xrnpe_sched_start(xdev);
+	ret = xrnpe_sched_probe(xdev);
 	if (ret)
 		return ret;
 
@@ -251,6 +265,7 @@ static void xrnpe_remove(struct platform_device *pdev)
 
 	drm_dev_unplug(&xdev->drm);
 	cancel_work_sync(&xdev->reset_work);
+	cancel_work_sync(&xdev->wedged_work);
 
 	/* A device that does not wake up has no jobs in its rings. */
 	if (!pm_runtime_resume_and_get(dev)) {

@@ -28,14 +28,10 @@ struct xrnpe_queue {
 	struct xrnpe_device *xdev;
 	/** @sched: feeds the ring */
 	struct drm_gpu_scheduler sched;
-	/** @name: of the queue, for traces and statistics */
+	/** @name: of the queue, for traces and messages */
 	char name[16];
 	/** @index: 0 is served first */
 	unsigned int index;
-	/** @fence_context: of the hardware fences; with @fence_seqno run_job()'s own */
-	u64 fence_context;
-	/** @fence_seqno: of the last of them */
-	u32 fence_seqno;
 	/** @seqno: of the job that came last */
 	u32 seqno;
 	/** @tail: jobs put into the ring since the queue was enabled */
@@ -68,8 +64,17 @@ struct xrnpe_device {
 	/** @shared_dma: its address for the device */
 	dma_addr_t shared_dma;
 
+	/** @max_memory: bytes that all buffers together may have */
+	u64 max_memory;
+	/** @bo_bytes: that they have; imported ones do not count */
+	atomic64_t bo_bytes;
+
 	/** @hw_lock: protects the rings and all register accesses but probe's */
 	struct mutex hw_lock;
+	/** @powered: registers may be accessed */
+	bool powered;
+	/** @parking: rings are to come to rest, see xrnpe_hw_park() */
+	bool parking;
 	/** @inflight: jobs in all rings */
 	unsigned int inflight;
 	/** @wedged: reset failed, or the device is gone; nothing runs any more */
@@ -86,6 +91,12 @@ struct xrnpe_device {
 	struct workqueue_struct *reset_wq;
 	/** @reset_work: reset for another reason than a timeout */
 	struct work_struct reset_work;
+	/** @wedged_work: tells user space that the device is wedged */
+	struct work_struct wedged_work;
+	/** @sched_lock: protects @sched_stops */
+	struct mutex sched_lock;
+	/** @sched_stops: how many want the schedulers stopped */
+	unsigned int sched_stops;
 
 	/** @queue: hardware queues, info.queues of them */
 	struct xrnpe_queue queue[XRNPE_MAX_QUEUES];
@@ -99,11 +110,11 @@ static inline struct xrnpe_device *to_xrnpe_device(struct drm_device *drm)
 /**
  * struct xrnpe_ctx - an open file
  *
- * Jobs hold a reference, so that it, the device and this module stay until the
- * last of them is gone: the scheduler may free a job long after its file.
+ * Jobs, their fences and buffers hold a reference, so that it, the device and this
+ * module stay until the last of them is gone, which may be long after the file.
  */
 struct xrnpe_ctx {
-	/** @refcount: the file's and its jobs' */
+	/** @refcount: the file's, its fences' and its buffers' */
 	struct kref refcount;
 	/** @xdev: the device, with a reference */
 	struct xrnpe_device *xdev;
@@ -124,8 +135,17 @@ struct xrnpe_ctx {
 	/** @history: how jobs ended, by number modulo the size */
 	struct xrnpe_result *history[XRNPE_JOB_HISTORY];
 
-	/** @busy_ns: execution time by queue; protected by hw_lock */
-	u64 busy_ns[XRNPE_MAX_QUEUES];
+	/** @bo_bytes: of buffers that it created */
+	atomic64_t bo_bytes;
+	/** @waiting: jobs that are not yet in a ring */
+	atomic_t waiting;
+	/** @drained: woken when there are none */
+	wait_queue_head_t drained;
+
+	/** @busy_ns: execution time; protected by hw_lock */
+	u64 busy_ns;
+	/** @cycles: of the array, of jobs that have ended; protected by hw_lock */
+	u64 cycles;
 };
 
 void xrnpe_ctx_release(struct kref *ref);

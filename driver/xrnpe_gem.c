@@ -4,8 +4,10 @@
  * and a size. The GEM DMA helpers would do, but map cached memory for one
  * direction only, and the device both reads and writes.
  */
+#include <linux/atomic.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
+#include <linux/fs.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
 
@@ -36,11 +38,51 @@ static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
 	kmemleak_not_leak(bo->sgt);
 }
 
+/* ---- what a file and the device may have ---- */
+
+static bool xrnpe_try_add(atomic64_t *counter, u64 amount, u64 limit)
+{
+	if (atomic64_add_return(amount, counter) <= limit)
+		return true;
+	atomic64_sub(amount, counter);
+	return false;
+}
+
+static int xrnpe_bo_charge(struct xrnpe_bo *bo, struct xrnpe_ctx *ctx, u64 size)
+{
+	struct xrnpe_device *xdev = ctx->xdev;
+
+	if (!xrnpe_try_add(&ctx->bo_bytes, size, xdev->info.max_client_memory)) {
+		drm_dbg(&xdev->drm, "the file's limit of %llu bytes is reached\n",
+			xdev->info.max_client_memory);
+		return -ENOMEM;
+	}
+	if (!xrnpe_try_add(&xdev->bo_bytes, size, xdev->max_memory)) {
+		drm_dbg(&xdev->drm, "the device's limit of %llu bytes is reached\n",
+			xdev->max_memory);
+		atomic64_sub(size, &ctx->bo_bytes);
+		return -ENOMEM;
+	}
+	kref_get(&ctx->refcount);
+	bo->ctx = ctx;
+	return 0;
+}
+
+static void xrnpe_bo_uncharge(struct xrnpe_bo *bo, u64 size)
+{
+	atomic64_sub(size, &bo->ctx->xdev->bo_bytes);
+	atomic64_sub(size, &bo->ctx->bo_bytes);
+	xrnpe_ctx_put(bo->ctx);
+}
+
+/* ---- objects ---- */
+
 static void xrnpe_gem_free(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
+	bool abandoned = bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway);
 
-	if (bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway))
+	if (abandoned)
 		xrnpe_gem_abandon(bo);
 	else if (drm_gem_is_imported(obj))
 		drm_prime_gem_destroy(obj, bo->sgt);
@@ -50,6 +92,11 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 	else
 		dma_free_wc(obj->dev->dev, obj->size, bo->vaddr, bo->dma_addr);
 
+	/* What is lost stays charged. */
+	if (bo->ctx && abandoned)
+		xrnpe_ctx_put(bo->ctx);
+	else if (bo->ctx)
+		xrnpe_bo_uncharge(bo, obj->size);
 	drm_gem_object_release(obj);
 	kfree(bo);
 }
@@ -57,9 +104,13 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
-	unsigned long size = vma->vm_end - vma->vm_start;
 	int ret;
 
+	if (bo->read_only) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
 	if (drm_gem_is_imported(obj)) {
 		/* The exporter takes over, with its own operations or none. */
 		vma->vm_private_data = NULL;
@@ -75,13 +126,13 @@ static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 
-	/* The mapping starts at the buffer's first page, not at its fake offset. */
+	/* Pages count from the buffer's first, not from its fake offset. */
 	vma->vm_pgoff -= drm_vma_node_start(&obj->vma_node);
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
 
 	if (bo->cached)
-		return dma_mmap_pages(obj->dev->dev, vma, size, virt_to_page(bo->vaddr));
-	return dma_mmap_wc(obj->dev->dev, vma, bo->vaddr, bo->dma_addr, size);
+		return dma_mmap_pages(obj->dev->dev, vma, obj->size, virt_to_page(bo->vaddr));
+	return dma_mmap_wc(obj->dev->dev, vma, bo->vaddr, bo->dma_addr, obj->size);
 }
 
 static int xrnpe_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
@@ -143,7 +194,26 @@ static int xrnpe_gem_init(struct drm_device *drm, struct xrnpe_bo *bo, size_t si
 	return drm_gem_create_mmap_offset(&bo->base);
 }
 
-static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, size_t size, bool cached)
+/* Get the memory, zeroed. It is charged to the process's memory cgroup, too. */
+static int xrnpe_bo_alloc(struct xrnpe_bo *bo, struct device *dev, size_t size)
+{
+	const gfp_t gfp = GFP_USER | __GFP_ACCOUNT | __GFP_NOWARN;
+
+	if (!bo->cached) {
+		bo->vaddr = dma_alloc_wc(dev, size, &bo->dma_addr, gfp);
+		return bo->vaddr ? 0 : -ENOMEM;
+	}
+
+	bo->vaddr = dma_alloc_noncoherent(dev, size, &bo->dma_addr, DMA_BIDIRECTIONAL, gfp);
+	if (!bo->vaddr)
+		return -ENOMEM;
+	/* The zeros may be in the CPU's cache only; a job may be the first to look. */
+	dma_sync_single_for_device(dev, bo->dma_addr, size, DMA_BIDIRECTIONAL);
+	return 0;
+}
+
+static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, struct xrnpe_ctx *ctx,
+					size_t size, bool cached)
 {
 	struct xrnpe_bo *bo __free(kfree) = kzalloc_obj(*bo);
 	int ret;
@@ -151,17 +221,15 @@ static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, size_t size, boo
 	if (!bo)
 		return ERR_PTR(-ENOMEM);
 
-	/* Both kinds come zeroed. */
+	ret = xrnpe_bo_charge(bo, ctx, size);
+	if (ret)
+		return ERR_PTR(ret);
 	bo->cached = cached;
-	if (cached)
-		bo->vaddr = dma_alloc_noncoherent(drm->dev, size, &bo->dma_addr,
-						  DMA_BIDIRECTIONAL, GFP_USER | __GFP_NOWARN);
-	else
-		bo->vaddr = dma_alloc_wc(drm->dev, size, &bo->dma_addr,
-					 GFP_USER | __GFP_NOWARN);
-	if (!bo->vaddr) {
+	ret = xrnpe_bo_alloc(bo, drm->dev, size);
+	if (ret) {
 		drm_dbg(drm, "no %zu contiguous bytes\n", size);
-		return ERR_PTR(-ENOMEM);
+		xrnpe_bo_uncharge(bo, size);
+		return ERR_PTR(ret);
 	}
 
 	ret = xrnpe_gem_init(drm, bo, size);
@@ -192,7 +260,8 @@ int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 		return -ENODEV;
 	if (!drm_dev_enter(drm, &idx))
 		return -ENODEV;
-	bo = xrnpe_bo_create(drm, PAGE_ALIGN(args->size), args->flags & DRM_XRNPE_BO_CACHED);
+	bo = xrnpe_bo_create(drm, file->driver_priv, PAGE_ALIGN(args->size),
+			     args->flags & DRM_XRNPE_BO_CACHED);
 	drm_dev_exit(idx);
 	if (IS_ERR(bo))
 		return PTR_ERR(bo);
@@ -223,12 +292,39 @@ int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_fi
 	return 0;
 }
 
+static int xrnpe_bo_sync(struct xrnpe_bo *bo, const struct drm_xrnpe_bo_sync *args)
+{
+	struct drm_gem_object *obj = &bo->base;
+	struct drm_device *drm = obj->dev;
+	int idx;
+
+	if (drm_gem_is_imported(obj)) {
+		drm_dbg(drm, "the dma-buf's own DMA_BUF_IOCTL_SYNC is for imported buffers\n");
+		return -EINVAL;
+	}
+	if (!args->size || args->offset > obj->size || args->size > obj->size - args->offset) {
+		drm_dbg(drm, "%llu bytes at %llu are not within the buffer\n",
+			args->size, args->offset);
+		return -EINVAL;
+	}
+
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	if (bo->cached && args->op == DRM_XRNPE_BO_SYNC_FOR_CPU)
+		dma_sync_single_range_for_cpu(drm->dev, bo->dma_addr, args->offset, args->size,
+					      DMA_BIDIRECTIONAL);
+	if (bo->cached && args->op == DRM_XRNPE_BO_SYNC_FOR_DEVICE)
+		dma_sync_single_range_for_device(drm->dev, bo->dma_addr, args->offset,
+						 args->size, DMA_BIDIRECTIONAL);
+	drm_dev_exit(idx);
+	return 0;
+}
+
 int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_xrnpe_bo_sync *args = data;
 	struct drm_gem_object *obj;
-	struct xrnpe_bo *bo;
-	int idx, ret = 0;
+	int ret;
 
 	if (args->op != DRM_XRNPE_BO_SYNC_FOR_CPU && args->op != DRM_XRNPE_BO_SYNC_FOR_DEVICE) {
 		drm_dbg(drm, "unknown operation %u\n", args->op);
@@ -238,28 +334,63 @@ int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *fil
 	obj = drm_gem_object_lookup(file, args->handle);
 	if (!obj)
 		return -ENOENT;
-	bo = to_xrnpe_bo(obj);
-
-	if (!args->size || args->offset > obj->size || args->size > obj->size - args->offset) {
-		drm_dbg(drm, "%llu bytes at %llu are not within the buffer\n",
-			args->size, args->offset);
-		ret = -EINVAL;
-	} else if (!drm_dev_enter(drm, &idx)) {
-		ret = -ENODEV;
-	} else {
-		if (!bo->cached)
-			; /* nothing to do */
-		else if (args->op == DRM_XRNPE_BO_SYNC_FOR_CPU)
-			dma_sync_single_range_for_cpu(drm->dev, bo->dma_addr, args->offset,
-						      args->size, DMA_BIDIRECTIONAL);
-		else
-			dma_sync_single_range_for_device(drm->dev, bo->dma_addr, args->offset,
-							 args->size, DMA_BIDIRECTIONAL);
-		drm_dev_exit(idx);
-	}
-
+	ret = xrnpe_bo_sync(to_xrnpe_bo(obj), args);
 	drm_gem_object_put(obj);
 	return ret;
+}
+
+/* ---- buffers of others ---- */
+
+static bool xrnpe_dmabuf_is_read_only(const struct dma_buf *dmabuf)
+{
+	return !(dmabuf->file->f_mode & FMODE_WRITE);
+}
+
+/*
+ * What drm_gem_prime_import() does with the dma-buf of another driver. Our own it
+ * gives as the object that was exported, which may be written.
+ */
+static struct drm_gem_object *xrnpe_gem_attach(struct drm_device *drm, struct dma_buf *dmabuf)
+{
+	struct dma_buf_attachment *attach;
+	struct drm_gem_object *obj;
+	struct sg_table *sgt;
+
+	attach = dma_buf_attach(dmabuf, drm->dev);
+	if (IS_ERR(attach))
+		return ERR_CAST(attach);
+	sgt = dma_buf_map_attachment_unlocked(attach, DMA_BIDIRECTIONAL);
+	if (IS_ERR(sgt)) {
+		dma_buf_detach(dmabuf, attach);
+		return ERR_CAST(sgt);
+	}
+	obj = xrnpe_gem_import_sg_table(drm, attach, sgt);
+	if (IS_ERR(obj)) {
+		dma_buf_unmap_attachment_unlocked(attach, sgt, DMA_BIDIRECTIONAL);
+		dma_buf_detach(dmabuf, attach);
+		return obj;
+	}
+	get_dma_buf(dmabuf);
+	obj->import_attach = attach;
+	obj->resv = dmabuf->resv;
+	return obj;
+}
+
+/**
+ * xrnpe_gem_import() - make a buffer object of a dma-buf
+ * @drm: the device
+ * @dmabuf: the dma-buf
+ *
+ * Return: the object, which may be written if the dma-buf may; else ERR_PTR().
+ */
+struct drm_gem_object *xrnpe_gem_import(struct drm_device *drm, struct dma_buf *dmabuf)
+{
+	struct drm_gem_object *obj = drm_gem_prime_import(drm, dmabuf);
+
+	if (IS_ERR(obj) || drm_gem_is_imported(obj) || !xrnpe_dmabuf_is_read_only(dmabuf))
+		return obj;
+	drm_gem_object_put(obj);
+	return xrnpe_gem_attach(drm, dmabuf);
 }
 
 /**
@@ -267,6 +398,8 @@ int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *fil
  * @drm: the device
  * @attach: the attachment, made and destroyed by the caller
  * @sgt: the memory, which must be contiguous to the device
+ *
+ * Return: the object, or ERR_PTR().
  */
 struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
 						 struct dma_buf_attachment *attach,
@@ -293,5 +426,6 @@ struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
 	}
 	bo->dma_addr = sg_dma_address(sgt->sgl);
 	bo->sgt = sgt;
+	bo->read_only = xrnpe_dmabuf_is_read_only(attach->dmabuf);
 	return &bo->base;
 }

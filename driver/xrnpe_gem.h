@@ -6,8 +6,10 @@
 
 #include <drm/drm_gem.h>
 
+struct dma_buf;
 struct dma_buf_attachment;
 struct sg_table;
+struct xrnpe_ctx;
 
 #define XRNPE_MAX_BO_SIZE	SZ_256M
 
@@ -21,8 +23,12 @@ struct xrnpe_bo {
 	void *vaddr;
 	/** @sgt: of an imported buffer */
 	struct sg_table *sgt;
+	/** @ctx: the file that is charged for it, with a reference; NULL if imported */
+	struct xrnpe_ctx *ctx;
 	/** @cached: CPU mappings are cached, BO_SYNC keeps them coherent */
 	bool cached;
+	/** @read_only: imported from a dma-buf that may not be written */
+	bool read_only;
 	/** @leaked: a runaway device may access it, see &xrnpe_device.runaway */
 	bool leaked;
 };
@@ -35,6 +41,7 @@ static inline struct xrnpe_bo *to_xrnpe_bo(struct drm_gem_object *obj)
 int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file);
+struct drm_gem_object *xrnpe_gem_import(struct drm_device *drm, struct dma_buf *dmabuf);
 struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
 						 struct dma_buf_attachment *attach,
 						 struct sg_table *sgt);

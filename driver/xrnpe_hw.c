@@ -52,6 +52,8 @@
 #define XRNPE_ABORT_MS		500
 /* So it does in a reset. Longer than an abort: giving up the device costs memory. */
 #define XRNPE_RESET_US		(2 * USEC_PER_SEC)
+/* So often a job may be in the ring when the device is reset. */
+#define XRNPE_MAX_RESETS	3
 /* For so long the reset line is asserted. */
 #define XRNPE_LINE_US		10
 /*
@@ -134,13 +136,12 @@ static u64 xrnpe_queue_executed(struct xrnpe_queue *queue, u32 *head)
 /* Charge @job for what it has executed in all: @ticks. */
 static void xrnpe_job_charge(struct xrnpe_job *job, u64 ticks)
 {
-	struct xrnpe_queue *queue = job->queue;
 	/* No job gets near this bound, but a device that is not there reads as ones. */
 	u64 ns = div_u64(min(ticks, U64_MAX / NSEC_PER_MSEC) * NSEC_PER_MSEC,
-			 queue->xdev->info.timer_khz);
+			 job->queue->xdev->info.timer_khz);
 
 	if (ns > job->run_ns) {
-		job->ctx->busy_ns[queue->index] += ns - job->run_ns;
+		job->ctx->busy_ns += ns - job->run_ns;
 		job->run_ns = ns;
 	}
 }
@@ -159,8 +160,7 @@ void xrnpe_hw_account(struct xrnpe_device *xdev)
 		u32 head;
 		u64 ticks;
 
-		/* Without a job the device may be off. */
-		if (!job)
+		if (!job || !xdev->powered)
 			continue;
 		ticks = xrnpe_queue_executed(queue, &head);
 		if (head == job->count)
@@ -181,11 +181,12 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 
 	list_del(&job->node);
 	queue->head_since = ktime_get();
-	xdev->inflight--;
+	WRITE_ONCE(xdev->inflight, xdev->inflight - 1);
 
 	job->result->state = state;
 	if (record) {
 		xrnpe_job_charge(job, record->executed);
+		job->ctx->cycles += record->counters.cycles;
 		job->result->record = *record;
 		/* The queue's count of jobs is nobody's business. */
 		job->result->record.seqno = lower_32_bits(job->result->id);
@@ -194,7 +195,7 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 	}
 	trace_xrnpe_job_done(job);
 
-	job->ended = true;
+	WRITE_ONCE(job->ended, true);
 	dma_fence_get(fence);
 	if (error)
 		dma_fence_set_error(fence, error);
@@ -221,6 +222,13 @@ static void xrnpe_job_leak_bos(struct xrnpe_job *job)
 		to_xrnpe_bo(job->bos[i])->leaked = true;
 }
 
+static struct xrnpe_job_desc *xrnpe_job_desc(const struct xrnpe_job *job)
+{
+	struct xrnpe_queue *queue = job->queue;
+
+	return &queue->xdev->shared->ring[queue->index][job->count % XRNPE_RING_SIZE];
+}
+
 /* Put @job into the next free entry; the caller rings the doorbell. */
 static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
 {
@@ -229,10 +237,11 @@ static void xrnpe_queue_fill(struct xrnpe_queue *queue, struct xrnpe_job *job)
 	unsigned int slot;
 
 	job->count = queue->tail++;
+	job->poisoned = false;
 	slot = job->count % XRNPE_RING_SIZE;
 	memcpy(xdev->shared->regions[q][slot], job->regions,
 	       job->region_count * sizeof(*job->regions));
-	xdev->shared->ring[q][slot] = (struct xrnpe_job_desc) {
+	*xrnpe_job_desc(job) = (struct xrnpe_job_desc) {
 		.regions = xrnpe_shared_dma(xdev, regions[q][slot]),
 		.cmds = job->cmds,
 		.record = xrnpe_shared_dma(xdev, record[q][slot]),
@@ -257,6 +266,7 @@ static void xrnpe_queue_start(struct xrnpe_queue *queue)
 	xrnpe_queue_write(queue, XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE);
 
 	queue->tail = 0;
+	queue->head_since = ktime_get();
 	list_for_each_entry(job, &queue->jobs, node)
 		xrnpe_queue_fill(queue, job);
 	if (queue->tail)
@@ -276,6 +286,33 @@ static bool xrnpe_queue_cancel_dependents(struct xrnpe_queue *queue)
 		}
 	}
 	return found;
+}
+
+/*
+ * Let the device refuse each job that it has not read yet: the first such stops the
+ * queue, and none has begun. There is no other way to keep it from going on to the
+ * next job.
+ */
+static void xrnpe_queue_poison(struct xrnpe_queue *queue)
+{
+	struct xrnpe_job *job;
+
+	list_for_each_entry(job, &queue->jobs, node) {
+		WRITE_ONCE(xrnpe_job_desc(job)->cmd_count, 0);
+		job->poisoned = true;
+	}
+	/* Before what is read of registers now. */
+	mb();
+}
+
+/* Whether @job was refused because of xrnpe_queue_poison(): it has not begun. */
+static bool xrnpe_job_is_refused(const struct xrnpe_job *job)
+{
+	const struct xrnpe_queue_status *page =
+		&job->queue->xdev->shared->status[job->queue->index];
+
+	return job->poisoned && page->fault_seqno == job->seqno &&
+	       page->fault.kind == XRNPE_FAULT_ILLEGAL_JOB;
 }
 
 /*
@@ -299,6 +336,8 @@ static bool xrnpe_queue_reap(struct xrnpe_queue *queue)
 		if (record.seqno != job->seqno) {
 			if (page->fault_seqno != job->seqno)
 				return false;
+			if (xrnpe_job_is_refused(job))
+				return true;
 			/* The device does not like the descriptor; so it writes none. */
 			record = (struct xrnpe_job_record) { .fault = page->fault };
 		}
@@ -326,7 +365,7 @@ static void xrnpe_queue_service(struct xrnpe_queue *queue)
 		queue_work(queue->xdev->reset_wq, &queue->xdev->reset_work);
 		return;
 	}
-	if (!stopped)
+	if (!stopped || queue->xdev->parking)
 		return;
 
 	if (xrnpe_queue_cancel_dependents(queue)) {
@@ -379,7 +418,7 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	if (list_empty(&queue->jobs))
 		queue->head_since = ktime_get();
 	list_add_tail(&job->node, &queue->jobs);
-	xdev->inflight++;
+	WRITE_ONCE(xdev->inflight, xdev->inflight + 1);
 
 	job->seqno = ++queue->seqno;
 	trace_xrnpe_job_run(job);
@@ -552,25 +591,33 @@ static void xrnpe_hw_reap(struct xrnpe_device *xdev)
 		xrnpe_queue_reap(&xdev->queue[i]);
 }
 
-/* Note which jobs have begun by what HEAD says. */
+/*
+ * Note which jobs may have begun: those that HEAD has passed, whose sequence number
+ * is missing then, and the one at HEAD, if its queue is served or it has executed
+ * before. No other begins any more. A job that the device was reset for again and
+ * again has its part in that.
+ */
 static void xrnpe_queue_note_begun(struct xrnpe_queue *queue)
 {
+	u32 head, serves, status;
 	struct xrnpe_job *job;
-	u32 head;
+	u64 executed;
 
-	/* Without a job the device may be off. */
 	if (list_empty(&queue->jobs))
 		return;
-	head = xrnpe_queue_read(queue, XRNPE_QUEUE_HEAD);
+	xrnpe_queue_poison(queue);
+	status = xrnpe_read(queue->xdev, XRNPE_STATUS);
+	serves = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, status);
+	executed = xrnpe_queue_executed(queue, &head);
 	list_for_each_entry(job, &queue->jobs, node)
-		job->begun = (s32)(head - job->count) >= 0;
+		job->begun = ++job->resets > XRNPE_MAX_RESETS ||
+			     (head == job->count && (executed || serves == queue->index)) ||
+			     ((s32)(head - job->count) > 0 && !xrnpe_job_is_refused(job));
 }
 
 /*
- * Reset, and end the jobs that ended before it. Of those that are left the oldest
- * of each queue can have begun, and those behind it that HEAD had got to: then it
- * is the sequence number of an earlier one that is missing. Returns what
- * xrnpe_hw_reset() does.
+ * Reset, and end the jobs that ended before it; of those that are left note which
+ * may have begun. Returns what xrnpe_hw_reset() does.
  */
 static int xrnpe_hw_reset_and_reap(struct xrnpe_device *xdev)
 {
@@ -604,45 +651,52 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 
 /*
  * Tell user space that the device needs help. Only when it accesses no memory any
- * more: that is what the event says, and binding a runaway anew is no help.
+ * more: that is what the event says, and binding a runaway anew is no help. It
+ * allocates memory, so nothing that fences wait for may wait for it.
  *
  * drm_dev_wedged_event() sends its event from the primary node without a look
  * whether there is one (7.3), and an accel device has none. There is no such
  * event for accel nodes; their users learn it from -ENODEV.
  */
-static void xrnpe_hw_send_wedged(struct xrnpe_device *xdev)
+static void xrnpe_wedged_work(struct work_struct *work)
 {
-	if (!xdev->runaway && xdev->drm.primary)
+	struct xrnpe_device *xdev = container_of(work, struct xrnpe_device, wedged_work);
+
+	if (!READ_ONCE(xdev->runaway) && xdev->drm.primary)
 		xrnpe_drm_wedged_event(&xdev->drm);
 }
 
 /*
- * Go on after a reset. A queue's oldest job may have run in part, and running it
- * again on what it has already changed could give another result, so it is
- * cancelled, as are those behind it that had begun. The others stay.
+ * Go on after a reset. A job that has run in part is cancelled: running it again on
+ * what it has already changed could give another result. The others stay.
  */
 static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 {
 	for (unsigned int i = 0; i < xdev->info.queues; i++) {
-		struct xrnpe_job *job = xrnpe_queue_head(&xdev->queue[i]);
+		struct xrnpe_job *job, *next;
 
-		if (job)
-			job->begun = true;
-		while (job && job->begun) {
-			xrnpe_job_cancel(job);
-			job = xrnpe_queue_head(&xdev->queue[i]);
-		}
+		list_for_each_entry_safe(job, next, &xdev->queue[i].jobs, node)
+			if (job->begun || job->timed_out)
+				xrnpe_job_cancel(job);
 		xrnpe_queue_cancel_dependents(&xdev->queue[i]);
 	}
-	xrnpe_hw_start(xdev);
+	/* Else they are for after the sleep. */
+	if (!xdev->parking)
+		xrnpe_hw_start(xdev);
 }
 
-static void xrnpe_hw_recover(struct xrnpe_device *xdev)
+/**
+ * xrnpe_hw_recover() - reset a device that fails, and let it go on with what had
+ * not begun
+ * @xdev: the device, powered
+ *
+ * If it does not come back, it is wedged.
+ */
+void xrnpe_hw_recover(struct xrnpe_device *xdev)
 {
 	int ret;
 
-	for (unsigned int i = 0; i < xdev->info.queues; i++)
-		drm_sched_wqueue_stop(&xdev->queue[i].sched);
+	xrnpe_sched_stop(xdev);
 	xrnpe_hw_stop(xdev);
 	/* What another reset was to mend this one mends. */
 	cancel_work(&xdev->reset_work);
@@ -656,9 +710,70 @@ static void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	}
 
 	if (ret)
-		xrnpe_hw_send_wedged(xdev);
+		schedule_work(&xdev->wedged_work);
+	xrnpe_sched_start(xdev);
+}
+
+/* ---- rest ---- */
+
+/**
+ * xrnpe_hw_park() - let the device come to rest, between two jobs
+ * @xdev: the device, powered; its schedulers are stopped
+ *
+ * Jobs that have begun go on to their ends, those that have not stay for
+ * xrnpe_hw_start() or xrnpe_hw_unpark().
+ */
+void xrnpe_hw_park(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->hw_lock);
+	xdev->parking = true;
 	for (unsigned int i = 0; i < xdev->info.queues; i++)
-		drm_sched_wqueue_start(&xdev->queue[i].sched);
+		xrnpe_queue_poison(&xdev->queue[i]);
+}
+
+/**
+ * xrnpe_hw_is_parked() - whether the device has come to rest
+ * @xdev: the device, after xrnpe_hw_park()
+ *
+ * Return: true if no job of any queue has begun that has not ended.
+ */
+bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->hw_lock);
+	for (unsigned int i = 0; i < xdev->info.queues; i++) {
+		struct xrnpe_queue *queue = &xdev->queue[i];
+
+		if (list_empty(&queue->jobs))
+			continue;
+		xrnpe_queue_service(queue);
+		if (!list_empty(&queue->jobs) &&
+		    xrnpe_queue_read(queue, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_RUNNING)
+			return false;
+	}
+	return true;
+}
+
+/**
+ * xrnpe_hw_unpark() - go on after xrnpe_hw_park()
+ * @xdev: the device, powered, at rest
+ *
+ * Return: what xrnpe_hw_reset() does.
+ */
+int xrnpe_hw_unpark(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	guard(mutex)(&xdev->hw_lock);
+	xdev->parking = false;
+	if (xdev->wedged)
+		return 0;
+	/* Nothing has begun that it could hurt. */
+	ret = xrnpe_hw_reset(xdev);
+	if (ret)
+		xrnpe_hw_give_up(xdev, ret);
+	else
+		xrnpe_hw_start(xdev);
+	return ret;
 }
 
 static void xrnpe_reset_work(struct work_struct *work)
@@ -669,8 +784,8 @@ static void xrnpe_reset_work(struct work_struct *work)
 	if (!drm_dev_enter(&xdev->drm, &idx))
 		return;
 
-	/* A device at rest is reset when it wakes up. */
-	if (!READ_ONCE(xdev->wedged) && pm_runtime_get_if_in_use(xdev->drm.dev) > 0) {
+	/* One that is off is reset when it is switched on. */
+	if (!READ_ONCE(xdev->wedged) && pm_runtime_get_if_active(xdev->drm.dev) > 0) {
 		drm_err_ratelimited(&xdev->drm, "has halted, or contradicts itself; resetting\n");
 		xrnpe_hw_recover(xdev);
 		pm_runtime_put_autosuspend(xdev->drm.dev);
@@ -753,7 +868,7 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 
 	scoped_guard(mutex, &xdev->hw_lock) {
 		/* Not in the ring: it has ended, or is only about to start. */
-		if (job != xrnpe_queue_head(job->queue))
+		if (job != xrnpe_queue_head(job->queue) || !xdev->powered)
 			return;
 		/* The job keeps the device on; it may end at any time. */
 		pm_runtime_get_noresume(xdev->drm.dev);
@@ -851,11 +966,11 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 		queue->xdev = xdev;
 		queue->index = i;
 		snprintf(queue->name, sizeof(queue->name), "queue%u", i);
-		queue->fence_context = dma_fence_context_alloc(1);
 		INIT_LIST_HEAD(&queue->jobs);
 	}
 	init_waitqueue_head(&xdev->ended);
 	INIT_WORK(&xdev->reset_work, xrnpe_reset_work);
+	INIT_WORK(&xdev->wedged_work, xrnpe_wedged_work);
 
 	xdev->shared = dma_alloc_coherent(dev, sizeof(*xdev->shared), &xdev->shared_dma,
 					  GFP_KERNEL);

@@ -25,6 +25,10 @@ void xrnpe_hw_start(struct xrnpe_device *xdev);
 void xrnpe_hw_stop(struct xrnpe_device *xdev);
 void xrnpe_hw_kill(struct xrnpe_device *xdev);
 void xrnpe_hw_account(struct xrnpe_device *xdev);
+void xrnpe_hw_park(struct xrnpe_device *xdev);
+bool xrnpe_hw_is_parked(struct xrnpe_device *xdev);
+int xrnpe_hw_unpark(struct xrnpe_device *xdev);
+void xrnpe_hw_recover(struct xrnpe_device *xdev);
 int xrnpe_hw_submit(struct xrnpe_job *job);
 void xrnpe_hw_timeout(struct xrnpe_job *job);
 

@@ -7,6 +7,7 @@
  */
 #include <linux/dma-fence-chain.h>
 #include <linux/pm_runtime.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>
@@ -21,6 +22,9 @@
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
 #include "xrnpe_trace.h"
+
+/* When a file is closed its jobs may go on to get into the rings for so long. */
+#define XRNPE_CLOSE_MS		1000
 
 /** struct xrnpe_out_sync - a syncobj to signal */
 struct xrnpe_out_sync {
@@ -118,10 +122,34 @@ static const char *xrnpe_fence_timeline_name(struct dma_fence *fence)
 	return "hardware";
 }
 
+static void xrnpe_fence_release(struct dma_fence *base)
+{
+	struct xrnpe_fence *fence = container_of(base, struct xrnpe_fence, base);
+
+	xrnpe_ctx_put(fence->ctx);
+	kfree_rcu(fence, base.rcu);
+}
+
 static const struct dma_fence_ops xrnpe_fence_ops = {
 	.get_driver_name = xrnpe_fence_driver_name,
 	.get_timeline_name = xrnpe_fence_timeline_name,
+	.release = xrnpe_fence_release,
 };
+
+static struct xrnpe_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx)
+{
+	struct xrnpe_fence *fence = kzalloc_obj(*fence);
+
+	if (!fence)
+		return NULL;
+	kref_get(&ctx->refcount);
+	fence->ctx = ctx;
+	spin_lock_init(&fence->lock);
+	/* Nobody compares it with another. */
+	dma_fence_init(&fence->base, &xrnpe_fence_ops, &fence->lock,
+		       dma_fence_context_alloc(1), 1);
+	return fence;
+}
 
 /**
  * xrnpe_job_in_fence_failed() - whether an explicit in-fence of a job has failed
@@ -141,14 +169,21 @@ bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
 	return false;
 }
 
+static void xrnpe_job_leaves_queue(struct xrnpe_job *job)
+{
+	if (job->waiting && atomic_dec_and_test(&job->ctx->waiting))
+		wake_up_all(&job->ctx->drained);
+	job->waiting = false;
+}
+
 static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 {
 	struct xrnpe_job *job = to_xrnpe_job(sched_job);
-	struct xrnpe_queue *queue = job->queue;
-	struct drm_device *drm = &queue->xdev->drm;
-	struct dma_fence *fence = &job->hw_fence->base;
+	struct drm_device *drm = &job->queue->xdev->drm;
+	struct dma_fence *fence = NULL;
 	int idx, ret;
 
+	xrnpe_job_leaves_queue(job);
 	if (xrnpe_job_in_fence_failed(job))
 		return ERR_PTR(-ECANCELED);
 	if (!drm_dev_enter(drm, &idx))
@@ -160,17 +195,10 @@ static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 		goto out_exit;
 	}
 
-	/* One for the scheduler, one for the job. */
-	dma_fence_init(fence, &xrnpe_fence_ops, &job->hw_fence->lock, queue->fence_context,
-		       ++queue->fence_seqno);
-	job->fence_live = true;
-	dma_fence_get(fence);
-
+	/* The job may end at once, and be freed once the scheduler has its fence. */
+	fence = dma_fence_get(&job->hw_fence->base);
 	ret = xrnpe_hw_submit(job);
 	if (ret) {
-		/* Nobody waits for this fence, but it must not die unsignalled. */
-		dma_fence_set_error(fence, ret);
-		dma_fence_signal(fence);
 		dma_fence_put(fence);
 		pm_runtime_put_autosuspend(drm->dev);
 	}
@@ -200,20 +228,25 @@ static void xrnpe_job_free(struct xrnpe_job *job)
 		dma_fence_put(job->in_fences[i]);
 	kfree(job->in_fences);
 
-	if (job->fence_live)
-		dma_fence_put(&job->hw_fence->base);
-	else
-		kfree(job->hw_fence);
-
+	dma_fence_put(&job->hw_fence->base);
 	xrnpe_result_put(job->result);
-	xrnpe_ctx_put(job->ctx);
 	kfree(job);
 }
 
 static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
 {
+	struct xrnpe_job *job = to_xrnpe_job(sched_job);
+
+	/* Killed with its file, it never ran. */
+	xrnpe_job_leaves_queue(job);
+	/*
+	 * Somebody may hold the scheduler's fence for long, and on older kernels that
+	 * asks the scheduler for its name. What it has for a parent keeps the device.
+	 */
+	if (!sched_job->s_fence->parent)
+		sched_job->s_fence->parent = dma_fence_get(&job->hw_fence->base);
 	drm_sched_job_cleanup(sched_job);
-	xrnpe_job_free(to_xrnpe_job(sched_job));
+	xrnpe_job_free(job);
 }
 
 static const struct drm_sched_backend_ops xrnpe_sched_ops = {
@@ -227,24 +260,59 @@ static void xrnpe_sched_fini(struct drm_device *drm, void *sched)
 	drm_sched_fini(sched);
 }
 
+/**
+ * xrnpe_sched_stop() - let no scheduler put a job into its ring
+ * @xdev: the device
+ *
+ * Context: may sleep; not in a scheduler's own work. To be undone by
+ * xrnpe_sched_start() as often as it was done.
+ */
+void xrnpe_sched_stop(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->sched_lock);
+	if (xdev->sched_stops++)
+		return;
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_stop(&xdev->queue[i].sched);
+}
+
+/**
+ * xrnpe_sched_start() - undo xrnpe_sched_stop()
+ * @xdev: the device
+ */
+void xrnpe_sched_start(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->sched_lock);
+	if (--xdev->sched_stops)
+		return;
+	for (unsigned int i = 0; i < xdev->info.queues; i++)
+		drm_sched_wqueue_start(&xdev->queue[i].sched);
+}
+
 static void xrnpe_reset_wq_fini(struct drm_device *drm, void *wq)
 {
 	destroy_workqueue(wq);
 }
 
 /**
- * xrnpe_sched_start() - make a scheduler for each queue
+ * xrnpe_sched_probe() - make a scheduler for each queue
  * @xdev: the device
  *
  * They live as long as the DRM device: open files and their jobs have to do with
  * them after the hardware is gone.
+ *
+ * Return: 0 or a negative errno.
  */
-int xrnpe_sched_start(struct xrnpe_device *xdev)
+int xrnpe_sched_probe(struct xrnpe_device *xdev)
 {
 	struct drm_device *drm = &xdev->drm;
 	int ret;
 
-	xdev->reset_wq = alloc_ordered_workqueue("xrnpe-reset", 0);
+	ret = drmm_mutex_init(drm, &xdev->sched_lock);
+	if (ret)
+		return ret;
+	/* Memory may be freed only when a fence signals, and that may take a reset. */
+	xdev->reset_wq = alloc_ordered_workqueue("xrnpe-reset", WQ_MEM_RECLAIM);
 	if (!xdev->reset_wq)
 		return -ENOMEM;
 	ret = drmm_add_action_or_reset(drm, xrnpe_reset_wq_fini, xdev->reset_wq);
@@ -291,15 +359,24 @@ int xrnpe_ctx_init_entities(struct xrnpe_ctx *ctx)
 	return 0;
 }
 
+static bool xrnpe_task_is_killed(void)
+{
+	return fatal_signal_pending(current) ||
+	       (current->flags & PF_EXITING && current->exit_code == SIGKILL);
+}
+
 /**
- * xrnpe_ctx_fini_entities() - let queued jobs run, or cancel them if the process
- * was killed
+ * xrnpe_ctx_fini_entities() - give queued jobs a moment to get into the rings, and
+ * cancel what then is left, or all at once if the process was killed
  * @ctx: the file
  */
 void xrnpe_ctx_fini_entities(struct xrnpe_ctx *ctx)
 {
+	if (!xrnpe_task_is_killed())
+		wait_event_killable_timeout(ctx->drained, !atomic_read(&ctx->waiting),
+					    msecs_to_jiffies(XRNPE_CLOSE_MS));
 	for (unsigned int i = 0; i < ctx->xdev->info.queues; i++)
-		drm_sched_entity_destroy(&ctx->entity[i]);
+		drm_sched_entity_fini(&ctx->entity[i]);
 }
 
 /* ---- SUBMIT ---- */
@@ -424,6 +501,10 @@ static int xrnpe_job_get_region(struct xrnpe_job *job, struct drm_file *file,
 	if (IS_ERR(bo)) {
 		drm_dbg(drm, "region %u names no buffer: %u\n", index, region.handle);
 		return PTR_ERR(bo);
+	}
+	if (bo->read_only && region.flags & XRNPE_REGION_WRITE) {
+		drm_dbg(drm, "region %u: the buffer is read-only\n", index);
+		return -EACCES;
 	}
 	if (!IS_ALIGNED(region.offset, XRNPE_REGION_ALIGN) ||
 	    !xrnpe_bo_contains(bo, region.offset, region.size)) {
@@ -597,6 +678,8 @@ static int xrnpe_submission_push(struct xrnpe_submission *sub, u64 *id)
 	if (ret)
 		goto out_unlock;
 
+	job->waiting = true;
+	atomic_inc(&ctx->waiting);
 	/* Now the job belongs to the scheduler, which may free it at any time. */
 	drm_sched_entity_push_job(&job->base);
 	sub->job = NULL;
@@ -625,8 +708,10 @@ static void xrnpe_submission_fini(struct xrnpe_submission *sub)
 	}
 	kfree(sub->out);
 	/* Still ours: it was not submitted. */
-	if (sub->job)
-		xrnpe_sched_job_free(&sub->job->base);
+	if (sub->job) {
+		drm_sched_job_cleanup(&sub->job->base);
+		xrnpe_job_free(sub->job);
+	}
 }
 
 static struct xrnpe_job *xrnpe_job_alloc(struct xrnpe_ctx *ctx, unsigned int queue,
@@ -634,25 +719,26 @@ static struct xrnpe_job *xrnpe_job_alloc(struct xrnpe_ctx *ctx, unsigned int que
 {
 	struct xrnpe_job *job __free(kfree) = kzalloc_obj(*job);
 	struct xrnpe_result *result __free(kfree) = kzalloc_obj(*result);
-	struct xrnpe_fence *fence __free(kfree) = kzalloc_obj(*fence);
 	int ret;
 
-	if (!job || !result || !fence)
+	if (!job || !result)
+		return ERR_PTR(-ENOMEM);
+	job->hw_fence = xrnpe_fence_create(ctx);
+	if (!job->hw_fence)
 		return ERR_PTR(-ENOMEM);
 	ret = xrnpe_sched_job_init(&job->base, &ctx->entity[queue], ctx, file);
-	if (ret)
+	if (ret) {
+		dma_fence_put(&job->hw_fence->base);
 		return ERR_PTR(ret);
+	}
 
 	kref_init(&result->refcount);
 	/* Until the hardware says otherwise. */
 	result->state = DRM_XRNPE_JOB_CANCELLED;
-	spin_lock_init(&fence->lock);
-	kref_get(&ctx->refcount);
 
 	job->ctx = ctx;
 	job->queue = &ctx->xdev->queue[queue];
 	job->result = no_free_ptr(result);
-	job->hw_fence = no_free_ptr(fence);
 	INIT_LIST_HEAD(&job->node);
 	return no_free_ptr(job);
 }

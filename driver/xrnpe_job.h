@@ -26,8 +26,10 @@ struct xrnpe_result {
 
 /** struct xrnpe_fence - the hardware's fence of a job */
 struct xrnpe_fence {
-	/** @base: initialised when the job runs */
+	/** @base: the fence */
 	struct dma_fence base;
+	/** @ctx: the job's file, with a reference */
+	struct xrnpe_ctx *ctx;
 	/** @lock: its lock, here because the fence may outlive all else */
 	spinlock_t lock;
 };
@@ -36,7 +38,7 @@ struct xrnpe_fence {
 struct xrnpe_job {
 	/** @base: the scheduler's part */
 	struct drm_sched_job base;
-	/** @ctx: the file it came from */
+	/** @ctx: the file it came from; @hw_fence has the reference */
 	struct xrnpe_ctx *ctx;
 	/** @queue: the queue it goes to */
 	struct xrnpe_queue *queue;
@@ -44,8 +46,9 @@ struct xrnpe_job {
 	struct xrnpe_result *result;
 	/** @hw_fence: signals when the hardware is done with it */
 	struct xrnpe_fence *hw_fence;
-	/** @fence_live: @hw_fence was initialised */
-	bool fence_live;
+
+	/** @waiting: it is counted in the file's waiting ones */
+	bool waiting;
 
 	/** @cmds: where the device finds the commands */
 	u64 cmds;
@@ -80,8 +83,12 @@ struct xrnpe_job {
 	u32 count;
 	/** @run_ns: time that it executed, as far as it was accounted */
 	u64 run_ns;
-	/** @begun: it had begun when the device was reset */
+	/** @poisoned: the device shall refuse it, so that the queue stops there */
+	bool poisoned;
+	/** @begun: it may have begun when the device was reset */
 	bool begun;
+	/** @resets: of the device, that it was in the ring for */
+	unsigned int resets;
 	/** @timed_out: it is being aborted */
 	bool timed_out;
 	/** @ended: it left the ring */
@@ -93,7 +100,9 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 	return container_of(job, struct xrnpe_job, base);
 }
 
-int xrnpe_sched_start(struct xrnpe_device *xdev);
+int xrnpe_sched_probe(struct xrnpe_device *xdev);
+void xrnpe_sched_stop(struct xrnpe_device *xdev);
+void xrnpe_sched_start(struct xrnpe_device *xdev);
 int xrnpe_ctx_init_entities(struct xrnpe_ctx *ctx);
 void xrnpe_ctx_fini_entities(struct xrnpe_ctx *ctx);
 bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);

@@ -5,6 +5,7 @@
  */
 #include <linux/clk.h>
 #include <linux/device.h>
+#include <linux/iopoll.h>
 #include <linux/pm_runtime.h>
 #include <linux/reset.h>
 
@@ -12,6 +13,7 @@
 
 #include "xrnpe_drv.h"
 #include "xrnpe_hw.h"
+#include "xrnpe_job.h"
 #include "xrnpe_pm.h"
 
 #define XRNPE_AUTOSUSPEND_MS	100
@@ -59,6 +61,8 @@ static int xrnpe_runtime_suspend(struct device *dev)
 		return ret;
 
 	xrnpe_hw_stop(xdev);
+	scoped_guard(mutex, &xdev->hw_lock)
+		xdev->powered = false;
 	xrnpe_power_off(xdev);
 	return 0;
 }
@@ -74,42 +78,58 @@ static int xrnpe_runtime_resume(struct device *dev)
 
 	guard(mutex)(&xdev->hw_lock);
 	ret = xrnpe_hw_reset(xdev);
-	if (ret)
+	if (ret) {
 		xrnpe_power_off(xdev);
-	else
-		xrnpe_hw_start(xdev);
-	return ret;
+		return ret;
+	}
+	xdev->powered = true;
+	xrnpe_hw_start(xdev);
+	return 0;
 }
 
-static void xrnpe_schedulers_start(struct xrnpe_device *xdev)
+/*
+ * Jobs that have begun are finished first; each has its time limit, and one of each
+ * queue can have begun. The others stay, in their rings, or with the scheduler.
+ */
+static void xrnpe_park(struct xrnpe_device *xdev)
 {
-	for (unsigned int i = 0; i < xdev->info.queues; i++)
-		drm_sched_wqueue_start(&xdev->queue[i].sched);
+	u64 patience_us = (u64)xdev->info.queues * 2 * xdev->info.job_timeout_ms * USEC_PER_MSEC;
+	bool parked;
+
+	xrnpe_hw_park(xdev);
+	if (readx_poll_timeout(xrnpe_hw_is_parked, xdev, parked, parked, USEC_PER_MSEC,
+			       patience_us))
+		xrnpe_hw_recover(xdev);
 }
 
 static int xrnpe_suspend(struct device *dev)
 {
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
-	long patience = msecs_to_jiffies(2 * xdev->info.job_timeout_ms);
-	int ret = -EBUSY;
+	int ret;
 
-	/* What is in the rings is finished first; what is not waits there. */
-	for (unsigned int i = 0; i < xdev->info.queues; i++)
-		drm_sched_wqueue_stop(&xdev->queue[i].sched);
-	if (wait_event_timeout(xdev->ended, !READ_ONCE(xdev->inflight), patience))
-		ret = pm_runtime_force_suspend(dev);
-	if (ret)
-		xrnpe_schedulers_start(xdev);
+	xrnpe_sched_stop(xdev);
+	/* A job in a ring keeps the device on. */
+	if (READ_ONCE(xdev->inflight))
+		xrnpe_park(xdev);
+	ret = pm_runtime_force_suspend(dev);
+	if (ret) {
+		if (xdev->parking)
+			xrnpe_hw_unpark(xdev);
+		xrnpe_sched_start(xdev);
+	}
 	return ret;
 }
 
 static int xrnpe_resume(struct device *dev)
 {
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
-	int ret = pm_runtime_force_resume(dev);
+	int ret;
 
+	scoped_guard(mutex, &xdev->hw_lock)
+		xdev->parking = false;
+	ret = pm_runtime_force_resume(dev);
 	/* If it failed, jobs find out one by one. */
-	xrnpe_schedulers_start(xdev);
+	xrnpe_sched_start(xdev);
 	return ret;
 }
 
@@ -123,6 +143,8 @@ const struct dev_pm_ops xrnpe_pm_ops = {
  * @xdev: the device
  *
  * The caller enables runtime PM when it is done with probing.
+ *
+ * Return: 0 or a negative errno.
  */
 int xrnpe_pm_probe(struct xrnpe_device *xdev)
 {
@@ -140,6 +162,7 @@ int xrnpe_pm_probe(struct xrnpe_device *xdev)
 	ret = xrnpe_power_on(xdev);
 	if (ret)
 		return dev_err_probe(dev, ret, "cannot switch on\n");
+	xdev->powered = true;
 	pm_runtime_set_active(dev);
 	pm_runtime_set_autosuspend_delay(dev, XRNPE_AUTOSUSPEND_MS);
 	pm_runtime_use_autosuspend(dev);

@@ -523,6 +523,45 @@ TEST_F(job, failed_in_fence)
 	EXPECT_FALSE(result_is_right(&self->work));
 }
 
+static void *look_at_fdinfo(void *data)
+{
+	volatile bool *stop = data;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", open_npu());
+	while (!*stop)
+		read_file(path);
+	return NULL;
+}
+
+/* However soon it fails, while others keep the driver busy. */
+TEST_F(job, failed_in_fence_at_once)
+{
+	struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	const struct drm_xrnpe_sync in = { .handle = out.handle };
+	struct work bad = self->work;
+	volatile bool stop = false;
+	pthread_t threads[3];
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &bad.cmd));
+	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, look_at_fdinfo, (void *)&stop));
+	for (int i = 0; i < 500; i++) {
+		int64_t a, b;
+
+		/* So that not ten faults come in a row. */
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+		a = submit_syncs(self->fd, 0, &bad, &out, 1);
+		b = submit_syncs(self->fd, 0, &self->work, &in, 1);
+		ASSERT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, a));
+		ASSERT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, b));
+	}
+	stop = true;
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+}
+
 /* The same inside a ring, where the device would go on by itself. */
 TEST_F(job, failed_in_fence_same_queue)
 {
@@ -862,6 +901,26 @@ TEST_F(job, killed_with_jobs_in_flight)
 	clear_result(&self->work);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
 	EXPECT_TRUE(result_is_right(&self->work));
+}
+
+/* close(2) has its time, however long the jobs take that are queued. */
+TEST_F(job, close_does_not_wait_for_ever)
+{
+	struct work endless;
+	int other = open_npu();
+	int64_t begin;
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, make_endless(other, &endless));
+	for (int i = 0; i < 20; i++)
+		ASSERT_LT(0, submit(other, i % 2, &endless));
+	munmap(endless.cmd.map, endless.cmd.size);
+	munmap(endless.data.map, endless.data.size);
+	begin = now_ns();
+	close(other);
+	EXPECT_GT(2000, (now_ns() - begin) / 1000000);
+	clear_result(&self->work);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 3, &self->work));
 }
 
 /* A file closed right after SUBMIT: the job is done nevertheless. */

@@ -271,6 +271,45 @@ TEST_F(life, close_after_unbind)
 	EXPECT_LE(0, self->fd);
 }
 
+/* A fence that a program keeps tells its story after its device is gone, and its file. */
+TEST_F(life, fence_outlives_all)
+{
+	struct drm_xrnpe_sync out[2] = {
+		{ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 },
+		{ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 },
+	}, waits[2];
+	int fences[2];
+	struct gate gate;
+	int64_t job;
+
+	/* Of a job that was done, and of one that never got to the device. */
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	waits[0] = wait_gate(&gate);
+	waits[1] = out[1];
+	job = submit_syncs(self->fd, 0, &self->work, &out[0], 1);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job));
+	ASSERT_LT(0, submit_syncs(self->fd, 0, &self->work, waits, 2));
+	for (int i = 0; i < 2; i++) {
+		fences[i] = export_fence(self->fd, out[i].handle);
+		ASSERT_LE(0, fences[i]);
+	}
+
+	EXPECT_EQ(0, bind_device(self->device, "unbind"));
+	free_work(self->fd, &self->work);
+	close(self->fd);
+	open_gate(&gate);
+	sleep_ms(1500);
+	EXPECT_EQ(1, fence_status(fences[0]));
+	EXPECT_GT(0, fence_status(fences[1]));
+	EXPECT_EQ(-EAGAIN, unload_module());
+	close(fences[0]);
+	close(fences[1]);
+	EXPECT_EQ(0, unload_module_soon());
+	EXPECT_EQ(0, load_module(""));
+	self->fd = open_npu();
+	EXPECT_LE(0, self->fd);
+}
+
 TEST_F(life, module_in_use)
 {
 	/* An open file, and a mapping without one, hold the module. */
@@ -367,17 +406,16 @@ TEST_F(life, fdinfo)
 	struct bo bo;
 
 	EXPECT_LT(0, fdinfo(self->fd, "drm-client-id:"));
-	EXPECT_EQ(0, fdinfo(self->fd, "drm-engine-queue0:"));
+	EXPECT_EQ(0, fdinfo(self->fd, "drm-engine-npu:"));
 
 	ASSERT_EQ(0, make_endless(self->fd, &endless));
 	job = submit(self->fd, 0, &endless);
 	sleep_ms(300);
-	between = fdinfo(self->fd, "drm-engine-queue0:");
+	between = fdinfo(self->fd, "drm-engine-npu:");
 	EXPECT_LT(100 * 1000000, between);
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, job));
-	EXPECT_LT(between, fdinfo(self->fd, "drm-engine-queue0:"));
-	EXPECT_LE(self->info.job_timeout_ms * 1000000ll, fdinfo(self->fd, "drm-engine-queue0:"));
-	EXPECT_EQ(0, fdinfo(self->fd, "drm-engine-queue1:"));
+	EXPECT_LT(between, fdinfo(self->fd, "drm-engine-npu:"));
+	EXPECT_LE(self->info.job_timeout_ms * 1000000ll, fdinfo(self->fd, "drm-engine-npu:"));
 
 	before = fdinfo(self->fd, "drm-total-memory:");
 	EXPECT_LT(0, before);
@@ -393,17 +431,75 @@ TEST_F(life, fdinfo_is_exact)
 {
 	struct xrnpe_job_record record;
 	struct drm_xrnpe_job_wait end;
+	uint64_t cycles = 0;
 	double ns = 0;
 
 	for (int i = 0; i < 50; i++) {
-		ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, 1, &self->work), &end, &record));
+		ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, i % 4, &self->work), &end,
+					 &record));
 		ns += record.executed * 1e6 / self->info.timer_khz;
+		cycles += record.counters.cycles;
 	}
-	EXPECT_LT(ns - 50, fdinfo(self->fd, "drm-engine-queue1:"));
-	EXPECT_GT(ns + 50, fdinfo(self->fd, "drm-engine-queue1:"));
+	EXPECT_EQ(cycles, fdinfo(self->fd, "drm-cycles-npu:"));
+	EXPECT_EQ(self->info.clock_khz, fdinfo(self->fd, "drm-maxfreq-npu:"));
+	EXPECT_LT(ns - 50, fdinfo(self->fd, "drm-engine-npu:"));
+	EXPECT_GT(ns + 50, fdinfo(self->fd, "drm-engine-npu:"));
 }
 
-/* ---- time limits ---- */
+/* ---- limits ---- */
+
+/* Create buffers of @size until there are @bytes, or an error. */
+static int take_memory(int fd, uint64_t size, uint64_t bytes)
+{
+	int ret = 0;
+
+	for (; !ret && bytes >= size; bytes -= size) {
+		struct drm_xrnpe_bo_create args = { .size = size };
+
+		ret = call(fd, DRM_IOCTL_XRNPE_BO_CREATE, &args);
+	}
+	return ret;
+}
+
+/* Neither a file nor all of them together may have more than their share. */
+TEST_F(life, memory_limits)
+{
+	const uint64_t mib = 1 << 20;
+	int fds[3];
+
+	free_work(self->fd, &self->work);
+	close(self->fd);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module("memory_mib=10 client_memory_mib=4"));
+	for (int i = 0; i < 3; i++) {
+		struct drm_xrnpe_dev_info info;
+		struct drm_xrnpe_dev_query query = {
+			.size = sizeof(info), .pointer = (uintptr_t)&info,
+		};
+
+		fds[i] = open_npu();
+		ASSERT_LE(0, fds[i]);
+		ASSERT_EQ(0, call(fds[i], DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+		EXPECT_EQ(4 * mib, info.max_client_memory);
+	}
+	/* Large ones and small ones. */
+	EXPECT_EQ(-ENOMEM, take_memory(fds[0], 4 * mib + 1, 5 * mib));
+	EXPECT_EQ(0, take_memory(fds[0], mib, 4 * mib));
+	EXPECT_EQ(-ENOMEM, take_memory(fds[0], 4096, 4096));
+	EXPECT_EQ(0, take_memory(fds[1], 4096, 4 * mib));
+	EXPECT_EQ(-ENOMEM, take_memory(fds[1], mib, mib));
+	EXPECT_EQ(0, take_memory(fds[2], mib, 2 * mib));
+	EXPECT_EQ(-ENOMEM, take_memory(fds[2], 4096, 4096));
+	/* What is given back may be taken again. */
+	close(fds[0]);
+	EXPECT_EQ(0, take_memory(fds[2], mib, 2 * mib));
+	close(fds[1]);
+	close(fds[2]);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module(""));
+	self->fd = open_npu();
+	EXPECT_LE(0, self->fd);
+}
 
 /*
  * A job that ends just when its time is up ends well or by the limit, and nothing of

@@ -47,7 +47,7 @@ static bool memory_is_quiet(void)
 /* Data of another's memory, if there is such memory. */
 static int import_data(int fd, struct work *work)
 {
-	int dmabuf = contiguous_alloc(work->data.size);
+	int dmabuf = contiguous_alloc(work->data.size, O_RDWR);
 	int64_t handle;
 
 	if (dmabuf < 0)

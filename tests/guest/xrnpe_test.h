@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <linux/dma-heap.h>
+#include <linux/sync_file.h>
 
 #include "drm/xrnpe_accel.h"
 
@@ -135,10 +136,10 @@ static inline int sync_bo(int fd, const struct bo *bo, uint32_t op)
 
 /* ---- buffers of others ---- */
 
-/* A dma-buf of the heap of that name, or -errno. */
-static inline int heap_alloc(const char *name, uint64_t size)
+/* A dma-buf of the heap of that name, to be opened with @flags, or -errno. */
+static inline int heap_alloc(const char *name, uint64_t size, uint32_t flags)
 {
-	struct dma_heap_allocation_data data = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
+	struct dma_heap_allocation_data data = { .len = size, .fd_flags = flags | O_CLOEXEC };
 	char path[64];
 	int heap, ret;
 
@@ -152,13 +153,13 @@ static inline int heap_alloc(const char *name, uint64_t size)
 }
 
 /* The same of the heap of contiguous memory, whose name kernels do not agree on. */
-static inline int contiguous_alloc(uint64_t size)
+static inline int contiguous_alloc(uint64_t size, uint32_t flags)
 {
 	static const char *const names[] = { "default_cma_region", "linux,cma", "reserved" };
 	int dmabuf = -ENOENT;
 
 	for (unsigned int i = 0; dmabuf == -ENOENT && i < 3; i++)
-		dmabuf = heap_alloc(names[i], size);
+		dmabuf = heap_alloc(names[i], size, flags);
 	return dmabuf;
 }
 
@@ -439,6 +440,29 @@ static inline int wait_syncobj(int fd, uint32_t handle, uint64_t point, int64_t 
 
 	return point ? call(fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &timeline) :
 		       call(fd, DRM_IOCTL_SYNCOBJ_WAIT, &binary);
+}
+
+/* The fence of a syncobj as a sync_file, or -errno. */
+static inline int export_fence(int fd, uint32_t syncobj)
+{
+	struct drm_syncobj_handle args = {
+		.handle = syncobj, .flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
+	};
+	int ret = call(fd, DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD, &args);
+
+	return ret ? ret : args.fd;
+}
+
+/* Of a sync_file: 1: signalled, 0: not, or the error. Its names are asked for, too. */
+static inline int fence_status(int sync_file)
+{
+	struct sync_fence_info fence = {};
+	struct sync_file_info args = {
+		.num_fences = 1, .sync_fence_info = (uintptr_t)&fence,
+	};
+	int ret = call(sync_file, SYNC_IOC_FILE_INFO, &args);
+
+	return ret ? -1000 : args.status;
 }
 
 /* A gate: a syncobj whose fence is signalled by open_gate(). */

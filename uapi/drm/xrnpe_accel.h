@@ -3,9 +3,11 @@
  * XR-NPE ioctl ABI, version 1. Documentation/uapi.rst tells the story.
  *
  * Rules for all ioctls: reserved fields, unknown flags and pads must be zero,
- * else -EINVAL. Structures may grow at the end; arrays of structures carry their
- * element's size as a stride, so old and new user space and kernel mix: what an
- * old caller does not pass is zero, what an old kernel does not know must be zero.
+ * else -EINVAL. Structures may grow at the end, so that old and new user space and
+ * kernel mix: what an old caller does not pass is zero. What an old kernel does not
+ * know of an ioctl's own structure it ignores, so that fields added there go with
+ * new flags. Arrays of structures carry their element's size as a stride, and what
+ * an old kernel does not know of an element must be zero.
  */
 #ifndef _XRNPE_ACCEL_H_
 #define _XRNPE_ACCEL_H_
@@ -79,6 +81,8 @@ struct drm_xrnpe_dev_info {
 	__u32 timer_khz;
 	/** @pad: zero */
 	__u32 pad;
+	/** @max_client_memory: bytes of buffers that a file may have created */
+	__u64 max_client_memory;
 };
 
 /** struct drm_xrnpe_dev_query - arguments of DEV_QUERY */
