@@ -308,6 +308,8 @@ static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 		return kernel->few;
 	if (kernel->depthwise && kernel->depthwise->suits(product))
 		return kernel->depthwise;
+	if (kernel->windows && kernel->windows->suits(product))
+		return kernel->windows;
 	return kernel->suits && !kernel->suits(product) ? kernel->otherwise : kernel;
 }
 

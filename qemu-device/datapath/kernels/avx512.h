@@ -44,6 +44,8 @@ struct stage {
 	uint32_t rounds;	/* a bit each: products of floats by the slope are not floats */
 	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
 	uint8_t fp4[128] __attribute__((aligned(64)));
+	bool to_p8;		/* so do the units of output_avx512_p8.c, within these limits */
+	int16_t least_units, most_units;
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 };
@@ -83,6 +85,35 @@ INLINE __m512i load_nibbles(const uint8_t *row, size_t first, size_t count)
 	return spread_nibbles(packed);
 }
 
+/* Which of 16 floats are NaNs or infinities. */
+INLINE __mmask16 no_numbers(__m512 values)
+{
+	return _mm512_fpclass_ps_mask(values, 0x99);
+}
+
+/* 16 elements from @n on of a row, as binary32. */
+INLINE __m512i load_values(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count)
+{
+	__mmask16 lanes = (__mmask16)first_lanes(count);
+	__m512i codes;
+
+	switch (format) {
+	case XRNPE_FORMAT_FP4:
+	case XRNPE_FORMAT_P4:
+		codes = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(load_nibbles(row, n, count)));
+		break;
+	case XRNPE_FORMAT_P8:
+		codes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, row + n));
+		break;
+	case XRNPE_FORMAT_P16:
+		codes = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, row + n * 2));
+		break;
+	default:
+		return _mm512_maskz_loadu_epi32(lanes, row + n * 4);
+	}
+	return (__m512i)value_words(format, (u32s)codes);
+}
+
 /* Grid values as 16-bit words, in order, of up to 8 bits. */
 const struct xrnpe_decoder *xrnpe_avx512_words(enum xrnpe_format format);
 
@@ -98,8 +129,11 @@ INLINE __m512i load_rows(const uint8_t *row, size_t pitch)
 	return _mm512_inserti32x4(four, _mm_loadu_si128((const __m128i *)(row + 12 * pitch)), 3);
 }
 
-/* 16 decoded rows, @pitch apart, to half of a panel. Reads up to 12 bytes past them. */
-INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t *panel)
+/*
+ * 16 decoded rows, @pitch apart, to a vector of each step of a panel, in which steps are
+ * @step_bytes apart. Reads up to 12 bytes past them.
+ */
+INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, size_t step_bytes, uint8_t *panel)
 {
 	for (size_t s = 0; s < steps; s += 4, rows += 16) {
 		__m512i a = load_rows(rows, pitch), b = load_rows(rows + pitch, pitch);
@@ -112,7 +146,7 @@ INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, uint8_t 
 		cd = _mm512_unpackhi_epi32(c, d);
 		step[2] = _mm512_unpacklo_epi64(ab, cd);
 		step[3] = _mm512_unpackhi_epi64(ab, cd);
-		for (size_t i = 0; i < 4 && s + i < steps; i++, panel += LANES * 4)
+		for (size_t i = 0; i < 4 && s + i < steps; i++, panel += step_bytes)
 			_mm512_store_si512(panel, step[i]);
 	}
 }
@@ -129,6 +163,17 @@ struct sums {
 void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
 		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 		      size_t count, uint32_t *status);
+
+/* The same where stage->to_p8 is set and sums are narrow; and the general way. */
+void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struct stage *stage,
+			 const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+			 size_t count, uint32_t *status);
+void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stage *stage,
+			  const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+			  size_t count, uint32_t *status);
+
+/* Of a limit: what is left of it there. */
+int16_t xrnpe_avx512_p8_units(double value);
 
 /*
  * The codes of channels @n.. of position @p from sums of Posit(16,1), which are off by at

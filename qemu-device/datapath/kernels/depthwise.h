@@ -200,7 +200,7 @@ static uint64_t block_channels(const struct xrnpe_product *product)
 {
 	size_t channels = BLOCK_CHANNELS;
 
-	while (channels >= LANES && !xrnpe_lines_size(product, &decoder, channels))
+	while (channels >= LANES && !xrnpe_lines_size(product, &decoder, channels, 1))
 		channels /= 2;
 	return channels >= LANES ? channels : 0;
 }
@@ -229,7 +229,7 @@ static size_t weights_bytes(const struct xrnpe_product *product)
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
 	return xrnpe_panels(block->n1, LANES) * (weights_bytes(product) + sizeof(struct panel)) +
-	       xrnpe_lines_size(product, &decoder, block->n1);
+	       xrnpe_lines_size(product, &decoder, block->n1, 1);
 }
 
 static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t count,
@@ -269,7 +269,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		fill_panel(product, block->n0 + i * LANES,
 			   channels - i * LANES < LANES ? channels - i * LANES : LANES, &panel[i],
 			   weights + i * product->k * LANES);
-	xrnpe_lines_start(&lines, product, &decoder, (size_t)block->n0, channels, panel + count);
+	xrnpe_lines_start(&lines, product, &decoder, (size_t)block->n0, channels, 1, panel + count);
 	/* Blocks are whole lines. */
 	for (uint64_t p = block->p0; p < block->p1; p += d->out_w) {
 		uint64_t y = p / d->out_w;

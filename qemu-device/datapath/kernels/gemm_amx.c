@@ -279,7 +279,7 @@ static int slices_of(const struct plan *plan, int digits)
 TARGET static void to_tiles(const uint8_t *rows, size_t pitch, size_t size, uint8_t *to)
 {
 	for (size_t half = 0; half < VECTORS; half++)
-		interleave(rows + half * TILE_ROWS * pitch, pitch, size / 4, to + half * 64);
+		interleave(rows + half * TILE_ROWS * pitch, pitch, size / 4, LANES * 4, to + half * 64);
 }
 
 TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
@@ -509,7 +509,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 {
 	struct task task = { .product = product, .plan = plan_of(product) };
 
-	return lay_out(&task, NULL) + xrnpe_lines_size(product, task.plan.input, xrnpe_inputs(product));
+	return lay_out(&task, NULL) + xrnpe_lines_size(product, task.plan.input, xrnpe_inputs(product), 1);
 }
 
 static const struct panel *next_panel(const struct plan *plan, const struct panel *panel)
@@ -531,7 +531,7 @@ TARGET static void run_tiles(const struct xrnpe_product *product, const struct x
 		any_digits |= !panel->floats;
 		any_floats |= panel->floats;
 	}
-	xrnpe_lines_start_group(&task.lines, product, plan->input, block->n0, memory + lines);
+	xrnpe_lines_start_group(&task.lines, product, plan->input, block->n0, 1, memory + lines);
 	make_tables(&task, &product->ifm);
 	for (uint64_t p = block->p0; p < block->p1; p += STRIP) {
 		size_t rows = block->p1 - p < STRIP ? (size_t)(block->p1 - p) : STRIP;

@@ -308,7 +308,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 	if (xrnpe_wide(product))
 		return xrnpe_avx512_p16_scratch(product);
 	plan = plan_of(product);
-	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product));
+	return sizeof(struct scratch) + xrnpe_lines_size(product, plan.input, xrnpe_inputs(product), 1);
 }
 
 /* Zeros where a row ends within a step. */
@@ -346,7 +346,7 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 			stage->any_nar |= stage->nar[lane];
 			pad(&plan, product->k, row);
 		}
-		interleave(rows, PITCH, plan.steps, panel->weights + half * 64);
+		interleave(rows, PITCH, plan.steps, LANES * 4, panel->weights + half * 64);
 		if (plan.weight == &fp4_weight) {
 			__m512i sum = _mm512_setzero_si512();
 
@@ -414,7 +414,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		return;
 	}
 	plan = plan_of(product);
-	xrnpe_lines_start_group(&lines, product, plan.input, block->n0, scratch + 1);
+	xrnpe_lines_start_group(&lines, product, plan.input, block->n0, 1, scratch + 1);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		size_t safe = plan.safe_steps;
@@ -458,6 +458,7 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.scratch = scratch_size,
 	.run = run,
 	.depthwise = &xrnpe_depthwise_avx512,
+	.windows = &xrnpe_conv_avx512,
 };
 
 #endif

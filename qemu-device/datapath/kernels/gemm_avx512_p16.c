@@ -246,7 +246,7 @@ struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
 
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product)
 {
-	return sizeof(struct scratch) + xrnpe_lines_size(product, &doubles, xrnpe_inputs(product));
+	return sizeof(struct scratch) + xrnpe_lines_size(product, &doubles, xrnpe_inputs(product), 1);
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -255,7 +255,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	struct scratch *scratch = memory;
 	struct xrnpe_lines lines;
 
-	xrnpe_lines_start_group(&lines, product, &doubles, block->n0, scratch + 1);
+	xrnpe_lines_start_group(&lines, product, &doubles, block->n0, 1, scratch + 1);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;

@@ -266,7 +266,7 @@ static size_t lay_out(struct task *task, uint8_t *memory)
 	task->sum = take(memory, &end, ROWS * sizeof(*task->sum));
 	task->inputs = take(memory, &end, ROWS * plan->pitch);
 	task->lines_memory = take(memory, &end, xrnpe_lines_size(task->product, plan->input,
-								 xrnpe_inputs(task->product)));
+								 xrnpe_inputs(task->product), 1));
 	return end;
 }
 
@@ -412,7 +412,7 @@ void xrnpe_tiles_run(const struct xrnpe_tiles *tiles, const struct xrnpe_product
 	}
 	task.plan = plan_of(product, tiles);
 	lay_out(&task, scratch);
-	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, task.lines_memory);
+	xrnpe_lines_start_group(&task.lines, product, task.plan.input, block->n0, 1, task.lines_memory);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;

@@ -238,7 +238,7 @@ struct xrnpe_tiling xrnpe_tiles_p16_tiling(const struct xrnpe_product *product)
 size_t xrnpe_tiles_p16_scratch(const struct xrnpe_product *product)
 {
 	return sizeof(struct scratch) + LANES * pitch_of(product) +
-	       xrnpe_lines_size(product, &decoder, xrnpe_inputs(product));
+	       xrnpe_lines_size(product, &decoder, xrnpe_inputs(product), 1);
 }
 
 TARGET void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_product *product,
@@ -250,7 +250,7 @@ TARGET void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_produc
 	uint8_t *inputs = (uint8_t *)(scratch + 1);
 	struct xrnpe_lines lines;
 
-	xrnpe_lines_start_group(&lines, product, &decoder, block->n0, inputs + LANES * pitch);
+	xrnpe_lines_start_group(&lines, product, &decoder, block->n0, 1, inputs + LANES * pitch);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;

@@ -353,6 +353,8 @@ struct xrnpe_kernel {
 	const struct xrnpe_kernel *few;
 	/** Preferred for depthwise convolutions that it suits; or NULL. */
 	const struct xrnpe_kernel *depthwise;
+	/** Preferred for other convolutions that it suits; or NULL. */
+	const struct xrnpe_kernel *windows;
 	/** Whether it does a product, for which @otherwise is taken if not; NULL: any. */
 	bool (*suits)(const struct xrnpe_product *product);
 	const struct xrnpe_kernel *otherwise;
@@ -408,6 +410,7 @@ extern const struct xrnpe_kernel xrnpe_kernel_plain;
 extern const struct xrnpe_kernel xrnpe_depthwise;
 #endif
 #ifdef __x86_64__
+extern const struct xrnpe_kernel xrnpe_conv_avx512;
 extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;

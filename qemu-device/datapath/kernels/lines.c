@@ -12,10 +12,10 @@ static size_t width_of(const struct xrnpe_dims_image *d)
 	return (size_t)(d->out_w - 1) * d->stride_w + (size_t)(d->kernel_w - 1) * d->dilation_w + 1;
 }
 
-/* All lines from a window's first to its last have a place. */
-static size_t places_of(const struct xrnpe_dims_image *d)
+/* All lines from the first window's first to the last one's last have a place. */
+static size_t places_of(const struct xrnpe_dims_image *d, size_t windows)
 {
-	return (size_t)(d->kernel_h - 1) * d->dilation_h + 1;
+	return (size_t)(d->kernel_h - 1) * d->dilation_h + 1 + (windows - 1) * d->stride_h;
 }
 
 /* Bytes of a place: the values, then flags. */
@@ -25,31 +25,34 @@ static size_t pitch_of(size_t width, size_t pixel)
 }
 
 size_t xrnpe_lines_size(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
-			size_t channels)
+			size_t channels, size_t windows)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
-	size_t size;
+	size_t size, places;
 
-	if (product->cmd->opcode == XRNPE_OP_MATMUL || places_of(d) * width_of(d) * channels > MOST_VALUES)
+	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return 0;
-	size = places_of(d) * (pitch_of(width_of(d), channels * decoder->size) + sizeof(struct xrnpe_line));
+	places = places_of(d, windows);
+	if (places * width_of(d) * channels > MOST_VALUES)
+		return 0;
+	size = places * (pitch_of(width_of(d), channels * decoder->size) + sizeof(struct xrnpe_line));
 	return size <= MOST_BYTES ? size : 0;
 }
 
 void xrnpe_lines_start(struct xrnpe_lines *lines, const struct xrnpe_product *product,
 		       const struct xrnpe_decoder *decoder, size_t first, size_t channels,
-		       void *memory)
+		       size_t windows, void *memory)
 {
 	const struct xrnpe_dims_image *d = &product->cmd->image;
 	size_t width, pitch;
 
 	*lines = (struct xrnpe_lines){ product, decoder, .first = first, .channels = channels };
-	if (!xrnpe_lines_size(product, decoder, channels))
+	if (!xrnpe_lines_size(product, decoder, channels, windows))
 		return;
 	width = width_of(d);
 	lines->pixel = channels * decoder->size;
 	pitch = pitch_of(width, lines->pixel);
-	lines->places = places_of(d);
+	lines->places = places_of(d, windows);
 	lines->line = (struct xrnpe_line *)((uint8_t *)memory + lines->places * pitch);
 	for (size_t i = 0; i < lines->places; i++) {
 		uint8_t *values = (uint8_t *)memory + i * pitch;

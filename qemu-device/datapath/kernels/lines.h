@@ -29,25 +29,28 @@ struct xrnpe_lines {
 	struct xrnpe_line *line;
 };
 
-/** Bytes for lines of @channels channels; 0 for a MATMUL, and if they are too long or many. */
+/**
+ * Bytes for lines of @channels channels, with those of the windows of @windows lines of the
+ * output at a time; 0 for a MATMUL, and if they are too long or many.
+ */
 size_t xrnpe_lines_size(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
-			size_t channels);
+			size_t channels, size_t windows);
 
 /** Start with no line decoded. @memory: of xrnpe_lines_size(), aligned to 64. */
 void xrnpe_lines_start(struct xrnpe_lines *lines, const struct xrnpe_product *product,
 		       const struct xrnpe_decoder *decoder, size_t first, size_t channels,
-		       void *memory);
+		       size_t windows, void *memory);
 
 /** The same with all inputs of output channel @n. */
 static inline void xrnpe_lines_start_group(struct xrnpe_lines *lines,
 					   const struct xrnpe_product *product,
 					   const struct xrnpe_decoder *decoder, uint64_t n,
-					   void *memory)
+					   size_t windows, void *memory)
 {
 	size_t inputs = xrnpe_inputs(product);
 
 	xrnpe_lines_start(lines, product, decoder, (size_t)(n / product->group_channels) * inputs,
-			  inputs, memory);
+			  inputs, windows, memory);
 }
 
 void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line);

@@ -103,6 +103,10 @@ void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t 
 			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(stage);
+	stage->to_p8 = stage->floats && !stage->bends && product->out == XRNPE_FORMAT_P8 &&
+		       (!product->residual || in_range(xrnpe_residual_factor(product), 0x1p80));
+	stage->least_units = xrnpe_avx512_p8_units(stage->least);
+	stage->most_units = xrnpe_avx512_p8_units(stage->most);
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -111,29 +115,6 @@ INLINE __m512d limit(const struct stage *stage, __m512d value)
 }
 
 /* ---- residuals --------------------------------------------------------- */
-
-/* 16 elements from @n on of a row, as binary32. */
-INLINE __m512i load_values(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count)
-{
-	__mmask16 lanes = (__mmask16)first_lanes(count);
-	__m512i codes;
-
-	switch (format) {
-	case XRNPE_FORMAT_FP4:
-	case XRNPE_FORMAT_P4:
-		codes = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(load_nibbles(row, n, count)));
-		break;
-	case XRNPE_FORMAT_P8:
-		codes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, row + n));
-		break;
-	case XRNPE_FORMAT_P16:
-		codes = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, row + n * 2));
-		break;
-	default:
-		return _mm512_maskz_loadu_epi32(lanes, row + n * 4);
-	}
-	return (__m512i)value_words(format, (u32s)codes);
-}
 
 INLINE __m512d half_of(__m512i values, size_t half)
 {
@@ -158,8 +139,7 @@ TARGET static uint32_t load_residuals(const struct xrnpe_product *product, uint6
 
 		for (size_t half = 0; half < 2; half++)
 			_mm512_store_pd(to + i + half * 8, _mm512_mul_pd(half_of(values, half), factor));
-		/* NaNs and infinities */
-		special |= (uint32_t)_mm512_fpclass_ps_mask(_mm512_castsi512_ps(values), 0x99) << i;
+		special |= (uint32_t)no_numbers(_mm512_castsi512_ps(values)) << i;
 	}
 	return special;
 }
@@ -533,9 +513,9 @@ FORMAT(p8, XRNPE_FORMAT_P8)
 FORMAT(p16, XRNPE_FORMAT_P16)
 FORMAT(f32, XRNPE_FORMAT_F32)
 
-void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
-		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
-		      size_t count, uint32_t *status)
+void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stage *stage,
+			  const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+			  size_t count, uint32_t *status)
 {
 	static void (*const put[])(const struct xrnpe_product *product, const struct stage *stage,
 				   const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows,
@@ -544,10 +524,19 @@ void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *s
 		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
 	};
 
+	put[product->out](product, stage, sums, p, row, rows, n, count, status);
+}
+
+void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
+		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+		      size_t count, uint32_t *status)
+{
 	if (stage->fp4_from_fp4 && sums->narrow && !(n % 2))
 		put_fp4_from_fp4(stage, sums->narrow, row, rows, n, count);
+	else if (stage->to_p8 && sums->narrow)
+		xrnpe_avx512_put_p8(product, stage, sums->narrow, p, row, rows, n, count, status);
 	else
-		put[product->out](product, stage, sums, p, row, rows, n, count, status);
+		xrnpe_avx512_put_any(product, stage, sums, p, row, rows, n, count, status);
 }
 
 TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,

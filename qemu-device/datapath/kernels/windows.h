@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The windows of convolutions where tiles find them, without im2col: in the decoded lines of
+ * the image. Positions side by side are a fixed distance apart there, so a tile is some quads,
+ * each of four such positions; at the end of a line of the output there may be fewer. Taps side
+ * by side are a run, in which values follow each other. Included with ROWS, a multiple of QUAD,
+ * defined.
+ */
+#ifndef XRNPE_DATAPATH_WINDOWS_H
+#define XRNPE_DATAPATH_WINDOWS_H
+
+#include "lines.h"
+
+#define QUAD 4
+#define QUADS (ROWS / QUAD)
+
+/* What a line of the output sees of the image. */
+struct sight {
+	int64_t y;				/* the line; -1: none yet */
+	const uint8_t *line[UINT8_MAX];		/* by line of the kernel */
+	bool any_nar;
+	bool measured;				/* the next two are set: they are the kernel's */
+	double most;				/* the largest magnitude */
+	uint64_t bits;				/* of the magnitudes, or-ed together */
+};
+
+struct windows {
+	/* Of the first positions of a tile's quads, by line of the kernel. */
+	const uint8_t *at[UINT8_MAX][QUADS];
+	size_t row[QUADS];		/* those positions, of the tile */
+	size_t pitch;			/* bytes from position to position in a quad */
+	size_t lines, runs, run_pitch;	/* of a window, and in each of its lines */
+
+	struct xrnpe_lines image;
+	struct sight sight[QUADS];
+};
+
+/* Runs in a line of a window. */
+static inline size_t runs_in_line(const struct xrnpe_dims_image *d)
+{
+	return d->dilation_w == 1 ? 1 : d->kernel_w;
+}
+
+/* Bytes of memory for windows_start(); 0 if there cannot be lines. Tiles read past them a bit. */
+static inline size_t windows_size(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder)
+{
+	size_t channels = xrnpe_inputs(product), lines = xrnpe_lines_size(product, decoder, channels, QUADS);
+
+	return lines ? lines + QUAD * product->cmd->image.stride_w * channels * decoder->size + 64 : 0;
+}
+
+/* For the group of output channel @n. */
+static inline void windows_start(struct windows *windows, const struct xrnpe_product *product,
+				 const struct xrnpe_decoder *decoder, uint64_t n, void *memory)
+{
+	const struct xrnpe_dims_image *d = &product->cmd->image;
+
+	xrnpe_lines_start_group(&windows->image, product, decoder, n, QUADS, memory);
+	windows->pitch = d->stride_w * windows->image.pixel;
+	windows->lines = d->kernel_h;
+	windows->runs = runs_in_line(d);
+	windows->run_pitch = d->dilation_w * windows->image.pixel;
+	for (size_t i = 0; i < QUADS; i++)
+		windows->sight[i].y = -1;
+}
+
+/* The line of the image that line @i of the kernel sees from line @y of the output. */
+static inline const struct xrnpe_line *windows_line(struct windows *windows, uint64_t y, size_t i)
+{
+	const struct xrnpe_dims_image *d = &windows->image.product->cmd->image;
+
+	return xrnpe_lines_at(&windows->image, y * d->stride_h + i * d->dilation_h);
+}
+
+/* NULL if the command is cancelled. */
+static inline struct sight *windows_look(struct windows *windows, uint64_t y)
+{
+	struct sight *sight = &windows->sight[y % QUADS];
+
+	if (sight->y == (int64_t)y)
+		return sight;
+	sight->y = (int64_t)y;
+	sight->any_nar = sight->measured = false;
+	for (size_t i = 0; i < windows->lines; i++) {
+		const struct xrnpe_line *line;
+
+		if (xrnpe_cancelled(windows->image.product->cancel))
+			return NULL;
+		line = windows_line(windows, y, i);
+		sight->line[i] = line->values;
+		sight->any_nar |= line->any_nar;
+	}
+	return sight;
+}
+
+/* Whether any input of the position in column @x of line @y of the output is NaR. */
+static inline bool windows_nar_at(struct windows *windows, uint64_t y, uint64_t x)
+{
+	const struct xrnpe_dims_image *d = &windows->image.product->cmd->image;
+	bool nar = false;
+
+	for (size_t i = 0; i < d->kernel_h; i++) {
+		const struct xrnpe_line *line = windows_line(windows, y, i);
+
+		for (size_t j = 0; line->any_nar && j < d->kernel_w; j++)
+			nar |= line->nar[x * d->stride_w + j * d->dilation_w];
+	}
+	return nar;
+}
+
+/*
+ * Place a tile: as many of the positions from @p on, before @end, as quads take. Returns the
+ * number of those, 0 if the command is cancelled. @rows: out, positions; @nar: out, by position,
+ * whether an input is NaR.
+ */
+static inline size_t windows_place(struct windows *windows, uint64_t p, uint64_t end, size_t *rows, bool *nar)
+{
+	uint64_t width = windows->image.product->cmd->image.out_w, y = p / width, x = p % width;
+	size_t q;
+
+	*rows = 0;
+	for (q = 0; q < QUADS && p < end; q++) {
+		size_t some = QUAD, offset = (size_t)x * windows->pitch;
+		const struct sight *sight = windows_look(windows, y);
+
+		if (!sight)
+			return 0;
+		some = width - x < some ? (size_t)(width - x) : some;
+		some = end - p < some ? (size_t)(end - p) : some;
+		for (size_t i = 0; i < windows->lines; i++)
+			windows->at[i][q] = sight->line[i] + offset;
+		for (size_t i = 0; i < some; i++)
+			nar[*rows + i] = sight->any_nar && windows_nar_at(windows, y, x + i);
+		windows->row[q] = *rows;
+		*rows += some;
+		p += some;
+		x += some;
+		if (x == width) {
+			x = 0;
+			y++;
+		}
+	}
+	return q;
+}
+
+/*
+ * Whether tiles of quads are faster than im2col, which takes a share of the time of the products
+ * of each panel of @lanes channels: what quads lack of positions must cost less.
+ */
+static inline bool windows_pay(const struct xrnpe_product *product, uint64_t lanes)
+{
+	const uint64_t share = 4, width = product->cmd->image.out_w;
+
+	return (QUAD - width % QUAD) % QUAD * xrnpe_panels(product->group_channels, lanes) * share <= width;
+}
+
+#endif
