@@ -20,6 +20,10 @@ LIBDIR ?= $(PREFIX)/lib
 $(LIBXRNPE_OBJECTS): CPPFLAGS += -Ilibxrnpe -I$(B)/libxrnpe \
 	-DXRNPE_VERSION='"$(LIBXRNPE_VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBXRNPE_PACKAGES))
 
+# The same bits from every compiler: no product and sum in one operation. No math function's
+# errno is looked at.
+$(LIBXRNPE_OBJECTS): CFLAGS += -ffp-contract=off -fno-math-errno
+
 $(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)
 	@mkdir -p $(@D)
 	protoc-c --proto_path=$(dir $<) --c_out=$(@D) $<

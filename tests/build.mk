@@ -153,6 +153,35 @@ $(foreach g,$(RUNTIME_GUESTS),$(eval SUITE_$(g) := tools/vm --kernel $(g:runtime
 	--add $(B)/arm64/tests/unit/runtime -- "XRNPE_TEST_DEVICE=drm runtime"))
 $(foreach g,$(RUNTIME_GUESTS),$(eval NEEDS_$(g) := guest-runtime))
 
+# ---- libxrnpe: elementary functions ----------------------------------------
+$(B)/tests/unit/elementary.o $(B)/tests/elementary.o: CPPFLAGS += -Itests -Ilibxrnpe
+
+$(B)/tests/unit/elementary: $(B)/tests/unit/elementary.o $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
+
+$(B)/tests/elementary: $(B)/tests/elementary.o $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+SUITES += unit-elementary elementary
+SUITE_unit-elementary := $(B)/tests/unit/elementary
+NEEDS_unit-elementary := $(B)/tests/unit/elementary
+SUITE_elementary := $(B)/tests/elementary 16381
+NEEDS_elementary := $(B)/tests/elementary
+UNIT_SUITES += unit-elementary elementary
+
+## check-elementary: the error of elementary functions for all 2^32 arguments; hours
+.PHONY: check-elementary
+check-elementary: $(B)/tests/elementary
+	@$< 1
+
+# The same bits from another architecture.
+.PHONY: arm64-elementary
+arm64-elementary:
+	$(call guest-make,) $(B)/arm64/tests/unit/elementary
+SUITES += unit-elementary-arm64
+SUITE_unit-elementary-arm64 := qemu-aarch64 -L $$(tools/build-sysroot) $(B)/arm64/tests/unit/elementary
+NEEDS_unit-elementary-arm64 := arm64-elementary
+
 # ---- the command line, and the library as installed ------------------------
 SUITES += cli library
 SUITE_cli := tests/cli $(B)/xrnpe

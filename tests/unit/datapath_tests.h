@@ -7,25 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "binary32.h"
 #include "datapath.h"
 #include "random.h"
-
-/** The binary32 with a pattern of bits, and its inverse. */
-static inline float float_of(uint32_t bits)
-{
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static inline uint32_t bits_of(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	return bits;
-}
 
 /** The code that @value rounds to, whatever the status. */
 static inline uint32_t code_of(enum xrnpe_format format, double value)
