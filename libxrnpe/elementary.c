@@ -65,6 +65,16 @@ void elementary_pow(float *bases, const float *exponents, size_t step, size_t co
 	}
 }
 
+void elementary_one_nan(float *values, size_t count)
+{
+	const uint32_t nan = 0x7fc00000;
+
+	for (size_t i = 0; i < count; i++) {
+		if (isnan(values[i]))
+			memcpy(&values[i], &nan, sizeof(nan));
+	}
+}
+
 #define DEFINE_VALUE(id, name, function)	\
 static double value_##function(double x)	\
 {						\

@@ -80,6 +80,13 @@ double elementary_value(enum elementary function, double x);
  */
 void elementary_pow(float *bases, const float *exponents, size_t step, size_t count);
 
+/**
+ * elementary_one_nan() - replace every NaN by the device's, 0x7fc00000
+ * @values: results of binary32 operations, which CPUs give different NaNs
+ * @count: how many
+ */
+void elementary_one_nan(float *values, size_t count);
+
 /* ---- by instruction set -------------------------------------------------------- */
 
 /** Values that a function of an instruction set takes at once. */

@@ -182,6 +182,18 @@ START_TEST(nan_is_the_device_s)
 }
 END_TEST
 
+START_TEST(one_nan)
+{
+	static const uint32_t before[] = { 0xffc00000, 0x7f800001, 0x7f800000, 0xff800000, 0x80000000, 0xffffffff };
+	static const uint32_t after[] = { 0x7fc00000, 0x7fc00000, 0x7f800000, 0xff800000, 0x80000000, 0xffffffff };
+	float values[sizeof(before) / sizeof(before[0])];
+
+	memcpy(values, before, sizeof(before));
+	elementary_one_nan(values, sizeof(before) / sizeof(before[0]) - 1);
+	ck_assert_mem_eq(values, after, sizeof(after));
+}
+END_TEST
+
 START_TEST(names_differ)
 {
 	for (int i = 0; i < _i; i++)
@@ -356,6 +368,7 @@ int main(void)
 	tcase_add_test(tests, same_bits_of_pow);
 	tcase_add_loop_test(tests, special_cases, 0, sizeof(specials) / sizeof(specials[0]));
 	tcase_add_loop_test(tests, nan_is_the_device_s, 0, ELEMENTARY_COUNT);
+	tcase_add_test(tests, one_nan);
 	tcase_add_loop_test(tests, names_differ, 0, ELEMENTARY_COUNT);
 	tcase_add_test(tests, any_count);
 	tcase_add_test(tests, pow_special_cases);
