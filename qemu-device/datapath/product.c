@@ -4,6 +4,8 @@
 
 #include "kernels/kernel.h"
 
+#define FETCHED 16	/* rows that are fetched together */
+
 bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		  uint64_t p, uint64_t group, void *values)
 {
@@ -123,20 +125,44 @@ void xrnpe_limits(const struct xrnpe_product *product, double *least, double *mo
 	}
 }
 
-const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p)
+/* Where the @count positions of an operand, which starts at @start, from @p on are. */
+static void place_rows(const struct xrnpe_product *product, unsigned int operand, const uint8_t *start,
+		       uint64_t p, size_t count, const uint8_t **rows)
 {
-	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_IFM2];
+	const struct xrnpe_operand *o = &product->cmd->operand[operand];
 	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
+	uint64_t y = p / width, x = p % width;
 
-	return product->residual + p / width * o->row_stride + p % width * o->pixel_stride;
+	for (size_t i = 0; i < count; i++) {
+		rows[i] = start + y * o->row_stride + x * o->pixel_stride;
+		if (++x == width) {
+			x = 0;
+			y++;
+		}
+	}
+}
+
+void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows)
+{
+	place_rows(product, XRNPE_OPERAND_OFM, product->ofm, p, count, (const uint8_t **)rows);
+}
+
+void xrnpe_residual_rows(const struct xrnpe_product *product, uint64_t p, size_t count, const uint8_t **rows)
+{
+	place_rows(product, XRNPE_OPERAND_IFM2, product->residual, p, count, rows);
 }
 
 void xrnpe_fetch_residuals(const struct xrnpe_product *product, uint64_t p, size_t rows, uint64_t n)
 {
 	size_t at = xrnpe_row_bytes(product->cmd->operand[XRNPE_OPERAND_IFM2].format, n);
+	const uint8_t *row[FETCHED];
 
-	for (size_t r = 0; product->residual && r < rows; r++)
-		__builtin_prefetch(xrnpe_residual_row(product, p + r) + at);
+	for (size_t r = 0, some; product->residual && r < rows; r += some) {
+		some = rows - r < FETCHED ? rows - r : FETCHED;
+		xrnpe_residual_rows(product, p + r, some, row);
+		for (size_t i = 0; i < some; i++)
+			__builtin_prefetch(row[i] + at);
+	}
 }
 
 double xrnpe_residual_factor(const struct xrnpe_product *product)
@@ -181,21 +207,6 @@ uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, u
 	int unit = 2 * xrnpe_grid_unit(XRNPE_FORMAT_P16);
 
 	return xrnpe_output(product, p, n, xrnpe_term_from_sum(sum, negative, unit), false, status);
-}
-
-void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows)
-{
-	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_OFM];
-	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
-	uint64_t y = p / width, x = p % width;
-
-	for (size_t i = 0; i < count; i++) {
-		rows[i] = product->ofm + y * o->row_stride + x * o->pixel_stride;
-		if (++x == width) {
-			x = 0;
-			y++;
-		}
-	}
 }
 
 void xrnpe_put(const struct xrnpe_product *product, uint64_t p, uint64_t n,

@@ -304,12 +304,10 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
 					     const struct xrnpe_product *product)
 {
-	if (kernel->few && kernel->few->suits(product))
-		return kernel->few;
-	if (kernel->depthwise && kernel->depthwise->suits(product))
-		return kernel->depthwise;
-	if (kernel->windows && kernel->windows->suits(product))
-		return kernel->windows;
+	for (const struct xrnpe_kernel *const *other = kernel->preferred; other && *other; other++) {
+		if ((*other)->suits(product))
+			return *other;
+	}
 	return kernel->suits && !kernel->suits(product) ? kernel->otherwise : kernel;
 }
 

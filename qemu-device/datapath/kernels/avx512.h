@@ -44,8 +44,8 @@ struct stage {
 	uint32_t rounds;	/* a bit each: products of floats by the slope are not floats */
 	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
 	uint8_t fp4[128] __attribute__((aligned(64)));
-	bool to_p8;		/* so do the units of output_avx512_p8.c, within these limits */
-	int16_t least_units, most_units;
+	bool to_p8;		/* so do units, see output_avx512_p8.c */
+	int16_t least_units, most_units;	/* of results */
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 };
@@ -176,12 +176,30 @@ void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stag
 int16_t xrnpe_avx512_p8_units(double value);
 
 /*
+ * What the residual adds to channels @n.. of position @p, up to LANES, which is exact. A bit
+ * each is returned for those that are no finite numbers.
+ */
+uint32_t xrnpe_avx512_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count,
+				double *to);
+
+/*
  * The codes of channels @n.. of position @p from sums of Posit(16,1), which are off by at
- * most @error, but those in doubt: a bit each in what is returned, for all LANES.
+ * most @error, or exact if that is NULL, but those in doubt: a bit each in what is returned.
  */
 uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
 			    const double *sum, const double *error, uint64_t p, uint64_t n, size_t count,
 			    uint32_t *code);
+
+/*
+ * The same of @rows positions, to their output rows, with one @error for all; in @doubt the bits
+ * of each. The second is for Posit(8,0) without a slope.
+ */
+void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct stage *stage,
+			   const double (*sum)[LANES], const double *error, uint64_t p, uint8_t *const *row,
+			   size_t rows, uint64_t n, size_t count, uint32_t *doubt);
+void xrnpe_avx512_put_near_p8(const struct xrnpe_product *product, const struct stage *stage,
+			      const double (*sum)[LANES], const double *error, uint64_t p,
+			      uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt);
 
 /* Write the codes of channels @n.. of an output row, up to LANES. */
 void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,

@@ -29,4 +29,22 @@ INLINE void decode_p16(__m512i codes, __m512d value[4])
 	}
 }
 
+/* Values in units of the grid, in order. */
+extern const struct xrnpe_decoder xrnpe_avx512_doubles;
+
+/* The magnitudes of a vector of values, as integers, or-ed to @bits. */
+INLINE __m512i note_bits(__m512i bits, __m512d magnitudes)
+{
+	return _mm512_or_si512(bits, _mm512_cvtpd_epi64(magnitudes));
+}
+
+/* log2 of the most that a sum of @k products can be, in units of the least it can be. */
+static inline int spread_of(uint64_t inputs, uint64_t weights, size_t k)
+{
+	if (!inputs || !weights)
+		return 0;
+	return 64 - __builtin_clzll(inputs) - __builtin_ctzll(inputs) +
+	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
+}
+
 #endif

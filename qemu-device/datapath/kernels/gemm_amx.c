@@ -575,8 +575,9 @@ const struct xrnpe_kernel xrnpe_kernel_amx = {
 	.name = "amx",
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
-	.few = &xrnpe_gemv_avx512,
-	.depthwise = &xrnpe_depthwise_avx512,
+	.preferred = (const struct xrnpe_kernel *const[]){
+		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512, &xrnpe_conv_avx512_p16, NULL,
+	},
 	.suits = suits,
 	.otherwise = &xrnpe_kernel_avx512,
 	.tiling = tiling,

@@ -142,8 +142,9 @@ const struct xrnpe_kernel xrnpe_kernel_avx2 = {
 	.codec = &xrnpe_codec_avx2,
 	.supported = supported,
 	TILES_KERNEL(avx2),
-	.few = &xrnpe_gemv_tiles,
-	.depthwise = &xrnpe_depthwise,
+	.preferred = (const struct xrnpe_kernel *const[]){
+		&xrnpe_gemv_tiles, &xrnpe_depthwise, NULL,
+	},
 };
 
 #endif

@@ -452,13 +452,14 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.name = "avx512-vnni",
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
-	.few = &xrnpe_gemv_avx512,
+	.preferred = (const struct xrnpe_kernel *const[]){
+		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512, &xrnpe_conv_avx512,
+		&xrnpe_conv_avx512_p16, NULL,
+	},
 	.tiling = tiling,
 	.fill = fill,
 	.scratch = scratch_size,
 	.run = run,
-	.depthwise = &xrnpe_depthwise_avx512,
-	.windows = &xrnpe_conv_avx512,
 };
 
 #endif

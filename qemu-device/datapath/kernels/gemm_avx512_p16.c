@@ -91,13 +91,7 @@ static bool decode_doubles(const struct xrnpe_product *product, const struct xrn
 	return decode_factor(decode_codes, factor, row, first, count, values);
 }
 
-static const struct xrnpe_decoder doubles = { decode_doubles, sizeof(double), 0 };
-
-/* The magnitudes of a vector of values, as integers, or-ed to @bits. */
-INLINE __m512i note_bits(__m512i bits, __m512d magnitudes)
-{
-	return _mm512_or_si512(bits, _mm512_cvtpd_epi64(magnitudes));
-}
+const struct xrnpe_decoder xrnpe_avx512_doubles = { decode_doubles, sizeof(double), 0 };
 
 TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
 				  void *memory, void *scratch_memory)
@@ -122,7 +116,7 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 				memset(row, 0, product->k * sizeof(double));
 				continue;
 			}
-			panel->stage.nar[lane + i] = xrnpe_weights(product, &doubles, n + lane + i, row);
+			panel->stage.nar[lane + i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + lane + i, row);
 			panel->stage.any_nar |= panel->stage.nar[lane + i];
 		}
 		for (size_t k = 0; k < product->k; k++, to += HALF) {
@@ -223,15 +217,6 @@ TARGET static void bound(const struct scratch *scratch, const double *largest, s
 	}
 }
 
-/* log2 of the most that a sum of @k products can be, in units of the least it can be. */
-static int spread_of(uint64_t inputs, uint64_t weights, size_t k)
-{
-	if (!inputs || !weights)
-		return 0;
-	return 64 - __builtin_clzll(inputs) - __builtin_ctzll(inputs) +
-	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
-}
-
 /* ---- blocks ----------------------------------------------------------- */
 
 struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
@@ -246,7 +231,7 @@ struct xrnpe_tiling xrnpe_avx512_p16_tiling(const struct xrnpe_product *product)
 
 size_t xrnpe_avx512_p16_scratch(const struct xrnpe_product *product)
 {
-	return sizeof(struct scratch) + xrnpe_lines_size(product, &doubles, xrnpe_inputs(product), 1);
+	return sizeof(struct scratch) + xrnpe_lines_size(product, &xrnpe_avx512_doubles, xrnpe_inputs(product), 1);
 }
 
 TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -255,7 +240,7 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 	struct scratch *scratch = memory;
 	struct xrnpe_lines lines;
 
-	xrnpe_lines_start_group(&lines, product, &doubles, block->n0, 1, scratch + 1);
+	xrnpe_lines_start_group(&lines, product, &xrnpe_avx512_doubles, block->n0, 1, scratch + 1);
 	for (uint64_t p = block->p0; p < block->p1; p += ROWS) {
 		size_t rows = block->p1 - p < ROWS ? (size_t)(block->p1 - p) : ROWS;
 		const uint8_t *at = panels;

@@ -136,8 +136,9 @@ const struct xrnpe_kernel xrnpe_kernel_neon = {
 	.codec = &xrnpe_codec_vector,
 	.supported = supported_neon,
 	TILES_KERNEL(neon),
-	.few = &xrnpe_gemv_tiles,
-	.depthwise = &xrnpe_depthwise,
+	.preferred = (const struct xrnpe_kernel *const[]){
+		&xrnpe_gemv_tiles, &xrnpe_depthwise, NULL,
+	},
 };
 
 const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
@@ -145,8 +146,9 @@ const struct xrnpe_kernel xrnpe_kernel_neon_dotprod = {
 	.codec = &xrnpe_codec_vector,
 	.supported = supported_dotprod,
 	TILES_KERNEL(dotprod),
-	.few = &xrnpe_gemv_tiles,
-	.depthwise = &xrnpe_depthwise,
+	.preferred = (const struct xrnpe_kernel *const[]){
+		&xrnpe_gemv_tiles, &xrnpe_depthwise, NULL,
+	},
 };
 
 #endif

@@ -268,8 +268,8 @@ void xrnpe_slopes(const struct xrnpe_product *product, uint64_t n, size_t count,
 /** The least result and, where that is larger, the largest, by RELU and CLAMP; not -0. */
 void xrnpe_limits(const struct xrnpe_product *product, double *least, double *most);
 
-/** The residual of position @p, and what it is multiplied by. */
-const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p);
+/** Where the residuals of the @count positions from @p on start, and what they are multiplied by. */
+void xrnpe_residual_rows(const struct xrnpe_product *product, uint64_t p, size_t count, const uint8_t **rows);
 double xrnpe_residual_factor(const struct xrnpe_product *product);
 
 /** Have the residuals of @rows positions from @p on, channels @n.., come to the cache. */
@@ -290,6 +290,14 @@ uint32_t xrnpe_output_wrapped(const struct xrnpe_product *product, uint64_t p, u
 
 /** Where the outputs of the @count positions from @p on start. */
 void xrnpe_output_rows(const struct xrnpe_product *product, uint64_t p, size_t count, uint8_t **rows);
+
+static inline const uint8_t *xrnpe_residual_row(const struct xrnpe_product *product, uint64_t p)
+{
+	const uint8_t *row;
+
+	xrnpe_residual_rows(product, p, 1, &row);
+	return row;
+}
 
 static inline uint8_t *xrnpe_output_row(const struct xrnpe_product *product, uint64_t p)
 {
@@ -349,12 +357,8 @@ struct xrnpe_kernel {
 	const char *name;
 	const struct xrnpe_codec *codec;	/**< of the same instruction set; NULL: the fastest */
 	bool (*supported)(void);
-	/** Preferred for products of few positions that it suits; or NULL. */
-	const struct xrnpe_kernel *few;
-	/** Preferred for depthwise convolutions that it suits; or NULL. */
-	const struct xrnpe_kernel *depthwise;
-	/** Preferred for other convolutions that it suits; or NULL. */
-	const struct xrnpe_kernel *windows;
+	/** The first of these that suits a product is taken instead; NULL, or NULL-terminated. */
+	const struct xrnpe_kernel *const *preferred;
 	/** Whether it does a product, for which @otherwise is taken if not; NULL: any. */
 	bool (*suits)(const struct xrnpe_product *product);
 	const struct xrnpe_kernel *otherwise;
@@ -411,6 +415,7 @@ extern const struct xrnpe_kernel xrnpe_depthwise;
 #endif
 #ifdef __x86_64__
 extern const struct xrnpe_kernel xrnpe_conv_avx512;
+extern const struct xrnpe_kernel xrnpe_conv_avx512_p16;
 extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;

@@ -52,6 +52,7 @@ void xrnpe_lines_start(struct xrnpe_lines *lines, const struct xrnpe_product *pr
 	width = width_of(d);
 	lines->pixel = channels * decoder->size;
 	pitch = pitch_of(width, lines->pixel);
+	lines->width = width;
 	lines->places = places_of(d, windows);
 	lines->line = (struct xrnpe_line *)((uint8_t *)memory + lines->places * pitch);
 	for (size_t i = 0; i < lines->places; i++) {

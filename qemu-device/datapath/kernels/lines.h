@@ -24,7 +24,7 @@ struct xrnpe_lines {
 	const struct xrnpe_product *product;
 	const struct xrnpe_decoder *decoder;
 	size_t first, channels;	/**< those that are decoded of a pixel's, as the decoder counts */
-	size_t pixel;		/**< bytes of a decoded pixel */
+	size_t width, pixel;	/**< columns that windows cover; bytes of a decoded pixel */
 	size_t places;		/**< for lines; 0: inputs are decoded one by one */
 	struct xrnpe_line *line;
 };

@@ -72,6 +72,8 @@ void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t
 	memset(stage, 0, sizeof(*stage));
 	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
 	xrnpe_limits(product, &stage->least, &stage->most);
+	stage->least_units = xrnpe_avx512_p8_units(stage->least);
+	stage->most_units = xrnpe_avx512_p8_units(stage->most);
 	stage->bends = product->cmd->activation > XRNPE_ACT_RELU;
 	if (stage->bends)
 		xrnpe_slopes(product, n, count, stage->slope);
@@ -105,8 +107,6 @@ void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t 
 		make_fp4_codes(stage);
 	stage->to_p8 = stage->floats && !stage->bends && product->out == XRNPE_FORMAT_P8 &&
 		       (!product->residual || in_range(xrnpe_residual_factor(product), 0x1p80));
-	stage->least_units = xrnpe_avx512_p8_units(stage->least);
-	stage->most_units = xrnpe_avx512_p8_units(stage->most);
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -122,11 +122,7 @@ INLINE __m512d half_of(__m512i values, size_t half)
 						   _mm512_castsi512_si256(values)));
 }
 
-/*
- * What the residual adds to channels @n.. of position @p, up to LANES, which is exact. A bit
- * each is returned for those that are no finite numbers.
- */
-TARGET static uint32_t load_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count,
+TARGET uint32_t xrnpe_avx512_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count,
 				      double *to)
 {
 	enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
@@ -379,17 +375,18 @@ INLINE void ends(const struct stage *stage, bool rich, size_t at, __m512d sum, _
 }
 
 INLINE uint32_t near_codes(enum xrnpe_format out, bool rich, const struct stage *stage, const double *sum,
-			   const double *error, const double *residual, uint32_t *code)
+			   const double *error, const double *residual, size_t count, uint32_t *code)
 {
 	uint32_t doubt = 0;
 
-	for (size_t i = 0; i < LANES; i += 16) {
+	for (size_t i = 0; i < count; i += 16) {
 		__m512d low[2], high[2];
 		__m512i codes;
 
 		for (size_t j = 0; j < 2; j++)
 			ends(stage, rich, i + j * 8, _mm512_load_pd(sum + i + j * 8),
-			     _mm512_load_pd(error + i + j * 8), residual, &low[j], &high[j]);
+			     error ? _mm512_load_pd(error + i + j * 8) : _mm512_setzero_pd(), residual, &low[j],
+			     &high[j]);
 		codes = encode16(out, low[0], low[1]);
 		_mm512_storeu_si512(code + i, codes);
 		doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1])) << i;
@@ -405,11 +402,11 @@ TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const st
 	uint32_t special = 0;
 
 	if (!is_rich(product))
-		return near_codes(product->out, false, stage, sum, error, NULL, code);
+		return near_codes(product->out, false, stage, sum, error, NULL, count, code);
 	if (product->residual)
-		special = load_residuals(product, p, n, count, residual);
+		special = xrnpe_avx512_residuals(product, p, n, count, residual);
 	return special | near_codes(product->out, true, stage, sum, error, product->residual ? residual : NULL,
-				    code);
+				    count, code);
 }
 
 /* ---- with a residual, up to 8 bits ---------------------------------------- */
@@ -457,7 +454,7 @@ INLINE void put_residual(const struct xrnpe_product *product, enum xrnpe_format 
 			 uint32_t *status)
 {
 	double residual[LANES] __attribute__((aligned(64)));
-	uint32_t code[LANES], doubt = load_residuals(product, p, n, count, residual);
+	uint32_t code[LANES], doubt = xrnpe_avx512_residuals(product, p, n, count, residual);
 
 	for (size_t i = 0; i < count; i += 16) {
 		__m512d acc[2];
@@ -544,6 +541,22 @@ TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t
 {
 	for (size_t i = 0; i < count; i += 16)
 		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
+}
+
+TARGET void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct stage *stage,
+				  const double (*sum)[LANES], const double *error, uint64_t p,
+				  uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt)
+{
+	if (product->out == XRNPE_FORMAT_P8 && !stage->bends) {
+		xrnpe_avx512_put_near_p8(product, stage, sum, error, p, row, rows, n, count, doubt);
+		return;
+	}
+	for (size_t r = 0; r < rows; r++) {
+		uint32_t code[LANES];
+
+		doubt[r] = xrnpe_avx512_codes(product, stage, sum[r], error, p + r, n, count, code);
+		xrnpe_avx512_put_codes(product->out, row[r], n, code, count);
+	}
 }
 
 #endif

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * The output stage to Posit(8,0) with AVX-512, of sums that are floats.
+ * The output stage to Posit(8,0) with AVX-512, of sums that are floats, and of doubles.
  *
  * Ties are multiples of 1/128, so what counts of 128 times a result y is the integer below it
  * plus the one above it: twice 128 y if that is an integer, or odd. 32 of these are a vector,
  * and limits and rounding are those of 16-bit integers. With a residual there may be more to
  * round than floats hold; then there are two numbers between which the exact one is, and if
- * they do not agree, the general way decides (output_avx512.c).
+ * they do not agree, the general way decides (output_avx512.c). Sums of Posit(16,1) in doubles,
+ * which may be off by a little, have the same two ends.
  */
 #ifdef __x86_64__
+
+#include <string.h>
 
 #include "avx512.h"
 
@@ -29,7 +32,7 @@ int16_t xrnpe_avx512_p8_units(double value)
 	return (int16_t)(2 * below + (ties > below));
 }
 
-/* Two vectors of results, times 128, to the integers below or above them. */
+/* Two vectors of results, times 128, to the integers below or above them, packed. */
 INLINE __m512i integers(const __m512 value[2], bool up)
 {
 	__m512i whole[2];
@@ -77,81 +80,21 @@ INLINE __m512i codes_of(__m512i units)
 #undef LOOK_UP
 }
 
-/* Two vectors of results, or the ends of where they are, to units within the limits. */
-INLINE __m512i units_of(const struct stage *stage, const __m512 low[2], const __m512 high[2])
+/* Integers below and above 32 results, times 128, to units within the limits. */
+INLINE __m512i units_of(const struct stage *stage, __m512i below, __m512i above)
 {
-	__m512i units = _mm512_adds_epi16(integers(low, false), integers(high, true));
+	__m512i units = _mm512_adds_epi16(below, above);
 
 	units = _mm512_max_epi16(units, _mm512_set1_epi16(stage->least_units));
 	return _mm512_min_epi16(units, _mm512_set1_epi16(stage->most_units));
 }
 
-/* Whether all 16 sums are below 2^24 in magnitude, and so floats. */
-INLINE bool are_floats(__m512i a, __m512i b)
+/* The codes of packed lanes of 128 bits, in order. */
+INLINE __m256i bytes_of_units(__m512i units)
 {
-	const __m512i more = _mm512_set1_epi32(1 << 24);
-
-	return !_mm512_test_epi32_mask(_mm512_or_si512(_mm512_add_epi32(a, more), _mm512_add_epi32(b, more)),
-				       _mm512_set1_epi32(-(1 << 25)));
-}
-
-/* Two vectors of channels that are finished together: of a row, or of a row each. */
-struct pair {
-	const int32_t *sum[2];
-	__m512 scale[2], bias[2];		/* times 128 */
-	uint64_t p[2], n[2];
-	size_t count[2];
-};
-
-/* The residuals times 128, with the biases, rounded down and up; false if any is no number. */
-INLINE bool add_residuals(const struct xrnpe_product *product, const struct pair *pair, __m512 low[2],
-			  __m512 high[2])
-{
-	const enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
-	const __m512 factor = _mm512_set1_ps((float)xrnpe_residual_factor(product) * (UNITS / 2));
-	__mmask16 special = 0;
-
-	for (int i = 0; i < 2; i++) {
-		const uint8_t *row = xrnpe_residual_row(product, pair->p[i]);
-		__m512 value = _mm512_castsi512_ps(load_values(format, row, pair->n[i], pair->count[i]));
-
-		special |= no_numbers(value);
-		low[i] = _mm512_fmadd_round_ps(value, factor, pair->bias[i], DOWN);
-		high[i] = _mm512_fmadd_round_ps(value, factor, pair->bias[i], UP);
-	}
-	return !special;
-}
-
-/* The codes of a pair, one vector after the other; false if they are not known. */
-INLINE bool encode_pair(const struct xrnpe_product *product, const struct stage *stage, const struct pair *pair,
-			__m256i *codes)
-{
-	/* Packed lanes of 128 bits to rows. */
 	const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-	__m512i sum[2] = { _mm512_load_si512(pair->sum[0]), _mm512_load_si512(pair->sum[1]) }, units;
-	__m512 low[2] = { pair->bias[0], pair->bias[1] }, high[2] = { pair->bias[0], pair->bias[1] };
 
-	if (!are_floats(sum[0], sum[1]))
-		return false;
-	if (product->residual && !add_residuals(product, pair, low, high))
-		return false;
-	for (int i = 0; i < 2; i++) {
-		__m512 value = _mm512_cvtepi32_ps(sum[i]);
-
-		low[i] = _mm512_fmadd_round_ps(value, pair->scale[i], low[i], DOWN);
-		high[i] = _mm512_fmadd_round_ps(value, pair->scale[i], high[i], UP);
-	}
-	if (product->residual) {
-		__m512i ends[2] = { units_of(stage, low, low), units_of(stage, high, high) };
-
-		if (_mm512_cmpneq_epi16_mask(ends[0], ends[1]))
-			return false;
-		units = ends[0];
-	} else {
-		units = units_of(stage, low, high);
-	}
-	*codes = _mm256_permutexvar_epi32(order, _mm512_cvtepi16_epi8(codes_of(units)));
-	return true;
+	return _mm256_permutexvar_epi32(order, _mm512_cvtepi16_epi8(codes_of(units)));
 }
 
 INLINE void store_codes(uint8_t *to, __m128i codes, size_t count)
@@ -162,42 +105,236 @@ INLINE void store_codes(uint8_t *to, __m128i codes, size_t count)
 		_mm_mask_storeu_epi8(to, (__mmask16)first_lanes(count), codes);
 }
 
+/* ---- sums that are floats -------------------------------------------------- */
+
+/* Whether all 16 sums are below 2^24 in magnitude, and so floats. */
+INLINE bool are_floats(__m512i a, __m512i b)
+{
+	const __m512i more = _mm512_set1_epi32(1 << 24);
+
+	return !_mm512_test_epi32_mask(_mm512_or_si512(_mm512_add_epi32(a, more), _mm512_add_epi32(b, more)),
+				       _mm512_set1_epi32(-(1 << 25)));
+}
+
+/* Residuals of a vector times 128, with its biases, rounded down and up; true if any is no number. */
+INLINE bool add_residuals(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count, __m512 factor,
+			  __m512 bias, __m512 *low, __m512 *high)
+{
+	__m512 value = _mm512_castsi512_ps(load_values(format, row, n, count));
+
+	*low = _mm512_fmadd_round_ps(value, factor, bias, DOWN);
+	*high = _mm512_fmadd_round_ps(value, factor, bias, UP);
+	return no_numbers(value);
+}
+
+/* Some rows: two vectors at a time, of a row or, of few channels, of two. */
+struct rows {
+	const int32_t *sums;
+	const uint8_t *residual[ROWS];
+	uint8_t *const *out;
+	size_t rows, count;
+	uint64_t n;
+};
+
+/* @format: of the residual, no variable; NO_RESIDUAL. Returns a bit for each row that has to be done again. */
+#define NO_RESIDUAL XRNPE_FORMAT_U8
+INLINE uint32_t put_floats(enum xrnpe_format format, const struct stage *stage, const struct rows *rows, float factor)
+{
+	const bool pairs = rows->count <= 16, residual = format != NO_RESIDUAL;
+	const size_t count[2] = { pairs ? rows->count : 16, pairs ? rows->count : rows->count - 16 };
+	const size_t lane = pairs ? 0 : 16;
+	const __m512 units = _mm512_set1_ps(UNITS / 2), times = _mm512_mul_ps(_mm512_set1_ps(factor), units);
+	__m512 scale[2], bias[2];
+	uint32_t failed = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		scale[i] = _mm512_mul_ps(_mm512_load_ps(stage->scale32 + i * lane), units);
+		bias[i] = _mm512_mul_ps(_mm512_load_ps(stage->bias32 + i * lane), units);
+	}
+	for (size_t r = 0; r < rows->rows; r += 1 + pairs) {
+		/* A last row that is alone is taken twice. */
+		size_t last = pairs && r + 1 < rows->rows ? r + 1 : r;
+		__m512i sum[2] = { _mm512_load_si512(rows->sums + r * LANES),
+				   _mm512_load_si512(rows->sums + last * LANES + lane) };
+		__m512 low[2] = { bias[0], bias[1] }, high[2] = { bias[0], bias[1] };
+		bool fails = !are_floats(sum[0], sum[1]);
+		__m512i mine, other;
+		__m256i codes;
+
+		if (residual) {
+			fails |= add_residuals(format, rows->residual[r], rows->n, count[0], times, bias[0], &low[0], &high[0]);
+			fails |= add_residuals(format, rows->residual[last], rows->n + lane, count[1], times, bias[1], &low[1],
+					       &high[1]);
+		}
+		for (size_t i = 0; i < 2; i++) {
+			__m512 value = _mm512_cvtepi32_ps(sum[i]);
+
+			low[i] = _mm512_fmadd_round_ps(value, scale[i], low[i], DOWN);
+			high[i] = _mm512_fmadd_round_ps(value, scale[i], high[i], UP);
+		}
+		if (residual) {
+			mine = units_of(stage, integers(low, false), integers(low, true));
+			other = units_of(stage, integers(high, false), integers(high, true));
+			fails |= _mm512_cmpneq_epi16_mask(mine, other) != 0;
+		} else {
+			mine = units_of(stage, integers(low, false), integers(high, true));
+		}
+		codes = bytes_of_units(mine);
+		store_codes(rows->out[last] + rows->n + lane, _mm256_extracti128_si256(codes, 1), count[1]);
+		store_codes(rows->out[r] + rows->n, _mm256_castsi256_si128(codes), count[0]);
+		failed |= (uint32_t)fails << r | (uint32_t)fails << last;
+	}
+	return failed;
+}
+
+#define WITH_RESIDUAL(name, format)							\
+	TARGET static uint32_t put_##name(const struct stage *stage, const struct rows *rows, float factor) \
+	{										\
+		return put_floats(format, stage, rows, factor);				\
+	}
+WITH_RESIDUAL(fp4, XRNPE_FORMAT_FP4)
+WITH_RESIDUAL(p4, XRNPE_FORMAT_P4)
+WITH_RESIDUAL(p8, XRNPE_FORMAT_P8)
+WITH_RESIDUAL(p16, XRNPE_FORMAT_P16)
+WITH_RESIDUAL(f32, XRNPE_FORMAT_F32)
+WITH_RESIDUAL(none, NO_RESIDUAL)
+
 TARGET void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struct stage *stage,
 				const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 				size_t count, uint32_t *status)
 {
-	/* Few channels leave room for another row. */
-	const size_t together = count > 16 ? 1 : 2;
-	const __m512 units = _mm512_set1_ps(UNITS / 2);
-	struct pair pair = { .n = { n, n + 16 }, .count = { 16, count - 16 } };
+	static uint32_t (*const put[])(const struct stage *stage, const struct rows *rows, float factor) = {
+		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
+		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+	};
+	struct rows all;
+	uint32_t failed;
+
+	all.sums = sums;
+	all.out = row;
+	all.rows = rows;
+	all.count = count;
+	all.n = n;
+	if (product->residual) {
+		xrnpe_residual_rows(product, p, rows, all.residual);
+		failed = put[product->cmd->operand[XRNPE_OPERAND_IFM2].format](
+			stage, &all, (float)xrnpe_residual_factor(product));
+	} else {
+		failed = put_none(stage, &all, 0);
+	}
+	for (size_t r = 0; failed; r++, failed >>= 1) {
+		struct sums again = { .narrow = sums + r * LANES };
+
+		if (failed & 1)
+			xrnpe_avx512_put_any(product, stage, &again, p + r, row + r, 1, n, count, status);
+	}
+}
+
+/* ---- sums in doubles --------------------------------------------------------- */
+
+/* Results of two vectors times 128, of sums that are off by at most @error, or exact without: the ends. */
+INLINE void ends_of(const double *sum, const __m512d scale[2], const __m512d bias[2], const double *error,
+		    const double *residual, __m512d low[2], __m512d high[2])
+{
+	for (size_t i = 0; i < 2; i++) {
+		__m512d value = _mm512_load_pd(sum + i * 8), less = bias[i], more = bias[i];
+
+		if (residual) {
+			__m512d other = _mm512_mul_pd(_mm512_load_pd(residual + i * 8), _mm512_set1_pd(UNITS / 2));
+
+			less = _mm512_add_round_pd(less, other, DOWN);
+			more = _mm512_add_round_pd(more, other, UP);
+		}
+		low[i] = _mm512_fmadd_round_pd(value, scale[i], less, DOWN);
+		high[i] = _mm512_fmadd_round_pd(value, scale[i], more, UP);
+		if (error) {
+			__m512d off = _mm512_mul_round_pd(_mm512_load_pd(error + i * 8), _mm512_abs_pd(scale[i]), UP);
+
+			low[i] = _mm512_sub_round_pd(low[i], off, DOWN);
+			high[i] = _mm512_add_round_pd(high[i], off, UP);
+		}
+	}
+}
+
+/* As integers(), of two times two vectors. */
+INLINE __m512i integers_of(__m512d value[2][2], bool up)
+{
+	const __m512d most = _mm512_set1_pd(MOST);
+	__m512i whole[2];
 
 	for (int i = 0; i < 2; i++) {
-		size_t at = together == 1 ? i * 16 : 0;
+		__m512d low = _mm512_min_pd(value[i][0], most), high = _mm512_min_pd(value[i][1], most);
 
-		pair.scale[i] = _mm512_mul_ps(_mm512_load_ps(stage->scale32 + at), units);
-		pair.bias[i] = _mm512_mul_ps(_mm512_load_ps(stage->bias32 + at), units);
-		if (together == 2) {
-			pair.n[i] = n;
-			pair.count[i] = count;
-		}
+		if (up)
+			whole[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvt_roundpd_epi32(low, UP)),
+						      _mm512_cvt_roundpd_epi32(high, UP), 1);
+		else
+			whole[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvt_roundpd_epi32(low, DOWN)),
+						      _mm512_cvt_roundpd_epi32(high, DOWN), 1);
 	}
-	for (size_t r = 0; r < rows; r += together) {
-		size_t some = rows - r < together ? 1 : together, last = r + some - 1;
-		struct sums again = { .narrow = sums + r * LANES };
+	return _mm512_packs_epi32(whole[0], whole[1]);
+}
+
+/* @exact: there is nothing in between the ends. Else @residual may be NULL. */
+INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)[LANES], const double *error,
+		      const double (*residual)[LANES], uint8_t *const *row, size_t rows, uint64_t n, size_t count,
+		      uint32_t *doubt)
+{
+	const bool pairs = count <= 16;
+	const size_t lane = pairs ? 0 : 16;
+	const __m512d units = _mm512_set1_pd(UNITS / 2);
+	__m512d scale[2][2], bias[2][2];
+
+	for (size_t i = 0; i < 4; i++) {
+		size_t at = i / 2 * lane + i % 2 * 8;
+
+		scale[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), units);
+		bias[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->bias + at), units);
+	}
+	for (size_t r = 0; r < rows; r += 1 + pairs) {
+		size_t last = pairs && r + 1 < rows ? r + 1 : r;
+		__m512d low[2][2], high[2][2];
+		uint32_t unknown = 0;
+		__m512i mine, other;
 		__m256i codes;
 
-		pair.sum[0] = again.narrow;
-		pair.sum[1] = sums + last * LANES + (together == 1 ? 16 : 0);
-		pair.p[0] = p + r;
-		pair.p[1] = p + last;
-		if (!encode_pair(product, stage, &pair, &codes)) {
-			xrnpe_avx512_put_any(product, stage, &again, p + r, row + r, some, n, count, status);
-			continue;
+		for (size_t i = 0; i < 2; i++) {
+			size_t of = i ? last : r, at = i * lane;
+
+			ends_of(sum[of] + at, scale[i], bias[i], exact || !error ? NULL : error + at,
+				exact || !residual ? NULL : residual[of] + at, low[i], high[i]);
 		}
-		store_codes(row[r] + n, _mm256_castsi256_si128(codes), pair.count[0]);
-		if (together == 1 || some == 2)
-			store_codes(row[last] + pair.n[1], _mm256_extracti128_si256(codes, 1), pair.count[1]);
+		if (exact) {
+			codes = bytes_of_units(units_of(stage, integers_of(low, false), integers_of(high, true)));
+		} else {
+			mine = units_of(stage, integers_of(low, false), integers_of(low, true));
+			other = units_of(stage, integers_of(high, false), integers_of(high, true));
+			codes = bytes_of_units(mine);
+			if (_mm512_cmpneq_epi16_mask(mine, other))
+				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(other));
+		}
+		store_codes(row[last] + n + lane, _mm256_extracti128_si256(codes, 1),
+			    count - lane < 16 ? count - lane : 16);
+		store_codes(row[r] + n, _mm256_castsi256_si128(codes), pairs ? count : 16);
+		doubt[last] |= pairs ? unknown >> 16 : 0;
+		doubt[r] |= pairs ? unknown & 0xffff : unknown;
 	}
+}
+
+TARGET void xrnpe_avx512_put_near_p8(const struct xrnpe_product *product, const struct stage *stage,
+				     const double (*sum)[LANES], const double *error, uint64_t p,
+				     uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt)
+{
+	double residual[ROWS][LANES] __attribute__((aligned(64)));
+
+	memset(doubt, 0, rows * sizeof(*doubt));
+	for (size_t r = 0; product->residual && r < rows; r++)
+		doubt[r] = xrnpe_avx512_residuals(product, p + r, n, count, residual[r]);
+	if (error || product->residual)
+		put_reals(false, stage, sum, error, product->residual ? (const double (*)[LANES])residual : NULL, row, rows,
+			  n, count, doubt);
+	else
+		put_reals(true, stage, sum, NULL, NULL, row, rows, n, count, doubt);
 }
 
 #endif

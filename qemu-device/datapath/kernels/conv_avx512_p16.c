@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Convolutions of Posit(16,1) with AVX-512, without im2col: in doubles as in
+ * gemm_avx512_p16.c, but tiles read inputs where windows.h has them. The bound on the error is
+ * the sum of a channel's weights by the largest input of the lines that a tile sees.
+ */
+#ifdef __x86_64__
+
+#include <string.h>
+
+#include "avx512_p16.h"
+#include "gemv_p16.h"
+#include "windows.h"
+
+#define COLUMN_BYTES (2u << 20)	/* a cache */
+#define HALF (LANES / 2)	/* channels of a tile */
+
+struct panel {
+	struct stage stage;
+	double magnitudes[LANES] __attribute__((aligned(64)));	/* of a channel's weights: their sum */
+	uint64_t bits;		/* of all of them, or-ed together */
+	double values[] __attribute__((aligned(64)));	/* the weights of each half of the channels */
+};
+
+/* Layout of the scratch memory; then rows of weights, or lines and the inputs of a position. */
+struct scratch {
+	double sum[ROWS][LANES] __attribute__((aligned(64)));
+	struct windows windows;
+};
+
+static size_t panel_bytes(const struct xrnpe_product *product)
+{
+	return sizeof(struct panel) + product->k * LANES * sizeof(double);
+}
+
+/* Bytes between rows of doubles: an odd number of lines, so that they do not compete for sets. */
+static size_t pitch_of(const struct xrnpe_product *product)
+{
+	return ((product->k * sizeof(double) + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
+}
+
+/* ---- tiles ------------------------------------------------------------ */
+
+/* In assembly as GCC 12 moves the accumulators when it is given the intrinsic. */
+#define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+
+/*
+ * The sums of some quads and half of a panel's channels. What a quad has of positions that
+ * there are not, the next quad overwrites. @count: values of a run.
+ */
+INLINE void multiply_tile(size_t quads, const struct windows *windows, size_t count, const double *b,
+			  double (*sum)[LANES])
+{
+	const size_t pitch = windows->pitch;
+	__m512d acc[QUADS][QUAD][2];
+
+#pragma GCC unroll 3
+	for (size_t q = 0; q < quads; q++) {
+#pragma GCC unroll 4
+		for (size_t r = 0; r < QUAD; r++)
+			acc[q][r][0] = acc[q][r][1] = _mm512_setzero_pd();
+	}
+	for (size_t line = 0; line < windows->lines; line++) {
+		for (size_t run = 0; run < windows->runs; run++) {
+			const uint8_t *a[QUADS];
+
+#pragma GCC unroll 3
+			for (size_t q = 0; q < quads; q++)
+				a[q] = windows->at[line][q] + run * windows->run_pitch;
+			for (size_t i = count; i; i--, b += HALF) {
+				__m512d low = _mm512_load_pd(b), high = _mm512_load_pd(b + 8);
+
+#pragma GCC unroll 3
+				for (size_t q = 0; q < quads; q++) {
+#pragma GCC unroll 4
+					for (size_t r = 0; r < QUAD; r++) {
+						__m512d x = _mm512_set1_pd(*(const double *)(a[q] + r * pitch));
+
+						MULTIPLY_ADD(acc[q][r][0], x, low);
+						MULTIPLY_ADD(acc[q][r][1], x, high);
+					}
+					a[q] += sizeof(double);
+				}
+			}
+		}
+	}
+#pragma GCC unroll 3
+	for (size_t q = 0; q < quads; q++) {
+#pragma GCC unroll 4
+		for (size_t r = 0; r < QUAD; r++) {
+			_mm512_store_pd(sum[windows->row[q] + r], acc[q][r][0]);
+			_mm512_store_pd(sum[windows->row[q] + r] + 8, acc[q][r][1]);
+		}
+	}
+}
+
+#define TILE(quads)									\
+	TARGET static void tile_##quads(const struct windows *windows, size_t count, const double *b, \
+					double (*sum)[LANES])				\
+	{										\
+		multiply_tile(quads, windows, count, b, sum);				\
+	}
+TILE(1)
+TILE(2)
+TILE(3)
+
+static void (*const tiles[QUADS])(const struct windows *windows, size_t count, const double *b,
+				  double (*sum)[LANES]) = { tile_1, tile_2, tile_3 };
+
+/* ---- panels ------------------------------------------------------------ */
+
+/* Rows of doubles to eight of the channels of each value. */
+TARGET static bool interleave_reals(const struct xrnpe_product *product, const uint8_t *rows, double *to,
+				    struct panel *panel, size_t lane)
+{
+	const __m512i row = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
+					       _mm512_set1_epi64((int64_t)pitch_of(product)));
+	__m512d sum = _mm512_setzero_pd();
+	__m512i bits = _mm512_setzero_si512();
+
+	for (size_t k = 0; k < product->k; k++, to += HALF) {
+		__m512d value = _mm512_i64gather_pd(row, rows + k * sizeof(double), 1);
+		__m512d magnitude = _mm512_abs_pd(value);
+
+		if (!(k % POLL_STEPS) && xrnpe_cancelled(product->cancel))
+			return false;
+		_mm512_store_pd(to, value);
+		sum = _mm512_add_pd(sum, magnitude);
+		bits = note_bits(bits, magnitude);
+	}
+	_mm512_store_pd(panel->magnitudes + lane, sum);
+	panel->bits |= (uint64_t)_mm512_reduce_or_epi64(bits);
+	return true;
+}
+
+TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, void *memory,
+			void *scratch)
+{
+	uint8_t *rows = (uint8_t *)((struct scratch *)scratch + 1);
+	struct panel *panel = memory;
+
+	panel->bits = 0;
+	xrnpe_avx512_scales(product, n, count, P16_UNIT, &panel->stage);
+	for (size_t lane = 0; lane < (count + HALF - 1) / HALF * HALF; lane += 8) {
+		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
+
+		for (size_t i = 0; i < 8; i++) {
+			uint8_t *row = rows + i * pitch_of(product);
+
+			if (lane + i >= count) {
+				memset(row, 0, product->k * sizeof(double));
+				continue;
+			}
+			panel->stage.nar[lane + i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + lane + i, row);
+			panel->stage.any_nar |= panel->stage.nar[lane + i];
+		}
+		if (!interleave_reals(product, rows, to, panel, lane))
+			return;
+	}
+}
+
+/* ---- blocks ------------------------------------------------------------ */
+
+/* Note how large the inputs are that a line of the output sees. */
+TARGET static void measure(const struct windows *windows, struct sight *sight)
+{
+	size_t count = windows->image.width * windows->image.channels;
+	__m512d most = _mm512_setzero_pd();
+	__m512i bits = _mm512_setzero_si512();
+
+	for (size_t line = 0; line < windows->lines; line++) {
+		const double *value = (const double *)sight->line[line];
+
+		for (size_t i = 0; i < count; i += 8) {
+			__m512d magnitude = _mm512_abs_pd(_mm512_maskz_loadu_pd((__mmask8)first_lanes(count - i),
+										value + i));
+
+			most = _mm512_max_pd(most, magnitude);
+			bits = note_bits(bits, magnitude);
+		}
+	}
+	sight->most = _mm512_reduce_max_pd(most);
+	sight->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
+	sight->measured = true;
+}
+
+/* The same of the inputs of @rows positions from @p on, which a tile sees. */
+static struct sight measure_tile(struct windows *windows, uint64_t p, size_t rows)
+{
+	uint64_t width = windows->image.product->cmd->image.out_w;
+	struct sight all = { .most = 0 };
+
+	for (uint64_t y = p / width; y <= (p + rows - 1) / width; y++) {
+		struct sight *sight = &windows->sight[y % QUADS];
+
+		if (!sight->measured)
+			measure(windows, sight);
+		all.most = sight->most > all.most ? sight->most : all.most;
+		all.bits |= sight->bits;
+	}
+	return all;
+}
+
+/* What the sums of a panel's channels are off by at most, if those of inputs of @most are. */
+TARGET static void bound(const struct panel *panel, size_t count, double most, double *error)
+{
+	for (size_t i = 0; i < count; i += 8)
+		_mm512_store_pd(error + i, _mm512_mul_pd(_mm512_load_pd(panel->magnitudes + i),
+							 _mm512_set1_pd(most)));
+}
+
+/* Outputs of position @p that are in doubt, in @row. */
+static void settle(const struct xrnpe_product *product, const struct panel *panel, const double *sum, uint64_t p,
+		   uint64_t n, size_t count, uint32_t doubt, uint8_t *row, void *inputs, uint32_t *status)
+{
+	xrnpe_gather(product, &xrnpe_avx512_doubles, p, n / product->group_channels, inputs);
+	for (size_t i = 0; i < count; i++) {
+		const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
+
+		if (doubt >> i & 1 && !panel->stage.nar[i])
+			xrnpe_store(product->out, row, n + i,
+				    exact_output(product, inputs, weights, HALF, p, n + i, sum[i] < 0, status));
+	}
+}
+
+TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
+		       const void *panels, void *memory, uint32_t *status)
+{
+	struct scratch *scratch = memory;
+	struct windows *windows = &scratch->windows;
+	uint8_t *inputs = (uint8_t *)(scratch + 1) + windows_size(product, &xrnpe_avx512_doubles);
+	uint64_t p = block->p0;
+	size_t rows;
+
+	windows_start(windows, product, &xrnpe_avx512_doubles, block->n0, scratch + 1);
+	for (; p < block->p1; p += rows) {
+		const uint8_t *at = panels;
+		uint8_t *out[ROWS];
+		bool nar[ROWS];
+		size_t quads = windows_place(windows, p, block->p1, &rows, nar);
+		struct sight seen;
+
+		if (!quads)
+			return;
+		seen = measure_tile(windows, p, rows);
+		xrnpe_output_rows(product, p, rows, out);
+		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
+			const struct panel *panel = (const struct panel *)at;
+			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
+			bool exact = spread_of(seen.bits, panel->bits, product->k) <= 53;
+			double error[LANES] __attribute__((aligned(64)));
+			uint32_t doubt[ROWS];
+
+			if (xrnpe_cancelled(product->cancel))
+				return;
+			for (size_t i = 0; i < count; i += HALF)
+				tiles[quads - 1](windows, product->k / (windows->lines * windows->runs),
+						 panel->values + i * product->k,
+						 (double (*)[LANES])(scratch->sum[0] + i));
+			bound(panel, (count + HALF - 1) / HALF * HALF, seen.most * precision_of(product->k), error);
+			xrnpe_avx512_put_near(product, &panel->stage, (const double (*)[LANES])scratch->sum,
+					      exact ? NULL : error, p, out, rows, n, count, doubt);
+			for (size_t r = 0; r < rows; r++) {
+				if (doubt[r] & first_lanes(count) && !nar[r])
+					settle(product, panel, scratch->sum[r], p + r, n, count, doubt[r], out[r], inputs,
+					       status);
+				if (nar[r] || panel->stage.any_nar)
+					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
+						      count, status);
+			}
+		}
+	}
+}
+
+/* ---- the kernel -------------------------------------------------------- */
+
+static bool suits(const struct xrnpe_product *product)
+{
+	return product->cmd->opcode == XRNPE_OP_CONV2D && xrnpe_wide(product) &&
+	       windows_size(product, &xrnpe_avx512_doubles) && windows_pay(product, HALF);
+}
+
+static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
+{
+	return (struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(product),
+		.column_bytes = COLUMN_BYTES,
+	};
+}
+
+static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *shape)
+{
+	size_t rows = 8 * pitch_of(product), lines = windows_size(product, &xrnpe_avx512_doubles) + pitch_of(product);
+
+	return sizeof(struct scratch) + (rows > lines ? rows : lines);
+}
+
+const struct xrnpe_kernel xrnpe_conv_avx512_p16 = {
+	.suits = suits,
+	.tiling = tiling,
+	.fill = fill,
+	.scratch = scratch_size,
+	.run = run,
+};
+
+#endif
