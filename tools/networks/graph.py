@@ -22,11 +22,7 @@ class Graph:
         self.inputs.append(name)
         return name
 
-    def output(self, name, shape=None):
-        """SHAPE where it does not follow from the nodes."""
-        if shape:
-            kind = self.types[name].type.tensor_type.elem_type
-            self.types[name] = helper.make_tensor_value_info(name, kind, shape)
+    def output(self, name):
         self.outputs.append(name)
 
     def constant(self, name, value):
@@ -41,14 +37,16 @@ class Graph:
             raise ValueError(f"two constants are called {name}")
         return name
 
-    def node(self, operator, inputs, name, outputs=1, **attributes):
-        """Its output's name, or the list of them."""
+    def node(self, operator, inputs, name, outputs=1, shape=None, **attributes):
+        """Its output's name, or the list of them. SHAPE where ONNX cannot tell it."""
         names = [name, *(f"{name}.{i}" for i in range(1, outputs))]
         node = helper.make_node(operator, inputs, names, name=name, **attributes)
         for value in self.infer(node):
             if value.name in self.types:
                 raise ValueError(f"two values are called {value.name}")
             self.types[value.name] = value
+            if shape:
+                self.reshape(value.name, shape)
         self.nodes.append(node)
         return names if outputs > 1 else name
 
@@ -70,14 +68,17 @@ class Graph:
         dims = self.types[name].type.tensor_type.shape.dim
         return [d.dim_param or d.dim_value for d in dims]
 
+    def reshape(self, name, shape):
+        kind = self.types[name].type.tensor_type.elem_type
+        self.types[name] = helper.make_tensor_value_info(name, kind, shape)
+
     def model(self):
         constants = [numpy_helper.from_array(v, n) for n, v in self.constants.items()]
         ends = {*self.inputs, *self.outputs, *self.constants}
         graph = helper.make_graph(
             self.nodes, self.name, [self.types[n] for n in self.inputs],
             [self.types[n] for n in self.outputs], constants,
-            value_info=[t for n, t in self.types.items()
-                        if n not in ends and t.type.tensor_type.HasField("shape")])
+            value_info=[t for n, t in self.types.items() if n not in ends])
         model = helper.make_model(graph, opset_imports=self.opsets, ir_version=IR_VERSION,
                                   producer_name="tools/networks")
         onnx.checker.check_model(model)

@@ -10,7 +10,17 @@ import numpy as np
 import npm
 
 FOLDER = os.path.dirname(os.path.realpath(__file__))
-ONNXRUNTIME = "onnxruntime-node@1.30.0"
+TFJS = (
+    "@tensorflow/tfjs@4.22.0",
+    "sha512-0TrIrXs6/b7FLhLVNmfh8Sah6JgjBPH4mZ8JGb7NU6WW+cx00qK5BcAZxw7NCzxj6N8MRAIfHq+oNbPUNG5VAg==")
+
+
+def node(script, *arguments, search=""):
+    """Runs SCRIPT of this folder; SEARCH is where it finds packages."""
+    done = subprocess.run(["node", os.path.join(FOLDER, script), *arguments],
+                          env={**os.environ, "NODE_PATH": search}, capture_output=True, text=True)
+    if done.returncode:
+        raise npm.Failed(f"{script}: {done.stderr.strip()}")
 
 
 def run(script, search, model, inputs):
@@ -22,11 +32,7 @@ def run(script, search, model, inputs):
             array.tofile(os.path.join(work, f"input{i}"))
         with open(os.path.join(work, "inputs.json"), "w") as f:
             json.dump(listing, f)
-        done = subprocess.run(["node", os.path.join(FOLDER, script), model, work],
-                              env={**os.environ, "NODE_PATH": search}, capture_output=True,
-                              text=True)
-        if done.returncode:
-            raise npm.Failed(f"{script}: {done.stderr.strip()}")
+        node(script, model, work, search=search)
         with open(os.path.join(work, "outputs.json")) as f:
             listing = json.load(f)
         return {o["name"]: np.fromfile(os.path.join(work, f"output{i}"), o["type"])
@@ -35,5 +41,18 @@ def run(script, search, model, inputs):
 
 def onnxruntime(model, inputs):
     """The outputs of an ONNX file by ONNX Runtime, in binary32 on the CPU."""
-    search = os.path.join(npm.installed(ONNXRUNTIME), "node_modules")
+    search = os.path.join(npm.installed(npm.ONNXRUNTIME), "node_modules")
     return run("onnxruntime.js", search, model, inputs)
+
+
+def in_parts(model, inputs, count):
+    """The same, COUNT inputs at a time."""
+    whole = len(next(iter(inputs.values())))
+    parts = [onnxruntime(model, {k: v[i:i + count] for k, v in inputs.items()})
+             for i in range(0, whole, count)]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def tfjs(model, inputs):
+    """The outputs of a graph model by TensorFlow.js, in binary32 on the CPU."""
+    return run("tfjs.js", npm.unpacked(*TFJS), model, inputs)
