@@ -6,6 +6,10 @@
 SUITES += tree
 SUITE_tree := tests/tree
 
+# ---- networks to try it on -------------------------------------------------
+SUITES += networks
+SUITE_networks := tests/networks
+
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
 	datapath_check datapath_names datapath_run datapath_output datapath_elementwise \

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,9 @@ def npm(command, package, option, folder):
     done = subprocess.run(["npm", command, package, option, folder, "--ignore-scripts",
                            "--no-audit", "--no-fund"], capture_output=True, text=True)
     if done.returncode:
-        raise Failed("npm: " + (done.stderr.strip().splitlines() or ["failed"])[-1])
+        # A code, then its explanation; at the end a file that few look into.
+        lines = [re.sub(r"^npm (error|ERR!) *", "", e) for e in done.stderr.splitlines()]
+        raise Failed(f"npm {command} {package}: " + ", ".join(lines[:3]))
 
 
 def installed(package):
