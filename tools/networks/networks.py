@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Networks that others have published in the npm registry for TensorFlow.js."""
+"""Networks that others have published in the npm registry, for TensorFlow.js."""
 import collections
 import os
 
 import npm
 from cache import made_once
-from runners import node
-from tfjs_convert import BATCH
+import faceapi
+import runners
+from tfjs_convert import BATCH, converted
+from tfjs_model import read_model
+from tfjs_operators import OPERATORS
 
 # ---- packages: NAME@VERSION and the checksum ------------------------------
 HUMAN = (
@@ -18,12 +21,17 @@ MORE_HUMAN = (
 NSFW = (
     "nsfwjs@4.4.0",
     "sha512-krC1fgeTLXtZwgdpKJ0jm7hqv0gTSRQQRL+FhOaxaJ9Wj92t42BO3csO2odwgTAgZgf2RvkwPtp0R8Aa7dc+MA==")
+FACE_API = (
+    "@vladmandic/face-api@1.7.15",
+    "sha512-WDMmK3CfNLo8jylWqMoQgf4nIst3M0fzx1dnac96wv/dvMTN4DxC/Pq1DGtduDk1lktCamQ3MIDXFnvrdHTXDw==")
+OPTIONAL = MORE_HUMAN, FACE_API
 
 # ---- origins --------------------------------------------------------------
 MEDIAPIPE = "MediaPipe (Apache-2.0)"
 MOVENET = "TensorFlow Hub's MoveNet (Apache-2.0)"
 CLASSIFICATION = "oarriaga/face_classification (MIT)"
 PINTO = "MediaPipe (Apache-2.0), through PINTO0309/PINTO_model_zoo (MIT)"
+FACES = "justadudewhohacks/face-api.js (MIT)"
 SSRNET = "shamangary/SSR-Net"
 
 UNIT, SIGNED, BYTES = (0, 1), (-1, 1), (0, 255)
@@ -44,6 +52,9 @@ NETWORKS = [
     Network("emotion", HUMAN, SIGNED, CLASSIFICATION),
     Network("faceres", HUMAN, BYTES, "HSE-asavchenko/HSE_FaceRec_tf"),
     Network("liveness", HUMAN, UNIT, "leokwu/livenessnet"),
+    Network("tiny_face_detector", FACE_API, BYTES, FACES),
+    Network("face_landmark_68_tiny", FACE_API, BYTES, FACES),
+    Network("face_expression", FACE_API, BYTES, FACES),
     Network("handlandmark-full", MORE_HUMAN, UNIT, MEDIAPIPE),
     Network("handlandmark-sparse", MORE_HUMAN, UNIT, MEDIAPIPE),
     Network("handskeleton", MORE_HUMAN, UNIT, MEDIAPIPE),
@@ -78,14 +89,29 @@ def model_file(network):
     plain = os.path.join(os.path.dirname(folder), network.name)
     with made_once(plain) as work:
         if work:
-            node("unwrap.js", os.path.join(folder, "dist/models", network.name), work)
+            runners.node("unwrap.js", os.path.join(folder, "dist/models", network.name), work)
     return os.path.join(plain, "model.json")
 
 
+def graph(network):
+    """The network in ONNX. Raises npm.Failed, ValueError."""
+    if network.package is FACE_API:
+        return faceapi.graph(network.name, npm.unpacked(*FACE_API))
+    return converted(network.name, read_model(model_file(network)), OPERATORS, network.batch)
+
+
+def original(network, inputs):
+    """Its outputs, in their order, by the code it was published for."""
+    if network.package is FACE_API:
+        folder = npm.unpacked(*FACE_API)
+        return runners.faceapi(folder, faceapi.manifest_file(network.name, folder), inputs)
+    return runners.tfjs(model_file(network), inputs)
+
+
 def selected(names):
-    """Those of the names, or those of the packages that are at hand everywhere."""
+    """Those of the names; without any, those of the two packages that most need."""
     if not names:
-        return [n for n in NETWORKS if n.package is not MORE_HUMAN]
+        return [n for n in NETWORKS if n.package not in OPTIONAL]
     known = {n.name: n for n in NETWORKS}
     for name in names:
         if name not in known:

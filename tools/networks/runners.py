@@ -56,3 +56,8 @@ def in_parts(model, inputs, count):
 def tfjs(model, inputs):
     """The outputs of a graph model by TensorFlow.js, in binary32 on the CPU."""
     return run("tfjs.js", npm.unpacked(*TFJS), model, inputs)
+
+
+def faceapi(package, manifest, inputs):
+    """The output of a network by face-api, whose PACKAGE lies in that folder."""
+    return run("faceapi.js", os.pathsep.join([npm.unpacked(*TFJS), package]), manifest, inputs)
