@@ -165,6 +165,25 @@ START_TEST(special_cases)
 }
 END_TEST
 
+/* Arguments and results that only binary64 has. */
+START_TEST(ends_of_binary64)
+{
+	static const double tiny[] = { 0x1p-1074, 0x1.8p-1060, 0x1.fffffffffffffp-1023, 0x1p-1022 };
+
+	for (size_t i = 0; i < sizeof(tiny) / sizeof(tiny[0]); i++) {
+		double exact = log(tiny[i]);
+
+		ck_assert_double_eq_tol(elementary_value(ELEMENTARY_LOG, tiny[i]), exact, fabs(exact) * 0x1p-49);
+		ck_assert_double_eq(elementary_value(ELEMENTARY_TANH, tiny[i]), tiny[i]);
+	}
+	ck_assert_double_eq_tol(elementary_value(ELEMENTARY_EXP, 709.75), exp(709.75), exp(709.75) * 0x1p-49);
+	ck_assert_double_eq_tol(elementary_value(ELEMENTARY_EXPM1, 709.75), expm1(709.75), exp(709.75) * 0x1p-49);
+	ck_assert_double_eq(elementary_value(ELEMENTARY_EXP, 709.8), (double)INFINITY);
+	ck_assert_double_eq(elementary_value(ELEMENTARY_EXP, -745), 0x1p-1074);
+	ck_assert_double_eq(elementary_value(ELEMENTARY_EXP, -746), 0);
+}
+END_TEST
+
 START_TEST(nan_is_the_device_s)
 {
 	static const uint32_t nans[] = { 0x7fc00000, 0xffc00000, 0x7f800001, 0xffffffff };
@@ -367,6 +386,7 @@ int main(void)
 	tcase_add_loop_test(tests, same_bits, 0, ELEMENTARY_COUNT);
 	tcase_add_test(tests, same_bits_of_pow);
 	tcase_add_loop_test(tests, special_cases, 0, sizeof(specials) / sizeof(specials[0]));
+	tcase_add_test(tests, ends_of_binary64);
 	tcase_add_loop_test(tests, nan_is_the_device_s, 0, ELEMENTARY_COUNT);
 	tcase_add_test(tests, one_nan);
 	tcase_add_loop_test(tests, names_differ, 0, ELEMENTARY_COUNT);
