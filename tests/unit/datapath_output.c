@@ -910,7 +910,7 @@ END_TEST
 START_TEST(limits)
 {
 	enum xrnpe_format format = (enum xrnpe_format)_i;
-	struct matmul matmul = new_matmul(format, 3, 300, 1);
+	struct matmul matmul = new_matmul(format, 3, 299, 1);
 	uint64_t state = 191 + (uint64_t)_i;
 
 	make_contexts();

@@ -12,6 +12,22 @@
 
 #define GEMV_P16_POSITIONS 24	/* of Posit(16,1): tiles are faster from some more on */
 #define GEMV_AHEAD 4096		/* bytes that weights are fetched ahead */
+#define GEMV_PAGE 4096		/* bytes of memory whose address is looked up at once, at least */
+
+/*
+ * Processors fetch what is read in order ahead by themselves, but not beyond a page, and wait
+ * where a next one's address is to be looked up. So have that done some rows before, by fetching
+ * a line of each page. To fetch every line is in their way.
+ */
+static inline void gemv_look_up(const uint8_t *row, size_t stride)
+{
+	const uint8_t *next = row + (stride > GEMV_PAGE ? stride : GEMV_PAGE);
+	size_t at = 0;
+
+	do
+		__builtin_prefetch(next + at);
+	while ((at += GEMV_PAGE) < stride);
+}
 
 /* Whether rows of inputs, at most @most, and of weights are packed as they are multiplied. */
 static inline bool gemv_suits(const struct xrnpe_product *product, uint64_t most)

@@ -13,6 +13,7 @@
 #include "gemv_avx512.h"
 
 #define LARGEST_FP4 12
+#define MOST_POSITIONS 6
 
 /* What 64 bytes of packed weights become. */
 enum kind {
@@ -31,7 +32,7 @@ struct steps {
 INLINE struct steps steps_of(const struct xrnpe_product *product)
 {
 	enum xrnpe_format format = product->weight.format;
-	size_t whole = product->k / (GEMV_STEP * 8 / xrnpe_format_bits(format));
+	size_t whole = product->k * xrnpe_format_bits(format) / (GEMV_STEP * 8);
 
 	return (struct steps){
 		.whole = whole,
@@ -40,14 +41,11 @@ INLINE struct steps steps_of(const struct xrnpe_product *product)
 	};
 }
 
-/* The codes of step @s of a row; those past the last are zero. */
-INLINE __m512i load(const struct steps *steps, const uint8_t *row, size_t s)
+/* The codes of the tail, at @from; those past the last are zero. */
+INLINE __m512i load_tail(const struct steps *steps, const uint8_t *from)
 {
-	__m512i codes;
+	__m512i codes = _mm512_maskz_loadu_epi8(steps->tail, from);
 
-	if (s < steps->whole)
-		return _mm512_loadu_si512(row + s * GEMV_STEP);
-	codes = _mm512_maskz_loadu_epi8(steps->tail, row + s * GEMV_STEP);
 	if (steps->odd)		/* the last of @tail, whose next bit is clear */
 		codes = _mm512_and_si512(codes,
 			_mm512_mask_blend_epi8(steps->tail & ~(steps->tail >> 1),
@@ -60,23 +58,30 @@ static inline size_t vectors_of(enum kind kind)
 	return kind == NIBBLES ? 4 : 2;
 }
 
-/* Tables for codes of @factor; @add to each value. */
-TARGET static void make_tables(enum kind kind, const struct xrnpe_factor *factor, int add, __m512i table[2])
+/* Tables for codes of @factor; @add to each value. OCTETS: of the magnitudes from code 64 on. */
+INLINE void make_tables(enum kind kind, const struct xrnpe_factor *factor, int add, __m512i table[2])
 {
-	int8_t low[64], high[64];
-	int16_t words[32];
+	const __m512i *large = (const __m512i *)(factor->narrow + 64);
+	__m512i half[2] = { _mm512_loadu_si512(large), _mm512_loadu_si512(large + 1) };
+	__m256i words = _mm256_loadu_si256((const __m256i *)factor->narrow), byte[2];
 
-	for (int i = 0; i < 64; i++) {
-		/* Posit(8,0): magnitudes of the codes from 64 on. */
-		int code = kind == OCTETS ? 64 + i : i % 16;
-		int value = factor->narrow[code] == XRNPE_NARROW_NAR ? 0 : factor->narrow[code];
-
-		low[i] = (int8_t)(value + add);
-		high[i] = (int8_t)(value >> 8);
-		words[i % 32] = (int16_t)value;
+	words = _mm256_maskz_add_epi16(_mm256_cmpneq_epi16_mask(words, _mm256_set1_epi16(XRNPE_NARROW_NAR)),
+				       words, _mm256_set1_epi16((short)add));
+	switch (kind) {
+	case BYTES:
+		table[0] = _mm512_broadcast_i32x4(_mm256_cvtepi16_epi8(words));
+		break;
+	case NIBBLES:
+		table[0] = _mm512_broadcast_i64x4(words);
+		break;
+	default:
+		for (int t = 0; t < 2; t++) {
+			for (int i = 0; i < 2; i++)
+				byte[i] = _mm512_cvtepi16_epi8(_mm512_srli_epi16(half[i], (unsigned int)(8 * t)));
+			table[t] = _mm512_inserti64x4(_mm512_castsi256_si512(byte[0]), byte[1], 1);
+		}
+		break;
 	}
-	table[0] = kind == NIBBLES ? _mm512_loadu_si512(words) : _mm512_loadu_si512(low);
-	table[1] = _mm512_loadu_si512(high);
 }
 
 /* The words of @codes' sign and of magnitude @value. */
@@ -147,51 +152,49 @@ INLINE int64_t total(__m512i sums)
 		_mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sums, 1))));
 }
 
-INLINE void add_step(enum kind kind, const __m512i table[2], __m512i codes,
-		     const __m512i *input, __m512i sum[4], __m512i *found)
-{
-	__m512i weight[4];
+/* ---- inputs ------------------------------------------------------------ */
 
-	/* GCC 12 would load the codes again for every use. */
-	__asm__("" : "+v"(codes));
-	*found = look_for_nar(kind, codes, *found);
-	decode(kind, table, codes, weight);
-#pragma GCC unroll 4
-	for (size_t i = 0; i < vectors_of(kind); i++) {
-		if (kind == BYTES)
-			sum[i] = _mm512_dpbusd_epi32(sum[i], weight[i], input[i]);
-		else
-			sum[i] = _mm512_dpwssd_epi32(sum[i], weight[i], input[i]);
-	}
-}
-
-/* ---- a kind ----------------------------------------------------------- */
-
-/* A position's inputs, decoded. */
+/*
+ * A position's inputs, decoded. The vectors of a step are in pairs, all first pairs before all
+ * second ones: loads at strides of four vectors, which NIBBLES would have else, keep some
+ * processors (Zen 4) from fetching weights ahead.
+ */
 struct input {
 	int64_t correction;	/* BYTES: of what the offset of the weights adds */
 	__m512i values[] __attribute__((aligned(64)));
 };
+
+/* Where in them vector @i of the first step is, given the @steps of a row; the next step's is 2 on. */
+static inline size_t place_of(size_t i, size_t steps)
+{
+	return i / 2 * steps * 2 + i % 2;
+}
+
+INLINE void put_step(enum kind kind, const struct steps *steps, const __m512i *value, size_t s,
+		     struct input *input)
+{
+	for (size_t i = 0; i < vectors_of(kind); i++)
+		input->values[2 * s + place_of(i, steps->whole + 1)] = value[i];
+}
 
 /* Inputs that are packed as weights are. True if any is NaR. */
 INLINE bool prepare_alike(enum kind kind, const struct xrnpe_product *product, const uint8_t *row,
 			  struct input *input)
 {
 	const struct steps steps = steps_of(product);
-	__m512i found = _mm512_setzero_si512(), sum = found, table[2], *to = input->values;
+	__m512i found = _mm512_setzero_si512(), sum = found, table[2];
 
 	make_tables(kind, &product->ifm, 0, table);
-	for (size_t s = 0; s < steps.whole + !!steps.tail; s++) {
-		__m512i codes = load(&steps, row, s), value[4];
+	for (size_t s = 0; s < steps.whole + !!steps.tail; s++, row += GEMV_STEP) {
+		__m512i codes = s < steps.whole ? _mm512_loadu_si512(row) : load_tail(&steps, row), value[4];
 
 		found = look_for_nar(kind, codes, found);
 		decode(kind, table, codes, value);
-		for (size_t i = 0; i < vectors_of(kind); i++, to++) {
-			*to = value[i];
+		put_step(kind, &steps, value, s, input);
+		for (size_t i = 0; kind == BYTES && i < vectors_of(kind); i++)
 			sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(LARGEST_FP4), value[i]);
-		}
 	}
-	input->correction = kind == BYTES ? -total(sum) : 0;
+	input->correction = -total(sum);
 	return found_nar(kind, product->ifm.format, found);
 }
 
@@ -220,14 +223,13 @@ INLINE void arrange_octets(const int16_t *words, __m512i value[2])
 	value[1] = _mm512_permutex2var_epi64(low, _mm512_add_epi64(first, _mm512_set1_epi64(2)), high);
 }
 
-INLINE bool prepare_words(enum kind kind, const struct xrnpe_product *product, const uint8_t *row,
-			  void *memory, void *scratch)
+/* Inputs. @words: room for them. True if any is NaR. */
+INLINE bool prepare(enum kind kind, const struct xrnpe_product *product, const uint8_t *row,
+		    struct input *input, int16_t *words)
 {
 	const struct steps steps = steps_of(product);
 	const size_t count = vectors_of(kind) * 32;	/* in a step */
 	const size_t end = (steps.whole + !!steps.tail) * count;
-	int16_t *words = scratch;
-	struct input *input = memory;
 	bool nar;
 
 	if (xrnpe_format_bits(product->ifm.format) == xrnpe_format_bits(product->weight.format))
@@ -235,16 +237,31 @@ INLINE bool prepare_words(enum kind kind, const struct xrnpe_product *product, c
 	nar = xrnpe_avx512_words(product->ifm.format)->decode(product, &product->ifm, row, 0, product->k, words);
 	memset(words + product->k, 0, (end - product->k) * sizeof(*words));
 	for (size_t s = 0; s * count < end; s++) {
+		__m512i value[4];
+
 		if (kind == NIBBLES)
-			arrange_nibbles(words + s * count, input->values + s * 4);
+			arrange_nibbles(words + s * count, value);
 		else
-			arrange_octets(words + s * count, input->values + s * 2);
+			arrange_octets(words + s * count, value);
+		put_step(kind, &steps, value, s, input);
 	}
 	input->correction = 0;
 	return nar;
 }
 
-/* Steps whose sums cannot overflow 32 bits, with one that is not whole. */
+/* ---- products ---------------------------------------------------------- */
+
+struct task {
+	const struct xrnpe_product *product;
+	__m512i table[2];	/* of weights */
+	struct steps steps;	/* of a row */
+	size_t together;	/* steps that are summed in 32 bits */
+	const uint8_t *inputs;	/* by position */
+	size_t input_bytes;	/* of one */
+	bool nar[MOST_POSITIONS];	/* one of the inputs is */
+};
+
+/* Steps whose sums cannot overflow 32 bits, with those of one that is not whole. */
 static size_t safe_steps(enum kind kind, const struct xrnpe_product *product)
 {
 	int64_t most = (int64_t)xrnpe_largest(product->ifm.format) * xrnpe_largest(product->weight.format);
@@ -253,42 +270,74 @@ static size_t safe_steps(enum kind kind, const struct xrnpe_product *product)
 	return kind == BYTES ? SIZE_MAX : (size_t)(INT32_MAX / (2 * (int64_t)vectors_of(kind) * most)) - 1;
 }
 
-INLINE void multiply(enum kind kind, const struct xrnpe_product *product, const struct input *input,
-		     uint64_t n, size_t count, struct stage *stage, int64_t *sums)
+INLINE void add_step(enum kind kind, const struct task *task, __m512i codes, const __m512i *input,
+		     __m512i sum[4], __m512i *found)
 {
-	const struct steps steps = steps_of(product);
-	const size_t stride = product->weight.row_stride, safe = safe_steps(kind, product);
+	__m512i weight[4];
+
+	/* GCC 12 would load the codes again for every use. */
+	__asm__("" : "+v"(codes));
+	*found = look_for_nar(kind, codes, *found);
+	decode(kind, task->table, codes, weight);
+#pragma GCC unroll 4
+	for (size_t i = 0; i < vectors_of(kind); i++) {
+		const __m512i *value = input + place_of(i, task->steps.whole + 1);
+
+		if (kind == BYTES)
+			sum[i] = _mm512_dpbusd_epi32(sum[i], weight[i], *value);
+		else
+			sum[i] = _mm512_dpwssd_epi32(sum[i], weight[i], *value);
+	}
+}
+
+/* The sum of the products of @count whole steps and, if @tail, those after them. */
+INLINE int64_t sum_steps(enum kind kind, const struct task *task, const uint8_t *row, const __m512i *input,
+			 size_t count, bool tail, __m512i *found)
+{
+	__m512i sum[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(),
+			   _mm512_setzero_si512(), _mm512_setzero_si512() };
+
+	for (; count; count--, row += GEMV_STEP, input += 2)
+		add_step(kind, task, _mm512_loadu_si512(row), input, sum, found);
+	if (tail)
+		add_step(kind, task, load_tail(&task->steps, row), input, sum, found);
+	return total(_mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3])));
+}
+
+/* The same of a row. */
+INLINE int64_t sum_row(enum kind kind, const struct task *task, const uint8_t *row, const __m512i *input,
+		       __m512i *found)
+{
+	size_t left = task->steps.whole;
+	int64_t sum = 0;
+
+	/* Few rows are as long: the end of most is the end of one loop, as branch predictors like it. */
+	for (; left > task->together; left -= task->together) {
+		sum += sum_steps(kind, task, row, input, task->together, false, found);
+		row += task->together * GEMV_STEP;
+		input += task->together * 2;
+	}
+	return sum + sum_steps(kind, task, row, input, left, task->steps.tail, found);
+}
+
+/* The sums of position @p in channels @n.. */
+INLINE void multiply(enum kind kind, const struct task *task, const struct input *input, uint64_t n,
+		     size_t count, struct stage *stage, int64_t *sums)
+{
+	const struct xrnpe_product *product = task->product;
 	const uint8_t *row = xrnpe_weight_row(product, n);
-	__m512i table[2];
 
-	make_tables(kind, &product->weight, kind == BYTES ? LARGEST_FP4 : 0, table);
-	for (size_t lane = 0; lane < count; lane++, row += stride) {
+	for (size_t lane = 0; lane < count; lane++, row += product->weight.row_stride) {
 		__m512i found = _mm512_setzero_si512();
-		size_t s = 0;
 
-		sums[lane] = input->correction;
-		do {
-			size_t end = steps.whole;
-			__m512i sum[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(),
-					   _mm512_setzero_si512(), _mm512_setzero_si512() };
-
-			if (end - s > safe)
-				end = s + safe;
-			for (; s < end; s++) {
-				_mm_prefetch(row + s * GEMV_STEP + GEMV_AHEAD, _MM_HINT_T0);
-				add_step(kind, table, _mm512_loadu_si512(row + s * GEMV_STEP),
-					 input->values + s * vectors_of(kind), sum, &found);
-			}
-			if (s == steps.whole && steps.tail)
-				add_step(kind, table, load(&steps, row, s),
-					 input->values + s * vectors_of(kind), sum, &found);
-			sums[lane] += total(_mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]),
-							     _mm512_add_epi32(sum[2], sum[3])));
-		} while (s < steps.whole);
+		gemv_look_up(row, product->weight.row_stride);
+		sums[lane] = input->correction + sum_row(kind, task, row, input->values, &found);
 		stage->nar[lane] = found_nar(kind, product->weight.format, found);
 		stage->any_nar |= stage->nar[lane];
 	}
 }
+
+/* ---- blocks ------------------------------------------------------------ */
 
 static enum kind kind_of(const struct xrnpe_product *product)
 {
@@ -298,82 +347,73 @@ static enum kind kind_of(const struct xrnpe_product *product)
 	       BYTES : NIBBLES;
 }
 
-static size_t input_bytes(const struct xrnpe_product *product)
+TARGET static size_t input_bytes(const struct xrnpe_product *product)
 {
-	size_t steps = xrnpe_row_bytes(product->weight.format, product->k) / GEMV_STEP + 1;
-
-	if (xrnpe_wide(product))
-		return xrnpe_gemv_p16_input(product);
-	return sizeof(struct input) + steps * vectors_of(kind_of(product)) * sizeof(__m512i);
+	return sizeof(struct input) + (steps_of(product).whole + 1) * vectors_of(kind_of(product)) * sizeof(__m512i);
 }
 
-INLINE void run_narrow(enum kind kind, const struct xrnpe_product *product, const uint8_t *inputs,
-		       const bool *nar, uint64_t n, size_t count, uint32_t *status)
+/* The outputs of channels @n.. */
+INLINE void put(enum kind kind, const struct task *task, uint64_t n, size_t count, uint32_t *status)
 {
+	const struct xrnpe_product *product = task->product;
 	int64_t sums[LANES] __attribute__((aligned(64))) = { 0 };
+	int32_t narrow[LANES] __attribute__((aligned(64)));
 	struct stage stage;
 
 	xrnpe_avx512_stage(product, n, count, &stage);
 	for (uint64_t p = 0; p < product->positions; p++) {
-		const struct input *input = (const struct input *)(inputs + p * input_bytes(product));
+		const struct input *input = (const struct input *)(task->inputs + p * task->input_bytes);
 		uint8_t *out = xrnpe_output_row(product, p);
+		struct sums from = { .wide = sums };
 
-		multiply(kind, product, input, n, count, &stage, sums);
-		xrnpe_avx512_put(product, &stage, &(struct sums){ .wide = sums }, p, &out, 1, n, count, status);
-		if (nar[p] || stage.any_nar)
-			xrnpe_put_nar(product, nar[p] ? NULL : stage.nar, out, n, count, status);
+		multiply(kind, task, input, n, count, &stage, sums);
+		if (kind == BYTES) {	/* they fit */
+			for (size_t i = 0; i < LANES; i += 8)
+				_mm256_store_si256((__m256i *)(narrow + i),
+						   _mm512_cvtepi64_epi32(_mm512_load_si512(sums + i)));
+			from = (struct sums){ .narrow = narrow };
+		}
+		xrnpe_avx512_put(product, &stage, &from, p, &out, 1, n, count, status);
+		if (task->nar[p] || stage.any_nar)
+			xrnpe_put_nar(product, task->nar[p] ? NULL : stage.nar, out, n, count, status);
 	}
 }
 
+/* As in struct xrnpe_kernel. */
+INLINE void run_narrow(enum kind kind, const struct xrnpe_product *product, const struct xrnpe_block *block,
+		       uint8_t *inputs, uint32_t *status)
+{
+	struct task task = {
+		.product = product,
+		.steps = steps_of(product),
+		.together = safe_steps(kind, product),
+		.inputs = inputs,
+		.input_bytes = input_bytes(product),
+	};
+	int16_t *words = (int16_t *)(inputs + product->positions * task.input_bytes);
+
+	make_tables(kind, &product->weight, kind == BYTES ? LARGEST_FP4 : 0, task.table);
+	for (uint64_t p = 0; p < product->positions; p++)
+		task.nar[p] = prepare(kind, product, product->ifm.memory + p * product->ifm.row_stride,
+				      (struct input *)(inputs + p * task.input_bytes), words);
+	for (uint64_t n = block->n0; n < block->n1 && !xrnpe_cancelled(product->cancel); n += LANES)
+		put(kind, &task, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, status);
+}
+
 #define RUN(name, kind)									\
-	TARGET static void run_##name(const struct xrnpe_product *product, const uint8_t *inputs, \
-				      const bool *nar, uint64_t n, size_t count, uint32_t *status) \
+	TARGET static void run_##name(const struct xrnpe_product *product, const struct xrnpe_block *block, \
+				      uint8_t *inputs, uint32_t *status)		\
 	{										\
-		run_narrow(kind, product, inputs, nar, n, count, status);		\
+		run_narrow(kind, product, block, inputs, status);			\
 	}
 RUN(bytes, BYTES)
 RUN(nibbles, NIBBLES)
 RUN(octets, OCTETS)
 
-TARGET static bool prepare_bytes(const struct xrnpe_product *product, const uint8_t *row, void *input,
-				 void *scratch)
-{
-	return prepare_alike(BYTES, product, row, input);
-}
-
-TARGET static bool prepare_nibbles(const struct xrnpe_product *product, const uint8_t *row, void *input,
-				   void *scratch)
-{
-	return prepare_words(NIBBLES, product, row, input, scratch);
-}
-
-TARGET static bool prepare_octets(const struct xrnpe_product *product, const uint8_t *row, void *input,
-				  void *scratch)
-{
-	return prepare_words(OCTETS, product, row, input, scratch);
-}
-
-struct ways {
-	/* Decode a row of inputs. True if any is NaR. @scratch: room for a row of words. */
-	bool (*prepare)(const struct xrnpe_product *product, const uint8_t *row, void *input, void *scratch);
-	/* The outputs of all positions, in whose @inputs there is a NaR or not, in channels @n.. */
-	void (*run)(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
-		    uint64_t n, size_t count, uint32_t *status);
-};
-
-static const struct ways wide = { xrnpe_gemv_p16_prepare, xrnpe_gemv_p16_run };
-static const struct ways narrow[] = {
-	[BYTES] = { prepare_bytes, run_bytes },
-	[NIBBLES] = { prepare_nibbles, run_nibbles },
-	[OCTETS] = { prepare_octets, run_octets },
-};
-
-/* ---- blocks ----------------------------------------------------------- */
-
 static bool suits(const struct xrnpe_product *product)
 {
 	/* Beyond that tiles are faster. */
-	return gemv_suits(product, xrnpe_wide(product) ? GEMV_P16_POSITIONS : 6);
+	return gemv_suits(product, xrnpe_wide(product) ? GEMV_P16_POSITIONS : MOST_POSITIONS);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
@@ -392,27 +432,23 @@ static size_t words_bytes(const struct xrnpe_product *product)
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
+	if (xrnpe_wide(product))
+		return xrnpe_gemv_p16_scratch(product);
 	return product->positions * input_bytes(product) + words_bytes(product);
 }
 
 static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
 		const void *panels, void *memory, uint32_t *status)
 {
-	const struct ways *ways = xrnpe_wide(product) ? &wide : &narrow[kind_of(product)];
-	size_t stride = product->ifm.row_stride, size = input_bytes(product);
-	uint8_t *inputs = memory;
-	bool nar[GEMV_P16_POSITIONS];
+	static void (*const narrow[])(const struct xrnpe_product *product, const struct xrnpe_block *block,
+				      uint8_t *inputs, uint32_t *status) = {
+		[BYTES] = run_bytes, [NIBBLES] = run_nibbles, [OCTETS] = run_octets,
+	};
 
-	for (uint64_t p = 0; p < product->positions; p++)
-		nar[p] = ways->prepare(product, product->ifm.memory + p * stride, inputs + p * size,
-				       inputs + product->positions * size);
-	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
-		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
-
-		if (xrnpe_cancelled(product->cancel))
-			return;
-		ways->run(product, inputs, nar, n, count, status);
-	}
+	if (xrnpe_wide(product))
+		xrnpe_gemv_p16_run(product, block, memory, status);
+	else
+		narrow[kind_of(product)](product, block, memory, status);
 }
 
 const struct xrnpe_kernel xrnpe_gemv_avx512 = {

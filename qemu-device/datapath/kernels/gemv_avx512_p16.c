@@ -206,17 +206,11 @@ static uint32_t output_exactly(const struct xrnpe_product *product, const uint8_
 
 /* ---- positions -------------------------------------------------------- */
 
-size_t xrnpe_gemv_p16_input(const struct xrnpe_product *product)
-{
-	return chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
-}
-
-TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const uint8_t *row, void *memory,
-				   void *scratch)
+/* Decode a row of inputs. True if there is a NaR. */
+TARGET static bool prepare(const struct xrnpe_product *product, const uint8_t *row, struct chunk *chunk)
 {
 	const __m512d scale = _mm512_set1_pd(power(SCALE));
 	uint8_t codes[CHUNK_STEPS * GEMV_STEP];
-	struct chunk *chunk = memory;
 	bool nar = false;
 
 	if (xrnpe_cancelled(product->cancel))
@@ -240,13 +234,13 @@ TARGET bool xrnpe_gemv_p16_prepare(const struct xrnpe_product *product, const ui
 	return nar;
 }
 
-TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_t *inputs, const bool *nar,
-			       uint64_t n, size_t count, uint32_t *status)
+/* The outputs of channels @n.. @nar: of which positions the inputs have one. */
+TARGET static void put(const struct xrnpe_product *product, const struct chunk *decoded, const bool *nar,
+		       uint64_t n, size_t count, uint32_t *status)
 {
 	const size_t stride = product->weight.row_stride;
 	const size_t ahead = stride > GEMV_AHEAD ? stride : GEMV_AHEAD, chunks = chunks_of(product, GEMV_STEP);
 	const uint8_t *weights = xrnpe_weight_row(product, n);
-	const struct chunk *decoded = (const struct chunk *)inputs;
 	struct near near[GEMV_P16_POSITIONS] = { 0 };
 	struct stage stage;
 
@@ -276,6 +270,24 @@ TARGET void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const uint8_
 		if (nar[p] || stage.any_nar)
 			xrnpe_put_nar(product, nar[p] ? NULL : stage.nar, out, n, count, status);
 	}
+}
+
+size_t xrnpe_gemv_p16_scratch(const struct xrnpe_product *product)
+{
+	return product->positions * chunks_of(product, GEMV_STEP) * sizeof(struct chunk);
+}
+
+void xrnpe_gemv_p16_run(const struct xrnpe_product *product, const struct xrnpe_block *block, void *memory,
+			uint32_t *status)
+{
+	struct chunk *inputs = memory;
+	bool nar[GEMV_P16_POSITIONS];
+
+	for (uint64_t p = 0; p < product->positions; p++)
+		nar[p] = prepare(product, product->ifm.memory + p * product->ifm.row_stride,
+				 inputs + p * chunks_of(product, GEMV_STEP));
+	for (uint64_t n = block->n0; n < block->n1 && !xrnpe_cancelled(product->cancel); n += LANES)
+		put(product, inputs, nar, n, block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES, status);
 }
 
 #endif

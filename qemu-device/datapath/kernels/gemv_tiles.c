@@ -446,18 +446,17 @@ INLINE void multiply(enum kind kind, size_t few, const struct task *task, uint64
 		bytes found = { 0 };
 		size_t s = 0;
 
+		gemv_look_up(packed, stride);
 		do {
 			union sum sum[TOGETHER] = { 0 };
 			size_t end = row.whole;
 
 			if (end - s > safe)
 				end = s + safe;
-			for (; s < end; s++) {
-				__builtin_prefetch(packed + s * VECTOR + GEMV_AHEAD);
+			for (; s < end; s++)
 				add_step(kind, few, &table, load_vector(packed + s * VECTOR),
 					 input->values + s * vectors_of(kind), task->input_bytes, sum,
 					 &found);
-			}
 			if (s == row.whole)
 				add_step(kind, few, &table, load_last(&row, packed),
 					 input->values + s * vectors_of(kind), task->input_bytes, sum,
@@ -562,6 +561,8 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 {
 	struct task task = { .product = product, .inputs = memory };
 	enum kind kind = kind_of(product);
+	int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
+	struct stage stage = { .any_nar = false };
 	bool nar[MOST_POSITIONS];
 
 	if (xrnpe_wide(product)) {
@@ -576,13 +577,11 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 					     input_of(&task, p));
 	for (uint64_t n = block->n0; n < block->n1; n += LANES) {
 		size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
-		int64_t sums[TOGETHER][LANES] __attribute__((aligned(64))) = { 0 };
 		uint32_t code[LANES] __attribute__((aligned(64)));
-		struct stage stage;
 
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		memset(&stage, 0, sizeof(stage));
+		stage.any_nar = false;
 		make_outputs(product, n, count, xrnpe_product_unit(product), &stage.outputs);
 		for (uint64_t p = 0, few; p < product->positions; p += few) {
 			few = product->positions - p < TOGETHER ? 1 : TOGETHER;

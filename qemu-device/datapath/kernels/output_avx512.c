@@ -29,21 +29,15 @@ static bool is_rich(const struct xrnpe_product *product)
 
 /* ---- channels ---------------------------------------------------------- */
 
-/* Whether a factor's magnitude is at most @most and, unless it is zero, at least the reciprocal. */
-static bool in_range(double value, double most)
+/* Whether magnitudes, unless they are zero, are at most @most and at least the reciprocal. */
+INLINE bool in_range(__m512d value, double most)
 {
-	double magnitude = __builtin_fabs(value);
+	__m512d magnitude = _mm512_abs_pd(value);
 
-	return !value || (magnitude >= 1 / most && magnitude <= most);
-}
-
-/* Whether the product with any float is one. */
-static bool is_shift(double slope)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &slope, sizeof(bits));
-	return !(bits << 12);
+	return !(_mm512_cmp_pd_mask(magnitude, _mm512_set1_pd(most), _CMP_GT_OQ) |
+		 _mm512_mask_cmp_pd_mask(_mm512_test_epi64_mask(_mm512_castpd_si512(magnitude),
+								_mm512_castpd_si512(magnitude)),
+					 magnitude, _mm512_set1_pd(1 / most), _CMP_LT_OQ));
 }
 
 /*
@@ -79,24 +73,35 @@ void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t
 		xrnpe_slopes(product, n, count, stage->slope);
 }
 
-void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
+/* Slopes of channels @i.. and what there is with them. */
+INLINE void add_slopes(struct stage *stage, size_t i)
+{
+	__m512d slope = _mm512_load_pd(stage->slope + i);
+
+	stage->floats &= in_range(slope, 0x1p20);
+	/* 24 bits by 24: exact. */
+	_mm512_store_pd(stage->low_scale + i, _mm512_mul_pd(_mm512_load_pd(stage->scale + i), slope));
+	_mm512_store_pd(stage->low_bias + i, _mm512_mul_pd(_mm512_load_pd(stage->bias + i), slope));
+	_mm256_store_ps(stage->slope32 + i, _mm512_cvtpd_ps(slope));
+	/* Products with powers of two need no rounding. */
+	stage->rounds |= (uint32_t)_mm512_test_epi64_mask(_mm512_castpd_si512(slope),
+							  _mm512_set1_epi64((1ll << 52) - 1)) << i;
+}
+
+TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
 {
 	xrnpe_avx512_scales(product, n, count, xrnpe_product_unit(product), stage);
 	stage->floats = true;
-	for (size_t i = 0; i < count; i++) {
-		double slope = stage->slope[i];
+	for (size_t i = 0; i < LANES; i += 8) {
+		__m512d scale = _mm512_load_pd(stage->scale + i), bias = _mm512_load_pd(stage->bias + i);
 
 		/* So that nothing overflows or is subnormal, which rounds differently. */
-		stage->floats &= in_range(stage->scale[i], 0x1p80) && in_range(stage->bias[i], 0x1p80) &&
-				 in_range(slope, 0x1p20);
-		stage->scale32[i] = (float)stage->scale[i];
+		stage->floats &= in_range(scale, 0x1p80) && in_range(bias, 0x1p80);
+		_mm256_store_ps(stage->scale32 + i, _mm512_cvtpd_ps(scale));
 		/* Not -0, for sums of zero to be +0. */
-		stage->bias32[i] = (float)stage->bias[i] + 0.0f;
-		/* 24 bits by 24: exact. */
-		stage->low_scale[i] = stage->scale[i] * slope;
-		stage->low_bias[i] = stage->bias[i] * slope;
-		stage->slope32[i] = (float)slope;
-		stage->rounds |= (uint32_t)!is_shift(slope) << i;
+		_mm256_store_ps(stage->bias32 + i, _mm256_add_ps(_mm512_cvtpd_ps(bias), _mm256_setzero_ps()));
+		if (stage->bends)
+			add_slopes(stage, i);
 	}
 	if (product->out == XRNPE_FORMAT_F32 && stage->rounds)
 		stage->floats = false;
@@ -106,7 +111,7 @@ void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t 
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(stage);
 	stage->to_p8 = stage->floats && !stage->bends && product->out == XRNPE_FORMAT_P8 &&
-		       (!product->residual || in_range(xrnpe_residual_factor(product), 0x1p80));
+		       (!product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80));
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -300,6 +305,7 @@ TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *su
 	const __m512i codes0 = _mm512_load_si512(stage->fp4), codes1 = _mm512_load_si512(stage->fp4 + 64);
 	const __m512 four = _mm512_set1_ps(4);
 	const __mmask16 bytes = (__mmask16)first_lanes((count + 1) / 2);
+	const __mmask64 lanes = first_lanes(count) | first_lanes(count) << LANES;
 	__m512 scale[2], bias[2];
 
 	for (int half = 0; half < 2; half++) {
@@ -321,7 +327,8 @@ TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *su
 		}
 		codes = _mm512_max_epi8(_mm512_packs_epi16(words[0], words[1]), _mm512_set1_epi8(-64));
 		codes = _mm512_permutexvar_epi32(order, _mm512_permutex2var_epi8(codes0, codes, codes1));
-		/* Channels that are missing are zero, as their scales and biases are. */
+		/* What is beside the last of an odd number is zero, whatever the limits. */
+		codes = _mm512_maskz_mov_epi8(lanes, codes);
 		packed = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(codes, _mm512_set1_epi16(0x1001)));
 		_mm_mask_storeu_epi8(row[r] + n / 2, bytes, _mm256_castsi256_si128(packed));
 		if (r + 1 < rows)

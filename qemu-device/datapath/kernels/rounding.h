@@ -168,14 +168,16 @@ struct outputs {
 static inline void make_outputs(const struct xrnpe_product *product, uint64_t n, size_t count, int unit,
 				struct outputs *outputs)
 {
-	memset(outputs, 0, sizeof(*outputs));
 	xrnpe_scales(product, n, count, unit, outputs->scale, outputs->bias);
+	for (size_t i = count; i < LANES; i++)
+		outputs->scale[i] = outputs->bias[i] = 0;
 	xrnpe_limits(product, &outputs->least, &outputs->most);
 	outputs->bends = product->cmd->activation > XRNPE_ACT_RELU;
 	if (!outputs->bends)
 		return;
+	memset(outputs->slope, 0, sizeof(outputs->slope));
 	xrnpe_slopes(product, n, count, outputs->slope);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < LANES; i++) {
 		/* 24 bits by 24: exact. */
 		outputs->low_scale[i] = outputs->scale[i] * outputs->slope[i];
 		outputs->low_bias[i] = outputs->bias[i] * outputs->slope[i];
