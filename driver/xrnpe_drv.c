@@ -8,6 +8,7 @@
 #include <linux/of.h>
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
+#include <linux/property.h>
 #include <linux/sizes.h>
 
 #include <drm/drm_accel.h>
@@ -24,6 +25,10 @@
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
 #include "xrnpe_pm.h"
+#include "xrnpe_queue.h"
+#include "xrnpe_recover.h"
+#include "xrnpe_ring.h"
+#include "xrnpe_sched.h"
 
 #define CREATE_TRACE_POINTS
 #include "xrnpe_trace.h"
@@ -51,8 +56,7 @@ static void xrnpe_ctx_release_work(struct work_struct *work)
 
 	/* This may be the last of the device, and stop its schedulers. */
 	drm_dev_put(&ctx->xdev->drm);
-	mutex_destroy(&ctx->submit_lock);
-	kvfree(ctx);
+	kfree(ctx);
 	module_put(THIS_MODULE);
 }
 
@@ -67,23 +71,15 @@ void xrnpe_ctx_release(struct kref *ref)
 static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 {
 	struct xrnpe_ctx *ctx;
-	int ret;
 
-	ctx = kvzalloc_obj(*ctx);
+	ctx = kzalloc_obj(*ctx);
 	if (!ctx)
 		return -ENOMEM;
 
 	ctx->xdev = to_xrnpe_device(drm);
-	ret = xrnpe_ctx_init_entities(ctx);
-	if (ret) {
-		kvfree(ctx);
-		return ret;
-	}
-
 	kref_init(&ctx->refcount);
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
-	mutex_init(&ctx->submit_lock);
-	spin_lock_init(&ctx->history_lock);
+	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1);
 	init_waitqueue_head(&ctx->drained);
 	ctx->client = file->client_id;
 	drm_dev_get(drm);
@@ -97,9 +93,7 @@ static void xrnpe_postclose(struct drm_device *drm, struct drm_file *file)
 {
 	struct xrnpe_ctx *ctx = file->driver_priv;
 
-	xrnpe_ctx_fini_entities(ctx);
-	for (unsigned int i = 0; i < XRNPE_JOB_HISTORY; i++)
-		xrnpe_result_put(ctx->history[i]);
+	xrnpe_ctx_close_queues(ctx);
 	xrnpe_ctx_put(ctx);
 }
 
@@ -119,26 +113,71 @@ static void xrnpe_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 
 /* ---- ioctls ---- */
 
+static int xrnpe_query_answer(struct drm_xrnpe_dev_query *args, const void *answer, size_t size)
+{
+	u32 user_size = args->size;
+
+	args->size = size;
+	return copy_struct_to_user(u64_to_user_ptr(args->pointer), user_size, answer, size, NULL);
+}
+
+static int xrnpe_query_info(struct xrnpe_device *xdev, struct drm_xrnpe_dev_query *args)
+{
+	struct drm_xrnpe_dev_info info;
+
+	scoped_guard(mutex, &xdev->hw_lock)
+		info = xdev->info;
+	return xrnpe_query_answer(args, &info, sizeof(info));
+}
+
+static int xrnpe_query_time(struct xrnpe_device *xdev, struct drm_xrnpe_dev_query *args)
+{
+	struct drm_xrnpe_dev_time time;
+	int idx, ret;
+
+	if (!drm_dev_enter(&xdev->drm, &idx))
+		return -ENODEV;
+	ret = pm_runtime_resume_and_get(xdev->drm.dev);
+	if (!ret) {
+		scoped_guard(mutex, &xdev->hw_lock) {
+			time.timer = xrnpe_hw_timer(xdev);
+			time.cpu_ns = ktime_get_ns();
+		}
+		pm_runtime_mark_last_busy(xdev->drm.dev);
+		pm_runtime_put_autosuspend(xdev->drm.dev);
+	}
+	drm_dev_exit(idx);
+	return ret ?: xrnpe_query_answer(args, &time, sizeof(time));
+}
+
 static int xrnpe_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file)
 {
-	const struct drm_xrnpe_dev_info *info = &to_xrnpe_device(drm)->info;
+	static const struct {
+		size_t size;
+		int (*answer)(struct xrnpe_device *xdev, struct drm_xrnpe_dev_query *args);
+	} queries[] = {
+		[DRM_XRNPE_DEV_QUERY_INFO] = {
+			sizeof(struct drm_xrnpe_dev_info), xrnpe_query_info,
+		},
+		[DRM_XRNPE_DEV_QUERY_TIME] = {
+			sizeof(struct drm_xrnpe_dev_time), xrnpe_query_time,
+		},
+	};
 	struct drm_xrnpe_dev_query *args = data;
-	u32 size = args->size;
 
-	if (args->type != DRM_XRNPE_DEV_QUERY_INFO) {
+	if (args->type >= ARRAY_SIZE(queries)) {
 		drm_dbg(drm, "unknown query %u\n", args->type);
 		return -EINVAL;
 	}
-	if (args->pointer && size > PAGE_SIZE) {
-		drm_dbg(drm, "size %u is more than a page\n", size);
+	if (!args->pointer) {
+		args->size = queries[args->type].size;
+		return 0;
+	}
+	if (args->size > PAGE_SIZE) {
+		drm_dbg(drm, "size %u is more than a page\n", args->size);
 		return -EINVAL;
 	}
-
-	args->size = sizeof(*info);
-	if (!args->pointer)
-		return 0;
-	return copy_struct_to_user(u64_to_user_ptr(args->pointer), size, info, sizeof(*info),
-				   NULL);
+	return queries[args->type].answer(to_xrnpe_device(drm), args);
 }
 
 #define XRNPE_IOCTL(n, func) DRM_IOCTL_DEF_DRV(XRNPE_##n, xrnpe_ioctl_##func, DRM_RENDER_ALLOW)
@@ -148,6 +187,9 @@ static const struct drm_ioctl_desc xrnpe_ioctls[] = {
 	XRNPE_IOCTL(BO_CREATE, bo_create),
 	XRNPE_IOCTL(BO_MMAP_OFFSET, bo_mmap_offset),
 	XRNPE_IOCTL(BO_SYNC, bo_sync),
+	XRNPE_IOCTL(BO_SET_LABEL, bo_set_label),
+	XRNPE_IOCTL(QUEUE_CREATE, queue_create),
+	XRNPE_IOCTL(QUEUE_DESTROY, queue_destroy),
 	XRNPE_IOCTL(SUBMIT, submit),
 	XRNPE_IOCTL(JOB_WAIT, job_wait),
 };
@@ -198,11 +240,18 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = drmm_mutex_init(&xdev->drm, &xdev->hw_lock);
 	if (ret)
 		return ret;
+	ret = drmm_mutex_init(&xdev->drm, &xdev->label_lock);
+	if (ret)
+		return ret;
 
 	xdev->info.max_cmds = XRNPE_MAX_CMDS;
 	xdev->info.max_regions = XRNPE_MAX_REGIONS;
 	xdev->info.max_bo_size = XRNPE_MAX_BO_SIZE;
-	xdev->info.job_history = XRNPE_JOB_HISTORY;
+	xdev->info.max_queues = XRNPE_MAX_FILE_QUEUES;
+	xdev->info.max_depth = XRNPE_MAX_DEPTH;
+	xdev->info.max_failures = XRNPE_MAX_FAILURES;
+	if (device_get_dma_attr(dev) == DEV_DMA_COHERENT)
+		xdev->info.flags |= DRM_XRNPE_DEV_COHERENT;
 	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 100, 60 * MSEC_PER_SEC);
 	xdev->max_memory = (u64)memory_mib * SZ_1M ?: (u64)totalram_pages() * PAGE_SIZE / 4;
 	xdev->info.max_client_memory = (u64)client_memory_mib * SZ_1M ?: xdev->max_memory / 4;
@@ -238,10 +287,10 @@ static int xrnpe_probe(struct platform_device *pdev)
 	if (ret)
 		goto err_stop;
 
-	drm_info(&xdev->drm, "XR-NPE %u.%u, %u x %u, %u queues\n",
+	drm_info(&xdev->drm, "XR-NPE %u.%u, %u x %u, %u rings\n",
 		 xdev->info.version >> XRNPE_VERSION_MAJOR_SHIFT,
 		 xdev->info.version & XRNPE_VERSION_MINOR_MASK,
-		 xdev->info.rows, xdev->info.cols, xdev->info.queues);
+		 xdev->info.rows, xdev->info.cols, xdev->info.rings);
 	pm_runtime_mark_last_busy(dev);
 	pm_runtime_put_autosuspend(dev);
 	return 0;

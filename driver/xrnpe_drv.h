@@ -6,6 +6,7 @@
 #include <linux/mutex.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <drm/drm_device.h>
 #include <drm/gpu_scheduler.h>
@@ -16,25 +17,21 @@
 struct clk_bulk_data;
 struct drm_file;
 struct reset_control;
-struct xrnpe_result;
 struct xrnpe_shared;
 
-/* Jobs of a file whose end is remembered, and at most so many are unfinished. */
-#define XRNPE_JOB_HISTORY	256
-
-/** struct xrnpe_queue - a hardware queue; members are protected by hw_lock */
-struct xrnpe_queue {
+/** struct xrnpe_ring - a hardware ring; members are protected by hw_lock */
+struct xrnpe_ring {
 	/** @xdev: the device */
 	struct xrnpe_device *xdev;
 	/** @sched: feeds the ring */
 	struct drm_gpu_scheduler sched;
-	/** @name: of the queue, for traces and messages */
+	/** @name: of the ring, for traces and messages */
 	char name[16];
 	/** @index: 0 is served first */
 	unsigned int index;
 	/** @seqno: of the job that came last */
 	u32 seqno;
-	/** @tail: jobs put into the ring since the queue was enabled */
+	/** @tail: jobs put into the ring since it was enabled */
 	u32 tail;
 	/** @jobs: in the ring, oldest first */
 	struct list_head jobs;
@@ -56,7 +53,7 @@ struct xrnpe_device {
 	int num_clks;
 	/** @reset: reset line, may be NULL */
 	struct reset_control *reset;
-	/** @info: what user space may know */
+	/** @info: what user space may know; resets is protected by hw_lock */
 	struct drm_xrnpe_dev_info info;
 
 	/** @shared: memory shared with the device */
@@ -68,6 +65,9 @@ struct xrnpe_device {
 	u64 max_memory;
 	/** @bo_bytes: that they have; imported ones do not count */
 	atomic64_t bo_bytes;
+
+	/** @label_lock: protects the labels of buffers */
+	struct mutex label_lock;
 
 	/** @hw_lock: protects the rings and all register accesses but probe's */
 	struct mutex hw_lock;
@@ -98,8 +98,8 @@ struct xrnpe_device {
 	/** @sched_stops: how many want the schedulers stopped */
 	unsigned int sched_stops;
 
-	/** @queue: hardware queues, info.queues of them */
-	struct xrnpe_queue queue[XRNPE_MAX_QUEUES];
+	/** @ring: hardware rings, info.rings of them */
+	struct xrnpe_ring ring[XRNPE_MAX_QUEUES];
 };
 
 static inline struct xrnpe_device *to_xrnpe_device(struct drm_device *drm)
@@ -123,21 +123,12 @@ struct xrnpe_ctx {
 	/** @client: the file's id in traces */
 	u64 client;
 
-	/** @submit_lock: serialises SUBMIT; protects @entity */
-	struct mutex submit_lock;
-	/** @entity: by queue; the file's only, gone when it is closed */
-	struct drm_sched_entity entity[XRNPE_MAX_QUEUES];
-
-	/** @history_lock: protects @last_job and @history */
-	spinlock_t history_lock;
-	/** @last_job: number of the job that came last */
-	u64 last_job;
-	/** @history: how jobs ended, by number modulo the size */
-	struct xrnpe_result *history[XRNPE_JOB_HISTORY];
+	/** @queues: of &struct xrnpe_queue by number */
+	struct xarray queues;
 
 	/** @bo_bytes: of buffers that it created */
 	atomic64_t bo_bytes;
-	/** @waiting: jobs that are not yet in a ring */
+	/** @waiting: jobs that have not got to a ring yet */
 	atomic_t waiting;
 	/** @drained: woken when there are none */
 	wait_queue_head_t drained;

@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
+#include <linux/string.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_prime.h>
@@ -20,6 +21,21 @@
 #include "xrnpe_gem.h"
 
 XRNPE_IMPORT_NS(DMA_BUF);
+
+/* Fences of jobs hold this module, and what holds them here will stay for ever. */
+static void xrnpe_resv_forget_signaled(struct dma_resv *resv)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence, *stub = dma_fence_get_stub();
+
+	dma_resv_lock(resv, NULL);
+	dma_resv_for_each_fence(&cursor, resv, DMA_RESV_USAGE_BOOKKEEP, fence)
+		if (dma_fence_is_signaled(fence))
+			dma_resv_replace_fences(resv, fence->context, stub,
+						DMA_RESV_USAGE_BOOKKEEP);
+	dma_resv_unlock(resv);
+	dma_fence_put(stub);
+}
 
 /*
  * The device may write the memory for as long as the machine runs, so that
@@ -32,6 +48,7 @@ static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
 	if (!drm_gem_is_imported(obj))
 		return;
 
+	xrnpe_resv_forget_signaled(obj->resv);
 	/* The attachment keeps the exporter from moving or freeing the memory. */
 	get_device(obj->import_attach->dev);
 	kmemleak_not_leak(obj->import_attach);
@@ -98,6 +115,7 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 	else if (bo->ctx)
 		xrnpe_bo_uncharge(bo, obj->size);
 	drm_gem_object_release(obj);
+	kfree(bo->label);
 	kfree(bo);
 }
 
@@ -106,6 +124,8 @@ static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
 	int ret;
 
+	if (bo->no_mmap)
+		return -EPERM;
 	if (bo->read_only) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
@@ -213,7 +233,7 @@ static int xrnpe_bo_alloc(struct xrnpe_bo *bo, struct device *dev, size_t size)
 }
 
 static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, struct xrnpe_ctx *ctx,
-					size_t size, bool cached)
+					size_t size, u32 flags)
 {
 	struct xrnpe_bo *bo __free(kfree) = kzalloc_obj(*bo);
 	int ret;
@@ -224,7 +244,8 @@ static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, struct xrnpe_ctx
 	ret = xrnpe_bo_charge(bo, ctx, size);
 	if (ret)
 		return ERR_PTR(ret);
-	bo->cached = cached;
+	bo->cached = flags & DRM_XRNPE_BO_CACHED;
+	bo->no_mmap = flags & DRM_XRNPE_BO_NO_MMAP;
 	ret = xrnpe_bo_alloc(bo, drm->dev, size);
 	if (ret) {
 		drm_dbg(drm, "no %zu contiguous bytes\n", size);
@@ -246,7 +267,7 @@ int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 	struct xrnpe_bo *bo;
 	int idx, ret;
 
-	if (args->flags & ~DRM_XRNPE_BO_CACHED) {
+	if (args->flags & ~(DRM_XRNPE_BO_CACHED | DRM_XRNPE_BO_NO_MMAP)) {
 		drm_dbg(drm, "unknown flags %#x\n", args->flags);
 		return -EINVAL;
 	}
@@ -260,8 +281,7 @@ int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 		return -ENODEV;
 	if (!drm_dev_enter(drm, &idx))
 		return -ENODEV;
-	bo = xrnpe_bo_create(drm, file->driver_priv, PAGE_ALIGN(args->size),
-			     args->flags & DRM_XRNPE_BO_CACHED);
+	bo = xrnpe_bo_create(drm, file->driver_priv, PAGE_ALIGN(args->size), args->flags);
 	drm_dev_exit(idx);
 	if (IS_ERR(bo))
 		return PTR_ERR(bo);
@@ -278,6 +298,7 @@ int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_fi
 {
 	struct drm_xrnpe_bo_mmap_offset *args = data;
 	struct drm_gem_object *obj;
+	int ret = 0;
 
 	if (args->pad) {
 		drm_dbg(drm, "pad is not zero\n");
@@ -287,7 +308,37 @@ int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_fi
 	obj = drm_gem_object_lookup(file, args->handle);
 	if (!obj)
 		return -ENOENT;
-	args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	if (to_xrnpe_bo(obj)->no_mmap)
+		ret = -EPERM;
+	else
+		args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	drm_gem_object_put(obj);
+	return ret;
+}
+
+int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_xrnpe_bo_set_label *args = data;
+	struct drm_gem_object *obj;
+	char *label = NULL;
+
+	if (args->pad) {
+		drm_dbg(drm, "pad is not zero\n");
+		return -EINVAL;
+	}
+	if (args->label)
+		label = strndup_user(u64_to_user_ptr(args->label), DRM_XRNPE_LABEL_MAX);
+	if (IS_ERR(label))
+		return PTR_ERR(label);
+
+	obj = drm_gem_object_lookup(file, args->handle);
+	if (!obj) {
+		kfree(label);
+		return -ENOENT;
+	}
+	scoped_guard(mutex, &to_xrnpe_device(drm)->label_lock)
+		swap(to_xrnpe_bo(obj)->label, label);
+	kfree(label);
 	drm_gem_object_put(obj);
 	return 0;
 }

@@ -27,6 +27,10 @@ struct xrnpe_bo {
 	struct xrnpe_ctx *ctx;
 	/** @cached: CPU mappings are cached, BO_SYNC keeps them coherent */
 	bool cached;
+	/** @no_mmap: never mapped for the CPU */
+	bool no_mmap;
+	/** @label: what its user calls it, or NULL; protected by the device's label_lock */
+	char *label;
 	/** @read_only: imported from a dma-buf that may not be written */
 	bool read_only;
 	/** @leaked: a runaway device may access it, see &xrnpe_device.runaway */
@@ -40,6 +44,7 @@ static inline struct xrnpe_bo *to_xrnpe_bo(struct drm_gem_object *obj)
 
 int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file);
+int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file);
 struct drm_gem_object *xrnpe_gem_import(struct drm_device *drm, struct dma_buf *dmabuf);
 struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,

@@ -2,34 +2,68 @@
 #ifndef __XRNPE_HW_H__
 #define __XRNPE_HW_H__
 
-#include <linux/types.h>
+#include <linux/io.h>
+#include <linux/wordpart.h>
 
-struct xrnpe_device;
-struct xrnpe_job;
+#include "xrnpe_drv.h"
 
 /* Entries of a ring. */
 #define XRNPE_RING_SIZE		8
-/*
- * Jobs in a ring: enough that the device never waits for the scheduler. A job's
- * entry is free a moment after its sequence number says that it has ended, see
- * Documentation/hardware.rst, "Queues".
+
+/**
+ * struct xrnpe_shared - memory shared with the device
+ * @status: the status page
+ * @record: job records, one for each entry of the rings
+ * @ring: the rings
+ * @regions: region tables, one for each entry of the rings
  */
-#define XRNPE_RING_JOBS		(XRNPE_RING_SIZE - 1)
-/* How often a job is looked after while its time limit runs. */
-#define XRNPE_TIMEOUT_LOOKS	4
+struct xrnpe_shared {
+	struct xrnpe_queue_status status[XRNPE_MAX_QUEUES];
+	struct xrnpe_job_record record[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE];
+	struct xrnpe_job_desc ring[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE];
+	struct xrnpe_region regions[XRNPE_MAX_QUEUES][XRNPE_RING_SIZE][XRNPE_MAX_REGIONS];
+};
+
+/* What the device wants aligned to 64 bytes. */
+static_assert(!(sizeof(struct xrnpe_queue_status) % 64));
+static_assert(!(sizeof(struct xrnpe_job_record) % 64));
+static_assert(!(sizeof(struct xrnpe_job_desc) % 64));
+
+/* Where the device sees a part of it. */
+#define xrnpe_shared_dma(xdev, member) \
+	((xdev)->shared_dma + offsetof(struct xrnpe_shared, member))
+
+static inline u32 xrnpe_read(struct xrnpe_device *xdev, u32 reg)
+{
+	return readl(xdev->regs + reg);
+}
+
+static inline void xrnpe_write(struct xrnpe_device *xdev, u32 reg, u32 value)
+{
+	writel(value, xdev->regs + reg);
+}
+
+static inline void xrnpe_write64(struct xrnpe_device *xdev, u32 reg_lo, u64 value)
+{
+	xrnpe_write(xdev, reg_lo, lower_32_bits(value));
+	xrnpe_write(xdev, reg_lo + sizeof(u32), upper_32_bits(value));
+}
+
+static inline u32 xrnpe_ring_read(struct xrnpe_ring *ring, u32 reg)
+{
+	return xrnpe_read(ring->xdev, XRNPE_QUEUE(ring->index) + reg);
+}
+
+static inline void xrnpe_ring_write(struct xrnpe_ring *ring, u32 reg, u32 value)
+{
+	xrnpe_write(ring->xdev, XRNPE_QUEUE(ring->index) + reg, value);
+}
 
 int xrnpe_hw_probe(struct xrnpe_device *xdev);
 int xrnpe_hw_reset(struct xrnpe_device *xdev);
+void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error);
 int xrnpe_hw_quiesce(struct xrnpe_device *xdev);
-void xrnpe_hw_start(struct xrnpe_device *xdev);
 void xrnpe_hw_stop(struct xrnpe_device *xdev);
-void xrnpe_hw_kill(struct xrnpe_device *xdev);
-void xrnpe_hw_account(struct xrnpe_device *xdev);
-void xrnpe_hw_park(struct xrnpe_device *xdev);
-bool xrnpe_hw_is_parked(struct xrnpe_device *xdev);
-int xrnpe_hw_unpark(struct xrnpe_device *xdev);
-void xrnpe_hw_recover(struct xrnpe_device *xdev);
-int xrnpe_hw_submit(struct xrnpe_job *job);
-void xrnpe_hw_timeout(struct xrnpe_job *job);
+u64 xrnpe_hw_timer(struct xrnpe_device *xdev);
 
 #endif

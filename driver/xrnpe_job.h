@@ -3,26 +3,12 @@
 #define __XRNPE_JOB_H__
 
 #include <linux/dma-fence.h>
-#include <linux/kref.h>
 
 #include <drm/drm_gem.h>
 #include <drm/gpu_scheduler.h>
 
 #include "xrnpe_drv.h"
-
-/** struct xrnpe_result - how a job ended; outlives the job in its file's history */
-struct xrnpe_result {
-	/** @refcount: the job's, the history's, and waiters' */
-	struct kref refcount;
-	/** @id: the job's number in its file */
-	u64 id;
-	/** @finished: signals when the job ended; then what follows is final */
-	struct dma_fence *finished;
-	/** @state: &enum drm_xrnpe_job_state */
-	u32 state;
-	/** @record: what the device says; zero if it did not end the job */
-	struct xrnpe_job_record record;
-};
+#include "xrnpe_queue.h"
 
 /** struct xrnpe_fence - the hardware's fence of a job */
 struct xrnpe_fence {
@@ -40,8 +26,10 @@ struct xrnpe_job {
 	struct drm_sched_job base;
 	/** @ctx: the file it came from; @hw_fence has the reference */
 	struct xrnpe_ctx *ctx;
-	/** @queue: the queue it goes to */
+	/** @queue: the queue it came by, with a reference */
 	struct xrnpe_queue *queue;
+	/** @ring: the ring it goes to */
+	struct xrnpe_ring *ring;
 	/** @result: how it ended */
 	struct xrnpe_result *result;
 	/** @hw_fence: signals when the hardware is done with it */
@@ -68,22 +56,25 @@ struct xrnpe_job {
 	/** @bo_written: bit by bit, which of @bos it may write */
 	u32 bo_written;
 
+	/** @flags: DRM_XRNPE_JOB_* */
+	u32 flags;
 	/** @in_fences: explicit in-fences; if one fails, the job is cancelled */
 	struct dma_fence **in_fences;
 	/** @in_count: entries of @in_fences */
 	unsigned int in_count;
 
+	/** @node: in the queue's backlog, or, protected by hw_lock, in the ring's jobs */
+	struct list_head node;
+
 	/* From here on protected by hw_lock. */
 
-	/** @node: in the queue's jobs */
-	struct list_head node;
 	/** @seqno: by which the hardware names it */
 	u32 seqno;
-	/** @count: of its queue's jobs; modulo the ring's size its place there */
+	/** @count: of its ring's jobs; modulo the ring's size its place there */
 	u32 count;
 	/** @run_ns: time that it executed, as far as it was accounted */
 	u64 run_ns;
-	/** @poisoned: the device shall refuse it, so that the queue stops there */
+	/** @poisoned: the device shall refuse it, so that the ring stops there */
 	bool poisoned;
 	/** @begun: it may have begun when the device was reset */
 	bool begun;
@@ -91,6 +82,8 @@ struct xrnpe_job {
 	unsigned int resets;
 	/** @timed_out: it is being aborted */
 	bool timed_out;
+	/** @starved: ... not for what it has executed, but for how long it has taken */
+	bool starved;
 	/** @ended: it left the ring */
 	bool ended;
 };
@@ -100,15 +93,11 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 	return container_of(job, struct xrnpe_job, base);
 }
 
-int xrnpe_sched_probe(struct xrnpe_device *xdev);
-void xrnpe_sched_stop(struct xrnpe_device *xdev);
-void xrnpe_sched_start(struct xrnpe_device *xdev);
-int xrnpe_ctx_init_entities(struct xrnpe_ctx *ctx);
-void xrnpe_ctx_fini_entities(struct xrnpe_ctx *ctx);
+struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file);
+void xrnpe_job_free(struct xrnpe_job *job);
 bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);
-void xrnpe_result_put(struct xrnpe_result *result);
+void xrnpe_job_got_to_ring(struct xrnpe_job *job);
 
 int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);
-int xrnpe_ioctl_job_wait(struct drm_device *drm, void *data, struct drm_file *file);
 
 #endif

@@ -13,7 +13,9 @@
 
 #include "xrnpe_drv.h"
 #include "xrnpe_hw.h"
-#include "xrnpe_job.h"
+#include "xrnpe_recover.h"
+#include "xrnpe_ring.h"
+#include "xrnpe_sched.h"
 #include "xrnpe_pm.h"
 
 #define XRNPE_AUTOSUSPEND_MS	100
@@ -89,11 +91,11 @@ static int xrnpe_runtime_resume(struct device *dev)
 
 /*
  * Jobs that have begun are finished first; each has its time limit, and one of each
- * queue can have begun. The others stay, in their rings, or with the scheduler.
+ * ring can have begun. The others stay, in their rings, or with the scheduler.
  */
 static void xrnpe_park(struct xrnpe_device *xdev)
 {
-	u64 patience_us = (u64)xdev->info.queues * 2 * xdev->info.job_timeout_ms * USEC_PER_MSEC;
+	u64 patience_us = (u64)xdev->info.rings * 2 * xdev->info.job_timeout_ms * USEC_PER_MSEC;
 	bool parked;
 
 	xrnpe_hw_park(xdev);

@@ -15,17 +15,20 @@ TRACE_EVENT(xrnpe_job_submit,
 	    TP_STRUCT__entry(__field(u64, client)
 			     __field(u64, id)
 			     __field(u32, queue)
+			     __field(u32, ring)
 			     __field(u32, cmds)
 			     __field(u32, regions)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
 			   __entry->id = job->result->id;
-			   __entry->queue = job->queue->index;
+			   __entry->queue = job->queue->id;
+			   __entry->ring = job->ring->index;
 			   __entry->cmds = job->cmd_count;
 			   __entry->regions = job->region_count;
 	    ),
-	    TP_printk("client=%llu job=%llu queue=%u cmds=%u regions=%u", __entry->client,
-		      __entry->id, __entry->queue, __entry->cmds, __entry->regions)
+	    TP_printk("client=%llu queue=%u job=%llu ring=%u cmds=%u regions=%u",
+		      __entry->client, __entry->queue, __entry->id, __entry->ring,
+		      __entry->cmds, __entry->regions)
 );
 
 TRACE_EVENT(xrnpe_job_run,
@@ -34,15 +37,17 @@ TRACE_EVENT(xrnpe_job_run,
 	    TP_STRUCT__entry(__field(u64, client)
 			     __field(u64, id)
 			     __field(u32, queue)
+			     __field(u32, ring)
 			     __field(u32, seqno)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
 			   __entry->id = job->result->id;
-			   __entry->queue = job->queue->index;
+			   __entry->queue = job->queue->id;
+			   __entry->ring = job->ring->index;
 			   __entry->seqno = job->seqno;
 	    ),
-	    TP_printk("client=%llu job=%llu queue=%u seqno=%u", __entry->client, __entry->id,
-		      __entry->queue, __entry->seqno)
+	    TP_printk("client=%llu queue=%u job=%llu ring=%u seqno=%u", __entry->client,
+		      __entry->queue, __entry->id, __entry->ring, __entry->seqno)
 );
 
 TRACE_EVENT(xrnpe_job_done,
@@ -52,26 +57,31 @@ TRACE_EVENT(xrnpe_job_done,
 			     __field(u64, id)
 			     __field(u64, run_ns)
 			     __field(u32, queue)
+			     __field(u32, ring)
 			     __field(u32, seqno)
 			     __field(u32, state)
+			     __field(u32, reason)
 			     __field(u32, status)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
 			   __entry->id = job->result->id;
 			   __entry->run_ns = job->run_ns;
-			   __entry->queue = job->queue->index;
+			   __entry->queue = job->queue->id;
+			   __entry->ring = job->ring->index;
 			   __entry->seqno = job->seqno;
 			   __entry->state = job->result->state;
+			   __entry->reason = job->result->reason;
 			   __entry->status = job->result->record.status;
 	    ),
-	    TP_printk("client=%llu job=%llu queue=%u seqno=%u state=%s status=%#x run_ns=%llu",
-		      __entry->client, __entry->id, __entry->queue, __entry->seqno,
+	    TP_printk("client=%llu queue=%u job=%llu ring=%u seqno=%u state=%s reason=%u status=%#x run_ns=%llu",
+		      __entry->client, __entry->queue, __entry->id, __entry->ring,
+		      __entry->seqno,
 		      __print_symbolic(__entry->state,
 				       { DRM_XRNPE_JOB_DONE, "done" },
 				       { DRM_XRNPE_JOB_FAULT, "fault" },
 				       { DRM_XRNPE_JOB_TIMEOUT, "timeout" },
 				       { DRM_XRNPE_JOB_CANCELLED, "cancelled" }),
-		      __entry->status, __entry->run_ns)
+		      __entry->reason, __entry->status, __entry->run_ns)
 );
 
 TRACE_EVENT(xrnpe_job_fault,
@@ -80,6 +90,7 @@ TRACE_EVENT(xrnpe_job_fault,
 	    TP_STRUCT__entry(__field(u64, client)
 			     __field(u64, id)
 			     __field(u64, offset)
+			     __field(u32, queue)
 			     __field(u32, kind)
 			     __field(u32, cmd)
 			     __field(u32, operand)
@@ -88,14 +99,15 @@ TRACE_EVENT(xrnpe_job_fault,
 	    TP_fast_assign(__entry->client = job->ctx->client;
 			   __entry->id = job->result->id;
 			   __entry->offset = job->result->record.fault.offset;
+			   __entry->queue = job->queue->id;
 			   __entry->kind = job->result->record.fault.kind;
 			   __entry->cmd = job->result->record.fault.cmd;
 			   __entry->operand = job->result->record.fault.operand;
 			   __entry->region = job->result->record.fault.region;
 	    ),
-	    TP_printk("client=%llu job=%llu kind=%u cmd=%u operand=%#x region=%u offset=%#llx",
-		      __entry->client, __entry->id, __entry->kind, __entry->cmd, __entry->operand,
-		      __entry->region, __entry->offset)
+	    TP_printk("client=%llu queue=%u job=%llu kind=%u cmd=%u operand=%#x region=%u offset=%#llx",
+		      __entry->client, __entry->queue, __entry->id, __entry->kind, __entry->cmd,
+		      __entry->operand, __entry->region, __entry->offset)
 );
 
 #endif

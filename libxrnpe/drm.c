@@ -26,21 +26,26 @@
 /* Enough to keep the ring fed while this side copies. */
 #define DEPTH 16
 
+/*
+ * A queue of the kernel's. That remembers how its last jobs ended, as many as its
+ * depth. So that none is forgotten, a job that nobody has waited for is waited for here
+ * before its place is needed: these are the jobs whose end is not known yet, in order.
+ */
+struct queue {
+	uint32_t id;
+	uint64_t last_job;
+	struct xrnpe_job *first, **end;
+};
+
 struct drm {
 	struct xrnpe_device device;
 	int fd;
 	char *path;
 	char driver[32];
-	uint32_t job_history;
-
-	/*
-	 * The kernel remembers how the last job_history jobs ended. So that none is
-	 * forgotten, a job that nobody has waited for is waited for here before its
-	 * place is needed: these are the jobs whose end is not known yet, in order.
-	 */
-	pthread_mutex_t lock;		/* protects all below */
-	uint64_t last_job;
-	struct xrnpe_job *first, **end;
+	uint32_t depth;
+	pthread_mutex_t lock;		/* protects the queues' jobs */
+	/* One a priority that the process may have, the most urgent first. */
+	struct queue queues[DRM_XRNPE_PRIORITY_REALTIME + 1];
 };
 
 static struct drm *to_drm(struct xrnpe_device *device)
@@ -54,6 +59,9 @@ static int fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *err
 
 	if (code == ENODEV)
 		return xrnpe_fail(error, -ENODEV, "%s: the device is gone", drm->path);
+	if (code == EIO)
+		return xrnpe_fail(error, -EIO, "%s: cannot %s: too many jobs in a row have failed; open the device again",
+				  drm->path, verb);
 	return xrnpe_fail_errno(error, drm->path, verb);
 }
 
@@ -135,7 +143,11 @@ struct answer {
 /* Ask how @job ended; wait for that until absolute time @end_ns. */
 static int ask(struct drm *drm, const struct xrnpe_job *job, int64_t end_ns, struct answer *answer)
 {
-	*answer = (struct answer){ .wait = { .job = job->number, .timeout_ns = end_ns } };
+	*answer = (struct answer){ .wait = {
+		.queue = drm->queues[job->queue].id,
+		.job = job->number,
+		.timeout_ns = end_ns,
+	} };
 	if (job->count) {
 		answer->wait.record = (uintptr_t)&answer->record;
 		answer->wait.record_size = sizeof(answer->record);
@@ -146,33 +158,40 @@ static int ask(struct drm *drm, const struct xrnpe_job *job, int64_t end_ns, str
 /* With the lock held: take a job off the list; @answer: how it ended, if known. */
 static void settle(struct drm *drm, struct xrnpe_job *job, const struct answer *answer)
 {
-	struct xrnpe_job **link = &drm->first;
+	struct queue *queue = &drm->queues[job->queue];
+	struct xrnpe_job **link = &queue->first;
 
 	while (*link != job)
 		link = &(*link)->next;
 	*link = job->next;
 	if (!*link)
-		drm->end = link;
+		queue->end = link;
 	if (!answer)
 		return;
 	job->state = answer->wait.state;
 	job->result = (struct xrnpe_result){
 		.status = answer->wait.status,
-		.fault = answer->wait.fault,
+		.fault = {
+			.kind = answer->wait.fault.kind,
+			.cmd = answer->wait.fault.cmd,
+			.operand = answer->wait.fault.operand,
+			.region = answer->wait.fault.region,
+			.offset = answer->wait.fault.offset,
+		},
 		.counters = answer->record.counters,
 	};
 	job->ended = true;
 }
 
 /* With the lock held: make room in the kernel's history for one more job. */
-static int make_room(struct drm *drm, uint64_t next, struct xrnpe_error *error)
+static int make_room(struct drm *drm, struct queue *queue, struct xrnpe_error *error)
 {
-	while (drm->first && next - drm->first->number >= drm->job_history) {
+	while (queue->first && queue->last_job + 1 - queue->first->number >= drm->depth) {
 		struct answer answer;
 
-		if (ask(drm, drm->first, INT64_MAX, &answer))
+		if (ask(drm, queue->first, INT64_MAX, &answer))
 			return fail_ioctl(drm, "wait for a job", error);
-		settle(drm, drm->first, &answer);
+		settle(drm, queue->first, &answer);
 	}
 	return 0;
 }
@@ -182,8 +201,8 @@ static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 {
 	struct drm *drm = to_drm(device);
 	struct drm_xrnpe_region regions[XRNPE_MAX_REGIONS] = { 0 };
-	struct drm_xrnpe_submit args = {
-		.queue = job->queue,
+	struct queue *queue = &drm->queues[job->queue];
+	struct drm_xrnpe_job what = {
 		.cmd_handle = job->cmds->handle,
 		.cmd_count = job->cmd_count,
 		.cmd_stride = sizeof(struct xrnpe_cmd),
@@ -192,6 +211,10 @@ static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 			.count = job->region_count,
 			.pointer = (uintptr_t)regions,
 		},
+	};
+	struct drm_xrnpe_submit args = {
+		.queue = queue->id,
+		.jobs = { .stride = sizeof(what), .count = 1, .pointer = (uintptr_t)&what },
 	};
 	int ret;
 
@@ -206,13 +229,13 @@ static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 	job->ended = false;
 	job->next = NULL;
 	pthread_mutex_lock(&drm->lock);
-	ret = make_room(drm, drm->last_job + 1, error);
+	ret = make_room(drm, queue, error);
 	if (!ret && drmIoctl(drm->fd, DRM_IOCTL_XRNPE_SUBMIT, &args))
 		ret = fail_ioctl(drm, "submit a job", error);
 	if (!ret) {
-		job->number = drm->last_job = args.job;
-		*drm->end = job;
-		drm->end = &job->next;
+		job->number = queue->last_job = args.first_job;
+		*queue->end = job;
+		queue->end = &job->next;
 	}
 	pthread_mutex_unlock(&drm->lock);
 	return ret;
@@ -317,7 +340,7 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &args))
 		return fail_ioctl(drm, "query the device", error);
-	drm->job_history = info.job_history;
+	drm->depth = info.max_depth;
 	drm->device.info = (struct xrnpe_device_info){
 		.backend = "drm",
 		.path = drm->path,
@@ -325,7 +348,6 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 		.version = info.version,
 		.rows = info.rows,
 		.cols = info.cols,
-		.queues = info.queues,
 		.max_cmds = info.max_cmds,
 		.max_regions = info.max_regions,
 		.max_buffer_size = info.max_bo_size,
@@ -334,6 +356,27 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 		.sram_kib = info.sram_kib,
 		.clock_khz = info.clock_khz,
 	};
+	return 0;
+}
+
+/* High priorities are for the privileged; whoever has them uses the highest as queue 0. */
+static int create_queues(struct drm *drm, struct xrnpe_error *error)
+{
+	for (uint32_t below = DRM_XRNPE_PRIORITY_REALTIME + 1; below > 0; below--) {
+		struct queue *queue = &drm->queues[drm->device.info.queues];
+		struct drm_xrnpe_queue_create args = {
+			.priority = below - 1, .depth = drm->depth,
+		};
+
+		if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_QUEUE_CREATE, &args)) {
+			if (errno == EACCES)
+				continue;
+			return fail_ioctl(drm, "create a queue", error);
+		}
+		queue->id = args.queue;
+		queue->end = &queue->first;
+		drm->device.info.queues++;
+	}
 	return 0;
 }
 
@@ -348,7 +391,6 @@ static int open_node(const char *path, struct xrnpe_device **device, struct xrnp
 	drm->device.depth = DEPTH;
 	atomic_init(&drm->device.references, 1);
 	pthread_mutex_init(&drm->lock, NULL);
-	drm->end = &drm->first;
 	drm->path = strdup(path);
 	drm->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (!drm->path)
@@ -359,6 +401,8 @@ static int open_node(const char *path, struct xrnpe_device **device, struct xrnp
 		ret = identify(drm, error);
 	if (!ret)
 		ret = query(drm, error);
+	if (!ret)
+		ret = create_queues(drm, error);
 	if (ret) {
 		drm_close(&drm->device);
 		return ret;

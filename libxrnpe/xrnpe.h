@@ -110,7 +110,7 @@ struct xrnpe_device_info {
 	uint32_t version;		/**< programming model: major << 16 | minor */
 	uint32_t rows;			/**< processing elements down */
 	uint32_t cols;			/**< processing elements across */
-	uint32_t queues;		/**< hardware queues; 0 is served first */
+	uint32_t queues;		/**< priorities that the process may use; 0 is served first */
 	uint32_t max_cmds;		/**< commands in a job */
 	uint32_t max_regions;		/**< regions in a job */
 	uint64_t max_buffer_size;	/**< bytes */
@@ -339,10 +339,10 @@ void xrnpe_request_count(struct xrnpe_request *request, bool count);
  * order and side by side; a request may be submitted again after it was waited
  * for, and keeps its inputs.
  *
- * @queue: hardware queue, 0 is served first
+ * @queue: less than the device's queues; 0 is served first
  *
  * Returns 0; -EBUSY: it is submitted already; -EINVAL: no such queue; -ENODEV: the
- * device is gone.
+ * device is gone; -EIO: too many requests in a row have failed.
  */
 int xrnpe_request_submit(struct xrnpe_request *request, unsigned int queue,
 			 struct xrnpe_error *error);

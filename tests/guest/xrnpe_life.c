@@ -201,12 +201,13 @@ TEST_F(life, unbind_in_use)
 		pthread_join(waiters[i].thread, NULL);
 		EXPECT_EQ(0, waiters[i].ret);
 		EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, waiters[i].end.state);
+		EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, waiters[i].end.reason);
 	}
 
 	/* The file is of no use any more, and does no harm. */
 	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
 	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->work));
-	EXPECT_EQ(-ENODEV, wait_job(self->fd, 1, 0, &waiters[0].end));
+	EXPECT_EQ(-ENODEV, wait_job(self->fd, waiters[0].job, 0, &waiters[0].end));
 	EXPECT_EQ(-1, open_npu());
 
 	/* The device comes back beside it. */
@@ -567,6 +568,81 @@ TEST_F_TIMEOUT(life, time_is_up, 120)
 	EXPECT_LE(0, self->fd);
 }
 
+struct hog {
+	pthread_t thread;
+	int fd;
+	uint32_t queue;
+	struct work work;
+	volatile bool stop;
+};
+
+static void *keep_busy(void *data)
+{
+	struct hog *h = data;
+	struct drm_xrnpe_region region;
+	const struct drm_xrnpe_job job = job_args(&h->work, &region);
+
+	while (!h->stop && submit_jobs(h->fd, h->queue, &job, 1, 0) > 0)
+		;
+	return NULL;
+}
+
+/*
+ * Whom more urgent jobs, all of them legal, keep from executing ends some day, and is
+ * told why. A queue whose jobs time out again and again is banned.
+ */
+TEST_F_TIMEOUT(life, starved_and_banned, 120)
+{
+	struct drm_xrnpe_job_wait end;
+	struct hog hogs[2] = {};
+	int64_t jobs[12], starved;
+	struct work endless;
+
+	free_work(self->fd, &self->work);
+	close(self->fd);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module("job_timeout_ms=100"));
+	self->fd = open_npu();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, make_long(self->fd, 8192, 256, &endless));
+	for (int i = 0; i < 2; i++) {
+		hogs[i].fd = self->fd;
+		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 16);
+		ASSERT_EQ(0, make_long(self->fd, 4, 256, &hogs[i].work));
+		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
+	}
+	sleep_ms(100);
+	starved = submit(self->fd, 3, &endless);
+	EXPECT_EQ(0, wait_job(self->fd, starved, in_ms(60000), &end));
+	for (int i = 0; i < 2; i++)
+		hogs[i].stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(hogs[i].thread, NULL);
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
+	EXPECT_EQ(DRM_XRNPE_CANCEL_STARVED, end.reason);
+	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
+
+	for (int i = 0; i < 12; i++)
+		jobs[i] = submit(self->fd, 2, &endless);
+	for (int i = 0; i < 10; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, jobs[i]));
+	for (int i = 10; i < 12; i++)
+		EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, reason_of(self->fd, jobs[i]));
+	EXPECT_EQ(-EIO, submit(self->fd, 2, &endless));
+
+	munmap(endless.cmd.map, endless.cmd.size);
+	munmap(endless.data.map, endless.data.size);
+	for (int i = 0; i < 2; i++) {
+		munmap(hogs[i].work.cmd.map, hogs[i].work.cmd.size);
+		munmap(hogs[i].work.data.map, hogs[i].work.data.size);
+	}
+	close(self->fd);
+	ASSERT_EQ(0, unload_module_soon());
+	ASSERT_EQ(0, load_module(""));
+	self->fd = open_npu();
+	EXPECT_LE(0, self->fd);
+}
+
 TEST_F(life, tracepoints)
 {
 	const char *trace;
@@ -581,9 +657,9 @@ TEST_F(life, tracepoints)
 	write_file(TRACING "events/xrnpe/enable", "0");
 	trace = read_file(TRACING "trace");
 	EXPECT_NE(NULL, strstr(trace, "xrnpe_job_submit: client="));
-	EXPECT_NE(NULL, strstr(trace, "job=1 queue=2 cmds=1 regions=1"));
+	EXPECT_NE(NULL, strstr(trace, "queue=1 job=1 ring=2 cmds=1 regions=1"));
 	EXPECT_NE(NULL, strstr(trace, "xrnpe_job_run: client="));
-	EXPECT_NE(NULL, strstr(trace, "job=1 kind=1 cmd=0 operand=0xff"));
+	EXPECT_NE(NULL, strstr(trace, "queue=1 job=1 kind=1 cmd=0 operand=0xff"));
 	EXPECT_NE(NULL, strstr(trace, "state=fault")) TH_LOG("%s", trace);
 }
 

@@ -31,6 +31,14 @@ FIXTURE_TEARDOWN(reset)
 	close(self->fd);
 }
 
+static uint32_t resets_of(int fd)
+{
+	struct drm_xrnpe_dev_info info;
+	struct drm_xrnpe_dev_query query = { .size = sizeof(info), .pointer = (uintptr_t)&info };
+
+	return call(fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query) ? UINT32_MAX : info.resets;
+}
+
 /* Those behind the guilty job, on its queue and on others, run after the reset. */
 TEST_F(reset, innocent_jobs)
 {
@@ -87,17 +95,20 @@ TEST_F(reset, interrupted_job)
 	guilty = submit(self->fd, 1, &self->endless);
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, innocent));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_RESET, reason_of(self->fd, innocent));
 }
 
 /* Again and again. */
 TEST_F(reset, often)
 {
+	const uint32_t resets = resets_of(self->fd);
 	int64_t guilty[3];
 
 	for (int i = 0; i < 3; i++)
 		guilty[i] = submit(self->fd, 3, &self->endless);
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty[i]));
+	EXPECT_EQ(resets + 3, resets_of(self->fd));
 }
 
 TEST_HARNESS_MAIN

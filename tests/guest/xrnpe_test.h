@@ -64,6 +64,56 @@ static inline void sleep_ms(long ms)
 		;
 }
 
+/* ---- queues: made when a test first uses them ---- */
+
+/* As many files as a test has open at once. */
+#define FILES 1024
+#define QUEUES (DRM_XRNPE_PRIORITY_REALTIME + 1)
+
+static uint32_t queues[FILES][QUEUES];
+
+/* Of a file, or -errno. */
+static inline int64_t make_queue(int fd, uint32_t priority, uint32_t depth)
+{
+	struct drm_xrnpe_queue_create args = { .priority = priority, .depth = depth };
+	int ret = call(fd, DRM_IOCTL_XRNPE_QUEUE_CREATE, &args);
+
+	return ret ? ret : (int64_t)args.queue;
+}
+
+static inline int destroy_queue(int fd, uint32_t queue)
+{
+	struct drm_xrnpe_queue_destroy args = { .queue = queue };
+
+	return call(fd, DRM_IOCTL_XRNPE_QUEUE_DESTROY, &args);
+}
+
+/* The file's queue of the @index-th priority; 0 is served first. 0: there is none. */
+static inline uint32_t queue_of(int fd, unsigned int index)
+{
+	uint32_t *queue = &queues[fd][index];
+	int64_t made;
+
+	if (!*queue) {
+		made = make_queue(fd, DRM_XRNPE_PRIORITY_REALTIME - index, 256);
+		*queue = made < 0 ? 0 : made;
+	}
+	return *queue;
+}
+
+/* Tests name a job by one number, of its queue and of the job in it. */
+#define JOB_BITS 40
+
+static inline int64_t job_name(uint32_t queue, uint64_t number)
+{
+	return (int64_t)queue << JOB_BITS | number;
+}
+
+static inline int64_t job_number(int64_t job)
+{
+	return job < 0 ? job : job & ((INT64_C(1) << JOB_BITS) - 1);
+}
+
 /* The node of the first XR-NPE, or -1: nodes of other drivers are passed over. */
 static inline int open_npu(void)
 {
@@ -77,8 +127,10 @@ static inline int open_npu(void)
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		if (!call(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, "xrnpe"))
+		if (!call(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, "xrnpe")) {
+			memset(queues[fd], 0, sizeof(queues[fd]));
 			return fd;
+		}
 		close(fd);
 	}
 	return -1;
@@ -348,17 +400,16 @@ static inline bool result_is_right(const struct work *work)
 	return true;
 }
 
-/* SUBMIT arguments of a piece of work; @region must outlive them. */
-static inline struct drm_xrnpe_submit submit_args(const struct work *work, uint32_t queue,
-						  struct drm_xrnpe_region *region)
+/* A job of a piece of work; @region must outlive it. */
+static inline struct drm_xrnpe_job job_args(const struct work *work,
+					    struct drm_xrnpe_region *region)
 {
 	*region = (struct drm_xrnpe_region){
 		.handle = work->data.handle,
-		.flags = XRNPE_REGION_READ | XRNPE_REGION_WRITE,
+		.flags = DRM_XRNPE_REGION_READ | DRM_XRNPE_REGION_WRITE,
 		.size = work->data.size,
 	};
-	return (struct drm_xrnpe_submit){
-		.queue = queue,
+	return (struct drm_xrnpe_job){
 		.cmd_handle = work->cmd.handle,
 		.cmd_count = work->cmds,
 		.cmd_stride = work->stride,
@@ -366,28 +417,46 @@ static inline struct drm_xrnpe_submit submit_args(const struct work *work, uint3
 	};
 }
 
-/* Submit with @sync_count syncs. Returns the job's number, or -errno. */
-static inline int64_t submit_syncs(int fd, uint32_t queue, const struct work *work,
+/* Submit @count jobs at once. Returns the first, or -errno. */
+static inline int64_t submit_jobs(int fd, uint32_t queue, const struct drm_xrnpe_job *jobs,
+				  uint32_t count, uint32_t flags)
+{
+	struct drm_xrnpe_submit args = {
+		.queue = queue, .flags = flags,
+		.jobs = { sizeof(*jobs), count, (uintptr_t)jobs },
+	};
+	int ret = call(fd, DRM_IOCTL_XRNPE_SUBMIT, &args);
+
+	return ret ? ret : job_name(queue, args.first_job);
+}
+
+static inline int64_t submit_job(int fd, unsigned int index, const struct drm_xrnpe_job *job)
+{
+	return submit_jobs(fd, queue_of(fd, index), job, 1, 0);
+}
+
+/* Submit with @sync_count syncs. Returns the job, or -errno. */
+static inline int64_t submit_syncs(int fd, unsigned int index, const struct work *work,
 				   const struct drm_xrnpe_sync *syncs, uint32_t sync_count)
 {
 	struct drm_xrnpe_region region;
-	struct drm_xrnpe_submit args = submit_args(work, queue, &region);
-	int ret;
+	struct drm_xrnpe_job job = job_args(work, &region);
 
-	args.syncs = (struct drm_xrnpe_array){ sizeof(*syncs), sync_count, (uintptr_t)syncs };
-	ret = call(fd, DRM_IOCTL_XRNPE_SUBMIT, &args);
-	return ret ? ret : (int64_t)args.job;
+	job.syncs = (struct drm_xrnpe_array){ sizeof(*syncs), sync_count, (uintptr_t)syncs };
+	return submit_job(fd, index, &job);
 }
 
-static inline int64_t submit(int fd, uint32_t queue, const struct work *work)
+static inline int64_t submit(int fd, unsigned int index, const struct work *work)
 {
-	return submit_syncs(fd, queue, work, NULL, 0);
+	return submit_syncs(fd, index, work, NULL, 0);
 }
 
-static inline int wait_job(int fd, uint64_t job, int64_t timeout_ns,
+static inline int wait_job(int fd, int64_t job, int64_t timeout_ns,
 			   struct drm_xrnpe_job_wait *end)
 {
-	*end = (struct drm_xrnpe_job_wait){ .job = job, .timeout_ns = timeout_ns };
+	*end = (struct drm_xrnpe_job_wait){
+		.queue = job >> JOB_BITS, .job = job_number(job), .timeout_ns = timeout_ns,
+	};
 	return call(fd, DRM_IOCTL_XRNPE_JOB_WAIT, end);
 }
 
@@ -398,10 +467,19 @@ static inline int wait_record(int fd, int64_t job, struct drm_xrnpe_job_wait *en
 	if (job < 0)
 		return job;
 	*end = (struct drm_xrnpe_job_wait){
-		.job = job, .timeout_ns = in_ms(60000),
+		.queue = job >> JOB_BITS, .job = job_number(job), .timeout_ns = in_ms(60000),
 		.record = (uintptr_t)record, .record_size = sizeof(*record),
 	};
 	return call(fd, DRM_IOCTL_XRNPE_JOB_WAIT, end);
+}
+
+/* Why a job was cancelled, or -errno. */
+static inline int reason_of(int fd, int64_t job)
+{
+	struct drm_xrnpe_job_wait end;
+	int ret = job < 0 ? (int)job : wait_job(fd, job, in_ms(60000), &end);
+
+	return ret ? ret : (int)end.reason;
 }
 
 /* The state in which a job ends, or -errno. */
@@ -413,9 +491,9 @@ static inline int state_of(int fd, int64_t job)
 	return ret ? ret : (int)end.state;
 }
 
-static inline int run_work(int fd, uint32_t queue, const struct work *work)
+static inline int run_work(int fd, unsigned int index, const struct work *work)
 {
-	return state_of(fd, submit(fd, queue, work));
+	return state_of(fd, submit(fd, index, work));
 }
 
 /* ---- syncobjs, and fences that a test signals when it likes ---- */

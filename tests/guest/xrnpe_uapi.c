@@ -43,13 +43,15 @@ TEST_F(uapi, query)
 	EXPECT_EQ(1, self->info.version >> 16);
 	EXPECT_NE(0, self->info.rows);
 	EXPECT_NE(0, self->info.cols);
-	EXPECT_LE(1, self->info.queues);
-	EXPECT_GE(4, self->info.queues);
+	EXPECT_LE(1, self->info.rings);
+	EXPECT_GE(4, self->info.rings);
 	EXPECT_EQ(XRNPE_MAX_CMDS, self->info.max_cmds);
 	EXPECT_EQ(XRNPE_MAX_REGIONS, self->info.max_regions);
 	EXPECT_NE(0, self->info.max_bo_size);
 	EXPECT_NE(0, self->info.job_timeout_ms);
-	EXPECT_NE(0, self->info.job_history);
+	EXPECT_NE(0, self->info.max_queues);
+	EXPECT_NE(0, self->info.max_depth);
+	EXPECT_NE(0, self->info.max_failures);
 
 	EXPECT_NE(0, self->info.opcodes & 1u << XRNPE_OP_MATMUL);
 	EXPECT_NE(0, self->info.formats & 1u << XRNPE_FORMAT_P8);
@@ -92,7 +94,7 @@ TEST_F(uapi, query_sizes)
 
 TEST_F(uapi, query_bad)
 {
-	struct drm_xrnpe_dev_query query = { .type = 1 };
+	struct drm_xrnpe_dev_query query = { .type = 2 };
 
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
 	query = (struct drm_xrnpe_dev_query){ .size = sizeof(self->info), .pointer = 8 };
@@ -132,6 +134,46 @@ TEST_F(uapi, bo_create)
 	}
 }
 
+/* A buffer for the device alone: no way leads to a mapping. */
+TEST_F(uapi, no_mmap)
+{
+	struct drm_xrnpe_bo_create create = { .size = 4096, .flags = DRM_XRNPE_BO_NO_MMAP };
+	struct drm_xrnpe_bo_mmap_offset offset = {};
+	struct drm_prime_handle export = { .flags = DRM_CLOEXEC | DRM_RDWR };
+
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
+	offset.handle = export.handle = create.handle;
+	EXPECT_EQ(-EPERM, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &offset));
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, export.fd, 0));
+	EXPECT_EQ(EPERM, errno);
+	close(export.fd);
+}
+
+TEST_F(uapi, label)
+{
+	char text[DRM_XRNPE_LABEL_MAX + 1];
+	struct drm_xrnpe_bo_set_label good = {
+		.handle = self->work.data.handle, .label = (uintptr_t)text,
+	}, args = good;
+
+	memset(text, 'x', sizeof(text));
+	text[DRM_XRNPE_LABEL_MAX] = '\0';
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+	text[DRM_XRNPE_LABEL_MAX - 1] = '\0';
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+	args.label = 0;
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+	args.label = 8;
+	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+	args = good;
+	args.pad = 1;
+	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+	args = good;
+	args.handle = ALIEN_HANDLE;
+	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args));
+}
+
 TEST_F(uapi, bo_create_bad)
 {
 	struct drm_xrnpe_bo_create args = {};
@@ -141,7 +183,7 @@ TEST_F(uapi, bo_create_bad)
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
 	args.size = UINT64_MAX;
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
-	for (int bit = 1; bit < 32; bit++) {
+	for (int bit = 2; bit < 32; bit++) {
 		args = (struct drm_xrnpe_bo_create){ .size = 4096, .flags = 1u << bit };
 		EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &args));
 	}
@@ -238,22 +280,59 @@ TEST_F(uapi, sync_bad)
 
 TEST_F(uapi, submit_bad)
 {
-	const uint64_t cmd_size = self->work.cmd.size;
 	struct drm_xrnpe_region region;
-	const struct drm_xrnpe_submit good = submit_args(&self->work, 0, &region);
+	const struct drm_xrnpe_job job = job_args(&self->work, &region);
+	const struct drm_xrnpe_submit good = {
+		.queue = queue_of(self->fd, 0), .jobs = { sizeof(job), 1, (uintptr_t)&job },
+	};
+	const uint32_t shallow = make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 3);
+	struct drm_xrnpe_job many[DRM_XRNPE_MAX_JOBS + 1];
 	struct drm_xrnpe_submit args;
 
+	for (int i = 0; i <= DRM_XRNPE_MAX_JOBS; i++)
+		many[i] = job;
 #define BAD(error, ...) do { \
 	args = good; \
 	__VA_ARGS__; \
 	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
 		TH_LOG("%s", #__VA_ARGS__); \
 } while (0)
-	BAD(EINVAL, args.queue = self->info.queues);
-	BAD(EINVAL, args.queue = UINT32_MAX);
-	BAD(EINVAL, args.flags = 1);
-	BAD(EINVAL, args.flags = 1u << 31);
-	BAD(EINVAL, args.pad = 1);
+	BAD(ENOENT, args.queue = 0);
+	BAD(ENOENT, args.queue = 60);
+	BAD(ENOENT, args.queue = UINT32_MAX);
+	for (int bit = 1; bit < 32; bit++)
+		BAD(EINVAL, args.flags = 1u << bit);
+	BAD(EINVAL, args.jobs.count = 0);
+	BAD(EINVAL, args.jobs.count = DRM_XRNPE_MAX_JOBS + 1, args.jobs.pointer = (uintptr_t)many);
+	BAD(EINVAL, args.jobs.count = 4, args.jobs.pointer = (uintptr_t)many, args.queue = shallow);
+	BAD(EINVAL, args.jobs.count = UINT32_MAX);
+	BAD(EINVAL, args.jobs.stride = 0);
+	BAD(EINVAL, args.jobs.stride = sizeof(job) - 8);
+	BAD(EINVAL, args.jobs.stride = UINT32_MAX);
+	BAD(EFAULT, args.jobs.pointer = 0);
+	BAD(EFAULT, args.jobs.pointer = UINT64_MAX - 7);
+#undef BAD
+	/* The last of several is wrong: none is submitted. */
+	many[DRM_XRNPE_MAX_JOBS - 1].cmd_count = 0;
+	EXPECT_EQ(-EINVAL, submit_jobs(self->fd, good.queue, many, DRM_XRNPE_MAX_JOBS, 0));
+	EXPECT_EQ(1, job_number(submit(self->fd, 0, &self->work)));
+}
+
+TEST_F(uapi, submit_bad_job)
+{
+	const uint64_t cmd_size = self->work.cmd.size;
+	struct drm_xrnpe_region region;
+	const struct drm_xrnpe_job good = job_args(&self->work, &region);
+	struct drm_xrnpe_job args;
+
+#define BAD(error, ...) do { \
+	args = good; \
+	__VA_ARGS__; \
+	EXPECT_EQ(-(error), submit_job(self->fd, 0, &args)) \
+		TH_LOG("%s", #__VA_ARGS__); \
+} while (0)
+	for (int bit = 1; bit < 32; bit++)
+		BAD(EINVAL, args.flags = 1u << bit);
 	BAD(EINVAL, args.cmd_stride = 0);
 	BAD(EINVAL, args.cmd_stride = sizeof(struct xrnpe_cmd) - XRNPE_CMD_ALIGN);
 	BAD(EINVAL, args.cmd_stride = sizeof(struct xrnpe_cmd) + XRNPE_CMD_ALIGN / 2);
@@ -290,13 +369,13 @@ TEST_F(uapi, submit_bad_region)
 {
 	const uint64_t size = self->work.data.size;
 	struct drm_xrnpe_region region;
-	struct drm_xrnpe_submit args = submit_args(&self->work, 0, &region);
+	struct drm_xrnpe_job args = job_args(&self->work, &region);
 	const struct drm_xrnpe_region good = region;
 
 #define BAD(error, ...) do { \
 	region = good; \
 	__VA_ARGS__; \
-	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
+	EXPECT_EQ(-(error), submit_job(self->fd, 0, &args)) \
 		TH_LOG("%s", #__VA_ARGS__); \
 } while (0)
 	BAD(ENOENT, region.handle = ALIEN_HANDLE);
@@ -318,7 +397,7 @@ TEST_F(uapi, submit_bad_region)
 TEST_F(uapi, submit_bad_sync)
 {
 	struct drm_xrnpe_region region;
-	struct drm_xrnpe_submit args = submit_args(&self->work, 0, &region);
+	struct drm_xrnpe_job args = job_args(&self->work, &region);
 	uint32_t syncobj = make_syncobj(self->fd);
 	struct drm_xrnpe_sync sync;
 
@@ -327,7 +406,7 @@ TEST_F(uapi, submit_bad_sync)
 #define BAD(error, ...) do { \
 	sync = (struct drm_xrnpe_sync){ syncobj, DRM_XRNPE_SYNC_SIGNAL, 0 }; \
 	__VA_ARGS__; \
-	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args)) \
+	EXPECT_EQ(-(error), submit_job(self->fd, 0, &args)) \
 		TH_LOG("%s", #__VA_ARGS__); \
 } while (0)
 	BAD(ENOENT, sync.handle = ALIEN_HANDLE);
@@ -345,7 +424,7 @@ TEST_F(uapi, submit_bad_sync)
 	};
 
 	args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 2, (uintptr_t)syncs };
-	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args));
+	EXPECT_EQ(-ENOENT, submit_job(self->fd, 0, &args));
 	EXPECT_EQ(-EINVAL, wait_syncobj(self->fd, syncobj, 0, 0));
 }
 
@@ -353,40 +432,70 @@ TEST_F(uapi, submit_bad_sync)
 TEST_F(uapi, submit_longer)
 {
 	struct { struct drm_xrnpe_region region; uint64_t news; } regions[1] = {};
-	struct { struct drm_xrnpe_submit submit; uint64_t news; } args = {};
+	struct { struct drm_xrnpe_job job; uint64_t news; } jobs[1] = {};
+	struct { struct drm_xrnpe_submit submit; uint64_t news; } args = {
+		.submit = {
+			.queue = queue_of(self->fd, 0),
+			.jobs = { sizeof(jobs[0]), 1, (uintptr_t)jobs },
+		},
+		.news = 1,
+	};
+	const unsigned long longer = DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_SUBMIT, args);
 
-	args.submit = submit_args(&self->work, 0, &regions[0].region);
-	args.submit.regions.stride = sizeof(regions[0]);
+	jobs[0].job = job_args(&self->work, &regions[0].region);
+	jobs[0].job.regions.stride = sizeof(regions[0]);
 	clear_result(&self->work);
-	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args.submit));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, args.submit.job));
+	/* What is new of the ioctl's own is not looked at. */
+	EXPECT_EQ(0, call(self->fd, longer, &args));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE,
+		  state_of(self->fd, job_name(args.submit.queue, args.submit.first_job)));
 	EXPECT_TRUE(result_is_right(&self->work));
 
 	regions[0].news = 1;
-	EXPECT_EQ(-E2BIG, call(self->fd, DRM_IOCTL_XRNPE_SUBMIT, &args.submit));
+	EXPECT_EQ(-E2BIG, call(self->fd, longer, &args));
+	regions[0].news = 0;
+	jobs[0].news = 1;
+	EXPECT_EQ(-E2BIG, call(self->fd, longer, &args));
 }
 
 TEST_F(uapi, wait_bad)
 {
+	const uint32_t queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 2);
+	struct drm_xrnpe_region region;
+	const struct drm_xrnpe_job job = job_args(&self->work, &region);
 	struct drm_xrnpe_job_wait end;
 
-	EXPECT_EQ(-ENOENT, wait_job(self->fd, 0, 0, &end));
-	EXPECT_EQ(-ENOENT, wait_job(self->fd, 1, in_ms(1000), &end));
-	EXPECT_EQ(-ENOENT, wait_job(self->fd, UINT64_MAX, 0, &end));
-	EXPECT_EQ(1, submit(self->fd, 0, &self->work));
-	EXPECT_EQ(-ENOENT, wait_job(self->fd, 2, 0, &end));
-	EXPECT_EQ(-ENOENT, wait_job(self->other, 1, 0, &end));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, 1));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, job_name(0, 1), 0, &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, job_name(queue, 0), 0, &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, job_name(queue, 1), in_ms(1000), &end));
+	end = (struct drm_xrnpe_job_wait){ .queue = queue, .job = UINT64_MAX };
+	EXPECT_EQ(-ENOENT, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+	EXPECT_EQ(1, job_number(submit_jobs(self->fd, queue, &job, 1, 0)));
+	EXPECT_EQ(-ENOENT, wait_job(self->fd, job_name(queue, 2), 0, &end));
+	EXPECT_EQ(-ENOENT, wait_job(self->other, job_name(queue, 1), 0, &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job_name(queue, 1)));
 	/* It has ended, so a time in the past will do. */
-	EXPECT_EQ(0, wait_job(self->fd, 1, INT64_MIN, &end));
-	EXPECT_EQ(0, wait_job(self->fd, 1, 0, &end));
+	EXPECT_EQ(0, wait_job(self->fd, job_name(queue, 1), INT64_MIN, &end));
+	EXPECT_EQ(0, wait_job(self->fd, job_name(queue, 1), 0, &end));
 
-	end = (struct drm_xrnpe_job_wait){ .job = 1, .pad = 1 };
-	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
-	end = (struct drm_xrnpe_job_wait){ .job = 1, .record = 64, .record_size = 64 };
-	EXPECT_EQ(-EFAULT, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
-	end.record_size = sysconf(_SC_PAGESIZE) + 1;
-	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
+#define BAD(error, ...) do { \
+	end = (struct drm_xrnpe_job_wait){ .queue = queue, .job = 1 }; \
+	__VA_ARGS__; \
+	EXPECT_EQ(-(error), call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end)) \
+		TH_LOG("%s", #__VA_ARGS__); \
+} while (0)
+	BAD(EINVAL, end.flags = 1);
+	BAD(EINVAL, end.flags = 1u << 31);
+	BAD(EFAULT, end.record = 64, end.record_size = 64);
+	BAD(EINVAL, end.record = 64, end.record_size = sysconf(_SC_PAGESIZE) + 1);
+	/* Two jobs later it is forgotten, which is told apart. */
+	for (int i = 2; i <= 3; i++)
+		EXPECT_EQ(i, job_number(submit_jobs(self->fd, queue, &job, 1, 0)));
+	BAD(ESTALE, );
+	BAD(ENOENT, end.job = 4);
+	EXPECT_EQ(0, destroy_queue(self->fd, queue));
+	BAD(ENOENT, end.job = 3);
+#undef BAD
 }
 
 /* A record may be asked for in part, or by a program that knows a longer one. */
@@ -394,11 +503,11 @@ TEST_F(uapi, record_sizes)
 {
 	uint8_t whole[sizeof(struct xrnpe_job_record) + 16], part[16];
 	struct drm_xrnpe_job_wait end = {
-		.job = 1, .timeout_ns = in_ms(60000),
+		.queue = queue_of(self->fd, 0), .job = 1, .timeout_ns = in_ms(60000),
 		.record = (uintptr_t)whole, .record_size = sizeof(whole) - 8,
 	};
 
-	ASSERT_EQ(1, submit(self->fd, 0, &self->work));
+	ASSERT_EQ(1, job_number(submit(self->fd, 0, &self->work)));
 	memset(whole, 0xee, sizeof(whole));
 	memset(part, 0xee, sizeof(part));
 	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &end));
@@ -510,25 +619,24 @@ static void expect_read_only(struct __test_metadata *_metadata, FIXTURE_DATA(uap
 	struct drm_xrnpe_bo_mmap_offset offset = { .handle = handle };
 	struct drm_xrnpe_region regions[2];
 	struct xrnpe_cmd cmd = matmul_cmd();
-	struct drm_xrnpe_submit args;
+	struct drm_xrnpe_job args;
 	struct work work;
 	uint8_t *map;
 
 	ASSERT_EQ(0, make_work(fd, &work));
 	cmd.operand[XRNPE_OPERAND_IFM].region = 1;
 	set_cmd(&work, 0, cmd);
-	args = submit_args(&work, 0, regions);
+	args = job_args(&work, regions);
 	args.regions.count = 2;
 	regions[1] = regions[0];
 	regions[1].handle = handle;
-	for (uint32_t flags = XRNPE_REGION_WRITE;
-	     flags <= (XRNPE_REGION_READ | XRNPE_REGION_WRITE); flags++) {
+	for (uint32_t flags = DRM_XRNPE_REGION_WRITE;
+	     flags <= (DRM_XRNPE_REGION_READ | DRM_XRNPE_REGION_WRITE); flags++) {
 		regions[1].flags = flags;
-		EXPECT_EQ(-EACCES, call(fd, DRM_IOCTL_XRNPE_SUBMIT, &args));
+		EXPECT_EQ(-EACCES, submit_job(fd, 0, &args));
 	}
-	regions[1].flags = XRNPE_REGION_READ;
-	ASSERT_EQ(0, call(fd, DRM_IOCTL_XRNPE_SUBMIT, &args));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(fd, args.job));
+	regions[1].flags = DRM_XRNPE_REGION_READ;
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(fd, submit_job(fd, 0, &args)));
 
 	ASSERT_EQ(0, call(fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &offset));
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,

@@ -29,7 +29,13 @@ enum drm_xrnpe_ioctl_id {
 	DRM_XRNPE_BO_MMAP_OFFSET,
 	/** @DRM_XRNPE_BO_SYNC: hand a cached buffer to the CPU or the device */
 	DRM_XRNPE_BO_SYNC,
-	/** @DRM_XRNPE_SUBMIT: queue a job */
+	/** @DRM_XRNPE_BO_SET_LABEL: name a buffer object, for those who debug */
+	DRM_XRNPE_BO_SET_LABEL,
+	/** @DRM_XRNPE_QUEUE_CREATE: make a queue for jobs */
+	DRM_XRNPE_QUEUE_CREATE,
+	/** @DRM_XRNPE_QUEUE_DESTROY: destroy a queue */
+	DRM_XRNPE_QUEUE_DESTROY,
+	/** @DRM_XRNPE_SUBMIT: queue jobs */
 	DRM_XRNPE_SUBMIT,
 	/** @DRM_XRNPE_JOB_WAIT: wait for a job and learn how it ended */
 	DRM_XRNPE_JOB_WAIT,
@@ -39,30 +45,27 @@ enum drm_xrnpe_ioctl_id {
 enum drm_xrnpe_dev_query_type {
 	/** @DRM_XRNPE_DEV_QUERY_INFO: &struct drm_xrnpe_dev_info */
 	DRM_XRNPE_DEV_QUERY_INFO = 0,
+	/** @DRM_XRNPE_DEV_QUERY_TIME: &struct drm_xrnpe_dev_time */
+	DRM_XRNPE_DEV_QUERY_TIME = 1,
 };
+
+/** DRM_XRNPE_DEV_COHERENT - the device sees the CPU's caches; BO_SYNC does nothing */
+#define DRM_XRNPE_DEV_COHERENT (1u << 0)
 
 /** struct drm_xrnpe_dev_info - what the hardware is and what the driver allows */
 struct drm_xrnpe_dev_info {
 	/** @version: programming model, major in the high half, minor in the low */
 	__u32 version;
+	/** @revision: of the implementation */
+	__u32 revision;
+	/** @flags: DRM_XRNPE_DEV_* */
+	__u32 flags;
 	/** @rows: processing elements down */
 	__u32 rows;
 	/** @cols: processing elements across */
 	__u32 cols;
-	/** @queues: hardware queues; queue 0 is served first */
-	__u32 queues;
-	/** @max_cmds: commands in a job */
-	__u32 max_cmds;
-	/** @max_regions: regions in a job */
-	__u32 max_regions;
-	/** @max_bo_size: bytes in a buffer object */
-	__u64 max_bo_size;
-	/** @job_timeout_ms: a job may execute so long before it is aborted */
-	__u32 job_timeout_ms;
-	/** @job_history: jobs of a file that JOB_WAIT remembers */
-	__u32 job_history;
-	/** @revision: of the implementation */
-	__u32 revision;
+	/** @rings: hardware rings, which the priorities of queues share */
+	__u32 rings;
 	/** @opcodes: a bit for each &enum xrnpe_opcode that it has */
 	__u32 opcodes;
 	/** @formats: a bit for each &enum xrnpe_format that it has */
@@ -79,10 +82,34 @@ struct drm_xrnpe_dev_info {
 	__u32 clock_khz;
 	/** @timer_khz: of the timer in &struct xrnpe_job_record */
 	__u32 timer_khz;
+	/** @max_cmds: commands in a job */
+	__u32 max_cmds;
+	/** @max_regions: regions in a job */
+	__u32 max_regions;
+	/** @max_queues: queues of a file */
+	__u32 max_queues;
+	/** @max_depth: jobs in a queue */
+	__u32 max_depth;
+	/** @max_failures: so many faults and timeouts in a row ban a queue */
+	__u32 max_failures;
+	/** @job_timeout_ms: a job may execute so long before it is aborted */
+	__u32 job_timeout_ms;
+	/** @resets: how often the device had to be reset because it failed */
+	__u32 resets;
 	/** @pad: zero */
 	__u32 pad;
+	/** @max_bo_size: bytes in a buffer object */
+	__u64 max_bo_size;
 	/** @max_client_memory: bytes of buffers that a file may have created */
 	__u64 max_client_memory;
+};
+
+/** struct drm_xrnpe_dev_time - two clocks, read together */
+struct drm_xrnpe_dev_time {
+	/** @timer: the device's, by which job records tell start and end */
+	__u64 timer;
+	/** @cpu_ns: CLOCK_MONOTONIC at that moment */
+	__u64 cpu_ns;
 };
 
 /** struct drm_xrnpe_dev_query - arguments of DEV_QUERY */
@@ -101,6 +128,8 @@ struct drm_xrnpe_dev_query {
 
 /** DRM_XRNPE_BO_CACHED - CPU mappings are cached; needs BO_SYNC. Else write-combined */
 #define DRM_XRNPE_BO_CACHED (1u << 0)
+/** DRM_XRNPE_BO_NO_MMAP - it is never mapped for the CPU */
+#define DRM_XRNPE_BO_NO_MMAP (1u << 1)
 
 /** struct drm_xrnpe_bo_create - arguments of BO_CREATE */
 struct drm_xrnpe_bo_create {
@@ -147,11 +176,64 @@ struct drm_xrnpe_bo_sync {
 	__u64 size;
 };
 
+/** DRM_XRNPE_LABEL_MAX - bytes of a label, its final zero included */
+#define DRM_XRNPE_LABEL_MAX 64
+
+/** struct drm_xrnpe_bo_set_label - arguments of BO_SET_LABEL */
+struct drm_xrnpe_bo_set_label {
+	/** @handle: buffer */
+	__u32 handle;
+	/** @pad: zero */
+	__u32 pad;
+	/** @label: user address of a string; zero: it shall have none */
+	__u64 label;
+};
+
+/** enum drm_xrnpe_priority - which queues are served first */
+enum drm_xrnpe_priority {
+	/** @DRM_XRNPE_PRIORITY_LOW: when no other has work */
+	DRM_XRNPE_PRIORITY_LOW = 0,
+	/** @DRM_XRNPE_PRIORITY_MEDIUM: what programs use by default */
+	DRM_XRNPE_PRIORITY_MEDIUM = 1,
+	/** @DRM_XRNPE_PRIORITY_HIGH: for privileged programs */
+	DRM_XRNPE_PRIORITY_HIGH = 2,
+	/** @DRM_XRNPE_PRIORITY_REALTIME: before all others, for privileged programs */
+	DRM_XRNPE_PRIORITY_REALTIME = 3,
+};
+
+/** struct drm_xrnpe_queue_create - arguments of QUEUE_CREATE */
+struct drm_xrnpe_queue_create {
+	/** @priority: &enum drm_xrnpe_priority */
+	__u32 priority;
+	/**
+	 * @depth: jobs that may be queued, 1 .. max_depth; of so many JOB_WAIT
+	 * remembers the end, too
+	 */
+	__u32 depth;
+	/** @flags: zero */
+	__u32 flags;
+	/** @queue: out: the queue, counted from 1 */
+	__u32 queue;
+};
+
+/** struct drm_xrnpe_queue_destroy - arguments of QUEUE_DESTROY */
+struct drm_xrnpe_queue_destroy {
+	/** @queue: from QUEUE_CREATE */
+	__u32 queue;
+	/** @pad: zero */
+	__u32 pad;
+};
+
+/** DRM_XRNPE_REGION_READ - commands may read the region */
+#define DRM_XRNPE_REGION_READ XRNPE_REGION_READ
+/** DRM_XRNPE_REGION_WRITE - commands may write the region */
+#define DRM_XRNPE_REGION_WRITE XRNPE_REGION_WRITE
+
 /** struct drm_xrnpe_region - memory that a job may reach; index = region number */
 struct drm_xrnpe_region {
 	/** @handle: buffer */
 	__u32 handle;
-	/** @flags: XRNPE_REGION_READ, XRNPE_REGION_WRITE; at least one */
+	/** @flags: DRM_XRNPE_REGION_*; at least one */
 	__u32 flags;
 	/** @offset: first byte, a multiple of 64 */
 	__u64 offset;
@@ -187,18 +269,16 @@ struct drm_xrnpe_array {
 /** DRM_XRNPE_MAX_SYNCS - syncs in a job */
 #define DRM_XRNPE_MAX_SYNCS 64
 
+/** DRM_XRNPE_JOB_NO_IMPLICIT_SYNC - syncs alone tell what it waits for */
+#define DRM_XRNPE_JOB_NO_IMPLICIT_SYNC (1u << 0)
+
 /**
- * struct drm_xrnpe_submit - arguments of SUBMIT
+ * struct drm_xrnpe_job - a job
  *
- * The job starts when its in-syncs and the implicit fences (dma_resv) of all its
- * buffers allow: a region with WRITE waits for all users, one without for
- * writers. Jobs of one file on one queue run in order of submission.
+ * It starts when its in-syncs and the implicit fences (dma_resv) of all its buffers
+ * allow: a region with WRITE waits for all users, one without for writers.
  */
-struct drm_xrnpe_submit {
-	/** @queue: hardware queue, 0 .. queues - 1; the lower, the more urgent */
-	__u32 queue;
-	/** @flags: zero */
-	__u32 flags;
+struct drm_xrnpe_job {
 	/** @cmd_handle: buffer that holds the command records */
 	__u32 cmd_handle;
 	/** @cmd_count: records, 1 .. max_cmds */
@@ -210,14 +290,35 @@ struct drm_xrnpe_submit {
 	 * at least cmd_bytes of the device, at most XRNPE_CMD_STRIDE_MAX
 	 */
 	__u32 cmd_stride;
-	/** @pad: zero */
-	__u32 pad;
+	/** @flags: DRM_XRNPE_JOB_NO_IMPLICIT_SYNC */
+	__u32 flags;
 	/** @regions: of &struct drm_xrnpe_region, at most max_regions */
 	struct drm_xrnpe_array regions;
 	/** @syncs: of &struct drm_xrnpe_sync, at most DRM_XRNPE_MAX_SYNCS */
 	struct drm_xrnpe_array syncs;
-	/** @job: out: the job's number, counted from 1 in each file */
-	__u64 job;
+};
+
+/** DRM_XRNPE_MAX_JOBS - jobs in a SUBMIT */
+#define DRM_XRNPE_MAX_JOBS 64
+
+/** DRM_XRNPE_SUBMIT_NONBLOCK - fail rather than wait for room in the queue */
+#define DRM_XRNPE_SUBMIT_NONBLOCK (1u << 0)
+
+/**
+ * struct drm_xrnpe_submit - arguments of SUBMIT
+ *
+ * Jobs of a queue execute in the order of submission, those of one SUBMIT in the
+ * order of the array. All are queued, or none.
+ */
+struct drm_xrnpe_submit {
+	/** @queue: from QUEUE_CREATE */
+	__u32 queue;
+	/** @flags: DRM_XRNPE_SUBMIT_* */
+	__u32 flags;
+	/** @jobs: of &struct drm_xrnpe_job, 1 .. DRM_XRNPE_MAX_JOBS and the queue's depth */
+	struct drm_xrnpe_array jobs;
+	/** @first_job: out: number of the first; they count from 1 in each queue */
+	__u64 first_job;
 };
 
 /** enum drm_xrnpe_job_state - how a job ended */
@@ -231,39 +332,77 @@ enum drm_xrnpe_job_state {
 	DRM_XRNPE_JOB_FAULT = 1,
 	/** @DRM_XRNPE_JOB_TIMEOUT: it ran longer than job_timeout_ms */
 	DRM_XRNPE_JOB_TIMEOUT = 2,
-	/** @DRM_XRNPE_JOB_CANCELLED: device lost or reset, or a fence it waited for failed */
+	/** @DRM_XRNPE_JOB_CANCELLED: for &enum drm_xrnpe_cancel_reason */
 	DRM_XRNPE_JOB_CANCELLED = 3,
+};
+
+/** enum drm_xrnpe_cancel_reason - why a job was cancelled */
+enum drm_xrnpe_cancel_reason {
+	/** @DRM_XRNPE_CANCEL_NONE: it was not */
+	DRM_XRNPE_CANCEL_NONE = 0,
+	/** @DRM_XRNPE_CANCEL_IN_FENCE: a fence that it waited for failed */
+	DRM_XRNPE_CANCEL_IN_FENCE = 1,
+	/** @DRM_XRNPE_CANCEL_CLOSED: its queue or file was closed before it began */
+	DRM_XRNPE_CANCEL_CLOSED = 2,
+	/** @DRM_XRNPE_CANCEL_BANNED: its queue was banned */
+	DRM_XRNPE_CANCEL_BANNED = 3,
+	/** @DRM_XRNPE_CANCEL_RESET: it had begun when the device was reset for another's sake */
+	DRM_XRNPE_CANCEL_RESET = 4,
+	/** @DRM_XRNPE_CANCEL_LOST: the device was removed, or has failed for good */
+	DRM_XRNPE_CANCEL_LOST = 5,
+	/** @DRM_XRNPE_CANCEL_STARVED: more urgent queues let it execute too little for too long */
+	DRM_XRNPE_CANCEL_STARVED = 6,
+};
+
+/** struct drm_xrnpe_fault - where a job went wrong */
+struct drm_xrnpe_fault {
+	/** @kind: &enum xrnpe_fault_kind */
+	__u32 kind;
+	/** @cmd: index of the command */
+	__u32 cmd;
+	/** @operand: &enum xrnpe_operand_index or XRNPE_OPERAND_NONE */
+	__u32 operand;
+	/** @region: that the operand names */
+	__u32 region;
+	/** @offset: in the region, or of the field in the command */
+	__u64 offset;
+	/** @pad: zero */
+	__u64 pad;
 };
 
 /**
  * struct drm_xrnpe_job_wait - arguments of JOB_WAIT
  *
- * Errors: -ETIME: not ended by @timeout_ns; -ENOENT: no such job in this file, or
- * one so old that it left the history of job_history jobs.
+ * Errors: -ETIME: not ended by @timeout_ns; -ENOENT: no such queue, or it never had
+ * such a job; -ESTALE: it had, but as many as its depth came after it.
  */
 struct drm_xrnpe_job_wait {
-	/** @job: from SUBMIT */
+	/** @queue: from QUEUE_CREATE */
+	__u32 queue;
+	/** @flags: zero */
+	__u32 flags;
+	/** @job: its number, see &drm_xrnpe_submit.first_job */
 	__u64 job;
 	/** @timeout_ns: absolute CLOCK_MONOTONIC time; in the past: just look */
 	__s64 timeout_ns;
 	/** @state: out: &enum drm_xrnpe_job_state */
 	__u32 state;
+	/** @reason: out: &enum drm_xrnpe_cancel_reason */
+	__u32 reason;
 	/** @status: out: XRNPE_STATUS_* */
 	__u32 status;
-	/** @fault: out: for FAULT and TIMEOUT: where; else zero */
-	struct xrnpe_fault fault;
-	/**
-	 * @record: user address where to put the job's &struct xrnpe_job_record, or
-	 * zero. It is all zero if the device wrote none (the job did not get there)
-	 */
-	__u64 record;
 	/**
 	 * @record_size: bytes at @record, at most a page; a shorter record is cut, a
 	 * surplus is zeroed
 	 */
 	__u32 record_size;
-	/** @pad: zero */
-	__u32 pad;
+	/**
+	 * @record: user address where to put the job's &struct xrnpe_job_record, or
+	 * zero. It is all zero if the device wrote none (the job did not get there)
+	 */
+	__u64 record;
+	/** @fault: out: for FAULT, TIMEOUT and CANCEL_STARVED: where; else zero */
+	struct drm_xrnpe_fault fault;
 };
 
 #define DRM_IOCTL_XRNPE_DEV_QUERY \
@@ -274,6 +413,12 @@ struct drm_xrnpe_job_wait {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_BO_MMAP_OFFSET, struct drm_xrnpe_bo_mmap_offset)
 #define DRM_IOCTL_XRNPE_BO_SYNC \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_XRNPE_BO_SYNC, struct drm_xrnpe_bo_sync)
+#define DRM_IOCTL_XRNPE_BO_SET_LABEL \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_XRNPE_BO_SET_LABEL, struct drm_xrnpe_bo_set_label)
+#define DRM_IOCTL_XRNPE_QUEUE_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_QUEUE_CREATE, struct drm_xrnpe_queue_create)
+#define DRM_IOCTL_XRNPE_QUEUE_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_XRNPE_QUEUE_DESTROY, struct drm_xrnpe_queue_destroy)
 #define DRM_IOCTL_XRNPE_SUBMIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_SUBMIT, struct drm_xrnpe_submit)
 #define DRM_IOCTL_XRNPE_JOB_WAIT \

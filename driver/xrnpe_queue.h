@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#ifndef __XRNPE_QUEUE_H__
+#define __XRNPE_QUEUE_H__
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+
+#include <drm/gpu_scheduler.h>
+
+#include "xrnpe_drv.h"
+
+struct xrnpe_job;
+
+/* Jobs of a queue that have not ended, and that JOB_WAIT remembers. */
+#define XRNPE_MAX_DEPTH		256
+/* Queues of a file. */
+#define XRNPE_MAX_FILE_QUEUES	64
+/* So many faults and timeouts in a row ban a queue. */
+#define XRNPE_MAX_FAILURES	10
+
+/** struct xrnpe_result - how a job ended; outlives the job in its queue's history */
+struct xrnpe_result {
+	/** @refcount: the job's, the history's, and waiters' */
+	struct kref refcount;
+	/** @id: the job's number in its queue */
+	u64 id;
+	/** @finished: signals when the job ended; then what follows is final */
+	struct dma_fence *finished;
+	/** @state: &enum drm_xrnpe_job_state */
+	u32 state;
+	/** @reason: &enum drm_xrnpe_cancel_reason */
+	u32 reason;
+	/** @record: what the device says; zero if it did not end the job */
+	struct xrnpe_job_record record;
+};
+
+/** struct xrnpe_queue - a queue of a file */
+struct xrnpe_queue {
+	/** @refcount: the file's, its jobs', and ioctls' */
+	struct kref refcount;
+	/** @ctx: the file, with a reference */
+	struct xrnpe_ctx *ctx;
+	/** @ring: where its jobs go to */
+	struct xrnpe_ring *ring;
+	/** @entity: its way there; of no use once it is closed */
+	struct drm_sched_entity entity;
+	/** @id: its number in the file, for traces */
+	u32 id;
+	/** @depth: entries of @history */
+	u32 depth;
+
+	/** @submit_lock: serialises SUBMIT; protects @closed */
+	struct mutex submit_lock;
+	/** @closed: takes no jobs any more */
+	bool closed;
+	/** @banned: cancels its jobs; written with hw_lock */
+	bool banned;
+	/** @failures: in a row; protected by hw_lock */
+	unsigned int failures;
+
+	/** @lock: protects what follows */
+	spinlock_t lock;
+	/** @backlog: jobs that the scheduler does not have yet, in order */
+	struct list_head backlog;
+	/** @scheduled: jobs that it has, which have not ended */
+	unsigned int scheduled;
+	/** @last_job: number of the job that came last */
+	u64 last_job;
+	/** @history: how jobs ended, by number modulo the size */
+	struct xrnpe_result *history[] __counted_by(depth);
+};
+
+struct xrnpe_result *xrnpe_result_create(void);
+void xrnpe_result_put(struct xrnpe_result *result);
+
+struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id);
+void xrnpe_queue_put(struct xrnpe_queue *queue);
+int xrnpe_queue_lock_for_jobs(struct xrnpe_queue *queue, unsigned int jobs, bool block);
+void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job);
+void xrnpe_queue_feed(struct xrnpe_queue *queue, struct list_head *jobs);
+void xrnpe_queue_job_left(struct xrnpe_queue *queue);
+void xrnpe_queue_note_end(struct xrnpe_queue *queue, const struct xrnpe_result *result);
+void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx);
+
+int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
+int xrnpe_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);
+int xrnpe_ioctl_job_wait(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif

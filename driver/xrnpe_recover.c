@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * What goes wrong: time limits, abort, reset, the device's end; and rest, for sleep.
+ *
+ * A job that got to its ring ends
+ *
+ * - DONE, FAULT, or TIMEOUT by ABORT: with a record, see xrnpe_ring_reap();
+ * - TIMEOUT without a record: it did not abort, and the device was reset;
+ * - CANCELLED, see &enum drm_xrnpe_cancel_reason.
+ */
+#include <linux/bitfield.h>
+#include <linux/pm_runtime.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_print.h>
+
+#include "xrnpe_compat.h"
+#include "xrnpe_drv.h"
+#include "xrnpe_gem.h"
+#include "xrnpe_hw.h"
+#include "xrnpe_job.h"
+#include "xrnpe_queue.h"
+#include "xrnpe_recover.h"
+#include "xrnpe_ring.h"
+#include "xrnpe_sched.h"
+
+/* The device gives up a command within 1 ms, but a virtual one may be late. */
+#define XRNPE_ABORT_MS		500
+/* So often a job may be in the ring when the device is reset. */
+#define XRNPE_MAX_RESETS	3
+/*
+ * A job that urgent rings keep from executing has no time limit of its own, but
+ * its fence must signal some day: so many times the limit after it has become
+ * the oldest of its ring it counts as hung.
+ */
+#define XRNPE_STARVED		30
+
+/* ---- the device's end ---- */
+
+/* A runaway device may access the buffers of @job for ever. */
+static void xrnpe_job_leak_bos(struct xrnpe_job *job)
+{
+	for (unsigned int i = 0; i < job->bo_count; i++)
+		to_xrnpe_bo(job->bos[i])->leaked = true;
+}
+
+/*
+ * End all jobs, and the device's use, without the hardware's help: @error is what
+ * xrnpe_hw_reset() returned. Fences signal in any case, for nobody may wait for
+ * ever, but buffers stay until the device leaves them alone.
+ */
+static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
+{
+	WRITE_ONCE(xdev->wedged, true);
+	xrnpe_hw_note_reset(xdev, error);
+
+	for (unsigned int i = 0; i < xdev->info.rings; i++) {
+		struct xrnpe_job *job, *next;
+
+		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node) {
+			if (xdev->runaway)
+				xrnpe_job_leak_bos(job);
+			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_LOST, -ENODEV);
+		}
+	}
+}
+
+static void xrnpe_hw_reap(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		xrnpe_ring_reap(&xdev->ring[i]);
+}
+
+/*
+ * Note which jobs may have begun: those that HEAD has passed, whose sequence number
+ * is missing then, and the one at HEAD, if its queue is served or it has executed
+ * before. No other begins any more. A job that the device was reset for again and
+ * again has its part in that.
+ */
+static void xrnpe_ring_note_begun(struct xrnpe_ring *ring)
+{
+	u32 head, serves, status;
+	struct xrnpe_job *job;
+	u64 executed;
+
+	if (list_empty(&ring->jobs))
+		return;
+	xrnpe_ring_poison(ring);
+	status = xrnpe_read(ring->xdev, XRNPE_STATUS);
+	serves = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, status);
+	executed = xrnpe_ring_executed(ring, &head);
+	list_for_each_entry(job, &ring->jobs, node)
+		job->begun = ++job->resets > XRNPE_MAX_RESETS ||
+			     (head == job->count && (executed || serves == ring->index)) ||
+			     ((s32)(head - job->count) > 0 && !xrnpe_job_is_refused(job));
+}
+
+/*
+ * Reset, and end the jobs that ended before it; of those that are left note which
+ * may have begun. Returns what xrnpe_hw_reset() does.
+ */
+static int xrnpe_hw_reset_and_reap(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	/* Registers tell what jobs have executed; a reset clears them. */
+	xrnpe_hw_reap(xdev);
+	xrnpe_hw_account(xdev);
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		xrnpe_ring_note_begun(&xdev->ring[i]);
+
+	ret = xrnpe_hw_reset(xdev);
+	/* The device went on until then. The status page is as it left it. */
+	xrnpe_hw_reap(xdev);
+	return ret;
+}
+
+/**
+ * xrnpe_hw_kill() - stop the device for good and cancel what it had to do
+ * @xdev: the device, powered
+ */
+void xrnpe_hw_kill(struct xrnpe_device *xdev)
+{
+	xrnpe_hw_stop(xdev);
+
+	guard(mutex)(&xdev->hw_lock);
+	if (xdev->wedged && !xdev->runaway)
+		return;
+	xrnpe_hw_give_up(xdev, xrnpe_hw_reset_and_reap(xdev));
+}
+
+/*
+ * Tell user space that the device needs help. Only when it accesses no memory any
+ * more: that is what the event says, and binding a runaway anew is no help. It
+ * allocates memory, so nothing that fences wait for may wait for it.
+ *
+ * drm_dev_wedged_event() sends its event from the primary node without a look
+ * whether there is one (7.3), and an accel device has none. There is no such
+ * event for accel nodes; their users learn it from -ENODEV.
+ */
+void xrnpe_wedged_work(struct work_struct *work)
+{
+	struct xrnpe_device *xdev = container_of(work, struct xrnpe_device, wedged_work);
+
+	if (!READ_ONCE(xdev->runaway) && xdev->drm.primary)
+		xrnpe_drm_wedged_event(&xdev->drm);
+}
+
+/* ---- reset, and what goes on after it ---- */
+
+/*
+ * Go on after a reset. A job that has run in part is cancelled: running it again on
+ * what it has already changed could give another result. The others stay.
+ */
+static void xrnpe_hw_restart(struct xrnpe_device *xdev)
+{
+	for (unsigned int i = 0; i < xdev->info.rings; i++) {
+		struct xrnpe_job *job, *next;
+
+		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node)
+			if (job->begun || job->timed_out)
+				xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_RESET, -ECANCELED);
+		xrnpe_ring_drop(&xdev->ring[i]);
+	}
+	/* Else they are for after the sleep. */
+	if (!xdev->parking)
+		xrnpe_hw_start(xdev);
+}
+
+/**
+ * xrnpe_hw_recover() - reset a device that fails, and let it go on with what had
+ * not begun
+ * @xdev: the device, powered
+ *
+ * If it does not come back, it is wedged.
+ */
+void xrnpe_hw_recover(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	xrnpe_sched_stop(xdev);
+	xrnpe_hw_stop(xdev);
+	/* What another reset was to mend this one mends. */
+	cancel_work(&xdev->reset_work);
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		xdev->info.resets++;
+		ret = xrnpe_hw_reset_and_reap(xdev);
+		if (ret)
+			xrnpe_hw_give_up(xdev, ret);
+		else
+			xrnpe_hw_restart(xdev);
+	}
+
+	if (ret)
+		schedule_work(&xdev->wedged_work);
+	xrnpe_sched_start(xdev);
+}
+
+void xrnpe_reset_work(struct work_struct *work)
+{
+	struct xrnpe_device *xdev = container_of(work, struct xrnpe_device, reset_work);
+	int idx;
+
+	if (!drm_dev_enter(&xdev->drm, &idx))
+		return;
+
+	/* One that is off is reset when it is switched on. */
+	if (!READ_ONCE(xdev->wedged) && pm_runtime_get_if_active(xdev->drm.dev) > 0) {
+		drm_err_ratelimited(&xdev->drm, "has halted, or contradicts itself; resetting\n");
+		xrnpe_hw_recover(xdev);
+		pm_runtime_put_autosuspend(xdev->drm.dev);
+	}
+	drm_dev_exit(idx);
+}
+
+/* ---- rest ---- */
+
+/**
+ * xrnpe_hw_park() - let the device come to rest, between two jobs
+ * @xdev: the device, powered; its schedulers are stopped
+ *
+ * Jobs that have begun go on to their ends, those that have not stay for
+ * xrnpe_hw_start() or xrnpe_hw_unpark().
+ */
+void xrnpe_hw_park(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->hw_lock);
+	xdev->parking = true;
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		xrnpe_ring_poison(&xdev->ring[i]);
+}
+
+/**
+ * xrnpe_hw_is_parked() - whether the device has come to rest
+ * @xdev: the device, after xrnpe_hw_park()
+ *
+ * Return: true if no job of any queue has begun that has not ended.
+ */
+bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->hw_lock);
+	for (unsigned int i = 0; i < xdev->info.rings; i++) {
+		struct xrnpe_ring *ring = &xdev->ring[i];
+
+		if (list_empty(&ring->jobs))
+			continue;
+		xrnpe_ring_service(ring);
+		if (!list_empty(&ring->jobs) &&
+		    xrnpe_ring_read(ring, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_RUNNING)
+			return false;
+	}
+	return true;
+}
+
+/**
+ * xrnpe_hw_unpark() - go on after xrnpe_hw_park()
+ * @xdev: the device, powered, at rest
+ *
+ * Return: what xrnpe_hw_reset() does.
+ */
+int xrnpe_hw_unpark(struct xrnpe_device *xdev)
+{
+	int ret;
+
+	guard(mutex)(&xdev->hw_lock);
+	xdev->parking = false;
+	if (xdev->wedged)
+		return 0;
+	/* Nothing has begun that it could hurt. */
+	ret = xrnpe_hw_reset(xdev);
+	if (ret)
+		xrnpe_hw_give_up(xdev, ret);
+	else
+		xrnpe_hw_start(xdev);
+	return ret;
+}
+
+/* ---- time limits ---- */
+
+/*
+ * Whether HEAD fits the oldest job of a queue. It counts a job a moment after the
+ * job's sequence number was written, so that it may be one behind.
+ */
+static bool xrnpe_ring_is_at(struct xrnpe_ring *ring, const struct xrnpe_job *job)
+{
+	u32 head = xrnpe_ring_read(ring, XRNPE_QUEUE_HEAD);
+
+	return head == job->count || head + 1 == job->count;
+}
+
+/*
+ * Look after a job that has been in the ring for long, and abort it if its time
+ * is up. Returns false if the device must be reset.
+ */
+static bool xrnpe_job_check_time(struct xrnpe_job *job)
+{
+	struct xrnpe_ring *ring = job->ring;
+	struct xrnpe_device *xdev = ring->xdev;
+	u64 limit = (u64)xdev->info.job_timeout_ms * NSEC_PER_MSEC;
+	bool at_job;
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		if (job->ended)
+			return true;
+		/* Read first, so that what HEAD has counted is on the status page. */
+		at_job = xrnpe_ring_is_at(ring, job);
+		/* The interrupt may be late, or lost. */
+		xrnpe_ring_service(ring);
+		if (job->ended)
+			return true;
+		if (!at_job) {
+			drm_err_ratelimited(&xdev->drm, "%s has not told of a job's end, resetting\n",
+					    ring->name);
+			return false;
+		}
+
+		xrnpe_hw_account(xdev);
+		job->starved = job->run_ns < limit;
+		if (job->starved && ktime_to_ns(ktime_sub(ktime_get(), ring->head_since)) <
+				    XRNPE_STARVED * limit)
+			return true;
+
+		drm_dbg(&xdev->drm, "%s: job %llu of queue %u of client %llu takes too long\n",
+			ring->name, job->result->id, job->queue->id, job->ctx->client);
+		job->timed_out = true;
+		/* Should it end by itself just now, this does nothing. */
+		xrnpe_ring_write(ring, XRNPE_QUEUE_ABORT, job->count);
+	}
+
+	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),
+			       msecs_to_jiffies(XRNPE_ABORT_MS)))
+		return true;
+
+	guard(mutex)(&xdev->hw_lock);
+	/* This interrupt may be lost as any other. */
+	if (!job->ended)
+		xrnpe_ring_service(ring);
+	if (!job->ended)
+		drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", ring->name);
+	return job->ended;
+}
+
+/**
+ * xrnpe_hw_timeout() - deal with a job that has been in the ring for long
+ * @job: oldest job of its queue as the scheduler knows it; does not go away
+ *
+ * Afterwards the job has ended, or may run on.
+ */
+void xrnpe_hw_timeout(struct xrnpe_job *job)
+{
+	struct xrnpe_device *xdev = job->ring->xdev;
+
+	scoped_guard(mutex, &xdev->hw_lock) {
+		/* Not in the ring: it has ended, or is only about to start. */
+		if (job != xrnpe_ring_head(job->ring) || !xdev->powered)
+			return;
+		/* The job keeps the device on; it may end at any time. */
+		pm_runtime_get_noresume(xdev->drm.dev);
+	}
+	if (!xrnpe_job_check_time(job))
+		xrnpe_hw_recover(xdev);
+	pm_runtime_put_autosuspend(xdev->drm.dev);
+}

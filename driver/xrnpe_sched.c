@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The scheduler's side: a drm_gpu_scheduler for each ring.
+ */
+#include <linux/pm_runtime.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_print.h>
+
+#include "xrnpe_compat.h"
+#include "xrnpe_drv.h"
+#include "xrnpe_job.h"
+#include "xrnpe_queue.h"
+#include "xrnpe_recover.h"
+#include "xrnpe_ring.h"
+#include "xrnpe_sched.h"
+
+/* Put @job into its ring. On failure @reason says why it is cancelled. */
+static int xrnpe_job_start(struct xrnpe_job *job, u32 *reason)
+{
+	struct drm_device *drm = &job->ring->xdev->drm;
+	int idx, ret;
+
+	if (READ_ONCE(job->queue->banned)) {
+		*reason = DRM_XRNPE_CANCEL_BANNED;
+		return -ECANCELED;
+	}
+	if (xrnpe_job_in_fence_failed(job)) {
+		*reason = DRM_XRNPE_CANCEL_IN_FENCE;
+		return -ECANCELED;
+	}
+
+	*reason = DRM_XRNPE_CANCEL_LOST;
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	ret = pm_runtime_resume_and_get(drm->dev);
+	if (ret) {
+		drm_err_ratelimited(drm, "does not wake up: %pe\n", ERR_PTR(ret));
+	} else {
+		ret = xrnpe_hw_submit(job);
+		if (ret)
+			pm_runtime_put_autosuspend(drm->dev);
+		if (ret == -ECANCELED)
+			*reason = DRM_XRNPE_CANCEL_IN_FENCE;
+	}
+	drm_dev_exit(idx);
+	return ret;
+}
+
+static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
+{
+	struct xrnpe_job *job = to_xrnpe_job(sched_job);
+	/* Once it is in the ring it may end, and @job be freed when the scheduler has it. */
+	struct dma_fence *fence = dma_fence_get(&job->hw_fence->base);
+	u32 reason;
+	int ret;
+
+	xrnpe_job_got_to_ring(job);
+	ret = xrnpe_job_start(job, &reason);
+	if (!ret)
+		return fence;
+
+	job->result->reason = reason;
+	xrnpe_queue_job_left(job->queue);
+	dma_fence_put(fence);
+	return ERR_PTR(ret);
+}
+
+static enum drm_gpu_sched_stat xrnpe_job_timedout(struct drm_sched_job *sched_job)
+{
+	struct xrnpe_job *job = to_xrnpe_job(sched_job);
+	int idx;
+
+	if (drm_dev_enter(&job->ring->xdev->drm, &idx)) {
+		xrnpe_hw_timeout(job);
+		drm_dev_exit(idx);
+	}
+	/* The job has ended, as any other, or may run on. */
+	return xrnpe_sched_no_hang(sched_job);
+}
+
+static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
+{
+	struct xrnpe_job *job = to_xrnpe_job(sched_job);
+
+	/* Cancelled with its queue, it never ran. */
+	xrnpe_job_got_to_ring(job);
+	/*
+	 * Somebody may hold the scheduler's fence for long, and on older kernels that
+	 * asks the scheduler for its name. What it has for a parent keeps the device.
+	 */
+	if (!sched_job->s_fence->parent)
+		sched_job->s_fence->parent = dma_fence_get(&job->hw_fence->base);
+	drm_sched_job_cleanup(sched_job);
+	xrnpe_job_free(job);
+}
+
+static const struct drm_sched_backend_ops xrnpe_sched_ops = {
+	.run_job = xrnpe_job_run,
+	.timedout_job = xrnpe_job_timedout,
+	.free_job = xrnpe_sched_job_free,
+};
+
+static void xrnpe_sched_fini(struct drm_device *drm, void *sched)
+{
+	drm_sched_fini(sched);
+}
+
+/**
+ * xrnpe_sched_stop() - let no scheduler put a job into its ring
+ * @xdev: the device
+ *
+ * Context: may sleep; not in a scheduler's own work. To be undone by
+ * xrnpe_sched_start() as often as it was done.
+ */
+void xrnpe_sched_stop(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->sched_lock);
+	if (xdev->sched_stops++)
+		return;
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		drm_sched_wqueue_stop(&xdev->ring[i].sched);
+}
+
+/**
+ * xrnpe_sched_start() - undo xrnpe_sched_stop()
+ * @xdev: the device
+ */
+void xrnpe_sched_start(struct xrnpe_device *xdev)
+{
+	guard(mutex)(&xdev->sched_lock);
+	if (--xdev->sched_stops)
+		return;
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		drm_sched_wqueue_start(&xdev->ring[i].sched);
+}
+
+static void xrnpe_reset_wq_fini(struct drm_device *drm, void *wq)
+{
+	destroy_workqueue(wq);
+}
+
+/**
+ * xrnpe_sched_probe() - make a scheduler for each ring
+ * @xdev: the device
+ *
+ * They live as long as the DRM device: open files and their jobs have to do with
+ * them after the hardware is gone.
+ *
+ * Return: 0 or a negative errno.
+ */
+int xrnpe_sched_probe(struct xrnpe_device *xdev)
+{
+	struct drm_device *drm = &xdev->drm;
+	int ret;
+
+	ret = drmm_mutex_init(drm, &xdev->sched_lock);
+	if (ret)
+		return ret;
+	/* Memory may be freed only when a fence signals, and that may take a reset. */
+	xdev->reset_wq = alloc_ordered_workqueue("xrnpe-reset", WQ_MEM_RECLAIM);
+	if (!xdev->reset_wq)
+		return -ENOMEM;
+	ret = drmm_add_action_or_reset(drm, xrnpe_reset_wq_fini, xdev->reset_wq);
+	if (ret)
+		return ret;
+
+	for (unsigned int i = 0; i < xdev->info.rings; i++) {
+		struct xrnpe_ring *ring = &xdev->ring[i];
+
+		ret = xrnpe_sched_init(&ring->sched, &xrnpe_sched_ops, xdev->reset_wq,
+				       XRNPE_RING_JOBS,
+				       msecs_to_jiffies(xdev->info.job_timeout_ms) /
+				       XRNPE_TIMEOUT_LOOKS,
+				       ring->name, drm->dev);
+		if (ret)
+			return ret;
+		ret = drmm_add_action_or_reset(drm, xrnpe_sched_fini, &ring->sched);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
