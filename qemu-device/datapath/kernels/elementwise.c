@@ -46,14 +46,6 @@ static bool has_scales(const struct xrnpe_pass *pass)
 	return !is_pair(pass) && pass->cmd->operand[XRNPE_OPERAND_SCALE].row_stride;
 }
 
-/* A word of scale record @record. */
-static uint32_t scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)
-{
-	const uint8_t *at = pass->memory[XRNPE_OPERAND_SCALE];
-
-	return xrnpe_word(at + record * pass->cmd->operand[XRNPE_OPERAND_SCALE].row_stride, word);
-}
-
 static uint8_t *part_at(const struct xrnpe_pass *pass, unsigned int i, struct part part)
 {
 	return xrnpe_line(pass, i, part.line) + xrnpe_row_bytes(format_of(pass, i), part.first);
@@ -88,8 +80,8 @@ static void multiply(const struct xrnpe_pass *pass, uint32_t a, uint32_t b, stru
 	product = (xrnpe_i128)grid * grid2;
 	xrnpe_exact_add(x, xrnpe_term_from_sum((xrnpe_u128)product, product < 0,
 					       xrnpe_grid_unit(in) + xrnpe_grid_unit(in2)),
-			xrnpe_term_from_f32(scale_word(pass, 0, 0)));
-	xrnpe_exact_add_code(x, XRNPE_FORMAT_F32, scale_word(pass, 0, 1), XRNPE_F32_ONE);
+			xrnpe_term_from_f32(xrnpe_scale_word(pass, 0, 0)));
+	xrnpe_exact_add_code(x, XRNPE_FORMAT_F32, xrnpe_scale_word(pass, 0, 1), XRNPE_F32_ONE);
 }
 
 /* What element @element of a line is before the activation. */
@@ -102,8 +94,8 @@ static struct xrnpe_exact exact_value(const struct xrnpe_pass *pass, uint64_t li
 	int order;
 
 	if (!is_pair(pass)) {
-		xrnpe_exact_add_code(&x, in, a, scale_word(pass, channel, 0));
-		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, scale_word(pass, channel, 1), XRNPE_F32_ONE);
+		xrnpe_exact_add_code(&x, in, a, xrnpe_scale_word(pass, channel, 0));
+		xrnpe_exact_add_code(&x, XRNPE_FORMAT_F32, xrnpe_scale_word(pass, channel, 1), XRNPE_F32_ONE);
 		return x;
 	}
 	b = code_of(pass, XRNPE_OPERAND_IFM2, line, element);
@@ -111,12 +103,12 @@ static struct xrnpe_exact exact_value(const struct xrnpe_pass *pass, uint64_t li
 		multiply(pass, a, b, &x);
 		return x;
 	}
-	xrnpe_exact_add_code(&x, in, a, scale_word(pass, 0, 0));
+	xrnpe_exact_add_code(&x, in, a, xrnpe_scale_word(pass, 0, 0));
 	if (pass->cmd->opcode == XRNPE_OP_ADD) {
-		xrnpe_exact_add_code(&x, in2, b, scale_word(pass, 1, 0));
+		xrnpe_exact_add_code(&x, in2, b, xrnpe_scale_word(pass, 1, 0));
 		return x;
 	}
-	xrnpe_exact_add_code(&y, in2, b, scale_word(pass, 1, 0));
+	xrnpe_exact_add_code(&y, in2, b, xrnpe_scale_word(pass, 1, 0));
 	if (x.nan || y.nan)
 		return x.nan ? x : y;
 	order = xrnpe_exact_compare(&x, &y);
@@ -139,10 +131,24 @@ static void exact_part(const struct xrnpe_pass *pass, struct part part, uint32_t
 
 /* ---- many at a time ------------------------------------------------------ */
 
+/* Values of a batch: grid values, which become codes, or binary32. */
+union values {
+	int16_t grid[BATCH];
+	uint8_t code[BATCH + 1];
+	float real[BATCH];
+};
+
 /* A batch of parts, that is of values. Of several each is a line. */
 struct batch {
 	struct xrnpe_affine affine;
-	float a[BATCH] __attribute__((aligned(64))), b[BATCH], scales[BATCH], biases[BATCH];
+	struct xrnpe_fixed fixed;
+	bool is_fixed;		/* grid values, not binary32 */
+	bool nar;		/* so they must be binary32 */
+	union values a __attribute__((aligned(64))), b;
+	float scales[BATCH], biases[BATCH];
+	int16_t digits[2][XRNPE_FIXED_DIGITS][BATCH];
+	bool kept;		/* these three, for all batches */
+	int16_t ones[BATCH];	/* CONVERT: a bias times one */
 	uint8_t row[BATCH * sizeof(float)];
 	bool is_short;		/* parts are collected before they are decoded */
 	size_t pitch;		/* values from a part to the next: even if collected codes share bytes */
@@ -164,16 +170,23 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 
 	batch->affine = (struct xrnpe_affine){
 		.opcode = cmd->opcode, .activation = cmd->activation,
-		.scale = float_of(scale_word(pass, 0, 0)),
-		.other = float_of(two_scales ? scale_word(pass, 1, 0) : scale_word(pass, 0, 1)),
+		.scale = float_of(xrnpe_scale_word(pass, 0, 0)),
+		.other = float_of(two_scales ? xrnpe_scale_word(pass, 1, 0) : xrnpe_scale_word(pass, 0, 1)),
 		.scales = has_scales(pass) ? batch->scales : NULL, .others = batch->biases,
 		.slope = float_of(cmd->slope),
 		.lo = clamp ? float_of(cmd->lo) : -__builtin_inff(),
 		.hi = clamp ? float_of(cmd->hi) : __builtin_inff(),
 		.odd = format_of(pass, XRNPE_OPERAND_OFM) != XRNPE_FORMAT_F32,
 	};
-	memset(batch->scales, 0, sizeof(batch->scales));
-	memset(batch->biases, 0, sizeof(batch->biases));
+	batch->fixed = pass->fixed;
+	batch->fixed.each = has_scales(pass);
+	for (size_t i = 0; i < XRNPE_FIXED_DIGITS; i++) {
+		batch->fixed.scales[i] = batch->digits[0][i];
+		batch->fixed.others[i] = batch->digits[1][i];
+	}
+	batch->kept = false;
+	for (size_t i = 0; i < BATCH && !is_pair(pass); i++)
+		batch->ones[i] = 1;
 	batch->is_short = pass->part < SHORT;
 	batch->pitch = pass->part;
 	for (unsigned int i = 0; i < XRNPE_OPERANDS && (batch->is_short || pass->transposed); i++) {
@@ -185,21 +198,50 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 				  pass->part * xrnpe_format_bits(format_of(pass, i));
 }
 
+/* Have the first @size bytes of a row, or of @pitch, again and again up to @whole. */
+static void repeat(uint8_t *row, size_t size, size_t whole)
+{
+	for (size_t some; size < whole; size += some) {
+		some = whole - size < size ? whole - size : size;
+		memcpy(row + size, row, some);
+	}
+}
+
+/* A row of a batch, of entries of @size bytes of which there are @some: one a value of a part, of all parts. */
+static void spread(const struct batch *batch, void *row, size_t size, size_t some, size_t count, size_t parts)
+{
+	uint8_t *to = row;
+
+	repeat(to, some * size, count * size);
+	memset(to + count * size, 0, (batch->pitch - count) * size);
+	repeat(to, batch->pitch * size, parts * batch->pitch * size);
+}
+
 /* The scales of the values from element @first of a line on, as the batch has them. */
 static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_t first, size_t parts,
 		       size_t count)
 {
-	size_t channels = pass->cmd->image.in_c, channel = first % channels;
+	size_t channels = pass->cmd->image.in_c, some = count < channels ? count : channels;
 
-	for (size_t i = 0; i < count; i++) {
-		batch->scales[i] = float_of(scale_word(pass, channel, 0));
-		batch->biases[i] = float_of(scale_word(pass, channel, 1));
-		if (++channel == channels)
-			channel = 0;
+	for (size_t i = 0; i < some; i++) {
+		size_t channel = (first + i) % channels;
+		int16_t digit[2][XRNPE_FIXED_DIGITS];
+
+		batch->scales[i] = float_of(xrnpe_scale_word(pass, channel, 0));
+		batch->biases[i] = float_of(xrnpe_scale_word(pass, channel, 1));
+		if (!pass->is_fixed)
+			continue;
+		xrnpe_fixed_digits(pass, &batch->fixed, channel, digit[0], digit[1]);
+		for (int j = 0; j < batch->fixed.digits; j++) {
+			batch->digits[0][j][i] = digit[0][j];
+			batch->digits[1][j][i] = digit[1][j];
+		}
 	}
-	for (size_t i = batch->pitch; i < parts * batch->pitch; i++) {
-		batch->scales[i] = batch->scales[i - batch->pitch];
-		batch->biases[i] = batch->biases[i - batch->pitch];
+	spread(batch, batch->scales, sizeof(float), some, count, parts);
+	spread(batch, batch->biases, sizeof(float), some, count, parts);
+	for (int j = 0; pass->is_fixed && j < batch->fixed.digits; j++) {
+		spread(batch, batch->digits[0][j], sizeof(int16_t), some, count, parts);
+		spread(batch, batch->digits[1][j], sizeof(int16_t), some, count, parts);
 	}
 }
 
@@ -251,9 +293,18 @@ static void collect(const struct xrnpe_pass *pass, const struct batch *batch, un
 			 run.parts);
 }
 
-/* Decode operand @i of @parts parts, @count values with what is between them, to @values. */
+static void decode(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, const uint8_t *row,
+		   union values *values, size_t at, size_t count)
+{
+	if (batch->is_fixed)
+		batch->nar |= pass->codec->grid(format_of(pass, i), row, values->grid + at, count);
+	else
+		pass->codec->decode(format_of(pass, i), row, values->real + at, count);
+}
+
+/* Decode operand @i of @parts parts, @count values with what is between them. */
 static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsigned int i, struct part part,
-		       size_t parts, size_t count, float *values)
+		       size_t parts, size_t count, union values *values)
 {
 	enum xrnpe_format format = format_of(pass, i);
 	bool columns = i == XRNPE_OPERAND_IFM && pass->transposed;
@@ -262,42 +313,66 @@ static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsig
 
 	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
 		const uint8_t *from = run_at(pass, i, run, part.first);
-		float *to = values + j * batch->pitch;
 
 		if (collected) {
 			collect(pass, batch, i, run, part, batch->row + xrnpe_row_bytes(format, j * batch->pitch));
 			continue;
 		}
 		if (batch->dense[i]) {
-			pass->codec->decode(format, from, to, run.parts * part.count);
+			decode(pass, batch, i, from, values, j * batch->pitch, run.parts * part.count);
 			continue;
 		}
-		for (size_t k = 0; k < run.parts; k++, to += batch->pitch)
-			pass->codec->decode(format, from + k * pass->step[i][XRNPE_INNER], to, part.count);
+		for (size_t k = 0; k < run.parts; k++)
+			decode(pass, batch, i, from + k * pass->step[i][XRNPE_INNER], values,
+			       (j + k) * batch->pitch, part.count);
 	}
 	if (collected)
-		pass->codec->decode(format, batch->row, values, count);
+		decode(pass, batch, i, batch->row, values, 0, count);
 }
 
 /* The only code of each of some pixels, for all of its channels. */
 static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, struct part part, size_t parts,
-			float *values)
+			union values *values)
 {
-	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_IFM2);
+	const unsigned int i = XRNPE_OPERAND_IFM2;
 	struct run run = first_run(pass, part, parts);
-	float value[BATCH];
+	union values value;
 
 	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
-		const uint8_t *from = run_at(pass, XRNPE_OPERAND_IFM2, run, 0);
+		const uint8_t *from = run_at(pass, i, run, 0);
 
 		for (size_t k = 0; k < run.parts; k++)
-			xrnpe_copy_codes(format, batch->row, j + k,
-					 from + k * pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER], 0, 1);
+			xrnpe_copy_codes(format_of(pass, i), batch->row, j + k,
+					 from + k * pass->step[i][XRNPE_INNER], 0, 1);
 	}
-	pass->codec->decode(format, batch->row, value, parts);
-	for (size_t j = 0; j < parts; j++) {
-		for (size_t k = 0; k < batch->pitch; k++)
-			values[j * batch->pitch + k] = value[j];
+	decode(pass, batch, i, batch->row, &value, 0, parts);
+	for (size_t j = 0, at = 0; j < parts; j++) {
+		for (size_t k = 0; k < batch->pitch; k++, at++) {
+			if (batch->is_fixed)
+				values->grid[at] = value.grid[j];
+			else
+				values->real[at] = value.real[j];
+		}
+	}
+}
+
+/* Some of the results, as codes or values. */
+static void encode(const struct xrnpe_pass *pass, struct batch *batch, size_t at, uint8_t *row, size_t count,
+		   uint32_t *status)
+{
+	enum xrnpe_format format = format_of(pass, XRNPE_OPERAND_OFM);
+
+	if (!batch->is_fixed) {
+		pass->codec->encode(format, batch->a.real + at, row, count, status);
+	} else if (format == XRNPE_FORMAT_P8) {
+		memcpy(row, batch->a.code + at, count);
+	} else {
+		/* One that is packed alone ends its byte. */
+		uint8_t next = batch->a.code[at + count];
+
+		batch->a.code[at + count] = 0;
+		xrnpe_pack_nibbles(batch->a.code + at, row, count);
+		batch->a.code[at + count] = next;
 	}
 }
 
@@ -312,12 +387,12 @@ static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, stru
 	struct run run = first_run(pass, part, parts);
 
 	if (collected)
-		pass->codec->encode(format, batch->a, batch->row, count, status);
+		encode(pass, batch, 0, batch->row, count, status);
 	for (size_t j = 0; j < parts; j += run.parts, run = next_run(pass, run, parts - j)) {
 		uint8_t *to = run_at(pass, i, run, part.first);
 
 		if (batch->dense[i] && parts > 1) {
-			pass->codec->encode(format, batch->a + j * batch->pitch, to, run.parts * part.count, status);
+			encode(pass, batch, j * batch->pitch, to, run.parts * part.count, status);
 			continue;
 		}
 		if (collected) {
@@ -325,10 +400,45 @@ static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, stru
 			continue;
 		}
 		for (size_t k = j; k < j + run.parts; k++, to += step) {
-			pass->codec->encode(format, batch->a + k * batch->pitch, to, part.count, status);
+			encode(pass, batch, k * batch->pitch, to, part.count, status);
 			xrnpe_clear_tail(format, to, part.count);
 		}
 	}
+}
+
+/* Values with no meaning, up to as many as all rows have room for. */
+static void pad(struct batch *batch, size_t count)
+{
+	size_t rest = (XRNPE_SUM_VALUES - count % XRNPE_SUM_VALUES) % XRNPE_SUM_VALUES;
+
+	if (batch->is_fixed) {
+		memset(batch->a.grid + count, 0, rest * sizeof(int16_t));
+		memset(batch->b.grid + count, 0, rest * sizeof(int16_t));
+	} else {
+		memset(batch->a.real + count, 0, rest * sizeof(float));
+		memset(batch->b.real + count, 0, rest * sizeof(float));
+	}
+}
+
+static bool compute(const struct xrnpe_pass *pass, struct batch *batch, struct part part, size_t parts,
+		    size_t count)
+{
+	/* The parts of a line are alike, but for long lines. */
+	if (has_scales(pass) && !batch->kept)
+		set_scales(pass, batch, part.first, parts, part.count);
+	batch->nar = false;
+	read_parts(pass, batch, XRNPE_OPERAND_IFM, part, parts, count, &batch->a);
+	if (per_pixel(pass))
+		read_pixels(pass, batch, part, parts, &batch->b);
+	else if (is_pair(pass))
+		read_parts(pass, batch, XRNPE_OPERAND_IFM2, part, parts, count, &batch->b);
+	pad(batch, count);
+	if (!batch->is_fixed)
+		return pass->codec->sum(&batch->affine, batch->a.real, is_pair(pass) ? batch->b.real : NULL, count);
+	if (!batch->nar)
+		pass->codec->fixed(&batch->fixed, batch->a.grid, is_pair(pass) ? batch->b.grid : batch->ones, batch->a.code,
+				   count);
+	return !batch->nar;
 }
 
 static void run_batch(const struct xrnpe_pass *pass, struct batch *batch, uint64_t first, size_t parts,
@@ -338,19 +448,12 @@ static void run_batch(const struct xrnpe_pass *pass, struct batch *batch, uint64
 	/* Only a single part may be shorter than others. */
 	size_t count = parts > 1 ? parts * batch->pitch : part.count;
 
-	/* The parts of a line are alike, but for long lines. */
-	if (has_scales(pass) && pass->part % pass->cmd->image.in_c)
-		set_scales(pass, batch, part.first, 1, part.count);
-	read_parts(pass, batch, XRNPE_OPERAND_IFM, part, parts, count, batch->a);
-	if (per_pixel(pass))
-		read_pixels(pass, batch, part, parts, batch->b);
-	else if (is_pair(pass))
-		read_parts(pass, batch, XRNPE_OPERAND_IFM2, part, parts, count, batch->b);
-	for (size_t i = count; i % XRNPE_SUM_VALUES; i++)
-		batch->a[i] = batch->b[i] = 0;
-	if (pass->codec->sum(&batch->affine, batch->a, is_pair(pass) ? batch->b : NULL, count)) {
-		write_parts(pass, batch, part, parts, count, status);
-		return;
+	for (int i = !pass->is_fixed; i < 2; i++) {
+		batch->is_fixed = !i;
+		if (compute(pass, batch, part, parts, count)) {
+			write_parts(pass, batch, part, parts, count, status);
+			return;
+		}
 	}
 	for (size_t j = 0; j < parts; j++)
 		exact_part(pass, part_of(pass, first + j), status);
@@ -368,8 +471,10 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 	}
 	start_batches(pass, &batch);
 	most = BATCH / batch.pitch;
-	if (has_scales(pass) && pass->part % pass->cmd->image.in_c == 0)
+	if (has_scales(pass) && pass->part % pass->cmd->image.in_c == 0) {
 		set_scales(pass, &batch, 0, most, pass->part);
+		batch.kept = true;
+	}
 	for (uint64_t i = first; i < end && !xrnpe_cancelled(pass->cancel); i += most)
 		run_batch(pass, &batch, i, end - i < most ? (size_t)(end - i) : most, status);
 }
@@ -429,6 +534,7 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 static void plan(struct xrnpe_pass *pass)
 {
 	uint8_t table[256 * sizeof(float)];
+	size_t channels;
 
 	xrnpe_pass_join(pass);
 	if (suits_table(pass)) {
@@ -439,7 +545,11 @@ static void plan(struct xrnpe_pass *pass)
 			xrnpe_lut_plan(pass, table, format_of(pass, XRNPE_OPERAND_IFM) <= XRNPE_FORMAT_P4 ? 2 : 1);
 		return;
 	}
-	xrnpe_pass_cut(pass, BATCH, has_scales(pass) ? pass->cmd->image.in_c : 1);
+	channels = has_scales(pass) ? pass->cmd->image.in_c : 1;
+	/* Factors must be used often enough to pay for their digits. */
+	pass->is_fixed = pass->codec->fixed && channels * 8 <= BATCH &&
+			 xrnpe_fixed_plan(pass, channels, &pass->fixed);
+	xrnpe_pass_cut(pass, BATCH, channels);
 }
 
 const struct xrnpe_operation xrnpe_elementwise = { plan, run };

@@ -22,6 +22,32 @@ struct xrnpe_affine {
 	bool odd;		/**< see struct xrnpe_codec */
 };
 
+/* Factors of struct xrnpe_fixed are in digits of so many bits, without sign. */
+#define XRNPE_FIXED_DIGITS 3
+#define XRNPE_FIXED_DIGIT 15
+
+/* Products of grid values are below 2^24: the last so many bits of them are one factor. */
+#define XRNPE_FIXED_SPLIT 14
+
+/**
+ * What element-wise commands do to grid values of up to 8 bits, in integers: the total of two
+ * terms, each a value times a factor, between limits. Terms of ADD, MAX (which takes the larger
+ * one) and MIN are inputs times their scales, of CONVERT an input times its scale and 1 times
+ * the bias, and of MUL the two parts of a product times the scale. Factors are integers in
+ * units of 2^@unit, digits of them the most significant first. Totals and limits are integers in
+ * units of 2^-8, rounded down to even, but odd if they are not exactly that.
+ */
+struct xrnpe_fixed {
+	uint8_t opcode;
+	enum xrnpe_format out;
+	int unit, digits;
+	int shift;		/**< from the most significant digit's unit to that of totals */
+	int32_t lo, hi;
+	int16_t scale[XRNPE_FIXED_DIGITS], other[XRNPE_FIXED_DIGITS];
+	bool each;		/**< instead of these, one a value: */
+	const int16_t *scales[XRNPE_FIXED_DIGITS], *others[XRNPE_FIXED_DIGITS];
+};
+
 /** An implementation of xrnpe_encode_row() and xrnpe_decode_row(). All give the same bits. */
 struct xrnpe_codec {
 	const char *name;
@@ -39,12 +65,20 @@ struct xrnpe_codec {
 	 * codec, with which all is exact instead.
 	 */
 	bool (*sum)(const struct xrnpe_affine *affine, float *a, const float *b, size_t count);
+	/** Codes of up to 8 bits to grid values. True if any is NaR, of which some number is made. */
+	bool (*grid)(enum xrnpe_format format, const void *row, int16_t *values, size_t count);
+	/**
+	 * What @fixed makes of grid values @a and @b, as codes, a byte each. All rows have room for
+	 * a multiple of XRNPE_SUM_VALUES. With grid(); both are NULL where doubles do it.
+	 */
+	void (*fixed)(const struct xrnpe_fixed *fixed, const int16_t *a, const int16_t *b, uint8_t *codes,
+		      size_t count);
 	/** Look up a byte, or two, for each of @count bytes. The table has 256 entries. */
 	void (*map_bytes)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 	void (*map_pairs)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 };
 
-#define XRNPE_SUM_VALUES 16
+#define XRNPE_SUM_VALUES 64
 
 /** Slowest ("plain") first, NULL-terminated: the last one that is supported is used. */
 extern const struct xrnpe_codec *const xrnpe_codecs[];
@@ -100,6 +134,8 @@ struct xrnpe_pass {
 	uint64_t part;		/**< elements of a line that are computed together */
 	uint64_t parts_in_line, parts;
 	uint64_t chunk;		/**< parts in a task */
+	bool is_fixed;		/**< ADD to CONVERT: in integers, as @fixed says */
+	struct xrnpe_fixed fixed;
 	uint8_t table[256 * 8];	/**< LUT: outputs by byte of IFM, packed as they are in memory */
 };
 
@@ -111,6 +147,41 @@ struct xrnpe_operation {
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
 extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
+
+/** A word of scale record @record. */
+static inline uint32_t xrnpe_scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)
+{
+	const uint8_t *at = pass->memory[XRNPE_OPERAND_SCALE];
+
+	return xrnpe_word(at + record * pass->cmd->operand[XRNPE_OPERAND_SCALE].row_stride, word);
+}
+
+/* ---- ADD to CONVERT in integers: fixed.c */
+
+/**
+ * Have all of @fixed but @each and the factors for a command whose scales are those of
+ * @channels channels (1: the same of all). False if doubles must do it.
+ */
+bool xrnpe_fixed_plan(const struct xrnpe_pass *pass, size_t channels, struct xrnpe_fixed *fixed);
+
+/** Digits of the factors of a channel. */
+void xrnpe_fixed_digits(const struct xrnpe_pass *pass, const struct xrnpe_fixed *fixed, size_t channel,
+			int16_t scale[XRNPE_FIXED_DIGITS], int16_t other[XRNPE_FIXED_DIGITS]);
+
+/**
+ * How codes of a format, without sign, follow from totals t: in each of some octaves, from
+ * 2^@first on, the code is t * slope + base, rounded to nearest, and below the first octave as
+ * in that. None is above @most in magnitude.
+ */
+#define XRNPE_FIXED_OCTAVES 8
+struct xrnpe_fixed_output {
+	float slope[XRNPE_FIXED_OCTAVES], base[XRNPE_FIXED_OCTAVES];
+	int first;
+	int32_t most;
+};
+
+/** Those of formats of up to 8 bits. */
+const struct xrnpe_fixed_output *xrnpe_fixed_output(enum xrnpe_format format);
 
 /** For plans of LUT and what is like it: @table as the command's would be, by code; a byte of
  * input has @codes of them, one or two. */
