@@ -20,6 +20,7 @@ int main(void)
 	suite_add_tcase(suite, datapath_pass_tests());
 	suite_add_tcase(suite, datapath_output_tests());
 	suite_add_tcase(suite, datapath_elementwise_tests());
+	suite_add_tcase(suite, datapath_fixed_tests());
 	suite_add_tcase(suite, datapath_cost_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");

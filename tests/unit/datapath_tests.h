@@ -28,6 +28,7 @@ TCase *datapath_run_tests(void);
 TCase *datapath_pass_tests(void);
 TCase *datapath_output_tests(void);
 TCase *datapath_elementwise_tests(void);
+TCase *datapath_fixed_tests(void);
 TCase *datapath_cost_tests(void);
 
 #endif

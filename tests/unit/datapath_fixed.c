@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Element-wise commands in integers, and tables in vectors, against the plain codec, which goes
+ * code by code: every pair of codes, every code, and factors and limits of all kinds.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernel.h"
+#include "unit/datapath_tests.h"
+
+#define MOST 65536	/* elements: the pairs of two codes of 8 bits */
+#define CHANNELS 7
+
+/* A command whose operands are a line of @count elements each, in pixels of @cmd's channels. */
+struct work {
+	struct xrnpe_cmd cmd;
+	uint8_t a[MOST], b[MOST], scale[CHANNELS * sizeof(struct xrnpe_scale)];
+	uint8_t expected[MOST], got[MOST];
+	size_t count;
+};
+
+static void set_formats(struct work *work, enum xrnpe_format in, enum xrnpe_format in2, enum xrnpe_format out)
+{
+	struct xrnpe_operand *o = work->cmd.operand;
+
+	o[XRNPE_OPERAND_IFM].format = (uint8_t)in;
+	o[XRNPE_OPERAND_IFM2].format = (uint8_t)in2;
+	o[XRNPE_OPERAND_SCALE].format = XRNPE_FORMAT_F32;
+	o[XRNPE_OPERAND_OFM].format = (uint8_t)out;
+}
+
+/* Pixels of @channels: without gaps, so 4-bit codes want an even number. */
+static void set_shape(struct work *work, size_t channels)
+{
+	struct xrnpe_cmd *cmd = &work->cmd;
+
+	cmd->image = (struct xrnpe_dims_image){
+		.in_h = 1, .in_w = (uint16_t)(work->count / channels), .in_c = (uint16_t)channels,
+	};
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+		struct xrnpe_operand *o = &cmd->operand[i];
+
+		if (i == XRNPE_OPERAND_SCALE)
+			continue;
+		o->pixel_stride = (uint32_t)xrnpe_row_bytes(o->format, channels);
+		o->row_stride = o->pixel_stride * cmd->image.in_w;
+	}
+}
+
+/* A number of @bits bits, near 1, of any sign. */
+static float random_factor(uint64_t *state, unsigned int bits)
+{
+	float value = (float)(random_word(state) >> (32 - bits) | 1u << (bits - 1));
+
+	value *= float_of((127 - bits + random_below(state, 8) - 4) << 23);
+	return random_word(state) & 1 ? value : -value;
+}
+
+static void set_scale(struct work *work, size_t word, float value)
+{
+	xrnpe_store(XRNPE_FORMAT_F32, work->scale, word, bits_of(value));
+}
+
+/* ReLU or none, and limits in some cases: tie points and others. */
+static void set_output(struct work *work, uint64_t *state)
+{
+	float lo = random_factor(state, 24), hi = random_factor(state, 3);
+
+	work->cmd.activation = random_word(state) & 1 ? XRNPE_ACT_RELU : XRNPE_ACT_NONE;
+	work->cmd.flags = random_below(state, 3) ? 0 : XRNPE_CMD_CLAMP;
+	work->cmd.lo = work->cmd.flags ? bits_of(lo < hi ? lo : hi) : 0;
+	work->cmd.hi = work->cmd.flags ? bits_of(lo < hi ? hi : lo) : 0;
+}
+
+static uint32_t run(struct work *work, const struct xrnpe_codec *codec, uint8_t *out, bool fixed)
+{
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = work->a, [XRNPE_OPERAND_IFM2] = work->b,
+		[XRNPE_OPERAND_SCALE] = work->scale, [XRNPE_OPERAND_OFM] = out,
+	};
+	struct xrnpe_pass pass = { .cmd = &work->cmd, .memory = memory, .codec = codec };
+	uint32_t status = 0;
+
+	xrnpe_pass_plan(&pass);
+	ck_assert(pass.is_fixed == (fixed && codec->fixed));
+	for (uint64_t i = 0; i < pass.tasks; i++)
+		xrnpe_pass_run(&pass, i, &status);
+	return status;
+}
+
+/* @fixed: whether integers are to be tried. */
+static void check(struct work *work, bool fixed)
+{
+	enum xrnpe_format out = work->cmd.operand[XRNPE_OPERAND_OFM].format;
+	size_t size = xrnpe_row_bytes(out, work->count);
+	uint32_t status = run(work, &xrnpe_codec_plain, work->expected, false);
+
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		if (!(*codec)->supported())
+			continue;
+		memset(work->got, 0xa5, size);
+		ck_assert_uint_eq(run(work, *codec, work->got, fixed), status);
+		for (size_t i = 0; memcmp(work->got, work->expected, size) && i < work->count; i++)
+			ck_assert_msg(xrnpe_load(out, work->got, i) == xrnpe_load(out, work->expected, i),
+				      "%s, opcode %u, %s to %s, element %zu, scales %08x %08x, limits %08x %08x: %x, "
+				      "expected %x", (*codec)->name, work->cmd.opcode,
+				      xrnpe_format_name(work->cmd.operand[XRNPE_OPERAND_IFM].format),
+				      xrnpe_format_name(out), i, xrnpe_word(work->scale, 0), xrnpe_word(work->scale, 2),
+				      work->cmd.lo, work->cmd.hi, xrnpe_load(out, work->got, i),
+				      xrnpe_load(out, work->expected, i));
+	}
+}
+
+/* All codes of a format in turn, but NaR. */
+static uint32_t nth_code(enum xrnpe_format format, size_t n)
+{
+	uint32_t code = (uint32_t)n & ((1u << xrnpe_format_bits(format)) - 1);
+
+	return xrnpe_is_nar(format, code) ? 1 : code;
+}
+
+static void fill_pairs(struct work *work)
+{
+	enum xrnpe_format in = work->cmd.operand[XRNPE_OPERAND_IFM].format;
+	enum xrnpe_format in2 = work->cmd.operand[XRNPE_OPERAND_IFM2].format;
+	size_t codes = (size_t)1 << xrnpe_format_bits(in);
+
+	work->count = codes << xrnpe_format_bits(in2);
+	for (size_t i = 0; i < work->count; i++) {
+		xrnpe_store(in, work->a, i, nth_code(in, i));
+		xrnpe_store(in2, work->b, i, nth_code(in2, i / codes));
+	}
+	/* Tables do what is long and has few pairs, but not of short lines. */
+	set_shape(work, 256);
+}
+
+/* Scales of one digit, of two and of three; of one power of two, and of many. */
+static const unsigned int bits[][2] = { { 1, 1 }, { 8, 8 }, { 24, 1 }, { 24, 24 }, { 3, 20 }, { 24, 24 } };
+
+#define TURNS (sizeof(bits) / sizeof(bits[0]))
+
+START_TEST(pairs)
+{
+	static const uint8_t opcodes[] = { XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX, XRNPE_OP_MIN };
+	struct work *work = calloc(1, sizeof(*work));
+	uint64_t state = 211 + (uint64_t)_i;
+
+	set_formats(work, _i % 3, _i / 3 % 3, _i / 9);
+	fill_pairs(work);
+	for (size_t i = 0; i < sizeof(opcodes) * TURNS; i++) {
+		work->cmd.opcode = opcodes[i % sizeof(opcodes)];
+		work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride =
+			work->cmd.opcode == XRNPE_OP_MUL ? 0 : sizeof(struct xrnpe_scale);
+		set_output(work, &state);
+		/* Of larger products of FP4 integers have no digits. */
+		set_scale(work, 0, random_factor(&state, bits[i / sizeof(opcodes)][0]) *
+				   (work->cmd.opcode == XRNPE_OP_MUL ? 0x1p-8f : 1));
+		set_scale(work, 1, 0);
+		set_scale(work, 2, random_factor(&state, bits[i / sizeof(opcodes)][1]));
+		set_scale(work, 3, 0);
+		check(work, true);
+	}
+	free(work);
+}
+END_TEST
+
+/* Sums that are tie points or as little beside as three digits have. */
+START_TEST(near_ties)
+{
+	struct work *work = calloc(1, sizeof(*work));
+	uint64_t state = 231 + (uint64_t)_i;
+
+	work->cmd.opcode = XRNPE_OP_ADD;
+	work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
+	set_formats(work, XRNPE_FORMAT_P8, XRNPE_FORMAT_P4, _i);
+	fill_pairs(work);
+	for (int i = 0; i < 12; i++) {
+		set_scale(work, 0, (float)(2 * random_below(&state, 16) + 1) * 0x1p-3f);
+		set_scale(work, 2, float_of((127 - 4 - 2 * (uint32_t)i) << 23));
+		check(work, true);
+	}
+	free(work);
+}
+END_TEST
+
+/* Every code with the scale and the bias of every channel, and in the last turn with zeros. */
+START_TEST(conversions)
+{
+	static const uint8_t formats[] = {
+		XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4, XRNPE_FORMAT_P8, XRNPE_FORMAT_U8, XRNPE_FORMAT_S8,
+	};
+	struct work *work = calloc(1, sizeof(*work));
+	uint64_t state = 221 + (uint64_t)_i;
+
+	work->cmd.opcode = XRNPE_OP_CONVERT;
+	work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
+	set_formats(work, formats[_i % 5], XRNPE_FORMAT_FP4, _i / 5);
+	for (size_t turn = 0; turn <= TURNS; turn++) {
+		size_t channels = turn % CHANNELS + 1;
+
+		work->count = channels * 256;
+		for (size_t i = 0; i < work->count; i++)
+			xrnpe_store(formats[_i % 5], work->a, i, nth_code(formats[_i % 5], i / channels));
+		for (size_t i = 0; i < 2 * channels; i++)
+			set_scale(work, i, turn == TURNS ? 0 : random_factor(&state, bits[turn][i % 2]));
+		set_output(work, &state);
+		set_shape(work, channels);
+		if (channels % 2 && (formats[_i % 5] <= XRNPE_FORMAT_P4 || _i / 5 <= XRNPE_FORMAT_P4))
+			continue;
+		check(work, true);
+	}
+	free(work);
+}
+END_TEST
+
+/* What integers do not do: a NaR, a bias of MUL, and scales that are too large, small or different. */
+START_TEST(otherwise)
+{
+	static const struct {
+		enum xrnpe_opcode opcode;
+		float word[4];
+		bool fixed;
+	} cases[] = {
+		{ XRNPE_OP_ADD, { 0.3f, 0, 0.7f, 0 }, true }, { XRNPE_OP_MUL, { 0.3f, 0, 0, 0 }, true },
+		{ XRNPE_OP_MUL, { 0.3f, 0x1p-30f, 0, 0 }, false }, { XRNPE_OP_ADD, { 0x1p20f, 0, 1, 0 }, false },
+		{ XRNPE_OP_ADD, { 0x1p-60f, 0, 1, 0 }, false }, { XRNPE_OP_ADD, { 0x1p-40f, 0, 0x1p-40f, 0 }, false },
+		{ XRNPE_OP_MAX, { 0x1p-149f, 0, -0x1p127f, 0 }, false }, { XRNPE_OP_ADD, { 0, 0, 0, 0 }, true },
+	};
+	struct work *work = calloc(1, sizeof(*work));
+
+	set_formats(work, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, _i);
+	fill_pairs(work);
+	work->a[300] = 128;
+	work->b[40000] = 128;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		work->cmd.opcode = (uint8_t)cases[i].opcode;
+		work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride =
+			cases[i].opcode == XRNPE_OP_MUL ? 0 : sizeof(struct xrnpe_scale);
+		for (size_t j = 0; j < 4; j++)
+			set_scale(work, j, cases[i].word[j]);
+		check(work, cases[i].fixed);
+	}
+	free(work);
+}
+END_TEST
+
+/* Any number of bytes, anywhere, by tables of bytes and of pairs. */
+START_TEST(tables)
+{
+	uint8_t table[512], in[700], got[1400];
+	uint64_t state = 241;
+
+	for (size_t i = 0; i < sizeof(table); i++)
+		table[i] = (uint8_t)random_word(&state);
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i < 256 ? i : random_word(&state));
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		if (!(*codec)->supported())
+			continue;
+		for (size_t count = 0; count <= sizeof(in) - 3; count++) {
+			const uint8_t *from = in + count % 4;
+
+			memset(got, 0xa5, sizeof(got));
+			(*codec)->map_bytes(table, from, got, count);
+			for (size_t i = 0; i < count; i++)
+				ck_assert_uint_eq(got[i], table[from[i]]);
+			ck_assert_uint_eq(got[count], 0xa5);
+			(*codec)->map_pairs(table, from, got, count);
+			for (size_t i = 0; i < count; i++)
+				ck_assert(!memcmp(got + 2 * i, table + 2 * from[i], 2));
+			ck_assert_uint_eq(got[2 * count], 0xa5);
+		}
+	}
+}
+END_TEST
+
+TCase *datapath_fixed_tests(void)
+{
+	TCase *tests = tcase_create("fixed");
+
+	tcase_set_timeout(tests, 300);
+	tcase_set_tags(tests, "cpu");
+	tcase_add_loop_test(tests, pairs, 0, 27);
+	tcase_add_loop_test(tests, near_ties, 0, 3);
+	tcase_add_loop_test(tests, conversions, 0, 15);
+	tcase_add_loop_test(tests, otherwise, 0, 3);
+	tcase_add_test(tests, tables);
+	return tests;
+}
