@@ -15,6 +15,7 @@
 
 #define TURNS 7			/* at least, of each */
 #define SECONDS 0.2		/* at least, for all of them */
+#define ELEMENTS 65536		/* at least, in a turn: else clocks would be measured */
 #define MAX_THREADS 1024
 
 static const char usage[] =
@@ -25,9 +26,9 @@ static const char usage[] =
 	"datapath on this machine. Without --format: all four. --kernel: another than the\n"
 	"fastest that this CPU runs.\n"
 	"\n"
-	"Columns: billions of outputs a second; GB/s that are read and written; memcpy's, of\n"
-	"as many bytes on one thread, in the same run; and the ratio. A row of JSON is an\n"
-	"object.\n";
+	"Columns: billions of outputs a second of small tensors, of some 1024 and 16384\n"
+	"elements, and of large ones; of these GB/s that are read and written; memcpy's, of as\n"
+	"many bytes on one thread, in the same run; and the ratio. A row of JSON is an object.\n";
 
 struct options {
 	bool has_format, json;
@@ -75,6 +76,11 @@ static const struct row rows[] = {
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
+/* Elements of small tensors, some. */
+static const double small_sizes[] = { 1024, 16384 };
+
+#define SMALL (sizeof(small_sizes) / sizeof(small_sizes[0]))
+
 struct work {
 	struct xrnpe_cmd cmd;
 	void *memory[XRNPE_OPERANDS];
@@ -92,6 +98,24 @@ static double now(void)
 }
 
 /* ---- a command and its memory -------------------------------------------- */
+
+/* As many rows as columns, so that there are @elements, but no more channels or other ones. */
+static void shrink(struct xrnpe_cmd *cmd, double elements)
+{
+	bool copy = cmd->opcode == XRNPE_OP_COPY;
+	double channels = copy ? (double)cmd->copy.in_c * cmd->copy.up_h * cmd->copy.up_w : cmd->image.in_c;
+	uint16_t side = 1;
+
+	while (channels * (side + 1) * (side + 1) <= elements)
+		side++;
+	if (!copy) {
+		cmd->image.in_h = cmd->image.in_w = side;
+		return;
+	}
+	cmd->copy.in_h = cmd->copy.in_w = side;
+	cmd->copy.out_h = (uint16_t)(side * cmd->copy.up_h);
+	cmd->copy.out_w = (uint16_t)(side * cmd->copy.up_w);
+}
 
 static void set_operand(const struct row *row, struct xrnpe_cmd *cmd, unsigned int i, enum xrnpe_format format)
 {
@@ -136,13 +160,17 @@ static void dispose(struct work *work)
 	free(work->to);
 }
 
-static int make(const struct row *row, enum xrnpe_format format, struct work *work)
+/* @elements: of a small tensor, or zero. */
+static int make(const struct row *row, enum xrnpe_format format, double elements, struct work *work)
 {
 	const struct xrnpe_extent extent = { UINT64_MAX, XRNPE_REGION_READ | XRNPE_REGION_WRITE };
 	struct xrnpe_span spans[XRNPE_OPERANDS];
 	struct xrnpe_fault fault;
 
-	*work = (struct work){ .cmd = row->cmd, .outputs = (double)xrnpe_cmd_work(&row->cmd) };
+	*work = (struct work){ .cmd = row->cmd };
+	if (elements)
+		shrink(&work->cmd, elements);
+	work->outputs = (double)xrnpe_cmd_work(&work->cmd);
 	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
 		if (xrnpe_cmd_has_operand(&work->cmd, i))
 			set_operand(row, &work->cmd, i, format);
@@ -176,34 +204,63 @@ static void keep_least(double *least, double value)
 		*least = value;
 }
 
-static int measure(const struct options *options, struct xrnpe_datapath *datapath, const struct row *row,
-		   enum xrnpe_format format, struct work *work)
+/* Seconds that a command takes, and memcpy. */
+struct seconds {
+	double ours, copy;
+};
+
+static int measure(struct xrnpe_datapath *datapath, struct work *work, struct seconds *seconds)
 {
-	double ours = 1e9, copy = 1e9, start = now(), bytes = (double)work->bytes;
+	int times = 1 + (int)(ELEMENTS / work->outputs);
+	double start = now();
 
+	*seconds = (struct seconds){ 1e9, 1e9 };
 	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
-		struct xrnpe_fault fault;
-		uint32_t status = 0;
 		double before = now(), between;
-		int ret = xrnpe_datapath_run(datapath, &work->cmd, 0, work->memory, NULL, &status, &fault);
 
-		if (ret) {
-			errno = ret == -ENOMEM ? ENOMEM : EINVAL;
-			return -1;
+		for (int j = 0; j < times; j++) {
+			struct xrnpe_fault fault;
+			uint32_t status = 0;
+			int ret = xrnpe_datapath_run(datapath, &work->cmd, 0, work->memory, NULL, &status, &fault);
+
+			if (ret) {
+				errno = ret == -ENOMEM ? ENOMEM : EINVAL;
+				return -1;
+			}
 		}
 		between = now();
 		memcpy(work->to, work->from, work->bytes / 2);
 		/* Or a compiler finds that nobody reads the copy. */
 		__asm__ volatile("" : : "r"(work->to) : "memory");
-		keep_least(&copy, now() - between);
-		keep_least(&ours, between - before);
+		keep_least(&seconds->copy, now() - between);
+		keep_least(&seconds->ours, (between - before) / times);
 	}
+	return 0;
+}
+
+static int measure_row(const struct options *options, struct xrnpe_datapath *datapath, const struct row *row,
+		       enum xrnpe_format format)
+{
+	struct seconds seconds = { 0, 0 };
+	struct work work;
+	double rate[SMALL + 1], bytes;
+	int ret = 0;
+
+	for (size_t i = 0; i <= SMALL && !ret; i++) {
+		ret = make(row, format, i < SMALL ? small_sizes[i] : 0, &work) || measure(datapath, &work, &seconds);
+		rate[i] = work.outputs / seconds.ours * 1e-9;
+		bytes = (double)work.bytes;
+		dispose(&work);
+	}
+	if (ret)
+		return ret;
 	printf(options->json ?
 	       "{\"name\": \"%s\", \"format\": \"%s\", \"threads\": %u, \"kernel\": \"%s\", "
-	       "\"goutputs\": %.3f, \"gbs\": %.3f, \"memcpy_gbs\": %.3f, \"ratio_to_memcpy\": %.3f}\n" :
-	       "%-17s %-4s %3u  %-12s %8.2f %8.2f %8.2f %8.2f\n", row->name, xrnpe_format_name(format),
-	       options->threads, xrnpe_datapath_kernel(datapath), work->outputs / ours * 1e-9,
-	       bytes / ours * 1e-9, bytes / copy * 1e-9, copy / ours);
+	       "\"goutputs_1k\": %.3f, \"goutputs_16k\": %.3f, \"goutputs\": %.3f, \"gbs\": %.3f, "
+	       "\"memcpy_gbs\": %.3f, \"ratio_to_memcpy\": %.3f}\n" :
+	       "%-17s %-4s %3u  %-12s %6.2f %6.2f %6.2f %7.2f %7.2f %6.2f\n", row->name,
+	       xrnpe_format_name(format), options->threads, xrnpe_datapath_kernel(datapath), rate[0], rate[1], rate[2],
+	       bytes / seconds.ours * 1e-9, bytes / seconds.copy * 1e-9, seconds.copy / seconds.ours);
 	fflush(stdout);
 	return 0;
 }
@@ -264,16 +321,11 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 	if (!datapath && options.kernel && (errno == EINVAL || errno == ENOTSUP))
 		return misuse("no kernel that this CPU runs: ", options.kernel);
 	if (datapath && !options.json)
-		printf("%-17s %-4s %3s  %-12s %8s %8s %8s %8s\n", "", "", "thr", "kernel", "Gout/s", "GB/s",
-		       "memcpy", "ratio");
+		printf("%-17s %-4s %3s  %-12s %6s %6s %6s %7s %7s %6s\n", "", "", "thr", "kernel", "1k", "16k",
+		       "Gout/s", "GB/s", "memcpy", "ratio");
 	for (int format = 0; datapath && format < XRNPE_PRODUCT_FORMATS && !ret; format++) {
-		for (size_t i = 0; i < ROWS && !ret && (!options.has_format || format == (int)options.format); i++) {
-			struct work work;
-
-			ret = make(&rows[i], (enum xrnpe_format)format, &work) ||
-			      measure(&options, datapath, &rows[i], (enum xrnpe_format)format, &work);
-			dispose(&work);
-		}
+		for (size_t i = 0; i < ROWS && !ret && (!options.has_format || format == (int)options.format); i++)
+			ret = measure_row(&options, datapath, &rows[i], (enum xrnpe_format)format);
 	}
 	if (!datapath || ret)
 		fprintf(stderr, "xrnpe bench: %s\n", strerror(errno));

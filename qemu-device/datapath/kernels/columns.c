@@ -76,8 +76,7 @@ INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, u
 	}
 }
 
-/* One code of 4 bits a byte. */
-static void unpack(const uint8_t *from, size_t first, size_t count, uint8_t *to)
+void xrnpe_unpack_nibbles(const uint8_t *from, size_t first, size_t count, uint8_t *to)
 {
 	size_t i = 0;
 
@@ -118,7 +117,7 @@ static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t fi
 			size_t some = columns - i < BLOCK ? columns - i : BLOCK;
 
 			for (size_t r = 0; r < some_rows; r++)
-				unpack(from + (j + r) * from_step, first + i, some, in[r]);
+				xrnpe_unpack_nibbles(from + (j + r) * from_step, first + i, some, in[r]);
 			transpose_as(in[0], sizeof(in[0]), out[0], sizeof(out[0]), some_rows, some, 1);
 			for (size_t c = 0; c < some; c++) {
 				out[c][some_rows] = 0;

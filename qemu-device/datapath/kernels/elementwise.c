@@ -198,6 +198,12 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 				  pass->part * xrnpe_format_bits(format_of(pass, i));
 }
 
+/* Entries that rows have room for after @count values. */
+static size_t rest_of(size_t count)
+{
+	return (XRNPE_SUM_VALUES - count % XRNPE_SUM_VALUES) % XRNPE_SUM_VALUES;
+}
+
 /* Have the first @size bytes of a row, or of @pitch, again and again up to @whole. */
 static void repeat(uint8_t *row, size_t size, size_t whole)
 {
@@ -207,14 +213,16 @@ static void repeat(uint8_t *row, size_t size, size_t whole)
 	}
 }
 
-/* A row of a batch, of entries of @size bytes of which there are @some: one a value of a part, of all parts. */
+/* A row that has @some entries of @size bytes: one for each of the @count values of all parts. */
 static void spread(const struct batch *batch, void *row, size_t size, size_t some, size_t count, size_t parts)
 {
+	size_t all = parts * batch->pitch;
 	uint8_t *to = row;
 
 	repeat(to, some * size, count * size);
 	memset(to + count * size, 0, (batch->pitch - count) * size);
-	repeat(to, batch->pitch * size, parts * batch->pitch * size);
+	repeat(to, batch->pitch * size, all * size);
+	memset(to + all * size, 0, rest_of(all) * size);
 }
 
 /* The scales of the values from element @first of a line on, as the batch has them. */
@@ -409,14 +417,12 @@ static void write_parts(const struct xrnpe_pass *pass, struct batch *batch, stru
 /* Values with no meaning, up to as many as all rows have room for. */
 static void pad(struct batch *batch, size_t count)
 {
-	size_t rest = (XRNPE_SUM_VALUES - count % XRNPE_SUM_VALUES) % XRNPE_SUM_VALUES;
-
 	if (batch->is_fixed) {
-		memset(batch->a.grid + count, 0, rest * sizeof(int16_t));
-		memset(batch->b.grid + count, 0, rest * sizeof(int16_t));
+		memset(batch->a.grid + count, 0, rest_of(count) * sizeof(int16_t));
+		memset(batch->b.grid + count, 0, rest_of(count) * sizeof(int16_t));
 	} else {
-		memset(batch->a.real + count, 0, rest * sizeof(float));
-		memset(batch->b.real + count, 0, rest * sizeof(float));
+		memset(batch->a.real + count, 0, rest_of(count) * sizeof(float));
+		memset(batch->b.real + count, 0, rest_of(count) * sizeof(float));
 	}
 }
 
@@ -505,7 +511,7 @@ static bool suits_table(const struct xrnpe_pass *pass)
  */
 static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 {
-	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM), in2 = format_of(pass, XRNPE_OPERAND_IFM2);
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM);
 	struct xrnpe_cmd cmd = *pass->cmd;
 	struct xrnpe_operand *o = cmd.operand;
 	uint8_t codes[256] = { 0 }, codes2[16] = { 0 };
@@ -517,10 +523,11 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 	uint16_t count = (uint16_t)(1u << xrnpe_format_bits(in));
 	uint32_t status = 0;
 
-	for (uint32_t i = 0; i < count; i++)
-		xrnpe_store(in, codes, i, i);
-	for (uint32_t i = 0; i < 16; i++)
-		xrnpe_store(in2, &codes2[i], 0, i);
+	/* Two of 4 bits are 0x10, 0x32 and so on. */
+	for (size_t i = 0; i < xrnpe_row_bytes(in, count); i++)
+		codes[i] = (uint8_t)(count == 16 ? 0x22 * i + 0x10 : i);
+	for (uint8_t i = 0; i < 16; i++)
+		codes2[i] = i;
 	cmd.image = (struct xrnpe_dims_image){ .in_h = is_pair(pass) ? 16 : 1, .in_w = 1, .in_c = count };
 	cmd.flags |= is_pair(pass) ? XRNPE_CMD_PER_PIXEL : 0;
 	o[XRNPE_OPERAND_IFM].row_stride = 0;

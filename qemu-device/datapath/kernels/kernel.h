@@ -228,6 +228,9 @@ void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, c
 /** Pack @count codes of 4 bits that are a byte each. After an odd number there is a zero. */
 void xrnpe_pack_nibbles(const uint8_t *codes, uint8_t *out, size_t count);
 
+/** Codes @first.. of a packed row of 4 bits each, a byte each. */
+void xrnpe_unpack_nibbles(const uint8_t *from, size_t first, size_t count, uint8_t *to);
+
 /**
  * Codes from one packed row to another, whose elements up to there are set. The high nibble
  * after a last 4-bit code in a low one is zero.

@@ -20,22 +20,39 @@ static enum xrnpe_format out_format(const struct xrnpe_pass *pass)
 	return pass->cmd->operand[XRNPE_OPERAND_OFM].format;
 }
 
-void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes)
+/* @codes as xrnpe_lut_plan(): they are entries as they stand, but for those of 4 bits. */
+static void make_entries(struct xrnpe_pass *pass, const uint8_t *table, unsigned int codes)
 {
-	enum xrnpe_format out = out_format(pass);
+	size_t bits = xrnpe_format_bits(out_format(pass)), size = bits / 8;
 	uint8_t *entry = pass->table;
 
+	if (codes == 1 && bits == 4) {
+		xrnpe_unpack_nibbles(table, 0, 256, entry);
+		return;
+	}
+	if (codes == 1) {
+		memcpy(entry, table, 256 * size);
+		return;
+	}
+	for (size_t byte = 0; byte < 256; byte++, entry += 2 * bits / 8) {
+		size_t low = byte & 15, high = byte >> 4;
+
+		if (bits == 4) {
+			*entry = (uint8_t)((table[low / 2] >> low % 2 * 4 & 15) |
+					   (table[high / 2] >> high % 2 * 4) << 4);
+			continue;
+		}
+		memcpy(entry, table + low * size, size);
+		memcpy(entry + size, table + high * size, size);
+	}
+}
+
+void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes)
+{
 	pass->operation = &xrnpe_lut;
 	xrnpe_pass_cut(pass, PART, 1);
-	if (xrnpe_format_bits(in_format(pass)) > 8)
-		return;
-	for (uint32_t byte = 0; byte < 256; byte++, entry += xrnpe_row_bytes(out, codes)) {
-		uint32_t code[2] = { xrnpe_load(out, table, codes == 2 ? byte & 15 : byte), 0 };
-
-		if (codes == 2)
-			code[1] = xrnpe_load(out, table, byte >> 4);
-		xrnpe_pack(out, entry, 0, code, codes);
-	}
+	if (xrnpe_format_bits(in_format(pass)) <= 8)
+		make_entries(pass, table, codes);
 }
 
 static void plan(struct xrnpe_pass *pass)
