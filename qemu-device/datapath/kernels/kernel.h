@@ -68,8 +68,9 @@ struct xrnpe_codec {
 	/** Codes of up to 8 bits to grid values. True if any is NaR, of which some number is made. */
 	bool (*grid)(enum xrnpe_format format, const void *row, int16_t *values, size_t count);
 	/**
-	 * What @fixed makes of grid values @a and @b, as codes, a byte each. All rows have room for
-	 * a multiple of XRNPE_SUM_VALUES. With grid(); both are NULL where doubles do it.
+	 * What @fixed makes of grid values @a and @b, as codes, a byte each, which may begin where
+	 * @a does. All rows have room for a multiple of XRNPE_SUM_VALUES. With grid(); both are
+	 * NULL where doubles do it.
 	 */
 	void (*fixed)(const struct xrnpe_fixed *fixed, const int16_t *a, const int16_t *b, uint8_t *codes,
 		      size_t count);
