@@ -45,7 +45,7 @@ struct xrnpe_job {
 
 	/* The back end's. */
 	uint64_t number;
-	bool ended;
+	bool begun, ended;
 	struct xrnpe_job *next;
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The emulator: jobs run on the datapath in this process, one thread a job. What
- * a job may do and how it ends is as on the device, bit for bit.
+ * The emulator: jobs run on the datapath in this process, one thread a job: a worker, or
+ * whoever waits for one that no worker has begun, which saves two changes of thread. What a
+ * job may do and how it ends is as on the device, bit for bit.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,22 +25,25 @@ struct queue {
 	struct xrnpe_job *first, **end;
 };
 
-struct worker {
-	struct emu *emu;
+/* What runs a job; as many run at a time. */
+struct context {
 	struct xrnpe_datapath *datapath;
 	uint64_t cycles;		/* that it has executed */
-	pthread_t thread;
+	struct context *next;		/* of those that are free */
 };
 
 struct emu {
 	struct xrnpe_device device;
 	pthread_mutex_t lock;		/* protects all below */
-	pthread_cond_t work;		/* a job was queued, or stop was set */
+	pthread_cond_t work;		/* there are a job and a context, or stop was set */
 	pthread_cond_t done;		/* a job ended; on the monotonic clock */
 	struct queue queues[QUEUES];
+	struct context *free;
+	unsigned int waiting;		/* for a job's end */
 	bool stop;
-	unsigned int worker_count;
-	struct worker workers[];
+	unsigned int context_count, worker_count;
+	pthread_t *workers;
+	struct context contexts[];
 };
 
 static struct emu *to_emu(struct xrnpe_device *device)
@@ -74,7 +78,7 @@ static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, si
 
 /* ---- jobs ------------------------------------------------------------- */
 
-static void run_job(struct worker *worker, struct xrnpe_job *job)
+static void run_job(struct context *context, struct xrnpe_job *job)
 {
 	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
 	struct xrnpe_span spans[XRNPE_OPERANDS];
@@ -105,14 +109,14 @@ static void run_job(struct worker *worker, struct xrnpe_job *job)
 				memory[o] = (char *)region->buffer->data + region->offset +
 					    spans[o].offset;
 		}
-		xrnpe_datapath_set_cycles(worker->datapath, worker->cycles);
-		ret = xrnpe_datapath_run(worker->datapath, &cmd, i, memory, NULL, &job->result.status,
+		xrnpe_datapath_set_cycles(context->datapath, context->cycles);
+		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, NULL, &job->result.status,
 					 fault);
 		if (!ret)
 			xrnpe_cmd_cost(&machine, &cmd, counters);
 		else
 			counters->commands++;
-		worker->cycles += counters->cycles - cycles;
+		context->cycles += counters->cycles - cycles;
 		if (ret) {
 			/* Without scratch memory nothing can be computed: the device is lost. */
 			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
@@ -139,26 +143,37 @@ static struct xrnpe_job *take_job(struct emu *emu)
 	return NULL;
 }
 
+/* Run the most urgent job, if there are one and a context. The lock is held, but not meanwhile. */
+static bool run_next(struct emu *emu)
+{
+	struct context *context = emu->free;
+	struct xrnpe_job *job = context ? take_job(emu) : NULL;
+
+	if (!job)
+		return false;
+	emu->free = context->next;
+	job->begun = true;
+	pthread_mutex_unlock(&emu->lock);
+	run_job(context, job);
+	if (!job->count)
+		job->result.counters = (struct xrnpe_counters){ 0 };
+	pthread_mutex_lock(&emu->lock);
+	context->next = emu->free;
+	emu->free = context;
+	job->ended = true;
+	if (emu->waiting)
+		pthread_cond_broadcast(&emu->done);
+	return true;
+}
+
 static void *work(void *data)
 {
-	struct worker *worker = data;
-	struct emu *emu = worker->emu;
-	struct xrnpe_job *job;
+	struct emu *emu = data;
 
 	pthread_mutex_lock(&emu->lock);
 	while (!emu->stop) {
-		job = take_job(emu);
-		if (!job) {
+		if (!run_next(emu))
 			pthread_cond_wait(&emu->work, &emu->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&emu->lock);
-		run_job(worker, job);
-		if (!job->count)
-			job->result.counters = (struct xrnpe_counters){ 0 };
-		pthread_mutex_lock(&emu->lock);
-		job->ended = true;
-		pthread_cond_broadcast(&emu->done);
 	}
 	pthread_mutex_unlock(&emu->lock);
 	return NULL;
@@ -170,12 +185,13 @@ static int emu_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 	struct emu *emu = to_emu(device);
 	struct queue *queue = &emu->queues[job->queue];
 
-	job->ended = false;
+	job->begun = job->ended = false;
 	job->next = NULL;
 	pthread_mutex_lock(&emu->lock);
 	*queue->end = job;
 	queue->end = &job->next;
-	pthread_cond_signal(&emu->work);
+	if (emu->free)
+		pthread_cond_signal(&emu->work);
 	pthread_mutex_unlock(&emu->lock);
 	return 0;
 }
@@ -198,9 +214,17 @@ static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t 
 		}
 	}
 	pthread_mutex_lock(&emu->lock);
+	/* With all the time there is, its turn can be brought about. */
+	while (timeout_ns < 0 && !job->begun && run_next(emu)) {
+		/* Contexts were all in use when others were queued. */
+		if (emu->free)
+			pthread_cond_signal(&emu->work);
+	}
+	emu->waiting++;
 	while (!job->ended && !ret)
 		ret = timeout_ns < 0 ? pthread_cond_wait(&emu->done, &emu->lock) :
 				       pthread_cond_timedwait(&emu->done, &emu->lock, &end);
+	emu->waiting--;
 	ended = job->ended;
 	pthread_mutex_unlock(&emu->lock);
 	return ended ? 0 : -ETIME;
@@ -216,10 +240,11 @@ static void emu_close(struct xrnpe_device *device)
 	emu->stop = true;
 	pthread_cond_broadcast(&emu->work);
 	pthread_mutex_unlock(&emu->lock);
-	for (unsigned int i = 0; i < emu->worker_count; i++) {
-		pthread_join(emu->workers[i].thread, NULL);
-		xrnpe_datapath_free(emu->workers[i].datapath);
-	}
+	for (unsigned int i = 0; i < emu->worker_count; i++)
+		pthread_join(emu->workers[i], NULL);
+	for (unsigned int i = 0; i < emu->context_count; i++)
+		xrnpe_datapath_free(emu->contexts[i].datapath);
+	free(emu->workers);
 	pthread_cond_destroy(&emu->done);
 	pthread_cond_destroy(&emu->work);
 	pthread_mutex_destroy(&emu->lock);
@@ -268,17 +293,24 @@ static void init_locks(struct emu *emu)
 	pthread_condattr_destroy(&monotonic);
 }
 
-static int start_worker(struct worker *worker)
+/* A context, and a thread for it; that thread may also use another, and others this one. */
+static int start_worker(struct emu *emu)
 {
+	struct context *context = &emu->contexts[emu->context_count];
 	int ret;
 
 	/* Jobs run side by side, so each has enough with one thread. */
-	worker->datapath = xrnpe_datapath_new(1, NULL);
-	if (!worker->datapath)
+	context->datapath = xrnpe_datapath_new(1, NULL);
+	if (!context->datapath)
 		return -errno;
-	ret = pthread_create(&worker->thread, NULL, work, worker);
-	if (ret)
-		xrnpe_datapath_free(worker->datapath);
+	emu->context_count++;
+	pthread_mutex_lock(&emu->lock);
+	context->next = emu->free;
+	emu->free = context;
+	pthread_mutex_unlock(&emu->lock);
+	ret = pthread_create(&emu->workers[emu->worker_count], NULL, work, emu);
+	if (!ret)
+		emu->worker_count++;
 	return -ret;
 }
 
@@ -292,9 +324,14 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 	ret = count_threads(&threads, error);
 	if (ret)
 		return ret;
-	emu = calloc(1, sizeof(*emu) + threads * sizeof(*emu->workers));
+	emu = calloc(1, sizeof(*emu) + threads * sizeof(*emu->contexts));
 	if (!emu)
 		return xrnpe_fail_memory(error);
+	emu->workers = calloc(threads, sizeof(*emu->workers));
+	if (!emu->workers) {
+		free(emu);
+		return xrnpe_fail_memory(error);
+	}
 
 	emu->device.backend = &emu_backend;
 	atomic_init(&emu->device.references, 1);
@@ -302,11 +339,8 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 	for (unsigned int i = 0; i < QUEUES; i++)
 		emu->queues[i].end = &emu->queues[i].first;
 
-	for (; emu->worker_count < threads; emu->worker_count++) {
-		struct worker *worker = &emu->workers[emu->worker_count];
-
-		worker->emu = emu;
-		ret = start_worker(worker);
+	while (emu->worker_count < threads) {
+		ret = start_worker(emu);
 		if (ret) {
 			emu_close(&emu->device);
 			return xrnpe_fail(error, ret, "emu: cannot start %u threads: %s", threads,
@@ -318,7 +352,7 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 	emu->device.info = (struct xrnpe_device_info){
 		.backend = "emu",
 		.path = "emu",
-		.driver = xrnpe_datapath_kernel(emu->workers[0].datapath),
+		.driver = xrnpe_datapath_kernel(emu->contexts[0].datapath),
 		.version = 1 << 16,
 		.rows = machine.rows,
 		.cols = machine.cols,

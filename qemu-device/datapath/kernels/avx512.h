@@ -44,6 +44,7 @@ struct stage {
 	uint32_t rounds;	/* a bit each: products of floats by the slope are not floats */
 	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
 	uint8_t fp4[128] __attribute__((aligned(64)));
+	bool adds_floats;	/* with a residual, if there is one, and no slope */
 	bool to_p8;		/* so do units, see output_avx512_p8.c */
 	int16_t least_units, most_units;	/* of results */
 	bool nar[LANES];	/* a NaR among the channel's weights */

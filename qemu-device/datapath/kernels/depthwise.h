@@ -232,26 +232,38 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 	       xrnpe_lines_size(product, &decoder, block->n1, 1);
 }
 
+/* The weights of a channel, one in a lane of each tap; true if any is NaR. */
+static bool fill_lane(const struct xrnpe_product *product, const uint8_t *tap, double *weights)
+{
+	const struct xrnpe_factor *factor = &product->weight;
+	const double unit = 1 / (double)(1ull << -xrnpe_grid_unit(factor->format));
+	const uint8_t mask = factor->format == XRNPE_FORMAT_P8 ? 255 : 15;
+	size_t step = product->cmd->operand[XRNPE_OPERAND_WEIGHT].pixel_stride;
+	bool nar = false;
+
+	for (size_t k = 0; k < product->k; k++, tap += step, weights += LANES) {
+		if (factor->narrow) {
+			int16_t grid = factor->narrow[*tap & mask];
+
+			*weights = grid == XRNPE_NARROW_NAR ? __builtin_nan("") : grid * unit;
+		} else {
+			*weights = xrnpe_decode(factor->format, xrnpe_load(factor->format, tap, 0));
+		}
+		nar |= *weights != *weights;
+	}
+	return nar;
+}
+
 static void fill_panel(const struct xrnpe_product *product, uint64_t n, size_t count,
 		       struct panel *panel, double *weights)
 {
-	const struct xrnpe_operand *o = &product->cmd->operand[XRNPE_OPERAND_WEIGHT];
-	enum xrnpe_format format = product->weight.format;
-
 	memset(panel, 0, sizeof(*panel));
 	memset(weights, 0, weights_bytes(product));
 	make_outputs(product, n, count, 0, &panel->outputs);
 	for (size_t i = 0; i < count; i++) {
-		const uint8_t *tap = xrnpe_weight_row(product, n + i);
-
 		if (xrnpe_cancelled(product->cancel))
 			return;
-		for (size_t k = 0; k < product->k; k++, tap += o->pixel_stride) {
-			double weight = xrnpe_decode(format, xrnpe_load(format, tap, 0));
-
-			weights[k * LANES + i] = weight;
-			panel->nar |= weight != weight;
-		}
+		panel->nar |= fill_lane(product, xrnpe_weight_row(product, n + i), weights + i);
 	}
 }
 

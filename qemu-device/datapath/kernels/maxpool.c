@@ -37,22 +37,31 @@ static size_t clip(int *at, int step, size_t count, int size)
 	return count;
 }
 
-static struct window window_of(const struct xrnpe_pass *pass, uint64_t position)
+/* The rows of the windows in line @y of the output; from the first pixel of them on. */
+static struct window window_rows(const struct xrnpe_pass *pass, uint64_t y)
 {
 	const struct xrnpe_operand *o = &pass->cmd->operand[XRNPE_OPERAND_IFM];
 	const struct xrnpe_dims_image *d = &pass->cmd->image;
-	int y = (int)(position / d->out_w) * d->stride_h - d->pad_top;
-	int x = (int)(position % d->out_w) * d->stride_w - d->pad_left;
+	int row = (int)y * d->stride_h - d->pad_top;
 	struct window window = {
-		.rows = clip(&y, d->dilation_h, d->kernel_h, d->in_h),
-		.columns = clip(&x, d->dilation_w, d->kernel_w, d->in_w),
+		.rows = clip(&row, d->dilation_h, d->kernel_h, d->in_h),
 		.row_step = (uint64_t)d->dilation_h * o->row_stride,
 		.column_step = (uint64_t)d->dilation_w * o->pixel_stride,
 		.cancel = pass->cancel,
 	};
 
-	window.first = (const uint8_t *)pass->memory[XRNPE_OPERAND_IFM] +
-		       (uint64_t)y * o->row_stride + (uint64_t)x * o->pixel_stride;
+	window.first = (const uint8_t *)pass->memory[XRNPE_OPERAND_IFM] + (uint64_t)row * o->row_stride;
+	return window;
+}
+
+/* The window of column @x, given its rows. */
+static struct window window_of(const struct xrnpe_pass *pass, struct window window, uint64_t x)
+{
+	const struct xrnpe_dims_image *d = &pass->cmd->image;
+	int column = (int)x * d->stride_w - d->pad_left;
+
+	window.columns = clip(&column, d->dilation_w, d->kernel_w, d->in_w);
+	window.first += (uint64_t)column * pass->cmd->operand[XRNPE_OPERAND_IFM].pixel_stride;
 	return window;
 }
 
@@ -125,31 +134,53 @@ INLINE bytes larger(enum xrnpe_format format, bytes a, bytes b)
 	return (a & mask) | (b & ~mask);
 }
 
-/* @size bytes of codes, one vector at the most. */
+/* The largest keys so far: of 4-bit codes there are two in a byte. */
+struct keys {
+	bytes low, high;
+};
+
+/* Those of @rows rows more, from @from on, of @size bytes, one vector at the most. */
+INLINE struct keys pool_rows(enum xrnpe_format format, struct keys keys, const struct window *window,
+			     const uint8_t *from, size_t rows, size_t size)
+{
+	const size_t columns = window->columns;
+	const uint64_t row_step = window->row_step, column_step = window->column_step;
+	bytes code = { 0 };
+
+	for (; rows; rows--, from += row_step) {
+		const uint8_t *at = from;
+
+		for (size_t j = columns; j; j--, at += column_step) {
+			memcpy(&code, at, size);
+			if (format <= XRNPE_FORMAT_P4) {
+				keys.low = larger(format, to_keys(format, (bytes)((halfs)code << 4) & 0xf0), keys.low);
+				code &= 0xf0;
+			}
+			keys.high = larger(format, to_keys(format, code), keys.high);
+		}
+	}
+	return keys;
+}
+
 INLINE void pool_vector(enum xrnpe_format format, const struct window *window, size_t at,
 			uint8_t *out, size_t size)
 {
 	const bytes least = format == XRNPE_FORMAT_P16 ? (bytes)((halfs){ 0 } + 0x8000) :
 							 (bytes){ 0 } + 0x80;
-	bytes low = least, high = least, code = { 0 };
+	struct keys keys = { least, least };
+	const uint8_t *from = window->first + at;
+	size_t rows = window->rows;
+	bytes code;
 
-	for (size_t i = 0; i < window->rows; i++) {
-		const uint8_t *from = window->first + i * window->row_step + at;
-
-		if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window->cancel))
+	for (; rows > POLL_ROWS; rows -= POLL_ROWS, from += POLL_ROWS * window->row_step) {
+		keys = pool_rows(format, keys, window, from, POLL_ROWS, size);
+		if (xrnpe_cancelled(window->cancel))
 			return;
-		for (size_t j = 0; j < window->columns; j++, from += window->column_step) {
-			memcpy(&code, from, size);
-			if (xrnpe_format_bits(format) == 4) {
-				low = larger(format, to_keys(format, (bytes)((halfs)code << 4) & 0xf0), low);
-				code &= 0xf0;
-			}
-			high = larger(format, to_keys(format, code), high);
-		}
 	}
-	code = from_keys(format, high);
-	if (xrnpe_format_bits(format) == 4)
-		code |= (bytes)((halfs)from_keys(format, low) >> 4);
+	keys = pool_rows(format, keys, window, from, rows, size);
+	code = from_keys(format, keys.high);
+	if (format <= XRNPE_FORMAT_P4)
+		code |= (bytes)((halfs)from_keys(format, keys.low) >> 4);
 	memcpy(out + at, &code, size);
 }
 
@@ -202,12 +233,22 @@ static void plan(struct xrnpe_pass *pass)
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
 	enum xrnpe_format format = pass->cmd->operand[XRNPE_OPERAND_OFM].format;
+	const uint64_t *step = pass->step[XRNPE_OPERAND_OFM];
+	uint8_t *line = pass->memory[XRNPE_OPERAND_OFM];
+	struct window rows = { 0 };
+	uint64_t y = 0, x = 0;
 
 	(void)status;
-	for (uint64_t p = first; p < end && !xrnpe_cancelled(pass->cancel); p++) {
-		uint8_t *out = xrnpe_line(pass, XRNPE_OPERAND_OFM, p);
+	for (uint64_t p = first; p < end && !xrnpe_cancelled(pass->cancel); p++, x++) {
+		uint8_t *out;
 
-		(pass->codec->sum ? fast_pool : exact_pool)(format, window_of(pass, p), out, pass->line);
+		if (p == first || x == pass->inner) {
+			y = p / pass->inner;
+			x = p % pass->inner;
+			rows = window_rows(pass, y);
+		}
+		out = line + y * step[XRNPE_OUTER] + x * step[XRNPE_INNER];
+		(pass->codec->sum ? fast_pool : exact_pool)(format, window_of(pass, rows, x), out, pass->line);
 		xrnpe_clear_tail(format, out, pass->line);
 	}
 }

@@ -110,8 +110,9 @@ TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, 
 			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(stage);
-	stage->to_p8 = stage->floats && !stage->bends && product->out == XRNPE_FORMAT_P8 &&
-		       (!product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80));
+	stage->adds_floats = stage->floats && !stage->bends &&
+			     (!product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80));
+	stage->to_p8 = stage->adds_floats && product->out == XRNPE_FORMAT_P8;
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -456,28 +457,62 @@ INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage,
 	return codes;
 }
 
-INLINE void put_residual(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
-			 const struct sums *sums, uint64_t p, uint8_t *row, uint64_t n, size_t count,
-			 uint32_t *status)
+/*
+ * The same in floats of sums below 2^24, between two ends; false if they do not agree on all. Their
+ * codes are those of exact numbers, which is all that is asked here.
+ */
+INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+				size_t i, __m512i sums, const uint8_t *row, uint64_t n, size_t count, __m512i *codes)
+{
+	const enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
+	const __m512 scale = _mm512_load_ps(stage->scale32 + i), bias = _mm512_load_ps(stage->bias32 + i);
+	const __m512 least = _mm512_set1_ps((float)stage->least), most = _mm512_set1_ps((float)stage->most);
+	const __m512 factor = _mm512_set1_ps((float)xrnpe_residual_factor(product)), acc = _mm512_cvtepi32_ps(sums);
+	__m512 value = _mm512_castsi512_ps(load_values(format, row, n, count)), low, high;
+
+	low = _mm512_fmadd_round_ps(acc, scale, _mm512_fmadd_round_ps(value, factor, bias, DOWN), DOWN);
+	high = _mm512_fmadd_round_ps(acc, scale, _mm512_fmadd_round_ps(value, factor, bias, UP), UP);
+	/* Not -0. */
+	low = _mm512_add_ps(_mm512_min_ps(_mm512_max_ps(low, least), most), _mm512_setzero_ps());
+	high = _mm512_add_ps(_mm512_min_ps(_mm512_max_ps(high, least), most), _mm512_setzero_ps());
+	*codes = encode_odd(out, _mm512_castps_si512(low));
+	return !(_mm512_cmpneq_epi32_mask(*codes, encode_odd(out, _mm512_castps_si512(high))) | no_numbers(value));
+}
+
+/* The general way, for channels @n + @i.. of a row, up to 16. */
+INLINE __m512i encode_exact(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+			    const struct sums *sums, size_t i, uint64_t p, uint64_t n, size_t count, uint32_t *status)
 {
 	double residual[LANES] __attribute__((aligned(64)));
-	uint32_t code[LANES], doubt = xrnpe_avx512_residuals(product, p, n, count, residual);
+	uint32_t code[16], doubt = xrnpe_avx512_residuals(product, p, n + i, count, residual + i) << i;
+	__m512d acc[2];
 
-	for (size_t i = 0; i < count; i += 16) {
-		__m512d acc[2];
-
-		for (size_t j = 0; j < 2; j++)
-			acc[j] = _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + i + j * 8) :
-				_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + i + j * 8))));
-		_mm512_storeu_si512(code + i, encode_residual(out, stage, i, acc, residual, &doubt));
-	}
-	for (size_t i = 0; doubt && i < count; i++, doubt >>= 1) {
+	for (size_t j = 0; j < 2; j++)
+		acc[j] = _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + i + j * 8) :
+			_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + i + j * 8))));
+	_mm512_storeu_si512(code, encode_residual(out, stage, i, acc, residual, &doubt));
+	doubt >>= i;
+	for (size_t j = 0; doubt && j < count; j++, doubt >>= 1) {
 		if (doubt & 1)
-			code[i] = xrnpe_output_integer(product, p, n + i, sums->wide ? sums->wide[i] :
-						       sums->narrow[i], status);
+			code[j] = xrnpe_output_integer(product, p, n + i + j, sums->wide ? sums->wide[i + j] :
+						       sums->narrow[i + j], status);
 	}
-	for (size_t i = 0; i < count; i += 16)
-		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
+	return _mm512_loadu_si512(code);
+}
+
+INLINE void put_residual(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
+			 const struct sums *sums, uint64_t p, const uint8_t *residual, uint8_t *row, uint64_t n,
+			 size_t count, uint32_t *status)
+{
+	for (size_t i = 0; i < count; i += 16) {
+		size_t some = count - i < 16 ? count - i : 16;
+		__m512i narrow = sums->narrow ? _mm512_load_si512(sums->narrow + i) : _mm512_setzero_si512(), codes;
+
+		if (!(sums->narrow && stage->adds_floats && out != XRNPE_FORMAT_F32 && below_2_24(narrow) &&
+		      encode_floats_added(product, out, stage, i, narrow, residual, n + i, some, &codes)))
+			codes = encode_exact(product, out, stage, sums, i, p, n, some, status);
+		store16(out, row, n + i, codes, some);
+	}
 }
 
 /* ---- formats --------------------------------------------------------------- */
@@ -486,6 +521,8 @@ INLINE void put_as(const struct xrnpe_product *product, enum xrnpe_format out, c
 		   const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n, size_t count,
 		   uint32_t *status)
 {
+	const uint8_t *residual[ROWS];
+
 	if (!is_rich(product)) {
 		put_rows(product, out, false, stage, sums, row, rows, n, count);
 		return;
@@ -494,13 +531,14 @@ INLINE void put_as(const struct xrnpe_product *product, enum xrnpe_format out, c
 		put_rows(product, out, true, stage, sums, row, rows, n, count);
 		return;
 	}
+	xrnpe_residual_rows(product, p, rows, residual);
 	for (size_t r = 0; r < rows; r++) {
 		struct sums some = {
 			.narrow = sums->narrow ? sums->narrow + r * LANES : NULL,
 			.wide = sums->wide ? sums->wide + r * LANES : NULL,
 		};
 
-		put_residual(product, out, stage, &some, p + r, row[r], n, count, status);
+		put_residual(product, out, stage, &some, p + r, residual[r], row[r], n, count, status);
 	}
 }
 

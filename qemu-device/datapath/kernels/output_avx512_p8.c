@@ -37,6 +37,7 @@ INLINE __m512i integers(const __m512 value[2], bool up)
 {
 	__m512i whole[2];
 
+#pragma GCC unroll 2
 	for (int i = 0; i < 2; i++) {
 		/* What is far below zero becomes INT32_MIN, which is far below too. */
 		__m512 some = _mm512_min_ps(value[i], _mm512_set1_ps(MOST));
@@ -147,6 +148,7 @@ INLINE uint32_t put_floats(enum xrnpe_format format, const struct stage *stage, 
 	__m512 scale[2], bias[2];
 	uint32_t failed = 0;
 
+#pragma GCC unroll 2
 	for (size_t i = 0; i < 2; i++) {
 		scale[i] = _mm512_mul_ps(_mm512_load_ps(stage->scale32 + i * lane), units);
 		bias[i] = _mm512_mul_ps(_mm512_load_ps(stage->bias32 + i * lane), units);
@@ -166,6 +168,7 @@ INLINE uint32_t put_floats(enum xrnpe_format format, const struct stage *stage, 
 			fails |= add_residuals(format, rows->residual[last], rows->n + lane, count[1], times, bias[1], &low[1],
 					       &high[1]);
 		}
+#pragma GCC unroll 2
 		for (size_t i = 0; i < 2; i++) {
 			__m512 value = _mm512_cvtepi32_ps(sum[i]);
 
@@ -236,6 +239,7 @@ TARGET void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struc
 INLINE void ends_of(const double *sum, const __m512d scale[2], const __m512d bias[2], const double *error,
 		    const double *residual, __m512d low[2], __m512d high[2])
 {
+#pragma GCC unroll 2
 	for (size_t i = 0; i < 2; i++) {
 		__m512d value = _mm512_load_pd(sum + i * 8), less = bias[i], more = bias[i];
 
@@ -262,6 +266,7 @@ INLINE __m512i integers_of(__m512d value[2][2], bool up)
 	const __m512d most = _mm512_set1_pd(MOST);
 	__m512i whole[2];
 
+#pragma GCC unroll 2
 	for (int i = 0; i < 2; i++) {
 		__m512d low = _mm512_min_pd(value[i][0], most), high = _mm512_min_pd(value[i][1], most);
 
@@ -285,6 +290,7 @@ INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)
 	const __m512d units = _mm512_set1_pd(UNITS / 2);
 	__m512d scale[2][2], bias[2][2];
 
+#pragma GCC unroll 4
 	for (size_t i = 0; i < 4; i++) {
 		size_t at = i / 2 * lane + i % 2 * 8;
 
@@ -298,6 +304,7 @@ INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)
 		__m512i mine, other;
 		__m256i codes;
 
+#pragma GCC unroll 2
 		for (size_t i = 0; i < 2; i++) {
 			size_t of = i ? last : r, at = i * lane;
 
