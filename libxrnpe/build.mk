@@ -4,7 +4,7 @@
 # libxrnpe.map exports is that of xrnpe.h.
 
 LIBXRNPE_VERSION := 0.1.0
-LIBXRNPE_SOURCES := $(sort $(wildcard libxrnpe/*.c))
+LIBXRNPE_SOURCES := $(sort $(wildcard libxrnpe/*.c libxrnpe/*/*.c libxrnpe/*/*/*.c))
 LIBXRNPE_PACKAGES := libdrm libprotobuf-c zlib
 LIBXRNPE := $(B)/libxrnpe.so.0
 LIBXRNPE_STATIC := $(B)/libxrnpe.a
@@ -17,12 +17,14 @@ PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib
 
-$(LIBXRNPE_OBJECTS): CPPFLAGS += -Ilibxrnpe -I$(B)/libxrnpe \
+$(LIBXRNPE_OBJECTS): CPPFLAGS += -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile -I$(B)/libxrnpe \
 	-DXRNPE_VERSION='"$(LIBXRNPE_VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBXRNPE_PACKAGES))
 
 # The same bits from every compiler: no product and sum in one operation. No math function's
 # errno is looked at.
 $(LIBXRNPE_OBJECTS): CFLAGS += -ffp-contract=off -fno-math-errno
+# What computes is made of vectors wherever that is possible.
+$(B)/libxrnpe/graph/%.o: CFLAGS += -O3
 
 $(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)
 	@mkdir -p $(@D)
@@ -31,7 +33,7 @@ $(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)
 $(B)/libxrnpe/onnx.pb-c.o: $(B)/libxrnpe/onnx.pb-c.c
 	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -MMD -MP -c -o $@ $<
 
-$(B)/libxrnpe/onnx.o: | $(B)/libxrnpe/onnx.pb-c.c
+$(B)/libxrnpe/graph/onnx.o $(B)/libxrnpe/graph/onnx_tensor.o $(B)/libxrnpe/graph/onnx_write.o: | $(B)/libxrnpe/onnx.pb-c.c
 
 $(LIBXRNPE): $(LIBXRNPE_OBJECTS) $(DATAPATH_LIB) libxrnpe/libxrnpe.map
 	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--no-undefined \

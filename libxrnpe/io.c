@@ -60,6 +60,32 @@ int xrnpe_file_read(const char *path, size_t limit, unsigned char **data, size_t
 	return 0;
 }
 
+int xrnpe_file_read_part(const char *path, uint64_t offset, size_t size, void *data,
+			 struct xrnpe_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), ret = 0;
+	size_t used = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return xrnpe_fail_errno(error, path, "open");
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		ret = xrnpe_fail(error, -EINVAL, "%s: is not a regular file", path);
+	while (!ret && used < size) {
+		ssize_t n = pread(fd, (char *)data + used, size - used, (off_t)(offset + used));
+
+		if (n < 0 && errno != EINTR)
+			ret = xrnpe_fail_errno(error, path, "read");
+		if (n == 0)
+			ret = xrnpe_fail(error, -EINVAL, "%s: has %lld bytes, not %zu from %llu on",
+					 path, (long long)st.st_size, size,
+					 (unsigned long long)offset);
+		used += n > 0 ? (size_t)n : 0;
+	}
+	close(fd);
+	return ret;
+}
+
 /* Open what is written to: @path itself if it is a device or a pipe. */
 static FILE *create(struct xrnpe_file *file)
 {

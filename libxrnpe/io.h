@@ -16,6 +16,13 @@ int xrnpe_file_read(const char *path, size_t limit, unsigned char **data, size_t
 		    struct xrnpe_error *error);
 
 /*
+ * Read @size bytes from @offset on of a regular file to @data. -EINVAL: it is none, or not
+ * as long.
+ */
+int xrnpe_file_read_part(const char *path, uint64_t offset, size_t size, void *data,
+			 struct xrnpe_error *error);
+
+/*
  * A file being written beside its final place. xrnpe_file_commit() puts it there,
  * so that nobody ever sees half of it, and xrnpe_file_abandon() removes it. Both
  * end it. Errors of writes in between are noticed by the commit. Devices and pipes

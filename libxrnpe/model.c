@@ -9,6 +9,7 @@
 
 #include "datapath.h"
 #include "error.h"
+#include "graph.h"
 #include "model.h"
 #include "names.h"
 
@@ -48,6 +49,7 @@ void xrnpe_model_free(struct xrnpe_model *model)
 	for (uint32_t i = 0; i < model->layer_count; i++) {
 		free((char *)model->layers[i].name);
 		free((char *)model->layers[i].op);
+		free((char *)model->layers[i].why);
 	}
 	for (uint32_t i = 0; i < model->tensor_count; i++)
 		free((char *)model->tensors[i].info.name);
@@ -58,6 +60,9 @@ void xrnpe_model_free(struct xrnpe_model *model)
 	free(model->cmd_layer);
 	free(model->layers);
 	free(model->tensors);
+	free(model->steps);
+	free(model->bindings);
+	xrnpe_graph_free(model->cpu);
 	free(model);
 }
 
@@ -103,45 +108,49 @@ static bool printable(const char *text)
 	return true;
 }
 
-/* Rank 1 or 3, dims of at least 1 and few enough that no size overflows. */
-static bool shape_is_valid(unsigned int rank, const size_t dims[3])
+/* Dims of at least 1 and few enough that no size overflows; *@count: their product. */
+static bool shape_is_valid(unsigned int rank, const size_t dims[XRNPE_TENSOR_RANK], size_t *count)
 {
-	if (rank == 1)
-		return dims[0] >= 1 && dims[0] <= UINT32_MAX && dims[1] == 1 && dims[2] == 1;
-	if (rank != 3)
+	*count = 1;
+	if (rank > XRNPE_TENSOR_RANK)
 		return false;
-	for (unsigned int i = 0; i < 3; i++)
-		if (dims[i] < 1 || dims[i] > UINT16_MAX)
+	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++) {
+		if (dims[i] < 1 || (i >= rank && dims[i] != 1) || dims[i] > GRAPH_MAX_ELEMENTS)
 			return false;
+		*count *= dims[i];
+		if (*count > GRAPH_MAX_ELEMENTS)
+			return false;
+	}
 	return true;
+}
+
+/* Whether the device's view has the elements of the shape. */
+static bool image_is_valid(const struct xrnpe_model_tensor *t)
+{
+	uint64_t pixels = (uint64_t)t->height * t->width;
+
+	return t->channels && pixels && pixels <= GRAPH_MAX_ELEMENTS &&
+	       pixels * t->channels == t->info.count;
 }
 
 uint64_t xrnpe_model_tensor_bytes(const struct xrnpe_model_tensor *tensor)
 {
-	const size_t *dims = tensor->info.dims;
-
-	if (tensor->info.rank == 1)
-		return xrnpe_row_bytes(tensor->format, dims[0]);
-	return (dims[1] - 1) * (uint64_t)tensor->row_stride +
-	       (dims[2] - 1) * (uint64_t)tensor->pixel_stride +
-	       xrnpe_row_bytes(tensor->format, dims[0]);
+	return (tensor->height - 1) * (uint64_t)tensor->row_stride +
+	       (tensor->width - 1) * (uint64_t)tensor->pixel_stride +
+	       xrnpe_row_bytes(tensor->format, tensor->channels);
 }
 
 /* Lines and pixels follow each other without overlap. */
 static bool strides_are_valid(const struct xrnpe_model_tensor *t)
 {
-	const size_t *dims = t->info.dims;
 	unsigned int align = xrnpe_format_bits(t->format) / 8;
-	uint64_t pixel, line;
+	uint64_t pixel = xrnpe_row_bytes(t->format, t->channels);
+	uint64_t line = (t->width - 1) * (uint64_t)t->pixel_stride + pixel;
 
 	if (align > 1 && (t->offset % align || t->row_stride % align || t->pixel_stride % align))
 		return false;
-	if (t->info.rank == 1)
-		return !t->row_stride && !t->pixel_stride;
-	pixel = xrnpe_row_bytes(t->format, dims[0]);
-	line = (dims[2] - 1) * (uint64_t)t->pixel_stride + pixel;
-	return (dims[2] == 1 || t->pixel_stride >= pixel) &&
-	       (dims[1] == 1 || t->row_stride >= line);
+	return (t->width == 1 || t->pixel_stride >= pixel) &&
+	       (t->height == 1 || t->row_stride >= line);
 }
 
 static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnpe_error *error)
@@ -150,16 +159,20 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 	enum xrnpe_model_region region =
 		i < model->input_count ? XRNPE_MODEL_INPUT :
 		i - model->input_count < model->output_count ? XRNPE_MODEL_OUTPUT :
-		XRNPE_MODEL_ARENA;
+		/* An input, or part of one, may have another name besides. */
+		t->region == XRNPE_MODEL_INPUT ? XRNPE_MODEL_INPUT : XRNPE_MODEL_ARENA;
 	const char *what = NULL;
 	uint64_t bytes;
+	size_t count;
 
 	if (!printable(t->info.name))
 		return xrnpe_fail(error, -EINVAL, "%s: name of tensor %u is not printable",
 				  model->name, i);
-	if (!shape_is_valid(t->info.rank, t->info.dims) ||
-	    t->info.count != t->info.dims[0] * t->info.dims[1] * t->info.dims[2])
-		what = "its shape is out of range";
+	if (!shape_is_valid(t->info.rank, t->info.dims, &count) || t->info.count != count ||
+	    (unsigned int)t->info.type > XRNPE_TYPE_BOOL)
+		what = "its shape or type is out of range";
+	else if (!image_is_valid(t))
+		what = "its channels and pixels are not those of its shape";
 	else if ((unsigned int)t->format >= XRNPE_OUTPUT_FORMATS ||
 		 (region != XRNPE_MODEL_ARENA && t->format != XRNPE_FORMAT_F32))
 		what = "its format is not allowed";
@@ -187,11 +200,13 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe_error *error)
 {
 	const struct xrnpe_layer_info *layer = &model->layers[i];
+	size_t count;
 
-	if (!printable(layer->name) || !printable(layer->op))
+	if (!printable(layer->name) || !printable(layer->op) || !printable(layer->why))
 		return xrnpe_fail(error, -EINVAL, "%s: name of layer %u is not printable",
 				  model->name, i);
-	if (!shape_is_valid(layer->rank, layer->dims) ||
+	if (!shape_is_valid(layer->rank, layer->dims, &count) ||
+	    (unsigned int)layer->place > XRNPE_PLACE_CPU ||
 	    (unsigned int)layer->format >= XRNPE_OUTPUT_FORMATS ||
 	    (unsigned int)layer->weight_format >= XRNPE_OUTPUT_FORMATS ||
 	    (unsigned int)layer->out_format >= XRNPE_OUTPUT_FORMATS)
@@ -231,15 +246,75 @@ static int check_commands(const struct xrnpe_model *model, struct xrnpe_error *e
 	return 0;
 }
 
+static bool is_listed(const uint32_t *list, uint32_t count, uint32_t index)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (list[i] == index)
+			return true;
+	}
+	return false;
+}
+
+/* Bindings of a step: in range, of equal size; what is gathered is an input of the CPU's. */
+static int check_bindings(const struct xrnpe_model *model, uint32_t step, uint32_t first,
+			  uint32_t count, bool gathers, struct xrnpe_error *error)
+{
+	const struct xrnpe_graph *cpu = model->cpu;
+
+	if (first > model->binding_count || count > model->binding_count - first)
+		return xrnpe_fail(error, -EINVAL, "%s: step %u has bindings that there are not",
+				  model->name, step);
+	for (uint32_t i = first; i < first + count; i++) {
+		const struct xrnpe_model_binding *b = &model->bindings[i];
+		const struct xrnpe_model_tensor *t = b->tensor < model->tensor_count ?
+						     &model->tensors[b->tensor] : NULL;
+
+		if (b->cpu >= cpu->tensor_count || !t || t->format != XRNPE_FORMAT_F32 ||
+		    t->info.count != graph_count(&cpu->tensors[b->cpu].shape) ||
+		    is_listed(cpu->inputs, cpu->input_count, b->cpu) != gathers ||
+		    (!gathers && t->region == XRNPE_MODEL_INPUT) ||
+		    !cpu->tensors[b->cpu].known)
+			return xrnpe_fail(error, -EINVAL, "%s: step %u: binding %u fits nothing",
+					  model->name, step, i);
+	}
+	return 0;
+}
+
+/* Steps cover the commands and the CPU's nodes, each in order. */
+static int check_steps(const struct xrnpe_model *model, struct xrnpe_error *error)
+{
+	uint32_t cmds = 0, nodes = 0, node_count = model->cpu ? model->cpu->node_count : 0;
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < model->step_count; i++) {
+		const struct xrnpe_model_step *step = &model->steps[i];
+		bool cpu = step->kind == XRNPE_MODEL_CPU;
+		uint32_t *done = cpu ? &nodes : &cmds, all = cpu ? node_count : model->cmd_count;
+
+		if ((unsigned int)step->kind > XRNPE_MODEL_CPU || step->first != *done ||
+		    !step->count || step->count > all - *done ||
+		    (!cpu && (step->count > XRNPE_MAX_CMDS || step->gather_count ||
+			      step->scatter_count)))
+			return xrnpe_fail(error, -EINVAL, "%s: step %u is out of order", model->name, i);
+		*done += step->count;
+		if (!cpu)
+			continue;
+		ret = check_bindings(model, i, step->gather_first, step->gather_count, true, error);
+		if (!ret)
+			ret = check_bindings(model, i, step->scatter_first, step->scatter_count, false,
+					     error);
+	}
+	if (!ret && (!model->step_count || cmds != model->cmd_count || nodes != node_count))
+		ret = xrnpe_fail(error, -EINVAL, "%s: its steps are not all of it", model->name);
+	return ret;
+}
+
 int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error *error)
 {
 	int ret = 0;
 
 	if (!printable(model->producer))
 		return xrnpe_fail(error, -EINVAL, "%s: producer is not printable", model->name);
-	if (!model->cmd_count || model->cmd_count > XRNPE_MAX_CMDS)
-		return xrnpe_fail(error, -EINVAL, "%s: %u commands are not 1..%u", model->name,
-				  model->cmd_count, XRNPE_MAX_CMDS);
 	if (!model->layer_count || !model->input_count || !model->output_count ||
 	    model->input_count > model->tensor_count ||
 	    model->output_count > model->tensor_count - model->input_count)
@@ -258,7 +333,7 @@ int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error
 		if (model->cmd_layer[i] >= model->layer_count)
 			ret = xrnpe_fail(error, -EINVAL, "%s: command %u belongs to no layer",
 					 model->name, i);
-	return ret;
+	return ret ? ret : check_steps(model, error);
 }
 
 int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error)

@@ -27,17 +27,44 @@ extern const uint32_t xrnpe_model_region_flags[XRNPE_MODEL_REGIONS];
 extern const char *const xrnpe_model_region_names[XRNPE_MODEL_REGIONS];
 
 /*
- * A tensor in a region. Layout in memory: height x width x channels, channels
- * contiguous. Of rank 1: one row of dims[0] elements, both strides 0.
+ * A tensor in a region, as the device sees it: height x width pixels of channels, channels
+ * contiguous; of height and width 1 both strides may be 0. Callers see the same elements
+ * in C order of info.dims, which is channels x height x width where @channels_first is set
+ * (leading dimensions of 1 left out), else height x width x channels.
  */
 struct xrnpe_model_tensor {
-	struct xrnpe_tensor_info info;	/* name is owned; rank 1 or 3; C, H, W */
+	struct xrnpe_tensor_info info;	/* name is owned */
 	enum xrnpe_model_region region;
-	enum xrnpe_format format;	/* inputs and outputs: F32 */
+	enum xrnpe_format format;	/* inputs, outputs and what the CPU reads or writes: F32 */
+	uint32_t channels, height, width;	/* their product is info.count */
+	bool channels_first;
 	uint64_t offset;		/* of element 0, in its region */
 	uint32_t row_stride;		/* bytes from an image line to the next */
 	uint32_t pixel_stride;		/* bytes from a pixel to the next */
 	float scale;			/* a real value is code value * scale; 1 for F32 */
+};
+
+/* A model is steps, one after the other: a job of the device, or nodes on the CPU. */
+enum xrnpe_model_step_kind {
+	XRNPE_MODEL_JOB,
+	XRNPE_MODEL_CPU,
+};
+
+struct xrnpe_model_step {
+	enum xrnpe_model_step_kind kind;
+	uint32_t first, count;		/* commands, or nodes of @cpu; at least 1 */
+	/*
+	 * CPU: entries of @bindings that are copied from the device's memory before, and
+	 * to it behind.
+	 */
+	uint32_t gather_first, gather_count;
+	uint32_t scatter_first, scatter_count;
+};
+
+/* A tensor of the CPU's nodes that lies in the device's memory too. */
+struct xrnpe_model_binding {
+	uint32_t cpu;			/* tensor of @cpu */
+	uint32_t tensor;		/* of @tensors */
 };
 
 struct xrnpe_model {
@@ -53,14 +80,25 @@ struct xrnpe_model {
 	uint64_t region_size[XRNPE_MODEL_REGIONS];	/* bytes */
 	void *constants;		/* region_size[XRNPE_MODEL_CONSTANTS] bytes */
 
+	struct xrnpe_model_step *steps;
+	uint32_t step_count;		/* at least 1; commands and nodes are in steps' order */
+
+	/*
+	 * The nodes that run on the CPU, by the same code as the FP32 reference; NULL: none.
+	 * Its tensors keep their values from step to step.
+	 */
+	struct xrnpe_graph *cpu;
+	struct xrnpe_model_binding *bindings;
+	uint32_t binding_count;
+
 	struct xrnpe_cmd *cmds;		/* little-endian, as the device reads them */
-	uint32_t cmd_count;		/* 1..XRNPE_MAX_CMDS */
+	uint32_t cmd_count;		/* of a job: 1..XRNPE_MAX_CMDS */
 	uint32_t *cmd_layer;		/* by command: index into layers */
 
 	struct xrnpe_layer_info *layers;	/* name and op are owned */
 	uint32_t layer_count;		/* at least 1 */
 
-	/* First all inputs, then all outputs, then those of the arena. */
+	/* First all inputs, then all outputs, then others in the arena, or in an input. */
 	struct xrnpe_model_tensor *tensors;
 	uint32_t tensor_count;
 	uint32_t input_count;		/* at least 1 */

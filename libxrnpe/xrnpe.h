@@ -26,8 +26,9 @@
  *   and an array serve one thread at a time. Freeing is not using: it must come
  *   last.
  *
- * Tensors are passed as float (IEEE binary32), C order, in the shape of the ONNX
- * model without its batch dimension: images are channels x height x width.
+ * Tensors are passed as float (IEEE binary32), C order, in the shape that the model's
+ * file gives them; a batch dimension that it leaves open is 1. Batches are passed as that
+ * many tensors, one after the other.
  */
 #ifndef XRNPE_H
 #define XRNPE_H
@@ -44,7 +45,7 @@ extern "C" {
 
 /* ---- errors, names ---------------------------------------------------- */
 
-#define XRNPE_ERROR_SIZE 512
+#define XRNPE_ERROR_SIZE 2048
 
 /** One error. Needs no initialisation and no cleanup. */
 struct xrnpe_error {
@@ -183,22 +184,41 @@ int xrnpe_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync,
 /** A compiled model. Immutable, thread-safe, independent of any device. */
 struct xrnpe_model;
 
-/** An input or output of a model, batch dimension left out. */
+/** What elements of a tensor are in the model's file. Programs pass all as float. */
+enum xrnpe_type {
+	XRNPE_TYPE_FLOAT,
+	XRNPE_TYPE_INT,			/**< integers: exact as float up to 2^24 */
+	XRNPE_TYPE_BOOL,		/**< 0 or 1 */
+};
+
+/** Most dimensions of a model's tensor. */
+#define XRNPE_TENSOR_RANK 6
+
+/** An input or output of a model. */
 struct xrnpe_tensor_info {
-	const char *name;		/**< as in the ONNX model */
-	unsigned int rank;		/**< 1: C; 3: C, H, W */
-	size_t dims[3];			/**< dims[i >= rank] are 1 */
+	const char *name;		/**< as in the model's file */
+	enum xrnpe_type type;
+	unsigned int rank;		/**< 0..XRNPE_TENSOR_RANK */
+	size_t dims[XRNPE_TENSOR_RANK];	/**< as in the file, a free batch is 1; others are 1 */
 	size_t count;			/**< elements: product of dims */
+};
+
+/** Where a layer runs. */
+enum xrnpe_place {
+	XRNPE_PLACE_DEVICE,
+	XRNPE_PLACE_CPU,		/**< in the library, in binary32 */
 };
 
 /** A layer of a model, as the compiler reports it. */
 struct xrnpe_layer_info {
 	const char *name;		/**< of its ONNX node or output */
 	const char *op;			/**< ONNX operators it stands for: "Conv+Relu" */
-	unsigned int rank;		/**< of its output, as in xrnpe_tensor_info */
-	size_t dims[3];			/**< shape of its output */
+	enum xrnpe_place place;
+	const char *why;		/**< on the CPU: why not on the device; else empty */
+	unsigned int rank;		/**< of its first output, as in xrnpe_tensor_info */
+	size_t dims[XRNPE_TENSOR_RANK];	/**< shape of its first output; beyond the rank 1 */
 	uint64_t macs;			/**< products summed for one inference */
-	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies */
+	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies; F32: CPU */
 	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
 	enum xrnpe_format out_format;	/**< of its output */
 	uint64_t bytes;			/**< weights, scales and biases as stored */
@@ -299,19 +319,18 @@ void xrnpe_session_free(struct xrnpe_session *session);
 typedef int (*xrnpe_progress)(void *data, size_t done, size_t total);
 
 /**
- * Run a batch, with as many elements in flight as keep the device busy, and wait.
- * For models of one input and one output; others need requests.
+ * Run a batch, with as many elements in flight as keep the device busy, and wait. Uses
+ * queue 1, where there is one: 0 is for what cannot wait.
  *
- * @inputs: @count inputs, one after the other
- * @outputs: room for @count outputs; element i of both belong together
+ * @inputs: by input, @count of each one after the other
+ * @outputs: by output, room for @count of each; NULL: not wanted
  * @progress: may be NULL
  * @status: may be NULL; XRNPE_STATUS_* of all elements or-ed
  *
- * Returns 0; -EINVAL: the model has several inputs or outputs; -ECANCELED; else as
- * xrnpe_request_wait().
+ * Returns 0; -ECANCELED; else as xrnpe_request_wait().
  */
-int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *inputs,
-		      float *outputs, xrnpe_progress progress, void *data,
+int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *const *inputs,
+		      float *const *outputs, xrnpe_progress progress, void *data,
 		      uint32_t *status, struct xrnpe_error *error);
 
 /** Make a request. */
@@ -335,8 +354,9 @@ int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
 void xrnpe_request_count(struct xrnpe_request *request, bool count);
 
 /**
- * Submit the request and return at once. Requests of a session execute in any
- * order and side by side; a request may be submitted again after it was waited
+ * Submit the request and return at once; what of the model comes before the device's first
+ * job runs on the CPU before that, and what comes between jobs or last while somebody waits.
+ * Requests of a session execute in any order and side by side; a request may be submitted again after it was waited
  * for, and keeps its inputs.
  *
  * @queue: less than the device's queues; 0 is served first
@@ -365,40 +385,69 @@ const struct xrnpe_result *xrnpe_request_result(const struct xrnpe_request *requ
 
 /**
  * Copy the @i-th output to @count floats.
- * Returns 0; -EINVAL: no such output, or not its count; -EBUSY: it is submitted
- * and not waited for.
+ * Returns 0; -EINVAL: no such output, not its count, or never submitted; -EBUSY: it is
+ * submitted and not waited for.
  */
 int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i,
 			     float *values, size_t count, struct xrnpe_error *error);
 
 /* ---- compiling -------------------------------------------------------- */
 
-/** A network read from an ONNX file. Immutable, thread-safe. */
+/** A network read from a file. Immutable, thread-safe. */
 struct xrnpe_graph;
 
-/**
- * Read an ONNX model: one input and one output of float, and the operators of a
- * residual CNN: Conv, BatchNormalization, Relu, LeakyRelu, Clip, Add, MaxPool,
- * AveragePool, GlobalAveragePool, Flatten, Reshape (to flatten), Gemm; Identity, Dropout
- * and Constant. The first dimension is the batch: it may have any size or name, and
- * nothing is computed across it.
- *
- * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not an ONNX
- * file, or one that contradicts itself; -ENOTSUP: an operator, attribute, type or
- * size that is not supported. Messages name file, node and operator.
- */
-int xrnpe_graph_load(const char *path, struct xrnpe_graph **graph, struct xrnpe_error *error);
+/** The shape of an input of which the file leaves dimensions open. */
+struct xrnpe_shape {
+	const char *input;		/**< its name */
+	unsigned int rank;
+	size_t dims[XRNPE_TENSOR_RANK];
+};
 
-/** The same from memory; @name is what messages call the file. */
+/** How to read a network. A zeroed structure takes the file as it is. */
+struct xrnpe_graph_options {
+	/**
+	 * Shapes of inputs with dimensions that the file leaves open. A first one that is
+	 * open is the batch and needs none: it is 1.
+	 */
+	const struct xrnpe_shape *shapes;
+	size_t shape_count;
+	/** Tensors of the file to be the outputs instead of its own: cut points. */
+	const char *const *outputs;
+	size_t output_count;
+};
+
+/**
+ * Read an ONNX model. Constants are computed, what no output needs is dropped, and all
+ * that is not supported is listed at once. Documentation/networks.rst lists operators.
+ *
+ * @options: may be NULL
+ *
+ * Returns 0; -ENOENT, -EACCES and the like: cannot be read; -EINVAL: not such a file, one
+ * that contradicts itself, or options that do not fit it; -ENOTSUP: operators,
+ * attributes, types or sizes that are not supported. Messages name file, node and operator.
+ */
+int xrnpe_graph_load(const char *path, const struct xrnpe_graph_options *options,
+		     struct xrnpe_graph **graph, struct xrnpe_error *error);
+
+/**
+ * The same from memory; @name is what messages call the file. Data outside the file are
+ * not found.
+ */
 int xrnpe_graph_parse(const char *name, const void *data, size_t size,
+		      const struct xrnpe_graph_options *options,
 		      struct xrnpe_graph **graph, struct xrnpe_error *error);
 
 /** Free a graph. */
 void xrnpe_graph_free(struct xrnpe_graph *graph);
 
-/** The input and the output. */
-const struct xrnpe_tensor_info *xrnpe_graph_input(const struct xrnpe_graph *graph);
-const struct xrnpe_tensor_info *xrnpe_graph_output(const struct xrnpe_graph *graph);
+/** Number of inputs, and the i-th; i is less than the number. */
+unsigned int xrnpe_graph_input_count(const struct xrnpe_graph *graph);
+const struct xrnpe_tensor_info *xrnpe_graph_input(const struct xrnpe_graph *graph, unsigned int i);
+
+/** Number of outputs, and the i-th. */
+unsigned int xrnpe_graph_output_count(const struct xrnpe_graph *graph);
+const struct xrnpe_tensor_info *xrnpe_graph_output(const struct xrnpe_graph *graph,
+						   unsigned int i);
 
 /** Bytes of the parameters (weights and biases) in binary32, batch norms folded. */
 uint64_t xrnpe_graph_bytes(const struct xrnpe_graph *graph);
@@ -408,21 +457,23 @@ uint64_t xrnpe_graph_bytes(const struct xrnpe_graph *graph);
  * against. Uses all CPUs (or as many as the environment variable XRNPE_THREADS
  * says); the result does not depend on how many.
  *
- * @inputs: @count inputs, one after the other
- * @outputs: room for @count outputs
+ * @inputs: by input, @count of each one after the other
+ * @outputs: by output, room for @count of each; NULL: not wanted
  * @progress: may be NULL; called as in xrnpe_session_run()
  *
- * Returns 0; -ECANCELED.
+ * Returns 0; -EINVAL: an integer input is given what is none; -ECANCELED.
  */
-int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *inputs,
-		    float *outputs, xrnpe_progress progress, void *data,
+int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *const *inputs,
+		    float *const *outputs, xrnpe_progress progress, void *data,
 		    struct xrnpe_error *error);
 
 /** How to compile. A zeroed structure with @calibration set is a good start. */
 struct xrnpe_compile_options {
 	/**
-	 * Typical inputs, count x input shape. They fix the scales and are what
-	 * errors are measured on; more than XRNPE_CALIBRATION_MAX are not used.
+	 * Typical inputs: an array for each input of the graph, of its shape, of count x its
+	 * shape or, where its first dimension is 1, with count in place of that; count is
+	 * the same for all. They fix the scales and are what errors are measured on; more
+	 * than XRNPE_CALIBRATION_MAX are not used.
 	 */
 	const struct xrnpe_array *calibration;
 	/**

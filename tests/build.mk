@@ -137,7 +137,7 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
 	runtime_session)
-$(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe
+$(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 
 $(B)/tests/unit/runtime: $(RUNTIME_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)
@@ -194,10 +194,34 @@ UNIT_SUITES += cli
 SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library
 NEEDS_library := $(B)/xrnpe $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
+# ---- libxrnpe: graphs ------------------------------------------------------
+GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_reference graph_fuzz onnx_builder)
+$(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
+$(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
+
+$(B)/tests/unit/graph: $(GRAPH_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)
+
+SUITES += unit-graph
+SUITE_unit-graph := $(B)/tests/unit/graph
+NEEDS_unit-graph := $(B)/tests/unit/graph
+UNIT_SUITES += unit-graph
+
+# ONNX's own tests of operators.
+$(B)/tests/conformance/conformance.o: CPPFLAGS += -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
+$(B)/tests/conformance/conformance.o: | $(B)/libxrnpe/onnx.pb-c.c
+
+$(B)/tests/conformance/conformance: $(B)/tests/conformance/conformance.o $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS)
+
+SUITES += conformance
+SUITE_conformance := $(B)/tests/conformance/conformance $$(tools/onnx-node-tests)/*
+NEEDS_conformance := $(B)/tests/conformance/conformance
+
 # ---- libxrnpe: compiling -------------------------------------------------
-COMPILE_TESTS := $(addprefix tests/unit/,compile compile_import compile_reference \
-	compile_parts compile_model compile_fuzz onnx_builder)
-$(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -I$(B)/libxrnpe
+COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_model onnx_builder)
+$(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile \
+	-I$(B)/libxrnpe
 $(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 
 $(B)/tests/unit/compile: $(COMPILE_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)

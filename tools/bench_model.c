@@ -49,25 +49,80 @@ static double percentile(const struct result *result, unsigned int percent)
 	return result->latencies[(result->count - 1) * percent / 100];
 }
 
-static float *random_inputs(size_t count)
-{
-	float *values = malloc(count * sizeof(*values));
+/* A batch for every input and output. */
+struct arrays {
+	float **in, **out;
+};
 
-	for (size_t i = 0; values && i < count; i++)
-		values[i] = (float)rand() / (float)RAND_MAX * 2 - 1;
-	return values;
+static void free_arrays(const struct xrnpe_model *model, struct arrays *arrays)
+{
+	for (unsigned int i = 0; arrays->in && i < xrnpe_model_input_count(model); i++)
+		free(arrays->in[i]);
+	for (unsigned int i = 0; arrays->out && i < xrnpe_model_output_count(model); i++)
+		free(arrays->out[i]);
+	free(arrays->in);
+	free(arrays->out);
+}
+
+/* Random inputs: of integers and truths 0 and 1, which are allowed everywhere. */
+static int new_arrays(const struct xrnpe_model *model, struct arrays *arrays,
+		      struct xrnpe_error *error)
+{
+	unsigned int inputs = xrnpe_model_input_count(model), outputs = xrnpe_model_output_count(model);
+
+	*arrays = (struct arrays){ calloc(inputs, sizeof(float *)), calloc(outputs, sizeof(float *)) };
+	if (!arrays->in || !arrays->out)
+		return xrnpe_fail_memory(error);
+	for (unsigned int i = 0; i < inputs; i++) {
+		const struct xrnpe_tensor_info *info = xrnpe_model_input(model, i);
+		size_t count = BATCH * info->count;
+
+		arrays->in[i] = malloc(count * sizeof(float));
+		if (!arrays->in[i])
+			return xrnpe_fail_memory(error);
+		for (size_t k = 0; k < count; k++)
+			arrays->in[i][k] = info->type != XRNPE_TYPE_FLOAT ? (float)(rand() % 2) :
+					   (float)rand() / (float)RAND_MAX * 2 - 1;
+	}
+	for (unsigned int i = 0; i < outputs; i++) {
+		arrays->out[i] = malloc(BATCH * xrnpe_model_output(model, i)->count * sizeof(float));
+		if (!arrays->out[i])
+			return xrnpe_fail_memory(error);
+	}
+	return 0;
+}
+
+/* One inference, from the inputs' values to the outputs'. */
+static int run_once(struct xrnpe_request *request, const struct xrnpe_model *model,
+		    const struct arrays *arrays, struct xrnpe_error *error)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < xrnpe_model_input_count(model); i++)
+		ret = xrnpe_request_set_input(request, i, arrays->in[i],
+					      xrnpe_model_input(model, i)->count, error);
+	if (!ret)
+		ret = xrnpe_request_submit(request, 0, error);
+	if (!ret)
+		ret = xrnpe_request_wait(request, -1, error);
+	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++)
+		ret = xrnpe_request_get_output(request, i, arrays->out[i],
+					       xrnpe_model_output(model, i)->count, error);
+	return ret;
 }
 
 /* One at a time, as a program does that waits for each. */
-static int measure_single(struct xrnpe_session *session, const struct options *options, const float *in,
-			  size_t in_count, float *out, size_t out_count, struct result *result,
-			  struct xrnpe_error *error)
+static int measure_single(struct xrnpe_session *session, const struct options *options,
+			  const struct xrnpe_model *model, const struct arrays *arrays,
+			  struct result *result, struct xrnpe_error *error)
 {
 	struct xrnpe_request *request;
 	double start = seconds_now(), before;
 	size_t room = 0;
 	int ret = xrnpe_request_new(session, &request, error);
 
+	if (ret)
+		return ret;
 	while (!ret && (result->count < LEAST || seconds_now() - start < options->seconds)) {
 		if (result->count == room) {
 			double *more = realloc(result->latencies, (room = 2 * room + 1024) * sizeof(*more));
@@ -79,13 +134,7 @@ static int measure_single(struct xrnpe_session *session, const struct options *o
 			result->latencies = more;
 		}
 		before = seconds_now();
-		ret = xrnpe_request_set_input(request, 0, in, in_count, error);
-		if (!ret)
-			ret = xrnpe_request_submit(request, 0, error);
-		if (!ret)
-			ret = xrnpe_request_wait(request, -1, error);
-		if (!ret)
-			ret = xrnpe_request_get_output(request, 0, out, out_count, error);
+		ret = run_once(request, model, arrays, error);
 		result->latencies[result->count++] = seconds_now() - before;
 	}
 	if (!ret)
@@ -94,15 +143,17 @@ static int measure_single(struct xrnpe_session *session, const struct options *o
 	return ret;
 }
 
-static int measure_batches(struct xrnpe_session *session, const struct options *options, const float *in,
-			   float *out, struct result *result, struct xrnpe_error *error)
+static int measure_batches(struct xrnpe_session *session, const struct options *options,
+			   const struct arrays *arrays, struct result *result,
+			   struct xrnpe_error *error)
 {
 	double start = seconds_now(), before, best = 0;
 	int ret = 0;
 
 	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
 		before = seconds_now();
-		ret = xrnpe_session_run(session, BATCH, in, out, NULL, NULL, NULL, error);
+		ret = xrnpe_session_run(session, BATCH, (const float *const *)arrays->in, arrays->out,
+					NULL, NULL, NULL, error);
 		before = BATCH / (seconds_now() - before);
 		best = before > best ? before : best;
 	}
@@ -135,21 +186,19 @@ static int measure(const struct options *options, struct xrnpe_session *session,
 		   const struct xrnpe_model *model, const struct xrnpe_device_info *info,
 		   struct xrnpe_error *error)
 {
-	size_t in_count = xrnpe_model_input(model, 0)->count, out_count = xrnpe_model_output(model, 0)->count;
-	float *in = random_inputs(BATCH * in_count), *out = malloc(BATCH * out_count * sizeof(*out));
 	struct result result = { 0 };
-	int ret = in && out ? 0 : xrnpe_fail_memory(error);
+	struct arrays arrays;
+	int ret = new_arrays(model, &arrays, error);
 
 	/* The first batch also warms up. */
 	if (!ret)
-		ret = measure_batches(session, options, in, out, &result, error);
+		ret = measure_batches(session, options, &arrays, &result, error);
 	if (!ret)
-		ret = measure_single(session, options, in, in_count, out, out_count, &result, error);
+		ret = measure_single(session, options, model, &arrays, &result, error);
 	if (!ret)
 		report(options, info, &result);
 	free(result.latencies);
-	free(in);
-	free(out);
+	free_arrays(model, &arrays);
 	return ret;
 }
 
@@ -162,10 +211,6 @@ static int bench(const struct options *options)
 	int ret;
 
 	ret = xrnpe_model_load(options->model, &model, &error);
-	if (!ret && (xrnpe_model_input_count(model) != 1 || xrnpe_model_output_count(model) != 1))
-		ret = xrnpe_fail(&error, -EINVAL, "%s: has %u inputs and %u outputs, not one of each",
-				 options->model, xrnpe_model_input_count(model),
-				 xrnpe_model_output_count(model));
 	if (!ret)
 		ret = xrnpe_device_open(options->device, &device, &error);
 	if (!ret)

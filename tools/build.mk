@@ -3,7 +3,7 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c info.c compile.c run.c disasm.c trace.c \
+TOOL_SOURCES := $(addprefix tools/,main.c console.c tensors.c info.c compile.c run.c disasm.c trace.c \
 	num.c bench.c bench_model.c bench_elementwise.c peak.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 

@@ -7,6 +7,8 @@
 
 #include "commands.h"
 #include "console.h"
+#include "error.h"
+#include "tensors.h"
 
 static const char usage[] =
 	"usage: xrnpe compile MODEL.onnx --calib FILE --output MODEL.xrnpe [OPTION...]\n"
@@ -15,15 +17,21 @@ static const char usage[] =
 	"of bytes, and write the compiled model. Of the table's formats, fp4/p8, the first is\n"
 	"that of the weights.\n"
 	"\n"
-	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape\n"
+	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape; NAME=FILE for\n"
+	"                       each of several inputs\n"
 	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
 	"                       1.5MiB, or so many times smaller than in FP32: 4x (default)\n"
 	"  -o, --output FILE    the compiled model\n"
+	"  -s, --shape NAME=N,N...  of an input that the file leaves open\n"
+	"      --outputs NAME,...   tensors of the file to be the outputs\n"
 	"  -j, --json           the table as JSON\n"
 	"  -h, --help           this text\n";
 
 struct options {
-	const char *model, *calib, *budget, *output;
+	const char *model, *budget, *output;
+	struct arguments calib, names;
+	struct xrnpe_shape *shapes;
+	size_t shape_count;
 	bool json;
 };
 
@@ -41,12 +49,14 @@ static const char *format_colour(const struct xrnpe_layer_info *layer)
 	}
 }
 
-/* "fp4/p8": weights, inputs; a layer without parameters has inputs only. */
+/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
 static void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
 {
 	const char *input = xrnpe_format_name(layer->format);
 
-	if (layer->float_bytes)
+	if (layer->place == XRNPE_PLACE_CPU)
+		snprintf(text, size, "cpu");
+	else if (layer->float_bytes)
 		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
 	else
 		snprintf(text, size, "%s", input);
@@ -86,6 +96,12 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
 	for (unsigned int i = 0; i < count; i++)
 		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		if (layer->place == XRNPE_PLACE_CPU)
+			printf("on the CPU: %s (%s): %s\n", layer->name, layer->op, layer->why);
+	}
 }
 
 /* Errors by format, of those that were measured. */
@@ -112,7 +128,12 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 	printf(", \"shape\": [");
 	for (unsigned int i = 0; i < layer->rank; i++)
 		printf(i ? ", %zu" : "%zu", layer->dims[i]);
-	printf("], \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
+	printf("], \"place\": \"%s\"", layer->place == XRNPE_PLACE_CPU ? "cpu" : "device");
+	if (layer->place == XRNPE_PLACE_CPU) {
+		printf(", \"why\": ");
+		json_string(stdout, layer->why);
+	}
+	printf(", \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
 	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", ", layer->macs,
 	       xrnpe_format_name(layer->format));
 	if (layer->float_bytes)
@@ -125,14 +146,14 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 	printf("}");
 }
 
-static void report(const struct xrnpe_model *model, const struct options *options)
+/* @costs: room for those of the layers */
+static void report(const struct xrnpe_model *model, const struct options *options,
+		   struct xrnpe_cost *costs)
 {
 	unsigned int count = xrnpe_model_layer_count(model);
 	uint64_t bytes = 0, float_bytes = 0, macs = 0;
-	struct xrnpe_cost total, *costs = calloc(count, sizeof(*costs));
+	struct xrnpe_cost total;
 
-	if (!costs)
-		abort();
 	xrnpe_model_predict(model, NULL, &total, costs);
 	for (unsigned int i = 0; i < count; i++) {
 		bytes += xrnpe_model_layer(model, i)->bytes;
@@ -146,7 +167,6 @@ static void report(const struct xrnpe_model *model, const struct options *option
 		if (bytes)
 			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
 		printf("\n");
-		free(costs);
 		return;
 	}
 	printf("{\"model\": ");
@@ -161,70 +181,97 @@ static void report(const struct xrnpe_model *model, const struct options *option
 		print_layer_json(xrnpe_model_layer(model, i), &costs[i]);
 	}
 	printf("]}\n");
-	free(costs);
+}
+
+/* The graph compiled for the calibration data. */
+static int compile_graph(const struct options *options, const struct xrnpe_graph *graph,
+			 struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	struct progress progress = { .what = "compiling" };
+	struct xrnpe_compile_options how = { .progress = show_progress, .progress_data = &progress };
+	struct tensors inputs = graph_inputs(graph, options->model);
+	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
+	size_t count;
+	int ret = arrays && inputs.infos ? xrnpe_budget_parse(options->budget, graph, &how.budget, error) :
+					   xrnpe_fail_memory(error);
+
+	if (!ret)
+		ret = read_inputs(&inputs, &options->calib, "--calib", arrays, &count, error);
+	if (!ret) {
+		how.calibration = arrays;
+		ret = xrnpe_compile(graph, &how, model, error);
+		clear_progress(&progress);
+	}
+	for (unsigned int i = 0; arrays && i < inputs.count; i++)
+		xrnpe_array_clear(&arrays[i]);
+	free(arrays);
+	free(inputs.infos);
+	return ret;
 }
 
 static int compile(const struct options *options)
 {
-	struct progress progress = { .what = "compiling" };
-	struct xrnpe_compile_options how = { .progress = show_progress, .progress_data = &progress };
-	struct xrnpe_array calibration = { 0 };
+	const struct xrnpe_graph_options how = {
+		options->shapes, options->shape_count, options->names.values, options->names.count,
+	};
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
+	struct xrnpe_cost *costs = NULL;
 	struct xrnpe_error error;
-	size_t count;
 	int ret;
 
-	ret = xrnpe_graph_load(options->model, &graph, &error);
+	ret = xrnpe_graph_load(options->model, &how, &graph, &error);
 	if (!ret)
-		ret = xrnpe_npy_read(options->calib, &calibration, &error);
-	if (!ret)
-		ret = count_inputs(options->model, xrnpe_graph_input(graph), options->calib,
-				   &calibration, &count, &error);
-	if (!ret)
-		ret = xrnpe_budget_parse(options->budget, graph, &how.budget, &error);
+		ret = compile_graph(options, graph, &model, &error);
 	if (!ret) {
-		how.calibration = &calibration;
-		ret = xrnpe_compile(graph, &how, &model, &error);
-		clear_progress(&progress);
+		costs = calloc(xrnpe_model_layer_count(model), sizeof(*costs));
+		ret = costs ? xrnpe_model_save(model, options->output, &error) :
+			      xrnpe_fail_memory(&error);
 	}
 	if (!ret)
-		ret = xrnpe_model_save(model, options->output, &error);
-	if (!ret)
-		report(model, options);
-
+		report(model, options, costs);
+	free(costs);
 	xrnpe_model_free(model);
 	xrnpe_graph_free(graph);
-	xrnpe_array_clear(&calibration);
 	return ret ? failed(&error) : finish_output();
 }
 
-int xrnpe_compile_command(int argc, char **argv)
+/* Returns 0, an exit status, or -1: all is well, go on. */
+static int parse(int argc, char **argv, struct options *options)
 {
+	enum { OUTPUTS = 256 };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
 		{ "output", required_argument, NULL, 'o' },
+		{ "shape", required_argument, NULL, 's' },
+		{ "outputs", required_argument, NULL, OUTPUTS },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { .budget = "4x" };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:b:o:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:o:s:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
-			options.calib = optarg;
+			arguments_add(&options->calib, optarg);
 			break;
 		case 'b':
-			options.budget = optarg;
+			options->budget = optarg;
 			break;
 		case 'o':
-			options.output = optarg;
+			options->output = optarg;
+			break;
+		case 's':
+			if (!add_shape(&options->shapes, &options->shape_count, optarg))
+				return misused(argv[0], "--shape is not NAME=N,N...: %s", optarg);
+			break;
+		case OUTPUTS:
+			parse_names(optarg, &options->names);
 			break;
 		case 'j':
-			options.json = true;
+			options->json = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -235,8 +282,21 @@ int xrnpe_compile_command(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return misused(argv[0], "one ONNX model is expected");
-	if (!options.calib || !options.output)
-		return misused(argv[0], "%s is missing", options.calib ? "--output" : "--calib");
-	options.model = argv[optind];
-	return compile(&options);
+	if (!options->calib.count || !options->output)
+		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
+	options->model = argv[optind];
+	return -1;
+}
+
+int xrnpe_compile_command(int argc, char **argv)
+{
+	struct options options = { .budget = "4x" };
+	int status = parse(argc, argv, &options);
+
+	if (status < 0)
+		status = compile(&options);
+	arguments_free(&options.calib);
+	arguments_free(&options.names);
+	free(options.shapes);
+	return status;
 }

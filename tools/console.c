@@ -104,20 +104,3 @@ void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size)
 	for (unsigned int i = 0; i < rank && used < size; i++)
 		used += (size_t)snprintf(text + used, size - used, i ? "x%zu" : "%zu", dims[i]);
 }
-
-int count_inputs(const char *model, const struct xrnpe_tensor_info *in, const char *path,
-		 const struct xrnpe_array *array, size_t *count, struct xrnpe_error *error)
-{
-	size_t extra = array->rank > in->rank ? array->rank - in->rank : 0;
-	char has[128], takes[96];
-
-	if (array->rank >= in->rank && extra <= 1 &&
-	    !memcmp(array->dims + extra, in->dims, in->rank * sizeof(*in->dims))) {
-		*count = extra ? array->dims[0] : 1;
-		return 0;
-	}
-	shape_text(array->rank, array->dims, has, sizeof(has));
-	shape_text(in->rank, in->dims, takes, sizeof(takes));
-	return xrnpe_fail(error, -EINVAL, "%s: has shape %s; input %s of %s takes Nx%s", path, has,
-			  in->name, model, takes);
-}

@@ -43,11 +43,4 @@ void json_string(FILE *stream, const char *string);
 /* "1x28x28" for dims 1, 28, 28; "scalar" for none. */
 void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size);
 
-/*
- * How many inputs for tensor @in of @model are in @array, read from @path: count x
- * shape, or the shape alone. Returns 0, or -EINVAL with a message.
- */
-int count_inputs(const char *model, const struct xrnpe_tensor_info *in, const char *path,
-		 const struct xrnpe_array *array, size_t *count, struct xrnpe_error *error);
-
 #endif

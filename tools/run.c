@@ -2,6 +2,7 @@
 /* xrnpe run: a model on inputs: on a device, on the emulator, or in FP32. */
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "commands.h"
 #include "console.h"
 #include "error.h"
+#include "tensors.h"
 
 static const char usage[] =
 	"usage: xrnpe run MODEL.xrnpe|MODEL.onnx --input FILE [OPTION...]\n"
@@ -17,18 +19,25 @@ static const char usage[] =
 	"Run a compiled model, or an ONNX model in FP32 on the CPU for reference. Prints\n"
 	"speed, accuracy if labels are given, and the SHA-256 digest of all outputs.\n"
 	"\n"
-	"  -i, --input FILE   inputs, a .npy file: count x input shape, or one input\n"
-	"  -o, --output FILE  write the outputs as .npy: count x output shape\n"
-	"  -l, --labels FILE  class numbers of the inputs, a .npy file: count\n"
+	"  -i, --input FILE   inputs, a .npy file: count x input shape, or one input. Of a\n"
+	"                     model with several inputs NAME=FILE for each\n"
+	"  -o, --output FILE  write the outputs as .npy: count x output shape; NAME=FILE for\n"
+	"                     each that is wanted of several\n"
+	"  -l, --labels FILE  class numbers of the inputs, a .npy file: count; they are\n"
+	"                     compared with the largest element of the first output\n"
 	"  -n, --limit N      run the first N inputs only\n"
+	"  -s, --shape NAME=N,N...  of an input that an ONNX file leaves open\n"
+	"      --outputs NAME,...   tensors of an ONNX file to be the outputs\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
 	"  -h, --help         this text\n";
 
 struct options {
-	const char *model, *input, *output, *labels, *device;
-	size_t limit;
+	const char *model, *labels, *device;
+	struct arguments inputs, outputs, names;
+	struct xrnpe_shape *shapes;
+	size_t shape_count, limit;
 	bool json;
 };
 
@@ -38,7 +47,7 @@ struct subject {
 	struct xrnpe_device *device;
 	struct xrnpe_model *model;
 	struct xrnpe_session *session;
-	const struct xrnpe_tensor_info *in, *out;
+	struct tensors in, out;
 };
 
 struct result {
@@ -46,6 +55,7 @@ struct result {
 	double seconds;
 	bool has_accuracy;
 	double accuracy;
+	size_t without_class;	/* whose output has a NaN */
 	uint32_t status;
 	char digest[2 * SHA256_DIGEST_SIZE + 1];
 };
@@ -60,47 +70,54 @@ static bool is_onnx(const char *path)
 static int open_subject(struct subject *subject, const struct options *options,
 			struct xrnpe_error *error)
 {
+	const struct xrnpe_graph_options how = {
+		options->shapes, options->shape_count, options->names.values, options->names.count,
+	};
 	int ret;
 
 	if (is_onnx(options->model)) {
-		ret = xrnpe_graph_load(options->model, &subject->graph, error);
+		ret = xrnpe_graph_load(options->model, &how, &subject->graph, error);
 		if (ret)
 			return ret;
-		subject->in = xrnpe_graph_input(subject->graph);
-		subject->out = xrnpe_graph_output(subject->graph);
-		return 0;
+		subject->in = graph_inputs(subject->graph, options->model);
+		subject->out = graph_outputs(subject->graph, options->model);
+	} else {
+		ret = xrnpe_model_load(options->model, &subject->model, error);
+		if (ret)
+			return ret;
+		subject->in = model_inputs(subject->model, options->model);
+		subject->out = model_outputs(subject->model, options->model);
+		ret = xrnpe_device_open(options->device, &subject->device, error);
+		if (!ret)
+			ret = xrnpe_session_new(subject->device, subject->model, &subject->session,
+						error);
 	}
-	ret = xrnpe_model_load(options->model, &subject->model, error);
-	if (ret)
-		return ret;
-	if (xrnpe_model_input_count(subject->model) != 1 ||
-	    xrnpe_model_output_count(subject->model) != 1)
-		return xrnpe_fail(error, -EINVAL, "%s: has %u inputs and %u outputs, not one of each",
-				  options->model, xrnpe_model_input_count(subject->model),
-				  xrnpe_model_output_count(subject->model));
-	subject->in = xrnpe_model_input(subject->model, 0);
-	subject->out = xrnpe_model_output(subject->model, 0);
-	ret = xrnpe_device_open(options->device, &subject->device, error);
-	if (!ret)
-		ret = xrnpe_session_new(subject->device, subject->model, &subject->session, error);
+	if (!ret && (!subject->in.infos || !subject->out.infos))
+		ret = xrnpe_fail_memory(error);
 	return ret;
 }
 
 static void close_subject(struct subject *subject)
 {
+	free(subject->in.infos);
+	free(subject->out.infos);
 	xrnpe_session_free(subject->session);
 	xrnpe_device_close(subject->device);
 	xrnpe_model_free(subject->model);
 	xrnpe_graph_free(subject->graph);
 }
 
+/* Of values one of which is a NaN none is the largest: @count. */
 static size_t index_of_largest(const float *values, size_t count)
 {
 	size_t best = 0;
 
-	for (size_t i = 1; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		if (isnan(values[i]))
+			return count;
 		if (values[i] > values[best])
 			best = i;
+	}
 	return best;
 }
 
@@ -130,6 +147,9 @@ static int measure_accuracy(const struct options *options, const struct xrnpe_te
 					 out->count);
 		else if ((float)index_of_largest(outputs + i * out->count, out->count) == label)
 			right++;
+		else
+			result->without_class += index_of_largest(outputs + i * out->count, out->count) ==
+						 out->count;
 	}
 	xrnpe_array_clear(&labels);
 	result->has_accuracy = true;
@@ -137,13 +157,16 @@ static int measure_accuracy(const struct options *options, const struct xrnpe_te
 	return ret;
 }
 
-static void digest(const float *values, size_t count, char *text)
+/* Of all outputs, one after the other. */
+static void digest(const struct xrnpe_array *outputs, unsigned int count, char *text)
 {
 	uint8_t bytes[SHA256_DIGEST_SIZE];
 	struct sha256_ctx context;
 
 	sha256_init(&context);
-	sha256_update(&context, count * sizeof(*values), (const uint8_t *)values);
+	for (unsigned int i = 0; i < count; i++)
+		sha256_update(&context, outputs[i].count * sizeof(*outputs[i].data),
+			      (const uint8_t *)outputs[i].data);
 	sha256_digest(&context, sizeof(bytes), bytes);
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		sprintf(text + 2 * i, "%02x", bytes[i]);
@@ -167,7 +190,8 @@ static void report(const struct options *options, const struct subject *subject,
 		printf(", \"count\": %zu, \"seconds\": %.6f, \"images_per_second\": %.3f, ",
 		       result->count, result->seconds, rate);
 		if (result->has_accuracy)
-			printf("\"accuracy\": %.4f, ", result->accuracy);
+			printf("\"accuracy\": %.4f, \"without_class\": %zu, ", result->accuracy,
+			       result->without_class);
 		printf("\"invalid\": %s, \"sha256\": \"%s\"}\n",
 		       result->status & XRNPE_STATUS_INVALID ? "true" : "false", result->digest);
 		return;
@@ -176,67 +200,116 @@ static void report(const struct options *options, const struct subject *subject,
 	printf("images    %zu in %.2f s, %.1f images/s\n", result->count, result->seconds, rate);
 	if (result->has_accuracy)
 		printf("accuracy  %.2f %%\n", result->accuracy);
+	if (result->without_class)
+		printf("warning   %zu outputs have a NaN and so no class\n", result->without_class);
 	printf("sha256    %s\n", result->digest);
 	if (result->status & XRNPE_STATUS_INVALID)
 		printf("warning   a NaN was encoded as FP4, which has none\n");
 }
 
-static int run_subject(const struct options *options, const struct subject *subject,
-		       const struct xrnpe_array *input, struct xrnpe_array *output,
-		       struct result *result, struct xrnpe_error *error)
+/* Room for the outputs: the shape of each with the count in front, or in place of its 1. */
+static int new_outputs(const struct subject *subject, struct xrnpe_array *outputs, size_t count,
+		       struct xrnpe_error *error)
+{
+	for (unsigned int i = 0; i < subject->out.count; i++) {
+		const struct xrnpe_tensor_info *info = subject->out.infos[i];
+		unsigned int lead = info->rank && info->dims[0] == 1;
+		struct xrnpe_array *array = &outputs[i];
+
+		array->rank = info->rank + 1 - lead;
+		array->dims[0] = count;
+		for (unsigned int k = 1; k < XRNPE_MAX_RANK; k++)
+			array->dims[k] = k < array->rank ? info->dims[k - 1 + lead] : 1;
+		array->count = count * info->count;
+		array->data = calloc(array->count ? array->count : 1, sizeof(*array->data));
+		if (!array->data)
+			return xrnpe_fail(error, -ENOMEM, "no memory for %zu outputs", count);
+	}
+	return 0;
+}
+
+static int run_subject(const struct subject *subject, const struct xrnpe_array *inputs,
+		       struct xrnpe_array *outputs, struct result *result,
+		       struct xrnpe_error *error)
 {
 	struct progress progress = { .what = "running" };
+	const float **in = calloc(subject->in.count + 1, sizeof(*in));
+	float **out = calloc(subject->out.count + 1, sizeof(*out));
 	double start;
-	int ret;
+	int ret = in && out ? new_outputs(subject, outputs, result->count, error) :
+			      xrnpe_fail_memory(error);
 
-	/* Shape of the outputs: one more dimension than the tensor's. */
-	output->rank = subject->out->rank + 1;
-	output->dims[0] = result->count;
-	memcpy(output->dims + 1, subject->out->dims, sizeof(subject->out->dims));
-	output->count = result->count * subject->out->count;
-	output->data = calloc(output->count ? output->count : 1, sizeof(*output->data));
-	if (!output->data)
-		return xrnpe_fail(error, -ENOMEM, "no memory for %zu outputs", result->count);
-
+	for (unsigned int i = 0; !ret && i < subject->in.count; i++)
+		in[i] = inputs[i].data;
+	for (unsigned int i = 0; !ret && i < subject->out.count; i++)
+		out[i] = outputs[i].data;
 	start = seconds_now();
-	ret = subject->graph ?
-	      xrnpe_graph_run(subject->graph, result->count, input->data, output->data,
-			      show_progress, &progress, error) :
-	      xrnpe_session_run(subject->session, result->count, input->data, output->data,
-				show_progress, &progress, &result->status, error);
+	if (!ret)
+		ret = subject->graph ?
+		      xrnpe_graph_run(subject->graph, result->count, in, out, show_progress,
+				      &progress, error) :
+		      xrnpe_session_run(subject->session, result->count, in, out, show_progress,
+					&progress, &result->status, error);
 	result->seconds = seconds_now() - start;
 	clear_progress(&progress);
+	free(in);
+	free(out);
+	return ret;
+}
+
+static int write_outputs(const char *const *paths, unsigned int count,
+			 const struct xrnpe_array *outputs, struct xrnpe_error *error)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < count; i++) {
+		if (paths[i])
+			ret = xrnpe_npy_write(paths[i], &outputs[i], error);
+	}
 	return ret;
 }
 
 static int run(const struct options *options)
 {
-	struct xrnpe_array input = { 0 }, output = { 0 };
+	struct xrnpe_array *inputs = NULL, *outputs = NULL;
+	const char **paths = NULL;
 	struct subject subject = { 0 };
 	struct result result = { 0 };
 	struct xrnpe_error error;
 	int ret;
 
 	ret = open_subject(&subject, options, &error);
+	if (!ret) {
+		inputs = calloc(subject.in.count + 1, sizeof(*inputs));
+		outputs = calloc(subject.out.count + 1, sizeof(*outputs));
+		paths = calloc(subject.out.count + 1, sizeof(*paths));
+		if (!inputs || !outputs || !paths)
+			ret = xrnpe_fail_memory(&error);
+	}
+	/* What cannot be written is better said before anything is calculated. */
 	if (!ret)
-		ret = xrnpe_npy_read(options->input, &input, &error);
+		ret = match_files(&subject.out, &options->outputs, "--output", paths, &error);
 	if (!ret)
-		ret = count_inputs(options->model, subject.in, options->input, &input,
-				   &result.count, &error);
+		ret = read_inputs(&subject.in, &options->inputs, "--input", inputs, &result.count, &error);
 	if (options->limit && result.count > options->limit)
 		result.count = options->limit;
 	if (!ret)
-		ret = run_subject(options, &subject, &input, &output, &result, &error);
+		ret = run_subject(&subject, inputs, outputs, &result, &error);
 	if (!ret && options->labels)
-		ret = measure_accuracy(options, subject.out, output.data, &result, &error);
-	if (!ret && options->output)
-		ret = xrnpe_npy_write(options->output, &output, &error);
+		ret = measure_accuracy(options, subject.out.infos[0], outputs[0].data, &result, &error);
+	if (!ret)
+		ret = write_outputs(paths, subject.out.count, outputs, &error);
 	if (!ret) {
-		digest(output.data, output.count, result.digest);
+		digest(outputs, subject.out.count, result.digest);
 		report(options, &subject, &result);
 	}
-	xrnpe_array_clear(&output);
-	xrnpe_array_clear(&input);
+	for (unsigned int i = 0; inputs && i < subject.in.count; i++)
+		xrnpe_array_clear(&inputs[i]);
+	for (unsigned int i = 0; outputs && i < subject.out.count; i++)
+		xrnpe_array_clear(&outputs[i]);
+	free(inputs);
+	free(outputs);
+	free(paths);
 	close_subject(&subject);
 	return ret ? failed(&error) : finish_output();
 }
@@ -250,41 +323,51 @@ static bool parse_limit(const char *text, size_t *limit)
 	return !errno && *text >= '0' && *text <= '9' && !*end && *limit;
 }
 
-int xrnpe_run(int argc, char **argv)
+/* Returns 0, an exit status, or -1: all is well, go on. */
+static int parse(int argc, char **argv, struct options *options)
 {
+	enum { OUTPUTS = 256 };
 	static const struct option long_options[] = {
 		{ "input", required_argument, NULL, 'i' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "labels", required_argument, NULL, 'l' },
 		{ "limit", required_argument, NULL, 'n' },
+		{ "shape", required_argument, NULL, 's' },
+		{ "outputs", required_argument, NULL, OUTPUTS },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { 0 };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:d:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'i':
-			options.input = optarg;
+			arguments_add(&options->inputs, optarg);
 			break;
 		case 'o':
-			options.output = optarg;
+			arguments_add(&options->outputs, optarg);
 			break;
 		case 'l':
-			options.labels = optarg;
+			options->labels = optarg;
 			break;
 		case 'n':
-			if (!parse_limit(optarg, &options.limit))
+			if (!parse_limit(optarg, &options->limit))
 				return misused(argv[0], "--limit is not a number of inputs: %s", optarg);
 			break;
+		case 's':
+			if (!add_shape(&options->shapes, &options->shape_count, optarg))
+				return misused(argv[0], "--shape is not NAME=N,N...: %s", optarg);
+			break;
+		case OUTPUTS:
+			parse_names(optarg, &options->names);
+			break;
 		case 'd':
-			options.device = optarg;
+			options->device = optarg;
 			break;
 		case 'j':
-			options.json = true;
+			options->json = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -295,12 +378,28 @@ int xrnpe_run(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return misused(argv[0], "one model is expected");
-	if (!options.input)
+	if (!options->inputs.count)
 		return misused(argv[0], "--input is missing");
-	options.model = argv[optind];
-	if (options.device && is_onnx(options.model))
+	options->model = argv[optind];
+	if (options->device && is_onnx(options->model))
 		return misused(argv[0], "an ONNX model runs on the CPU: --device is for compiled models");
-	if (!options.device)
-		options.device = "emu";
-	return run(&options);
+	if ((options->shape_count || options->names.count) && !is_onnx(options->model))
+		return misused(argv[0], "--shape and --outputs are for ONNX models");
+	if (!options->device)
+		options->device = "emu";
+	return -1;
+}
+
+int xrnpe_run(int argc, char **argv)
+{
+	struct options options = { 0 };
+	int status = parse(argc, argv, &options);
+
+	if (status < 0)
+		status = run(&options);
+	arguments_free(&options.inputs);
+	arguments_free(&options.outputs);
+	arguments_free(&options.names);
+	free(options.shapes);
+	return status;
 }

@@ -10,11 +10,8 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	suite_add_tcase(suite, compile_import_tests());
-	suite_add_tcase(suite, compile_reference_tests());
 	suite_add_tcase(suite, compile_parts_tests());
 	suite_add_tcase(suite, compile_model_tests());
-	suite_add_tcase(suite, compile_fuzz_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

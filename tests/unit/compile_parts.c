@@ -295,32 +295,35 @@ END_TEST
 
 START_TEST(pack_and_unpack)
 {
-	static const struct graph_shape shapes[] = { { 1, 4, 5 }, { 5, 2, 3 }, { 130, 2, 1 } };
+	static const struct image images[] = {
+		{ 4, 5, 1, true }, { 2, 3, 5, true }, { 2, 1, 130, true }, { 2, 3, 5, false },
+	};
 	enum xrnpe_format format = (enum xrnpe_format)_i;
 
-	for (int s = 0; s < 3; s++) {
-		const struct graph_shape *shape = &shapes[s];
-		size_t pixel = xrnpe_row_bytes(format, shape->c);
-		size_t pixels = (size_t)shape->h * shape->w, count = graph_shape_count(shape);
+	for (int s = 0; s < 4; s++) {
+		const struct image *image = &images[s];
+		const struct image_layout layout = image_packed(image, format, 0.25f);
+		size_t pixel = xrnpe_row_bytes(format, image->c);
+		size_t pixels = image_pixels(image), count = image_count(image);
 		float *values = malloc(count * sizeof(*values));
 		float *back = malloc(count * sizeof(*back));
-		uint8_t *memory = calloc(1, quantize_tensor_size(shape, format));
+		uint8_t *memory = calloc(1, image_bytes(image, format));
 
 		ck_assert(values && back && memory);
-		ck_assert_uint_eq(quantize_tensor_size(shape, format), pixel * pixels);
+		ck_assert_uint_eq(image_bytes(image, format), pixel * pixels);
 		/* Values that every format holds; 0.25 is the scale. */
 		for (size_t i = 0; i < count; i++)
 			values[i] = (const float[]){ 0, 0.25f, -0.5f, 1 }[i * 7 % 4];
-		quantize_pack(shape, format, 0.25f, values, memory);
-		for (uint32_t c = 0; c < shape->c; c++) {
+		image_write(image, &layout, values, memory);
+		for (uint32_t c = 0; c < image->c; c++) {
 			for (size_t p = 0; p < pixels; p++) {
 				uint32_t code = xrnpe_load(format, memory + p * pixel, c);
 
 				ck_assert_double_eq(xrnpe_decode(format, code) * 0.25,
-						    values[c * pixels + p]);
+						    values[image->first ? c * pixels + p : p * image->c + c]);
 			}
 		}
-		quantize_unpack(shape, format, 0.25f, memory, back);
+		image_read(image, &layout, memory, back);
 		ck_assert_mem_eq(values, back, count * sizeof(*values));
 		free(values);
 		free(back);
@@ -351,7 +354,7 @@ START_TEST(budgets)
 	size_t size;
 	uint8_t *data = onnx_pack(model, &size);
 
-	ck_assert_int_eq(xrnpe_graph_parse("m", data, size, &graph, &error), 0);
+	ck_assert_int_eq(xrnpe_graph_parse("m", data, size, NULL, &graph, &error), 0);
 	ck_assert_uint_eq(xrnpe_graph_bytes(graph), 15528);
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		ck_assert_int_eq(xrnpe_budget_parse(good[i].text, graph, &budget, &error), 0);

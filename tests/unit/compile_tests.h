@@ -5,10 +5,7 @@
 
 #include <check.h>
 
-TCase *compile_import_tests(void);
-TCase *compile_reference_tests(void);
 TCase *compile_parts_tests(void);
 TCase *compile_model_tests(void);
-TCase *compile_fuzz_tests(void);
 
 #endif

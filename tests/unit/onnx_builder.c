@@ -188,6 +188,18 @@ Onnx__AttributeProto *onnx_attr_int(Onnx__NodeProto *node, const char *name, int
 	return made;
 }
 
+void onnx_attr_graph(Onnx__NodeProto *node, const char *name, const char *op, const char *input,
+		     const char *output)
+{
+	Onnx__ModelProto *inner = onnx_new();
+
+	onnx_node(inner, op, input, output);
+	onnx_output(inner, output, 0, NULL);
+	attribute(node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH)->g = inner->graph;
+	inner->graph = NULL;
+	onnx_free(inner);
+}
+
 Onnx__AttributeProto *onnx_attr_float(Onnx__NodeProto *node, const char *name, float value)
 {
 	Onnx__AttributeProto *made =

@@ -35,6 +35,10 @@ Onnx__AttributeProto *onnx_attr_float(Onnx__NodeProto *node, const char *name, f
 Onnx__AttributeProto *onnx_attr_string(Onnx__NodeProto *node, const char *name,
 				       const char *value);
 
+/* A graph of one node of @op, from the outer tensor @input to @output. */
+void onnx_attr_graph(Onnx__NodeProto *node, const char *name, const char *op, const char *input,
+		     const char *output);
+
 #define DIMS(...) sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t), (int64_t[]){ __VA_ARGS__ }
 
 /* Serialised, from malloc(). */

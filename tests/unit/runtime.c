@@ -106,7 +106,11 @@ static struct xrnpe_model_tensor tensor(const char *name, enum xrnpe_model_regio
 	struct xrnpe_operand layout = image(region, format, channels);
 
 	return (struct xrnpe_model_tensor){
-		.info = { strdup(name), 3, { channels, 3, 2 }, (size_t)channels * TINY_PIXELS },
+		.info = {
+			.name = strdup(name), .rank = 3, .dims = { channels, 3, 2, 1, 1, 1 },
+			.count = (size_t)channels * TINY_PIXELS,
+		},
+		.channels = channels, .height = 3, .width = 2, .channels_first = true,
 		.region = region, .format = format, .scale = 1,
 		.row_stride = layout.row_stride, .pixel_stride = layout.pixel_stride,
 	};
@@ -115,7 +119,8 @@ static struct xrnpe_model_tensor tensor(const char *name, enum xrnpe_model_regio
 static struct xrnpe_layer_info layer(const char *name, const char *op, size_t channels)
 {
 	return (struct xrnpe_layer_info){
-		.name = strdup(name), .op = strdup(op), .rank = 3, .dims = { channels, 3, 2 },
+		.name = strdup(name), .op = strdup(op), .why = strdup(""),
+		.rank = 3, .dims = { channels, 3, 2, 1, 1, 1 },
 		.macs = 12, .format = XRNPE_FORMAT_P16, .weight_format = XRNPE_FORMAT_P8,
 		.out_format = XRNPE_FORMAT_F32, .bytes = 36, .float_bytes = 48, .error = 0.25,
 		.weight_error = { 0.5, 0.75, -1, 0.25 }, .input_error = { -1, 0.125, -1, 0 },
@@ -184,6 +189,10 @@ struct xrnpe_model *tiny_model(void)
 			.dilation_h = 1, .dilation_w = 1,
 		},
 	};
+
+	model->step_count = 1;
+	model->steps = calloc(1, sizeof(*model->steps));
+	model->steps[0] = (struct xrnpe_model_step){ .kind = XRNPE_MODEL_JOB, .count = 2 };
 
 	model->layer_count = 2;
 	model->layers = calloc(2, sizeof(*model->layers));

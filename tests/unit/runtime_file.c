@@ -18,7 +18,8 @@
 #define HEADER_TABLE 32
 #define SECTION_BYTES 24
 
-enum { INFO, STRINGS, COMMANDS, COMMAND_LAYERS, LAYERS, TENSORS, CONSTANTS, SECTIONS };
+enum { INFO, STRINGS, COMMANDS, COMMAND_LAYERS, LAYERS, TENSORS, STEPS, BINDINGS,
+       CPU, CONSTANTS, SECTIONS };
 
 static struct xrnpe_error error;
 static struct xrnpe_model *model;
@@ -150,10 +151,10 @@ END_TEST
 
 START_TEST(file_version)
 {
-	set(HEADER_VERSION, 4, 3);
+	set(HEADER_VERSION, 4, 4);
 	sign();
 	ck_fails(load(bytes, size), -ENOTSUP, error,
-		 "m.xrnpe: is of format version 3; this library knows 2");
+		 "m.xrnpe: is of format version 4; this library knows 3");
 }
 END_TEST
 
@@ -199,8 +200,7 @@ struct forgery {
 #define CMD(i, member) ((i) * sizeof(struct xrnpe_cmd) + offsetof(struct xrnpe_cmd, member))
 #define OPERAND(i, o, member) \
 	(CMD(i, operand) + (o) * sizeof(struct xrnpe_operand) + offsetof(struct xrnpe_operand, member))
-#define LAYER_BYTES 136
-#define TENSOR_BYTES 48
+#define LAYER_BYTES 152
 
 static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_OFM, offset), 8, 4,
@@ -233,24 +233,36 @@ static const struct forgery forgeries[] = {
 	{ COMMAND_LAYERS, 4, 4, 2, "command 1 belongs to no layer" },
 	{ LAYERS, 0, 4, UINT32_MAX, "layer 0 has no name" },
 	{ LAYERS, LAYER_BYTES + 4, 4, 5000, "layer 1 has no name" },
-	{ LAYERS, 8, 4, 2, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 16, 4, 0, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 8, 4, 5000, "layer 0 has no name" },
+	{ LAYERS, 12, 4, 2, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 16, 4, 2, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 24, 4, 0, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 44, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 48, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 52, 4, 5, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 56, 4, 5, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 60, 4, 1, "layer 0 is malformed" },
-	{ LAYERS, 64, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
-	{ LAYERS, 72, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
-	{ LAYERS, 104, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 80, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 88, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 120, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
 	{ TENSORS, 0, 4, 4096, "tensor 0 has no name" },
-	{ TENSORS, 4, 4, 9, "tensor in: its shape is out of range" },
-	{ TENSORS, 8, 4, 0x10000, "tensor in: its shape is out of range" },
-	{ TENSORS, 20, 4, 1, "tensor in: it is in the wrong region" },
-	{ TENSORS, 32, 4, 12, "tensor in: its strides or its offset are not allowed" },
-	{ TENSORS, 24, 8, 2, "tensor in: its strides or its offset are not allowed" },
-	{ TENSORS, 24, 8, UINT64_MAX - 3, "tensor in: outside region 2" },
-	{ TENSORS, 40, 4, 0, "tensor in: its format is not allowed" },
-	{ TENSORS, 44, 4, 0, "tensor in: its scale is not a positive number" },
+	{ TENSORS, 4, 4, 3, "tensor in: its shape or type is out of range" },
+	{ TENSORS, 8, 4, 9, "tensor in: its shape or type is out of range" },
+	{ TENSORS, 12, 4, 0x10000000, "tensor in: its shape or type is out of range" },
+	{ TENSORS, 36, 4, 3, "tensor in: its channels and pixels are not those of its shape" },
+	{ TENSORS, 40, 4, 0, "tensor in: its channels and pixels are not those of its shape" },
+	{ TENSORS, 48, 4, 2, "tensor 0 is malformed" },
+	{ TENSORS, 52, 4, 1, "tensor in: it is in the wrong region" },
+	{ TENSORS, 56, 4, 0, "tensor in: its format is not allowed" },
+	{ TENSORS, 60, 4, 12, "tensor in: its strides or its offset are not allowed" },
+	{ TENSORS, 68, 4, 0, "tensor in: its scale is not a positive number" },
+	{ TENSORS, 72, 8, 2, "tensor in: its strides or its offset are not allowed" },
+	{ TENSORS, 72, 8, UINT64_MAX - 3, "tensor in: outside region 2" },
+	{ STEPS, 0, 4, 1, "step 0 is out of order" },
+	{ STEPS, 0, 4, 2, "step 0 is out of order" },
+	{ STEPS, 4, 4, 1, "step 0 is out of order" },
+	{ STEPS, 8, 4, 1, "its steps are not all of it" },
+	{ STEPS, 8, 4, UINT32_MAX, "step 0 is out of order" },
+	{ STEPS, 16, 4, 1, "step 0 is out of order" },
+	{ STEPS, 28, 4, 1, "step 0 is malformed" },
 	{ STRINGS, 0, 1, 27, "producer is not printable" },
 };
 
@@ -334,7 +346,8 @@ START_TEST(file_fuzzed)
 		if (xrnpe_model_input(model, 0)->count == TINY_IN &&
 		    xrnpe_model_output(model, 0)->count == TINY_OUT &&
 		    !xrnpe_session_new(device, model, &session, &error)) {
-			xrnpe_session_run(session, 1, in, out, NULL, NULL, NULL, &error);
+			xrnpe_session_run(session, 1, (const float *[]){ in }, (float *[]){ out },
+					  NULL, NULL, NULL, &error);
 			xrnpe_session_free(session);
 		}
 		xrnpe_model_free(model);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build.h"
 #include "unit/runtime_tests.h"
 
 /* More than a kernel driver remembers of a file's jobs. */
@@ -64,6 +65,13 @@ static bool output_is_right(struct xrnpe_request *request, unsigned int seed)
 	       !memcmp(out, expected, sizeof(out));
 }
 
+/* A batch of a model of one input and one output. */
+static int run(struct xrnpe_session *session, size_t count, const float *in, float *out,
+	       xrnpe_progress progress, void *data, uint32_t *status, struct xrnpe_error *err)
+{
+	return xrnpe_session_run(session, count, &in, &out, progress, data, status, err);
+}
+
 START_TEST(session_runs)
 {
 	struct xrnpe_session *session = session_of(tiny_model());
@@ -76,7 +84,7 @@ START_TEST(session_runs)
 	}
 	for (size_t count = 0; count <= 37; count += count < 3 ? 1 : 17) {
 		memset(out, 0xff, sizeof(out));
-		ck_ok(xrnpe_session_run(session, count, in, out, NULL, NULL, &status, &error),
+		ck_ok(run(session, count, in, out, NULL, NULL, &status, &error),
 		      error);
 		ck_assert_uint_eq(status, 0);
 		ck_assert_mem_eq(out, expected, count * TINY_OUT * sizeof(*out));
@@ -127,10 +135,10 @@ START_TEST(session_progress)
 	float in[20 * TINY_IN] = { 0 }, out[20 * TINY_OUT];
 	struct stop stop = { .at = 7 }, all = { .at = 0 };
 
-	ck_fails(xrnpe_session_run(session, 20, in, out, stop_at, &stop, NULL, &error), -ECANCELED,
+	ck_fails(run(session, 20, in, out, stop_at, &stop, NULL, &error), -ECANCELED,
 		 error, "tiny: stopped after 7 of 20 elements");
 	ck_assert_uint_eq(stop.calls, 7);
-	ck_ok(xrnpe_session_run(session, 20, in, out, stop_at, &all, NULL, &error), error);
+	ck_ok(run(session, 20, in, out, stop_at, &all, NULL, &error), error);
 	ck_assert_uint_eq(all.calls, 20);
 	ck_assert_uint_eq(all.last, 20);
 	xrnpe_session_free(session);
@@ -233,6 +241,7 @@ static struct xrnpe_model *slow_model(uint32_t commands)
 	model->cmds = realloc(model->cmds, commands * sizeof(cmd));
 	model->cmd_layer = realloc(model->cmd_layer, commands * sizeof(*model->cmd_layer));
 	model->cmd_count = commands;
+	model->steps[0].count = model->cmd_count;
 	for (uint32_t i = 0; i < commands; i++) {
 		model->cmds[i] = cmd;
 		model->cmd_layer[i] = 1;
@@ -315,7 +324,7 @@ START_TEST(request_fault)
 
 	/* In a batch the message tells the element. */
 	tiny_input(1, in);
-	ck_fails(xrnpe_session_run(bad, 1, in, out, NULL, NULL, NULL, &error), -EFAULT, error,
+	ck_fails(run(bad, 1, in, out, NULL, NULL, NULL, &error), -EFAULT, error,
 		 "(element 0)");
 	xrnpe_request_free(before);
 	xrnpe_request_free(faulty);
@@ -355,10 +364,10 @@ START_TEST(session_invalid_status)
 	model->cmds[1] = model->cmds[0];
 	model->cmds[0].operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_FP4;
 	session = session_of(model);
-	ck_ok(xrnpe_session_run(session, 3, in, out, NULL, NULL, &status, &error), error);
+	ck_ok(run(session, 3, in, out, NULL, NULL, &status, &error), error);
 	ck_assert_uint_eq(status, 0);
 	in[TINY_IN + 3] = __builtin_nanf("");
-	ck_ok(xrnpe_session_run(session, 3, in, out, NULL, NULL, &status, &error), error);
+	ck_ok(run(session, 3, in, out, NULL, NULL, &status, &error), error);
 	ck_assert_uint_eq(status, XRNPE_STATUS_INVALID);
 	xrnpe_session_free(session);
 }
@@ -391,9 +400,11 @@ START_TEST(session_limits)
 	struct xrnpe_session *session;
 
 	model->cmd_count = XRNPE_MAX_CMDS + 1;
+	model->steps[0].count = model->cmd_count;
 	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
 		 "tiny: has 65537 commands; ");
 	model->cmd_count = 2;
+	model->steps[0].count = model->cmd_count;
 	model->region_size[XRNPE_MODEL_ARENA] = SIZE_MAX / 2 + 1;
 	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
 		 "tiny: needs a buffer of ");
@@ -401,16 +412,110 @@ START_TEST(session_limits)
 }
 END_TEST
 
-START_TEST(session_several_inputs)
+/* The graph y = -x of TINY_OUT elements. */
+static struct xrnpe_graph *negation(void)
+{
+	const struct graph_shape shape = { 3, { TINY_OUT_C, 3, 2 } };
+	struct xrnpe_graph *graph = graph_new("negation");
+	uint32_t x, y;
+
+	graph->opset = 17;
+
+	ck_ok(graph_add_tensor(graph, strdup("x"), &x, &error), error);
+	ck_ok(graph_add_tensor(graph, strdup("y"), &y, &error), error);
+	ck_ok(build_input(graph, x, GRAPH_FLOAT, &shape, &error), error);
+	ck_ok(build_part(graph, "negate", "Neg", 1, &x, y, NULL, 0, &error), error);
+	ck_ok(build_output(graph, y, &error), error);
+	ck_ok(build_end(graph, &error), error);
+	return graph;
+}
+
+/* The tiny model with its result negated on the CPU: arena, then output. */
+static struct xrnpe_model *negative_model(void)
 {
 	struct xrnpe_model *model = tiny_model();
-	struct xrnpe_session *session;
+	struct xrnpe_operand *ofm = &model->cmds[1].operand[XRNPE_OPERAND_OFM];
+	struct xrnpe_model_tensor *result;
 
-	model->input_count = 2;
-	session = session_of(model);
-	ck_fails(xrnpe_session_run(session, 0, NULL, NULL, NULL, NULL, NULL, &error), -EINVAL,
-		 error, "tiny: has 2 inputs and 1 outputs");
-	xrnpe_session_free(session);
+	model->region_size[XRNPE_MODEL_ARENA] = 64 + 4 * TINY_OUT;
+	ofm->region = XRNPE_MODEL_ARENA;
+	ofm->offset = 64;
+	model->tensors = realloc(model->tensors, 4 * sizeof(*model->tensors));
+	result = &model->tensors[model->tensor_count++];
+	*result = model->tensors[1];
+	result->info.name = strdup("result");
+	result->region = XRNPE_MODEL_ARENA;
+	result->offset = 64;
+
+	model->cpu = negation();
+	model->binding_count = 2;
+	model->bindings = calloc(2, sizeof(*model->bindings));
+	model->bindings[0] = (struct xrnpe_model_binding){ graph_find(model->cpu, "x"), 3 };
+	model->bindings[1] = (struct xrnpe_model_binding){ graph_find(model->cpu, "y"), 1 };
+	model->step_count = 2;
+	model->steps = realloc(model->steps, 2 * sizeof(*model->steps));
+	model->steps[1] = (struct xrnpe_model_step){
+		.kind = XRNPE_MODEL_CPU, .count = 1, .gather_count = 1, .scatter_first = 1,
+		.scatter_count = 1,
+	};
+	return model;
+}
+
+/* From memory, and from a file. */
+START_TEST(session_steps)
+{
+	struct xrnpe_model *model = negative_model();
+
+	ck_ok(xrnpe_model_save(model, test_path("n.xrnpe"), &error), error);
+	if (_i) {
+		xrnpe_model_free(model);
+		ck_ok(xrnpe_model_load(test_path("n.xrnpe"), &model, &error), error);
+	}
+	for (int batch = 0; batch < 2; batch++) {
+		struct xrnpe_session *session = session_of(xrnpe_model_ref(model));
+		float in[5 * TINY_IN], out[5 * TINY_OUT], expected[TINY_OUT];
+
+		for (unsigned int i = 0; i < 5; i++)
+			tiny_input(i, in + i * TINY_IN);
+		ck_ok(run(session, 5, in, out, NULL, NULL, NULL, &error), error);
+		for (unsigned int i = 0; i < 5 * TINY_OUT; i++) {
+			if (i % TINY_OUT == 0)
+				tiny_output(in + i / TINY_OUT * TINY_IN, expected);
+			ck_assert_float_eq(out[i], -expected[i % TINY_OUT]);
+		}
+		xrnpe_session_free(session);
+	}
+	xrnpe_model_free(model);
+}
+END_TEST
+
+/* Steps and bindings that fit nothing. */
+START_TEST(session_bad_steps)
+{
+	static const struct {
+		size_t at;	/* of a 32-bit field, in both bindings and then the second step */
+		uint32_t value;
+		const char *text;
+	} cases[] = {
+		{ 0, 1000, "fits nothing" },	/* no such tensor on the CPU */
+		{ 4, 1000, "fits nothing" },	/* nor in the regions */
+		{ 4, 2, "fits nothing" },	/* of another format */
+		{ 12, 0, "fits nothing" },	/* of another size, and written to the input */
+		{ 16, 5, "out of order" },
+		{ 20, 1, "out of order" },
+		{ 24, 2, "out of order" },
+		{ 28, 2, "has bindings that there are not" },
+		{ 32, UINT32_MAX, "has bindings that there are not" },
+		{ 36, 0, "fits nothing" },	/* what is gathered, scattered */
+	};
+	struct xrnpe_model *model = negative_model();
+	char *fields = cases[_i].at < 16 ? (char *)model->bindings + cases[_i].at :
+					   (char *)&model->steps[1] + cases[_i].at - 16;
+
+	ck_ok(xrnpe_model_check(model, &error), error);
+	memcpy(fields, &cases[_i].value, sizeof(cases[_i].value));
+	ck_fails(xrnpe_model_check(model, &error), -EINVAL, error, cases[_i].text);
+	xrnpe_model_free(model);
 }
 END_TEST
 
@@ -480,7 +585,8 @@ TCase *runtime_session_tests(void)
 	tcase_add_test(tcase, session_invalid_status);
 	tcase_add_test(tcase, session_ownership);
 	tcase_add_test(tcase, session_limits);
-	tcase_add_test(tcase, session_several_inputs);
+	tcase_add_loop_test(tcase, session_steps, 0, 2);
+	tcase_add_loop_test(tcase, session_bad_steps, 0, 10);
 	tcase_add_test(tcase, session_threads);
 	return tcase;
 }

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+/* Commands of nodes that are on the device, and those that convert between formats. */
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "lower.h"
+
+/* ---- operands ---------------------------------------------------------- */
+
+/* What is an image elsewhere is for MATMUL rows of all lines, or a matrix for each line. */
+static void make_matrix(const struct xrnpe_cmd *cmd, const struct image *image,
+			struct xrnpe_operand *operand)
+{
+	if (cmd->opcode != XRNPE_OP_MATMUL)
+		return;
+	operand->batch_stride = cmd->matmul.batch > 1 && image->h > 1 ? operand->row_stride : 0;
+	operand->row_stride = operand->pixel_stride;
+	operand->pixel_stride = 0;
+}
+
+void lower_operand(const struct xrnpe_cmd *cmd, const struct image *image,
+		   enum xrnpe_format format, struct xrnpe_operand *operand)
+{
+	uint32_t pixel = (uint32_t)xrnpe_row_bytes(format, image->c);
+
+	*operand = (struct xrnpe_operand){
+		.format = (uint8_t)format, .row_stride = image->w * pixel, .pixel_stride = pixel,
+	};
+	make_matrix(cmd, image, operand);
+}
+
+void lower_without_activation(struct xrnpe_cmd *cmd)
+{
+	cmd->activation = XRNPE_ACT_NONE;
+	cmd->flags &= ~XRNPE_CMD_CLAMP;
+	cmd->slope = cmd->lo = cmd->hi = 0;
+}
+
+uint32_t lower_scale_size(const struct place *place)
+{
+	return place->slope ? sizeof(struct xrnpe_scale_slope) : sizeof(struct xrnpe_scale);
+}
+
+void lower_constants(const struct node_plan *plan, struct choice choice, struct xrnpe_cmd *cmd)
+{
+	const struct place *place = &plan->place;
+	const struct quantized *weight = &plan->weight[choice.weight];
+	/* One record serves all channels of these. */
+	bool single = place->scale_count == 1 &&
+		      (place->kind == PLACE_CONVERT || place->kind == PLACE_MATMUL ||
+		       place->kind == PLACE_PAIR);
+
+	if (place->weights.out_c)
+		cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
+			.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)choice.weight,
+			.row_stride = weight->row_stride,
+			.pixel_stride = cmd->opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
+		};
+	if (place->kind == PLACE_TABLE)
+		cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
+			.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)choice.input,
+		};
+	if (place->scale_count)
+		cmd->operand[XRNPE_OPERAND_SCALE] = (struct xrnpe_operand){
+			.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
+			.row_stride = single ? 0 : lower_scale_size(place),
+		};
+	if (place->slope)
+		cmd->activation = XRNPE_ACT_PRELU;
+}
+
+/* ---- constants --------------------------------------------------------- */
+
+/* Constants are aligned to what the widest of them, a scale, needs. */
+#define CONSTANT_ALIGN sizeof(uint32_t)
+
+/* Add @size bytes to the constants and let @operand point at them. */
+static int add_constants(struct lowering *low, const void *data, size_t size,
+			 struct xrnpe_operand *operand)
+{
+	uint64_t *total = &low->model->region_size[XRNPE_MODEL_CONSTANTS];
+	size_t room = (size + CONSTANT_ALIGN - 1) / CONSTANT_ALIGN * CONSTANT_ALIGN;
+	uint8_t *constants = realloc(low->model->constants, *total + room);
+
+	if (!constants)
+		return xrnpe_fail_memory(low->compiler->error);
+	low->model->constants = constants;
+	memset(constants + *total, 0, room);
+	memcpy(constants + *total, data, size);
+	operand->offset = *total;
+	*total += room;
+	low->model->layers[low->layer].bytes += size;
+	return 0;
+}
+
+/* A record of scale, bias and slope, of which the last may not be written. */
+static bool make_record(double scale, double bias, float slope, size_t size, uint8_t *out)
+{
+	float values[] = { (float)scale, (float)bias, slope };
+
+	memcpy(out, values, size);
+	return isfinite(values[0]) && isfinite(values[1]) && isfinite(slope);
+}
+
+/* The scale records of @plan's command, for the scales of what it reads and writes. */
+static bool make_scales(const struct node_plan *plan, const float *in_scales, float out_scale,
+			uint8_t *out)
+{
+	const struct place *place = &plan->place;
+	const struct quantized *weight = &plan->weight[plan->choice.weight];
+	bool each = place->kind == PLACE_PAIR && place->scale_count == 2, finite = true;
+	double all = in_scales[0];
+
+	/* Products of two tensors have the scales of both. */
+	if (place->kind == PLACE_MATMUL || (place->kind == PLACE_PAIR && !each))
+		all *= in_scales[1];
+	for (uint32_t i = 0; i < place->scale_count; i++) {
+		double scale = each ? (double)in_scales[i] * place->reads[i].factor : all;
+
+		scale *= weight->scales ? weight->scales[i] : 1;
+		scale *= place->factor ? place->factor[i] : 1;
+		finite &= make_record(scale / out_scale,
+				      place->bias ? (double)place->bias[i] / out_scale : 0,
+				      place->slope ? place->slope[i] : 0, lower_scale_size(place),
+				      out + (size_t)i * lower_scale_size(place));
+	}
+	return finite;
+}
+
+static int add_scales(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd,
+		      const float *in_scales, float out_scale)
+{
+	const struct node_plan *plan = &low->compiler->nodes[n];
+	size_t size = plan->place.scale_count * (size_t)lower_scale_size(&plan->place);
+	uint8_t *scales = malloc(size + 1);
+	int ret;
+
+	if (!scales)
+		return xrnpe_fail_memory(low->compiler->error);
+	if (make_scales(plan, in_scales, out_scale, scales))
+		ret = add_constants(low, scales, size, &cmd->operand[XRNPE_OPERAND_SCALE]);
+	else
+		ret = graph_fail(low->compiler->graph, &low->compiler->graph->nodes[n],
+				 low->compiler->error, -ENOTSUP, "a scale or bias is out of range");
+	free(scales);
+	return ret;
+}
+
+static int add_table(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd, float in_scale,
+		     float out_scale)
+{
+	struct xrnpe_operand *operand = &cmd->operand[XRNPE_OPERAND_WEIGHT];
+	enum xrnpe_format in = cmd->operand[XRNPE_OPERAND_IFM].format;
+	enum xrnpe_format out = cmd->operand[XRNPE_OPERAND_OFM].format;
+	size_t size;
+	void *table = table_make(low->compiler, n, in, in_scale, out, out_scale, &size);
+	int ret;
+
+	if (!table)
+		return xrnpe_fail_memory(low->compiler->error);
+	operand->format = (uint8_t)out;
+	ret = add_constants(low, table, size, operand);
+	free(table);
+	return ret;
+}
+
+/* ---- a node ------------------------------------------------------------ */
+
+static uint32_t float_bits(double value)
+{
+	float rounded = (float)fmin(fmax(value, -FLT_MAX), FLT_MAX);
+	uint32_t bits;
+
+	memcpy(&bits, &rounded, sizeof(bits));
+	return bits;
+}
+
+/* The parameters of the output stage, which depend on the scales of what it reads and writes. */
+static void set_output_stage(const struct node_plan *plan, const float *in_scales, float out_scale,
+			     struct xrnpe_cmd *cmd)
+{
+	const struct graph_activation *activation = &plan->place.activation;
+
+	if (!plan->chooses || plan->place.kind == PLACE_TABLE)
+		return;
+	if (activation->kind != XRNPE_ACT_NONE)
+		cmd->activation = (uint8_t)activation->kind;
+	if (activation->kind == XRNPE_ACT_LEAKY)
+		cmd->slope = float_bits(activation->slope);
+	if (activation->clamps) {
+		cmd->flags |= XRNPE_CMD_CLAMP;
+		cmd->lo = float_bits((double)activation->lo / out_scale);
+		cmd->hi = float_bits((double)activation->hi / out_scale);
+	}
+	if (compile_adds(plan))
+		cmd->residual = float_bits((double)in_scales[1] / out_scale);
+}
+
+static int add_command(struct lowering *low, const struct xrnpe_cmd *cmd)
+{
+	struct xrnpe_model *model = low->model;
+
+	if (model->cmd_count == low->cmd_room)
+		return xrnpe_fail(low->compiler->error, -ENOTSUP, "%s: needs more than %u commands",
+				  model->name, low->cmd_room);
+	model->cmd_layer[model->cmd_count] = low->layer;
+	model->cmds[model->cmd_count++] = *cmd;
+	low->time++;
+	return 0;
+}
+
+static void set_operand(struct lowering *low, struct xrnpe_cmd *cmd, uint32_t tensor,
+			unsigned int version, const struct image *image, const struct image_part *part,
+			enum xrnpe_operand_index operand)
+{
+	lower_locate(low, tensor, version, image, part, &cmd->operand[operand]);
+	make_matrix(cmd, image, &cmd->operand[operand]);
+}
+
+/* The command of a node that has one. */
+static int add_own_command(struct lowering *low, uint32_t n)
+{
+	struct compiler *compiler = low->compiler;
+	struct node_plan *plan = &compiler->nodes[n];
+	const struct place *place = &plan->place;
+	uint32_t output = compile_output(compiler, n), status = 0;
+	unsigned int primary = lower_versions(low, output)->primary;
+	float scales[PLACE_READS] = { 1, 1 }, out_scale = lower_scale(low, output, primary);
+	struct xrnpe_cmd cmd = place->cmd;
+	int ret = 0;
+
+	for (uint32_t k = 0; k < place->read_count; k++) {
+		const struct place_read *read = &place->reads[k];
+		enum xrnpe_format format = lower_read_format(low, n, k);
+		struct xrnpe_operand *operand = &cmd.operand[read->operand];
+
+		scales[k] = lower_scale(low, read->tensor, format);
+		set_operand(low, &cmd, read->tensor, format, &read->image, NULL, read->operand);
+		operand->row_stride = read->repeat_rows ? 0 : operand->row_stride;
+		operand->pixel_stride = read->repeat_pixels ? 0 : operand->pixel_stride;
+	}
+	set_operand(low, &cmd, output, primary, &compiler->tensors[output].image, NULL,
+		    XRNPE_OPERAND_OFM);
+	set_output_stage(plan, scales, out_scale, &cmd);
+	if (place->kind == PLACE_COPY)
+		cmd.copy.fill = xrnpe_encode(version_format(primary), place->fill / out_scale, &status);
+	if (place->kind != PLACE_MATMUL) {
+		lower_constants(plan, plan->choice, &cmd);
+	} else {
+		struct xrnpe_operand weight = cmd.operand[XRNPE_OPERAND_WEIGHT];
+
+		lower_constants(plan, plan->choice, &cmd);
+		cmd.operand[XRNPE_OPERAND_WEIGHT] = weight;
+	}
+	if (place->scale_count)
+		ret = add_scales(low, n, &cmd, scales, out_scale);
+	if (!ret && place->weights.out_c)
+		ret = add_constants(low, plan->weight[plan->choice.weight].codes,
+				    plan->weight[plan->choice.weight].size,
+				    &cmd.operand[XRNPE_OPERAND_WEIGHT]);
+	if (!ret && place->kind == PLACE_TABLE)
+		ret = add_table(low, n, &cmd, scales[0], out_scale);
+	plan->cmd = low->model->cmd_count;
+	if (!ret)
+		ret = add_command(low, &cmd);
+	lower_versions(low, output)->made |= 1u << primary;
+	return ret;
+}
+
+/* Whether two operands are the same memory. */
+static bool is_there(const struct xrnpe_operand *a, const struct xrnpe_operand *b)
+{
+	return a->region == b->region && a->offset == b->offset &&
+	       a->row_stride == b->row_stride && a->pixel_stride == b->pixel_stride;
+}
+
+/* Copy a part of what is joined, in one format, unless it was written where it belongs. */
+static int add_part(struct lowering *low, const struct graph_node *node,
+		    const struct place_part *part, enum xrnpe_format format)
+{
+	uint32_t input = node->inputs[part->input], output = node->outputs[part->output];
+	const struct tensor_plan *tensors = low->compiler->tensors;
+	struct xrnpe_cmd cmd = {
+		.opcode = XRNPE_OP_COPY,
+		.copy = {
+			.in_h = (uint16_t)part->h, .in_w = (uint16_t)part->w,
+			.in_c = (uint16_t)part->c, .out_h = (uint16_t)part->h,
+			.out_w = (uint16_t)part->w, .out_c = (uint16_t)part->c,
+			.up_h = 1, .up_w = 1,
+		},
+	};
+
+	set_operand(low, &cmd, input, format, &tensors[input].image, &part->from, XRNPE_OPERAND_IFM);
+	set_operand(low, &cmd, output, format, &tensors[output].image, &part->to, XRNPE_OPERAND_OFM);
+	return is_there(&cmd.operand[XRNPE_OPERAND_IFM], &cmd.operand[XRNPE_OPERAND_OFM]) ? 0 :
+	       add_command(low, &cmd);
+}
+
+static int add_parts(struct lowering *low, uint32_t n)
+{
+	const struct graph_node *node = &low->compiler->graph->nodes[n];
+	const struct place *place = &low->compiler->nodes[n].place;
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < place->part_count; k++) {
+		struct versions *versions = lower_versions(low, node->outputs[place->parts[k].output]);
+		unsigned int codes = versions->needed & COMPILE_ALL_FORMATS;
+
+		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++) {
+			if (place->kind == PLACE_JOIN && codes & 1u << f)
+				ret = add_part(low, node, &place->parts[k], f);
+		}
+		versions->made |= codes;
+		if (place->kind == PLACE_PART && versions->primary == VERSION_F32)
+			versions->made |= 1u << VERSION_F32;
+	}
+	return ret;
+}
+
+int lower_add_conversions(struct lowering *low, uint32_t tensor)
+{
+	const struct image *image = &low->compiler->tensors[lower_same(low, tensor)].image;
+	struct versions *versions = lower_versions(low, tensor);
+	int ret = 0;
+
+	for (unsigned int v = 0; !ret && v < VERSIONS; v++) {
+		struct xrnpe_cmd cmd = {
+			.opcode = XRNPE_OP_CONVERT,
+			.image = {
+				.in_h = (uint16_t)image->h, .in_w = (uint16_t)image->w,
+				.in_c = (uint16_t)image->c,
+			},
+			.operand[XRNPE_OPERAND_SCALE] = {
+				.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
+			},
+		};
+		struct xrnpe_scale record;
+
+		if (!(versions->needed & ~versions->made & 1u << v))
+			continue;
+		if (!make_record((double)lower_scale(low, tensor, versions->primary) /
+				 lower_scale(low, tensor, v), 0, 0, sizeof(record), (uint8_t *)&record))
+			return xrnpe_fail(low->compiler->error, -ENOTSUP, "%s: a scale is out of range",
+					  low->model->name);
+		set_operand(low, &cmd, tensor, versions->primary, image, NULL, XRNPE_OPERAND_IFM);
+		set_operand(low, &cmd, tensor, v, image, NULL, XRNPE_OPERAND_OFM);
+		ret = add_constants(low, &record, sizeof(record), &cmd.operand[XRNPE_OPERAND_SCALE]);
+		if (!ret)
+			ret = add_command(low, &cmd);
+		versions->made |= 1u << v;
+	}
+	return ret;
+}
+
+int lower_add_node(struct lowering *low, uint32_t n)
+{
+	const struct graph_node *node = &low->compiler->graph->nodes[n];
+	struct node_plan *plan = &low->compiler->nodes[n];
+	bool moves = plan->place.kind == PLACE_PART || plan->place.kind == PLACE_JOIN;
+	int ret;
+
+	if (plan->layer != GRAPH_NONE)
+		low->layer = plan->layer;
+	plan->cmd = GRAPH_NONE;
+	plan->first_cmd = low->model->cmd_count;
+	ret = moves ? add_parts(low, n) : add_own_command(low, n);
+	/* Another name of a tensor has no versions of its own. */
+	for (uint32_t k = 0; !ret && plan->layer != GRAPH_NONE && k < node->output_count; k++) {
+		if (node->outputs[k] != GRAPH_NONE)
+			ret = lower_add_conversions(low, node->outputs[k]);
+	}
+	plan->end_cmd = low->model->cmd_count;
+	return ret;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the compiler. In the order in which they work: place.c and its kin decide where
+ * and how each node runs, order.c puts nodes in order, calibrate.c finds scales, quantize.c
+ * makes weights, measure.c finds what each format costs, choices.c and choose.c choose,
+ * lower.c writes commands, with memory laid out by plan.c, steps.c makes what surrounds
+ * them, and tune.c runs the result to correct biases and to learn the errors, of the best
+ * few choices. Documentation/compiler.rst tells the story.
+ */
+#ifndef XRNPE_COMPILE_H
+#define XRNPE_COMPILE_H
+
+#include "datapath.h"
+#include "graph.h"
+#include "image.h"
+#include "model.h"
+
+/* The formats that multiply are 0 .. COMPILE_FORMATS - 1 of enum xrnpe_format. */
+#define COMPILE_FORMATS XRNPE_FORMAT_F32
+#define COMPILE_ALL_FORMATS ((1u << COMPILE_FORMATS) - 1)
+#define COMPILE_FOUR_BITS (1u << XRNPE_FORMAT_FP4 | 1u << XRNPE_FORMAT_P4)
+
+/* ---- what a node becomes ----------------------------------------------- */
+
+enum place_kind {
+	PLACE_CPU,	/* computed on the CPU, as the reference is */
+	PLACE_WEIGHTS,	/* CONV2D or MATMUL with constant weights; may add another tensor */
+	PLACE_AVERAGE,	/* CONV2D with weights of one, depthwise */
+	PLACE_MATMUL,	/* MATMUL of two tensors */
+	PLACE_PAIR,	/* ADD, MUL, MAX or MIN of two tensors */
+	PLACE_CONVERT,	/* CONVERT: a factor, an offset, an activation */
+	PLACE_TABLE,	/* LUT */
+	PLACE_POOL,	/* MAXPOOL: codes are compared, and not changed */
+	PLACE_COPY,	/* COPY, likewise */
+	PLACE_PART,	/* no command: the outputs are (parts of) the input in memory */
+	PLACE_JOIN,	/* the output is made of its inputs, copied where they do not lie there */
+};
+
+/* An operand of a node's command that is a tensor. */
+struct place_read {
+	uint32_t tensor;
+	enum xrnpe_operand_index operand;
+	/* As the command sees it: the same memory as the tensor's image, divided otherwise. */
+	struct image image;
+	bool repeat_rows, repeat_pixels;	/* one line, one pixel for all */
+	float factor;		/* ADD: of the operand */
+};
+
+#define PLACE_READS 2
+
+/* Constant weights: weight[n][c][t] of an output channel, an input channel of its group, a tap. */
+struct weights {
+	uint32_t tensor;	/* GRAPH_NONE: all are one */
+	size_t stride_n, stride_c, stride_t;	/* elements from one to the next in the tensor */
+	uint32_t out_c, in_c, taps, groups;
+};
+
+/* What of an input is what of an output, where nothing is computed. */
+struct place_part {
+	uint32_t input, output;	/* indices into the node's */
+	struct image_part from, to;
+	uint32_t h, w, c;	/* size */
+};
+
+struct place {
+	enum place_kind kind;
+	const char *why;	/* PLACE_CPU: why not on the device */
+	struct xrnpe_cmd cmd;	/* but for operands, scales and limits */
+	struct place_read reads[PLACE_READS];
+	uint32_t read_count;
+	struct graph_activation activation;
+	struct weights weights;
+	/* The result times @factor plus @bias, by channel, or one for all; NULL: 1, 0. */
+	float *factor, *bias;
+	float *slope;		/* XRNPE_ACT_PRELU: by channel */
+	float fill;		/* of a COPY with a border */
+	uint32_t scale_count;	/* scale records of the command */
+	struct place_part *parts;	/* PLACE_PART, JOIN; none if an output is the same */
+	uint32_t part_count;
+};
+
+/* ---- numbers ----------------------------------------------------------- */
+
+/* A node's weights in one format, laid out as CONV2D and MATMUL read them. */
+struct quantized {
+	void *codes;
+	size_t size;		/* bytes of codes */
+	uint32_t row_stride;	/* bytes from an output channel to the next */
+	uint32_t pixel_stride;	/* bytes from a tap to the next */
+	float *scales;		/* by output channel: a weight is code value * scale */
+};
+
+/* What it costs to round a node's weights, or its inputs, to one format, alone. */
+struct loss {
+	double error;		/* relative error of the node's output; < 0: unknown */
+	double effect;		/* relative squared error of the network's output */
+};
+
+/* What it costs to run a node in a pair of formats. */
+struct option {
+	uint64_t bytes;		/* weights, scales and biases */
+	double effect;		/* as in struct loss; INFINITY: there is no such option */
+	double cycles;
+};
+
+/* Pairs of formats, and the pair of an option's index. */
+#define COMPILE_OPTIONS (COMPILE_FORMATS * COMPILE_FORMATS)
+
+struct choice {
+	enum xrnpe_format weight, input;
+};
+
+static inline struct choice compile_choice(uint8_t option)
+{
+	return (struct choice){ option / COMPILE_FORMATS, option % COMPILE_FORMATS };
+}
+
+static inline uint8_t compile_option(enum xrnpe_format weight, enum xrnpe_format input)
+{
+	return (uint8_t)(weight * COMPILE_FORMATS + input);
+}
+
+/* ---- the state --------------------------------------------------------- */
+
+struct tensor_plan {
+	/* Of a tensor that a device reads or writes; @c is 0 as long as nobody does. */
+	struct image image;
+	bool wide;		/* must not be in 4 bits: its pixels would end within a byte */
+	/*
+	 * Memory. @same: the tensor that it is, under another name; itself mostly. That one
+	 * may be a part of a larger one, @base; else @base is @same.
+	 */
+	uint32_t same, base;
+	struct image_part part;	/* of the base's image */
+	bool given;		/* an input of the graph, or computed by the CPU: binary32 at first */
+	bool cut;		/* a part of one that is given, in its memory */
+	uint32_t root;		/* tensor whose scale it has: where codes only move */
+	float scale[COMPILE_FORMATS];	/* in each format */
+	float *samples;		/* zeros left out */
+	uint32_t sample_count;
+};
+
+struct node_plan {
+	struct place place;
+	bool chooses;		/* reads numbers in a format of its own choice */
+	/*
+	 * The formats of its weights and of its inputs. Weights of one (see
+	 * quantize_node()) are exact in any format: they have that of the inputs.
+	 */
+	struct choice choice;
+	enum xrnpe_format residual;	/* of the tensor that a PLACE_WEIGHTS adds, if it does */
+	double *energy;		/* PLACE_WEIGHTS: of each channel that it multiplies: sum of squares */
+	struct quantized weight[COMPILE_FORMATS];
+	struct loss weight_loss[COMPILE_FORMATS];
+	struct loss input_loss[COMPILE_FORMATS];	/* but for a residual */
+	struct loss residual_loss[COMPILE_FORMATS];
+	double error;		/* relative error of the first output in the compiled model */
+	uint32_t layer;		/* index of its layer; GRAPH_NONE: it has none */
+	/* Its commands, and which of them computes; on the CPU: index in the model's graph. */
+	uint32_t first_cmd, cmd, end_cmd;
+};
+
+struct compiler {
+	const struct xrnpe_graph *source;	/* the caller's */
+	/*
+	 * A copy that shares the source's constants, with nodes in the order in which they
+	 * run, and with nodes added that only the device needs. Tensors of the source keep
+	 * their index.
+	 */
+	struct xrnpe_graph *graph;
+	const struct xrnpe_compile_options *options;
+	struct xrnpe_error *error;
+	struct xrnpe_datapath *datapath;
+	struct node_plan *nodes;
+	struct tensor_plan *tensors;
+	uint64_t budget;
+	struct reference **images;	/* FP32 tensors of some calibration inputs */
+	uint32_t image_count;
+	uint32_t *ends;			/* tensors whose errors are the network's */
+	uint32_t end_count;
+	double output_error;		/* root of the ends' squared errors in the model tuned last */
+	size_t step, steps;		/* for the progress callback */
+};
+
+/* Everything of a compiler but what its caller set. */
+int compile_prepare(struct compiler *compiler);
+void compile_clean_up(struct compiler *compiler);
+
+/* Count a step. Returns 0 or -ECANCELED. */
+int compile_step(struct compiler *compiler);
+
+/* Whether node @n is a product with weights, and adds another tensor to its result. */
+static inline bool compile_adds(const struct node_plan *plan)
+{
+	return plan->place.kind == PLACE_WEIGHTS && plan->place.read_count == 2;
+}
+
+static inline bool compile_on_device(const struct node_plan *plan)
+{
+	return plan->place.kind != PLACE_CPU;
+}
+
+static inline uint32_t compile_output(const struct compiler *compiler, uint32_t n)
+{
+	return compiler->graph->nodes[n].outputs[0];
+}
+
+/* ---- place.c ----------------------------------------------------------- */
+
+/* Make compiler->graph, and fill places and images. */
+int place_nodes(struct compiler *compiler);
+void place_free(struct place *place);
+
+/* Whether @node is one that was added to copy a tensor to where a reader wants it. */
+bool place_is_relayout(const struct graph_node *node);
+
+/* ---- order.c ----------------------------------------------------------- */
+
+/* Order nodes so that few times the device waits for the CPU, or it for the device. */
+int order_nodes(struct compiler *compiler);
+
+/* ---- memory.c ---------------------------------------------------------- */
+
+/* Which tensors lie in others, and have their scale: fill base, part, wide and root. */
+int memory_share(struct compiler *compiler);
+
+/* ---- calibrate.c ------------------------------------------------------- */
+
+/* That there are data for each input, as many of each. */
+int calibrate_check(struct compiler *compiler);
+
+/* Calibration inputs that are used. */
+size_t calibrate_count(const struct compiler *compiler);
+
+/* Sample every tensor over all calibration inputs; keep some inputs whole. */
+int calibrate_run(struct compiler *compiler);
+
+/* Set tensors' scales from the samples. */
+int calibrate_scales(struct compiler *compiler);
+
+/*
+ * The scale with which @count values lose least in @format: the sum of squared
+ * errors, each times @importance[i] (NULL: 1), is smallest. 1 if all are zero.
+ * @scratch has room for 2 * @count floats.
+ */
+float calibrate_scale(enum xrnpe_format format, const float *values, const double *importance,
+		      size_t count, float *scratch);
+
+/* ---- quantize.c -------------------------------------------------------- */
+
+/*
+ * Weights of @weights, whose values are @values, in @format. @energy: of the channels of
+ * the tensor that is multiplied. Weights of one have scales of 1 / taps: an average.
+ */
+int quantize_weights(const struct weights *weights, const float *values, const double *energy,
+		     enum xrnpe_format format, struct quantized *out);
+void quantize_free(struct quantized *quantized);
+
+/* Make nodes[@n].weight[@format], if the node has weights. Returns 0 or -ENOMEM. */
+int quantize_node(struct compiler *compiler, uint32_t n, enum xrnpe_format format);
+
+/* Weights as they are after rounding, in the layout of their tensor. */
+void quantize_restore(const struct weights *weights, const struct quantized *quantized,
+		      enum xrnpe_format format, float *values);
+
+/* Round @count reals to multiples of @scale that @format holds. */
+void quantize_round(enum xrnpe_format format, float scale, const float *values, size_t count,
+		    float *rounded);
+
+/* ---- measure.c --------------------------------------------------------- */
+
+/*
+ * The output of @node before its activation, to @out: from @tensors (by tensor; that of the
+ * output is changed) and @added, which is what it adds, or NULL.
+ */
+void measure_linear(struct reference *ref, const struct graph_node *node, void **tensors,
+		    const float *added, float *out);
+
+/* Fill compiler->ends. */
+int measure_find_ends(struct compiler *compiler);
+
+/* Steps that measure_losses() counts. */
+size_t measure_steps(const struct compiler *compiler);
+
+/* Make the weights of every node in all formats, and fill the losses in nodes[]. */
+int measure_losses(struct compiler *compiler);
+
+/* ---- choices.c --------------------------------------------------------- */
+
+/* Whether node @n can read all its inputs in format @input. */
+bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_format input);
+
+/* The best model that keeps the budget. */
+int choices_find_model(struct compiler *compiler, struct xrnpe_model **model);
+
+/* ---- choose.c ---------------------------------------------------------- */
+
+/* Choices that are tried on the whole network. */
+#define COMPILE_CANDIDATES 4
+
+/*
+ * Of each of @count rows of options choose one, such that their bytes are at most
+ * @budget and the product of error and cycles (see choose.c) is least.
+ *
+ * @chosen: room for COMPILE_CANDIDATES x @count; the best choices found, best first
+ * @found: how many they are, at least 1
+ *
+ * Returns 0, -ENOSPC, -ENOMEM.
+ */
+int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
+		   uint64_t budget, uint8_t *chosen, uint32_t *found);
+
+/* ---- plan.c ------------------------------------------------------------ */
+
+/* Memory in use from time @first to time @last, both included. */
+struct plan_buffer {
+	uint64_t size;
+	uint32_t first, last;
+	uint64_t offset;	/* out: multiple of PLAN_ALIGN */
+};
+
+#define PLAN_ALIGN 64
+
+/* Place buffers so that those in use at one time do not overlap. */
+int plan_buffers(struct plan_buffer *buffers, uint32_t count, uint64_t *total);
+
+/* ---- lower.c ----------------------------------------------------------- */
+
+/* An operand of a command that is packed, of @image. */
+void lower_operand(const struct xrnpe_cmd *cmd, const struct image *image,
+		   enum xrnpe_format format, struct xrnpe_operand *operand);
+
+/* The operands of @plan's command that are constants; offsets are left zero. */
+void lower_constants(const struct node_plan *plan, struct choice choice, struct xrnpe_cmd *cmd);
+
+/* Bytes of one of a command's scale records. */
+uint32_t lower_scale_size(const struct place *place);
+
+/* Make @cmd one that applies no activation. */
+void lower_without_activation(struct xrnpe_cmd *cmd);
+
+/* Write the model for the formats in nodes[]. */
+int lower_model(struct compiler *compiler, struct xrnpe_model **model);
+
+/* ---- tune.c ------------------------------------------------------------ */
+
+/*
+ * Run @model on the kept calibration inputs, command by command. Where a layer's
+ * outputs are off by a constant, correct its biases. Sets nodes[].error.
+ */
+int tune_model(struct compiler *compiler, struct xrnpe_model *model);
+
+#endif

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Placing: where and how each node runs. What the device can do runs there, as long as all
+ * that the node reads can be brought into an order in memory that its command takes; the
+ * rest runs on the CPU, with the reason kept.
+ *
+ * A tensor has one image, which is set by the first node on the device that writes or reads
+ * it. For a reader that needs another a node is added that copies it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "copy.h"
+#include "place.h"
+
+/* What the command of a node can do besides. */
+enum extra {
+	NOTHING,
+	ACTIVATES,	/* and applies an activation */
+	ADDS,		/* and adds a tensor before that */
+};
+
+/* Who places which operator. */
+static const struct placer {
+	const char *op;
+	place_function *place;
+	enum extra extra;
+} placers[] = {
+	{ "Conv", place_convolution, ADDS },
+	{ "Gemm", place_gemm, ADDS },
+	{ "MatMul", place_matmul, ADDS },
+	{ "MaxPool", place_max_pool, NOTHING },
+	{ "AveragePool", place_average_pool, ACTIVATES },
+	{ "GlobalAveragePool", place_global_average, ACTIVATES },
+	{ "ReduceMean", place_mean, ACTIVATES },
+	{ "BatchNormalization", place_normalization, ACTIVATES },
+	{ "Add", place_arithmetic, ACTIVATES },
+	{ "Sub", place_arithmetic, ACTIVATES },
+	{ "Mul", place_arithmetic, ACTIVATES },
+	{ "Div", place_arithmetic, ACTIVATES },
+	{ "Max", place_arithmetic, ACTIVATES },
+	{ "Min", place_arithmetic, ACTIVATES },
+	{ "PRelu", place_prelu, NOTHING },
+	{ "Relu", place_activation, ACTIVATES },
+	{ "LeakyRelu", place_activation, ACTIVATES },
+	{ "Clip", place_activation, ACTIVATES },
+	{ "Neg", place_negation, ACTIVATES },
+	{ "Abs", place_absolute, ACTIVATES },
+	{ "Pow", place_power, ACTIVATES },
+	{ "Reshape", place_alias, NOTHING },
+	{ "Flatten", place_alias, NOTHING },
+	{ "Squeeze", place_alias, NOTHING },
+	{ "Unsqueeze", place_alias, NOTHING },
+	{ "Identity", place_alias, NOTHING },
+	{ "Transpose", place_transpose, NOTHING },
+	{ "Slice", place_slice, NOTHING },
+	{ "Split", place_split, NOTHING },
+	{ "Concat", place_concat, NOTHING },
+	{ "Pad", place_pad, NOTHING },
+	{ "Resize", place_resize, NOTHING },
+	{ "Upsample", place_resize, NOTHING },
+	{ "DepthToSpace", place_depth_to_space, NOTHING },
+};
+
+/* Functions of one number, which become tables. */
+static const char *const functions[] = {
+	"Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu", "Elu", "Selu", "Celu", "Softplus",
+	"Softsign", "Mish", "ThresholdedRelu", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Sin",
+	"Cos", "Floor", "Ceil", "Round", "Sign",
+};
+
+static const struct placer *find_placer(const char *op)
+{
+	static const struct placer table = { "", place_table, ACTIVATES };
+
+	for (size_t i = 0; i < sizeof(placers) / sizeof(placers[0]); i++) {
+		if (!strcmp(op, placers[i].op))
+			return &placers[i];
+	}
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		if (!strcmp(op, functions[i]))
+			return &table;
+	}
+	return NULL;
+}
+
+void place_free(struct place *place)
+{
+	free(place->factor);
+	free(place->bias);
+	free(place->slope);
+	free(place->parts);
+	*place = (struct place){ 0 };
+}
+
+/* ---- tensors ----------------------------------------------------------- */
+
+const struct graph_tensor *place_input(const struct placing *p, uint32_t i)
+{
+	return graph_input(p->compiler->graph, p->node, i);
+}
+
+const struct graph_tensor *place_output(const struct placing *p)
+{
+	return graph_output(p->compiler->graph, p->node, 0);
+}
+
+const float *place_constant(const struct placing *p, uint32_t i)
+{
+	const struct graph_tensor *tensor = place_input(p, i);
+
+	return tensor && tensor->type == GRAPH_FLOAT ? tensor->data : NULL;
+}
+
+/* Of tensors that are one under several names any may have been given its image. */
+static const struct image *find_image(const struct compiler *compiler, uint32_t tensor)
+{
+	const struct tensor_plan *plan = &compiler->tensors[tensor];
+
+	return plan->image.c ? &plan->image : &compiler->tensors[plan->same].image;
+}
+
+static void set_image(struct compiler *compiler, uint32_t tensor, const struct image *image)
+{
+	struct tensor_plan *plan = &compiler->tensors[tensor];
+
+	plan->image = *image;
+	if (!compiler->tensors[plan->same].image.c)
+		compiler->tensors[plan->same].image = *image;
+}
+
+/* Whether one of the nodes that read @tensor slides windows over images. */
+static bool is_image(const struct compiler *compiler, uint32_t tensor)
+{
+	static const char *const windows[] = {
+		"Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization",
+		"InstanceNormalization", "PRelu",
+	};
+	const struct xrnpe_graph *graph = compiler->source;
+
+	for (uint32_t n = 0; n < graph->node_count; n++) {
+		for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+			if (graph->nodes[n].inputs[0] == tensor &&
+			    !strcmp(graph->nodes[n].op->name, windows[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool place_memory(const struct placing *p, uint32_t i, struct image *image)
+{
+	*image = *find_image(p->compiler, p->node->inputs[i]);
+	return image->c;
+}
+
+bool place_image(const struct placing *p, uint32_t i, struct image *image)
+{
+	const struct graph_shape *shape = &place_input(p, i)->shape;
+	struct image first, last, memory;
+	bool has_first = image_first(shape, &first), has_last = image_last(shape, &last);
+	bool wide = false, known = place_memory(p, i, &memory);
+	bool prefers_first = shape->rank > 3 || !has_last ||
+			     (!known && is_image(p->compiler, p->node->inputs[i]));
+
+	if (known && has_first && image_same(&memory, &first, &wide) && memory.first)
+		*image = first;
+	else if (known && has_last && image_same(&memory, &last, &wide))
+		*image = last;
+	else
+		*image = has_first && prefers_first ? first : last;
+	return has_first || has_last;
+}
+
+bool place_floats(struct placing *p, float **values, size_t count, float value)
+{
+	*values = malloc((count ? count : 1) * sizeof(**values));
+	p->no_memory |= !*values;
+	for (size_t i = 0; *values && i < count; i++)
+		(*values)[i] = value;
+	return *values;
+}
+
+bool place_parts(struct placing *p, enum place_kind kind, uint32_t count)
+{
+	p->place->kind = kind;
+	p->place->parts = calloc(count, sizeof(*p->place->parts));
+	p->place->part_count = count;
+	p->no_memory |= !p->place->parts;
+	return p->place->parts;
+}
+
+void place_same(struct placing *p, uint32_t i, const struct image *image)
+{
+	struct compiler *compiler = p->compiler;
+
+	p->place->kind = PLACE_PART;
+	compiler->tensors[p->node->outputs[i]].same = compiler->tensors[p->node->inputs[0]].same;
+	compiler->tensors[p->node->outputs[i]].image = *image;
+}
+
+/* ---- nodes ------------------------------------------------------------- */
+
+static bool grow(void **array, size_t count, size_t size)
+{
+	void *larger = realloc(*array, (count + 1) * size);
+
+	if (!larger)
+		return false;
+	memset((char *)larger + count * size, 0, size);
+	*array = larger;
+	return true;
+}
+
+/* Append a node, which is taken, with its place. */
+static int append(struct compiler *compiler, const struct graph_node *node,
+		  const struct place *place)
+{
+	uint32_t n = compiler->graph->node_count;
+	struct graph_node taken = *node;
+
+	if (!grow((void **)&compiler->nodes, n, sizeof(*compiler->nodes))) {
+		graph_clear_node(&taken);
+		return xrnpe_fail_memory(compiler->error);
+	}
+	compiler->nodes[n].layer = GRAPH_NONE;
+	compiler->nodes[n].place = *place;
+	return graph_add_node(compiler->graph, node, compiler->error);
+}
+
+static int append_tensor(struct compiler *compiler, uint32_t like, uint32_t *made)
+{
+	struct xrnpe_graph *graph = compiler->graph;
+	int ret = graph_add_tensor(graph, NULL, made, compiler->error);
+
+	if (ret)
+		return ret;
+	graph->tensors[*made].type = graph->tensors[like].type;
+	graph->tensors[*made].shape = graph->tensors[like].shape;
+	graph->tensors[*made].known = true;
+	if (!grow((void **)&compiler->tensors, *made, sizeof(*compiler->tensors)))
+		return xrnpe_fail_memory(compiler->error);
+	compiler->tensors[*made].same = *made;
+	return 0;
+}
+
+static void copy_values(const struct op_call *call)
+{
+	memcpy(call_out(call, 0), call_in(call, 0),
+	       graph_count(&call_output(call, 0)->shape) * sizeof(float));
+}
+
+/* What the device does between nodes that see a tensor differently: nothing to its values. */
+static const struct operator relayout = {
+	.name = "Relayout", .min_inputs = 1, .max_inputs = 1, .max_outputs = 1,
+	.compute = copy_values,
+};
+
+bool place_is_relayout(const struct graph_node *node)
+{
+	return node->op == &relayout;
+}
+
+/* A node that reads @from as @read by order @order, and writes @image. */
+static int append_relayout(struct compiler *compiler, uint32_t from, const struct image *read,
+			   enum xrnpe_order order, const struct image *image, uint32_t *to)
+{
+	struct place place = {
+		.kind = PLACE_COPY,
+		.cmd = {
+			.opcode = XRNPE_OP_COPY, .order = (uint8_t)order,
+			.copy = {
+				.in_h = (uint16_t)image->h, .in_w = (uint16_t)image->w,
+				.in_c = (uint16_t)image->c, .out_h = (uint16_t)image->h,
+				.out_w = (uint16_t)image->w, .out_c = (uint16_t)image->c,
+				.up_h = 1, .up_w = 1,
+			},
+		},
+		.reads = { { .tensor = from, .image = *read, .factor = 1 } },
+		.read_count = 1,
+	};
+	struct graph_node node = {
+		.op = &relayout, .name = strdup(compiler->graph->tensors[from].name),
+		.op_names = strdup(relayout.name), .inputs = malloc(sizeof(*node.inputs)),
+		.outputs = malloc(sizeof(*node.outputs)), .input_count = 1, .output_count = 1,
+	};
+	int ret = append_tensor(compiler, from, to);
+
+	if (!ret && (!node.name || !node.op_names || !node.inputs || !node.outputs))
+		ret = xrnpe_fail_memory(compiler->error);
+	if (ret) {
+		graph_clear_node(&node);
+		return ret;
+	}
+	node.inputs[0] = from;
+	node.outputs[0] = *to;
+	set_image(compiler, *to, image);
+	return append(compiler, &node, &place);
+}
+
+static bool is_exactly(const struct image *a, const struct image *b)
+{
+	return a->h == b->h && a->w == b->w && a->c == b->c && a->first == b->first;
+}
+
+/* The copy of @tensor that lies as @image, if one was made. */
+static uint32_t find_relayout(const struct compiler *compiler, uint32_t tensor,
+			      const struct image *image)
+{
+	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		const struct graph_node *node = &compiler->graph->nodes[n];
+
+		if (place_is_relayout(node) && node->inputs[0] == tensor &&
+		    is_exactly(&compiler->tensors[node->outputs[0]].image, image))
+			return node->outputs[0];
+	}
+	return GRAPH_NONE;
+}
+
+/*
+ * A copy of @tensor that lies as @image. Where channels are outermost in both, and others
+ * in each, it takes two steps, by way of C order.
+ */
+static int make_relayout(struct compiler *compiler, uint32_t tensor, const struct image *image,
+			 uint32_t *copy)
+{
+	struct image from = *find_image(compiler, tensor), planes;
+	bool wide;
+	int ret = 0;
+
+	*copy = find_relayout(compiler, tensor, image);
+	if (*copy != GRAPH_NONE)
+		return 0;
+	if (image_same(&from, image, &wide))
+		return append_relayout(compiler, tensor, image, XRNPE_ORDER_HWC, image, copy);
+	if (from.first && image_pixels(&from) > 1) {
+		planes = (struct image){ from.c, from.h, from.w, false };
+		ret = append_relayout(compiler, tensor, &from, XRNPE_ORDER_WCH, &planes, copy);
+		tensor = *copy;
+	}
+	if (ret || !image->first || image_pixels(image) == 1 || image->c == 1)
+		return ret;
+	planes = (struct image){ image->c, image->h, image->w, false };
+	return append_relayout(compiler, tensor, &planes, XRNPE_ORDER_CHW, image, copy);
+}
+
+/* Input @i of the node lies as @image; @exact: also divided into lines as there. */
+static void bring(struct placing *p, uint32_t i, const struct image *image, bool exact)
+{
+	struct compiler *compiler = p->compiler;
+	uint32_t tensor = p->node->inputs[i];
+	const struct image *memory = find_image(compiler, tensor);
+	bool wide = false;
+
+	if (!memory->c)
+		set_image(compiler, tensor, image);
+	else if (!image_same(memory, image, &wide) ||
+		 (exact && (memory->h != image->h || memory->w != image->w || memory->c != image->c)))
+		p->no_memory |= make_relayout(compiler, tensor, image, &tensor) != 0;
+	if (p->no_memory)
+		return;
+	p->node->inputs[i] = tensor;
+	wide = false;
+	image_same(find_image(compiler, tensor), image, &wide);
+	compiler->tensors[compiler->tensors[tensor].same].wide |= wide;
+}
+
+void place_exact(struct placing *p, uint32_t i, const struct image *image)
+{
+	bring(p, i, image, true);
+}
+
+void place_read(struct placing *p, uint32_t i, enum xrnpe_operand_index operand,
+		const struct image *image)
+{
+	bring(p, i, image, false);
+	p->place->reads[p->place->read_count++] = (struct place_read){
+		.tensor = p->node->inputs[i], .operand = operand, .image = *image, .factor = 1,
+	};
+}
+
+void place_residual(struct placing *p, const struct image *image)
+{
+	if (!p->node->residual)
+		return;
+	p->place->cmd.flags |= XRNPE_CMD_RESIDUAL;
+	place_read(p, p->node->input_count - 1, XRNPE_OPERAND_IFM2, image);
+}
+
+void place_write(struct placing *p, uint32_t i, const struct image *image)
+{
+	set_image(p->compiler, p->node->outputs[i], image);
+}
+
+/* ---- one node ---------------------------------------------------------- */
+
+/* Whether all that is computed, of what @node reads and writes, is floats. */
+static bool is_of_floats(const struct xrnpe_graph *graph, const struct graph_node *node)
+{
+	for (uint32_t i = 0; i < node->input_count; i++) {
+		const struct graph_tensor *tensor = graph_input(graph, node, i);
+
+		if (tensor && !tensor->data && tensor->type != GRAPH_FLOAT)
+			return false;
+	}
+	for (uint32_t i = 0; i < node->output_count; i++) {
+		const struct graph_tensor *tensor = graph_output(graph, node, i);
+
+		if (tensor && tensor->type != GRAPH_FLOAT)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether the device takes the command, apart from where things lie: with operands of 8
+ * bits, packed, in memory without end.
+ */
+static bool is_legal(const struct compiler *compiler, const struct node_plan *plan, uint32_t output)
+{
+	static const struct xrnpe_extent everything = {
+		UINT64_MAX / 2, XRNPE_REGION_READ | XRNPE_REGION_WRITE,
+	};
+	const struct place *place = &plan->place;
+	struct xrnpe_span spans[XRNPE_OPERANDS];
+	struct xrnpe_cmd cmd = place->cmd;
+	struct xrnpe_fault fault;
+
+	if (!cmd.opcode)
+		return true;
+	for (uint32_t k = 0; k < place->read_count; k++)
+		lower_operand(&cmd, &place->reads[k].image, XRNPE_FORMAT_P8,
+			      &cmd.operand[place->reads[k].operand]);
+	lower_operand(&cmd, &compiler->tensors[output].image, XRNPE_FORMAT_P8,
+		      &cmd.operand[XRNPE_OPERAND_OFM]);
+	lower_constants(plan, (struct choice){ XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 }, &cmd);
+	for (unsigned int k = 0; k < XRNPE_OPERANDS; k++)
+		cmd.operand[k].region = 0;
+	return xrnpe_cmd_check(&cmd, 0, &everything, 1, spans, &fault);
+}
+
+/* Place the node. Returns NULL, or why it cannot be on the device. */
+static const char *place(struct placing *p)
+{
+	const struct graph_activation *activation = &p->node->activation;
+	const struct placer *placer = find_placer(p->node->op->name);
+	bool activates = activation->kind != XRNPE_ACT_NONE || activation->clamps;
+	const char *why;
+
+	if (!is_of_floats(p->compiler->graph, p->node))
+		return "computes integers or truths";
+	if (!placer)
+		return "the device has no command for it";
+	if (p->node->residual && placer->extra < ADDS)
+		return "adds another tensor";
+	if (activates && placer->extra < ACTIVATES)
+		return "its activation needs another command";
+	p->place->activation = *activation;
+	why = placer->place(p);
+	if (!why && !p->no_memory &&
+	    !is_legal(p->compiler, &(struct node_plan){ .place = *p->place }, p->node->outputs[0]))
+		why = PLACE_TOO_LARGE;
+	return why;
+}
+
+/* Put a node on the CPU, as it was in the source. */
+static void place_on_cpu(struct compiler *compiler, const struct graph_node *source,
+			 const char *why, struct graph_node *node, struct place *place)
+{
+	place_free(place);
+	*place = (struct place){ .kind = PLACE_CPU, .why = why };
+	memcpy(node->inputs, source->inputs, source->input_count * sizeof(*source->inputs));
+	for (uint32_t i = 0; i < node->output_count; i++) {
+		if (node->outputs[i] != GRAPH_NONE)
+			compiler->tensors[node->outputs[i]].same = node->outputs[i];
+	}
+}
+
+/* Append a copy of @source with its place. */
+static int add_node(struct compiler *compiler, const struct graph_node *source)
+{
+	struct graph_node node;
+	struct place found = { 0 };
+	struct placing p = { .compiler = compiler, .node = &node, .place = &found };
+	int ret = copy_node(&node, source, compiler->error);
+	const char *why;
+
+	if (ret)
+		return ret;
+	why = place(&p);
+	if (why || p.no_memory)
+		place_on_cpu(compiler, source, why, &node, &found);
+	if (p.no_memory) {
+		graph_clear_node(&node);
+		return xrnpe_fail_memory(compiler->error);
+	}
+	return append(compiler, &node, &found);
+}
+
+/* ---- the graph --------------------------------------------------------- */
+
+static int copy_tensors(struct compiler *compiler)
+{
+	const struct xrnpe_graph *source = compiler->source;
+	struct xrnpe_graph *graph = compiler->graph = copy_new(source);
+	uint32_t tensor;
+	int ret = graph ? 0 : xrnpe_fail_memory(compiler->error);
+
+	if (ret)
+		return ret;
+	compiler->tensors = calloc(source->tensor_count + 1, sizeof(*compiler->tensors));
+	graph->inputs = malloc((source->input_count + 1) * sizeof(*graph->inputs));
+	graph->outputs = malloc((source->output_count + 1) * sizeof(*graph->outputs));
+	if (!compiler->tensors || !graph->inputs || !graph->outputs)
+		return xrnpe_fail_memory(compiler->error);
+	memcpy(graph->inputs, source->inputs, source->input_count * sizeof(*graph->inputs));
+	memcpy(graph->outputs, source->outputs, source->output_count * sizeof(*graph->outputs));
+	graph->input_count = source->input_count;
+	graph->output_count = source->output_count;
+	for (uint32_t i = 0; !ret && i < source->tensor_count; i++) {
+		compiler->tensors[i].same = i;
+		ret = copy_tensor(graph, source, i, true, &tensor, compiler->error);
+	}
+	return ret;
+}
+
+int place_nodes(struct compiler *compiler)
+{
+	const struct xrnpe_graph *source = compiler->source;
+	int ret = copy_tensors(compiler);
+
+	for (uint32_t n = 0; !ret && n < source->node_count; n++)
+		ret = add_node(compiler, &source->nodes[n]);
+	return ret ? ret : order_nodes(compiler);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside placing: what place.c offers to the functions that place one kind of operator. */
+#ifndef XRNPE_PLACE_H
+#define XRNPE_PLACE_H
+
+#include "compile.h"
+#include "operator.h"
+
+/* A node while it is placed. */
+struct placing {
+	struct compiler *compiler;
+	struct graph_node *node;
+	struct place *place;
+	bool no_memory;		/* then what is returned does not matter */
+};
+
+/*
+ * Fill p->place but for kind CPU. Returns NULL, or why the device cannot do it. All checks
+ * come before the first place_read(), which may add nodes.
+ */
+typedef const char *place_function(struct placing *p);
+
+place_function place_convolution, place_gemm, place_matmul, place_max_pool, place_average_pool,
+	place_global_average, place_mean, place_normalization, place_arithmetic, place_prelu,
+	place_activation, place_negation, place_absolute, place_table, place_power, place_alias, place_transpose, place_slice, place_split,
+	place_concat, place_pad, place_resize, place_depth_to_space;
+
+#define PLACE_TOO_LARGE "a size is more than the device's commands hold"
+
+/* Inputs and the first output. NULL: there is no such input. */
+const struct graph_tensor *place_input(const struct placing *p, uint32_t i);
+const struct graph_tensor *place_output(const struct placing *p);
+
+/* The data of input @i, if it is a constant of floats, else NULL. */
+const float *place_constant(const struct placing *p, uint32_t i);
+
+/*
+ * The image that input @i has where it fits the tensor's shape, so that axes can be told;
+ * one that suits its shape else. False: its shape suits none.
+ */
+bool place_image(const struct placing *p, uint32_t i, struct image *image);
+
+/* Input @i as it lies in memory; false: nobody has decided yet. */
+bool place_memory(const struct placing *p, uint32_t i, struct image *image);
+
+/* Let the command read input @i as @image. What lies in memory otherwise is copied. */
+void place_read(struct placing *p, uint32_t i, enum xrnpe_operand_index operand,
+		const struct image *image);
+
+/* The same for a node without a command, whose inputs lie exactly so. */
+void place_exact(struct placing *p, uint32_t i, const struct image *image);
+
+/* Let it read the tensor that is added to a product, if there is one. */
+void place_residual(struct placing *p, const struct image *image);
+
+/* The image of output @i. */
+void place_write(struct placing *p, uint32_t i, const struct image *image);
+
+/* Multiply every element by one, in a command that has what others lack. */
+void place_depthwise(struct placing *p, const struct image *image);
+
+/* Room for @count parts, for the caller to fill. False: p->no_memory is set. */
+bool place_parts(struct placing *p, enum place_kind kind, uint32_t count);
+
+/* Output @i is input 0 under another name: no byte moves. */
+void place_same(struct placing *p, uint32_t i, const struct image *image);
+
+/* Room for @count floats in *@values, all @value. False: p->no_memory is set. */
+bool place_floats(struct placing *p, float **values, size_t count, float value);
+
+#endif

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT
+/* Placing of what is computed element by element. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "place.h"
+
+/* ---- one input --------------------------------------------------------- */
+
+/* The only input that is computed; GRAPH_NONE: there are several. */
+static uint32_t computed_input(const struct placing *p)
+{
+	uint32_t found = GRAPH_NONE;
+
+	for (uint32_t i = 0; i < p->node->input_count; i++) {
+		const struct graph_tensor *tensor = place_input(p, i);
+
+		if (!tensor || tensor->data)
+			continue;
+		if (found != GRAPH_NONE)
+			return GRAPH_NONE;
+		found = i;
+	}
+	return found;
+}
+
+/* A command that reads input @i and writes the output, both as @image. */
+static const char *element_command(struct placing *p, uint32_t i, enum place_kind kind,
+				   enum xrnpe_opcode opcode, const struct image *image)
+{
+	p->place->kind = kind;
+	p->place->cmd.opcode = (uint8_t)opcode;
+	p->place->cmd.image = (struct xrnpe_dims_image){
+		.in_h = (uint16_t)image->h, .in_w = (uint16_t)image->w, .in_c = (uint16_t)image->c,
+	};
+	place_read(p, i, XRNPE_OPERAND_IFM, image);
+	place_write(p, 0, image);
+	return NULL;
+}
+
+/* Whether input @i has the shape of the output. */
+static bool is_of_output_shape(const struct placing *p, uint32_t i)
+{
+	return graph_shape_equal(&place_input(p, i)->shape, &place_output(p)->shape);
+}
+
+/* Out(x * factor + bias) of input @i, both one for all elements. */
+static const char *convert(struct placing *p, uint32_t i, float factor, float bias)
+{
+	struct place *place = p->place;
+	struct image image;
+
+	if (!is_of_output_shape(p, i))
+		return "repeats its input";
+	if (!isfinite(factor) || !isfinite(bias))
+		return "a factor is not finite";
+	if (!place_memory(p, i, &image) && !place_image(p, i, &image))
+		return PLACE_TOO_LARGE;
+	if ((factor != 1 && !place_floats(p, &place->factor, 1, factor)) ||
+	    (bias != 0 && !place_floats(p, &place->bias, 1, bias)))
+		return NULL;
+	place->scale_count = 1;
+	return element_command(p, i, PLACE_CONVERT, XRNPE_OP_CONVERT, &image);
+}
+
+/* A function of one number, which is a table of what it is for each code. */
+const char *place_table(struct placing *p)
+{
+	uint32_t i = computed_input(p);
+	struct image image;
+
+	for (uint32_t k = 0; k < p->node->input_count; k++) {
+		if (k != i && place_input(p, k) && graph_count(&place_input(p, k)->shape) != 1)
+			return "has another parameter for each element";
+	}
+	if (i == GRAPH_NONE || !is_of_output_shape(p, i))
+		return "is not a function of one number";
+	if (!place_memory(p, i, &image) && !place_image(p, i, &image))
+		return PLACE_TOO_LARGE;
+	return element_command(p, i, PLACE_TABLE, XRNPE_OP_LUT, &image);
+}
+
+/* ---- activations ------------------------------------------------------- */
+
+/*
+ * The activation @first and then that of the node, as a command; as a table where it
+ * cannot have both.
+ */
+static const char *convert_and_activate(struct placing *p, const struct graph_activation *first)
+{
+	struct graph_activation *all = &p->place->activation;
+
+	if (all->kind != XRNPE_ACT_NONE || (first->clamps && all->clamps))
+		return place_table(p);
+	all->kind = first->kind;
+	all->slope = first->slope;
+	if (first->clamps) {
+		all->clamps = true;
+		all->lo = first->lo;
+		all->hi = first->hi;
+	}
+	return convert(p, computed_input(p), 1, 0);
+}
+
+const char *place_activation(struct placing *p)
+{
+	struct graph_activation activation;
+
+	if (!graph_as_activation(p->node, &activation))
+		return "its limits exclude each other";
+	return convert_and_activate(p, &activation);
+}
+
+const char *place_negation(struct placing *p)
+{
+	return convert(p, 0, -1, 0);
+}
+
+const char *place_absolute(struct placing *p)
+{
+	return convert_and_activate(p, &(struct graph_activation){
+		.kind = XRNPE_ACT_LEAKY, .slope = -1,
+	});
+}
+
+const char *place_power(struct placing *p)
+{
+	return place_constant(p, 1) ? place_table(p) : "its exponent is computed";
+}
+
+/* ---- one input and constants ------------------------------------------- */
+
+enum arithmetic { ADD, SUB, MUL, DIV, MAX, MIN, OPERATIONS };
+
+static enum arithmetic operation(const struct placing *p)
+{
+	static const char *const names[OPERATIONS] = { "Add", "Sub", "Mul", "Div", "Max", "Min" };
+	enum arithmetic found = ADD;
+
+	while (found < MIN && strcmp(p->node->op->name, names[found]))
+		found++;
+	return found;
+}
+
+/* x operation @value, or the other way round, as x * factor + bias. */
+static void factor_and_bias(enum arithmetic operation, float value, bool constant_first,
+			    float *factor, float *bias)
+{
+	*factor = 1;
+	*bias = 0;
+	switch (operation) {
+	case ADD:
+		*bias = value;
+		break;
+	case SUB:
+		*factor = constant_first ? -1 : 1;
+		*bias = constant_first ? value : -value;
+		break;
+	case MUL:
+		*factor = value;
+		break;
+	default:
+		*factor = 1 / value;
+		break;
+	}
+}
+
+/* The number of elements of @shape, if all lie along the channels of @image, else 0. */
+static uint32_t channels_of(const struct graph_shape *shape, const struct graph_shape *whole,
+			    const struct image *image)
+{
+	uint32_t lacks = whole->rank - shape->rank;
+
+	for (uint32_t i = 0; i < shape->rank; i++) {
+		if (shape->dims[i] > 1 && image_axis(whole, image, i + lacks) != IMAGE_C)
+			return 0;
+	}
+	return (uint32_t)graph_count(shape);
+}
+
+/* Arithmetic with a constant for each channel of input @x, which is input @constant. */
+static const char *with_channels(struct placing *p, uint32_t x, uint32_t constant)
+{
+	const float *values = place_constant(p, constant);
+	const struct graph_shape *shape = &place_input(p, constant)->shape;
+	enum arithmetic kind = operation(p);
+	struct place *place = p->place;
+	struct image image;
+
+	if (kind > DIV || (kind == DIV && constant == 0))
+		return "has another constant for each channel";
+	if (!place_image(p, x, &image))
+		return PLACE_TOO_LARGE;
+	if (shape->rank > place_input(p, x)->shape.rank || !is_of_output_shape(p, x) ||
+	    channels_of(shape, &place_input(p, x)->shape, &image) != image.c)
+		return "its constant does not differ by channel alone";
+	if (!place_floats(p, &place->factor, image.c, 1) ||
+	    !place_floats(p, &place->bias, image.c, 0))
+		return NULL;
+	for (uint32_t c = 0; c < image.c; c++) {
+		factor_and_bias(kind, values[c], constant == 0, &place->factor[c], &place->bias[c]);
+		if (!isfinite(place->factor[c]) || !isfinite(place->bias[c]))
+			return "a factor is not finite";
+	}
+	place->scale_count = image.c;
+	return element_command(p, x, PLACE_CONVERT, XRNPE_OP_CONVERT, &image);
+}
+
+static const char *with_constant(struct placing *p, uint32_t x)
+{
+	enum arithmetic kind = operation(p);
+	uint32_t constant = !x;
+	float value = place_constant(p, constant)[0], factor, bias;
+
+	if (graph_count(&place_input(p, constant)->shape) != 1)
+		return with_channels(p, x, constant);
+	if (kind == DIV && constant == 0)
+		return place_table(p);
+	if (kind < MAX) {
+		factor_and_bias(kind, value, constant == 0, &factor, &bias);
+		return convert(p, x, factor, bias);
+	}
+	if (!isfinite(value))
+		return place_table(p);
+	return convert_and_activate(p, &(struct graph_activation){
+		.kind = XRNPE_ACT_NONE, .clamps = true,
+		.lo = kind == MAX ? value : -FLT_MAX, .hi = kind == MIN ? value : FLT_MAX,
+	});
+}
+
+/* A depthwise convolution by one has slopes by channel. */
+const char *place_prelu(struct placing *p)
+{
+	const float *slope = place_constant(p, 1);
+	struct place *place = p->place;
+	struct image image;
+
+	if (!slope)
+		return "its slopes are computed";
+	if (graph_count(&place_input(p, 1)->shape) == 1)
+		return convert_and_activate(p, &(struct graph_activation){
+			.kind = XRNPE_ACT_LEAKY, .slope = slope[0],
+		});
+	if (!place_image(p, 0, &image))
+		return PLACE_TOO_LARGE;
+	if (channels_of(&place_input(p, 1)->shape, &place_input(p, 0)->shape, &image) != image.c)
+		return "its slopes do not differ by channel alone";
+	if (!place_floats(p, &place->slope, image.c, 0))
+		return NULL;
+	memcpy(place->slope, slope, image.c * sizeof(*slope));
+	place_depthwise(p, &image);
+	return NULL;
+}
+
+/* The factor and offset of each channel that the statistics of training make. */
+const char *place_normalization(struct placing *p)
+{
+	const float *scale = place_constant(p, 1), *bias = place_constant(p, 2);
+	const float *mean = place_constant(p, 3), *variance = place_constant(p, 4);
+	struct place *place = p->place;
+	struct image image;
+
+	if (!scale || !bias || !mean || !variance)
+		return "its parameters are computed";
+	if (!image_first(&place_input(p, 0)->shape, &image))
+		return "its input is no image of one batch element";
+	if (!place_floats(p, &place->factor, image.c, 1) ||
+	    !place_floats(p, &place->bias, image.c, 0))
+		return NULL;
+	for (uint32_t c = 0; c < image.c; c++) {
+		double factor = scale[c] / sqrt((double)variance[c] + p->node->params.scalar.a);
+
+		place->factor[c] = (float)factor;
+		place->bias[c] = (float)(bias[c] - mean[c] * factor);
+		if (!isfinite(place->factor[c]) || !isfinite(place->bias[c]))
+			return "a factor is not finite";
+	}
+	place->scale_count = image.c;
+	return element_command(p, 0, PLACE_CONVERT, XRNPE_OP_CONVERT, &image);
+}
+
+/* ---- two inputs -------------------------------------------------------- */
+
+/* The image of @shape, broadcast to @whole, that has its axes where @image has them. */
+static bool broadcast_image(const struct graph_shape *shape, const struct graph_shape *whole,
+			    const struct image *image, struct image *part)
+{
+	struct graph_shape padded = { .rank = whole->rank };
+
+	for (uint32_t i = 0; i < whole->rank; i++) {
+		uint32_t lacks = whole->rank - shape->rank;
+
+		padded.dims[i] = i < lacks ? 1 : shape->dims[i - lacks];
+	}
+	return (image->first ? image_first(&padded, part) : image_last(&padded, part)) &&
+	       (part->h == image->h || part->h == 1) && (part->w == image->w || part->w == 1) &&
+	       (part->c == image->c || part->c == 1);
+}
+
+static const char *place_pair(struct placing *p)
+{
+	static const enum xrnpe_opcode opcodes[OPERATIONS] = {
+		XRNPE_OP_ADD, XRNPE_OP_ADD, XRNPE_OP_MUL, 0, XRNPE_OP_MAX, XRNPE_OP_MIN,
+	};
+	enum arithmetic kind = operation(p);
+	uint32_t whole = is_of_output_shape(p, 0) ? 0 : 1, other = !whole;
+	struct place_read *reads = p->place->reads;
+	struct image image, part;
+
+	if (kind == DIV)
+		return "the device does not divide";
+	if (!is_of_output_shape(p, whole))
+		return "both inputs are repeated";
+	if (!place_image(p, whole, &image))
+		return PLACE_TOO_LARGE;
+	if (is_of_output_shape(p, other)) {
+		/* As the first lies in memory, whatever that means. */
+		place_memory(p, 0, &image);
+		part = image;
+	} else if (!broadcast_image(&place_input(p, other)->shape, &place_output(p)->shape, &image,
+				    &part)) {
+		return "an input is repeated in a way that strides do not have";
+	}
+	p->place->scale_count = kind == MUL ? 1 : 2;
+	if (part.c < image.c)
+		p->place->cmd.flags |= XRNPE_CMD_PER_PIXEL;
+	element_command(p, whole, PLACE_PAIR, opcodes[kind], &image);
+	place_read(p, other, XRNPE_OPERAND_IFM2, &part);
+	if (p->no_memory)
+		return NULL;
+	reads[1].repeat_rows = part.h < image.h;
+	reads[1].repeat_pixels = part.w < image.w;
+	if (kind == SUB)
+		reads[whole == 0].factor = -1;
+	return NULL;
+}
+
+const char *place_arithmetic(struct placing *p)
+{
+	uint32_t x = computed_input(p);
+
+	if (p->node->input_count == 1)
+		return convert(p, 0, 1, 0);
+	if (p->node->input_count != 2)
+		return "has more than two inputs";
+	if (x == GRAPH_NONE)
+		return place_pair(p);
+	return place_constant(p, !x) ? with_constant(p, x) : "its constant is no float";
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+/* Placing of products: convolutions, matrices, and windows that slide over images. */
+#include <string.h>
+
+#include "place.h"
+
+#define NOT_AN_IMAGE "its input is no image of one batch element"
+
+/* ---- windows ----------------------------------------------------------- */
+
+static const struct graph_window no_window = { .kernel = 1, .stride = 1, .dilation = 1 };
+
+/* The windows over lines and over pixels; the first is trivial for one axis. */
+static const struct graph_window *lines(const struct graph_windows *windows)
+{
+	return windows->axes == 2 ? &windows->axis[0] : &no_window;
+}
+
+static const struct graph_window *pixels(const struct graph_windows *windows)
+{
+	return &windows->axis[windows->axes - 1];
+}
+
+static bool fits_command(const struct graph_window *w)
+{
+	return w->kernel <= UINT8_MAX && w->stride <= UINT8_MAX && w->dilation <= UINT8_MAX &&
+	       w->pad_begin <= UINT8_MAX;
+}
+
+/* A command with windows from @in to @out; what is wrong is seen when it is checked. */
+static void set_windows(struct placing *p, enum xrnpe_opcode opcode, const struct image *in,
+			const struct image *out, const struct graph_window *h,
+			const struct graph_window *w, uint32_t groups)
+{
+	p->place->cmd.opcode = (uint8_t)opcode;
+	p->place->cmd.image = (struct xrnpe_dims_image){
+		.in_h = (uint16_t)in->h, .in_w = (uint16_t)in->w, .in_c = (uint16_t)in->c,
+		.out_h = (uint16_t)out->h, .out_w = (uint16_t)out->w, .out_c = (uint16_t)out->c,
+		.groups = (uint16_t)groups,
+		.kernel_h = (uint8_t)h->kernel, .kernel_w = (uint8_t)w->kernel,
+		.stride_h = (uint8_t)h->stride, .stride_w = (uint8_t)w->stride,
+		.dilation_h = (uint8_t)h->dilation, .dilation_w = (uint8_t)w->dilation,
+		.pad_top = (uint8_t)h->pad_begin, .pad_left = (uint8_t)w->pad_begin,
+	};
+}
+
+/* The images that a node with windows reads and writes. */
+static const char *window_images(const struct placing *p, struct image *in, struct image *out)
+{
+	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_shape *shape = &place_input(p, 0)->shape;
+
+	if (shape->rank != windows->axes + 2 || !image_first(shape, in) ||
+	    !image_first(&place_output(p)->shape, out))
+		return NOT_AN_IMAGE;
+	if (!fits_command(lines(windows)) || !fits_command(pixels(windows)))
+		return "its windows are larger than 255";
+	return NULL;
+}
+
+/* ---- constant weights -------------------------------------------------- */
+
+/* Whether input @i is absent, or the tensor that is added: no bias. */
+static bool no_bias(const struct placing *p, uint32_t i)
+{
+	return !place_input(p, i) || (p->node->residual && i + 1 == p->node->input_count);
+}
+
+/* Reads, writes and scales of a node with weights, whose command is set but for these. */
+static const char *finish_weights(struct placing *p, const struct image *in,
+				  const struct image *out)
+{
+	struct place *place = p->place;
+
+	place->kind = PLACE_WEIGHTS;
+	place->scale_count = place->weights.out_c;
+	place_read(p, 0, XRNPE_OPERAND_IFM, in);
+	place_residual(p, out);
+	place_write(p, 0, out);
+	return NULL;
+}
+
+const char *place_convolution(struct placing *p)
+{
+	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_window *h = lines(windows), *w = pixels(windows);
+	const float *bias = place_constant(p, 2);
+	struct place *place = p->place;
+	struct image in, out;
+	const char *why = window_images(p, &in, &out);
+	uint32_t taps = h->kernel * w->kernel;
+
+	if (why)
+		return why;
+	if (!place_constant(p, 1) || (!bias && !no_bias(p, 2)))
+		return "its weights are computed";
+	if ((uint64_t)taps * (in.c / windows->groups) > XRNPE_MAX_K)
+		return "a sum has more than 32768 products";
+	place->weights = (struct weights){
+		.tensor = p->node->inputs[1], .out_c = out.c, .in_c = in.c / windows->groups,
+		.taps = taps, .groups = windows->groups,
+		.stride_n = (size_t)taps * (in.c / windows->groups), .stride_c = taps, .stride_t = 1,
+	};
+	if (bias && !no_bias(p, 2)) {
+		if (!place_floats(p, &place->bias, out.c, 0))
+			return NULL;
+		memcpy(place->bias, bias, out.c * sizeof(*bias));
+	}
+	if (image_pixels(&in) == 1 && image_pixels(&out) == 1 && taps == 1 && windows->groups == 1) {
+		place->cmd.opcode = XRNPE_OP_MATMUL;
+		place->cmd.matmul = (struct xrnpe_dims_matmul){
+			.m = 1, .n = out.c, .k = in.c, .batch = 1,
+		};
+	} else {
+		set_windows(p, XRNPE_OP_CONV2D, &in, &out, h, w, windows->groups);
+	}
+	return finish_weights(p, &in, &out);
+}
+
+/*
+ * A matrix times constant weights of @k rows; @transposed: n rows of k. A single row that
+ * lies in memory as an image is convolved with a kernel that covers it.
+ */
+static const char *place_matrix(struct placing *p, uint32_t k, uint32_t n, bool transposed)
+{
+	struct place *place = p->place;
+	struct image rows, row, out, none;
+	size_t stride_k = transposed ? 1 : n;
+
+	if (!place_constant(p, 1))
+		return "its weights are computed";
+	if (k > XRNPE_MAX_K)
+		return "a sum has more than 32768 products";
+	if (!image_last(&place_input(p, 0)->shape, &rows) ||
+	    !image_last(&place_output(p)->shape, &out))
+		return PLACE_TOO_LARGE;
+	place->weights = (struct weights){
+		.tensor = p->node->inputs[1], .out_c = n, .in_c = k, .taps = 1, .groups = 1,
+		.stride_n = transposed ? k : 1, .stride_c = stride_k,
+	};
+	if (image_pixels(&rows) == 1 && place_memory(p, 0, &row) && image_pixels(&row) > 1 &&
+	    row.h <= UINT8_MAX && row.w <= UINT8_MAX) {
+		const struct graph_window h = { .kernel = row.h, .stride = 1, .dilation = 1 };
+		const struct graph_window w = { .kernel = row.w, .stride = 1, .dilation = 1 };
+
+		place->weights.in_c = row.c;
+		place->weights.taps = row.h * row.w;
+		place->weights.stride_c = stride_k * (row.first ? place->weights.taps : 1);
+		place->weights.stride_t = stride_k * (row.first ? 1 : row.c);
+		none = (struct image){ 1, 1, n, false };
+		set_windows(p, XRNPE_OP_CONV2D, &row, &none, &h, &w, 1);
+		return finish_weights(p, &row, &out);
+	}
+	place->cmd.opcode = XRNPE_OP_MATMUL;
+	place->cmd.matmul = (struct xrnpe_dims_matmul){
+		.m = (uint32_t)image_pixels(&rows), .n = n, .k = k, .batch = 1,
+	};
+	return finish_weights(p, &rows, &out);
+}
+
+const char *place_gemm(struct placing *p)
+{
+	const struct graph_shape *b = &place_input(p, 1)->shape;
+	const float alpha = p->node->params.gemm.alpha, beta = p->node->params.gemm.beta;
+	bool transposed = p->node->params.gemm.trans_b;
+	uint32_t n = b->dims[!transposed], k = b->dims[transposed];
+	const float *bias = place_constant(p, 2);
+
+	if (p->node->params.gemm.trans_a)
+		return "its first matrix is transposed";
+	if (!bias && !no_bias(p, 2))
+		return "its offset is computed";
+	if (bias && !no_bias(p, 2)) {
+		const struct graph_shape *shape = &place_input(p, 2)->shape;
+		size_t count = graph_count(shape);
+
+		if (count != 1 && (count != n || shape->dims[shape->rank - 1] != n))
+			return "its offset differs from row to row";
+		if (!place_floats(p, &p->place->bias, n, 0))
+			return NULL;
+		for (uint32_t i = 0; i < n; i++)
+			p->place->bias[i] = beta * bias[count == 1 ? 0 : i];
+	}
+	if (alpha != 1 && !place_floats(p, &p->place->factor, n, alpha))
+		return NULL;
+	return place_matrix(p, k, n, transposed);
+}
+
+/* Both matrices are computed, and there may be several of them. */
+static const char *place_two_matrices(struct placing *p)
+{
+	const struct graph_shape *shape_a = &place_input(p, 0)->shape;
+	const struct graph_shape *shape_b = &place_input(p, 1)->shape;
+	struct place *place = p->place;
+	struct image a, b, out;
+
+	if (shape_a->rank < 2 || shape_b->rank < 2)
+		return "multiplies a vector that is computed";
+	if (!image_last(shape_a, &a) || !image_last(shape_b, &b) ||
+	    !image_last(&place_output(p)->shape, &out))
+		return PLACE_TOO_LARGE;
+	if ((a.h != out.h && a.h != 1) || (b.h != out.h && b.h != 1))
+		return "its matrices are repeated in a way that strides do not have";
+	if (a.c > XRNPE_MAX_K)
+		return "a sum has more than 32768 products";
+	place->kind = PLACE_MATMUL;
+	place->scale_count = 1;
+	place->cmd.opcode = XRNPE_OP_MATMUL;
+	place->cmd.flags = XRNPE_CMD_TRANSPOSED;
+	place->cmd.matmul = (struct xrnpe_dims_matmul){
+		.m = a.w, .n = b.c, .k = a.c, .batch = out.h,
+	};
+	place_read(p, 0, XRNPE_OPERAND_IFM, &a);
+	place_read(p, 1, XRNPE_OPERAND_WEIGHT, &b);
+	place_write(p, 0, &out);
+	return NULL;
+}
+
+const char *place_matmul(struct placing *p)
+{
+	const struct graph_tensor *b = place_input(p, 1);
+	const struct graph_shape shape = b->shape;
+
+	if (place_constant(p, 0))
+		return "its first matrix is constant";
+	if (!b->data)
+		return p->node->residual ? "adds another tensor" : place_two_matrices(p);
+	if (shape.rank < 2 || graph_count(&shape) != (size_t)shape.dims[shape.rank - 1] *
+						     shape.dims[shape.rank - 2])
+		return "its constant is not one matrix";
+	return place_matrix(p, shape.dims[shape.rank - 2], shape.dims[shape.rank - 1], false);
+}
+
+/* ---- pooling ----------------------------------------------------------- */
+
+const char *place_max_pool(struct placing *p)
+{
+	const struct graph_windows *windows = &p->node->params.windows;
+	struct image in, out;
+	const char *why = window_images(p, &in, &out);
+
+	if (why)
+		return why;
+	if (graph_output(p->compiler->graph, p->node, 1))
+		return "the device does not tell where the largest is";
+	p->place->kind = PLACE_POOL;
+	set_windows(p, XRNPE_OP_MAXPOOL, &in, &out, lines(windows), pixels(windows), 1);
+	place_read(p, 0, XRNPE_OPERAND_IFM, &in);
+	place_write(p, 0, &out);
+	return NULL;
+}
+
+/* A depthwise convolution with weights of one. */
+static const char *average(struct placing *p, const struct image *in, const struct image *out,
+			   const struct graph_window *h, const struct graph_window *w)
+{
+	struct place *place = p->place;
+
+	if ((uint64_t)h->kernel * w->kernel > XRNPE_MAX_K)
+		return "a sum has more than 32768 products";
+	if (!fits_command(h) || !fits_command(w))
+		return "its windows are larger than 255";
+	place->kind = PLACE_AVERAGE;
+	place->weights = (struct weights){
+		.tensor = GRAPH_NONE, .out_c = in->c, .in_c = 1, .taps = h->kernel * w->kernel,
+		.groups = in->c,
+	};
+	place->scale_count = in->c;
+	set_windows(p, XRNPE_OP_CONV2D, in, out, h, w, in->c);
+	place_read(p, 0, XRNPE_OPERAND_IFM, in);
+	place_write(p, 0, out);
+	return NULL;
+}
+
+/* Whether all windows over @in elements give as many elements to the average. */
+static bool divides_evenly(const struct graph_window *w, uint32_t in, uint32_t out,
+			   bool count_padding)
+{
+	uint64_t end = (uint64_t)(out - 1) * w->stride + (uint64_t)(w->kernel - 1) * w->dilation + 1;
+
+	if (count_padding)
+		return end <= (uint64_t)w->pad_begin + in + w->pad_end;
+	return !w->pad_begin && end <= in;
+}
+
+void place_depthwise(struct placing *p, const struct image *image)
+{
+	average(p, image, image, &no_window, &no_window);
+}
+
+const char *place_average_pool(struct placing *p)
+{
+	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_window *h = lines(windows), *w = pixels(windows);
+	struct image in, out;
+	const char *why = window_images(p, &in, &out);
+
+	if (why)
+		return why;
+	if (!divides_evenly(h, in.h, out.h, windows->count_padding) ||
+	    !divides_evenly(w, in.w, out.w, windows->count_padding))
+		return "its averages at the border are over fewer elements";
+	return average(p, &in, &out, h, w);
+}
+
+/* The average of all lines, or pixels, or both. */
+static const char *average_of(struct placing *p, const struct image *in, bool of_lines,
+			      bool of_pixels)
+{
+	const struct graph_window h = { .kernel = of_lines ? in->h : 1, .stride = 1, .dilation = 1 };
+	const struct graph_window w = { .kernel = of_pixels ? in->w : 1, .stride = 1, .dilation = 1 };
+	const struct image out = {
+		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
+	};
+
+	return average(p, in, &out, &h, &w);
+}
+
+const char *place_global_average(struct placing *p)
+{
+	struct image in;
+
+	if (!image_first(&place_input(p, 0)->shape, &in))
+		return NOT_AN_IMAGE;
+	return average_of(p, &in, true, true);
+}
+
+const char *place_mean(struct placing *p)
+{
+	const struct graph_shape shape = place_input(p, 0)->shape;
+	bool reduced[] = { false, false, false, false };
+	struct image in;
+	uint32_t axes = 0;
+
+	if (!place_image(p, 0, &in))
+		return NOT_AN_IMAGE;
+	for (uint32_t i = 0; i < shape.rank; i++) {
+		enum image_axis axis = image_axis(&shape, &in, i);
+
+		if (!p->node->params.reduce.reduced[i] || shape.dims[i] == 1)
+			continue;
+		reduced[axis] = true;
+		axes++;
+	}
+	if (!axes || reduced[IMAGE_C] || reduced[IMAGE_NONE])
+		return "the device averages lines and pixels only";
+	return average_of(p, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
+}

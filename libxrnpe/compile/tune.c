@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The compiled model, run on the kept calibration inputs command by command beside
+ * the FP32 reference. Rounding shifts the mean of a layer's outputs, and through
+ * ReLUs the shifts pile up; a bias can take them back. The layers' errors come from
+ * here too: with all layers before them quantised as they are in the end.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "error.h"
+
+struct tuning {
+	struct compiler *compiler;
+	struct xrnpe_model *model;
+	void **regions;		/* by input and region; constants are the model's */
+	struct reference **cpu;	/* by input: the tensors of the CPU's nodes */
+	float *outputs;		/* a node's, for all inputs */
+	float *fp32;
+	float *values;		/* a tensor's */
+	uint32_t next_cmd;	/* commands before it have run */
+	uint32_t step;		/* of the model */
+};
+
+static void *region(const struct tuning *tuning, uint32_t image, unsigned int index)
+{
+	return index == XRNPE_MODEL_CONSTANTS ? tuning->model->constants :
+	       tuning->regions[image * XRNPE_MODEL_REGIONS + index];
+}
+
+/* Run @cmd for input @image; its output goes to @ofm if that is not NULL. */
+static int run(struct tuning *tuning, uint32_t image, const struct xrnpe_cmd *cmd, void *ofm)
+{
+	void *memory[XRNPE_OPERANDS];
+	struct xrnpe_fault fault;
+	uint32_t status = 0;
+
+	for (unsigned int k = 0; k < XRNPE_OPERANDS; k++)
+		memory[k] = (uint8_t *)region(tuning, image, cmd->operand[k].region) +
+			    cmd->operand[k].offset;
+	if (ofm)
+		memory[XRNPE_OPERAND_OFM] = ofm;
+	/* Scales were found finite when they were made: only memory can lack. */
+	if (xrnpe_datapath_run(tuning->compiler->datapath, cmd, 0, memory, NULL, &status, &fault))
+		return xrnpe_fail_memory(tuning->compiler->error);
+	return 0;
+}
+
+/* What a code value of @cmd's output, which is @tensor, is times. */
+static float output_scale(const struct tuning *tuning, uint32_t tensor, const struct xrnpe_cmd *cmd)
+{
+	unsigned int format = cmd->operand[XRNPE_OPERAND_OFM].format;
+
+	return format == XRNPE_FORMAT_F32 ? 1 : tuning->compiler->tensors[tensor].scale[format];
+}
+
+/* How @cmd writes @image. */
+static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const struct image *image,
+					 float scale)
+{
+	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
+	struct image_layout layout = { ofm->format, scale, ofm->row_stride, ofm->pixel_stride };
+
+	if (cmd->opcode == XRNPE_OP_MATMUL) {
+		layout.pixel_stride = ofm->row_stride;
+		layout.row_stride = ofm->batch_stride ? ofm->batch_stride :
+							 (size_t)image->w * ofm->row_stride;
+	}
+	return layout;
+}
+
+/* ---- biases ------------------------------------------------------------ */
+
+/* Outputs of node @n before activation, in binary32 and real units. */
+static int run_linear(struct tuning *tuning, uint32_t n, struct xrnpe_cmd cmd)
+{
+	struct compiler *compiler = tuning->compiler;
+	const struct graph_node *node = &compiler->graph->nodes[n];
+	uint32_t output = node->outputs[0];
+	const struct image *image = &compiler->tensors[output].image;
+	struct image_layout layout = image_packed(image, XRNPE_FORMAT_F32,
+						  output_scale(tuning, output, &cmd));
+	size_t count = image_count(image);
+	int ret = 0;
+
+	lower_without_activation(&cmd);
+	lower_operand(&cmd, image, XRNPE_FORMAT_F32, &cmd.operand[XRNPE_OPERAND_OFM]);
+	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
+		void **tensors = compiler->images[i]->tensors, *exact = tensors[output];
+
+		ret = run(tuning, i, &cmd, tuning->values);
+		image_read(image, &layout, tuning->values, tuning->outputs + i * count);
+		measure_linear(compiler->images[i], node, tensors,
+			       node->residual ? tensors[node->inputs[node->input_count - 1]] : NULL,
+			       tuning->fp32 + i * count);
+		tensors[output] = exact;
+	}
+	return ret;
+}
+
+/* Take the mean error of each channel out of its bias, in the model's constants. */
+static int correct_biases(struct tuning *tuning, uint32_t n, const struct xrnpe_cmd *cmd)
+{
+	struct compiler *compiler = tuning->compiler;
+	uint32_t output = compile_output(compiler, n), size = sizeof(struct xrnpe_scale);
+	const struct image *image = &compiler->tensors[output].image;
+	size_t count = image_count(image), each = image_pixels(image) * compiler->image_count;
+	uint8_t *records = (uint8_t *)tuning->model->constants +
+			   cmd->operand[XRNPE_OPERAND_SCALE].offset;
+	float unit = output_scale(tuning, output, cmd);
+	double *sums = calloc(image->c, sizeof(*sums));
+	int ret = sums ? run_linear(tuning, n, *cmd) : xrnpe_fail_memory(compiler->error);
+
+	for (size_t i = 0; !ret && i < count * compiler->image_count; i++)
+		sums[image_channel(image, i % count)] += (double)tuning->outputs[i] - tuning->fp32[i];
+	for (uint32_t c = 0; !ret && c < image->c; c++) {
+		struct xrnpe_scale record;
+		float bias;
+
+		memcpy(&record, records + (size_t)c * size, size);
+		memcpy(&bias, &record.bias, sizeof(bias));
+		bias -= (float)(sums[c] / (double)each / unit);
+		if (!isfinite(bias))
+			continue;
+		memcpy(&record.bias, &bias, sizeof(bias));
+		memcpy(records + (size_t)c * size, &record, size);
+	}
+	free(sums);
+	return ret;
+}
+
+/* ---- errors ------------------------------------------------------------ */
+
+/* Sums of squares: of errors, and of what they are errors of. */
+struct difference {
+	double errors, values;
+};
+
+static void add_difference(const float *values, const float *fp32, size_t count,
+			   struct difference *sum)
+{
+	for (size_t i = 0; i < count; i++) {
+		double error = (double)values[i] - fp32[i];
+
+		sum->errors += error * error;
+		sum->values += (double)fp32[i] * fp32[i];
+	}
+}
+
+static double relative_error(const struct difference *sum)
+{
+	return sum->values > 0 ? sqrt(sum->errors / sum->values) : sum->errors > 0;
+}
+
+/* Relative error of what node @n's command left in memory. */
+static double command_error(struct tuning *tuning, uint32_t n, const struct xrnpe_cmd *cmd)
+{
+	struct compiler *compiler = tuning->compiler;
+	uint32_t output = compile_output(compiler, n);
+	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
+	const struct image *image = &compiler->tensors[output].image;
+	const struct image_layout layout =
+		output_layout(cmd, image, output_scale(tuning, output, cmd));
+	struct difference sum = { 0 };
+
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		image_read(image, &layout, (uint8_t *)region(tuning, i, ofm->region) + ofm->offset,
+			   tuning->values);
+		add_difference(tuning->values, compiler->images[i]->tensors[output],
+			       image_count(image), &sum);
+	}
+	return relative_error(&sum);
+}
+
+/* Relative error of what node @n, the @cpu-th of the CPU's, computed. */
+static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
+{
+	struct compiler *compiler = tuning->compiler;
+	const struct graph_tensor *tensor = graph_output(compiler->graph, &compiler->graph->nodes[n], 0);
+	uint32_t there = tuning->model->cpu->nodes[cpu].outputs[0];
+	struct difference sum = { 0 };
+
+	for (uint32_t i = 0; tensor->type == GRAPH_FLOAT && i < compiler->image_count; i++)
+		add_difference(tuning->cpu[i]->tensors[there],
+			       compiler->images[i]->tensors[compile_output(compiler, n)],
+			       graph_count(&tensor->shape), &sum);
+	return relative_error(&sum);
+}
+
+/* ---- nodes ------------------------------------------------------------- */
+
+/* The commands of a node, and those before it that bring its inputs. */
+static int run_commands(struct tuning *tuning, uint32_t n)
+{
+	struct compiler *compiler = tuning->compiler;
+	struct node_plan *plan = &compiler->nodes[n];
+	int ret = 0;
+
+	for (; !ret && tuning->next_cmd < plan->end_cmd; tuning->next_cmd++) {
+		const struct xrnpe_cmd *cmd = &tuning->model->cmds[tuning->next_cmd];
+
+		if (tuning->next_cmd == plan->cmd && plan->place.kind == PLACE_WEIGHTS)
+			ret = correct_biases(tuning, n, cmd);
+		for (uint32_t i = 0; !ret && i < compiler->image_count; i++)
+			ret = run(tuning, i, cmd, NULL);
+	}
+	/* Nodes without a command of their own lose nothing. */
+	plan->error = !ret && plan->cmd != GRAPH_NONE ?
+		      command_error(tuning, n, &tuning->model->cmds[plan->cmd]) : 0;
+	return ret;
+}
+
+/* Copy tensors between the memories of device and CPU. */
+static void exchange(struct tuning *tuning, uint32_t first, uint32_t count, bool to_cpu)
+{
+	for (uint32_t b = first; b < first + count; b++) {
+		const struct xrnpe_model_binding *binding = &tuning->model->bindings[b];
+		const struct xrnpe_model_tensor *t = &tuning->model->tensors[binding->tensor];
+		const struct image image = { t->height, t->width, t->channels, t->channels_first };
+		const struct image_layout layout = { t->format, t->scale, t->row_stride,
+						     t->pixel_stride };
+
+		for (uint32_t i = 0; i < tuning->compiler->image_count; i++) {
+			void *memory = (uint8_t *)region(tuning, i, t->region) + t->offset;
+
+			if (to_cpu) {
+				image_read(&image, &layout, memory, tuning->values);
+				reference_set(tuning->cpu[i], binding->cpu, tuning->values);
+			} else {
+				reference_get(tuning->cpu[i], binding->cpu, tuning->values);
+				image_write(&image, &layout, tuning->values, memory);
+			}
+		}
+	}
+}
+
+/* A node of the CPU; with the first and the last of a step goes the exchange. */
+static void run_cpu_node(struct tuning *tuning, uint32_t n)
+{
+	struct node_plan *plan = &tuning->compiler->nodes[n];
+	const struct xrnpe_model_step *step = &tuning->model->steps[tuning->step];
+
+	while (step->kind != XRNPE_MODEL_CPU || step->first + step->count <= plan->cmd)
+		step = &tuning->model->steps[++tuning->step];
+	if (plan->cmd == step->first)
+		exchange(tuning, step->gather_first, step->gather_count, true);
+	for (uint32_t i = 0; i < tuning->compiler->image_count; i++)
+		reference_node(tuning->cpu[i], plan->cmd);
+	if (plan->cmd + 1 == step->first + step->count)
+		exchange(tuning, step->scatter_first, step->scatter_count, false);
+	plan->error = cpu_error(tuning, n, plan->cmd);
+}
+
+static int run_node(struct tuning *tuning, uint32_t n)
+{
+	struct node_plan *plan = &tuning->compiler->nodes[n];
+	int ret = 0;
+
+	if (compile_on_device(plan))
+		ret = run_commands(tuning, n);
+	else
+		run_cpu_node(tuning, n);
+	if (ret)
+		return ret;
+	if (plan->layer != GRAPH_NONE)
+		tuning->model->layers[plan->layer].error = plan->error;
+	return compile_step(tuning->compiler);
+}
+
+/* Relative error of the @k-th output, which is a tensor of floats. */
+static double output_error(struct tuning *tuning, uint32_t k)
+{
+	struct compiler *compiler = tuning->compiler;
+	const struct xrnpe_model_tensor *t = &tuning->model->tensors[tuning->model->input_count + k];
+	const struct image image = { t->height, t->width, t->channels, t->channels_first };
+	const struct image_layout layout = { t->format, t->scale, t->row_stride, t->pixel_stride };
+	struct difference sum = { 0 };
+
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		image_read(&image, &layout, (uint8_t *)region(tuning, i, t->region) + t->offset,
+			   tuning->values);
+		add_difference(tuning->values,
+			       compiler->images[i]->tensors[compiler->graph->outputs[k]],
+			       t->info.count, &sum);
+	}
+	return relative_error(&sum);
+}
+
+/* Of all ends of the network: its outputs, and what is read to make integers. */
+static double network_error(struct tuning *tuning)
+{
+	struct compiler *compiler = tuning->compiler;
+	const struct xrnpe_graph *graph = compiler->graph;
+	double sum = 0;
+
+	for (uint32_t e = 0; e < compiler->end_count; e++) {
+		bool is_output = false;
+		double error = 0;
+
+		for (uint32_t k = 0; k < graph->output_count; k++) {
+			if (graph->outputs[k] == compiler->ends[e]) {
+				is_output = true;
+				error = output_error(tuning, k);
+			}
+		}
+		for (uint32_t n = 0; !is_output && n < graph->node_count; n++) {
+			if (compile_output(compiler, n) == compiler->ends[e])
+				error = compiler->nodes[n].error;
+		}
+		sum += error * error;
+	}
+	return sqrt(sum);
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
+/* Elements of the largest tensor. */
+static size_t largest_tensor(const struct xrnpe_graph *graph)
+{
+	size_t largest = 1;
+
+	for (uint32_t i = 0; i < graph->tensor_count; i++) {
+		size_t count = graph_count(&graph->tensors[i].shape);
+
+		if (!graph->tensors[i].data && graph->tensors[i].known && count > largest)
+			largest = count;
+	}
+	return largest;
+}
+
+/* The memory of the @i-th input, which it sets. */
+static int prepare_image(struct tuning *tuning, uint32_t i)
+{
+	struct compiler *compiler = tuning->compiler;
+	struct xrnpe_model *model = tuning->model;
+
+	for (unsigned int r = XRNPE_MODEL_ARENA; r < XRNPE_MODEL_REGIONS; r++) {
+		void *memory = calloc(1, model->region_size[r] + 1);
+
+		tuning->regions[i * XRNPE_MODEL_REGIONS + r] = memory;
+		if (!memory)
+			return xrnpe_fail_memory(compiler->error);
+	}
+	if (model->cpu) {
+		tuning->cpu[i] = reference_new(model->cpu);
+		if (!tuning->cpu[i])
+			return xrnpe_fail_memory(compiler->error);
+	}
+	for (uint32_t k = 0; k < model->input_count; k++) {
+		const struct xrnpe_model_tensor *t = &model->tensors[k];
+		const struct image image = { t->height, t->width, t->channels, t->channels_first };
+		const struct image_layout layout = { t->format, 1, t->row_stride, t->pixel_stride };
+
+		reference_get(compiler->images[i], compiler->graph->inputs[k], tuning->values);
+		image_write(&image, &layout, tuning->values,
+			    (uint8_t *)region(tuning, i, XRNPE_MODEL_INPUT) + t->offset);
+	}
+	return 0;
+}
+
+static int prepare(struct tuning *tuning)
+{
+	struct compiler *compiler = tuning->compiler;
+	size_t largest = largest_tensor(compiler->graph), images = compiler->image_count;
+	int ret = 0;
+
+	tuning->outputs = malloc(largest * images * sizeof(float));
+	tuning->fp32 = malloc(largest * images * sizeof(float));
+	tuning->values = malloc(largest * sizeof(float));
+	tuning->regions = calloc(images * XRNPE_MODEL_REGIONS, sizeof(*tuning->regions));
+	tuning->cpu = calloc(images, sizeof(*tuning->cpu));
+	if (!tuning->outputs || !tuning->fp32 || !tuning->values || !tuning->regions || !tuning->cpu)
+		return xrnpe_fail_memory(compiler->error);
+	for (uint32_t i = 0; !ret && i < images; i++)
+		ret = prepare_image(tuning, i);
+	return ret;
+}
+
+static void clean_up(struct tuning *tuning)
+{
+	uint32_t images = tuning->compiler->image_count;
+
+	for (uint32_t i = 0; tuning->regions && i < images * XRNPE_MODEL_REGIONS; i++)
+		free(tuning->regions[i]);
+	for (uint32_t i = 0; tuning->cpu && i < images; i++)
+		reference_free(tuning->cpu[i]);
+	free(tuning->regions);
+	free(tuning->cpu);
+	free(tuning->outputs);
+	free(tuning->fp32);
+	free(tuning->values);
+}
+
+int tune_model(struct compiler *compiler, struct xrnpe_model *model)
+{
+	struct tuning tuning = { .compiler = compiler, .model = model };
+	int ret = prepare(&tuning);
+
+	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++)
+		ret = run_node(&tuning, n);
+	if (!ret)
+		compiler->output_error = network_error(&tuning);
+	clean_up(&tuning);
+	return ret;
+}

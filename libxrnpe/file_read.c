@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+/* Reads .xrnpe files, and trusts nothing in them. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "file_format.h"
+#include "graph.h"
+#include "io.h"
+#include "onnx.h"
+
+static const char *const section_names[SECTIONS] = {
+	[SECTION_INFO] = "info",
+	[SECTION_STRINGS] = "strings",
+	[SECTION_COMMANDS] = "commands",
+	[SECTION_COMMAND_LAYERS] = "command layers",
+	[SECTION_LAYERS] = "layers",
+	[SECTION_TENSORS] = "tensors",
+	[SECTION_STEPS] = "steps",
+	[SECTION_BINDINGS] = "bindings",
+	[SECTION_CPU] = "cpu",
+	[SECTION_CONSTANTS] = "constants",
+};
+
+/* A file in memory whose header and sections have been checked. */
+struct image {
+	const unsigned char *bytes;
+	uint64_t size;
+	struct file_header header;
+};
+
+static const void *section(const struct image *image, enum section_id id)
+{
+	return image->bytes + image->header.section[id].offset;
+}
+
+static int check_header(const char *path, struct image *image, struct xrnpe_error *error)
+{
+	struct file_header *h = &image->header;
+
+	if (image->size < sizeof(h->magic) || memcmp(image->bytes, FILE_MAGIC, sizeof(h->magic)))
+		return xrnpe_fail(error, -EINVAL, "%s: not an .xrnpe file", path);
+	if (image->size < HEADER_SIZE(0))
+		return xrnpe_fail(error, -EINVAL, "%s: truncated in its header", path);
+	memcpy(h, image->bytes, HEADER_SIZE(0));
+	if (image->size < HEADER_SIZE(h->section_count))
+		return xrnpe_fail(error, -EINVAL, "%s: truncated in its header, or damaged", path);
+	if (file_header_checksum(image->bytes, HEADER_SIZE(h->section_count)) != h->crc)
+		return xrnpe_fail(error, -EINVAL, "%s: damaged: wrong checksum of the header",
+				  path);
+	if (h->version != FILE_VERSION)
+		return xrnpe_fail(error, -ENOTSUP,
+				  "%s: is of format version %u; this library knows %u", path,
+				  h->version, FILE_VERSION);
+	if (h->section_count != SECTIONS || h->reserved)
+		return xrnpe_fail(error, -EINVAL, "%s: malformed header", path);
+	memcpy(h, image->bytes, sizeof(*h));
+	if (h->size != image->size)
+		return xrnpe_fail(error, -EINVAL,
+				  "%s: %s: it has %" PRIu64 " bytes, its header says %" PRIu64, path,
+				  image->size < h->size ? "truncated" : "too long", image->size, h->size);
+	return 0;
+}
+
+static int check_sections(const char *path, const struct image *image, struct xrnpe_error *error)
+{
+	const struct file_header *h = &image->header;
+	uint64_t end = sizeof(*h);
+
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		const struct file_section *s = &h->section[i];
+
+		if (s->offset != file_align(end) || s->offset > image->size ||
+		    s->size > image->size - s->offset || s->reserved)
+			return xrnpe_fail(error, -EINVAL, "%s: section %s is misplaced", path,
+					  section_names[i]);
+		for (; end < s->offset; end++)
+			if (image->bytes[end])
+				return xrnpe_fail(error, -EINVAL,
+						  "%s: damaged before section %s", path,
+						  section_names[i]);
+		if (file_checksum(image->bytes + s->offset, s->size) != s->crc)
+			return xrnpe_fail(error, -EINVAL,
+					  "%s: damaged: wrong checksum of section %s", path,
+					  section_names[i]);
+		end = s->offset + s->size;
+	}
+	if (end != image->size)
+		return xrnpe_fail(error, -EINVAL, "%s: has bytes after its last section", path);
+	return 0;
+}
+
+/* Number of elements of @size bytes that a section holds; at most UINT32_MAX. */
+static int count_elements(const char *path, const struct image *image, enum section_id id,
+			  size_t size, uint32_t *count, struct xrnpe_error *error)
+{
+	uint64_t bytes = image->header.section[id].size;
+
+	if (bytes % size || bytes / size > UINT32_MAX)
+		return xrnpe_fail(error, -EINVAL, "%s: section %s has an odd size", path,
+				  section_names[id]);
+	*count = (uint32_t)(bytes / size);
+	return 0;
+}
+
+/* A copy of a section; of an empty one, a byte. */
+static void *copy_section(const struct image *image, enum section_id id)
+{
+	uint64_t size = image->header.section[id].size;
+	void *copy = malloc(size ? size : 1);
+
+	if (copy)
+		memcpy(copy, section(image, id), size);
+	return copy;
+}
+
+/* A copy of the string at @offset; NULL: there is none, or no memory. */
+static char *copy_string(const struct image *image, uint32_t offset)
+{
+	const char *strings = section(image, SECTION_STRINGS);
+	uint64_t size = image->header.section[SECTION_STRINGS].size;
+
+	if (offset >= size || !memchr(strings + offset, '\0', size - offset))
+		return NULL;
+	return strdup(strings + offset);
+}
+
+static bool unpack_layer(const struct image *image, struct xrnpe_layer_info *to,
+			 const struct file_layer *from)
+{
+	*to = (struct xrnpe_layer_info){
+		.name = copy_string(image, from->name),
+		.op = copy_string(image, from->op),
+		.why = copy_string(image, from->why),
+		.place = (enum xrnpe_place)from->place,
+		.rank = from->rank,
+		.macs = from->macs,
+		.bytes = from->bytes,
+		.float_bytes = from->float_bytes,
+		.format = (enum xrnpe_format)from->format,
+		.weight_format = (enum xrnpe_format)from->weight_format,
+		.out_format = (enum xrnpe_format)from->out_format,
+		.error = from->error,
+	};
+	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
+		to->dims[i] = from->dims[i];
+	memcpy(to->weight_error, from->weight_error, sizeof(to->weight_error));
+	memcpy(to->input_error, from->input_error, sizeof(to->input_error));
+	return to->name && to->op && to->why;
+}
+
+static bool unpack_tensor(const struct image *image, struct xrnpe_model_tensor *to,
+			  const struct file_tensor *from)
+{
+	*to = (struct xrnpe_model_tensor){
+		.info = { .name = copy_string(image, from->name), .rank = from->rank,
+			  .type = (enum xrnpe_type)from->type },
+		.channels = from->channels,
+		.height = from->height,
+		.width = from->width,
+		.channels_first = from->channels_first,
+		.region = (enum xrnpe_model_region)from->region,
+		.format = (enum xrnpe_format)from->format,
+		.offset = from->offset,
+		.row_stride = from->row_stride,
+		.pixel_stride = from->pixel_stride,
+		.scale = from->scale,
+	};
+	/* May overflow for dims that xrnpe_model_check() refuses. */
+	to->info.count = 1;
+	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++) {
+		to->info.dims[i] = from->dims[i];
+		to->info.count *= from->dims[i];
+	}
+	return to->info.name;
+}
+
+/* Number of the records of every table, from the sizes of its sections. */
+static int count_records(const char *path, const struct image *image, struct xrnpe_model *model,
+			 uint32_t *layers, uint32_t *tensors, struct xrnpe_error *error)
+{
+	uint32_t labels = 0;
+	int ret = count_elements(path, image, SECTION_COMMANDS, sizeof(struct xrnpe_cmd),
+				 &model->cmd_count, error);
+
+	if (!ret)
+		ret = count_elements(path, image, SECTION_COMMAND_LAYERS, sizeof(uint32_t), &labels,
+				     error);
+	if (!ret)
+		ret = count_elements(path, image, SECTION_LAYERS, sizeof(struct file_layer), layers,
+				     error);
+	if (!ret)
+		ret = count_elements(path, image, SECTION_TENSORS, sizeof(struct file_tensor),
+				     tensors, error);
+	if (!ret)
+		ret = count_elements(path, image, SECTION_STEPS, sizeof(struct file_step),
+				     &model->step_count, error);
+	if (!ret)
+		ret = count_elements(path, image, SECTION_BINDINGS, sizeof(struct file_binding),
+				     &model->binding_count, error);
+	if (!ret && labels != model->cmd_count)
+		ret = xrnpe_fail(error, -EINVAL, "%s: has %u commands and layers for %u", path,
+				 model->cmd_count, labels);
+	return ret;
+}
+
+/* The counts grow with what has been made, for xrnpe_model_free(). */
+static int unpack_names(const char *path, const struct image *image, struct xrnpe_model *model,
+			uint32_t layer_count, uint32_t tensor_count, struct xrnpe_error *error)
+{
+	const struct file_layer *layers = section(image, SECTION_LAYERS);
+	const struct file_tensor *tensors = section(image, SECTION_TENSORS);
+
+	while (model->layer_count < layer_count) {
+		uint32_t i = model->layer_count++;
+
+		if (!unpack_layer(image, &model->layers[i], &layers[i]))
+			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", path, i);
+	}
+	while (model->tensor_count < tensor_count) {
+		uint32_t i = model->tensor_count++;
+
+		if (!unpack_tensor(image, &model->tensors[i], &tensors[i]))
+			return xrnpe_fail(error, -EINVAL, "%s: tensor %u has no name", path, i);
+		if (tensors[i].channels_first > 1)
+			return xrnpe_fail(error, -EINVAL, "%s: tensor %u is malformed", path, i);
+	}
+	return 0;
+}
+
+/* The nodes that run on the CPU, read as any ONNX model is; the section may be empty. */
+static int unpack_cpu(const char *path, const struct image *image, struct xrnpe_model *model,
+		      struct xrnpe_error *error)
+{
+	const struct file_step *steps = section(image, SECTION_STEPS);
+	const struct file_binding *bindings = section(image, SECTION_BINDINGS);
+	uint64_t size = image->header.section[SECTION_CPU].size;
+	int ret;
+
+	for (uint32_t i = 0; i < model->step_count; i++) {
+		if (steps[i].reserved)
+			return xrnpe_fail(error, -EINVAL, "%s: step %u is malformed", path, i);
+		model->steps[i] = (struct xrnpe_model_step){
+			(enum xrnpe_model_step_kind)steps[i].kind, steps[i].first, steps[i].count,
+			steps[i].gather_first, steps[i].gather_count, steps[i].scatter_first,
+			steps[i].scatter_count,
+		};
+	}
+	if (size) {
+		model->cpu = graph_new(path);
+		ret = model->cpu ? onnx_read(model->cpu, section(image, SECTION_CPU), size, NULL,
+					     NULL, error) :
+				   xrnpe_fail_memory(error);
+		if (ret)
+			return ret;
+	}
+	for (uint32_t i = 0; i < model->binding_count; i++) {
+		char *name = copy_string(image, bindings[i].cpu);
+		uint32_t cpu = name && model->cpu ? graph_find(model->cpu, name) : GRAPH_NONE;
+
+		free(name);
+		if (cpu == GRAPH_NONE)
+			return xrnpe_fail(error, -EINVAL, "%s: binding %u names no tensor", path, i);
+		model->bindings[i] = (struct xrnpe_model_binding){ cpu, bindings[i].tensor };
+	}
+	return 0;
+}
+
+static int unpack(const char *path, const struct image *image, struct xrnpe_model *model,
+		  struct xrnpe_error *error)
+{
+	uint32_t layer_count = 0, tensor_count = 0;
+	struct file_info info;
+	int ret;
+
+	if (image->header.section[SECTION_INFO].size != sizeof(info))
+		return xrnpe_fail(error, -EINVAL, "%s: section info has an odd size", path);
+	memcpy(&info, section(image, SECTION_INFO), sizeof(info));
+	if (info.reserved ||
+	    info.region_size[XRNPE_MODEL_CONSTANTS] != image->header.section[SECTION_CONSTANTS].size)
+		return xrnpe_fail(error, -EINVAL, "%s: section info is malformed", path);
+	ret = count_records(path, image, model, &layer_count, &tensor_count, error);
+	if (ret)
+		return ret;
+
+	model->input_count = info.input_count;
+	model->output_count = info.output_count;
+	memcpy(model->region_size, info.region_size, sizeof(model->region_size));
+	model->name = strdup(path);
+	model->producer = copy_string(image, info.producer);
+	model->cmds = copy_section(image, SECTION_COMMANDS);
+	model->cmd_layer = copy_section(image, SECTION_COMMAND_LAYERS);
+	model->constants = copy_section(image, SECTION_CONSTANTS);
+	/* One more: a table may be empty. */
+	model->layers = calloc((size_t)layer_count + 1, sizeof(*model->layers));
+	model->tensors = calloc((size_t)tensor_count + 1, sizeof(*model->tensors));
+	model->steps = calloc((size_t)model->step_count + 1, sizeof(*model->steps));
+	model->bindings = calloc((size_t)model->binding_count + 1, sizeof(*model->bindings));
+	if (!model->name || !model->cmds || !model->cmd_layer || !model->constants ||
+	    !model->layers || !model->tensors || !model->steps || !model->bindings)
+		return xrnpe_fail_memory(error);
+	ret = unpack_names(path, image, model, layer_count, tensor_count, error);
+	if (!ret)
+		ret = unpack_cpu(path, image, model, error);
+	return ret ? ret : xrnpe_model_check_tables(model, error);
+}
+
+int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	struct image image;
+	struct xrnpe_model *result = NULL;
+	unsigned char *bytes;
+	size_t size;
+	int ret;
+
+	ret = xrnpe_file_read(path, SIZE_MAX / 4, &bytes, &size, error);
+	if (ret)
+		return ret;
+	image.bytes = bytes;
+	image.size = size;
+	ret = check_header(path, &image, error);
+	if (!ret)
+		ret = check_sections(path, &image, error);
+	if (!ret) {
+		result = xrnpe_model_new();
+		ret = result ? unpack(path, &image, result, error) : xrnpe_fail_memory(error);
+	}
+	free(bytes);
+	if (ret) {
+		xrnpe_model_free(result);
+		return ret;
+	}
+	*model = result;
+	return 0;
+}
+
+int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	struct xrnpe_model *result;
+	int ret = xrnpe_model_read(path, &result, error);
+
+	if (ret)
+		return ret;
+	ret = xrnpe_model_check(result, error);
+	if (ret)
+		xrnpe_model_free(result);
+	else
+		*model = result;
+	return ret;
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/* Writes .xrnpe files. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "file_format.h"
+#include "graph.h"
+#include "io.h"
+#include "onnx.h"
+
+struct strings {
+	char *bytes;
+	uint32_t size;
+	bool failed;
+};
+
+/* Append @string; returns its offset. */
+static uint32_t add_string(struct strings *strings, const char *string)
+{
+	size_t size = strlen(string) + 1;
+	uint32_t offset = strings->size;
+	char *bytes = NULL;
+
+	if (!strings->failed && size <= UINT32_MAX - offset)
+		bytes = realloc(strings->bytes, offset + size);
+	if (!bytes) {
+		strings->failed = true;
+		return 0;
+	}
+	memcpy(bytes + offset, string, size);
+	strings->bytes = bytes;
+	strings->size += (uint32_t)size;
+	return offset;
+}
+
+static void pack_layer(struct file_layer *to, const struct xrnpe_layer_info *from,
+		       struct strings *strings)
+{
+	*to = (struct file_layer){
+		.name = add_string(strings, from->name),
+		.op = add_string(strings, from->op),
+		.why = add_string(strings, from->why),
+		.place = from->place,
+		.rank = from->rank,
+		.macs = from->macs,
+		.bytes = from->bytes,
+		.float_bytes = from->float_bytes,
+		.format = from->format,
+		.weight_format = from->weight_format,
+		.out_format = from->out_format,
+		.error = from->error,
+	};
+	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
+		to->dims[i] = (uint32_t)from->dims[i];
+	memcpy(to->weight_error, from->weight_error, sizeof(to->weight_error));
+	memcpy(to->input_error, from->input_error, sizeof(to->input_error));
+}
+
+static void pack_tensor(struct file_tensor *to, const struct xrnpe_model_tensor *from,
+			struct strings *strings)
+{
+	*to = (struct file_tensor){
+		.name = add_string(strings, from->info.name),
+		.type = from->info.type,
+		.rank = from->info.rank,
+		.channels = from->channels,
+		.height = from->height,
+		.width = from->width,
+		.channels_first = from->channels_first,
+		.region = from->region,
+		.offset = from->offset,
+		.row_stride = from->row_stride,
+		.pixel_stride = from->pixel_stride,
+		.format = from->format,
+		.scale = from->scale,
+	};
+	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
+		to->dims[i] = (uint32_t)from->info.dims[i];
+}
+
+static int write_sections(const struct xrnpe_model *model, const char *path,
+			  const void *const data[SECTIONS], const uint64_t size[SECTIONS],
+			  struct xrnpe_error *error)
+{
+	static const char zeros[FILE_ALIGN];
+	struct file_header header = { .version = FILE_VERSION, .section_count = SECTIONS };
+	uint64_t end = sizeof(header);
+	struct xrnpe_file file;
+	int ret;
+
+	memcpy(header.magic, FILE_MAGIC, sizeof(header.magic));
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		header.section[i].offset = file_align(end);
+		header.section[i].size = size[i];
+		header.section[i].crc = file_checksum(data[i], size[i]);
+		end = header.section[i].offset + size[i];
+	}
+	header.size = end;
+	header.crc = file_header_checksum(&header, sizeof(header));
+
+	ret = xrnpe_file_create(&file, path, error);
+	if (ret)
+		return ret;
+	fwrite(&header, sizeof(header), 1, file.stream);
+	end = sizeof(header);
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		fwrite(zeros, 1, header.section[i].offset - end, file.stream);
+		fwrite(data[i], 1, size[i], file.stream);
+		end = header.section[i].offset + size[i];
+	}
+	return xrnpe_file_commit(&file, error);
+}
+
+/* The tables of a model as they are on disk. */
+struct tables {
+	struct strings strings;
+	struct file_layer *layers;
+	struct file_tensor *tensors;
+	struct file_step *steps;
+	struct file_binding *bindings;
+	uint8_t *cpu;
+	size_t cpu_size;
+	uint32_t *nodes;	/* by node of the CPU's graph: its first one in the file */
+};
+
+static void free_tables(struct tables *tables)
+{
+	free(tables->strings.bytes);
+	free(tables->layers);
+	free(tables->tensors);
+	free(tables->steps);
+	free(tables->bindings);
+	free(tables->cpu);
+	free(tables->nodes);
+}
+
+/* Steps name nodes as they are in the file, where what was folded stands apart. */
+static void pack_step(struct file_step *to, const struct xrnpe_model_step *from,
+		      const uint32_t *nodes)
+{
+	bool cpu = from->kind == XRNPE_MODEL_CPU;
+
+	*to = (struct file_step){
+		.kind = from->kind,
+		.first = cpu ? nodes[from->first] : from->first,
+		.count = cpu ? nodes[from->first + from->count] - nodes[from->first] : from->count,
+		.gather_first = from->gather_first,
+		.gather_count = from->gather_count,
+		.scatter_first = from->scatter_first,
+		.scatter_count = from->scatter_count,
+	};
+}
+
+static int pack(const struct xrnpe_model *model, struct tables *tables, struct xrnpe_error *error)
+{
+	struct strings *strings = &tables->strings;
+	int ret = 0;
+
+	/* One more: a table may be empty. */
+	tables->layers = calloc(model->layer_count + 1, sizeof(*tables->layers));
+	tables->tensors = calloc(model->tensor_count + 1, sizeof(*tables->tensors));
+	tables->steps = calloc(model->step_count + 1, sizeof(*tables->steps));
+	tables->bindings = calloc(model->binding_count + 1, sizeof(*tables->bindings));
+	if (!tables->layers || !tables->tensors || !tables->steps || !tables->bindings)
+		return xrnpe_fail_memory(error);
+	if (model->cpu) {
+		tables->nodes = calloc(model->cpu->node_count + 1, sizeof(*tables->nodes));
+		ret = tables->nodes ? onnx_write(model->cpu, tables->nodes, &tables->cpu,
+						 &tables->cpu_size, error) :
+				      xrnpe_fail_memory(error);
+	}
+	for (uint32_t i = 0; !ret && i < model->layer_count; i++)
+		pack_layer(&tables->layers[i], &model->layers[i], strings);
+	for (uint32_t i = 0; !ret && i < model->tensor_count; i++)
+		pack_tensor(&tables->tensors[i], &model->tensors[i], strings);
+	for (uint32_t i = 0; !ret && i < model->step_count; i++)
+		pack_step(&tables->steps[i], &model->steps[i], tables->nodes);
+	for (uint32_t i = 0; !ret && i < model->binding_count; i++)
+		tables->bindings[i] = (struct file_binding){
+			add_string(strings, model->cpu->tensors[model->bindings[i].cpu].name),
+			model->bindings[i].tensor,
+		};
+	return ret || !strings->failed ? ret : xrnpe_fail_memory(error);
+}
+
+int xrnpe_model_save(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error)
+{
+	struct tables tables = { 0 };
+	struct file_info info = {
+		.input_count = model->input_count,
+		.output_count = model->output_count,
+	};
+	int ret;
+
+	memcpy(info.region_size, model->region_size, sizeof(info.region_size));
+	info.producer = add_string(&tables.strings, model->producer);
+	ret = pack(model, &tables, error);
+	if (!ret)
+		ret = write_sections(model, path, (const void *const [SECTIONS]){
+			[SECTION_INFO] = &info,
+			[SECTION_STRINGS] = tables.strings.bytes,
+			[SECTION_COMMANDS] = model->cmds,
+			[SECTION_COMMAND_LAYERS] = model->cmd_layer,
+			[SECTION_LAYERS] = tables.layers,
+			[SECTION_TENSORS] = tables.tensors,
+			[SECTION_STEPS] = tables.steps,
+			[SECTION_BINDINGS] = tables.bindings,
+			[SECTION_CPU] = tables.cpu,
+			[SECTION_CONSTANTS] = model->constants,
+		}, (const uint64_t [SECTIONS]){
+			[SECTION_INFO] = sizeof(info),
+			[SECTION_STRINGS] = tables.strings.size,
+			[SECTION_COMMANDS] = (uint64_t)model->cmd_count * sizeof(*model->cmds),
+			[SECTION_COMMAND_LAYERS] = (uint64_t)model->cmd_count *
+						   sizeof(*model->cmd_layer),
+			[SECTION_LAYERS] = (uint64_t)model->layer_count * sizeof(*tables.layers),
+			[SECTION_TENSORS] = (uint64_t)model->tensor_count * sizeof(*tables.tensors),
+			[SECTION_STEPS] = (uint64_t)model->step_count * sizeof(*tables.steps),
+			[SECTION_BINDINGS] = (uint64_t)model->binding_count *
+					     sizeof(*tables.bindings),
+			[SECTION_CPU] = tables.cpu_size,
+			[SECTION_CONSTANTS] = model->region_size[XRNPE_MODEL_CONSTANTS],
+		}, error);
+	free_tables(&tables);
+	return ret;
+}

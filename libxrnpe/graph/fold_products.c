@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+/* Products with constant weights: what is folded into these, and what they become. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "build.h"
+#include "error.h"
+#include "fold.h"
+
+/* ---- scales and shifts of channels -------------------------------------- */
+
+/* What is applied to each output channel: x * scale[c] + shift[c]. */
+struct affine {
+	double *scale, *shift;
+	size_t count;
+};
+
+static int new_affine(const struct folding *fold, size_t count, struct affine *made)
+{
+	*made = (struct affine){
+		malloc(count * sizeof(double)), malloc(count * sizeof(double)), count,
+	};
+	for (size_t c = 0; made->scale && made->shift && c < count; c++) {
+		made->scale[c] = 1;
+		made->shift[c] = 0;
+	}
+	if (made->scale && made->shift)
+		return 0;
+	free(made->scale);
+	free(made->shift);
+	return xrnpe_fail_memory(fold->error);
+}
+
+/* Whether a constant of @shape, broadcast to @to, differs only along axis @axis. */
+static bool is_by_channel(const struct graph_shape *shape, const struct graph_shape *to,
+			  uint32_t axis)
+{
+	uint32_t lead = to->rank - shape->rank;
+
+	if (shape->rank > to->rank)
+		return false;
+	for (uint32_t i = 0; i < shape->rank; i++) {
+		if (shape->dims[i] != 1 && (i + lead != axis || shape->dims[i] != to->dims[axis]))
+			return false;
+	}
+	return true;
+}
+
+/* What @node does to axis 1 of what input @*input computes; false: something else. */
+static bool read_affine(const struct folding *fold, const struct graph_node *node,
+			struct affine *affine, uint32_t *input)
+{
+	const struct graph_shape *shape = &graph_output(fold->graph, node, 0)->shape;
+	bool adds = fold_is(node, "Add"), subtracts = fold_is(node, "Sub");
+	bool multiplies = fold_is(node, "Mul"), divides = fold_is(node, "Div");
+	const struct graph_tensor *constant;
+	const float *values;
+	size_t step;
+
+	*input = 0;
+	if (fold_is(node, "BatchNormalization")) {
+		const float *p[4];
+
+		for (uint32_t i = 0; i < 4; i++) {
+			p[i] = graph_input(fold->graph, node, 1 + i)->data;
+			if (!p[i])
+				return false;
+		}
+		for (size_t c = 0; c < affine->count; c++) {
+			affine->scale[c] = p[0][c] / sqrt((double)p[3][c] + node->params.scalar.a);
+			affine->shift[c] = p[1][c] - p[2][c] * affine->scale[c];
+		}
+		return true;
+	}
+	if (!adds && !subtracts && !multiplies && !divides)
+		return false;
+	*input = graph_input(fold->graph, node, 0)->data != NULL;
+	constant = graph_input(fold->graph, node, !*input);
+	if (!constant->data || constant->type != GRAPH_FLOAT || (*input && (subtracts || divides)) ||
+	    !is_by_channel(&constant->shape, shape, 1))
+		return false;
+	values = constant->data;
+	step = graph_count(&constant->shape) > 1;
+	for (size_t c = 0; c < affine->count; c++) {
+		if (adds || subtracts)
+			affine->shift[c] = subtracts ? -values[c * step] : values[c * step];
+		else
+			affine->scale[c] = divides ? 1.0 / values[c * step] : values[c * step];
+	}
+	return true;
+}
+
+/* A constant of @node's own that input @i is from now on, a copy of what it was or zeros. */
+static int own_constant(struct folding *fold, struct graph_node *node, uint32_t i,
+			const struct graph_shape *shape, float **data)
+{
+	struct xrnpe_graph *graph = fold->graph;
+	const struct graph_tensor *old = graph_input(graph, node, i);
+	uint32_t index;
+	void *made;
+	int ret;
+
+	if (old && fold->readers[node->inputs[i]] == 1) {
+		*data = old->data;
+		return 0;
+	}
+	ret = graph_add_tensor(graph, NULL, &index, fold->error);
+	if (!ret)
+		ret = build_constant(graph, index, GRAPH_FLOAT, shape, &made, fold->error);
+	if (ret)
+		return ret;
+	old = graph_input(graph, node, i);
+	if (old)
+		memcpy(made, old->data, graph_count(shape) * sizeof(float));
+	node->inputs[i] = index;
+	*data = made;
+	return 0;
+}
+
+/*
+ * Where the weights of an output channel lie: @channels blocks, of @outer pieces of @inner
+ * elements each, @step apart.
+ */
+struct channel_layout {
+	size_t channels, outer, inner, step, channel_step;
+};
+
+/* Of a product with constant weights; false: of another node. */
+static bool find_channels(const struct xrnpe_graph *graph, const struct graph_node *node,
+			  struct channel_layout *layout)
+{
+	const struct graph_tensor *weight = graph_input(graph, node, 1);
+	const struct graph_shape *shape = weight ? &weight->shape : NULL;
+	bool gemm = fold_is(node, "Gemm");
+
+	if (!(fold_is(node, "Conv") || fold_is(node, "ConvTranspose") || gemm) || !weight->data)
+		return false;
+	*layout = (struct channel_layout){ .outer = 1 };
+	if (gemm && !node->params.gemm.trans_b)
+		*layout = (struct channel_layout){ shape->dims[1], shape->dims[0], 1, shape->dims[1], 1 };
+	else if (fold_is(node, "ConvTranspose"))
+		return node->params.windows.groups == 1 &&
+		       (*layout = (struct channel_layout){
+				shape->dims[1], shape->dims[0],
+				graph_count(shape) / shape->dims[0] / shape->dims[1],
+				graph_count(shape) / shape->dims[0],
+				graph_count(shape) / shape->dims[0] / shape->dims[1],
+			}, true);
+	else
+		*layout = (struct channel_layout){
+			shape->dims[0], 1, graph_count(shape) / shape->dims[0], 0,
+			graph_count(shape) / shape->dims[0],
+		};
+	return true;
+}
+
+/* A bias is one element for each of @channels, or left out. */
+static bool has_plain_bias(const struct xrnpe_graph *graph, const struct graph_node *node,
+			   size_t channels)
+{
+	const struct graph_tensor *bias = graph_input(graph, node, 2);
+
+	return !bias || (bias->data && graph_count(&bias->shape) == channels &&
+			 (bias->shape.rank == 0 || bias->shape.dims[bias->shape.rank - 1] == channels));
+}
+
+/* Put the affine function behind the product @node into its weights and bias. */
+static int apply_affine(struct folding *fold, struct graph_node *node, const struct affine *affine,
+			const struct channel_layout *layout, const struct graph_node *from)
+{
+	const struct graph_shape shape = graph_input(fold->graph, node, 1)->shape;
+	const struct graph_shape biases = { 1, { (uint32_t)layout->channels } };
+	float *weight, *bias;
+	int ret = fold_extend(fold, node, 3);
+
+	if (!ret)
+		ret = own_constant(fold, node, 1, &shape, &weight);
+	if (!ret)
+		ret = own_constant(fold, node, 2, &biases, &bias);
+	for (size_t c = 0; !ret && c < layout->channels; c++) {
+		float scale = (float)affine->scale[c];
+		bool finite;
+
+		bias[c] = (float)(bias[c] * affine->scale[c] + affine->shift[c]);
+		finite = isfinite(bias[c]);
+		for (size_t o = 0; o < layout->outer; o++) {
+			float *at = weight + c * layout->channel_step + o * layout->step;
+
+			for (size_t i = 0; i < layout->inner; i++) {
+				at[i] *= scale;
+				finite &= isfinite(at[i]);
+			}
+		}
+		if (!finite)
+			ret = graph_fail(fold->graph, from, fold->error, -EINVAL,
+					 "channel %zu overflows when folded into %s", c, node->name);
+	}
+	return ret;
+}
+
+int fold_affine(struct folding *fold, struct graph_node *node)
+{
+	const struct graph_tensor *out = graph_output(fold->graph, node, 0);
+	struct channel_layout layout;
+	struct graph_node *before;
+	struct affine affine;
+	uint32_t input;
+	int ret;
+
+	if (out->type != GRAPH_FLOAT || out->shape.rank < 2)
+		return 0;
+	ret = new_affine(fold, out->shape.dims[1], &affine);
+	if (ret)
+		return ret;
+	if (read_affine(fold, node, &affine, &input)) {
+		before = fold_producer(fold, node, input);
+		if (before && !fold_activates(before) && !before->residual &&
+		    find_channels(fold->graph, before, &layout) && layout.channels == affine.count &&
+		    has_plain_bias(fold->graph, before, layout.channels) &&
+		    graph_shape_equal(&graph_output(fold->graph, before, 0)->shape, &out->shape)) {
+			ret = apply_affine(fold, before, &affine, &layout, node);
+			if (!ret)
+				ret = fold_absorb(fold, before, node);
+		}
+	}
+	free(affine.scale);
+	free(affine.shift);
+	return ret;
+}
+
+static void drop_attribute(struct graph_node *node, const char *name)
+{
+	for (uint32_t i = 0; i < node->attribute_count; i++) {
+		if (strcmp(node->attributes[i].name, name))
+			continue;
+		graph_clear_attributes(&node->attributes[i], 1);
+		node->attributes[i] = node->attributes[--node->attribute_count];
+		return;
+	}
+}
+
+int fold_gemm(struct folding *fold, struct graph_node *node)
+{
+	float alpha = node->params.gemm.alpha, beta = node->params.gemm.beta;
+	const struct graph_tensor *bias = graph_input(fold->graph, node, 2);
+	struct channel_layout layout;
+	struct graph_shape biases = { 1, { 0 } };
+	struct affine affine;
+	float single = 0;
+	bool spreads;
+	int ret;
+
+	if (!fold_is(node, "Gemm") || !find_channels(fold->graph, node, &layout) ||
+	    (bias && (!bias->data ||
+		      (graph_count(&bias->shape) != 1 &&
+		       !has_plain_bias(fold->graph, node, layout.channels)))))
+		return 0;
+	spreads = bias && graph_count(&bias->shape) == 1 && layout.channels > 1;
+	if (alpha == 1 && beta == 1 && !spreads)
+		return 0;
+	biases.dims[0] = (uint32_t)layout.channels;
+	if (spreads) {
+		single = *(const float *)bias->data;
+		node->inputs[2] = GRAPH_NONE;
+	}
+	ret = new_affine(fold, layout.channels, &affine);
+	if (ret)
+		return ret;
+	/* The bias is beta's alone: what alpha would make of it is taken back. */
+	if (!spreads && bias) {
+		float *values;
+
+		ret = own_constant(fold, node, 2, &biases, &values);
+		for (size_t c = 0; !ret && c < layout.channels; c++) {
+			affine.shift[c] = (double)values[c] * beta;
+			values[c] = 0;
+		}
+	}
+	for (size_t c = 0; !ret && c < layout.channels; c++) {
+		affine.scale[c] = alpha;
+		affine.shift[c] += (double)single * beta;
+	}
+	if (!ret)
+		ret = apply_affine(fold, node, &affine, &layout, node);
+	drop_attribute(node, "alpha");
+	drop_attribute(node, "beta");
+	node->params.gemm.alpha = node->params.gemm.beta = 1;
+	free(affine.scale);
+	free(affine.shift);
+	return ret;
+}
+
+/* ---- products over a flattened image ------------------------------------ */
+
+/* The node that makes a list of an image of 1 x c x h x w for @gemm alone; NULL: none does. */
+static struct graph_node *flattening(const struct folding *fold, const struct graph_node *gemm)
+{
+	struct graph_node *before = fold_producer(fold, gemm, 0);
+	const struct graph_shape *image;
+
+	if (!before || !(fold_is(before, "Flatten") || fold_is(before, "Reshape")))
+		return NULL;
+	image = &graph_input(fold->graph, before, 0)->shape;
+	return image->rank == 4 && image->dims[0] == 1 && image->dims[2] * image->dims[3] > 1 &&
+	       graph_output(fold->graph, gemm, 0)->shape.dims[0] == 1 ? before : NULL;
+}
+
+/* The weights of @gemm as those of a convolution whose kernel covers @image. */
+static int convolution_weights(const struct folding *fold, const struct graph_node *gemm,
+			       const struct channel_layout *layout, const struct graph_shape *image,
+			       uint32_t *index)
+{
+	const struct graph_shape shape = { 4, { (uint32_t)layout->channels, image->dims[1],
+						image->dims[2], image->dims[3] } };
+	size_t k = layout->outer * layout->inner;
+	const float *from;
+	void *made;
+	int ret = graph_add_tensor(fold->graph, NULL, index, fold->error);
+
+	if (!ret)
+		ret = build_constant(fold->graph, *index, GRAPH_FLOAT, &shape, &made, fold->error);
+	if (ret)
+		return ret;
+	from = graph_input(fold->graph, gemm, 1)->data;
+	for (size_t n = 0; n < layout->channels; n++) {
+		for (size_t i = 0; i < k; i++)
+			((float *)made)[n * k + i] = from[n * layout->channel_step +
+							  i / layout->inner * layout->step +
+							  i % layout->inner];
+	}
+	return 0;
+}
+
+/*
+ * A Gemm over an image that was flattened is a convolution whose kernel covers the image:
+ * the device keeps the channels of a pixel together, so that flattening would move them
+ * all. The result of 1 x n x 1 x 1 is flattened instead, which moves nothing.
+ */
+int fold_flatten(struct folding *fold, struct graph_node *gemm)
+{
+	struct xrnpe_graph *graph = fold->graph;
+	struct graph_node *flatten, conv;
+	struct op op = { graph, &conv, fold->error };
+	struct channel_layout layout;
+	struct graph_shape image;
+	uint32_t weight, result;
+	int ret;
+
+	if (!fold_is(gemm, "Gemm") || gemm->residual || gemm->params.gemm.trans_a ||
+	    gemm->params.gemm.alpha != 1 || gemm->params.gemm.beta != 1 ||
+	    !find_channels(graph, gemm, &layout) || !has_plain_bias(graph, gemm, layout.channels))
+		return 0;
+	flatten = flattening(fold, gemm);
+	if (!flatten)
+		return 0;
+	image = graph_input(graph, flatten, 0)->shape;
+	ret = convolution_weights(fold, gemm, &layout, &image, &weight);
+	if (!ret)
+		ret = graph_add_tensor(graph, NULL, &result, fold->error);
+	if (ret)
+		return ret;
+
+	/* The two change places: the flattening comes behind. */
+	conv = *gemm;
+	*gemm = *flatten;
+	gemm->op = operator_find("Flatten");
+	graph_clear_attributes(gemm->attributes, gemm->attribute_count);
+	gemm->attribute_count = 0;
+	gemm->input_count = 1;
+	gemm->outputs[0] = conv.outputs[0];
+	conv.op = operator_find("Conv");
+	graph_clear_attributes(conv.attributes, conv.attribute_count);
+	conv.attribute_count = 0;
+	conv.inputs[0] = gemm->inputs[0];
+	conv.inputs[1] = weight;
+	conv.outputs[0] = result;
+	gemm->inputs[0] = result;
+	ret = conv.op->infer(&op);
+	graph->tensors[result].known = true;
+	*flatten = conv;
+	return ret;
+}

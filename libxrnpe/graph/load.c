@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/* From a file, or its bytes, to a folded graph. */
+#include <stdlib.h>
+
+#include "error.h"
+#include "graph.h"
+#include "io.h"
+#include "onnx.h"
+
+static int parse(const char *name, const void *data, size_t size, const char *directory,
+		 const struct xrnpe_graph_options *options, struct xrnpe_graph **graph,
+		 struct xrnpe_error *error)
+{
+	struct xrnpe_graph *made = graph_new(name);
+	int ret = made ? onnx_read(made, data, size, directory, options, error) :
+			 xrnpe_fail_memory(error);
+
+	if (!ret)
+		ret = graph_fold(made, error);
+	if (ret) {
+		xrnpe_graph_free(made);
+		return ret;
+	}
+	*graph = made;
+	return 0;
+}
+
+int xrnpe_graph_parse(const char *name, const void *data, size_t size,
+		      const struct xrnpe_graph_options *options, struct xrnpe_graph **graph,
+		      struct xrnpe_error *error)
+{
+	return parse(name, data, size, NULL, options, graph, error);
+}
+
+int xrnpe_graph_load(const char *path, const struct xrnpe_graph_options *options,
+		     struct xrnpe_graph **graph, struct xrnpe_error *error)
+{
+	const char *slash = strrchr(path, '/');
+	unsigned char *data;
+	char *directory;
+	size_t size;
+	int ret = xrnpe_file_read(path, GRAPH_MAX_FILE, &data, &size, error);
+
+	if (ret)
+		return ret;
+	directory = strndup(path, slash ? (size_t)(slash + 1 - path) : 0);
+	ret = directory ? parse(path, data, size, directory, options, graph, error) :
+			  xrnpe_fail_memory(error);
+	free(directory);
+	free(data);
+	return ret;
+}

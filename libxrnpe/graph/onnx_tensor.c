@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+/* Constants of ONNX files: their element types, and the four places where elements may be. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "build.h"
+#include "error.h"
+#include "io.h"
+#include "onnx_tensor.h"
+
+/* Where elements of a type lie when they are not raw. */
+enum listed {
+	LISTED_FLOAT,
+	LISTED_DOUBLE,
+	LISTED_INT32,
+	LISTED_INT64,
+	LISTED_UINT64,
+};
+
+static const struct type {
+	int32_t onnx;
+	enum graph_type type;
+	size_t size;		/* of a raw element */
+	bool is_signed;
+	enum listed listed;
+} types[] = {
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, GRAPH_FLOAT, 4, true, LISTED_FLOAT },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, GRAPH_FLOAT, 8, true, LISTED_DOUBLE },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, GRAPH_FLOAT, 2, true, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, GRAPH_FLOAT, 2, true, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT8, GRAPH_INT, 1, true, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, GRAPH_INT, 1, false, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT16, GRAPH_INT, 2, true, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT16, GRAPH_INT, 2, false, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT32, GRAPH_INT, 4, true, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT32, GRAPH_INT, 4, false, LISTED_UINT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT64, GRAPH_INT, 8, true, LISTED_INT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT64, GRAPH_INT, 8, false, LISTED_UINT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, GRAPH_BOOL, 1, false, LISTED_INT32 },
+};
+
+static const struct type *find_type(int32_t onnx)
+{
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+		if (types[i].onnx == onnx)
+			return &types[i];
+	}
+	return NULL;
+}
+
+bool onnx_type(int32_t type, enum graph_type *made)
+{
+	const struct type *found = find_type(type);
+
+	if (found)
+		*made = found->type;
+	return found;
+}
+
+/* ---- elements ---------------------------------------------------------- */
+
+/* A number that consists of @size little-endian bytes. */
+static uint64_t little_endian(const uint8_t *bytes, size_t size)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < size; i++)
+		value |= (uint64_t)bytes[i] << (8 * i);
+	return value;
+}
+
+static int64_t sign_extend(uint64_t bits, size_t size)
+{
+	unsigned int shift = 64 - 8 * (unsigned int)size;
+
+	return (int64_t)(bits << shift) >> shift;
+}
+
+static float from_bits(uint32_t bits)
+{
+	float value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static float from_half(uint16_t half)
+{
+	uint32_t exponent = half >> 10 & 31, fraction = half & 0x3ff;
+	float size;
+
+	if (exponent == 31)
+		size = from_bits(0x7f800000 | fraction << 13);
+	else if (exponent)
+		size = from_bits((exponent + 112) << 23 | fraction << 13);
+	else
+		size = (float)fraction * 0x1p-24f;
+	return half & 0x8000 ? -size : size;
+}
+
+static float float_element(int32_t type, uint64_t bits)
+{
+	double wide;
+
+	switch (type) {
+	case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
+		return from_half((uint16_t)bits);
+	case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
+		return from_bits((uint32_t)bits << 16);
+	case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
+		memcpy(&wide, &bits, sizeof(wide));
+		return (float)wide;
+	default:
+		return from_bits((uint32_t)bits);
+	}
+}
+
+/* Element @i of those that are listed in a field of their own, as its bits. */
+static uint64_t listed_element(const Onnx__TensorProto *proto, enum listed listed, size_t i)
+{
+	uint64_t bits = 0;
+
+	switch (listed) {
+	case LISTED_FLOAT:
+		memcpy(&bits, &proto->float_data[i], sizeof(float));
+		return bits;
+	case LISTED_DOUBLE:
+		memcpy(&bits, &proto->double_data[i], sizeof(double));
+		return bits;
+	case LISTED_INT32:
+		return (uint64_t)(int64_t)proto->int32_data[i];
+	case LISTED_INT64:
+		return (uint64_t)proto->int64_data[i];
+	case LISTED_UINT64:
+		return proto->uint64_data[i];
+	}
+	return 0;
+}
+
+static size_t listed_count(const Onnx__TensorProto *proto, enum listed listed)
+{
+	switch (listed) {
+	case LISTED_FLOAT:
+		return proto->n_float_data;
+	case LISTED_DOUBLE:
+		return proto->n_double_data;
+	case LISTED_INT32:
+		return proto->n_int32_data;
+	case LISTED_INT64:
+		return proto->n_int64_data;
+	case LISTED_UINT64:
+		return proto->n_uint64_data;
+	}
+	return 0;
+}
+
+/* Fill @data from @raw, or from the lists if that is NULL. */
+static void convert(const Onnx__TensorProto *proto, const struct type *type, const uint8_t *raw,
+		    size_t count, void *data)
+{
+	float *floats = data;
+	int64_t *ints = data;
+	uint8_t *bools = data;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t bits = raw ? little_endian(raw + i * type->size, type->size) :
+				      listed_element(proto, type->listed, i);
+
+		if (type->type == GRAPH_FLOAT)
+			floats[i] = float_element(type->onnx, bits);
+		else if (type->type == GRAPH_BOOL)
+			bools[i] = bits != 0;
+		else
+			ints[i] = raw && type->is_signed ? sign_extend(bits, type->size) :
+							   (int64_t)bits;
+	}
+}
+
+/* ---- data outside the file --------------------------------------------- */
+
+static const char *external_entry(const Onnx__TensorProto *proto, const char *key)
+{
+	for (size_t i = 0; i < proto->n_external_data; i++) {
+		const Onnx__StringStringEntryProto *entry = proto->external_data[i];
+
+		if (entry->key && entry->value && !strcmp(entry->key, key))
+			return entry->value;
+	}
+	return NULL;
+}
+
+static bool parse_number(const char *text, uint64_t *value)
+{
+	char *end;
+
+	if (!text)
+		return true;
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	return !errno && end != text && !*end && *text != '-';
+}
+
+/* A file beside the model's or below: no absolute path, no way up. */
+static bool is_below(const char *path)
+{
+	if (!*path || *path == '/')
+		return false;
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (!strncmp(at, "..", 2) && (at[2] == '/' || !at[2]))
+			return false;
+	}
+	return true;
+}
+
+/* Read the elements from a file of their own to memory from malloc(). */
+static int read_external(const struct xrnpe_graph *graph, const Onnx__TensorProto *proto,
+			 const char *directory, size_t bytes, uint8_t **raw,
+			 struct xrnpe_error *error)
+{
+	const char *location = external_entry(proto, "location");
+	uint64_t offset = 0, length = bytes;
+	char name[64], *path;
+	int ret;
+
+	graph_printable(proto->name ? proto->name : "", name);
+	if (!location || !is_below(location) ||
+	    !parse_number(external_entry(proto, "offset"), &offset) || offset > INT64_MAX ||
+	    !parse_number(external_entry(proto, "length"), &length) || length != bytes)
+		return xrnpe_fail(error, -EINVAL,
+				  "%s: constant %s: location, offset or length of its external data is malformed",
+				  graph->name, name);
+	if (!directory)
+		return xrnpe_fail(error, -ENOTSUP, "%s: constant %s lies outside the file, in %.200s",
+				  graph->name, name, location);
+	if (asprintf(&path, "%s%s", directory, location) < 0)
+		return xrnpe_fail_memory(error);
+	*raw = malloc(bytes + 1);
+	ret = *raw ? xrnpe_file_read_part(path, offset, bytes, *raw, error) :
+		     xrnpe_fail_memory(error);
+	free(path);
+	return ret;
+}
+
+/* ---- constants --------------------------------------------------------- */
+
+static int read_shape(const struct xrnpe_graph *graph, const Onnx__TensorProto *proto,
+		      struct graph_shape *shape, struct xrnpe_error *error)
+{
+	char name[64];
+
+	graph_printable(proto->name ? proto->name : "", name);
+	if (proto->n_dims > GRAPH_MAX_RANK)
+		return xrnpe_fail(error, -ENOTSUP, "%s: constant %s is of rank %zu; supported is %d",
+				  graph->name, name, proto->n_dims, GRAPH_MAX_RANK);
+	*shape = (struct graph_shape){ .rank = (uint32_t)proto->n_dims };
+	for (size_t i = 0; i < proto->n_dims; i++) {
+		if (proto->dims[i] < 0 || proto->dims[i] > UINT32_MAX)
+			return xrnpe_fail(error, -EINVAL, "%s: constant %s has impossible dimensions",
+					  graph->name, name);
+		shape->dims[i] = (uint32_t)proto->dims[i];
+	}
+	return 0;
+}
+
+int onnx_constant(struct xrnpe_graph *graph, uint32_t index, const Onnx__TensorProto *proto,
+		  const char *directory, struct xrnpe_error *error)
+{
+	const struct type *type = find_type(proto->has_data_type ? proto->data_type : 0);
+	bool external = proto->n_external_data ||
+			(proto->has_data_location && proto->data_location ==
+			 ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL);
+	uint8_t *external_data = NULL;
+	struct graph_shape shape;
+	size_t count, listed;
+	char name[64];
+	void *data;
+	int ret;
+
+	graph_printable(proto->name ? proto->name : "", name);
+	if (!type)
+		return xrnpe_fail(error, -ENOTSUP, "%s: constant %s has element type %d, which is not supported",
+				  graph->name, name, proto->has_data_type ? proto->data_type : 0);
+	if (proto->segment)
+		return xrnpe_fail(error, -ENOTSUP, "%s: constant %s is split into segments",
+				  graph->name, name);
+	ret = read_shape(graph, proto, &shape, error);
+	if (ret)
+		return ret;
+	/* Before anything is allocated: the elements are there. */
+	count = 1;
+	for (uint32_t i = 0; i < shape.rank; i++) {
+		if (__builtin_mul_overflow(count, shape.dims[i], &count) || count > GRAPH_MAX_CONSTANT)
+			return xrnpe_fail(error, -ENOTSUP, "%s: constant %s is too large",
+					  graph->name, name);
+	}
+	listed = listed_count(proto, type->listed);
+	if (external ? proto->has_raw_data || listed :
+	    proto->has_raw_data ? proto->raw_data.len != count * type->size || listed :
+				  listed != count)
+		return xrnpe_fail(error, -EINVAL,
+				  "%s: constant %s holds not as many elements as its dimensions say",
+				  graph->name, name);
+	if (external)
+		ret = read_external(graph, proto, directory, count * type->size, &external_data, error);
+	if (!ret)
+		ret = build_constant(graph, index, type->type, &shape, &data, error);
+	if (!ret)
+		convert(proto, type, external ? external_data : proto->has_raw_data ?
+			proto->raw_data.data : NULL, count, data);
+	free(external_data);
+	return ret;
+}

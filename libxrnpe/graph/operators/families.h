@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of operators, one a file; each ends with an empty row. */
+#ifndef XRNPE_FAMILIES_H
+#define XRNPE_FAMILIES_H
+
+#include "operator.h"
+
+extern const struct operator operators_convolution[];	/* Conv, ConvTranspose */
+extern const struct operator operators_pool[];		/* MaxPool, AveragePool, Global* */
+extern const struct operator operators_matrix[];	/* Gemm, MatMul */
+extern const struct operator operators_normalization[];	/* Batch-, Instance-, LayerNormalization */
+extern const struct operator operators_activation[];	/* Relu, Sigmoid, Softmax ... */
+extern const struct operator operators_arithmetic[];	/* Add, Pow, Sqrt ... */
+extern const struct operator operators_logic[];		/* Equal, And, Where, Cast ... */
+extern const struct operator operators_reduction[];	/* Reduce*, ArgMax, TopK */
+extern const struct operator operators_layout[];	/* Reshape, Transpose, DepthToSpace ... */
+extern const struct operator operators_selection[];	/* Slice, Gather, Split, Expand, Tile */
+extern const struct operator operators_join[];		/* Concat, Pad */
+extern const struct operator operators_resize[];	/* Resize, Upsample */
+extern const struct operator operators_recurrent[];	/* LSTM, GRU */
+extern const struct operator operators_constant[];	/* Shape, Range, ConstantOfShape ... */
+
+/* How often Resize @node repeats each of @in elements along @axis; 0: it does not just that. */
+uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out);
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+/* Pooling: windows over one or two axes, or over all of them. A NaN in a window is its result. */
+#include <math.h>
+
+#include "families.h"
+#include "windows.h"
+
+/* The larger, or a NaN if one is. */
+static float maximum(float a, float b)
+{
+	return b > a || isnan(b) ? b : a;
+}
+
+/* ---- windows ----------------------------------------------------------- */
+
+/* Whether every window along the axis has a tap on the image. */
+static bool windows_meet_image(const struct graph_window *axis, uint32_t in, uint32_t out)
+{
+	for (int64_t o = 0; o < out; o++) {
+		uint32_t tap = 0;
+
+		for (; tap < axis->kernel; tap++) {
+			int64_t at = o * axis->stride - axis->pad_begin +
+				     (int64_t)tap * axis->dilation;
+
+			if (at >= 0 && at < in)
+				break;
+		}
+		if (tap == axis->kernel)
+			return false;
+	}
+	return true;
+}
+
+static int infer_pool(const struct op *op)
+{
+	struct graph_windows *windows = &op->node->params.windows;
+	struct graph_shape out;
+	int64_t order;
+	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+
+	if (!ret)
+		ret = op_bool(op, "count_include_pad", false, &windows->count_padding);
+	if (!ret)	/* is about the indices, which are no output */
+		ret = op_int(op, "storage_order", 0, 1, 0, &order);
+	if (!ret)
+		ret = windows_infer(op, NULL, &out);
+	for (uint32_t i = 0; !ret && i < windows->axes; i++) {
+		if (!windows_meet_image(&windows->axis[i], op_input(op, 0)->shape.dims[2 + i],
+					out.dims[2 + i]))
+			ret = op_fail(op, -ENOTSUP, "a window lies in the padding altogether");
+	}
+	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, &out);
+}
+
+/* Taps of one window along one axis: elements @first, @first + dilation ... */
+struct taps {
+	size_t first, count;
+	uint32_t padded;	/* taps on image and padding, not behind it */
+};
+
+static struct taps find_taps(const struct graph_window *axis, size_t in, size_t out)
+{
+	int64_t start = (int64_t)(out * axis->stride) - axis->pad_begin;
+	struct taps taps = { 0 };
+
+	for (uint32_t i = 0; i < axis->kernel; i++) {
+		int64_t at = start + (int64_t)i * axis->dilation;
+
+		taps.padded += at < (int64_t)in + axis->pad_end;
+		if (at < 0 || at >= (int64_t)in)
+			continue;
+		if (!taps.count++)
+			taps.first = (size_t)at;
+	}
+	return taps;
+}
+
+static float pool_max(const float *in, size_t width, const struct taps *y, uint32_t step_y,
+		      const struct taps *x, uint32_t step_x)
+{
+	float max = -INFINITY;
+
+	for (size_t i = 0; i < y->count; i++) {
+		const float *line = in + (y->first + i * step_y) * width + x->first;
+
+		for (size_t j = 0; j < x->count; j++)
+			max = maximum(max, line[j * step_x]);
+	}
+	return max;
+}
+
+static float pool_sum(const float *in, size_t width, const struct taps *y, uint32_t step_y,
+		      const struct taps *x, uint32_t step_x)
+{
+	float sum = 0;
+
+	for (size_t i = 0; i < y->count; i++) {
+		const float *line = in + (y->first + i * step_y) * width + x->first;
+
+		for (size_t j = 0; j < x->count; j++)
+			sum += line[j * step_x];
+	}
+	return sum;
+}
+
+static void compute_pool(const struct op_call *call, bool max)
+{
+	const struct graph_windows *windows = &call->node->params.windows;
+	const struct window_images from = window_images(&call_input(call, 0)->shape);
+	const struct window_images to = window_images(&call_output(call, 0)->shape);
+	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
+	const float *in = call_in(call, 0);
+	float *out = call_out(call, 0);
+
+	for (size_t c = 0; c < to.count; c++, in += from.height * from.width) {
+		for (size_t oy = 0; oy < to.height; oy++) {
+			const struct taps ty = find_taps(&y, from.height, oy);
+
+			for (size_t ox = 0; ox < to.width; ox++) {
+				const struct taps tx = find_taps(&x, from.width, ox);
+				size_t count = windows->count_padding ?
+					       (size_t)ty.padded * tx.padded : ty.count * tx.count;
+
+				*out++ = max ? pool_max(in, from.width, &ty, y.dilation, &tx, x.dilation) :
+					 pool_sum(in, from.width, &ty, y.dilation, &tx, x.dilation) /
+					 (float)count;
+			}
+		}
+	}
+}
+
+static void compute_max(const struct op_call *call)
+{
+	compute_pool(call, true);
+}
+
+static void compute_average(const struct op_call *call)
+{
+	compute_pool(call, false);
+}
+
+static uint64_t average_macs(const struct xrnpe_graph *graph, const struct graph_node *node)
+{
+	uint64_t macs = graph_count(&graph_output(graph, node, 0)->shape);
+
+	for (uint32_t i = 0; i < node->params.windows.axes; i++)
+		macs *= node->params.windows.axis[i].kernel;
+	return macs;
+}
+
+/* ---- all of an image --------------------------------------------------- */
+
+static int infer_global(const struct op *op)
+{
+	struct graph_shape out;
+	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+
+	if (ret)
+		return ret;
+	out = op_input(op, 0)->shape;
+	if (out.rank < 2)
+		return op_fail(op, -EINVAL, "input is of rank %u, without channels", out.rank);
+	for (uint32_t i = 2; i < out.rank; i++)
+		out.dims[i] = 1;
+	return op_output(op, 0, GRAPH_FLOAT, &out);
+}
+
+static void compute_global(const struct op_call *call, bool max)
+{
+	size_t images = graph_count(&call_output(call, 0)->shape);
+	size_t count = graph_count(&call_input(call, 0)->shape) / images;
+	const float *in = call_in(call, 0);
+	float *out = call_out(call, 0);
+
+	for (size_t c = 0; c < images; c++, in += count) {
+		float sum = 0, most = -INFINITY;
+
+		for (size_t i = 0; max && i < count; i++)
+			most = maximum(most, in[i]);
+		for (size_t i = 0; !max && i < count; i++)
+			sum += in[i];
+		out[c] = max ? most : sum / (float)count;
+	}
+}
+
+static void compute_global_max(const struct op_call *call)
+{
+	compute_global(call, true);
+}
+
+static void compute_global_average(const struct op_call *call)
+{
+	compute_global(call, false);
+}
+
+static uint64_t global_macs(const struct xrnpe_graph *graph, const struct graph_node *node)
+{
+	return graph_count(&graph_input(graph, node, 0)->shape);
+}
+
+const struct operator operators_pool[] = {
+	{ "MaxPool", 1, 1, 1, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
+	  .infer = infer_pool, .compute = compute_max },
+	{ "AveragePool", 1, 1, 1,
+	  "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides",
+	  .infer = infer_pool, .compute = compute_average, .macs = average_macs },
+	{ "GlobalMaxPool", 1, 1, 1, "", .infer = infer_global, .compute = compute_global_max },
+	{ "GlobalAveragePool", 1, 1, 1, "", .infer = infer_global, .compute = compute_global_average,
+	  .macs = global_macs },
+	{ 0 },
+};

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Resizing, nearest and linear, along any axes. ONNX's reference (onnx/reference/ops/
+ * op_resize.py) fixes what the modes mean. Where an output element comes from is calculated
+ * in binary64 from the shapes alone.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "families.h"
+
+enum resize_mode {
+	RESIZE_NEAREST,
+	RESIZE_LINEAR,
+};
+
+enum resize_coordinates {
+	HALF_PIXEL,
+	PYTORCH_HALF_PIXEL,
+	ALIGN_CORNERS,
+	ASYMMETRIC,
+	TF_HALF_PIXEL_FOR_NN,
+	HALF_PIXEL_SYMMETRIC,
+};
+
+enum resize_nearest {
+	ROUND_PREFER_FLOOR,
+	ROUND_PREFER_CEIL,
+	NEAREST_FLOOR,
+	NEAREST_CEIL,
+};
+
+/* ---- sizes ------------------------------------------------------------- */
+
+/* Scales: an attribute (Upsample of operator set 7) or a constant input; NULL: none. */
+static int read_scales(const struct op *op, uint32_t input, const float **scales, size_t *count)
+{
+	const struct graph_attribute *attribute = op_attribute(op, "scales");
+	const struct graph_tensor *tensor;
+	int ret;
+
+	*scales = NULL;
+	*count = 0;
+	if (attribute) {
+		if (attribute->kind != GRAPH_ATTRIBUTE_FLOATS)
+			return op_fail(op, -EINVAL, "attribute scales is not a list of floats");
+		*scales = attribute->floats;
+		*count = attribute->count;
+		return 0;
+	}
+	if (!op_has_input(op, input))
+		return 0;
+	ret = op_constant(op, input, GRAPH_FLOAT, "scales", &tensor);
+	if (ret || !graph_count(&tensor->shape))
+		return ret;
+	*scales = tensor->data;
+	*count = graph_count(&tensor->shape);
+	return 0;
+}
+
+/* The axis that the @i-th scale or size is about. */
+static int resized_axis(const struct op *op, const int64_t *axes, size_t i, uint32_t rank,
+			uint32_t *axis)
+{
+	int64_t value = axes ? axes[i] + (axes[i] < 0 ? rank : 0) : (int64_t)i;
+
+	if (value < 0 || value >= rank)
+		return op_fail(op, -EINVAL, "axis %lld is not one of %u", (long long)axes[i], rank);
+	*axis = (uint32_t)value;
+	return 0;
+}
+
+static int by_scales(const struct op *op, const int64_t *axes, const float *scales, size_t count,
+		     struct graph_shape *shape)
+{
+	for (size_t i = 0; i < count; i++) {
+		double size;
+		uint32_t axis = 0;
+		int ret = resized_axis(op, axes, i, shape->rank, &axis);
+
+		if (ret)
+			return ret;
+		size = floor((double)shape->dims[axis] * scales[i]);
+		if (!(scales[i] > 0) || !(size >= 1) || size > (double)GRAPH_MAX_ELEMENTS)
+			return op_fail(op, -EINVAL, "scale %g of axis %u is impossible",
+				       (double)scales[i], axis);
+		op->node->params.resize.scale[axis] = scales[i];
+		shape->dims[axis] = (uint32_t)size;
+	}
+	return 0;
+}
+
+/* @policy: 0: as given; 1, 2: one scale for all, so that none is larger, or smaller */
+static int by_sizes(const struct op *op, const int64_t *axes, const int64_t *sizes, size_t count,
+		    uint32_t policy, struct graph_shape *shape)
+{
+	double common = policy == 1 ? INFINITY : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t axis = 0;
+		int ret = resized_axis(op, axes, i, shape->rank, &axis);
+		double scale;
+
+		if (ret)
+			return ret;
+		if (sizes[i] < 1 || sizes[i] > (int64_t)GRAPH_MAX_ELEMENTS)
+			return op_fail(op, -EINVAL, "size %lld of axis %u is impossible",
+				       (long long)sizes[i], axis);
+		scale = (double)sizes[i] / shape->dims[axis];
+		common = policy == 1 ? fmin(common, scale) : fmax(common, scale);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t axis = axes ? (uint32_t)(axes[i] + (axes[i] < 0 ? shape->rank : 0)) : (uint32_t)i;
+		uint32_t in = shape->dims[axis];
+
+		shape->dims[axis] = policy ? (uint32_t)floor(common * in + 0.5) : (uint32_t)sizes[i];
+		if (!shape->dims[axis])
+			return op_fail(op, -EINVAL, "axis %u becomes empty", axis);
+		op->node->params.resize.scale[axis] = policy ? common : (double)sizes[i] / in;
+	}
+	return 0;
+}
+
+/* Sizes of the result, and the tables of taps as scratch. */
+static int solve_sizes(const struct op *op, uint32_t scales_input, uint32_t sizes_input,
+		       uint32_t policy, struct graph_shape *shape)
+{
+	const float *scales;
+	int64_t *axes, *sizes = NULL;
+	size_t count, axes_count, sizes_count = 0;
+	int ret = op_list(op, "axes", GRAPH_NONE, &axes, &axes_count);
+
+	for (uint32_t i = 0; i < shape->rank; i++)
+		op->node->params.resize.scale[i] = 1;
+	if (!ret)
+		ret = read_scales(op, scales_input, &scales, &count);
+	if (!ret && !scales)
+		ret = op_list(op, NULL, sizes_input, &sizes, &sizes_count);
+	if (!ret && (scales ? count : sizes_count) != (axes ? axes_count : shape->rank))
+		ret = op_fail(op, -EINVAL, "scales or sizes have %zu elements, not %zu",
+			      scales ? count : sizes_count, axes ? axes_count : (size_t)shape->rank);
+	if (!ret)
+		ret = scales ? by_scales(op, axes, scales, count, shape) :
+			       by_sizes(op, axes, sizes, sizes_count, policy, shape);
+	free(axes);
+	free(sizes);
+	return ret;
+}
+
+/* ---- taps -------------------------------------------------------------- */
+
+/* Where an output element comes from along one axis: x[first] * (1 - part) + x[second] * part. */
+struct tap {
+	uint32_t first, second;
+	float part;
+};
+
+static double source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
+		     uint32_t i)
+{
+	double scale = node->params.resize.scale[axis], size = in * scale;	/* before rounding */
+
+	switch ((enum resize_coordinates)node->params.resize.coordinates) {
+	case HALF_PIXEL:
+		return (i + 0.5) / scale - 0.5;
+	case PYTORCH_HALF_PIXEL:
+		return size != 1 ? (i + 0.5) / scale - 0.5 : -0.5;
+	case ALIGN_CORNERS:
+		return size != 1 ? (double)i * (in - 1) / (size - 1) : 0;
+	case ASYMMETRIC:
+		return i / scale;
+	case TF_HALF_PIXEL_FOR_NN:
+		return (i + 0.5) / scale;
+	case HALF_PIXEL_SYMMETRIC:
+		/* Centred, where the size was rounded. */
+		return in / 2.0 * (1 - out / size) + (i + 0.5) / scale - 0.5;
+	}
+	return 0;
+}
+
+static double nearest(double at, enum resize_nearest mode)
+{
+	switch (mode) {
+	case ROUND_PREFER_FLOOR:
+		return ceil(at - 0.5);
+	case ROUND_PREFER_CEIL:
+		return floor(at + 0.5);
+	case NEAREST_FLOOR:
+		return floor(at);
+	case NEAREST_CEIL:
+		return ceil(at);
+	}
+	return 0;
+}
+
+static uint32_t inside(double at, uint32_t size)
+{
+	return at < 0 ? 0 : at > size - 1 ? size - 1 : (uint32_t)at;
+}
+
+static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_t in,
+			   uint32_t out, uint32_t i)
+{
+	double at = source(node, axis, in, out, i), below;
+
+	if (node->params.resize.mode == RESIZE_NEAREST) {
+		uint32_t index = inside(nearest(at, node->params.resize.nearest), in);
+
+		return (struct tap){ index, index, 0 };
+	}
+	below = floor(at);
+	return (struct tap){ inside(below, in), inside(below + 1, in), (float)(at - below) };
+}
+
+uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out)
+{
+	uint32_t times = out / in;
+
+	for (uint32_t i = 0; i < out; i++) {
+		struct tap tap = find_tap(node, axis, in, out, i);
+
+		if (out % in || tap.first != i / times || tap.part != 0)
+			return 0;
+	}
+	return times;
+}
+
+/* ---- the operators ----------------------------------------------------- */
+
+static int finish(const struct op *op, const struct graph_shape *shape)
+{
+	size_t taps = 0;
+
+	for (uint32_t i = 0; i < shape->rank; i++)
+		taps += shape->dims[i];
+	op->node->scratch = taps * sizeof(struct tap);
+	return op_output(op, 0, GRAPH_FLOAT, shape);
+}
+
+static int infer_upsample(const struct op *op)
+{
+	struct graph_shape shape = op_input(op, 0)->shape;
+	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+
+	if (!ret)
+		ret = op_choice(op, "mode", "nearest linear", &op->node->params.resize.mode);
+	if (!ret)
+		ret = solve_sizes(op, 1, GRAPH_NONE, 0, &shape);
+	op->node->params.resize.coordinates = ASYMMETRIC;
+	op->node->params.resize.nearest = NEAREST_FLOOR;
+	return ret ? ret : finish(op, &shape);
+}
+
+static int infer_resize(const struct op *op)
+{
+	struct graph_shape shape = op_input(op, 0)->shape;
+	bool antialias, exclude;
+	uint32_t policy;
+	float value;
+	int ret;
+
+	if (op->graph->opset < 11)
+		return infer_upsample(op);
+	ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+	if (!ret)
+		ret = op_choice(op, "mode", "nearest linear", &op->node->params.resize.mode);
+	if (!ret)
+		ret = op_choice(op, "coordinate_transformation_mode",
+				"half_pixel pytorch_half_pixel align_corners asymmetric tf_half_pixel_for_nn half_pixel_symmetric",
+				&op->node->params.resize.coordinates);
+	if (!ret)
+		ret = op_choice(op, "nearest_mode", "round_prefer_floor round_prefer_ceil floor ceil",
+				&op->node->params.resize.nearest);
+	if (!ret)
+		ret = op_choice(op, "keep_aspect_ratio_policy", "stretch not_larger not_smaller",
+				&policy);
+	if (!ret)
+		ret = op_bool(op, "antialias", false, &antialias);
+	if (!ret && antialias)
+		ret = op_fail(op, -ENOTSUP, "attribute antialias is not supported");
+	if (!ret)	/* these two are about cubic and crop */
+		ret = op_bool(op, "exclude_outside", false, &exclude);
+	if (!ret)
+		ret = op_float(op, "extrapolation_value", 0, &value);
+	if (!ret)
+		ret = solve_sizes(op, 2, 3, policy, &shape);
+	return ret ? ret : finish(op, &shape);
+}
+
+/* One element: of every axis along which two are mixed, both. */
+static float mix(const float *in, const struct tap *const *taps, const ptrdiff_t *strides,
+		 uint32_t rank)
+{
+	ptrdiff_t step;
+
+	if (!rank)
+		return *in;
+	step = strides[0];
+	if (taps[0]->part == 0)
+		return mix(in + taps[0]->first * step, taps + 1, strides + 1, rank - 1);
+	return mix(in + taps[0]->first * step, taps + 1, strides + 1, rank - 1) *
+	       (1 - taps[0]->part) +
+	       mix(in + taps[0]->second * step, taps + 1, strides + 1, rank - 1) * taps[0]->part;
+}
+
+static void compute_resize(const struct op_call *call)
+{
+	const struct graph_shape *in = &call_input(call, 0)->shape;
+	const struct graph_shape *out = &call_output(call, 0)->shape;
+	struct tap *tables[GRAPH_MAX_RANK + 1] = { call->scratch };
+	const struct tap *taps[GRAPH_MAX_RANK];
+	ptrdiff_t strides[GRAPH_MAX_RANK];
+	float *result = call_out(call, 0);
+
+	call_packed(in, strides);
+	for (uint32_t axis = 0; axis < out->rank; axis++) {
+		for (uint32_t i = 0; i < out->dims[axis]; i++)
+			tables[axis][i] = find_tap(call->node, axis, in->dims[axis], out->dims[axis], i);
+		tables[axis + 1] = tables[axis] + out->dims[axis];
+	}
+	for (size_t i = 0, count = graph_count(out); i < count; i++) {
+		size_t rest = i;
+
+		for (uint32_t axis = out->rank; axis--; rest /= out->dims[axis])
+			taps[axis] = &tables[axis][rest % out->dims[axis]];
+		result[i] = mix(call_in(call, 0), taps, strides, out->rank);
+	}
+}
+
+const struct operator operators_resize[] = {
+	{ "Resize", 1, 4, 1,
+	  "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value keep_aspect_ratio_policy mode nearest_mode",
+	  .infer = infer_resize, .compute = compute_resize },
+	{ "Upsample", 1, 2, 1, "mode scales", .infer = infer_upsample, .compute = compute_resize },
+	{ 0 },
+};

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+/* The FP32 reference: the graph in binary32 on the CPU, without the device's arithmetic. */
+#include <errno.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "graph.h"
+#include "operator.h"
+#include "threads.h"
+
+/* ---- one inference ----------------------------------------------------- */
+
+void reference_compute(struct reference *ref, const struct graph_node *node,
+		       void *const *tensors)
+{
+	const struct op_call call = { ref->graph, node, tensors, ref->scratch };
+
+	node->op->compute(&call);
+}
+
+void reference_activate(const struct graph_activation *activation, float *values, size_t count)
+{
+	/* Written so that a NaN, which compares with nothing, passes. */
+	if (activation->kind == XRNPE_ACT_RELU) {
+		for (size_t i = 0; i < count; i++)
+			values[i] = values[i] <= 0 ? 0 : values[i];
+	} else if (activation->kind == XRNPE_ACT_LEAKY) {
+		for (size_t i = 0; i < count; i++)
+			values[i] = values[i] < 0 ? values[i] * activation->slope : values[i];
+	}
+	for (size_t i = 0; activation->clamps && i < count; i++) {
+		float low = values[i] < activation->lo ? activation->lo : values[i];
+
+		values[i] = low > activation->hi ? activation->hi : low;
+	}
+}
+
+void reference_node(struct reference *ref, uint32_t index)
+{
+	const struct graph_node *node = &ref->graph->nodes[index];
+	float *out = ref->tensors[node->outputs[0]];
+	size_t count = graph_count(&ref->graph->tensors[node->outputs[0]].shape);
+
+	reference_compute(ref, node, ref->tensors);
+	if (node->residual) {
+		const float *added = ref->tensors[node->inputs[node->input_count - 1]];
+
+		for (size_t i = 0; i < count; i++)
+			out[i] += added[i];
+	}
+	reference_activate(&node->activation, out, count);
+}
+
+void reference_run(struct reference *ref)
+{
+	for (uint32_t n = 0; n < ref->graph->node_count; n++)
+		reference_node(ref, n);
+}
+
+int reference_set(struct reference *ref, uint32_t tensor, const float *values)
+{
+	const struct graph_tensor *info = &ref->graph->tensors[tensor];
+	size_t count = graph_count(&info->shape);
+	int64_t *ints = ref->tensors[tensor];
+	uint8_t *bools = ref->tensors[tensor];
+
+	switch (info->type) {
+	case GRAPH_FLOAT:
+		memcpy(ref->tensors[tensor], values, count * sizeof(*values));
+		return 0;
+	case GRAPH_INT:
+		for (size_t i = 0; i < count; i++) {
+			if (!(fabsf(values[i]) < 0x1p62f && truncf(values[i]) == values[i]))
+				return -EINVAL;
+			ints[i] = (int64_t)values[i];
+		}
+		return 0;
+	case GRAPH_BOOL:
+		for (size_t i = 0; i < count; i++) {
+			if (values[i] != 0 && values[i] != 1)
+				return -EINVAL;
+			bools[i] = values[i] != 0;
+		}
+		return 0;
+	}
+	return -EINVAL;
+}
+
+void reference_get(const struct reference *ref, uint32_t tensor, float *values)
+{
+	const struct graph_tensor *info = &ref->graph->tensors[tensor];
+	size_t count = graph_count(&info->shape);
+	const int64_t *ints = ref->tensors[tensor];
+	const uint8_t *bools = ref->tensors[tensor];
+
+	if (info->type == GRAPH_FLOAT)
+		memcpy(values, ref->tensors[tensor], count * sizeof(*values));
+	for (size_t i = 0; info->type == GRAPH_INT && i < count; i++)
+		values[i] = (float)ints[i];
+	for (size_t i = 0; info->type == GRAPH_BOOL && i < count; i++)
+		values[i] = bools[i];
+}
+
+void reference_free(struct reference *ref)
+{
+	if (!ref)
+		return;
+	for (uint32_t i = 0; ref->tensors && i < ref->graph->tensor_count; i++) {
+		if (ref->tensors[i] != ref->graph->tensors[i].data)
+			free(ref->tensors[i]);
+	}
+	free(ref->tensors);
+	free(ref->scratch);
+	free(ref);
+}
+
+/* Memory of the tensors that @indices lists and that have none yet. */
+static bool add_memory(struct reference *ref, const uint32_t *indices, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct graph_tensor *tensor;
+
+		if (indices[i] == GRAPH_NONE || ref->tensors[indices[i]])
+			continue;
+		tensor = &ref->graph->tensors[indices[i]];
+		ref->tensors[indices[i]] = malloc(graph_count(&tensor->shape) *
+						  graph_type_size(tensor->type));
+		if (!ref->tensors[indices[i]])
+			return false;
+	}
+	return true;
+}
+
+struct reference *reference_new(const struct xrnpe_graph *graph)
+{
+	struct reference *ref = calloc(1, sizeof(*ref));
+	size_t scratch = 1;
+	bool made;
+
+	if (!ref)
+		return NULL;
+	ref->graph = graph;
+	ref->tensors = calloc(graph->tensor_count, sizeof(*ref->tensors));
+	for (uint32_t i = 0; ref->tensors && i < graph->tensor_count; i++)
+		ref->tensors[i] = graph->tensors[i].data;
+	made = ref->tensors && add_memory(ref, graph->inputs, graph->input_count);
+	for (uint32_t n = 0; made && n < graph->node_count; n++) {
+		const struct graph_node *node = &graph->nodes[n];
+
+		made = add_memory(ref, node->outputs, node->output_count);
+		scratch = node->scratch > scratch ? node->scratch : scratch;
+	}
+	if (!made || posix_memalign(&ref->scratch, 64, scratch)) {
+		reference_free(ref);
+		return NULL;
+	}
+	return ref;
+}
+
+/* ---- batches ----------------------------------------------------------- */
+
+/* A batch that threads take elements from. */
+struct batch {
+	const struct xrnpe_graph *graph;
+	const float *const *inputs;
+	float *const *outputs;
+	size_t count;
+	xrnpe_progress progress;
+	void *data;
+	atomic_size_t next, done;
+	atomic_bool stop;
+	atomic_int code;	/* -ENOMEM or -EINVAL */
+	atomic_uint input;	/* with -EINVAL: the one */
+};
+
+static void fail(struct batch *batch, int code)
+{
+	atomic_store(&batch->code, code);
+	atomic_store(&batch->stop, true);
+}
+
+static void run_element(struct batch *batch, struct reference *ref, size_t index)
+{
+	const struct xrnpe_graph *graph = batch->graph;
+
+	for (uint32_t i = 0; i < graph->input_count; i++) {
+		size_t count = graph->infos[i].count;
+
+		if (reference_set(ref, graph->inputs[i], batch->inputs[i] + index * count)) {
+			atomic_store(&batch->input, i);
+			fail(batch, -EINVAL);
+			return;
+		}
+	}
+	reference_run(ref);
+	for (uint32_t i = 0; i < graph->output_count; i++) {
+		size_t count = graph->infos[graph->input_count + i].count;
+
+		if (batch->outputs[i])
+			reference_get(ref, graph->outputs[i], batch->outputs[i] + index * count);
+	}
+}
+
+static void run_elements(void *data, bool caller)
+{
+	struct batch *batch = data;
+	struct reference *ref = reference_new(batch->graph);
+	size_t i;
+
+	if (!ref) {
+		fail(batch, -ENOMEM);
+		return;
+	}
+	while (!atomic_load(&batch->stop) && (i = atomic_fetch_add(&batch->next, 1)) < batch->count) {
+		run_element(batch, ref, i);
+		i = atomic_fetch_add(&batch->done, 1) + 1;
+		if (caller && batch->progress && batch->progress(batch->data, i, batch->count))
+			fail(batch, -ECANCELED);
+	}
+	reference_free(ref);
+}
+
+int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *const *inputs,
+		    float *const *outputs, xrnpe_progress progress, void *data,
+		    struct xrnpe_error *error)
+{
+	struct batch batch = { .graph = graph, .inputs = inputs, .outputs = outputs,
+			       .count = count, .progress = progress, .data = data };
+	char text[64];
+
+	threads_run(run_elements, &batch, count);
+	switch (atomic_load(&batch.code)) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return xrnpe_fail_memory(error);
+	case -EINVAL:
+		graph_printable(graph->infos[atomic_load(&batch.input)].name, text);
+		return xrnpe_fail(error, -EINVAL, "%s: input %s: takes integers or truths",
+				  graph->name, text);
+	default:
+		return xrnpe_fail(error, -ECANCELED, "%s: stopped", graph->name);
+	}
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+/* Which file belongs to which tensor. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console.h"
+#include "error.h"
+#include "tensors.h"
+
+static void *grow(void *array, size_t count, size_t size)
+{
+	void *larger = realloc(array, (count + 1) * size);
+
+	if (!larger) {
+		fputs("xrnpe: out of memory\n", stderr);
+		exit(1);
+	}
+	return larger;
+}
+
+void arguments_add(struct arguments *arguments, const char *value)
+{
+	arguments->values = grow(arguments->values, arguments->count, sizeof(*arguments->values));
+	arguments->values[arguments->count++] = value;
+}
+
+void arguments_free(struct arguments *arguments)
+{
+	free(arguments->values);
+}
+
+/* ---- lists of tensors --------------------------------------------------- */
+
+static struct tensors new_list(const char *model, const char *kind, unsigned int count)
+{
+	return (struct tensors){
+		model, kind, malloc((count + 1) * sizeof(const struct xrnpe_tensor_info *)), count,
+	};
+}
+
+#define LIST(name, object, kind, count_of, info_of)						\
+struct tensors name(const object *from, const char *model)					\
+{												\
+	struct tensors list = new_list(model, kind, count_of(from));				\
+												\
+	for (unsigned int i = 0; list.infos && i < list.count; i++)				\
+		list.infos[i] = info_of(from, i);						\
+	return list;										\
+}
+
+LIST(graph_inputs, struct xrnpe_graph, "input", xrnpe_graph_input_count,
+     xrnpe_graph_input)
+LIST(graph_outputs, struct xrnpe_graph, "output", xrnpe_graph_output_count,
+     xrnpe_graph_output)
+LIST(model_inputs, struct xrnpe_model, "input", xrnpe_model_input_count,
+     xrnpe_model_input)
+LIST(model_outputs, struct xrnpe_model, "output", xrnpe_model_output_count,
+     xrnpe_model_output)
+
+/* ---- files --------------------------------------------------------------- */
+
+/* Names as a list for messages. */
+static void list_names(const struct tensors *tensors, char *text, size_t size)
+{
+	size_t used = 0;
+
+	*text = 0;
+	for (unsigned int i = 0; i < tensors->count && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, i ? ", %s" : "%s",
+					 tensors->infos[i]->name);
+}
+
+/* The tensor whose name and "=" @argument starts with, or their count. */
+static unsigned int find_named(const struct tensors *tensors, const char *argument)
+{
+	unsigned int i = 0;
+
+	for (; i < tensors->count; i++) {
+		size_t length = strlen(tensors->infos[i]->name);
+
+		if (!strncmp(argument, tensors->infos[i]->name, length) && argument[length] == '=')
+			break;
+	}
+	return i;
+}
+
+int match_files(const struct tensors *tensors, const struct arguments *arguments,
+		const char *option, const char **paths, struct xrnpe_error *error)
+{
+	char names[256];
+
+	list_names(tensors, names, sizeof(names));
+	for (unsigned int i = 0; i < tensors->count; i++)
+		paths[i] = NULL;
+	for (unsigned int k = 0; k < arguments->count; k++) {
+		const char *argument = arguments->values[k], *path = argument;
+		unsigned int i = find_named(tensors, argument);
+
+		if (i < tensors->count)
+			path += strlen(tensors->infos[i]->name) + 1;
+		else if (tensors->count == 1)
+			i = 0;
+		else
+			return xrnpe_fail(error, -EINVAL, "%s %s: %s has several %ss, so it takes NAME=FILE: %s",
+					  option, argument, tensors->model, tensors->kind, names);
+		if (paths[i])
+			return xrnpe_fail(error, -EINVAL, "%s %s: %s %s is given twice", option, argument,
+					  tensors->kind, tensors->infos[i]->name);
+		paths[i] = path;
+	}
+	return 0;
+}
+
+/* How many inputs like @in an array of this shape holds; 0: it holds none. */
+static size_t count_tensors(const struct xrnpe_tensor_info *in, const struct xrnpe_array *array)
+{
+	/* Dimensions that must agree, and where they start in both. */
+	unsigned int lead = in->rank && in->dims[0] == 1, rank = in->rank - lead;
+	bool same;
+
+	if (array->rank == in->rank && !memcmp(array->dims, in->dims, in->rank * sizeof(*in->dims)))
+		return 1;
+	if (array->rank == in->rank + 1 &&
+	    !memcmp(array->dims + 1, in->dims, in->rank * sizeof(*in->dims)))
+		return array->dims[0];
+	if (!lead || array->rank < rank || array->rank > rank + 1)
+		return 0;
+	same = !memcmp(array->dims + (array->rank - rank), in->dims + 1, rank * sizeof(*in->dims));
+	return !same ? 0 : array->rank > rank ? array->dims[0] : 1;
+}
+
+static int read_input(const struct tensors *tensors, unsigned int i, const char *path,
+		      struct xrnpe_array *array, size_t *count, struct xrnpe_error *error)
+{
+	const struct xrnpe_tensor_info *in = tensors->infos[i];
+	bool lead = in->rank && in->dims[0] == 1;
+	char has[128], takes[128];
+	int ret = xrnpe_npy_read(path, array, error);
+
+	if (ret)
+		return ret;
+	*count = count_tensors(in, array);
+	if (*count)
+		return 0;
+	shape_text(array->rank, array->dims, has, sizeof(has));
+	shape_text(in->rank - lead, in->dims + lead, takes, sizeof(takes));
+	return xrnpe_fail(error, -EINVAL, "%s: has shape %s; input %s of %s takes Nx%s", path, has,
+			  in->name, tensors->model, takes);
+}
+
+int read_inputs(const struct tensors *tensors, const struct arguments *arguments,
+		const char *option, struct xrnpe_array *arrays, size_t *count,
+		struct xrnpe_error *error)
+{
+	const char **paths = calloc(tensors->count + 1, sizeof(*paths));
+	int ret = paths ? match_files(tensors, arguments, option, paths, error) :
+			  xrnpe_fail_memory(error);
+
+	for (unsigned int i = 0; !ret && i < tensors->count; i++) {
+		size_t some = 0;
+
+		ret = paths[i] ? read_input(tensors, i, paths[i], &arrays[i], &some, error) :
+		      xrnpe_fail(error, -EINVAL, "%s: %s %s=FILE is missing", tensors->model, option,
+				 tensors->infos[i]->name);
+		if (!ret && i && some != *count)
+			ret = xrnpe_fail(error, -EINVAL, "%s: holds %zu inputs, %s holds %zu", paths[i],
+					 some, paths[0], *count);
+		*count = some;
+	}
+	free(paths);
+	return ret;
+}
+
+/* ---- shapes and names ---------------------------------------------------- */
+
+static bool parse_shape(char *text, struct xrnpe_shape *shape)
+{
+	char *at = strrchr(text, '=');
+
+	if (!at || at == text)
+		return false;
+	*at++ = 0;
+	*shape = (struct xrnpe_shape){ .input = text };
+	for (; shape->rank < XRNPE_TENSOR_RANK; at++) {
+		unsigned long value;
+		char *end;
+
+		errno = 0;
+		value = strtoul(at, &end, 10);
+		if (errno || end == at || *at == '-' || !value)
+			return false;
+		shape->dims[shape->rank++] = value;
+		at = end;
+		if (!*at)
+			return true;
+		if (*at != ',')
+			return false;
+	}
+	return false;
+}
+
+bool add_shape(struct xrnpe_shape **shapes, size_t *count, char *text)
+{
+	*shapes = grow(*shapes, *count, sizeof(**shapes));
+	return parse_shape(text, &(*shapes)[(*count)++]);
+}
+
+void parse_names(char *text, struct arguments *names)
+{
+	char *rest;
+
+	for (char *name = strtok_r(text, ",", &rest); name; name = strtok_r(NULL, ",", &rest))
+		arguments_add(names, name);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Tensors on the command line: NAME=FILE, or FILE where a model has one. */
+#ifndef XRNPE_TENSORS_H
+#define XRNPE_TENSORS_H
+
+#include "xrnpe.h"
+
+/* Arguments as they were given, in order. */
+struct arguments {
+	const char **values;
+	unsigned int count;
+};
+
+/* Append; running out of memory ends the program. */
+void arguments_add(struct arguments *arguments, const char *value);
+void arguments_free(struct arguments *arguments);
+
+/* The inputs or outputs of a model or graph called @model. */
+struct tensors {
+	const char *model, *kind;	/* "input", "output" */
+	const struct xrnpe_tensor_info **infos;
+	unsigned int count;
+};
+
+/* All of them; the list is from malloc(). NULL list: no memory. */
+struct tensors graph_inputs(const struct xrnpe_graph *graph, const char *model);
+struct tensors graph_outputs(const struct xrnpe_graph *graph, const char *model);
+struct tensors model_inputs(const struct xrnpe_model *model, const char *name);
+struct tensors model_outputs(const struct xrnpe_model *model, const char *name);
+
+/*
+ * The file of each tensor: paths[i], NULL if none was given. @option is the option's name,
+ * for messages. Returns 0 or -EINVAL: a name that there is not, a tensor named twice, or a
+ * bare FILE where there are several.
+ */
+int match_files(const struct tensors *tensors, const struct arguments *arguments,
+		const char *option, const char **paths, struct xrnpe_error *error);
+
+/*
+ * Read a .npy file for each input: count of them, or of one. Its shape is the input's
+ * own, or has the count in front of it, or instead of a leading 1, or that 1 left out.
+ *
+ * @arrays: room for tensors->count, zeroed; the caller clears them
+ * @count: of each; all have the same
+ */
+int read_inputs(const struct tensors *tensors, const struct arguments *arguments,
+		const char *option, struct xrnpe_array *arrays, size_t *count,
+		struct xrnpe_error *error);
+
+/*
+ * Append "NAME=1,3,48,192" to @shapes, from malloc(); the name points into @text. false: it
+ * is malformed. Running out of memory ends the program.
+ */
+bool add_shape(struct xrnpe_shape **shapes, size_t *count, char *text);
+
+/* "a,b" to names that point into @text; appended to @names. */
+void parse_names(char *text, struct arguments *names);
+
+#endif
