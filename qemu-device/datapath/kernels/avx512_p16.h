@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Codes of Posit(16,1) as doubles, with AVX-512. See gemv_p16.h for how. */
+/* Codes of Posit(16,1), and of Posit(8,0), as doubles, with AVX-512. See sums_p16.h for how. */
 #ifndef XRNPE_DATAPATH_AVX512_P16_H
 #define XRNPE_DATAPATH_AVX512_P16_H
 
 #include "avx512.h"
 
-/* Decoded values are those of the codes times 2^-707. */
-#define SCALE 707
+/* Decoded values are those of the codes times 2^-SCALE. @es: 1, or 0 of codes of 8 bits. */
+#define SCALE(es) ((es) ? 707 : 865)
 
-/* 32 codes to doubles: every fourth from 0, 2, 1 and 3. */
-INLINE void decode_p16(__m512i codes, __m512d value[4])
+/* 32 codes, at the top of words, to doubles: every fourth from 0, 2, 1 and 3. */
+INLINE void decode_words(int es, __m512i codes, __m512d value[4])
 {
 	const __m512i upper = _mm512_set1_epi64((int64_t)0xffffffff00000000);
 	/* Without the sign, and the mirror image of magnitudes above one. */
@@ -22,8 +22,9 @@ INLINE void decode_p16(__m512i codes, __m512d value[4])
 
 		bits = _mm512_castps_si512(_mm512_cvtepi32_ps(bits));
 		bits = _mm512_mask_sub_epi32(bits, above_one, _mm512_set1_epi32(0x1e000000), bits);
-		/* The upper half of a double; two copies of the sign go. */
-		bits = _mm512_and_si512(_mm512_srai_epi32(bits, 2), _mm512_set1_epi32((int)0x9fffffff));
+		/* The upper half of a double; two or three copies of the sign go. */
+		bits = _mm512_and_si512(_mm512_srai_epi32(bits, (unsigned int)(3 - es)),
+					_mm512_set1_epi32((int)(es ? 0x9fffffff : 0x8fffffff)));
 		value[2 * odd] = _mm512_castsi512_pd(_mm512_slli_epi64(bits, 32));
 		value[2 * odd + 1] = _mm512_castsi512_pd(_mm512_and_si512(bits, upper));
 	}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "avx512_p16.h"
-#include "gemv_p16.h"
+#include "sums_p16.h"
 #include "windows.h"
 
 #define COLUMN_BYTES (2u << 20)	/* a cache */

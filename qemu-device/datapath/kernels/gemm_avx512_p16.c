@@ -3,7 +3,7 @@
  * Posit(16,1) with AVX-512.
  *
  * Values are doubles, in units of the grid, and so are products, exactly; sums are off by
- * little, of which there is a bound (gemv_p16.h). Where all within the bound rounds to one
+ * little, of which there is a bound (sums_p16.h). Where all within the bound rounds to one
  * output, that is it. Where not, and only there, the sum is computed once more in 128
  * bits. If values are so close that no sum can need more than 53 bits, none is off.
  */
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "avx512_p16.h"
-#include "gemv_p16.h"
+#include "sums_p16.h"
 #include "lines.h"
 
 #define COLUMN_BYTES (2u << 20)	/* a cache */
@@ -51,9 +51,9 @@ static size_t panel_bytes(const struct xrnpe_product *product)
 INLINE void decode_in_order(__m512i codes, double *to)
 {
 	__m512d value[4], ab[2], cd[2], low[2], high[2];
-	const __m512d grid = _mm512_set1_pd(power(SCALE + 28));
+	const __m512d grid = _mm512_set1_pd(power(SCALE(1) + 28));
 
-	decode_p16(codes, value);
+	decode_words(1, codes, value);
 	for (int i = 0; i < 4; i++)
 		value[i] = _mm512_mul_pd(value[i], grid);
 	ab[0] = _mm512_unpacklo_pd(value[0], value[2]);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "gemm_tiles.h"
-#include "gemv_p16.h"
+#include "sums_p16.h"
 #include "lines.h"
 #include "rounding.h"
 #include "tiles_p16.h"
@@ -62,7 +62,7 @@ static size_t pitch_of(const struct xrnpe_product *product)
 TARGET static bool decode_codes(const uint8_t *row, size_t count, double *values)
 {
 	typedef uint16_t packed __attribute__((vector_size(VECTOR / 2)));
-	const double scale = power(SCALE + 28);		/* 2^-28 is the grid's unit */
+	const double scale = power(SCALE(1) + 28);		/* 2^-28 is the grid's unit */
 	uint8_t *to = (uint8_t *)values;
 	halves found = { 0 };
 	bool nar = false;
@@ -78,7 +78,7 @@ TARGET static bool decode_codes(const uint8_t *row, size_t count, double *values
 			memcpy(&some, row + i * 2, (count - i) * 2);
 		code = __builtin_convertvector(some, halves) << 16;
 		found |= code == INT32_MIN;
-		upper = upper_halves(code << 1, code ^ (code << 1));
+		upper = upper_halves(1, code << 1, code ^ (code << 1));
 		memcpy(part, &upper, sizeof(part));
 		for (int j = 0; j < 2; j++) {
 			reals value = (reals)(__builtin_convertvector(part[j], bits) << 32) * scale;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gemm_tiles_output.h"
+#include "bytes.h"
 #include "gemv.h"
 
 #define LARGEST_FP4 12
@@ -25,28 +26,10 @@ enum kind {
 
 /* ---- instructions ------------------------------------------------------ */
 
-typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
 typedef int16_t words __attribute__((vector_size(VECTOR)));
 typedef uint32_t lanes __attribute__((vector_size(VECTOR)));	/* NaRs may make them wrap */
 
 #ifdef __x86_64__
-
-/* Zero where bit 7 of the index is set. NEON: where any of bits 4 to 7 is. */
-INLINE bytes look_up(bytes table, bytes index)
-{
-	return (bytes)_mm256_shuffle_epi8((__m256i)table, (__m256i)index);
-}
-
-/* Words of lower and upper bytes, in an order of the instruction set's own. */
-INLINE words first_words(bytes low, bytes high)
-{
-	return (words)_mm256_unpacklo_epi8((__m256i)low, (__m256i)high);
-}
-
-INLINE words last_words(bytes low, bytes high)
-{
-	return (words)_mm256_unpackhi_epi8((__m256i)low, (__m256i)high);
-}
 
 INLINE bytes magnitude(bytes value)
 {
@@ -93,21 +76,6 @@ INLINE ints add_lanes(ints total, lanes sum)
 }
 
 #else
-
-INLINE bytes look_up(bytes table, bytes index)
-{
-	return (bytes)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)index);
-}
-
-INLINE words first_words(bytes low, bytes high)
-{
-	return (words)vzip1q_u8((uint8x16_t)low, (uint8x16_t)high);
-}
-
-INLINE words last_words(bytes low, bytes high)
-{
-	return (words)vzip2q_u8((uint8x16_t)low, (uint8x16_t)high);
-}
 
 INLINE bytes magnitude(bytes value)
 {
@@ -229,15 +197,15 @@ INLINE void decode(enum kind kind, const struct tables *table, bytes packed, byt
 			high = look_up(table->high, nibbles);
 			/* No other value has that upper byte. */
 			*found = smaller(*found, high);
-			value[2 * i] = (bytes)first_words(low, high);
-			value[2 * i + 1] = (bytes)last_words(low, high);
+			value[2 * i] = first_words(low, high);
+			value[2 * i + 1] = last_words(low, high);
 		}
 		break;
 	default:
 		p8_magnitudes(table, packed, &low, &high);
 		*found = smaller(*found, packed);
-		value[0] = (bytes)with_sign(first_words(low, high), first_words(packed, packed));
-		value[1] = (bytes)with_sign(last_words(low, high), last_words(packed, packed));
+		value[0] = (bytes)with_sign((words)first_words(low, high), (words)first_words(packed, packed));
+		value[1] = (bytes)with_sign((words)last_words(low, high), (words)last_words(packed, packed));
 		break;
 	}
 }
