@@ -10,24 +10,28 @@
 #include "error.h"
 
 #define BATCH 64
-#define LEAST 20	/* turns of each kind */
+#define MOST_BATCH 65536
+#define LEAST 5		/* turns of each kind */
 
 static const char usage[] =
-	"usage: xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--json]\n"
+	"usage: xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S]\n"
+	"                         [--batch N] [--json]\n"
 	"\n"
 	"Measures a compiled model on random inputs: how long one input takes from its\n"
 	"submission to its output, nothing else running, and how many a second there are in\n"
-	"batches of 64, in the fastest of them.\n"
+	"batches, in the fastest of them.\n"
 	"\n"
 	"  -d, --device DEV  emu (default), drm (the first found), or a device node\n"
 	"  -t, --threads N   of the emulator: inputs that it computes side by side\n"
 	"  -s, --seconds S   for each of the two (default: 2)\n"
+	"  -b, --batch N     inputs in a batch (default: 64)\n"
 	"  -j, --json        the results as JSON\n"
 	"  -h, --help        this text\n";
 
 struct options {
 	const char *model, *device;
 	double seconds;
+	size_t batch;
 	bool json;
 };
 
@@ -65,7 +69,7 @@ static void free_arrays(const struct xrnpe_model *model, struct arrays *arrays)
 }
 
 /* Random inputs: of integers and truths 0 and 1, which are allowed everywhere. */
-static int new_arrays(const struct xrnpe_model *model, struct arrays *arrays,
+static int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arrays,
 		      struct xrnpe_error *error)
 {
 	unsigned int inputs = xrnpe_model_input_count(model), outputs = xrnpe_model_output_count(model);
@@ -75,7 +79,7 @@ static int new_arrays(const struct xrnpe_model *model, struct arrays *arrays,
 		return xrnpe_fail_memory(error);
 	for (unsigned int i = 0; i < inputs; i++) {
 		const struct xrnpe_tensor_info *info = xrnpe_model_input(model, i);
-		size_t count = BATCH * info->count;
+		size_t count = batch * info->count;
 
 		arrays->in[i] = malloc(count * sizeof(float));
 		if (!arrays->in[i])
@@ -85,7 +89,7 @@ static int new_arrays(const struct xrnpe_model *model, struct arrays *arrays,
 					   (float)rand() / (float)RAND_MAX * 2 - 1;
 	}
 	for (unsigned int i = 0; i < outputs; i++) {
-		arrays->out[i] = malloc(BATCH * xrnpe_model_output(model, i)->count * sizeof(float));
+		arrays->out[i] = malloc(batch * xrnpe_model_output(model, i)->count * sizeof(float));
 		if (!arrays->out[i])
 			return xrnpe_fail_memory(error);
 	}
@@ -152,9 +156,9 @@ static int measure_batches(struct xrnpe_session *session, const struct options *
 
 	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
 		before = seconds_now();
-		ret = xrnpe_session_run(session, BATCH, (const float *const *)arrays->in, arrays->out,
+		ret = xrnpe_session_run(session, options->batch, (const float *const *)arrays->in, arrays->out,
 					NULL, NULL, NULL, error);
-		before = BATCH / (seconds_now() - before);
+		before = (double)options->batch / (seconds_now() - before);
 		best = before > best ? before : best;
 	}
 	result->rate = best;
@@ -173,8 +177,8 @@ static void report(const struct options *options, const struct xrnpe_device_info
 		printf(", \"device\": ");
 		json_string(stdout, info->path);
 		printf(", \"threads\": %u, \"best_ms\": %.4f, \"p50_ms\": %.4f, \"p90_ms\": %.4f, "
-		       "\"p99_ms\": %.4f, \"batch\": %d, \"images_per_second\": %.1f}\n", info->threads, best,
-		       p50, p90, p99, BATCH, result->rate);
+		       "\"p99_ms\": %.4f, \"batch\": %zu, \"images_per_second\": %.1f}\n", info->threads, best,
+		       p50, p90, p99, options->batch, result->rate);
 		return;
 	}
 	printf("single  %.3f ms (best %.3f, 90 %% %.3f, 99 %% %.3f), %zu inputs\n", p50, best, p90, p99,
@@ -188,7 +192,7 @@ static int measure(const struct options *options, struct xrnpe_session *session,
 {
 	struct result result = { 0 };
 	struct arrays arrays;
-	int ret = new_arrays(model, &arrays, error);
+	int ret = new_arrays(model, options->batch, &arrays, error);
 
 	/* The first batch also warms up. */
 	if (!ret)
@@ -229,15 +233,17 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ "device", required_argument, NULL, 'd' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "seconds", required_argument, NULL, 's' },
+		{ "batch", required_argument, NULL, 'b' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { .device = "emu", .seconds = 2 };
+	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH };
+	unsigned long batch;
 	int option;
 	char *end;
 
-	while ((option = getopt_long(argc, argv, "d:t:s:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "d:t:s:b:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'd':
 			options.device = optarg;
@@ -250,6 +256,12 @@ int xrnpe_bench_model(int argc, char **argv)
 			options.seconds = strtod(optarg, &end);
 			if (end == optarg || *end || !(options.seconds > 0 && options.seconds < 3600))
 				return misused(argv[0], "--seconds is not a number up to an hour: %s", optarg);
+			break;
+		case 'b':
+			batch = strtoul(optarg, &end, 10);
+			if (end == optarg || *end || batch < 1 || batch > MOST_BATCH)
+				return misused(argv[0], "--batch is not 1..%d: %s", MOST_BATCH, optarg);
+			options.batch = batch;
 			break;
 		case 'j':
 			options.json = true;
