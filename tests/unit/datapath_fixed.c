@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Element-wise commands in integers, and tables in vectors, against the plain codec, which goes
- * code by code: every pair of codes, every code, and factors and limits of all kinds.
+ * Element-wise commands in integers and floats against the plain codec, which goes code by code:
+ * every pair of codes, every code, and factors and limits of all kinds. Tables and columns in
+ * vectors, of every size.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 /* A command whose operands are a line of @count elements each, in pixels of @cmd's channels. */
 struct work {
 	struct xrnpe_cmd cmd;
-	uint8_t a[MOST], b[MOST], scale[CHANNELS * sizeof(struct xrnpe_scale)];
-	uint8_t expected[MOST], got[MOST];
+	uint8_t a[2 * MOST], b[2 * MOST], scale[CHANNELS * sizeof(struct xrnpe_scale)];
+	uint8_t expected[4 * MOST], got[4 * MOST];
 	size_t count;
 };
 
@@ -214,6 +215,43 @@ START_TEST(conversions)
 }
 END_TEST
 
+/*
+ * Every code of Posit(16,1) with itself or another one, which floats and doubles do, with scales that
+ * are, and in the last turn are not, far from the ends of binary32's range.
+ */
+START_TEST(wide)
+{
+	static const uint8_t opcodes[] = { XRNPE_OP_CONVERT, XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX };
+	struct work *work = calloc(1, sizeof(*work));
+	uint8_t opcode = opcodes[_i % 4];
+	uint64_t state = 251 + (uint64_t)_i;
+
+	work->cmd.opcode = opcode;
+	work->count = MOST;
+	work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride =
+		opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX ? sizeof(struct xrnpe_scale) : 0;
+	for (size_t turn = 0; turn <= TURNS; turn++) {
+		enum xrnpe_format in2 = turn % 2 ? XRNPE_FORMAT_P8 : XRNPE_FORMAT_P16;
+		float times = turn == TURNS ? 0x1p-100f : 1;
+
+		set_formats(work, XRNPE_FORMAT_P16, in2, _i / 4);
+		for (size_t i = 0; i < work->count; i++) {
+			xrnpe_store(XRNPE_FORMAT_P16, work->a, i, nth_code(XRNPE_FORMAT_P16, i));
+			xrnpe_store(in2, work->b, i, nth_code(in2, turn % 4 < 2 ? i : random_word(&state)));
+		}
+		set_output(work, &state);
+		set_scale(work, 0, random_factor(&state, bits[turn % TURNS][0]) * times);
+		set_scale(work, 1, opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX ? 0 :
+				   random_factor(&state, bits[turn % TURNS][1]) * times);
+		set_scale(work, 2, random_factor(&state, bits[turn % TURNS][1]) * times);
+		set_scale(work, 3, 0);
+		set_shape(work, 256);
+		check(work, false);
+	}
+	free(work);
+}
+END_TEST
+
 /* What integers do not do: a NaR, a bias of MUL, and scales that are too large, small or different. */
 START_TEST(otherwise)
 {
@@ -275,6 +313,25 @@ START_TEST(tables)
 }
 END_TEST
 
+/* Few and many rows of bytes as columns, which leave what is after the last one. */
+START_TEST(few_rows)
+{
+	enum { MOST_ROWS = 20, MOST_COLUMNS = 100 };
+	uint8_t from[MOST_ROWS * MOST_COLUMNS], to[MOST_ROWS * MOST_COLUMNS + 1];
+	size_t rows = (size_t)_i;
+
+	for (size_t i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 37 + i / 256);
+	for (size_t columns = 1; columns <= MOST_COLUMNS; columns++) {
+		memset(to, 0xa5, sizeof(to));
+		xrnpe_copy_columns(XRNPE_FORMAT_P8, from, MOST_COLUMNS, 0, to, rows, 0, rows, columns);
+		for (size_t i = 0; i < rows * columns; i++)
+			ck_assert_uint_eq(to[i], from[i % rows * MOST_COLUMNS + i / rows]);
+		ck_assert_uint_eq(to[rows * columns], 0xa5);
+	}
+}
+END_TEST
+
 TCase *datapath_fixed_tests(void)
 {
 	TCase *tests = tcase_create("fixed");
@@ -284,7 +341,9 @@ TCase *datapath_fixed_tests(void)
 	tcase_add_loop_test(tests, pairs, 0, 27);
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
+	tcase_add_loop_test(tests, wide, 0, 4 * XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, otherwise, 0, 3);
 	tcase_add_test(tests, tables);
+	tcase_add_loop_test(tests, few_rows, 1, 21);
 	return tests;
 }

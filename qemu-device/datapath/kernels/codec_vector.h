@@ -325,8 +325,11 @@ INLINE reals load_reals(const float *from)
 	few_floats values;
 
 	memcpy(&values, from, sizeof(values));
-#if VECTOR == 64	/* GCC 12 takes more instructions */
+	/* GCC 12 takes more instructions. */
+#if VECTOR == 64
 	return (reals)_mm512_cvtps_pd((__m256)values);
+#elif VECTOR == 32
+	return (reals)_mm256_cvtps_pd((__m128)values);
 #else
 	return __builtin_convertvector(values, reals);
 #endif
@@ -355,7 +358,7 @@ INLINE reals multiply_add_odd(reals a, reals b, reals c)
 	return (reals)_mm512_mask_mov_pd(high, _mm512_test_epi64_mask((__m512i)low, _mm512_set1_epi64(1)), low);
 }
 
-INLINE few_floats narrow(reals value, bool odd)
+INLINE few_floats narrow(reals value, bool odd, bool normal)
 {
 	__m256 low, high;
 
@@ -390,14 +393,22 @@ INLINE reals multiply_add_odd(reals a, reals b, reals c)
 	return (reals)(((longs)sum + is_beyond(sum, error)) | (is_left(error) & 1));
 }
 
-INLINE few_floats narrow(reals value, bool odd)
+/* @normal: no number but zero is below floats that are not subnormal. */
+INLINE few_floats narrow(reals value, bool odd, bool normal)
 {
+	const uint64_t last = 1 << (53 - 24);
 	few_floats near = __builtin_convertvector(value, few_floats);
 	few_ints beyond, left;
 	reals rest;
 
 	if (!odd)
 		return near;
+	if (normal) {
+		/* Whether anything is left goes to the last bit that a float has. */
+		bits odd_bits = (bits)value | (((bits)value & (last - 1)) + (last - 1));
+
+		return __builtin_convertvector((reals)(odd_bits & -last), few_floats);
+	}
 	rest = value - __builtin_convertvector(near, reals);
 	beyond = __builtin_convertvector(is_beyond(value, rest), few_ints);
 	left = __builtin_convertvector(is_left(rest), few_ints);
@@ -459,13 +470,13 @@ INLINE reals at_most(reals value, reals most)
 
 struct stage {
 	reals lo, hi, slope;	/* @lo: of RELU, too */
-	bool odd;
+	bool odd, normal;
 };
 
 /* The rest of the output stage, but for what is negative and LEAKY. Zeros become +0. */
 INLINE few_floats finish(const struct stage *stage, reals value)
 {
-	return narrow(at_most(at_least(value, stage->lo), stage->hi) + 0, stage->odd);
+	return narrow(at_most(at_least(value, stage->lo), stage->hi) + 0, stage->odd, stage->normal);
 }
 
 /*
@@ -496,6 +507,7 @@ INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each,
 	const struct stage stage = {
 		.lo = zero + (relu ? 0 : (double)affine->lo), .hi = zero + (double)affine->hi,
 		.slope = zero + (double)affine->slope, .odd = affine->odd,
+		.normal = affine->normal,
 	};
 	reals scale = zero + (double)affine->scale, other = zero + (double)affine->other;
 	few_ints doubt = { 0 };
@@ -518,10 +530,46 @@ INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each,
 	return !any;
 }
 
+#if VECTOR == 64
+
+/* What one fused multiply-add of floats does, whose neighbours are normal. */
+INLINE void sum_single(const struct xrnpe_affine *affine, bool pair, bool each, float *a, const float *b,
+		       size_t count)
+{
+	const bool relu = affine->activation == XRNPE_ACT_RELU && affine->lo < 0;
+	const __m512 lo = _mm512_set1_ps(relu ? 0 : affine->lo), hi = _mm512_set1_ps(affine->hi);
+	__m512 scale = _mm512_set1_ps(affine->scale), other = _mm512_set1_ps(affine->other);
+
+	for (size_t i = 0; i < count; i += LANES) {
+		__m512 value = _mm512_loadu_ps(a + i), low, high;
+
+		if (pair)
+			value = _mm512_mul_ps(value, _mm512_loadu_ps(b + i));
+		if (each) {
+			scale = _mm512_loadu_ps(affine->scales + i);
+			other = _mm512_loadu_ps(affine->others + i);
+		}
+		low = _mm512_fmadd_round_ps(value, scale, other, DOWN);
+		high = _mm512_fmadd_round_ps(value, scale, other, UP);
+		value = _mm512_mask_mov_ps(high, _mm512_test_epi32_mask((__m512i)low, _mm512_set1_epi32(1)), low);
+		/* Zeros become +0. */
+		value = _mm512_min_ps(hi, _mm512_max_ps(lo, value));
+		_mm512_storeu_ps(a + i, _mm512_add_ps(value, _mm512_setzero_ps()));
+	}
+}
+
+#else
+#define sum_single(affine, pair, each, a, b, count) ((void)0)
+#endif
+
 #define SUM(name, opcode, each)								\
 	TARGET static bool sum_##name(const struct xrnpe_affine *affine, float *a, const float *b, \
 				      size_t count)					\
 	{										\
+		if (VECTOR == 64 && affine->single) {					\
+			sum_single(affine, opcode == XRNPE_OP_MUL, each, a, b, count);	\
+			return true;							\
+		}									\
 		if (affine->activation == XRNPE_ACT_LEAKY)				\
 			return sum_as(affine, opcode, each, true, a, b, count);		\
 		return sum_as(affine, opcode, each, false, a, b, count);		\

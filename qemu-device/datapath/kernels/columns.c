@@ -31,15 +31,27 @@ INLINE bytes zip(bytes a, bytes b, size_t size, bool last)
 	}
 }
 
-/* A square of elements of @size bytes. Each turn zips a row with the one half of them below. */
-INLINE void square(const uint8_t *from, uint64_t from_step, uint8_t *to, uint64_t to_step, size_t size)
+INLINE bytes load(const uint8_t *from)
+{
+	bytes value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+/*
+ * A square of elements of @size bytes, of which there are @rows rows. Each turn zips a row with the
+ * one half of them below.
+ */
+INLINE void square(const uint8_t *from, uint64_t from_step, size_t rows, uint8_t *to, uint64_t to_step,
+		   size_t size)
 {
 	const size_t side = VECTOR / size;
 	bytes row[VECTOR], next[VECTOR];
 
 #pragma GCC unroll 16
 	for (size_t i = 0; i < side; i++)
-		memcpy(&row[i], from + i * from_step, VECTOR);
+		row[i] = i < rows ? load(from + i * from_step) : (bytes){ 0 };
 #pragma GCC unroll 4
 	for (size_t turn = 1; turn < side; turn *= 2) {
 #pragma GCC unroll 8
@@ -64,8 +76,8 @@ INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, u
 		whole_rows = 0;
 	for (size_t j = 0; j < whole_rows; j += side) {
 		for (size_t i = 0; i < whole_columns; i += side)
-			square(from + j * from_step + i * size, from_step, to + i * to_step + j * size, to_step,
-			       size);
+			square(from + j * from_step + i * size, from_step, side, to + i * to_step + j * size,
+			       to_step, size);
 	}
 	for (size_t i = 0; i < columns; i++) {
 		/* Of whole columns the last rows, of the others all. */
@@ -74,6 +86,19 @@ INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, u
 		for (size_t j = first; j < rows; j++)
 			memcpy(to + i * to_step + j * size, from + j * from_step + i * size, size);
 	}
+}
+
+/*
+ * Columns of a few bytes, one after the other without a gap: what is written beyond one is of
+ * those that follow. Returns how many are done.
+ */
+static size_t transpose_few(const uint8_t *from, uint64_t from_step, uint8_t *to, size_t rows, size_t columns)
+{
+	size_t done = 0;
+
+	for (; done + 2 * VECTOR <= columns; done += VECTOR)
+		square(from + done, from_step, rows, to + done * rows, rows, 1);
+	return done;
 }
 
 void xrnpe_unpack_nibbles(const uint8_t *from, size_t first, size_t count, uint8_t *to)
@@ -131,6 +156,7 @@ void xrnpe_copy_columns(enum xrnpe_format format, const uint8_t *from, uint64_t 
 			uint8_t *to, uint64_t to_step, size_t at, size_t rows, size_t columns)
 {
 	unsigned int bits = xrnpe_format_bits(format);
+	size_t done;
 
 	if (bits == 4) {
 		transpose_nibbles(from, from_step, first, to, to_step, at, rows, columns);
@@ -140,7 +166,8 @@ void xrnpe_copy_columns(enum xrnpe_format format, const uint8_t *from, uint64_t 
 	to += at * (bits / 8);
 	switch (bits) {
 	case 8:
-		transpose_as(from, from_step, to, to_step, rows, columns, 1);
+		done = rows < VECTOR && to_step == rows ? transpose_few(from, from_step, to, rows, columns) : 0;
+		transpose_as(from + done, from_step, to + done * to_step, to_step, rows, columns - done, 1);
 		break;
 	case 16:
 		transpose_as(from, from_step, to, to_step, rows, columns, 2);

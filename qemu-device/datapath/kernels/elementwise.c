@@ -163,6 +163,35 @@ static float float_of(uint32_t bits)
 	return value;
 }
 
+static uint32_t bits_of(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	return bits;
+}
+
+/* Whether the factor with these bits makes nothing of values but binary32, or of products of them, that
+ * is no multiple of 2^-126, or beyond 2^126: values are multiples of 2^-28, up to 2^28. */
+static bool is_moderate(uint32_t word)
+{
+	int exponent = (int)(word >> 23 & 255) - 127;
+
+	return !(word << 1) || (exponent >= -126 + 56 + 23 && exponent < 126 - 56);
+}
+
+/* @moderate: all factors are. */
+static void set_moderate(const struct xrnpe_pass *pass, struct batch *batch, bool moderate)
+{
+	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM);
+	bool wide = is_pair(pass) && in == XRNPE_FORMAT_P16 && format_of(pass, XRNPE_OPERAND_IFM2) == in;
+
+	batch->affine.normal = moderate && batch->affine.odd && in != XRNPE_FORMAT_F32 &&
+			       pass->cmd->activation != XRNPE_ACT_LEAKY;
+	batch->affine.single = batch->affine.normal &&
+			       (!is_pair(pass) || (pass->cmd->opcode == XRNPE_OP_MUL && !wide));
+}
+
 static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 {
 	const struct xrnpe_cmd *cmd = pass->cmd;
@@ -178,6 +207,8 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 		.hi = clamp ? float_of(cmd->hi) : __builtin_inff(),
 		.odd = format_of(pass, XRNPE_OPERAND_OFM) != XRNPE_FORMAT_F32,
 	};
+	set_moderate(pass, batch, is_moderate(xrnpe_scale_word(pass, 0, 0)) &&
+		     is_moderate(two_scales ? xrnpe_scale_word(pass, 1, 0) : xrnpe_scale_word(pass, 0, 1)));
 	batch->fixed = pass->fixed;
 	batch->fixed.each = has_scales(pass);
 	for (size_t i = 0; i < XRNPE_FIXED_DIGITS; i++) {
@@ -230,13 +261,16 @@ static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_
 		       size_t count)
 {
 	size_t channels = pass->cmd->image.in_c, some = count < channels ? count : channels;
+	bool moderate = true;
 
 	for (size_t i = 0; i < some; i++) {
 		size_t channel = (first + i) % channels;
+		uint32_t scale = xrnpe_scale_word(pass, channel, 0), bias = xrnpe_scale_word(pass, channel, 1);
 		int16_t digit[2][XRNPE_FIXED_DIGITS];
 
-		batch->scales[i] = float_of(xrnpe_scale_word(pass, channel, 0));
-		batch->biases[i] = float_of(xrnpe_scale_word(pass, channel, 1));
+		batch->scales[i] = float_of(scale);
+		batch->biases[i] = float_of(bias);
+		moderate = moderate && is_moderate(scale) && is_moderate(bias);
 		if (!pass->is_fixed)
 			continue;
 		xrnpe_fixed_digits(pass, &batch->fixed, channel, digit[0], digit[1]);
@@ -245,6 +279,7 @@ static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_
 			batch->digits[1][j][i] = digit[1][j];
 		}
 	}
+	set_moderate(pass, batch, moderate);
 	spread(batch, batch->scales, sizeof(float), some, count, parts);
 	spread(batch, batch->biases, sizeof(float), some, count, parts);
 	for (int j = 0; pass->is_fixed && j < batch->fixed.digits; j++) {
@@ -338,6 +373,18 @@ static void read_parts(const struct xrnpe_pass *pass, struct batch *batch, unsig
 		decode(pass, batch, i, batch->row, values, 0, count);
 }
 
+/* @size bytes that have @word again and again. */
+static void fill(void *to, uint32_t word, size_t size)
+{
+	typedef uint32_t words __attribute__((vector_size(16)));
+	const words pattern = (words){ 0 } + word;
+	uint8_t *at = to;
+
+	for (; size >= sizeof(pattern); size -= sizeof(pattern), at += sizeof(pattern))
+		memcpy(at, &pattern, sizeof(pattern));
+	memcpy(at, &pattern, size);
+}
+
 /* The only code of each of some pixels, for all of its channels. */
 static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, struct part part, size_t parts,
 			union values *values)
@@ -354,13 +401,12 @@ static void read_pixels(const struct xrnpe_pass *pass, struct batch *batch, stru
 					 from + k * pass->step[i][XRNPE_INNER], 0, 1);
 	}
 	decode(pass, batch, i, batch->row, &value, 0, parts);
-	for (size_t j = 0, at = 0; j < parts; j++) {
-		for (size_t k = 0; k < batch->pitch; k++, at++) {
-			if (batch->is_fixed)
-				values->grid[at] = value.grid[j];
-			else
-				values->real[at] = value.real[j];
-		}
+	for (size_t j = 0; j < parts; j++) {
+		if (batch->is_fixed)
+			fill(values->grid + j * batch->pitch, (uint16_t)value.grid[j] * 0x00010001u,
+			     batch->pitch * sizeof(int16_t));
+		else
+			fill(values->real + j * batch->pitch, bits_of(value.real[j]), batch->pitch * sizeof(float));
 	}
 }
 

@@ -20,6 +20,12 @@ struct xrnpe_affine {
 	const float *scales, *others;	/**< CONVERT: instead of these, one a value; or NULL */
 	float slope, lo, hi;	/**< @lo and @hi are infinite without CLAMP */
 	bool odd;		/**< see struct xrnpe_codec */
+	/**
+	 * Not to nearest, nor LEAKY: no exact result but zero is below the normal numbers of
+	 * binary32 or beyond them. And of those CONVERT, and MUL if products of values have 24
+	 * bits: a fused multiply-add of them rounds but once.
+	 */
+	bool normal, single;
 };
 
 /* Factors of struct xrnpe_fixed are in digits of so many bits, without sign. */
