@@ -20,6 +20,7 @@
 #include <drm/drm_print.h>
 
 #include "xrnpe_compat.h"
+#include "xrnpe_debugfs.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
@@ -240,9 +241,10 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = drmm_mutex_init(&xdev->drm, &xdev->hw_lock);
 	if (ret)
 		return ret;
-	ret = drmm_mutex_init(&xdev->drm, &xdev->label_lock);
+	ret = drmm_mutex_init(&xdev->drm, &xdev->bo_lock);
 	if (ret)
 		return ret;
+	INIT_LIST_HEAD(&xdev->bos);
 
 	xdev->info.max_cmds = XRNPE_MAX_CMDS;
 	xdev->info.max_regions = XRNPE_MAX_REGIONS;
@@ -283,6 +285,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	scoped_guard(mutex, &xdev->hw_lock)
 		xrnpe_hw_start(xdev);
 
+	xrnpe_debugfs_init(xdev);
 	ret = drm_dev_register(&xdev->drm, 0);
 	if (ret)
 		goto err_stop;

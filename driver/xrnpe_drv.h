@@ -66,8 +66,10 @@ struct xrnpe_device {
 	/** @bo_bytes: that they have; imported ones do not count */
 	atomic64_t bo_bytes;
 
-	/** @label_lock: protects the labels of buffers */
-	struct mutex label_lock;
+	/** @bo_lock: protects @bos, and labels of buffers */
+	struct mutex bo_lock;
+	/** @bos: all buffers, for debugfs */
+	struct list_head bos;
 
 	/** @hw_lock: protects the rings and all register accesses but probe's */
 	struct mutex hw_lock;

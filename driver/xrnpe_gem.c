@@ -94,11 +94,18 @@ static void xrnpe_bo_uncharge(struct xrnpe_bo *bo, u64 size)
 
 /* ---- objects ---- */
 
+static void xrnpe_gem_forget(struct xrnpe_bo *bo)
+{
+	guard(mutex)(&to_xrnpe_device(bo->base.dev)->bo_lock);
+	list_del(&bo->node);
+}
+
 static void xrnpe_gem_free(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
 	bool abandoned = bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway);
 
+	xrnpe_gem_forget(bo);
 	if (abandoned)
 		xrnpe_gem_abandon(bo);
 	else if (drm_gem_is_imported(obj))
@@ -207,10 +214,15 @@ static const struct drm_gem_object_funcs xrnpe_gem_funcs = {
 	.vm_ops = &xrnpe_gem_vm_ops,
 };
 
+/* The memory is there already. */
 static int xrnpe_gem_init(struct drm_device *drm, struct xrnpe_bo *bo, size_t size)
 {
+	struct xrnpe_device *xdev = to_xrnpe_device(drm);
+
 	bo->base.funcs = &xrnpe_gem_funcs;
 	drm_gem_private_object_init(drm, &bo->base, size);
+	scoped_guard(mutex, &xdev->bo_lock)
+		list_add_tail(&bo->node, &xdev->bos);
 	return drm_gem_create_mmap_offset(&bo->base);
 }
 
@@ -336,7 +348,7 @@ int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file
 		kfree(label);
 		return -ENOENT;
 	}
-	scoped_guard(mutex, &to_xrnpe_device(drm)->label_lock)
+	scoped_guard(mutex, &to_xrnpe_device(drm)->bo_lock)
 		swap(to_xrnpe_bo(obj)->label, label);
 	kfree(label);
 	drm_gem_object_put(obj);
@@ -469,14 +481,16 @@ struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
 	if (!bo)
 		return ERR_PTR(-ENOMEM);
 
+	bo->dma_addr = sg_dma_address(sgt->sgl);
+	bo->sgt = sgt;
+	bo->read_only = xrnpe_dmabuf_is_read_only(attach->dmabuf);
 	ret = xrnpe_gem_init(drm, bo, attach->dmabuf->size);
 	if (ret) {
+		/* The attachment is still the caller's. */
+		xrnpe_gem_forget(bo);
 		drm_gem_object_release(&bo->base);
 		kfree(bo);
 		return ERR_PTR(ret);
 	}
-	bo->dma_addr = sg_dma_address(sgt->sgl);
-	bo->sgt = sgt;
-	bo->read_only = xrnpe_dmabuf_is_read_only(attach->dmabuf);
 	return &bo->base;
 }

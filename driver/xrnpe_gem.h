@@ -17,6 +17,8 @@ struct xrnpe_ctx;
 struct xrnpe_bo {
 	/** @base: the GEM object */
 	struct drm_gem_object base;
+	/** @node: in the device's list */
+	struct list_head node;
 	/** @dma_addr: where the device sees it */
 	dma_addr_t dma_addr;
 	/** @vaddr: where the kernel sees it; NULL if imported */
@@ -29,7 +31,7 @@ struct xrnpe_bo {
 	bool cached;
 	/** @no_mmap: never mapped for the CPU */
 	bool no_mmap;
-	/** @label: what its user calls it, or NULL; protected by the device's label_lock */
+	/** @label: what its user calls it, or NULL; protected by the device's bo_lock */
 	char *label;
 	/** @read_only: imported from a dma-buf that may not be written */
 	bool read_only;

@@ -266,6 +266,14 @@ NEEDS_guest-$(1) := guest-tests
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 
+## fuzz-driver: calls at random on a debug kernel; FUZZ_CALLS=200000, FUZZ_ROUNDS=50 processes killed, FUZZ_SEED
+FUZZ_CALLS ?= 200000
+FUZZ_ROUNDS ?= 50
+.PHONY: fuzz-driver
+fuzz-driver: guest-tests
+	XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_CALLS=$(FUZZ_CALLS) XRNPE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) \
+		XRNPE_FUZZ_SECONDS=86400 tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_fuzz
+
 # ---- the demo network ----------------------------------------------------
 SUITES += demo-network
 SUITE_demo-network := tests/demo-network 7.3 fast

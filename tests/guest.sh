@@ -6,7 +6,8 @@
 #   tests/guest.sh SERIES FLAVOUR TEST...
 #
 # The TESTs are arm64 programs. A kernel with accel nodes must give one, a
-# kernel without must give a render node.
+# kernel without must give a render node. XRNPE_FUZZ_* go to the fuzzer, see
+# tests/guest/xrnpe_fuzz.c; XRNPE_FUZZ_SECONDS is the time that it has.
 set -eu
 cd "$(dirname "$0")/.."
 kernel=$1 flavour=$2
@@ -17,13 +18,14 @@ case $kernel in
 *) node='/dev/dri/renderD*' ;;
 esac
 
-add= run= sleepers= resetters= lost= stuck=
+add= run= sleepers= resetters= lost= stuck= fuzzers=
 for t; do
 	case $t in
 	*_sleep) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
 	*_lost)	lost="$lost $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
+	*_fuzz)	fuzzers="$fuzzers $t" ;;
 	*)	add="$add --add $t"
 		run="$run; /bin/${t##*/} || failed=1" ;;
 	esac
@@ -40,6 +42,13 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 for t in $resetters; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
 		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
+done
+
+for t in $fuzzers; do
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "${XRNPE_FUZZ_SECONDS:-900}" \
+		--add "$t" -- "XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-1} \
+		XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-10000} \
+		XRNPE_FUZZ_ROUNDS=${XRNPE_FUZZ_ROUNDS:-10} /bin/${t##*/}" || failed=$?
 done
 
 # Those that need a device that loses the news of its first jobs.

@@ -8,7 +8,9 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #define DRIVER "/sys/bus/platform/drivers/xrnpe/"
@@ -445,6 +447,47 @@ TEST_F(life, fdinfo_is_exact)
 	EXPECT_EQ(self->info.clock_khz, fdinfo(self->fd, "drm-maxfreq-npu:"));
 	EXPECT_LT(ns - 50, fdinfo(self->fd, "drm-engine-npu:"));
 	EXPECT_GT(ns + 50, fdinfo(self->fd, "drm-engine-npu:"));
+}
+
+/* Of an accel node debugfs has a directory by the device, of others by the number. */
+static const char *read_debugfs(const char *device, int fd, const char *name)
+{
+	struct stat st;
+	char path[512];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/accel/%s/%s", device, name);
+	if (access(path, F_OK) && !fstat(fd, &st))
+		snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%u/%s", minor(st.st_rdev), name);
+	return read_file(path);
+}
+
+TEST_F(life, debugfs)
+{
+	const struct drm_xrnpe_bo_set_label label = {
+		.handle = self->work.data.handle, .label = (uintptr_t)"weights",
+	};
+	struct work endless;
+	const char *text;
+	int64_t job;
+
+	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, (void *)&label));
+	text = read_debugfs(self->device, self->fd, "buffers");
+	EXPECT_NE(NULL, strstr(text, "size 0x10000 client "))
+		TH_LOG("%s", text);
+	EXPECT_NE(NULL, strstr(text, "\"weights\""));
+
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	job = submit(self->fd, 2, &endless);
+	ASSERT_LT(0, job);
+	EXPECT_TRUE(status_becomes(self->device, "active", 1000));
+	text = read_debugfs(self->device, self->fd, "rings");
+	EXPECT_EQ(0, strncmp(text, "on, 1 jobs", 10))
+		TH_LOG("%s", text);
+	EXPECT_NE(NULL, strstr(text, "ring2: tail 1 head 0 state 2\n  client "));
+	EXPECT_NE(NULL, strstr(text, "region 0: 0x"));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, job));
+	EXPECT_TRUE(status_becomes(self->device, "suspended", 5000));
+	EXPECT_EQ(0, strncmp(read_debugfs(self->device, self->fd, "rings"), "off, 0 jobs", 11));
 }
 
 /* ---- limits ---- */
