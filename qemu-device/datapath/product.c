@@ -61,7 +61,7 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	const struct xrnpe_dims_image *d = &product->cmd->image;
 	const uint8_t *row = xrnpe_weight_row(product, n);
 	uint8_t *at = values;
-	size_t channels;
+	size_t channels, stride;
 	bool nar = false;
 
 	if (xrnpe_cancelled(product->cancel))
@@ -69,9 +69,13 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	if (product->cmd->opcode == XRNPE_OP_MATMUL)
 		return decoder->decode(product, &product->weight, row, 0, product->k, values);
 	channels = d->in_c / d->groups;
+	stride = product->cmd->operand[XRNPE_OPERAND_WEIGHT].pixel_stride;
+	/* Then they are one run of elements. */
+	if (stride * 8 == channels * xrnpe_format_bits(product->weight.format))
+		return decoder->decode(product, &product->weight, row, 0, product->k, values);
 	for (int tap = 0; tap < d->kernel_h * d->kernel_w; tap++) {
 		nar |= decoder->decode(product, &product->weight, row, 0, channels, at);
-		row += product->cmd->operand[XRNPE_OPERAND_WEIGHT].pixel_stride;
+		row += stride;
 		at += channels * decoder->size;
 	}
 	return nar;
