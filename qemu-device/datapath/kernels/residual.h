@@ -17,7 +17,14 @@
 INLINE void load_residual_codes(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count,
 				uint16_t *code)
 {
-	uint8_t packed[2 * LANES] = { 0 };
+	typedef uint8_t half_bytes __attribute__((vector_size(LANES / 2)));
+	typedef uint8_t all_bytes __attribute__((vector_size(LANES)));
+	typedef uint16_t all_words __attribute__((vector_size(2 * LANES)));
+	typedef uint16_t half_words __attribute__((vector_size(LANES)));
+	typedef uint32_t pairs __attribute__((vector_size(2 * LANES)));
+	uint8_t packed[2 * LANES] __attribute__((aligned(64))) = { 0 };
+	all_words wide;
+	pairs pair;
 
 	if (xrnpe_format_bits(format) == 4 && n % 2) {
 		for (size_t i = 0; i < count; i++)
@@ -37,12 +44,15 @@ INLINE void load_residual_codes(enum xrnpe_format format, const uint8_t *row, ui
 		memcpy(code, packed, 2 * LANES);
 		break;
 	case XRNPE_FORMAT_P8:
-		for (size_t i = 0; i < LANES; i++)
-			code[i] = packed[i];
+		wide = __builtin_convertvector(*(const all_bytes *)packed, all_words);
+		memcpy(code, &wide, sizeof(wide));
 		break;
 	default:
-		for (size_t i = 0; i < LANES; i++)
-			code[i] = packed[i / 2] >> i % 2 * 4 & 15;
+		/* The two of a byte in two words. GCC 12 has no instruction for both steps at once. */
+		pair = __builtin_convertvector(__builtin_convertvector(*(const half_bytes *)packed, half_words),
+					       pairs);
+		pair = (pair | pair << 12) & 0x000f000f;
+		memcpy(code, &pair, sizeof(pair));
 		break;
 	}
 }
