@@ -25,8 +25,17 @@ $(B)/tests/unit/datapath: $(DATAPATH_TESTS:%=$(B)/%.o) $(B)/tests/reference/refe
 $(B)/tests/unit/datapath_vectors: $(B)/tests/unit/datapath_vectors.o $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
-# It has the place of the library's xrnpe_cancelled().
-$(B)/tests/unit/datapath_cancel: $(B)/tests/unit/datapath_cancel.o $(DATAPATH_LIB)
+# It has the place of the library's xrnpe_cancelled(), and counts what the datapath executes.
+COUNTED_LIB := $(B)/counted/libdatapath.a
+$(B)/counted/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize-coverage=trace-pc -MMD -MP -c -o $@ $<
+
+$(COUNTED_LIB): $(DATAPATH_SOURCES:%.c=$(B)/counted/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/tests/unit/datapath_cancel: $(B)/tests/unit/datapath_cancel.o $(COUNTED_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
 # The AMX kernel with a model of AMX, in the place of the library's.

@@ -5,6 +5,7 @@
 #include "kernels/kernel.h"
 
 #define FETCHED 16	/* rows that are fetched together */
+#define POLL_TAPS 256	/* of weights between looks at whether to give up */
 
 bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decoder *decoder,
 		  uint64_t p, uint64_t group, void *values)
@@ -32,6 +33,8 @@ bool xrnpe_gather(const struct xrnpe_product *product, const struct xrnpe_decode
 	for (int i = 0; i < d->kernel_h; i++) {
 		int line = y + i * d->dilation_h, run = 1;
 
+		if (xrnpe_cancelled(product->cancel))
+			return false;
 		for (int j = 0; j < d->kernel_w; j += run, at += (size_t)run * pixel) {
 			int column = x + j * d->dilation_w;
 			const uint8_t *in;
@@ -74,6 +77,8 @@ bool xrnpe_weights(const struct xrnpe_product *product, const struct xrnpe_decod
 	if (stride * 8 == channels * xrnpe_format_bits(product->weight.format))
 		return decoder->decode(product, &product->weight, row, 0, product->k, values);
 	for (int tap = 0; tap < d->kernel_h * d->kernel_w; tap++) {
+		if (tap % POLL_TAPS == POLL_TAPS - 1 && xrnpe_cancelled(product->cancel))
+			return false;
 		nar |= decoder->decode(product, &product->weight, row, 0, channels, at);
 		row += stride;
 		at += channels * decoder->size;

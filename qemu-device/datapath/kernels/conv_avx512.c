@@ -169,6 +169,8 @@ TARGET static bool decode_row(const struct xrnpe_product *product, const struct 
 	if (dense && plan->values % STEP == 0)
 		return plan->weight->decode(product, &product->weight, row, 0, product->k, values);
 	for (size_t run = 0; run < plan->all_runs; run++, values += plan->steps * STEP * sizeof(int16_t)) {
+		if (xrnpe_cancelled(product->cancel))
+			return false;
 		for (size_t tap = 0; tap < plan->run_taps; tap += together, row += together * stride)
 			nar |= plan->weight->decode(product, &product->weight, row, 0, together * channels,
 						    values + tap * channels * sizeof(int16_t));

@@ -256,11 +256,12 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 			bool exact = spread_of(bits, panel->bits, product->k) <= 53;
 
-			if (xrnpe_cancelled(product->cancel))
-				return;
-			for (size_t half = 0; half < 2; half++)
+			for (size_t half = 0; half < 2; half++) {
+				if (xrnpe_cancelled(product->cancel))
+					return;
 				tile(scratch->rows, panel->values + half * product->k * HALF, product->k,
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
+			}
 			bound(scratch, largest_of(product, panel), exact ? 0 : runs_of(product),
 			      precision_of(product->k), scratch->error);
 			for (size_t r = 0; r < rows; r++) {

@@ -266,11 +266,12 @@ TARGET void xrnpe_tiles_p16_run(xrnpe_real_tile *tile, const struct xrnpe_produc
 			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 
-			if (xrnpe_cancelled(product->cancel))
-				return;
-			for (size_t half = 0; half < 2; half++)
+			for (size_t half = 0; half < 2; half++) {
+				if (xrnpe_cancelled(product->cancel))
+					return;
 				tile(inputs, pitch, panel->values + half * product->k * HALF, product->k,
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
+			}
 			for (size_t r = 0; r < rows; r++)
 				put(product, panel, scratch, r, (const double *)(inputs + r * pitch), nar[r],
 				    out[r], p + r, n, count, status);

@@ -28,6 +28,7 @@
 #define CHUNK_GROUPS 32
 #define GROUP_CODES (VECTOR / 2)
 #define CHUNK_CODES (CHUNK_GROUPS * GROUP_CODES)
+#define POLL_CHANNELS 8		/* between looks at whether to give up */
 
 /* What a vector of packed weights becomes: 1, 2 or 4 groups. The value is their log2. */
 enum kind {
@@ -545,9 +546,9 @@ TARGET static void put(const struct task *task, uint64_t n, size_t count, uint32
 
 	make_outputs(product, n, count, 0, &outputs);
 	for (size_t p = 0; p < product->positions; p += TOGETHER) {
-		if (xrnpe_cancelled(product->cancel))
-			return;
 		for (size_t i = 0; i < count; i++) {
+			if (!(i % POLL_CHANNELS) && xrnpe_cancelled(product->cancel))
+				return;
 			gemv_look_up(weights + i * stride, stride);
 			nar[i] = kinds[kind].multiply(min_size((size_t)product->positions - p, TOGETHER), task,
 						      weights + i * stride, task->inputs + p * task->chunks,

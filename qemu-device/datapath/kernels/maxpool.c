@@ -71,6 +71,8 @@ static void exact_pool(enum xrnpe_format format, struct window window, uint8_t *
 		int32_t best = INT32_MIN;
 
 		for (size_t i = 0; i < window.rows; i++) {
+			if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window.cancel))
+				return;
 			for (size_t j = 0; j < window.columns; j++) {
 				uint32_t code = xrnpe_load(format, window.first + i * window.row_step +
 							   j * window.column_step, c);
