@@ -46,7 +46,8 @@ $(B)/tests/unit/datapath_amx: $(B)/tests/unit/amx_model.o $(DATAPATH_TESTS:%=$(B
 SUITES += unit-datapath unit-datapath-amx unit-datapath-cancel oracle-vectors
 SUITE_unit-datapath := $(B)/tests/unit/datapath
 NEEDS_unit-datapath := $(B)/tests/unit/datapath
-SUITE_unit-datapath-amx := CK_INCLUDE_TAGS=kernel $(B)/tests/unit/datapath_amx
+# The tag is Check's: the tests of kernels for products; of which the others were tested before.
+SUITE_unit-datapath-amx := CK_INCLUDE_TAGS=kernel XRNPE_TEST_KERNEL=amx $(B)/tests/unit/datapath_amx
 NEEDS_unit-datapath-amx := $(B)/tests/unit/datapath_amx
 SUITE_unit-datapath-cancel := $(B)/tests/unit/datapath_cancel
 NEEDS_unit-datapath-cancel := $(B)/tests/unit/datapath_cancel
@@ -64,16 +65,29 @@ $(B)/tests/exhaustive: $(B)/tests/exhaustive.o $(B)/tests/reference/reference.o 
 check-exhaustive: $(B)/tests/exhaustive
 	@$<
 
-# Codecs and commands on arm64, emulated: a CPU without the dot-product instructions and one with.
-# The tag is Check's: formats and checks are the same C on both architectures.
+# Codecs and commands on arm64, emulated, which is slow: of their trials a share, and on a CPU
+# without the dot-product instructions only the kernel that is for it. The tag is Check's:
+# formats and checks are the same C on both architectures.
 .PHONY: arm64-datapath
 arm64-datapath:
 	$(call guest-make,) $(B)/arm64/tests/unit/datapath
 DATAPATH_CPUS := cortex-a72 max
+DATAPATH_SHARE_cortex-a72 := XRNPE_TEST_KERNEL=neon XRNPE_TEST_ONE_IN=16
+DATAPATH_SHARE_max := XRNPE_TEST_ONE_IN=8
 SUITES += $(DATAPATH_CPUS:%=unit-datapath-arm64-%)
-$(foreach c,$(DATAPATH_CPUS),$(eval SUITE_unit-datapath-arm64-$(c) := CK_INCLUDE_TAGS=cpu \
-	qemu-aarch64 -cpu $(c) -L $$$$(tools/build-sysroot) $(B)/arm64/tests/unit/datapath))
-$(foreach c,$(DATAPATH_CPUS),$(eval NEEDS_unit-datapath-arm64-$(c) := arm64-datapath))
+define arm64-suite
+DATAPATH_ON_$(1) := CK_INCLUDE_TAGS=cpu qemu-aarch64 -cpu $(1) -L $$$$(tools/build-sysroot) \
+	$(B)/arm64/tests/unit/datapath
+SUITE_unit-datapath-arm64-$(1) := $$(DATAPATH_SHARE_$(1)) $$(DATAPATH_ON_$(1))
+NEEDS_unit-datapath-arm64-$(1) := arm64-datapath
+endef
+$(foreach c,$(DATAPATH_CPUS),$(eval $(call arm64-suite,$(c))))
+
+## check-long: what `make check` does a share of, whole: the datapath on arm64, and by AMX
+.PHONY: check-long
+check-long: arm64-datapath $(B)/tests/unit/datapath_amx
+	@tests/run $(B)/logs 'unit-datapath-amx=CK_INCLUDE_TAGS="cpu kernel" $(B)/tests/unit/datapath_amx' \
+		$(foreach c,$(DATAPATH_CPUS),'unit-datapath-arm64-$(c)=$(DATAPATH_ON_$(c))')
 
 # Rebuilds what the unit suites need in a directory of its own.
 .PHONY: check-unit check-asan check-ubsan

@@ -5,6 +5,20 @@
 #include "datapath.h"
 #include "unit/datapath_tests.h"
 
+bool kernel_is_tested(const char *name)
+{
+	const char *only = getenv("XRNPE_TEST_KERNEL");
+
+	return !only || !strcmp(name, only);
+}
+
+bool trial_is_left_out(uint64_t *state)
+{
+	const char *one_in = getenv("XRNPE_TEST_ONE_IN");
+
+	return one_in && random_below(state, (uint32_t)strtoul(one_in, NULL, 10));
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("datapath");

@@ -180,9 +180,13 @@ START_TEST(widened)
 
 	for (size_t count = 0; count <= 600; count++) {
 		size_t bytes = xrnpe_row_bytes(format, count), align = random_below(&state, 65);
-		uint8_t *row = malloc(align + bytes + 1), *wide = malloc(count * 2 + 1);
 		uint32_t start = random_word(&state);
+		uint8_t *row, *wide;
 
+		if (trial_is_left_out(&state))
+			continue;
+		row = malloc(align + bytes + 1);
+		wide = malloc(count * 2 + 1);
 		memset(row, GUARD, align + bytes);
 		for (size_t i = 0; i < count; i++)
 			xrnpe_store(format, row + align, i, (start + (uint32_t)i) % codes);

@@ -19,6 +19,19 @@ static inline uint32_t code_of(enum xrnpe_format format, double value)
 	return xrnpe_encode(format, value, &status);
 }
 
+/*
+ * A suite may run less than all of the tests, where others do the rest. The environment
+ * tells: XRNPE_TEST_KERNEL is the only kernel whose products are looked at, and of the trials
+ * of a loop one in XRNPE_TEST_ONE_IN is done.
+ */
+
+/** Whether kernel @name is one that this suite is about. */
+bool kernel_is_tested(const char *name);
+
+/** Whether a trial is not done. That follows from @state, so it is always the same ones, and
+ * other ones in a test that starts with another. */
+bool trial_is_left_out(uint64_t *state);
+
 TCase *datapath_format_tests(void);
 TCase *datapath_sample_tests(void);
 TCase *datapath_codec_tests(void);
