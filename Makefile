@@ -28,7 +28,7 @@ LDFLAGS += -pthread $(SANITIZE)
 .PHONY: all
 all:
 
-# Programs that print TAP, run by `make check` in this order: SUITES names them,
+# Programs that print TAP, started by `make check` in this order: SUITES names them,
 # SUITE_<name> is the command, NEEDS_<name> what must be built first.
 SUITES :=
 
@@ -42,7 +42,7 @@ $(B)/%.o: %.c
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 .PHONY: check run-suites clean help
-## check: all tests; a subset with SUITES="unit-datapath ..."
+## check: all tests; a subset with SUITES="unit-datapath ...", one at a time with JOBS=1
 check:
 	@tools/setup-host
 	@$(MAKE) --no-print-directory run-suites
