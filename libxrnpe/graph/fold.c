@@ -106,6 +106,34 @@ static bool changes_nothing(const struct folding *fold, const struct graph_node 
 	return false;
 }
 
+static bool is_output(const struct xrnpe_graph *graph, uint32_t tensor)
+{
+	for (uint32_t i = 0; i < graph->output_count; i++) {
+		if (graph->outputs[i] == tensor)
+			return true;
+	}
+	return false;
+}
+
+/* What is tensor @from to nodes is @to from now on: outputs keep their names. */
+static void rename_tensor(struct xrnpe_graph *graph, uint32_t from, uint32_t to)
+{
+	for (uint32_t n = 0; n < graph->node_count; n++) {
+		struct graph_node *node = &graph->nodes[n];
+
+		for (uint32_t k = 0; k < node->input_count; k++) {
+			if (node->inputs[k] == from)
+				node->inputs[k] = to;
+		}
+		for (uint32_t k = 0; k < node->output_count; k++) {
+			if (node->outputs[k] == from)
+				node->outputs[k] = to;
+			else if (node->outputs[k] == to)
+				node->outputs[k] = GRAPH_NONE;	/* the copy, which is dead */
+		}
+	}
+}
+
 /* Let readers of a node that changes nothing read what it reads. */
 static void drop_copies(struct folding *fold)
 {
@@ -121,12 +149,15 @@ static void drop_copies(struct folding *fold)
 		if (changes_nothing(fold, node))
 			fold->same[node->outputs[0]] = node->inputs[0];
 	}
-	/* An output that is an input or a constant is still to be copied. */
 	for (uint32_t i = 0; i < graph->output_count; i++) {
 		uint32_t same = fold->same[graph->outputs[i]];
 
-		if (fold->producer[same] != GRAPH_NONE)
-			graph->outputs[i] = same;
+		/* An input, a constant or another output is still to be copied. */
+		if (same == graph->outputs[i] || fold->producer[same] == GRAPH_NONE ||
+		    is_output(graph, same))
+			continue;
+		rename_tensor(graph, same, graph->outputs[i]);
+		fold->producer[same] = GRAPH_NONE;
 	}
 }
 

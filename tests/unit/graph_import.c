@@ -289,6 +289,34 @@ START_TEST(passes_through)
 }
 END_TEST
 
+/* Copies that are outputs: their names are those of what is copied, where that has none. */
+START_TEST(outputs_keep_names)
+{
+	Onnx__ModelProto *model = onnx_new();
+	struct xrnpe_graph *graph;
+
+	onnx_input(model, "x", DIMS(1, 2, 3, 3));
+	onnx_output(model, "y", DIMS(1, 2, 3, 3));
+	onnx_output(model, "z", DIMS(1, 2, 3, 3));
+	onnx_output(model, "v", DIMS(1, 2, 3, 3));
+	onnx_node(model, "Relu", "x", "a");
+	onnx_node(model, "Identity", "a", "y");
+	onnx_node(model, "Identity", "a", "z");
+	onnx_node(model, "Sigmoid", "a", "b");
+	onnx_node(model, "Identity", "x", "v");
+	onnx_node(model, "Tanh", "b", "unused");
+	graph = take(model, NULL);
+	ck_assert_msg(graph, "%s", error.message);
+	ck_assert_uint_eq(graph->node_count, 3);	/* Relu, and two copies */
+	for (uint32_t i = 0; i < 3; i++)
+		ck_assert_str_eq(graph->tensors[graph->outputs[i]].name,
+				 xrnpe_graph_output(graph, i)->name);
+	ck_assert_str_eq(graph->nodes[0].op->name, "Relu");
+	ck_assert_uint_eq(graph->nodes[0].outputs[0], graph->outputs[0]);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 START_TEST(dead_nodes_go)
 {
 	Onnx__ModelProto *model = onnx_new();
@@ -746,6 +774,7 @@ TCase *graph_import_tests(void)
 	tcase_add_loop_test(tests, window_sizes, 0, sizeof(windows) / sizeof(windows[0]));
 	tcase_add_test(tests, rectangular_windows);
 	tcase_add_test(tests, passes_through);
+	tcase_add_test(tests, outputs_keep_names);
 	tcase_add_test(tests, dead_nodes_go);
 	tcase_add_test(tests, lists_what_is_not_supported);
 	tcase_add_test(tests, names_and_counts);
