@@ -49,7 +49,7 @@ $(LIBXRNPE_STATIC): $(LIBXRNPE_OBJECTS) $(DATAPATH_SOURCES:%.c=$(B)/%.o)
 all: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 .PHONY: install install-lib
-## install: into $(DESTDIR)$(PREFIX), by default /usr/local: library, header, program
+## install: into $(DESTDIR)$(PREFIX), by default /usr/local: library, header, Python module, program
 install: install-lib
 install-lib: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm
@@ -62,3 +62,16 @@ install-lib: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 		-e 's|@VERSION@|$(LIBXRNPE_VERSION)|' -e 's|@PACKAGES@|$(LIBXRNPE_PACKAGES)|' \
 		libxrnpe/xrnpe.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/xrnpe.pc
+
+# The first of the folders below PREFIX where the system's Python looks for modules.
+PYTHON ?= /usr/bin/python3
+PYTHONDIR ?= $(shell $(PYTHON) -c 'import site, sys; print(next((d for d in \
+	site.getsitepackages() if d.startswith(sys.argv[1] + "/lib/")), \
+	sys.argv[1] + "/lib/python3/dist-packages"))' $(PREFIX))
+
+.PHONY: install-python
+install: install-python
+install-python:
+	install -d $(DESTDIR)$(PYTHONDIR)/xrnpe
+	install -m 644 libxrnpe/python/xrnpe/*.py libxrnpe/python/xrnpe/py.typed \
+		$(DESTDIR)$(PYTHONDIR)/xrnpe/

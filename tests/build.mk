@@ -217,6 +217,11 @@ UNIT_SUITES += cli
 SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library
 NEEDS_library := $(B)/xrnpe $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
+# ---- the Python module -----------------------------------------------------
+SUITES += python
+SUITE_python := B=$(B) CC="$(CC)" tests/python
+NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
+
 # ---- libxrnpe: graphs ------------------------------------------------------
 GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_reference graph_fuzz onnx_builder)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe

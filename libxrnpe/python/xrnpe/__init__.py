@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""Neural networks on an XR-NPE co-processor, or on its emulator: libxrnpe with NumPy arrays.
+
+    import numpy, xrnpe
+
+    with xrnpe.Graph.load("net.onnx") as graph:
+        model = xrnpe.compile(graph, numpy.load("calibration.npy"), budget="4x")
+    with xrnpe.Device("emu") as device, xrnpe.Session(device, model) as session:
+        outputs = session.run(numpy.load("images.npy"))     # arrays by name
+
+What the library cannot do raises Error; wrong arguments TypeError or ValueError. Objects
+keep alive what they were made from, and are freed when closed or no longer referenced.
+The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LIBRARY names.
+"""
+from ._graph import Graph, compile
+from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand, Place,
+                    Prediction, Result, TensorInfo, Type)
+from ._library import VERSION as __version__
+from ._library import Error
+from ._model import Model
+from ._session import Device, Request, Session
+
+__all__ = ["Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format", "Graph",
+           "LayerInfo", "Model", "Operand", "Place", "Prediction", "Request", "Result",
+           "Session", "TensorInfo", "Type", "__version__", "compile"]

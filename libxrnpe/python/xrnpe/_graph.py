@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Networks as they come, in binary32, and compiling them."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from ctypes import byref, c_char_p, c_uint64
+
+from . import _structures as c
+from ._info import TensorInfo
+from ._library import (Handle, Object, Progress, Reporter, call, encode, lib, path,
+                       xrnpe_compile_options)
+from ._model import Model, tensor_infos
+from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
+
+
+def _options(shapes: Mapping[str, Sequence[int]] | None,
+             outputs: Sequence[str] | None) -> c.xrnpe_graph_options:
+    items = list((shapes or {}).items())
+    array = (c.xrnpe_shape * len(items))()
+    for shape, (name, dims) in zip(array, items):
+        if len(dims) > c.XRNPE_TENSOR_RANK:
+            raise ValueError(f"shape of {name}: has {len(dims)} dimensions; "
+                             f"{c.XRNPE_TENSOR_RANK} are the most")
+        if not all(1 <= dim <= sys.maxsize for dim in dims):
+            raise ValueError(f"shape of {name}: {tuple(dims)} are no dimensions")
+        shape.input = encode(name)
+        shape.rank = len(dims)
+        shape.dims[:len(dims)] = dims
+    if isinstance(outputs, str):
+        raise TypeError("outputs is a sequence of names, not one")
+    names = [encode(name) for name in outputs or ()]
+    return c.xrnpe_graph_options(array, len(items), (c_char_p * len(names))(*names), len(names))
+
+
+class Graph(Object):
+    """A network read from an ONNX model. Immutable; threads may share it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        #: What it takes and gives.
+        self.inputs: tuple[TensorInfo, ...] = tensor_infos(
+            lib.xrnpe_graph_input_count, lib.xrnpe_graph_input, handle)
+        self.outputs: tuple[TensorInfo, ...] = tensor_infos(
+            lib.xrnpe_graph_output_count, lib.xrnpe_graph_output, handle)
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str], *,
+             shapes: Mapping[str, Sequence[int]] | None = None,
+             outputs: Sequence[str] | None = None) -> Graph:
+        """Read an ONNX file.
+
+        ``shapes`` are those of inputs of which the file leaves dimensions open; an open first
+        one is the batch and needs none. ``outputs`` are tensors of the file to be the
+        outputs instead of its own. All that is not supported is listed in one Error.
+        """
+        return cls(Handle(lib.xrnpe_graph_free, lib.xrnpe_graph_load, path(file),
+                          byref(_options(shapes, outputs))))
+
+    @classmethod
+    def parse(cls, data: bytes, *, name: str = "model.onnx",
+              shapes: Mapping[str, Sequence[int]] | None = None,
+              outputs: Sequence[str] | None = None) -> Graph:
+        """The same from memory; ``name`` is what messages call the file."""
+        return cls(Handle(lib.xrnpe_graph_free, lib.xrnpe_graph_parse, encode(name), data,
+                          len(data), byref(_options(shapes, outputs))))
+
+    @property
+    def bytes(self) -> int:
+        """Of its parameters in binary32, batch norms folded."""
+        return int(lib.xrnpe_graph_bytes(self._open))
+
+    def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None,
+            progress: Progress | None = None) -> dict[str, Floats]:
+        """Compute in binary32 on the CPU: the reference to measure quantised models against.
+
+        Arrays and results are as those of Session.run().
+        """
+        arrays, count = read_inputs(self.inputs, inputs)
+        results = new_outputs(self.outputs, count, outputs)
+        reporter = Reporter(progress, short=count is None)
+        reporter.call(lib.xrnpe_graph_run, self._open, 1 if count is None else count,
+                      pointers(arrays), pointers(results), reporter.callback, None)
+        return by_name(self.outputs, results)
+
+
+def _budget(graph: Handle, budget: int | str) -> int:
+    if isinstance(budget, int):
+        if not 1 <= budget <= sys.maxsize:
+            raise ValueError(f"a budget of {budget} bytes is none")
+        return budget
+    value = c_uint64()
+    call(lib.xrnpe_budget_parse, encode(budget), graph, byref(value))
+    return value.value
+
+
+def compile(graph: Graph, calibration: Inputs, *, budget: int | str = "4x",
+            progress: Progress | None = None) -> Model:
+    """Compile a network: choose formats within a budget of bytes, and write commands.
+
+    ``calibration`` are typical inputs, as Graph.run() takes them: they fix scales, and errors
+    are measured on them. ``budget`` is the most bytes for weights, scales and biases:
+    a number, ``"60KiB"``, or so many times smaller than in binary32, ``"4x"``.
+    ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
+    The same arguments always give the same model.
+    """
+    handle = graph._open
+    arrays, _ = read_inputs(graph.inputs, calibration)
+    # Past the end nothing is read; C has no arrays of none.
+    described = (c.xrnpe_array * max(1, len(arrays)))()
+    described.arrays = arrays  # type: ignore[attr-defined]
+    for to, array in zip(described, arrays):
+        if array.ndim > c.XRNPE_MAX_RANK:
+            raise ValueError(f"{array.ndim} dimensions are too many")
+        to.rank, to.count, to.data = array.ndim, array.size, pointer(array)
+        to.dims[:] = (*array.shape, *(1,) * (c.XRNPE_MAX_RANK - array.ndim))
+    reporter = Reporter(progress)
+    options = xrnpe_compile_options(described, _budget(handle, budget), reporter.callback, None)
+    return Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
+                        caller=reporter.call))

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""The shared library: its functions, errors, and objects that it makes."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import (CDLL, CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char_p,
+                    c_float, c_int, c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from . import _structures as c
+
+# Of the library that the structures are those of.
+VERSION = "0.1.0"
+
+XRNPE_PROGRESS = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
+
+
+class xrnpe_compile_options(Structure):
+    _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("budget", c_uint64),
+                ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p)]
+
+
+_OBJECT = c_void_p
+_NEW = POINTER(c_void_p)
+_ERROR = POINTER(c.xrnpe_error)
+_FLOATS = POINTER(c_float)
+_ARRAYS = POINTER(_FLOATS)
+
+# What is used of xrnpe.h: function, its result, its arguments.
+PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+    "xrnpe_version": (c_char_p, []),
+    "xrnpe_budget_parse": (c_int, [c_char_p, _OBJECT, POINTER(c_uint64), _ERROR]),
+    "xrnpe_compile": (c_int, [_OBJECT, POINTER(xrnpe_compile_options), _NEW, _ERROR]),
+    "xrnpe_device_close": (None, [_OBJECT]),
+    "xrnpe_device_info": (POINTER(c.xrnpe_device_info), [_OBJECT]),
+    "xrnpe_device_open": (c_int, [c_char_p, _NEW, _ERROR]),
+    "xrnpe_graph_bytes": (c_uint64, [_OBJECT]),
+    "xrnpe_graph_free": (None, [_OBJECT]),
+    "xrnpe_graph_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
+    "xrnpe_graph_input_count": (c_uint, [_OBJECT]),
+    "xrnpe_graph_load": (c_int, [c_char_p, POINTER(c.xrnpe_graph_options), _NEW, _ERROR]),
+    "xrnpe_graph_output": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
+    "xrnpe_graph_output_count": (c_uint, [_OBJECT]),
+    "xrnpe_graph_parse": (c_int, [c_char_p, c_char_p, c_size_t, POINTER(c.xrnpe_graph_options),
+                                  _NEW, _ERROR]),
+    "xrnpe_graph_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
+                                _ERROR]),
+    "xrnpe_model_free": (None, [_OBJECT]),
+    "xrnpe_model_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
+    "xrnpe_model_input_count": (c_uint, [_OBJECT]),
+    "xrnpe_model_layer": (POINTER(c.xrnpe_layer_info), [_OBJECT, c_uint]),
+    "xrnpe_model_layer_count": (c_uint, [_OBJECT]),
+    "xrnpe_model_load": (c_int, [c_char_p, _NEW, _ERROR]),
+    "xrnpe_model_output": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
+    "xrnpe_model_output_count": (c_uint, [_OBJECT]),
+    "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
+                                   POINTER(c.xrnpe_cost)]),
+    "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
+    "xrnpe_request_count": (None, [_OBJECT, c_bool]),
+    "xrnpe_request_free": (None, [_OBJECT]),
+    "xrnpe_request_get_output": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
+    "xrnpe_request_new": (c_int, [_OBJECT, _NEW, _ERROR]),
+    "xrnpe_request_result": (POINTER(c.xrnpe_result), [_OBJECT]),
+    "xrnpe_request_set_input": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
+    "xrnpe_request_submit": (c_int, [_OBJECT, c_uint, _ERROR]),
+    "xrnpe_request_wait": (c_int, [_OBJECT, c_int64, _ERROR]),
+    "xrnpe_session_free": (None, [_OBJECT]),
+    "xrnpe_session_new": (c_int, [_OBJECT, _OBJECT, _NEW, _ERROR]),
+    "xrnpe_session_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
+                                  POINTER(c_uint32), _ERROR]),
+}
+
+
+def _load() -> CDLL:
+    path = os.environ.get("XRNPE_LIBRARY") or "libxrnpe.so.0"
+    library = CDLL(path)
+    for name, (result, arguments) in PROTOTYPES.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    version = library.xrnpe_version().decode()
+    if version != VERSION:
+        raise ImportError(f"{path} has version {version}; this module is for {VERSION}")
+    return library
+
+
+lib = _load()
+
+
+class Error(Exception):
+    """What the library could not do.
+
+    ``code`` is an errno number (``errno.ENOENT``, ...; xrnpe.h says when which), ``message``
+    a sentence that names the file, layer, operator, command or region concerned.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def call(function: Callable[..., int], *arguments: Any) -> None:
+    """Call a function that returns 0 or an error, for which it has a last argument."""
+    error = c.xrnpe_error()
+    result = function(*arguments, byref(error))
+    if result:
+        raise Error(-result, error.message.decode(errors="replace"))
+
+
+# ---- text -----------------------------------------------------------------
+
+def text(value: bytes | None) -> str:
+    """A name of the library's. Names may come from a file and be anything."""
+    return (value or b"").decode(errors="surrogateescape")
+
+
+def _whole(value: bytes) -> bytes:
+    if b"\0" in value:
+        raise ValueError("embedded null character")
+    return value
+
+
+def encode(value: str) -> bytes:
+    """A name for the library: what text() made of it, or any other."""
+    return _whole(value.encode(errors="surrogateescape"))
+
+
+def path(value: str | os.PathLike[str]) -> bytes:
+    """The name of a file."""
+    return _whole(os.fsencode(value))
+
+
+# ---- objects --------------------------------------------------------------
+
+class Handle:
+    """An object of the library, freed with the last reference to this one.
+
+    Whoever calls the library with it holds a reference meanwhile, so that close() in one
+    thread does not free what another one uses.
+    """
+
+    def __init__(self, free: Callable[[c_void_p], None], new: Callable[..., int],
+                 *arguments: Any, caller: Callable[..., None] = call) -> None:
+        pointer = c_void_p()
+        # new()'s last arguments are the object and the error.
+        caller(new, *arguments, byref(pointer))
+        self._as_parameter_ = pointer
+        self._free = free
+
+    def __del__(self) -> None:
+        if hasattr(self, "_free"):
+            self._free(self._as_parameter_)
+
+
+class Object:
+    """What has a handle: a context manager, closed at its end."""
+
+    _handle: Handle | None = None
+
+    @property
+    def _open(self) -> Handle:
+        handle = self._handle
+        if handle is None:
+            raise ValueError(f"the {type(self).__name__} is closed")
+        return handle
+
+    def close(self) -> None:
+        """Give its memory back. What was made from it goes on, and closing twice is allowed."""
+        self._handle = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._handle is None
+
+    def __enter__(self) -> Self:
+        self._open
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+
+# ---- progress -------------------------------------------------------------
+
+Progress = Callable[[int, int], object]
+
+
+class Reporter:
+    """Runs the library in another thread, so that Python goes on answering signals here.
+
+    Progress is told here, too. An exception, of its or of a signal's (Ctrl-C), stops the
+    library and is passed on. What is @short and tells no progress is not worth a thread.
+    """
+
+    def __init__(self, progress: Progress | None, *, short: bool = False) -> None:
+        self._progress = progress
+        self._news: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+        self._stop = False
+        self._direct = short and progress is None
+        self.callback = XRNPE_PROGRESS() if self._direct else XRNPE_PROGRESS(self._report)
+
+    def _report(self, data: object, done: int, total: int) -> int:
+        if self._progress:
+            self._news.put((done, total))
+        return self._stop
+
+    def call(self, function: Callable[..., int], *arguments: Any) -> None:
+        """call() of a function that is given the callback."""
+        if self._direct:
+            return call(function, *arguments)
+        with ThreadPoolExecutor(1) as pool:
+            job = pool.submit(call, function, *arguments)
+            job.add_done_callback(lambda job: self._news.put(None))
+            try:
+                while (step := self._news.get()) is not None:
+                    if self._progress:
+                        self._progress(*step)
+            except BaseException:
+                self._stop = True
+                raise
+            job.result()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Compiled models."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from ctypes import byref
+from typing import Any
+
+from . import _structures as c
+from ._info import Cost, DeviceInfo, LayerInfo, Prediction, TensorInfo
+from ._library import Handle, Object, call, lib, path
+
+
+def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, int], Any],
+                 handle: Handle) -> tuple[TensorInfo, ...]:
+    """Inputs or outputs of an object, by the functions that tell them."""
+    return tuple(TensorInfo._of(info_of(handle, i).contents) for i in range(count_of(handle)))
+
+
+class Model(Object):
+    """A compiled model. Immutable; threads and devices may share it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        #: What it takes and gives.
+        self.inputs: tuple[TensorInfo, ...] = tensor_infos(
+            lib.xrnpe_model_input_count, lib.xrnpe_model_input, handle)
+        self.outputs: tuple[TensorInfo, ...] = tensor_infos(
+            lib.xrnpe_model_output_count, lib.xrnpe_model_output, handle)
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str]) -> Model:
+        """Read a .xrnpe file and check all of it."""
+        return cls(Handle(lib.xrnpe_model_free, lib.xrnpe_model_load, path(file)))
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write a .xrnpe file, which appears only when it is complete."""
+        call(lib.xrnpe_model_save, self._open, path(file))
+
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """What the compiler made of the network, in the order in which it runs."""
+        handle = self._open
+        return tuple(LayerInfo._of(lib.xrnpe_model_layer(handle, i).contents)
+                     for i in range(lib.xrnpe_model_layer_count(handle)))
+
+    def predict(self, device: DeviceInfo | None = None) -> Prediction:
+        """What it costs by the device's cycle model, without running it.
+
+        ``device`` tells array, bus, memory and clock; without, they are the emulator's.
+        ``dataclasses.replace(device.info, clock_khz=...)`` asks about another one.
+        """
+        handle = self._open
+        total = c.xrnpe_cost()
+        layers = (c.xrnpe_cost * max(1, lib.xrnpe_model_layer_count(handle)))()
+        info = device and byref(device._structure())
+        lib.xrnpe_model_predict(handle, info, byref(total), layers)
+        return Prediction(Cost._of(total), tuple(
+            Cost._of(layers[i]) for i in range(lib.xrnpe_model_layer_count(handle))))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Structures and constants of xrnpe.h and drm/xrnpe_cmd.h, as ctypes has them.
+
+Each class is the structure of its name in C, field by field; the test suite compares
+sizes and offsets with what a C compiler says.
+"""
+from ctypes import (POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int, c_size_t,
+                    c_uint, c_uint32, c_uint64)
+
+XRNPE_ERROR_SIZE = 2048
+XRNPE_MAX_RANK = 8
+XRNPE_TENSOR_RANK = 6
+XRNPE_PRODUCT_FORMATS = 4
+XRNPE_OPERANDS = 5
+XRNPE_STATUS_INVALID = 1
+XRNPE_FAULT_NONE = 0
+
+
+class xrnpe_error(Structure):
+    _fields_ = [("code", c_int), ("message", c_char * XRNPE_ERROR_SIZE)]
+
+
+class xrnpe_array(Structure):
+    _fields_ = [("rank", c_uint), ("dims", c_size_t * XRNPE_MAX_RANK), ("count", c_size_t),
+                ("data", POINTER(c_float))]
+
+
+class xrnpe_device_info(Structure):
+    _fields_ = [("backend", c_char_p), ("path", c_char_p), ("driver", c_char_p),
+                ("version", c_uint32), ("rows", c_uint32), ("cols", c_uint32),
+                ("queues", c_uint32), ("max_cmds", c_uint32), ("max_regions", c_uint32),
+                ("max_buffer_size", c_uint64), ("job_timeout_ms", c_uint32),
+                ("threads", c_uint32), ("bus_bytes", c_uint32), ("sram_kib", c_uint32),
+                ("clock_khz", c_uint32)]
+
+
+class xrnpe_tensor_info(Structure):
+    _fields_ = [("name", c_char_p), ("type", c_uint), ("rank", c_uint),
+                ("dims", c_size_t * XRNPE_TENSOR_RANK), ("count", c_size_t)]
+
+
+class xrnpe_layer_info(Structure):
+    _fields_ = [("name", c_char_p), ("op", c_char_p), ("place", c_uint), ("why", c_char_p),
+                ("rank", c_uint), ("dims", c_size_t * XRNPE_TENSOR_RANK), ("macs", c_uint64),
+                ("format", c_uint), ("weight_format", c_uint), ("out_format", c_uint),
+                ("bytes", c_uint64), ("float_bytes", c_uint64), ("error", c_double),
+                ("weight_error", c_double * XRNPE_PRODUCT_FORMATS),
+                ("input_error", c_double * XRNPE_PRODUCT_FORMATS)]
+
+
+class xrnpe_counters(Structure):
+    _fields_ = [("cycles", c_uint64), ("stall_cycles", c_uint64), ("commands", c_uint64),
+                ("blocks_active", c_uint64), ("blocks_gated", c_uint64),
+                ("bytes", c_uint64 * XRNPE_OPERANDS), ("bytes_other", c_uint64),
+                ("products", c_uint64 * XRNPE_PRODUCT_FORMATS * XRNPE_PRODUCT_FORMATS)]
+
+
+class xrnpe_cost(Structure):
+    _fields_ = [("counters", xrnpe_counters), ("utilisation", c_double), ("seconds", c_double),
+                ("picojoules", c_double)]
+
+
+class xrnpe_fault(Structure):
+    _fields_ = [("kind", c_uint32), ("cmd", c_uint32), ("operand", c_uint32),
+                ("region", c_uint32), ("offset", c_uint64)]
+
+
+class xrnpe_result(Structure):
+    _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters)]
+
+
+class xrnpe_shape(Structure):
+    _fields_ = [("input", c_char_p), ("rank", c_uint), ("dims", c_size_t * XRNPE_TENSOR_RANK)]
+
+
+class xrnpe_graph_options(Structure):
+    _fields_ = [("shapes", POINTER(xrnpe_shape)), ("shape_count", c_size_t),
+                ("outputs", POINTER(c_char_p)), ("output_count", c_size_t)]
