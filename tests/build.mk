@@ -223,7 +223,7 @@ SUITE_python := B=$(B) CC="$(CC)" tests/python
 NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
-GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_reference graph_fuzz onnx_builder)
+GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_fuzz onnx_builder)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 $(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 

@@ -67,7 +67,7 @@ static const struct placer {
 static const char *const functions[] = {
 	"Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu", "Elu", "Selu", "Celu", "Softplus",
 	"Softsign", "Mish", "ThresholdedRelu", "Exp", "Log", "Sqrt", "Reciprocal", "Erf", "Sin",
-	"Cos", "Floor", "Ceil", "Round", "Sign",
+	"Cos", "Floor", "Ceil", "Round", "Sign", "Swish", "Function",
 };
 
 static const struct placer *find_placer(const char *op)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The same function with fewer nodes. In order: nodes that change nothing; what scales and
- * shifts channels, into the weights before it; additions, into the later of the products
- * that they add; activations, into what computes their input; products over an image that
- * was flattened for them, into convolutions.
+ * The same function with fewer nodes. What is the same in several ways of writing it comes
+ * first, then what goes into products, then what the device applies to results, then what
+ * is left of functions of one number.
  */
 #include <errno.h>
 #include <float.h>
@@ -11,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "build.h"
 #include "error.h"
 #include "fold.h"
 
@@ -26,7 +26,7 @@ struct graph_node *fold_producer(const struct folding *fold, const struct graph_
 	       NULL : &fold->graph->nodes[index];
 }
 
-static int append_name(const struct folding *fold, struct graph_node *node, const char *op_names)
+int fold_append_name(const struct folding *fold, struct graph_node *node, const char *op_names)
 {
 	char *names;
 
@@ -39,7 +39,7 @@ static int append_name(const struct folding *fold, struct graph_node *node, cons
 
 int fold_absorb(struct folding *fold, struct graph_node *before, struct graph_node *node)
 {
-	int ret = append_name(fold, before, node->op_names);
+	int ret = fold_append_name(fold, before, node->op_names);
 
 	before->outputs[0] = node->outputs[0];
 	fold->producer[node->outputs[0]] = (uint32_t)(before - fold->graph->nodes);
@@ -60,6 +60,77 @@ int fold_extend(const struct folding *fold, struct graph_node *node, uint32_t co
 		inputs[node->input_count] = GRAPH_NONE;
 	node->inputs = inputs;
 	return 0;
+}
+
+void fold_drop_attribute(struct graph_node *node, const char *name)
+{
+	for (uint32_t i = 0; i < node->attribute_count; i++) {
+		if (strcmp(node->attributes[i].name, name))
+			continue;
+		graph_clear_attributes(&node->attributes[i], 1);
+		node->attributes[i] = node->attributes[--node->attribute_count];
+		return;
+	}
+}
+
+int fold_set_attribute(const struct folding *fold, struct graph_node *node, const char *name,
+		       enum graph_attribute_kind kind, size_t count, const void *values)
+{
+	size_t size = kind == GRAPH_ATTRIBUTE_STRING ? strlen(values) + 1 :
+		      kind == GRAPH_ATTRIBUTE_INT || kind == GRAPH_ATTRIBUTE_INTS ?
+		      count * sizeof(int64_t) : count * sizeof(float);
+	struct graph_attribute made = {
+		.name = strdup(name), .kind = kind, .count = count, .string = malloc(size + 1),
+	};
+	struct graph_attribute *list = realloc(node->attributes,
+					       (node->attribute_count + 1) * sizeof(*list));
+
+	if (list)
+		node->attributes = list;
+	if (!made.name || !made.string || !list) {
+		graph_clear_attributes(&made, 1);
+		return xrnpe_fail_memory(fold->error);
+	}
+	memcpy(made.string, values, size);
+	fold_drop_attribute(node, name);
+	list[node->attribute_count++] = made;
+	return 0;
+}
+
+int fold_become(const struct folding *fold, struct graph_node *node, const char *op)
+{
+	const struct op made = { fold->graph, node, fold->error };
+
+	node->op = operator_find(op);
+	node->params = (union graph_params){ 0 };
+	node->scratch = 0;
+	return node->op->infer(&made);
+}
+
+int fold_new_constant(struct folding *fold, const struct graph_shape *shape, uint32_t *index,
+		      float **values)
+{
+	void *data = NULL;
+	int ret = graph_add_tensor(fold->graph, NULL, index, fold->error);
+
+	if (!ret)
+		ret = build_constant(fold->graph, *index, GRAPH_FLOAT, shape, &data, fold->error);
+	*values = data;
+	return ret;
+}
+
+bool fold_is_by_channel(const struct graph_shape *shape, const struct graph_shape *to,
+			uint32_t axis)
+{
+	uint32_t lead = to->rank - shape->rank;
+
+	if (shape->rank > to->rank)
+		return false;
+	for (uint32_t i = 0; i < shape->rank; i++) {
+		if (shape->dims[i] != 1 && (i + lead != axis || shape->dims[i] != to->dims[axis]))
+			return false;
+	}
+	return true;
 }
 
 /* ---- nodes that change nothing ------------------------------------------ */
@@ -134,69 +205,35 @@ static void rename_tensor(struct xrnpe_graph *graph, uint32_t from, uint32_t to)
 	}
 }
 
-/* Let readers of a node that changes nothing read what it reads. */
-static void drop_copies(struct folding *fold)
+/*
+ * Let readers of a node that changes nothing read what it reads. If it is an output, that
+ * is then called as the output is; only an input, a constant or another output, which has
+ * a name of its own, is still copied.
+ */
+static int fold_copy(struct folding *fold, struct graph_node *node)
 {
 	struct xrnpe_graph *graph = fold->graph;
+	uint32_t in, out;
 
-	for (uint32_t n = 0; n < graph->node_count; n++) {
-		struct graph_node *node = &graph->nodes[n];
-
-		for (uint32_t k = 0; k < node->input_count; k++) {
-			if (node->inputs[k] != GRAPH_NONE)
-				node->inputs[k] = fold->same[node->inputs[k]];
-		}
-		if (changes_nothing(fold, node))
-			fold->same[node->outputs[0]] = node->inputs[0];
+	for (uint32_t k = 0; k < node->input_count; k++) {
+		if (node->inputs[k] != GRAPH_NONE)
+			node->inputs[k] = fold->same[node->inputs[k]];
 	}
-	for (uint32_t i = 0; i < graph->output_count; i++) {
-		uint32_t same = fold->same[graph->outputs[i]];
-
-		/* An input, a constant or another output is still to be copied. */
-		if (same == graph->outputs[i] || fold->producer[same] == GRAPH_NONE ||
-		    is_output(graph, same))
-			continue;
-		rename_tensor(graph, same, graph->outputs[i]);
-		fold->producer[same] = GRAPH_NONE;
-	}
-}
-
-/* ---- additions ---------------------------------------------------------- */
-
-/* Whether tensor @index is there before node @node is computed. */
-static bool is_before(const struct folding *fold, uint32_t index, const struct graph_node *node)
-{
-	uint32_t producer = fold->producer[index];
-
-	return producer == GRAPH_NONE || producer < (uint32_t)(node - fold->graph->nodes);
-}
-
-/* Fold an Add into the later of the products that it reads: it adds the other's result. */
-static int fold_add(struct folding *fold, struct graph_node *add)
-{
-	const struct xrnpe_graph *graph = fold->graph;
-	const struct graph_tensor *out = graph_output(graph, add, 0);
-
-	if (!fold_is(add, "Add") || add->inputs[0] == add->inputs[1] || out->type != GRAPH_FLOAT)
+	if (!changes_nothing(fold, node))
 		return 0;
-	for (uint32_t k = 0; k < 2; k++) {
-		struct graph_node *product = fold_producer(fold, add, k);
-		uint32_t other = add->inputs[!k];
-		int ret;
-
-		if (!product || !(fold_is(product, "Conv") || fold_is(product, "Gemm")) || product->residual ||
-		    fold_activates(product) || !graph_input(graph, product, 1)->data ||
-		    !is_before(fold, other, product) ||
-		    !graph_shape_equal(&graph->tensors[other].shape, &out->shape) ||
-		    !graph_shape_equal(&graph_output(graph, product, 0)->shape, &out->shape))
-			continue;
-		ret = fold_extend(fold, product, 4);
-		if (ret)
-			return ret;
-		product->inputs[3] = other;
-		product->residual = true;
-		return fold_absorb(fold, product, add);
+	in = node->inputs[0];
+	out = node->outputs[0];
+	if (!is_output(graph, out) || is_output(graph, in) || fold->producer[in] == GRAPH_NONE) {
+		fold->same[out] = in;
+		return 0;
 	}
+	rename_tensor(graph, in, out);
+	for (uint32_t t = 0; t < fold->known; t++) {
+		if (fold->same[t] == in)
+			fold->same[t] = out;
+	}
+	fold->producer[out] = fold->producer[in];
+	fold->producer[in] = GRAPH_NONE;
 	return 0;
 }
 
@@ -298,15 +335,22 @@ static int find_readers(struct folding *fold)
 	return 0;
 }
 
-/* Offer every node that is left to @rule, in order, and drop what it made superfluous. */
-static int apply(struct folding *fold, int (*rule)(struct folding *fold, struct graph_node *node))
+struct rule {
+	int (*offer)(struct folding *fold, struct graph_node *node);
+	bool backwards;		/* the last node first */
+};
+
+/* Offer every node that is left to @rule, and drop what it made superfluous. */
+static int apply(struct folding *fold, const struct rule *rule)
 {
 	int ret = find_readers(fold);
 
-	for (uint32_t n = 0; !ret && n < fold->graph->node_count; n++) {
+	for (uint32_t i = 0; !ret && i < fold->graph->node_count; i++) {
+		uint32_t n = rule->backwards ? fold->graph->node_count - 1 - i : i;
+
 		if (!fold->graph->nodes[n].op)
 			continue;
-		ret = rule(fold, &fold->graph->nodes[n]);
+		ret = rule->offer(fold, &fold->graph->nodes[n]);
 		/* New constants have one reader, who asked for them. */
 		if (!ret && fold->known < fold->graph->tensor_count)
 			ret = find_readers(fold);
@@ -316,18 +360,26 @@ static int apply(struct folding *fold, int (*rule)(struct folding *fold, struct 
 
 int graph_fold(struct xrnpe_graph *graph, struct xrnpe_error *error)
 {
-	static int (*const rules[])(struct folding *fold, struct graph_node *node) = {
-		fold_gemm, fold_affine, fold_add, fold_activation, fold_flatten,
+	static const struct rule rules[] = {
+		{ fold_copy, false },		/* nodes that change nothing */
+		{ fold_sum, false },
+		{ fold_limits, false },
+		{ fold_prelu, false },
+		{ fold_copy, false },		/* what these left */
+		{ fold_pad, false },
+		{ fold_gemm, false },
+		{ fold_affine, false },
+		{ fold_channels, false },
+		{ fold_add, false },
+		{ fold_activation, false },
+		{ fold_function, true },
+		{ fold_flatten, false },
 	};
 	struct folding fold = { .graph = graph, .error = error };
-	int ret = find_readers(&fold);
+	int ret = 0;
 
-	if (!ret) {
-		drop_copies(&fold);
-		ret = graph_drop_dead(graph, error);
-	}
 	for (size_t i = 0; !ret && i < sizeof(rules) / sizeof(*rules); i++)
-		ret = apply(&fold, rules[i]);
+		ret = apply(&fold, &rules[i]);
 	free(fold.readers);
 	free(fold.producer);
 	free(fold.same);

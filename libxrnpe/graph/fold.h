@@ -35,6 +35,47 @@ int fold_absorb(struct folding *fold, struct graph_node *before, struct graph_no
 /* Make @count inputs of a node's, those that are new left out. */
 int fold_extend(const struct folding *fold, struct graph_node *node, uint32_t count);
 
+/* Add @op_names to the operators that @node stands for. */
+int fold_append_name(const struct folding *fold, struct graph_node *node, const char *op_names);
+
+/* Set an attribute of @node from a copy of @values: a string, ints or floats. */
+int fold_set_attribute(const struct folding *fold, struct graph_node *node, const char *name,
+		       enum graph_attribute_kind kind, size_t count, const void *values);
+
+/* @node has attribute @name no more. */
+void fold_drop_attribute(struct graph_node *node, const char *name);
+
+/* Make @node one of operator @op, with the inputs and attributes that it has by now. */
+int fold_become(const struct folding *fold, struct graph_node *node, const char *op);
+
+/* A new constant of zeros of @shape, for one reader. */
+int fold_new_constant(struct folding *fold, const struct graph_shape *shape, uint32_t *index,
+		      float **values);
+
+/* Whether a constant of @shape, broadcast to @to, differs only along axis @axis. */
+bool fold_is_by_channel(const struct graph_shape *shape, const struct graph_shape *to,
+			uint32_t axis);
+
+/* ---- fold_sums.c -------------------------------------------------------- */
+
+/* A Sum begins with another one, if it can, and is an Add where two are left. Exact. */
+int fold_sum(struct folding *fold, struct graph_node *node);
+
+/* An Add, and the first two of a Sum, become part of the later product that they add. Exact. */
+int fold_add(struct folding *fold, struct graph_node *node);
+
+/* ---- fold_patterns.c ---------------------------------------------------- */
+
+int fold_limits(struct folding *fold, struct graph_node *node);
+int fold_prelu(struct folding *fold, struct graph_node *node);
+int fold_channels(struct folding *fold, struct graph_node *add);
+int fold_pad(struct folding *fold, struct graph_node *conv);
+
+/* ---- fold_function.c ---------------------------------------------------- */
+
+/* Element-wise nodes of one number, of which @node is the last, become one Function. */
+int fold_function(struct folding *fold, struct graph_node *node);
+
 /* ---- fold_products.c ---------------------------------------------------- */
 
 /* A Gemm with constants has alpha and beta in them, and one bias a column. */

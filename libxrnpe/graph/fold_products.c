@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "build.h"
 #include "error.h"
 #include "fold.h"
 
@@ -30,21 +29,6 @@ static int new_affine(const struct folding *fold, size_t count, struct affine *m
 	free(made->scale);
 	free(made->shift);
 	return xrnpe_fail_memory(fold->error);
-}
-
-/* Whether a constant of @shape, broadcast to @to, differs only along axis @axis. */
-static bool is_by_channel(const struct graph_shape *shape, const struct graph_shape *to,
-			  uint32_t axis)
-{
-	uint32_t lead = to->rank - shape->rank;
-
-	if (shape->rank > to->rank)
-		return false;
-	for (uint32_t i = 0; i < shape->rank; i++) {
-		if (shape->dims[i] != 1 && (i + lead != axis || shape->dims[i] != to->dims[axis]))
-			return false;
-	}
-	return true;
 }
 
 /* What @node does to axis 1 of what input @*input computes; false: something else. */
@@ -78,7 +62,7 @@ static bool read_affine(const struct folding *fold, const struct graph_node *nod
 	*input = graph_input(fold->graph, node, 0)->data != NULL;
 	constant = graph_input(fold->graph, node, !*input);
 	if (!constant->data || constant->type != GRAPH_FLOAT || (*input && (subtracts || divides)) ||
-	    !is_by_channel(&constant->shape, shape, 1))
+	    !fold_is_by_channel(&constant->shape, shape, 1))
 		return false;
 	values = constant->data;
 	step = graph_count(&constant->shape) > 1;
@@ -98,23 +82,19 @@ static int own_constant(struct folding *fold, struct graph_node *node, uint32_t 
 	struct xrnpe_graph *graph = fold->graph;
 	const struct graph_tensor *old = graph_input(graph, node, i);
 	uint32_t index;
-	void *made;
 	int ret;
 
 	if (old && fold->readers[node->inputs[i]] == 1) {
 		*data = old->data;
 		return 0;
 	}
-	ret = graph_add_tensor(graph, NULL, &index, fold->error);
-	if (!ret)
-		ret = build_constant(graph, index, GRAPH_FLOAT, shape, &made, fold->error);
+	ret = fold_new_constant(fold, shape, &index, data);
 	if (ret)
 		return ret;
 	old = graph_input(graph, node, i);
 	if (old)
-		memcpy(made, old->data, graph_count(shape) * sizeof(float));
+		memcpy(*data, old->data, graph_count(shape) * sizeof(float));
 	node->inputs[i] = index;
-	*data = made;
 	return 0;
 }
 
@@ -199,11 +179,40 @@ static int apply_affine(struct folding *fold, struct graph_node *node, const str
 	return ret;
 }
 
+/*
+ * The product that computes input @i of @node alone, or that @node's input, an Add of two,
+ * adds to something else, which is possible for a shift; NULL: there is none. *@absorbs is
+ * what @node becomes part of.
+ */
+static struct graph_node *product_before(const struct folding *fold, const struct graph_node *node,
+					 uint32_t i, struct channel_layout *layout,
+					 struct graph_node **absorbs)
+{
+	const struct graph_shape *shape = &graph_output(fold->graph, node, 0)->shape;
+	bool shifts = fold_is(node, "Add") || fold_is(node, "Sub");
+	struct graph_node *before = fold_producer(fold, node, i);
+
+	*absorbs = before;
+	for (uint32_t k = 0; before && k < 2; k++) {
+		struct graph_node *product = fold_is(before, "Add") && shifts ?
+					     fold_producer(fold, before, k) : before;
+
+		if (product && !fold_activates(before) && !fold_activates(product) &&
+		    !product->residual && find_channels(fold->graph, product, layout) &&
+		    layout->channels == shape->dims[1] &&
+		    has_plain_bias(fold->graph, product, layout->channels) &&
+		    graph_shape_equal(&graph_output(fold->graph, product, 0)->shape, shape) &&
+		    graph_shape_equal(&graph_output(fold->graph, before, 0)->shape, shape))
+			return product;
+	}
+	return NULL;
+}
+
 int fold_affine(struct folding *fold, struct graph_node *node)
 {
 	const struct graph_tensor *out = graph_output(fold->graph, node, 0);
 	struct channel_layout layout;
-	struct graph_node *before;
+	struct graph_node *product, *absorbs;
 	struct affine affine;
 	uint32_t input;
 	int ret;
@@ -214,30 +223,16 @@ int fold_affine(struct folding *fold, struct graph_node *node)
 	if (ret)
 		return ret;
 	if (read_affine(fold, node, &affine, &input)) {
-		before = fold_producer(fold, node, input);
-		if (before && !fold_activates(before) && !before->residual &&
-		    find_channels(fold->graph, before, &layout) && layout.channels == affine.count &&
-		    has_plain_bias(fold->graph, before, layout.channels) &&
-		    graph_shape_equal(&graph_output(fold->graph, before, 0)->shape, &out->shape)) {
-			ret = apply_affine(fold, before, &affine, &layout, node);
+		product = product_before(fold, node, input, &layout, &absorbs);
+		if (product) {
+			ret = apply_affine(fold, product, &affine, &layout, node);
 			if (!ret)
-				ret = fold_absorb(fold, before, node);
+				ret = fold_absorb(fold, absorbs, node);
 		}
 	}
 	free(affine.scale);
 	free(affine.shift);
 	return ret;
-}
-
-static void drop_attribute(struct graph_node *node, const char *name)
-{
-	for (uint32_t i = 0; i < node->attribute_count; i++) {
-		if (strcmp(node->attributes[i].name, name))
-			continue;
-		graph_clear_attributes(&node->attributes[i], 1);
-		node->attributes[i] = node->attributes[--node->attribute_count];
-		return;
-	}
 }
 
 int fold_gemm(struct folding *fold, struct graph_node *node)
@@ -283,8 +278,8 @@ int fold_gemm(struct folding *fold, struct graph_node *node)
 	}
 	if (!ret)
 		ret = apply_affine(fold, node, &affine, &layout, node);
-	drop_attribute(node, "alpha");
-	drop_attribute(node, "beta");
+	fold_drop_attribute(node, "alpha");
+	fold_drop_attribute(node, "beta");
 	node->params.gemm.alpha = node->params.gemm.beta = 1;
 	free(affine.scale);
 	free(affine.shift);
@@ -307,7 +302,7 @@ static struct graph_node *flattening(const struct folding *fold, const struct gr
 }
 
 /* The weights of @gemm as those of a convolution whose kernel covers @image. */
-static int convolution_weights(const struct folding *fold, const struct graph_node *gemm,
+static int convolution_weights(struct folding *fold, const struct graph_node *gemm,
 			       const struct channel_layout *layout, const struct graph_shape *image,
 			       uint32_t *index)
 {
@@ -315,17 +310,15 @@ static int convolution_weights(const struct folding *fold, const struct graph_no
 						image->dims[2], image->dims[3] } };
 	size_t k = layout->outer * layout->inner;
 	const float *from;
-	void *made;
-	int ret = graph_add_tensor(fold->graph, NULL, index, fold->error);
+	float *made;
+	int ret = fold_new_constant(fold, &shape, index, &made);
 
-	if (!ret)
-		ret = build_constant(fold->graph, *index, GRAPH_FLOAT, &shape, &made, fold->error);
 	if (ret)
 		return ret;
 	from = graph_input(fold->graph, gemm, 1)->data;
 	for (size_t n = 0; n < layout->channels; n++) {
 		for (size_t i = 0; i < k; i++)
-			((float *)made)[n * k + i] = from[n * layout->channel_step +
+			made[n * k + i] = from[n * layout->channel_step +
 							  i / layout->inner * layout->step +
 							  i % layout->inner];
 	}

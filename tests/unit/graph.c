@@ -11,6 +11,7 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, graph_import_tests());
+	suite_add_tcase(suite, graph_fold_tests());
 	suite_add_tcase(suite, graph_reference_tests());
 	suite_add_tcase(suite, graph_fuzz_tests());
 	runner = srunner_create(suite);

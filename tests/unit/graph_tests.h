@@ -6,6 +6,7 @@
 #include <check.h>
 
 TCase *graph_import_tests(void);
+TCase *graph_fold_tests(void);
 TCase *graph_reference_tests(void);
 TCase *graph_fuzz_tests(void);
 

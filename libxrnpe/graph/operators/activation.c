@@ -185,6 +185,25 @@ static void compute_elu(const struct op_call *call)
 		out[i] = in[i] < 0 ? call->node->params.scalar.a * out[i] : in[i];
 }
 
+/* x times the logistic function of alpha x, each rounded, as files write it in two nodes. */
+static void compute_swish(const struct op_call *call)
+{
+	size_t count = graph_count(&call_output(call, 0)->shape);
+	const float alpha = call->node->params.scalar.a, *in = call_in(call, 0);
+	float *out = call_out(call, 0);
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = in[i] * alpha;
+	elementary_map(ELEMENTARY_SIGMOID, out, count);
+	for (size_t i = 0; i < count; i++)
+		out[i] *= in[i];
+}
+
+static int infer_swish(const struct op *op)
+{
+	return infer_scalars(op, 1, 0);
+}
+
 /* ---- Softmax ----------------------------------------------------------- */
 
 /* Until operator set 12 over all axes from "axis" on, 1 by default; then over that axis. */
@@ -270,6 +289,7 @@ const struct operator operators_activation[] = {
 	  .compute = compute_hard_sigmoid },
 	{ "HardSwish", 1, 1, 1, "", .infer = infer_one, .compute = compute_hard_swish },
 	{ "Sigmoid", 1, 1, 1, "", .infer = infer_one, .compute = compute_sigmoid },
+	{ "Swish", 1, 1, 1, "alpha", .infer = infer_swish, .compute = compute_swish },
 	{ "Tanh", 1, 1, 1, "", .infer = infer_one, .compute = compute_tanh },
 	{ "Erf", 1, 1, 1, "", .infer = infer_one, .compute = compute_erf },
 	{ "Gelu", 1, 1, 1, "approximate", .infer = infer_gelu, .compute = compute_gelu },

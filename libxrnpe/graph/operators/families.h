@@ -18,9 +18,16 @@ extern const struct operator operators_selection[];	/* Slice, Gather, Split, Exp
 extern const struct operator operators_join[];		/* Concat, Pad */
 extern const struct operator operators_resize[];	/* Resize, Upsample */
 extern const struct operator operators_recurrent[];	/* LSTM, GRU */
+extern const struct operator operators_function[];	/* Function, of element-wise nodes */
 extern const struct operator operators_constant[];	/* Shape, Range, ConstantOfShape ... */
 
 /* How often Resize @node repeats each of @in elements along @axis; 0: it does not just that. */
 uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out);
+
+/* Most steps of a Function, and most constants of these. */
+#define FUNCTION_STEPS 32
+
+/* How many values the operator @name reads as a step of a Function; 0: it cannot be one. */
+uint32_t function_step_inputs(const char *name);
 
 #endif
