@@ -254,7 +254,7 @@ static int sample_input(struct compiler *compiler, struct reference *ref, size_t
 	reference_run(ref);
 	ret = check_tensors(compiler, ref, index);
 	for (uint32_t i = 0; !ret && i < graph->tensor_count; i++) {
-		if (compiler->tensors[i].samples)
+		if (compiler->tensors[i].samples && ref->tensors[i])
 			sample_tensor(&compiler->tensors[i], ref->tensors[i], quota, random);
 	}
 	for (uint32_t n = 0; !ret && n < graph->node_count; n++)

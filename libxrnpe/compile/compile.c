@@ -51,10 +51,28 @@ static bool chooses(enum place_kind kind)
 	return kind != PLACE_CPU && kind < PLACE_POOL;
 }
 
+/* A model has something to do for each output. */
+static int check_outputs(struct compiler *compiler)
+{
+	const struct xrnpe_graph *graph = compiler->source;
+	char name[64];
+
+	for (uint32_t i = 0; i < graph->output_count; i++) {
+		if (!graph->tensors[graph->outputs[i]].data && graph->node_count)
+			continue;
+		graph_printable(graph->tensors[graph->outputs[i]].name, name);
+		return xrnpe_fail(compiler->error, -ENOTSUP,
+				  "%s: output %s is always the same, or an input", graph->name, name);
+	}
+	return 0;
+}
+
 int compile_prepare(struct compiler *compiler)
 {
-	int ret = place_nodes(compiler);
+	int ret = check_outputs(compiler);
 
+	if (!ret)
+		ret = place_nodes(compiler);
 	if (!ret)
 		ret = memory_share(compiler);
 	if (!ret)

@@ -2,7 +2,7 @@
 /*
  * Inside the compiler. In the order in which they work: place.c and its kin decide where
  * and how each node runs, order.c puts nodes in order, calibrate.c finds scales, quantize.c
- * makes weights, measure.c finds what each format costs, choices.c and choose.c choose,
+ * makes weights, measure.c and effect.c find what each format costs, choices.c and choose.c choose,
  * lower.c writes commands, with memory laid out by plan.c, steps.c makes what surrounds
  * them, and tune.c runs the result to correct biases and to learn the errors, of the best
  * few choices. Documentation/compiler.rst tells the story.

@@ -59,14 +59,16 @@ static int describe_layer(struct lowering *low, uint32_t n)
 int describe_layers(struct lowering *low)
 {
 	const struct compiler *compiler = low->compiler;
+	uint32_t count = compiler->graph->node_count;
 	int ret = 0;
 
-	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++) {
+	for (uint32_t n = 0; !ret && n < count; n++) {
 		struct node_plan *plan = &low->compiler->nodes[n];
 
-		/* What gives a tensor another name is none. */
+		/* What gives a tensor another name is none, unless there is nothing else. */
 		plan->layer = GRAPH_NONE;
-		if (plan->place.kind == PLACE_PART && !plan->place.part_count)
+		if (plan->place.kind == PLACE_PART && !plan->place.part_count &&
+		    (low->model->layer_count || n + 1 < count))
 			continue;
 		plan->layer = low->model->layer_count;
 		ret = describe_layer(low, n);
@@ -129,6 +131,8 @@ static int add_interface(struct lowering *low, uint32_t tensor, enum xrnpe_model
 	size_t count = graph_count(&compiler->graph->tensors[tensor].shape);
 	uint64_t *end = &low->model->region_size[region];
 	struct image image = compiler->tensors[tensor].image;
+	uint64_t *offset = region == XRNPE_MODEL_INPUT ? &low->in_offset[tensor] :
+			   &low->out_offset[lower_same(low, tensor)];
 	struct xrnpe_operand at = { .region = (uint8_t)region };
 
 	/* The CPU alone looks at it. */
@@ -136,12 +140,12 @@ static int add_interface(struct lowering *low, uint32_t tensor, enum xrnpe_model
 		image = (struct image){ 1, 1, (uint32_t)count, false };
 	at.pixel_stride = image.c * (uint32_t)sizeof(float);
 	at.row_stride = image.w * at.pixel_stride;
-	at.offset = (*end + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
-	if (region == XRNPE_MODEL_OUTPUT && low->offset[lower_same(low, tensor)] != UINT64_MAX)
-		at.offset = low->offset[lower_same(low, tensor)];	/* an output under two names */
-	else
-		*end = at.offset + count * sizeof(float);
-	low->offset[lower_same(low, tensor)] = at.offset;
+	/* An output may have two names. */
+	if (*offset == UINT64_MAX) {
+		*offset = (*end + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+		*end = *offset + count * sizeof(float);
+	}
+	at.offset = *offset;
 	return append_tensor(low, tensor, &image, VERSION_F32, &at);
 }
 
@@ -153,7 +157,7 @@ int describe_interface(struct lowering *low)
 	low->model->input_count = graph->input_count;
 	low->model->output_count = graph->output_count;
 	for (uint32_t i = 0; i < graph->tensor_count; i++)
-		low->offset[i] = UINT64_MAX;
+		low->in_offset[i] = low->out_offset[i] = UINT64_MAX;
 	for (uint32_t i = 0; !ret && i < graph->input_count; i++)
 		ret = add_interface(low, graph->inputs[i], XRNPE_MODEL_INPUT);
 	for (uint32_t i = 0; !ret && i < graph->output_count; i++)

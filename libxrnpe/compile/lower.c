@@ -28,7 +28,8 @@ static int allocate(struct lowering *low)
 	struct xrnpe_model *model = low->model;
 
 	low->versions = calloc(graph->tensor_count + 1, sizeof(*low->versions));
-	low->offset = calloc(graph->tensor_count + 1, sizeof(*low->offset));
+	low->in_offset = malloc((graph->tensor_count + 1) * sizeof(*low->in_offset));
+	low->out_offset = malloc((graph->tensor_count + 1) * sizeof(*low->out_offset));
 	low->cpu = malloc((graph->tensor_count + 1) * sizeof(*low->cpu));
 	low->buffers = calloc((size_t)graph->tensor_count * XRNPE_OUTPUT_FORMATS + 1,
 			      sizeof(*low->buffers));
@@ -39,7 +40,7 @@ static int allocate(struct lowering *low)
 	model->layers = calloc(graph->node_count + 1, sizeof(*model->layers));
 	if (asprintf(&model->producer, "libxrnpe %s", xrnpe_version()) < 0)
 		model->producer = NULL;
-	if (!low->versions || !low->offset || !low->cpu || !low->buffers || !model->name ||
+	if (!low->versions || !low->in_offset || !low->out_offset || !low->cpu || !low->buffers || !model->name ||
 	    !model->cmds || !model->cmd_layer || !model->layers || !model->producer)
 		return xrnpe_fail_memory(low->compiler->error);
 	memset(low->cpu, 0xff, (graph->tensor_count + 1) * sizeof(*low->cpu));	/* GRAPH_NONE */
@@ -89,7 +90,8 @@ int lower_model(struct compiler *compiler, struct xrnpe_model **model)
 		return xrnpe_fail_memory(compiler->error);
 	ret = make_model(&low);
 	free(low.versions);
-	free(low.offset);
+	free(low.in_offset);
+	free(low.out_offset);
 	free(low.cpu);
 	free(low.buffers);
 	if (ret) {

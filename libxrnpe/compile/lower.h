@@ -32,7 +32,7 @@ struct lowering {
 	struct compiler *compiler;
 	struct xrnpe_model *model;
 	struct versions *versions;	/* by tensor */
-	uint64_t *offset;	/* by tensor: in the region of inputs, or of outputs */
+	uint64_t *in_offset, *out_offset;	/* by tensor: in the regions of inputs and outputs */
 	struct plan_buffer *buffers;
 	uint32_t buffer_count;
 	uint32_t time;		/* that buffers live in: commands and the CPU's nodes */

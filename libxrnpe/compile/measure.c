@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * What does the network lose when one node's weights, or its inputs, are rounded to a
- * format? Products and sums are exact on the device, so that rounding is all there is:
- * the node is computed in binary32 with rounded numbers, for the kept calibration
- * inputs, and so is what follows it. Weights are measured with exact inputs and inputs
- * with exact weights: for small errors the effects of the two add up, so that a pair of
- * formats needs no measurement of its own.
+ * What does a node lose when its weights, or its inputs, are rounded to a format? Products
+ * and sums are exact on the device, so that rounding is all there is: the node is computed
+ * in binary32 with rounded numbers, for the kept calibration inputs. Weights are measured
+ * with exact inputs and inputs with exact weights: for small errors the effects of the two
+ * add up, so that a pair of formats needs no measurement of its own. What the network loses
+ * by that, effect.c tells.
  */
 #include <errno.h>
 #include <math.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "effect.h"
 #include "error.h"
 #include "threads.h"
 
@@ -24,7 +25,7 @@ enum part {
 	RESIDUAL,
 };
 
-/* One measurement; in P8, then in P16 too. */
+/* One measurement. */
 struct job {
 	uint32_t node;
 	enum part part;
@@ -33,18 +34,13 @@ struct job {
 
 struct measuring {
 	struct compiler *compiler;
-	struct job *jobs;
-	size_t count;
-	atomic_size_t next, done;
+	uint32_t images;		/* that effects are measured with */
+	atomic_uint next;		/* node */
+	atomic_size_t done;
 	atomic_bool stop, no_memory;
 	/* The caller's alone: jobs reported, and what the progress callback said. */
 	size_t reported;
 	int ret;
-};
-
-/* Sums of squares: of errors, and of what they are errors of. */
-struct squares {
-	double errors, values;
 };
 
 /* What a thread works with; it holds a layer's outputs for all kept inputs. */
@@ -52,16 +48,14 @@ struct squares {
 
 struct bench {
 	struct compiler *compiler;
-	struct reference *rest;		/* the nodes behind; own tensors where they change */
-	void **own;			/* rest's own tensors */
+	struct effect *effect;
+	struct reference *ref;		/* for its scratch memory */
 	void **tensors;			/* those that the node measured reads and writes */
-	bool *changes;			/* by tensor: depends on the node measured */
-	float *linear;			/* the node's FP32 output before activation */
+	float *linear;			/* FP32 outputs before activation, for all inputs */
 	float *outputs;			/* with rounding, for all inputs */
 	float *inputs[PLACE_READS];	/* rounded */
 	float *weight;			/* rounded */
 	double *means;			/* by channel: what the outputs are off */
-	struct squares *ends;		/* by end of the network: errors there */
 };
 
 static const struct image *output_image(const struct compiler *compiler, uint32_t n)
@@ -115,6 +109,36 @@ static void round_part(struct bench *bench, const struct job *job, const float *
 	}
 }
 
+/* The tensors of input @i, and what the node adds of them. */
+static const float *set_exact(struct bench *bench, uint32_t n, uint32_t i)
+{
+	const struct graph_node *node = &bench->compiler->graph->nodes[n];
+	void **fp32 = bench->compiler->images[i]->tensors;
+
+	memcpy(bench->tensors, fp32, bench->compiler->graph->tensor_count * sizeof(*bench->tensors));
+	return node->residual ? fp32[node->inputs[node->input_count - 1]] : NULL;
+}
+
+/* FP32 outputs of node @n before activation; they are there if it has none. */
+static void run_exact(struct bench *bench, uint32_t n)
+{
+	struct compiler *compiler = bench->compiler;
+	const struct graph_node *node = &compiler->graph->nodes[n];
+	size_t count = image_count(output_image(compiler, n));
+	bool activates = node->activation.kind != XRNPE_ACT_NONE || node->activation.clamps;
+
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		const float *added = set_exact(bench, n, i);
+
+		if (activates)
+			measure_linear(bench->ref, node, bench->tensors, added,
+				       bench->linear + i * count);
+		else
+			memcpy(bench->linear + i * count, bench->tensors[node->outputs[0]],
+			       count * sizeof(float));
+	}
+}
+
 /* Outputs of the node before activation, and by how much channels are off on average. */
 static void run_rounded(struct bench *bench, const struct job *job)
 {
@@ -129,36 +153,16 @@ static void run_rounded(struct bench *bench, const struct job *job)
 				 bench->weight);
 	memset(bench->means, 0, image->c * sizeof(*bench->means));
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		void **fp32 = compiler->images[i]->tensors;
-		const float *added = node->residual ? fp32[node->inputs[node->input_count - 1]] : NULL;
-		float *out = bench->outputs + i * count;
+		const float *added = set_exact(bench, job->node, i);
+		float *out = bench->outputs + i * count, *exact = bench->linear + i * count;
 
-		memcpy(bench->tensors,  fp32, compiler->graph->tensor_count * sizeof(*bench->tensors));
-		measure_linear(bench->rest, node, bench->tensors, added, bench->linear);
 		round_part(bench, job, &added);
-		measure_linear(bench->rest, node, bench->tensors, added, out);
+		measure_linear(bench->ref, node, bench->tensors, added, out);
 		for (size_t k = 0; k < count; k++)
-			bench->means[image_channel(image, k)] += (double)out[k] - bench->linear[k];
+			bench->means[image_channel(image, k)] += (double)out[k] - exact[k];
 	}
 	for (uint32_t c = 0; c < image->c; c++)
 		bench->means[c] /= (double)image_pixels(image) * compiler->image_count;
-}
-
-static void add_squares(const float *values, const float *reference, size_t count,
-			struct squares *sum)
-{
-	for (size_t i = 0; i < count; i++) {
-		double error = (double)values[i] - reference[i];
-
-		sum->errors += error * error;
-		sum->values += (double)reference[i] * reference[i];
-	}
-}
-
-/* Where all is zero there is nothing to lose, or everything. */
-static double relative(const struct squares *sum)
-{
-	return sum->values > 0 ? sum->errors / sum->values : sum->errors > 0;
 }
 
 /* Complete bench->outputs, whose biases tune.c will correct in the same way; their error. */
@@ -176,79 +180,14 @@ static double node_error(struct bench *bench, uint32_t index)
 		for (size_t k = 0; corrected && k < count; k++)
 			output[k] -= (float)bench->means[image_channel(image, k)];
 		reference_activate(&compiler->graph->nodes[index].activation, output, count);
-		add_squares(output, compiler->images[i]->tensors[compile_output(compiler, index)],
-			    count, &sum);
+		squares_add(&sum, output, compiler->images[i]->tensors[compile_output(compiler, index)],
+			    count);
 	}
-	return sqrt(relative(&sum));
+	return sqrt(squares_relative(&sum));
 }
 
-/* Find which tensors depend on the output of node @index. */
-static void find_changes(struct bench *bench, uint32_t index)
-{
-	const struct xrnpe_graph *graph = bench->compiler->graph;
-
-	memset(bench->changes, 0, graph->tensor_count * sizeof(*bench->changes));
-	bench->changes[compile_output(bench->compiler, index)] = true;
-	for (uint32_t n = index + 1; n < graph->node_count; n++) {
-		const struct graph_node *node = &graph->nodes[n];
-		bool changes = false;
-
-		for (uint32_t k = 0; k < node->input_count; k++)
-			changes |= node->inputs[k] != GRAPH_NONE && bench->changes[node->inputs[k]];
-		for (uint32_t k = 0; changes && k < node->output_count; k++) {
-			if (node->outputs[k] != GRAPH_NONE)
-				bench->changes[node->outputs[k]] = true;
-		}
-	}
-}
-
-/* Whether node @n computes anything that changes. */
-static bool node_changes(const struct bench *bench, uint32_t n)
-{
-	const struct graph_node *node = &bench->compiler->graph->nodes[n];
-
-	for (uint32_t k = 0; k < node->output_count; k++) {
-		if (node->outputs[k] != GRAPH_NONE && bench->changes[node->outputs[k]])
-			return true;
-	}
-	return false;
-}
-
-/* What becomes of the error of bench->outputs where the network ends: of all its outputs. */
-static double network_effect(struct bench *bench, uint32_t index)
-{
-	struct compiler *compiler = bench->compiler;
-	const struct xrnpe_graph *graph = compiler->graph;
-	size_t count = image_count(output_image(compiler, index));
-	struct reference *rest = bench->rest;
-	double effect = 0;
-
-	memset(bench->ends, 0, compiler->end_count * sizeof(*bench->ends));
-	find_changes(bench, index);
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		void **fp32 = compiler->images[i]->tensors;
-
-		for (uint32_t t = 0; t < graph->tensor_count; t++)
-			rest->tensors[t] = bench->changes[t] ? bench->own[t] : fp32[t];
-		rest->tensors[compile_output(compiler, index)] = bench->outputs + i * count;
-		for (uint32_t n = index + 1; n < graph->node_count; n++) {
-			if (node_changes(bench, n))
-				reference_node(rest, n);
-		}
-		for (uint32_t k = 0; k < compiler->end_count; k++) {
-			uint32_t end = compiler->ends[k];
-
-			add_squares(rest->tensors[end], fp32[end],
-				    graph_count(&graph->tensors[end].shape), &bench->ends[k]);
-		}
-	}
-	memcpy(rest->tensors, bench->own, graph->tensor_count * sizeof(*bench->own));
-	for (uint32_t k = 0; k < compiler->end_count; k++)
-		effect += relative(&bench->ends[k]);
-	return effect;
-}
-
-static int measure(struct bench *bench, const struct job *job)
+/* @images: that effects are measured with */
+static int measure(struct bench *bench, const struct job *job, uint32_t images)
 {
 	struct compiler *compiler = bench->compiler;
 	struct node_plan *plan = &compiler->nodes[job->node];
@@ -271,33 +210,44 @@ static int measure(struct bench *bench, const struct job *job)
 		loss->effect = loss[-1].effect * ratio * ratio;
 		return 0;
 	}
-	loss->effect = network_effect(bench, job->node);
-	if (job->format + 1 < XRNPE_FORMAT_P16)
+	loss->effect = effect_measure(bench->effect, job->node, bench->outputs, images);
+	return 0;
+}
+
+/* What is measured of node @n, in each format. */
+static uint32_t list_parts(const struct compiler *compiler, uint32_t n, enum part parts[3])
+{
+	const struct node_plan *plan = &compiler->nodes[n];
+	uint32_t count = 0;
+
+	if (!plan->chooses)
 		return 0;
-	return measure(bench, &(struct job){ job->node, job->part, XRNPE_FORMAT_P16 });
+	parts[count++] = INPUTS;
+	if (plan->place.kind == PLACE_WEIGHTS)
+		parts[count++] = WEIGHTS;
+	if (compile_adds(plan))
+		parts[count++] = RESIDUAL;
+	return count;
 }
 
 static void bench_free(struct bench *bench)
 {
-	reference_free(bench->rest);
-	free(bench->own);
+	effect_free(bench->effect);
 	free(bench->tensors);
-	free(bench->changes);
 	free(bench->linear);
 	free(bench->outputs);
 	free(bench->inputs[0]);
 	free(bench->inputs[1]);
 	free(bench->weight);
 	free(bench->means);
-	free(bench->ends);
 }
 
 static int bench_prepare(struct bench *bench, struct compiler *compiler)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
-	size_t largest = 1, weights = 1, channels = 1, tensors = graph->tensor_count;
+	size_t largest = 1, weights = 1, channels = 1;
 
-	for (uint32_t i = 0; i < tensors; i++) {
+	for (uint32_t i = 0; i < graph->tensor_count; i++) {
 		const struct image *image = &compiler->tensors[i].image;
 
 		largest = image_count(image) > largest ? image_count(image) : largest;
@@ -307,26 +257,20 @@ static int bench_prepare(struct bench *bench, struct compiler *compiler)
 	}
 	*bench = (struct bench){
 		.compiler = compiler,
-		.rest = reference_new(graph),
-		.own = calloc(tensors, sizeof(*bench->own)),
-		.tensors = calloc(tensors, sizeof(*bench->tensors)),
-		.changes = calloc(tensors, sizeof(*bench->changes)),
-		.linear = malloc(largest * sizeof(float)),
+		.effect = effect_new(compiler),
+		.tensors = calloc(graph->tensor_count, sizeof(*bench->tensors)),
+		.linear = malloc(largest * compiler->image_count * sizeof(float)),
 		.outputs = malloc(largest * compiler->image_count * sizeof(float)),
 		.inputs = { malloc(largest * sizeof(float)), malloc(largest * sizeof(float)) },
 		.weight = malloc(weights * sizeof(float)),
 		.means = malloc(channels * sizeof(*bench->means)),
-		.ends = calloc(compiler->end_count + 1, sizeof(*bench->ends)),
 	};
-	if (!bench->rest || !bench->own || !bench->tensors || !bench->changes || !bench->linear ||
-	    !bench->outputs || !bench->inputs[0] || !bench->inputs[1] || !bench->weight ||
-	    !bench->means || !bench->ends)
-		return -ENOMEM;
-	memcpy(bench->own, bench->rest->tensors, tensors * sizeof(*bench->own));
-	return 0;
+	bench->ref = bench->effect ? effect_reference(bench->effect) : NULL;
+	return bench->ref && bench->tensors && bench->linear && bench->outputs &&
+	       bench->inputs[0] && bench->inputs[1] && bench->weight && bench->means ? 0 : -ENOMEM;
 }
 
-/* Report jobs that have been done since last time; in the caller's thread only. */
+/* Report measurements that have been made since last time; in the caller's thread only. */
 static void report(struct measuring *measuring)
 {
 	for (; !measuring->ret && measuring->reported < atomic_load(&measuring->done);
@@ -336,20 +280,37 @@ static void report(struct measuring *measuring)
 		atomic_store(&measuring->stop, true);
 }
 
-static void measure_jobs(void *data, bool caller)
+/* All of node @n; @caller: it is the thread that reports. */
+static int measure_node(struct measuring *measuring, struct bench *bench, uint32_t n, bool caller)
+{
+	enum part parts[3];
+	uint32_t count = list_parts(bench->compiler, n, parts);
+	int ret = 0;
+
+	if (count)
+		run_exact(bench, n);
+	for (enum xrnpe_format f = 0; f < COMPILE_FORMATS; f++) {
+		for (uint32_t k = 0; !ret && k < count && !atomic_load(&measuring->stop); k++) {
+			ret = measure(bench, &(struct job){ n, parts[k], f },
+				      measuring->images);
+			atomic_fetch_add(&measuring->done, 1);
+			if (caller)
+				report(measuring);
+		}
+	}
+	return ret;
+}
+
+static void measure_nodes(void *data, bool caller)
 {
 	struct measuring *measuring = data;
 	struct bench bench;
 	int ret = bench_prepare(&bench, measuring->compiler);
-	size_t i;
+	uint32_t n;
 
 	while (!ret && !atomic_load(&measuring->stop) &&
-	       (i = atomic_fetch_add(&measuring->next, 1)) < measuring->count) {
-		ret = measure(&bench, &measuring->jobs[i]);
-		atomic_fetch_add(&measuring->done, 1);
-		if (caller)
-			report(measuring);
-	}
+	       (n = atomic_fetch_add(&measuring->next, 1)) < measuring->compiler->graph->node_count)
+		ret = measure_node(measuring, &bench, n, caller);
 	if (ret) {
 		atomic_store(&measuring->no_memory, true);
 		atomic_store(&measuring->stop, true);
@@ -391,51 +352,25 @@ int measure_find_ends(struct compiler *compiler)
 	return ends && compiler->ends ? 0 : xrnpe_fail_memory(compiler->error);
 }
 
-/* What is measured of node @n, in each of the formats before P16. */
-static uint32_t list_parts(const struct compiler *compiler, uint32_t n, enum part parts[3])
-{
-	const struct node_plan *plan = &compiler->nodes[n];
-	uint32_t count = 0;
-
-	if (!plan->chooses)
-		return 0;
-	parts[count++] = INPUTS;
-	if (plan->place.kind == PLACE_WEIGHTS)
-		parts[count++] = WEIGHTS;
-	if (compile_adds(plan))
-		parts[count++] = RESIDUAL;
-	return count;
-}
-
 size_t measure_steps(const struct compiler *compiler)
 {
 	enum part parts[3];
 	size_t steps = 0;
 
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
-		steps += (size_t)list_parts(compiler, n, parts) * XRNPE_FORMAT_P16;
+		steps += (size_t)list_parts(compiler, n, parts) * COMPILE_FORMATS;
 	return steps;
 }
 
 int measure_losses(struct compiler *compiler)
 {
-	struct measuring measuring = { .compiler = compiler };
-	enum part parts[3];
+	struct measuring measuring = {
+		.compiler = compiler,
+		.images = effect_images(compiler, measure_steps(compiler)),
+	};
+	uint32_t count = compiler->graph->node_count;
 
-	measuring.jobs = calloc(measure_steps(compiler) + 1, sizeof(*measuring.jobs));
-	if (!measuring.jobs)
-		return xrnpe_fail_memory(compiler->error);
-	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		uint32_t count = list_parts(compiler, n, parts);
-
-		for (unsigned int f = 0; f < XRNPE_FORMAT_P16; f++) {
-			for (uint32_t k = 0; k < count; k++)
-				measuring.jobs[measuring.count++] = (struct job){ n, parts[k], f };
-		}
-	}
-	threads_run(measure_jobs, &measuring, measuring.count < MAX_BENCHES ? measuring.count :
-									      MAX_BENCHES);
-	free(measuring.jobs);
+	threads_run(measure_nodes, &measuring, count < MAX_BENCHES ? count : MAX_BENCHES);
 	if (atomic_load(&measuring.no_memory))
 		return xrnpe_fail_memory(compiler->error);
 	report(&measuring);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "compile.h"
+#include "effect.h"
 #include "error.h"
 
 struct tuning {
@@ -134,27 +135,6 @@ static int correct_biases(struct tuning *tuning, uint32_t n, const struct xrnpe_
 
 /* ---- errors ------------------------------------------------------------ */
 
-/* Sums of squares: of errors, and of what they are errors of. */
-struct difference {
-	double errors, values;
-};
-
-static void add_difference(const float *values, const float *fp32, size_t count,
-			   struct difference *sum)
-{
-	for (size_t i = 0; i < count; i++) {
-		double error = (double)values[i] - fp32[i];
-
-		sum->errors += error * error;
-		sum->values += (double)fp32[i] * fp32[i];
-	}
-}
-
-static double relative_error(const struct difference *sum)
-{
-	return sum->values > 0 ? sqrt(sum->errors / sum->values) : sum->errors > 0;
-}
-
 /* Relative error of what node @n's command left in memory. */
 static double command_error(struct tuning *tuning, uint32_t n, const struct xrnpe_cmd *cmd)
 {
@@ -164,15 +144,15 @@ static double command_error(struct tuning *tuning, uint32_t n, const struct xrnp
 	const struct image *image = &compiler->tensors[output].image;
 	const struct image_layout layout =
 		output_layout(cmd, image, output_scale(tuning, output, cmd));
-	struct difference sum = { 0 };
+	struct squares sum = { 0 };
 
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		image_read(image, &layout, (uint8_t *)region(tuning, i, ofm->region) + ofm->offset,
 			   tuning->values);
-		add_difference(tuning->values, compiler->images[i]->tensors[output],
-			       image_count(image), &sum);
+		squares_add(&sum, tuning->values, compiler->images[i]->tensors[output],
+			    image_count(image));
 	}
-	return relative_error(&sum);
+	return sqrt(squares_relative(&sum));
 }
 
 /* Relative error of what node @n, the @cpu-th of the CPU's, computed. */
@@ -181,13 +161,13 @@ static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
 	struct compiler *compiler = tuning->compiler;
 	const struct graph_tensor *tensor = graph_output(compiler->graph, &compiler->graph->nodes[n], 0);
 	uint32_t there = tuning->model->cpu->nodes[cpu].outputs[0];
-	struct difference sum = { 0 };
+	struct squares sum = { 0 };
 
 	for (uint32_t i = 0; tensor->type == GRAPH_FLOAT && i < compiler->image_count; i++)
-		add_difference(tuning->cpu[i]->tensors[there],
-			       compiler->images[i]->tensors[compile_output(compiler, n)],
-			       graph_count(&tensor->shape), &sum);
-	return relative_error(&sum);
+		squares_add(&sum, tuning->cpu[i]->tensors[there],
+			    compiler->images[i]->tensors[compile_output(compiler, n)],
+			    graph_count(&tensor->shape));
+	return sqrt(squares_relative(&sum));
 }
 
 /* ---- nodes ------------------------------------------------------------- */
@@ -277,16 +257,16 @@ static double output_error(struct tuning *tuning, uint32_t k)
 	const struct xrnpe_model_tensor *t = &tuning->model->tensors[tuning->model->input_count + k];
 	const struct image image = { t->height, t->width, t->channels, t->channels_first };
 	const struct image_layout layout = { t->format, t->scale, t->row_stride, t->pixel_stride };
-	struct difference sum = { 0 };
+	struct squares sum = { 0 };
 
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		image_read(&image, &layout, (uint8_t *)region(tuning, i, t->region) + t->offset,
 			   tuning->values);
-		add_difference(tuning->values,
-			       compiler->images[i]->tensors[compiler->graph->outputs[k]],
-			       t->info.count, &sum);
+		squares_add(&sum, tuning->values,
+			    compiler->images[i]->tensors[compiler->graph->outputs[k]],
+			    t->info.count);
 	}
-	return relative_error(&sum);
+	return sqrt(squares_relative(&sum));
 }
 
 /* Of all ends of the network: its outputs, and what is read to make integers. */

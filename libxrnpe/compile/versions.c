@@ -205,10 +205,10 @@ void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 	};
 	if (version == VERSION_OUTPUT) {
 		operand->region = XRNPE_MODEL_OUTPUT;
-		operand->offset += low->offset[same];
+		operand->offset += low->out_offset[same];
 	} else if (version == VERSION_F32 && is_input(low->compiler->graph, owner)) {
 		operand->region = XRNPE_MODEL_INPUT;
-		operand->offset += low->offset[owner];
+		operand->offset += low->in_offset[owner];
 	} else {
 		operand->region = XRNPE_MODEL_ARENA;
 		operand->offset += use_buffer(low, owner, format);
