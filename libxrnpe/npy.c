@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "io.h"
+#include "npy.h"
 
 #define MAGIC "\x93NUMPY"
 #define MAGIC_SIZE 6
@@ -205,8 +206,8 @@ static const struct type *find_type(const char *descr)
 	return NULL;
 }
 
-static int parse(const char *path, const unsigned char *bytes, size_t size,
-		 struct xrnpe_array *array, struct xrnpe_error *error)
+int npy_parse(const char *path, const unsigned char *bytes, size_t size,
+	      struct xrnpe_array *array, struct xrnpe_error *error)
 {
 	struct header h = { .count = 1 };
 	const struct type *type;
@@ -272,35 +273,43 @@ int xrnpe_npy_read(const char *path, struct xrnpe_array *array, struct xrnpe_err
 	ret = xrnpe_file_read(path, SIZE_MAX / 2, &bytes, &size, error);
 	if (ret)
 		return ret;
-	ret = parse(path, bytes, size, &result, error);
+	ret = npy_parse(path, bytes, size, &result, error);
 	free(bytes);
 	if (!ret)
 		*array = result;
 	return ret;
 }
 
-int xrnpe_npy_write(const char *path, const struct xrnpe_array *array, struct xrnpe_error *error)
+size_t npy_header(const struct xrnpe_array *array, char header[NPY_HEADER_MAX])
 {
-	struct xrnpe_file file;
-	char header[512];
-	int used, padded, ret;
+	char *text = header + MAGIC_SIZE + 4;
+	int used, padded;
 
-	used = sprintf(header, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+	used = sprintf(text, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
 	for (unsigned int i = 0; i < array->rank; i++)
-		used += sprintf(header + used, i ? ", %zu" : "%zu", array->dims[i]);
-	used += sprintf(header + used, array->rank == 1 ? ",), }" : "), }");
+		used += sprintf(text + used, i ? ", %zu" : "%zu", array->dims[i]);
+	used += sprintf(text + used, array->rank == 1 ? ",), }" : "), }");
 	/* The data starts at a multiple of 64 bytes, as NumPy has it; ends in a newline. */
 	padded = (MAGIC_SIZE + 4 + used + 1 + ALIGN - 1) / ALIGN * ALIGN - MAGIC_SIZE - 4;
-	memset(header + used, ' ', (size_t)(padded - used));
-	header[padded - 1] = '\n';
+	memset(text + used, ' ', (size_t)(padded - used));
+	text[padded - 1] = '\n';
+	memcpy(header, MAGIC "\x01\x00", MAGIC_SIZE + 2);
+	header[MAGIC_SIZE + 2] = (char)(padded & 0xff);
+	header[MAGIC_SIZE + 3] = (char)(padded >> 8);
+	return MAGIC_SIZE + 4 + (size_t)padded;
+}
+
+int xrnpe_npy_write(const char *path, const struct xrnpe_array *array, struct xrnpe_error *error)
+{
+	char header[NPY_HEADER_MAX];
+	size_t size = npy_header(array, header);
+	struct xrnpe_file file;
+	int ret;
 
 	ret = xrnpe_file_create(&file, path, error);
 	if (ret)
 		return ret;
-	fwrite(MAGIC "\x01\x00", 1, MAGIC_SIZE + 2, file.stream);
-	fputc(padded & 0xff, file.stream);
-	fputc(padded >> 8, file.stream);
-	fwrite(header, 1, (size_t)padded, file.stream);
+	fwrite(header, 1, size, file.stream);
 	fwrite(array->data, sizeof(float), array->count, file.stream);
 	return xrnpe_file_commit(&file, error);
 }

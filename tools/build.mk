@@ -3,16 +3,17 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c tensors.c info.c compile.c run.c disasm.c trace.c \
-	num.c bench.c bench_model.c bench_elementwise.c peak.c)
+TOOL_SOURCES := $(addprefix tools/,main.c console.c tensors.c npz.c info.c compile.c run.c disasm.c \
+	trace.c num.c bench.c bench_model.c bench_elementwise.c peak.c)
+TOOL_PACKAGES := nettle minizip
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
 # A trace shows registers, whose names are in driver/xrnpe_regs.h.
 $(B)/tools/trace.o: CPPFLAGS += -Idriver
-$(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags nettle)
+$(TOOL_OBJECTS): CPPFLAGS += -Ilibxrnpe -Itools $(shell $(PKG_CONFIG) --cflags $(TOOL_PACKAGES))
 
 $(B)/xrnpe: $(TOOL_OBJECTS) $(LIBXRNPE_STATIC)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS) $(shell $(PKG_CONFIG) --libs nettle)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS) $(shell $(PKG_CONFIG) --libs $(TOOL_PACKAGES))
 
 all: $(B)/xrnpe
 

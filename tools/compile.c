@@ -18,7 +18,7 @@ static const char usage[] =
 	"that of the weights.\n"
 	"\n"
 	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape; NAME=FILE for\n"
-	"                       each of several inputs\n"
+	"                       each of several inputs, or an .npz file with their arrays\n"
 	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
 	"                       1.5MiB, or so many times smaller than in FP32: 4x (default)\n"
 	"  -o, --output FILE    the compiled model\n"

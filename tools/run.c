@@ -20,9 +20,10 @@ static const char usage[] =
 	"speed, accuracy if labels are given, and the SHA-256 digest of all outputs.\n"
 	"\n"
 	"  -i, --input FILE   inputs, a .npy file: count x input shape, or one input. Of a\n"
-	"                     model with several inputs NAME=FILE for each\n"
-	"  -o, --output FILE  write the outputs as .npy: count x output shape; NAME=FILE for\n"
-	"                     each that is wanted of several\n"
+	"                     model with several inputs NAME=FILE for each, or an .npz file\n"
+	"                     with an array of each input's name\n"
+	"  -o, --output FILE  write the outputs: count x output shape, to .npy (of several\n"
+	"                     NAME=FILE for each that is wanted) or all to .npz\n"
 	"  -l, --labels FILE  class numbers of the inputs, a .npy file: count; they are\n"
 	"                     compared with the largest element of the first output\n"
 	"  -n, --limit N      run the first N inputs only\n"
@@ -257,18 +258,6 @@ static int run_subject(const struct subject *subject, const struct xrnpe_array *
 	return ret;
 }
 
-static int write_outputs(const char *const *paths, unsigned int count,
-			 const struct xrnpe_array *outputs, struct xrnpe_error *error)
-{
-	int ret = 0;
-
-	for (unsigned int i = 0; !ret && i < count; i++) {
-		if (paths[i])
-			ret = xrnpe_npy_write(paths[i], &outputs[i], error);
-	}
-	return ret;
-}
-
 static int run(const struct options *options)
 {
 	struct xrnpe_array *inputs = NULL, *outputs = NULL;
@@ -298,7 +287,7 @@ static int run(const struct options *options)
 	if (!ret && options->labels)
 		ret = measure_accuracy(options, subject.out.infos[0], outputs[0].data, &result, &error);
 	if (!ret)
-		ret = write_outputs(paths, subject.out.count, outputs, &error);
+		ret = write_outputs(&subject.out, paths, outputs, &error);
 	if (!ret) {
 		digest(outputs, subject.out.count, result.digest);
 		report(options, &subject, &result);

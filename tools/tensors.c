@@ -7,6 +7,7 @@
 
 #include "console.h"
 #include "error.h"
+#include "npz.h"
 #include "tensors.h"
 
 static void *grow(void *array, size_t count, size_t size)
@@ -96,19 +97,24 @@ int match_files(const struct tensors *tensors, const struct arguments *arguments
 		paths[i] = NULL;
 	for (unsigned int k = 0; k < arguments->count; k++) {
 		const char *argument = arguments->values[k], *path = argument;
-		unsigned int i = find_named(tensors, argument);
+		unsigned int i = find_named(tensors, argument), last = i;
 
-		if (i < tensors->count)
+		if (i < tensors->count) {
 			path += strlen(tensors->infos[i]->name) + 1;
-		else if (tensors->count == 1)
+		} else if (tensors->count == 1 || is_npz(path)) {
 			i = 0;
-		else
-			return xrnpe_fail(error, -EINVAL, "%s %s: %s has several %ss, so it takes NAME=FILE: %s",
+			last = tensors->count - 1;
+		} else {
+			return xrnpe_fail(error, -EINVAL,
+					  "%s %s: %s has several %ss, so it takes FILE.npz or NAME=FILE: %s",
 					  option, argument, tensors->model, tensors->kind, names);
-		if (paths[i])
-			return xrnpe_fail(error, -EINVAL, "%s %s: %s %s is given twice", option, argument,
-					  tensors->kind, tensors->infos[i]->name);
-		paths[i] = path;
+		}
+		for (; i <= last; i++) {
+			if (paths[i])
+				return xrnpe_fail(error, -EINVAL, "%s %s: %s %s is given twice", option,
+						  argument, tensors->kind, tensors->infos[i]->name);
+			paths[i] = path;
+		}
 	}
 	return 0;
 }
@@ -137,7 +143,8 @@ static int read_input(const struct tensors *tensors, unsigned int i, const char 
 	const struct xrnpe_tensor_info *in = tensors->infos[i];
 	bool lead = in->rank && in->dims[0] == 1;
 	char has[128], takes[128];
-	int ret = xrnpe_npy_read(path, array, error);
+	int ret = is_npz(path) ? npz_read(path, in->name, array, error) :
+				 xrnpe_npy_read(path, array, error);
 
 	if (ret)
 		return ret;
@@ -170,6 +177,55 @@ int read_inputs(const struct tensors *tensors, const struct arguments *arguments
 		*count = some;
 	}
 	free(paths);
+	return ret;
+}
+
+/* Write all outputs whose file is that of output @first. */
+static int write_archive(const struct tensors *tensors, const char *const *paths,
+			 const struct xrnpe_array *arrays, unsigned int first,
+			 struct xrnpe_error *error)
+{
+	const char **names = calloc(tensors->count, sizeof(*names));
+	const struct xrnpe_array **members = calloc(tensors->count, sizeof(*members));
+	unsigned int count = 0;
+	int ret;
+
+	for (unsigned int i = first; names && members && i < tensors->count; i++) {
+		if (!paths[i] || strcmp(paths[i], paths[first]))
+			continue;
+		names[count] = tensors->infos[i]->name;
+		members[count++] = &arrays[i];
+	}
+	ret = count ? npz_write(paths[first], count, names, members, error) :
+		      xrnpe_fail_memory(error);
+	free(names);
+	free(members);
+	return ret;
+}
+
+/* Whether @paths[i] is the first one that says so. */
+static bool is_first(const char *const *paths, unsigned int i)
+{
+	for (unsigned int k = 0; k < i; k++) {
+		if (paths[k] && !strcmp(paths[k], paths[i]))
+			return false;
+	}
+	return true;
+}
+
+int write_outputs(const struct tensors *tensors, const char *const *paths,
+		  const struct xrnpe_array *arrays, struct xrnpe_error *error)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < tensors->count; i++) {
+		if (!paths[i])
+			continue;
+		if (!is_npz(paths[i]))
+			ret = xrnpe_npy_write(paths[i], &arrays[i], error);
+		else if (is_first(paths, i))
+			ret = write_archive(tensors, paths, arrays, i, error);
+	}
 	return ret;
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensors on the command line: NAME=FILE, or FILE where a model has one. */
+/*
+ * Tensors on the command line: NAME=FILE, or FILE where a model has one. An .npz file has
+ * arrays by the tensors' names, of all tensors if no name is in front of it.
+ */
 #ifndef XRNPE_TENSORS_H
 #define XRNPE_TENSORS_H
 
@@ -37,7 +40,7 @@ int match_files(const struct tensors *tensors, const struct arguments *arguments
 		const char *option, const char **paths, struct xrnpe_error *error);
 
 /*
- * Read a .npy file for each input: count of them, or of one. Its shape is the input's
+ * Read an array for each input: count of them, or of one. Its shape is the input's
  * own, or has the count in front of it, or instead of a leading 1, or that 1 left out.
  *
  * @arrays: room for tensors->count, zeroed; the caller clears them
@@ -46,6 +49,13 @@ int match_files(const struct tensors *tensors, const struct arguments *arguments
 int read_inputs(const struct tensors *tensors, const struct arguments *arguments,
 		const char *option, struct xrnpe_array *arrays, size_t *count,
 		struct xrnpe_error *error);
+
+/*
+ * Write the outputs that have a file, by match_files(): to .npy files, or together to .npz
+ * files. Returns 0 or what failed.
+ */
+int write_outputs(const struct tensors *tensors, const char *const *paths,
+		  const struct xrnpe_array *arrays, struct xrnpe_error *error);
 
 /*
  * Append "NAME=1,3,48,192" to @shapes, from malloc(); the name points into @text. false: it

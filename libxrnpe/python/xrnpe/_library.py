@@ -207,7 +207,7 @@ class Reporter:
         self._news: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
         self._stop = False
         self._direct = short and progress is None
-        self.callback = XRNPE_PROGRESS() if self._direct else XRNPE_PROGRESS(self._report)
+        self.callback = XRNPE_PROGRESS(0) if self._direct else XRNPE_PROGRESS(self._report)
 
     def _report(self, data: object, done: int, total: int) -> int:
         if self._progress:

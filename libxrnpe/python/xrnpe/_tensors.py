@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ctypes import POINTER, c_float
+from typing import Any, cast
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
@@ -62,7 +63,7 @@ def _by_name(infos: Sequence[TensorInfo], inputs: Inputs) -> list[ArrayLike]:
                 raise ValueError(f"input {info.name} is missing")
         return [inputs[info.name] for info in infos]
     if len(infos) == 1 and not isinstance(inputs, (list, tuple)):
-        return [inputs]
+        return [cast(ArrayLike, inputs)]
     if not isinstance(inputs, (list, tuple)):
         raise TypeError(f"{len(infos)} inputs are taken, as a list or by name: {names}")
     if len(inputs) != len(infos):
@@ -111,12 +112,12 @@ def by_name(infos: Sequence[TensorInfo], outputs: Sequence[Floats | None]) -> di
     return {info.name: output for info, output in zip(infos, outputs) if output is not None}
 
 
-def pointer(array: Floats | None) -> object:
+def pointer(array: Floats | None) -> Any:
     """Where its elements are, for C; NULL without."""
     return None if array is None else array.ctypes.data_as(POINTER(c_float))
 
 
-def pointers(arrays: Sequence[Floats | None]) -> object:
+def pointers(arrays: Sequence[Floats | None]) -> Any:
     """The same of several, as an array in C, which keeps them alive."""
     result = (POINTER(c_float) * max(1, len(arrays)))(*map(pointer, arrays))
     result.arrays = arrays  # type: ignore[attr-defined]
