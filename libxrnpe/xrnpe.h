@@ -396,6 +396,25 @@ int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i,
 /** A network read from a file. Immutable, thread-safe. */
 struct xrnpe_graph;
 
+/** Any number of inputs or outputs, in struct xrnpe_operator_info. */
+#define XRNPE_OPERATOR_ANY 255
+
+/** An operator that networks may have. */
+struct xrnpe_operator_info {
+	const char *name;		/**< ONNX's */
+	unsigned int min_inputs;
+	unsigned int max_inputs;	/**< or XRNPE_OPERATOR_ANY */
+	unsigned int max_outputs;	/**< or XRNPE_OPERATOR_ANY */
+	const char *attributes;		/**< names of all it may have, separated by spaces */
+};
+
+/**
+ * The @i-th of ONNX's operators that xrnpe_graph_load() takes. Constant and If are taken,
+ * too, and are none of them: they hold tensors and graphs. What is told lives as long as the
+ * library. Returns false beyond the last.
+ */
+bool xrnpe_operator(unsigned int i, struct xrnpe_operator_info *info);
+
 /** The shape of an input of which the file leaves dimensions open. */
 struct xrnpe_shape {
 	const char *input;		/**< its name */

@@ -217,6 +217,10 @@ UNIT_SUITES += cli
 SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library
 NEEDS_library := $(B)/xrnpe $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
+SUITES += commands
+SUITE_commands := tests/commands $(B)/xrnpe
+NEEDS_commands := $(B)/xrnpe
+
 # ---- the Python module -----------------------------------------------------
 SUITES += python
 SUITE_python := B=$(B) CC="$(CC)" tests/python

@@ -17,12 +17,15 @@ $(B)/xrnpe: $(TOOL_OBJECTS) $(LIBXRNPE_STATIC)
 
 all: $(B)/xrnpe
 
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+
 .PHONY: install-tools
 install: install-tools
 install-tools: $(B)/xrnpe
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(COMPLETIONDIR)
 	install -m 755 $(B)/xrnpe $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 Documentation/xrnpe.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 tools/xrnpe.bash-completion $(DESTDIR)$(COMPLETIONDIR)/xrnpe
 
 .PHONY: bench
 ## bench: the datapath's speed, beside OpenBLAS; a network's, beside ONNX Runtime

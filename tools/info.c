@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* xrnpe info: what devices there are, and what a model costs on one. */
+/* xrnpe info: what devices and operators there are, and what a model costs on a device. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -12,10 +12,13 @@
 
 static const char usage[] =
 	"usage: xrnpe info [MODEL.xrnpe] [--device DEV] [--json]\n"
+	"       xrnpe info --operators [--json]\n"
 	"\n"
 	"Show the emulator and the first XR-NPE device found, or the one named. With a\n"
 	"model: what its layers cost there (or on the default device) by the cycle model.\n"
 	"\n"
+	"  -O, --operators   ONNX's operators that networks may have: how many inputs and\n"
+	"                    outputs they have, and which attributes\n"
 	"  -d, --device DEV  emu, drm (the first found), or a device node\n"
 	"  -j, --json        as JSON\n"
 	"  -h, --help        this text\n";
@@ -84,6 +87,83 @@ static int show_devices(const char *name, bool json)
 			print_text(xrnpe_device_info(device));
 		}
 		xrnpe_device_close(device);
+	}
+	if (json)
+		puts("]}");
+	return finish_output();
+}
+
+/* ---- operators ------------------------------------------------------------ */
+
+/* Words separated by spaces as a list in JSON. */
+static void print_words_json(const char *words)
+{
+	const char *separator = "";
+
+	printf("[");
+	for (size_t length; *words; words += length) {
+		words += strspn(words, " ");
+		length = strcspn(words, " ");
+		printf("%s\"%.*s\"", separator, (int)length, words);
+		separator = ", ";
+	}
+	printf("]");
+}
+
+/* "2", "2..3", or "2.." for any number from 2 on. */
+static void range_text(unsigned int least, unsigned int most, char *text, size_t size)
+{
+	if (most == XRNPE_OPERATOR_ANY)
+		snprintf(text, size, "%u..", least);
+	else if (most > least)
+		snprintf(text, size, "%u..%u", least, most);
+	else
+		snprintf(text, size, "%u", least);
+}
+
+static void print_operator(const struct xrnpe_operator_info *info)
+{
+	char inputs[32], outputs[32];
+
+	range_text(info->min_inputs, info->max_inputs, inputs, sizeof(inputs));
+	range_text(1, info->max_outputs, outputs, sizeof(outputs));
+	printf("%-22s  %-6s  %-7s%s%s\n", info->name, inputs, outputs, *info->attributes ? "  " : "",
+	       info->attributes);
+}
+
+static void print_most_json(const char *key, unsigned int most)
+{
+	if (most == XRNPE_OPERATOR_ANY)
+		printf("\"%s\": null, ", key);
+	else
+		printf("\"%s\": %u, ", key, most);
+}
+
+static void print_operator_json(const struct xrnpe_operator_info *info)
+{
+	printf("{\"name\": \"%s\", \"min_inputs\": %u, ", info->name, info->min_inputs);
+	print_most_json("max_inputs", info->max_inputs);
+	print_most_json("max_outputs", info->max_outputs);
+	printf("\"attributes\": ");
+	print_words_json(info->attributes);
+	printf("}");
+}
+
+static int show_operators(bool json)
+{
+	struct xrnpe_operator_info info;
+
+	if (json)
+		printf("{\"operators\": [");
+	else
+		printf("%-22s  %-6s  %-7s  %s\n", "operator", "inputs", "outputs", "attributes");
+	for (unsigned int i = 0; xrnpe_operator(i, &info); i++) {
+		if (json) {
+			printf(i ? ",\n  " : "\n  ");
+			print_operator_json(&info);
+		} else {
+			print_operator(&info);
+		}
 	}
 	if (json)
 		puts("]}");
@@ -247,17 +327,21 @@ static int show_model(const char *path, const char *device_name, bool json)
 int xrnpe_info(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "operators", no_argument, NULL, 'O' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *device = NULL;
-	bool json = false;
+	bool json = false, operators = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "d:jh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "Od:jh", options, NULL)) != -1) {
 		switch (option) {
+		case 'O':
+			operators = true;
+			break;
 		case 'd':
 			device = optarg;
 			break;
@@ -273,5 +357,9 @@ int xrnpe_info(int argc, char **argv)
 	}
 	if (optind + 1 < argc)
 		return misused(argv[0], "takes one model: %s", argv[optind + 1]);
+	if (operators && (device || optind < argc))
+		return misused(argv[0], "--operators goes with --json only");
+	if (operators)
+		return show_operators(json);
 	return optind < argc ? show_model(argv[optind], device, json) : show_devices(device, json);
 }

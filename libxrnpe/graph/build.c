@@ -116,7 +116,7 @@ static int check_counts(const struct op *op)
 	const struct operator *row = op->node->op;
 	uint32_t inputs = op->node->input_count;
 
-	if (inputs < row->min_inputs || (inputs > row->max_inputs && row->max_inputs != UINT8_MAX))
+	if (inputs < row->min_inputs || (inputs > row->max_inputs && row->max_inputs != XRNPE_OPERATOR_ANY))
 		return op_fail(op, -EINVAL, "has %u inputs", inputs);
 	for (uint32_t i = 0; i < row->min_inputs; i++) {
 		if (op->node->inputs[i] == GRAPH_NONE)
@@ -126,7 +126,7 @@ static int check_counts(const struct op *op)
 	if (!op->node->output_count || (row->compute && op->node->outputs[0] == GRAPH_NONE))
 		return op_fail(op, -EINVAL, "has no output");
 	for (uint32_t i = row->max_outputs; i < op->node->output_count; i++) {
-		if (row->max_outputs != UINT8_MAX && op->node->outputs[i] != GRAPH_NONE)
+		if (row->max_outputs != XRNPE_OPERATOR_ANY && op->node->outputs[i] != GRAPH_NONE)
 			return op_fail(op, -ENOTSUP, "output %u is not supported", i);
 	}
 	return 0;

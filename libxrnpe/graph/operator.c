@@ -28,19 +28,18 @@ const struct operator *operator_find(const char *name)
 	return NULL;
 }
 
-const struct operator *operator_next(const struct operator *op)
+bool xrnpe_operator(unsigned int i, struct xrnpe_operator_info *info)
 {
-	if (!op)
-		return families[0];
-	if (op[1].name)
-		return op + 1;
-	for (size_t i = 0; i + 1 < sizeof(families) / sizeof(*families); i++) {
-		for (const struct operator *row = families[i]; row->name; row++) {
-			if (row == op)
-				return families[i + 1];
+	for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++) {
+		for (const struct operator *op = families[f]; op->name; op++) {
+			if (i--)
+				continue;
+			*info = (struct xrnpe_operator_info){ op->name, op->min_inputs, op->max_inputs,
+							      op->max_outputs, op->attributes };
+			return true;
 		}
 	}
-	return NULL;
+	return false;
 }
 
 /* ---- outputs and inputs ------------------------------------------------ */

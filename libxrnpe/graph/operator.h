@@ -32,7 +32,8 @@ struct op_call {
 
 struct operator {
 	const char *name;	/* ONNX's */
-	uint8_t min_inputs, max_inputs;		/* 255: any number */
+	/* At most XRNPE_OPERATOR_ANY: any number. */
+	uint8_t min_inputs, max_inputs;
 	uint8_t max_outputs;
 	/* Names of all attributes that it may have, separated by spaces. */
 	const char *attributes;
@@ -52,9 +53,6 @@ struct operator {
 
 /* The row of an ONNX operator; NULL: there is none. */
 const struct operator *operator_find(const char *name);
-
-/* The row after @op, NULL after the last; the first for NULL. */
-const struct operator *operator_next(const struct operator *op);
 
 /* ---- for infer() ------------------------------------------------------- */
 

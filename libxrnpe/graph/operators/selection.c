@@ -387,7 +387,7 @@ static void compute_tile(const struct op_call *call)
 
 const struct operator operators_selection[] = {
 	{ "Slice", 1, 5, 1, "axes ends starts", .infer = infer_slice, .compute = compute_slice },
-	{ "Split", 1, 2, UINT8_MAX, "axis num_outputs split", .infer = infer_split,
+	{ "Split", 1, 2, XRNPE_OPERATOR_ANY, "axis num_outputs split", .infer = infer_split,
 	  .compute = compute_split },
 	{ "Gather", 2, 2, 1, "axis", .infer = infer_gather, .compute = compute_gather },
 	{ "GatherND", 2, 2, 1, "batch_dims", .infer = infer_gather_nd, .compute = compute_gather_nd },

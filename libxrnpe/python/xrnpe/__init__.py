@@ -12,14 +12,14 @@ What the library cannot do raises Error; wrong arguments TypeError or ValueError
 keep alive what they were made from, and are freed when closed or no longer referenced.
 The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LIBRARY names.
 """
-from ._graph import Graph, compile
-from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand, Place,
-                    Prediction, Result, TensorInfo, Type)
+from ._graph import Graph, compile, operators
+from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand,
+                    OperatorInfo, Place, Prediction, Result, TensorInfo, Type)
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
 from ._session import Device, Request, Session
 
 __all__ = ["Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format", "Graph",
-           "LayerInfo", "Model", "Operand", "Place", "Prediction", "Request", "Result",
-           "Session", "TensorInfo", "Type", "__version__", "compile"]
+           "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction", "Request",
+           "Result", "Session", "TensorInfo", "Type", "__version__", "compile", "operators"]

@@ -8,11 +8,20 @@ from collections.abc import Mapping, Sequence
 from ctypes import byref, c_char_p, c_uint64
 
 from . import _structures as c
-from ._info import TensorInfo
+from ._info import OperatorInfo, TensorInfo
 from ._library import (Handle, Object, Progress, Reporter, call, encode, lib, path,
                        xrnpe_compile_options)
 from ._model import Model, tensor_infos
 from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
+
+
+def operators() -> tuple[OperatorInfo, ...]:
+    """ONNX's operators that networks may have; besides them, Constant and If."""
+    info = c.xrnpe_operator_info()
+    found = []
+    while lib.xrnpe_operator(len(found), byref(info)):
+        found.append(OperatorInfo._of(info))
+    return tuple(found)
 
 
 def _options(shapes: Mapping[str, Sequence[int]] | None,

@@ -186,6 +186,26 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True)
+class OperatorInfo:
+    """An operator of ONNX that networks may have."""
+    name: str
+    min_inputs: int
+    #: None: any number.
+    max_inputs: int | None
+    max_outputs: int | None
+    #: Names of all that it may have.
+    attributes: tuple[str, ...]
+
+    @classmethod
+    def _of(cls, info: c.xrnpe_operator_info) -> Self:
+        def most(number: int) -> int | None:
+            return None if number == c.XRNPE_OPERATOR_ANY else number
+
+        return cls(text(info.name), info.min_inputs, most(info.max_inputs),
+                   most(info.max_outputs), tuple(text(info.attributes).split()))
+
+
+@dataclass(frozen=True)
 class Fault:
     """Why the device ended a job early: struct xrnpe_fault of drm/xrnpe_cmd.h."""
     kind: int

@@ -60,6 +60,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
                                    POINTER(c.xrnpe_cost)]),
     "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
+    "xrnpe_operator": (c_bool, [c_uint, POINTER(c.xrnpe_operator_info)]),
     "xrnpe_request_count": (None, [_OBJECT, c_bool]),
     "xrnpe_request_free": (None, [_OBJECT]),
     "xrnpe_request_get_output": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),

@@ -12,6 +12,7 @@ XRNPE_MAX_RANK = 8
 XRNPE_TENSOR_RANK = 6
 XRNPE_PRODUCT_FORMATS = 4
 XRNPE_OPERANDS = 5
+XRNPE_OPERATOR_ANY = 255
 XRNPE_STATUS_INVALID = 1
 XRNPE_FAULT_NONE = 0
 
@@ -67,6 +68,11 @@ class xrnpe_fault(Structure):
 
 class xrnpe_result(Structure):
     _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters)]
+
+
+class xrnpe_operator_info(Structure):
+    _fields_ = [("name", c_char_p), ("min_inputs", c_uint), ("max_inputs", c_uint),
+                ("max_outputs", c_uint), ("attributes", c_char_p)]
 
 
 class xrnpe_shape(Structure):
