@@ -18,7 +18,7 @@ from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, 
 def operators() -> tuple[OperatorInfo, ...]:
     """ONNX's operators that networks may have; besides them, Constant and If."""
     info = c.xrnpe_operator_info()
-    found = []
+    found: list[OperatorInfo] = []
     while lib.xrnpe_operator(len(found), byref(info)):
         found.append(OperatorInfo._of(info))
     return tuple(found)
