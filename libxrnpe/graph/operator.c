@@ -327,6 +327,57 @@ static void gather_some(char *out, const char *in, ptrdiff_t stride, size_t coun
 		gather_line(out, in, stride, count, size);
 }
 
+/* Lines that are transposed together, so that what a cache line holds is used at once. */
+#define TILE 16
+
+/*
+ * Elements of 4 bytes that lie side by side along another axis than the last one of the
+ * result, @apart elements apart there: @count lines of @line elements, @step apart in @in.
+ */
+static void transpose_some(char *out, size_t apart, const char *in, ptrdiff_t step, size_t line,
+			   size_t count)
+{
+	for (size_t i = 0; i < line; i++) {
+		const char *from = in + (ptrdiff_t)i * step * (ptrdiff_t)sizeof(float);
+
+		for (size_t k = 0; k < count; k++)
+			memcpy(out + (k * apart + i) * sizeof(float), from + k * sizeof(float),
+			       sizeof(float));
+	}
+}
+
+/*
+ * call_gather() for what lies side by side along axis @near, in elements of 4 bytes: as
+ * copies of tiles; all axes but that and the last are walked through.
+ */
+static void transpose(const struct graph_shape *shape, const char *in,
+		      const ptrdiff_t strides[GRAPH_MAX_RANK], uint32_t near, char *out)
+{
+	uint32_t last = shape->rank - 1;
+	size_t line = shape->dims[last], count = shape->dims[near], apart;
+	size_t rounds = graph_count(shape) / (line * count);
+	ptrdiff_t packed[GRAPH_MAX_RANK];
+
+	call_packed(shape, packed);
+	apart = (size_t)packed[near];
+	for (size_t n = 0; n < rounds; n++) {
+		size_t rest = n;
+		ptrdiff_t from = 0, to = 0;
+
+		for (uint32_t i = last; i--;) {
+			if (i == near)
+				continue;
+			from += (ptrdiff_t)(rest % shape->dims[i]) * strides[i];
+			to += (ptrdiff_t)(rest % shape->dims[i]) * packed[i];
+			rest /= shape->dims[i];
+		}
+		for (size_t k = 0; k < count; k += TILE)
+			transpose_some(out + ((size_t)to + k * apart) * sizeof(float), apart,
+				       in + (from + (ptrdiff_t)k) * (ptrdiff_t)sizeof(float),
+				       strides[last], line, count - k < TILE ? count - k : TILE);
+	}
+}
+
 void call_gather(const struct graph_shape *shape, size_t size, const void *in, ptrdiff_t start,
 		 const ptrdiff_t strides[GRAPH_MAX_RANK], void *out)
 {
@@ -336,6 +387,12 @@ void call_gather(const struct graph_shape *shape, size_t size, const void *in, p
 	const char *from = (const char *)in + start * (ptrdiff_t)size;
 	char *to = out;
 
+	for (uint32_t i = 0; lines && size == sizeof(float) && i < last; i++) {
+		if (strides[i] == 1 && strides[last] != 1 && shape->dims[i] > 1) {
+			transpose(shape, from, strides, i, out);
+			return;
+		}
+	}
 	for (; lines; lines--, to += line * size) {
 		gather_some(to, from, shape->rank ? strides[last] : 1, line, size);
 		for (uint32_t i = last; i--;) {

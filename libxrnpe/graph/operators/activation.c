@@ -6,6 +6,7 @@
 #include "broadcast.h"
 #include "elementary.h"
 #include "families.h"
+#include "vectors.h"
 
 static int infer_one(const struct op *op)
 {
@@ -26,6 +27,7 @@ static int infer_scalars(const struct op *op, float alpha, float beta)
 
 /* An operator from an expression of x, alpha and beta, written so that a NaN passes. */
 #define ACTIVATION(name, result)								\
+VECTORS												\
 static void compute_##name(const struct op_call *call)						\
 {												\
 	const float alpha = call->node->params.scalar.a, beta = call->node->params.scalar.b;	\
@@ -41,17 +43,23 @@ static void compute_##name(const struct op_call *call)						\
 	}											\
 }
 
-static float clamp(float x, float lo, float hi)
+static inline float clamp(float x, float lo, float hi)
 {
 	float above = x < lo ? lo : x;
 
 	return above > hi ? hi : above;
 }
 
+/* @scaled is x times the slope below 0: always computed, or no vectors are made of it. */
+static inline float leak(float x, float scaled)
+{
+	return x < 0 ? scaled : x;
+}
+
 /* ---- piecewise linear -------------------------------------------------- */
 
 ACTIVATION(relu, x <= 0 ? 0 : x)
-ACTIVATION(leaky_relu, x < 0 ? x * alpha : x)
+ACTIVATION(leaky_relu, leak(x, x * alpha))
 ACTIVATION(clip_float, clamp(x, alpha, beta))
 ACTIVATION(hard_sigmoid, clamp(x * alpha + beta, 0, 1))
 
@@ -65,12 +73,13 @@ static int infer_hard_sigmoid(const struct op *op)
 	return infer_scalars(op, 0.2f, 0.5f);
 }
 
+VECTORS
 static void prelu_line(const struct line *line)
 {
 	const float *x = line->in[0], *slope = line->in[1];
-	float *out = line->out;
+	float *restrict out = line->out;
 
-	BROADCAST_LOOP(line, out[i] = x[a] < 0 ? x[a] * slope[b] : x[a]);
+	BROADCAST_LOOP(line, out[i] = leak(x[a], x[a] * slope[b]));
 }
 
 static int infer_prelu(const struct op *op)
@@ -235,23 +244,37 @@ static void softmax(const float *in, size_t count, size_t inner, float *most, fl
 		most[k] = -INFINITY;
 		sum[k] = 0;
 	}
-	for (size_t i = 0; i < count * inner; i++)
-		most[i % inner] = in[i] > most[i % inner] || isnan(in[i]) ? in[i] : most[i % inner];
-	for (size_t i = 0; i < count * inner; i++)
-		out[i] = in[i] - most[i % inner];
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < inner; k++) {
+			float x = in[i * inner + k];
+
+			most[k] = x > most[k] || isnan(x) ? x : most[k];
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < inner; k++)
+			out[i * inner + k] = in[i * inner + k] - most[k];
+	}
 	if (!logarithm)
 		elementary_map(ELEMENTARY_EXP, out, count * inner);
-	for (size_t i = 0; i < count * inner; i++) {
-		float term = out[i];
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < inner; k++) {
+			float term = out[i * inner + k];
 
-		if (logarithm)
-			elementary_map(ELEMENTARY_EXP, &term, 1);
-		sum[i % inner] += term;
+			if (logarithm)
+				elementary_map(ELEMENTARY_EXP, &term, 1);
+			sum[k] += term;
+		}
 	}
 	if (logarithm)
 		elementary_map(ELEMENTARY_LOG, sum, inner);
-	for (size_t i = 0; i < count * inner; i++)
-		out[i] = logarithm ? out[i] - sum[i % inner] : out[i] / sum[i % inner];
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < inner; k++) {
+			float *at = &out[i * inner + k];
+
+			*at = logarithm ? *at - sum[k] : *at / sum[k];
+		}
+	}
 }
 
 static void compute_softmax_of(const struct op_call *call, bool logarithm)

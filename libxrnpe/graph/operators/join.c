@@ -152,31 +152,84 @@ static bool pad_source(int64_t *at, int64_t size, enum pad_mode mode)
 	return false;
 }
 
+/* @count elements of @size bytes that are all @value. */
+static void fill(char *out, size_t count, size_t size, const void *value)
+{
+	for (size_t i = 0; i < count; i++)
+		memcpy(out + i * size, value, size);
+}
+
+/* A padding while it is computed, by lines along the last axis. */
+struct padding {
+	const struct graph_shape *in;
+	const union graph_params *params;
+	const void *value;
+	size_t size;		/* of an element */
+	int64_t begin, line;	/* elements before the input's line, and of that */
+};
+
+/* A line of @count elements from the input's line @in. */
+static void pad_line(const struct padding *padding, const char *in, int64_t count, char *out)
+{
+	size_t size = padding->size;
+	int64_t first = padding->begin > 0 ? padding->begin : 0;
+	int64_t end = padding->begin + padding->line < count ? padding->begin + padding->line : count;
+
+	if (first > end)
+		first = end = first < count ? first : count;
+	for (int64_t i = 0; i < count; i++) {
+		int64_t at = i - padding->begin;
+
+		if (i == first && end > first) {
+			memcpy(out + (size_t)first * size, in + (size_t)at * size,
+			       (size_t)(end - first) * size);
+			i = end - 1;
+			continue;
+		}
+		fill(out + (size_t)i * size, 1, size,
+		     pad_source(&at, padding->line, padding->params->pad.mode) ?
+		     in + (size_t)at * size : padding->value);
+	}
+}
+
 static void compute_pad(const struct op_call *call)
 {
 	const struct graph_shape *in = &call_input(call, 0)->shape;
 	const struct graph_tensor *out = call_output(call, 0);
-	size_t size = graph_type_size(out->type), count = graph_count(&out->shape);
+	uint32_t last = out->shape.rank ? out->shape.rank - 1 : 0;
+	size_t size = graph_type_size(out->type);
+	size_t count = out->shape.rank ? out->shape.dims[last] : 1;
 	const int64_t zero = 0;
-	const void *value = call_in(call, 2) ? call_in(call, 2) :
-			    out->type == GRAPH_FLOAT ? (const void *)&call->node->params.pad.value : &zero;
+	const struct padding padding = {
+		.in = in,
+		.params = &call->node->params,
+		.value = call_in(call, 2) ? call_in(call, 2) :
+			 out->type == GRAPH_FLOAT ? (const void *)&call->node->params.pad.value : &zero,
+		.size = size,
+		.begin = out->shape.rank ? call->node->params.pad.begin[last] : 0,
+		.line = out->shape.rank ? in->dims[last] : 1,
+	};
 	ptrdiff_t strides[GRAPH_MAX_RANK];
 
 	call_packed(in, strides);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0, lines = count ? graph_count(&out->shape) / count : 0; i < lines; i++) {
+		char *line = (char *)call_out(call, 0) + i * count * size;
 		size_t rest = i;
 		ptrdiff_t at = 0;
 		bool inside = true;
 
-		for (uint32_t axis = out->shape.rank; axis--; rest /= out->shape.dims[axis]) {
+		for (uint32_t axis = last; axis--; rest /= out->shape.dims[axis]) {
 			int64_t source = (int64_t)(rest % out->shape.dims[axis]) -
 					 call->node->params.pad.begin[axis];
 
 			inside &= pad_source(&source, in->dims[axis], call->node->params.pad.mode);
 			at += (ptrdiff_t)source * strides[axis];
 		}
-		memcpy((char *)call_out(call, 0) + i * size,
-		       inside ? (const char *)call_in(call, 0) + at * (ptrdiff_t)size : value, size);
+		if (inside)
+			pad_line(&padding, (const char *)call_in(call, 0) + at * (ptrdiff_t)size,
+				 (int64_t)count, line);
+		else
+			fill(line, count, size, padding.value);
 	}
 }
 

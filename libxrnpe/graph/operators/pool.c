@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "families.h"
+#include "vectors.h"
 #include "windows.h"
 
 /* The larger, or a NaN if one is. */
@@ -32,6 +33,12 @@ static bool windows_meet_image(const struct graph_window *axis, uint32_t in, uin
 	return true;
 }
 
+/* Taps of one window along one axis: elements @first, @first + dilation ... */
+struct taps {
+	size_t first, count;
+	uint32_t padded;	/* taps on image and padding, not behind it */
+};
+
 static int infer_pool(const struct op *op)
 {
 	struct graph_windows *windows = &op->node->params.windows;
@@ -50,14 +57,11 @@ static int infer_pool(const struct op *op)
 					out.dims[2 + i]))
 			ret = op_fail(op, -ENOTSUP, "a window lies in the padding altogether");
 	}
-	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, &out);
+	if (ret)
+		return ret;
+	op->node->scratch = out.dims[out.rank - 1] * sizeof(struct taps);
+	return op_output(op, 0, GRAPH_FLOAT, &out);
 }
-
-/* Taps of one window along one axis: elements @first, @first + dilation ... */
-struct taps {
-	size_t first, count;
-	uint32_t padded;	/* taps on image and padding, not behind it */
-};
 
 static struct taps find_taps(const struct graph_window *axis, size_t in, size_t out)
 {
@@ -76,57 +80,85 @@ static struct taps find_taps(const struct graph_window *axis, size_t in, size_t 
 	return taps;
 }
 
-static float pool_max(const float *in, size_t width, const struct taps *y, uint32_t step_y,
-		      const struct taps *x, uint32_t step_x)
+/* Take every @stride-th of @in into @out as well. */
+static inline __attribute__((always_inline))
+void take(bool max, const float *restrict in, size_t stride, size_t count, float *restrict out)
 {
-	float max = -INFINITY;
-
-	for (size_t i = 0; i < y->count; i++) {
-		const float *line = in + (y->first + i * step_y) * width + x->first;
-
-		for (size_t j = 0; j < x->count; j++)
-			max = maximum(max, line[j * step_x]);
-	}
-	return max;
+	for (size_t i = 0; i < count; i++)
+		out[i] = max ? maximum(out[i], in[i * stride]) : out[i] + in[i * stride];
 }
 
-static float pool_sum(const float *in, size_t width, const struct taps *y, uint32_t step_y,
-		      const struct taps *x, uint32_t step_x)
+static inline __attribute__((always_inline))
+void take_line(bool max, const float *in, size_t stride, size_t count, float *out)
 {
-	float sum = 0;
-
-	for (size_t i = 0; i < y->count; i++) {
-		const float *line = in + (y->first + i * step_y) * width + x->first;
-
-		for (size_t j = 0; j < x->count; j++)
-			sum += line[j * step_x];
-	}
-	return sum;
+	/* The stride as a constant makes vectors of the loop. */
+	if (stride == 1)
+		take(max, in, 1, count, out);
+	else if (stride == 2)
+		take(max, in, 2, count, out);
+	else
+		take(max, in, stride, count, out);
 }
 
+/* The windows of @count columns take their taps from the line @in of @width elements. */
+VECTORS
+static void pool_line(bool max, const float *in, size_t width, const struct graph_window *x,
+		      size_t count, float *out)
+{
+	if (count == 1) {
+		const struct taps taps = find_taps(x, width, 0);
+		float result = *out;
+
+		for (size_t k = 0; k < taps.count; k++)
+			take(max, in + taps.first + k * x->dilation, 1, 1, &result);
+		*out = result;
+		return;
+	}
+	for (uint32_t j = 0; j < x->kernel; j++) {
+		/* Of the first window; others are strides further. */
+		int64_t at = (int64_t)j * x->dilation - x->pad_begin, stride = x->stride;
+		int64_t first = at < 0 ? (-at + stride - 1) / stride : 0;
+		int64_t end = at < (int64_t)width ? ((int64_t)width - 1 - at) / stride + 1 : 0;
+
+		if (end > (int64_t)count)
+			end = (int64_t)count;
+		if (first >= end)
+			continue;
+		if (max)
+			take_line(true, in + at + first * stride, x->stride, (size_t)(end - first),
+				  out + first);
+		else
+			take_line(false, in + at + first * stride, x->stride, (size_t)(end - first),
+				  out + first);
+	}
+}
+
+/* Scratch: the taps of each column of windows. */
 static void compute_pool(const struct op_call *call, bool max)
 {
 	const struct graph_windows *windows = &call->node->params.windows;
 	const struct window_images from = window_images(&call_input(call, 0)->shape);
 	const struct window_images to = window_images(&call_output(call, 0)->shape);
 	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
+	struct taps *columns = call->scratch;
 	const float *in = call_in(call, 0);
 	float *out = call_out(call, 0);
 
-	for (size_t c = 0; c < to.count; c++, in += from.height * from.width) {
-		for (size_t oy = 0; oy < to.height; oy++) {
-			const struct taps ty = find_taps(&y, from.height, oy);
+	for (size_t ox = 0; ox < to.width; ox++)
+		columns[ox] = find_taps(&x, from.width, ox);
+	for (size_t i = 0; i < to.count * to.height; i++, out += to.width) {
+		const struct taps rows = find_taps(&y, from.height, i % to.height);
+		const float *image = in + i / to.height * from.height * from.width;
 
-			for (size_t ox = 0; ox < to.width; ox++) {
-				const struct taps tx = find_taps(&x, from.width, ox);
-				size_t count = windows->count_padding ?
-					       (size_t)ty.padded * tx.padded : ty.count * tx.count;
-
-				*out++ = max ? pool_max(in, from.width, &ty, y.dilation, &tx, x.dilation) :
-					 pool_sum(in, from.width, &ty, y.dilation, &tx, x.dilation) /
-					 (float)count;
-			}
-		}
+		for (size_t ox = 0; ox < to.width; ox++)
+			out[ox] = max ? -INFINITY : 0;
+		for (size_t k = 0; k < rows.count; k++)
+			pool_line(max, image + (rows.first + k * y.dilation) * from.width, from.width, &x,
+				  to.width, out);
+		for (size_t ox = 0; !max && ox < to.width; ox++)
+			out[ox] /= (float)(windows->count_padding ?
+					   (size_t)rows.padded * columns[ox].padded :
+					   rows.count * columns[ox].count);
 	}
 }
 

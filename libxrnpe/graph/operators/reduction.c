@@ -51,8 +51,12 @@ static int infer_reduce(const struct op *op)
 	return ret ? ret : op_output(op, 0, in->type, &shape);
 }
 
-/* What is reduced to one element: axes with sizes and strides, and the same of the rest. */
+/*
+ * What is reduced to one element: lines along an axis, the other axes with sizes and
+ * strides, and the same of those that are kept.
+ */
 struct reduction {
+	size_t line, line_step;
 	uint32_t kept, reduced;
 	size_t kept_dims[GRAPH_MAX_RANK], reduced_dims[GRAPH_MAX_RANK];
 	size_t kept_strides[GRAPH_MAX_RANK], reduced_strides[GRAPH_MAX_RANK];
@@ -62,7 +66,7 @@ struct reduction {
 static struct reduction find_reduction(const struct op_call *call)
 {
 	const struct graph_shape *shape = &call_input(call, 0)->shape;
-	struct reduction r = { .results = 1, .terms = 1 };
+	struct reduction r = { .line = 1, .results = 1, .terms = 1 };
 	ptrdiff_t strides[GRAPH_MAX_RANK];
 
 	call_packed(shape, strides);
@@ -76,6 +80,12 @@ static struct reduction find_reduction(const struct op_call *call)
 			r.kept_strides[r.kept++] = (size_t)strides[i];
 			r.results *= shape->dims[i];
 		}
+	}
+	if (r.reduced--) {
+		r.line = r.reduced_dims[r.reduced];
+		r.line_step = r.reduced_strides[r.reduced];
+	} else {
+		r.reduced = 0;
 	}
 	return r;
 }
@@ -104,10 +114,14 @@ static void name(const struct op_call *call)							\
 		sum_type sum = start;								\
 												\
 		(void)n;									\
-		for (size_t k = 0; k < r.terms; k++) {						\
-			const type x = from[element_at(k, r.reduced, r.reduced_dims,		\
-						       r.reduced_strides)];			\
-			sum = step;								\
+		for (size_t k = 0; k < r.terms; k += r.line) {					\
+			const type *line = from + element_at(k / r.line, r.reduced,		\
+							     r.reduced_dims, r.reduced_strides);	\
+												\
+			for (size_t j = 0; j < r.line; j++) {					\
+				const type x = line[j * r.line_step];				\
+				sum = step;							\
+			}									\
 		}										\
 		out[i] = (type)(end);								\
 	}											\
@@ -252,15 +266,37 @@ static int infer_top(const struct op *op)
 		k = graph_count(&wanted->shape) == 1 ? *(const int64_t *)wanted->data : -1;
 	if (k < 0 || k > shape.dims[axis])
 		return op_fail(op, -EINVAL, "k is none of 0 to %u", shape.dims[axis]);
-	/* Of one line: which elements have been taken. */
-	op->node->scratch = shape.dims[axis];
+	/* Where in its line each of the elements lies that have been taken. */
+	op->node->scratch = (size_t)k * sizeof(uint32_t);
 	op->node->params.select.axis = axis;
 	shape.dims[axis] = (uint32_t)k;
 	ret = op_output(op, 0, GRAPH_FLOAT, &shape);
 	return ret ? ret : op_output(op, 1, GRAPH_INT, &shape);
 }
 
-/* Equal elements come in the order of their indices. */
+/*
+ * Indices of the first @wanted of @line's elements in their order; of equal ones, that of
+ * the lower index.
+ */
+static void find_top(const float *line, const struct lines *lines, bool largest, size_t wanted,
+		     uint32_t *top)
+{
+	size_t taken = 0;
+
+	for (size_t j = 0; wanted && j < lines->length; j++) {
+		float value = line[j * lines->step];
+		size_t at = taken;
+
+		if (taken == wanted && !precedes(value, line[top[wanted - 1] * lines->step], largest))
+			continue;
+		taken += taken < wanted;
+		at -= at == taken;
+		for (; at && precedes(value, line[top[at - 1] * lines->step], largest); at--)
+			top[at] = top[at - 1];
+		top[at] = (uint32_t)j;
+	}
+}
+
 static void compute_top(const struct op_call *call)
 {
 	uint32_t axis = call->node->params.select.axis;
@@ -269,26 +305,17 @@ static void compute_top(const struct op_call *call)
 	float *values = call_out(call, 0);
 	int64_t *indices = call_out(call, 1);
 	const float *in = call_in(call, 0);
-	bool *taken = call->scratch;
+	uint32_t *top = call->scratch;
 
 	for (size_t i = 0; i < results.count; i++) {
 		const float *line = in + line_start(&lines, i);
 		size_t to = line_start(&results, i);
 
-		memset(taken, 0, lines.length);
+		find_top(line, &lines, call->node->params.select.largest, results.length, top);
 		for (size_t k = 0; k < results.length; k++, to += results.step) {
-			size_t best = SIZE_MAX;
-
-			for (size_t j = 0; j < lines.length; j++) {
-				if (!taken[j] && (best == SIZE_MAX ||
-						  precedes(line[j * lines.step], line[best * lines.step],
-							   call->node->params.select.largest)))
-					best = j;
-			}
-			taken[best] = true;
-			values[to] = line[best * lines.step];
+			values[to] = line[top[k] * lines.step];
 			if (indices)
-				indices[to] = (int64_t)best;
+				indices[to] = top[k];
 		}
 	}
 }

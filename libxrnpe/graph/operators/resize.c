@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "families.h"
+#include "vectors.h"
 
 enum resize_mode {
 	RESIZE_NEAREST,
@@ -233,7 +234,10 @@ static int finish(const struct op *op, const struct graph_shape *shape)
 
 	for (uint32_t i = 0; i < shape->rank; i++)
 		taps += shape->dims[i];
-	op->node->scratch = taps * sizeof(struct tap);
+	/* Along the last axis as lists, and a line for each of the others. */
+	if (shape->rank)
+		op->node->scratch = taps * sizeof(struct tap) + shape->dims[shape->rank - 1] *
+				    (2 * sizeof(uint32_t) + shape->rank * sizeof(float));
 	return op_output(op, 0, GRAPH_FLOAT, shape);
 }
 
@@ -287,20 +291,51 @@ static int infer_resize(const struct op *op)
 	return ret ? ret : finish(op, &shape);
 }
 
-/* One element: of every axis along which two are mixed, both. */
-static float mix(const float *in, const struct tap *const *taps, const ptrdiff_t *strides,
-		 uint32_t rank)
-{
-	ptrdiff_t step;
+/* Taps along a line. */
+struct line_taps {
+	uint32_t *first, *second;
+	float *part;
+	size_t count;
+};
 
-	if (!rank)
-		return *in;
-	step = strides[0];
-	if (taps[0]->part == 0)
-		return mix(in + taps[0]->first * step, taps + 1, strides + 1, rank - 1);
-	return mix(in + taps[0]->first * step, taps + 1, strides + 1, rank - 1) *
-	       (1 - taps[0]->part) +
-	       mix(in + taps[0]->second * step, taps + 1, strides + 1, rank - 1) * taps[0]->part;
+/* A line of elements, mixed along it. */
+VECTORS
+static void mix_along(const float *restrict in, const struct line_taps *taps, float *restrict out)
+{
+	const uint32_t *first = taps->first, *second = taps->second;
+	const float *part = taps->part;
+
+	for (size_t i = 0, count = taps->count; i < count; i++) {
+		float a = in[first[i]], mixed = a * (1 - part[i]) + in[second[i]] * part[i];
+
+		out[i] = part[i] == 0 ? a : mixed;
+	}
+}
+
+VECTORS
+static void mix_lines(float *restrict line, const float *restrict other, float part, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		line[i] = line[i] * (1 - part) + other[i] * part;
+}
+
+/* A line of the result: of every axis before it along which two are mixed, both. */
+static void mix(const float *in, const struct tap *const *taps, const ptrdiff_t *strides,
+		uint32_t axes, const struct line_taps *along, float *lines, float *out)
+{
+	const struct tap *tap = *taps;
+
+	if (!axes) {
+		mix_along(in, along, out);
+		return;
+	}
+	mix(in + tap->first * strides[0], taps + 1, strides + 1, axes - 1, along,
+	    lines + along->count, out);
+	if (tap->part == 0)
+		return;
+	mix(in + tap->second * strides[0], taps + 1, strides + 1, axes - 1, along,
+	    lines + along->count, lines);
+	mix_lines(out, lines, tap->part, along->count);
 }
 
 static void compute_resize(const struct op_call *call)
@@ -308,22 +343,38 @@ static void compute_resize(const struct op_call *call)
 	const struct graph_shape *in = &call_input(call, 0)->shape;
 	const struct graph_shape *out = &call_output(call, 0)->shape;
 	struct tap *tables[GRAPH_MAX_RANK + 1] = { call->scratch };
-	const struct tap *taps[GRAPH_MAX_RANK];
+	const struct tap *taps[GRAPH_MAX_RANK] = { NULL };
+	uint32_t axes = out->rank - 1;	/* but the last */
 	ptrdiff_t strides[GRAPH_MAX_RANK];
 	float *result = call_out(call, 0);
+	struct line_taps along;
 
+	if (!out->rank) {
+		*result = *(const float *)call_in(call, 0);
+		return;
+	}
 	call_packed(in, strides);
 	for (uint32_t axis = 0; axis < out->rank; axis++) {
 		for (uint32_t i = 0; i < out->dims[axis]; i++)
 			tables[axis][i] = find_tap(call->node, axis, in->dims[axis], out->dims[axis], i);
 		tables[axis + 1] = tables[axis] + out->dims[axis];
 	}
-	for (size_t i = 0, count = graph_count(out); i < count; i++) {
+	along.count = out->dims[axes];
+	along.first = (uint32_t *)tables[out->rank];
+	along.second = along.first + along.count;
+	along.part = (float *)(along.second + along.count);
+	for (size_t i = 0; i < along.count; i++) {
+		along.first[i] = tables[axes][i].first;
+		along.second[i] = tables[axes][i].second;
+		along.part[i] = tables[axes][i].part;
+	}
+	for (size_t i = 0, lines = graph_count(out) / along.count; i < lines; i++) {
 		size_t rest = i;
 
-		for (uint32_t axis = out->rank; axis--; rest /= out->dims[axis])
+		for (uint32_t axis = axes; axis--; rest /= out->dims[axis])
 			taps[axis] = &tables[axis][rest % out->dims[axis]];
-		result[i] = mix(call_in(call, 0), taps, strides, out->rank);
+		mix(call_in(call, 0), taps, strides, axes, &along, along.part + along.count,
+		    result + i * along.count);
 	}
 }
 
