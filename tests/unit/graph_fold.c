@@ -30,7 +30,7 @@ static void add_constant(Onnx__ModelProto *model, const char *name)
 			return;
 	}
 	if (!*end)
-		onnx_floats(model, name, 0, NULL, &number);
+		onnx_floats(model, name, 0, (int64_t[]){ 0 }, &number);
 	else if (*name == 'k')
 		onnx_floats(model, name, DIMS(CHANNELS, 1, 1), NULL);
 	else if (*name == 'w')
@@ -259,7 +259,7 @@ START_TEST(function_of_many)
 	ck_assert(input && output);
 	onnx_input(made, "x", DIMS(1, MANY));
 	onnx_output(made, "y", DIMS(1, MANY));
-	onnx_floats(made, "two", 0, NULL, (float[]){ 2 });
+	onnx_floats(made, "two", 0, (int64_t[]){ 0 }, (float[]){ 2 });
 	onnx_node(made, "Mul", "x x", "a");
 	onnx_node(made, "Mul", "a two", "b");
 	onnx_node(made, "Sub", "b x", "y");
