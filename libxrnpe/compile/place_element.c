@@ -179,6 +179,25 @@ static uint32_t channels_of(const struct graph_shape *shape, const struct graph_
 	return (uint32_t)graph_count(shape);
 }
 
+/*
+ * The image of input @x in which a constant of @shape, broadcast to it, differs along the
+ * channels alone. Whose place in memory nobody knows yet may have its channels on either side.
+ */
+static bool find_channels(const struct placing *p, uint32_t x, const struct graph_shape *shape,
+			  struct image *image)
+{
+	const struct graph_shape *whole = &place_input(p, x)->shape;
+	struct image memory;
+
+	if (shape->rank > whole->rank || !place_image(p, x, image))
+		return false;
+	if (channels_of(shape, whole, image) == image->c)
+		return true;
+	return !place_memory(p, x, &memory) &&
+	       (image->first ? image_last(whole, image) : image_first(whole, image)) &&
+	       channels_of(shape, whole, image) == image->c;
+}
+
 /* Arithmetic with a constant for each channel of input @x, which is input @constant. */
 static const char *with_channels(struct placing *p, uint32_t x, uint32_t constant)
 {
@@ -190,10 +209,8 @@ static const char *with_channels(struct placing *p, uint32_t x, uint32_t constan
 
 	if (kind > DIV || (kind == DIV && constant == 0))
 		return "has another constant for each channel";
-	if (!place_image(p, x, &image))
-		return PLACE_TOO_LARGE;
-	if (shape->rank > place_input(p, x)->shape.rank || !is_of_output_shape(p, x) ||
-	    channels_of(shape, &place_input(p, x)->shape, &image) != image.c)
+	if (!is_of_output_shape(p, x) ||
+	    !find_channels(p, x, shape, &image))
 		return "its constant does not differ by channel alone";
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
@@ -242,9 +259,7 @@ const char *place_prelu(struct placing *p)
 		return convert_and_activate(p, &(struct graph_activation){
 			.kind = XRNPE_ACT_LEAKY, .slope = slope[0],
 		});
-	if (!place_image(p, 0, &image))
-		return PLACE_TOO_LARGE;
-	if (channels_of(&place_input(p, 1)->shape, &place_input(p, 0)->shape, &image) != image.c)
+	if (!find_channels(p, 0, &place_input(p, 1)->shape, &image))
 		return "its slopes do not differ by channel alone";
 	if (!place_floats(p, &place->slope, image.c, 0))
 		return NULL;
@@ -306,7 +321,7 @@ static const char *place_pair(struct placing *p)
 	enum arithmetic kind = operation(p);
 	uint32_t whole = is_of_output_shape(p, 0) ? 0 : 1, other = !whole;
 	struct place_read *reads = p->place->reads;
-	struct image image, part;
+	struct image image, memory, part;
 
 	if (kind == DIV)
 		return "the device does not divide";
@@ -315,8 +330,9 @@ static const char *place_pair(struct placing *p)
 	if (!place_image(p, whole, &image))
 		return PLACE_TOO_LARGE;
 	if (is_of_output_shape(p, other)) {
-		/* As the first lies in memory, whatever that means. */
-		place_memory(p, 0, &image);
+		/* As one of them lies in memory, whatever that means. */
+		if (place_memory(p, 0, &memory) || place_memory(p, 1, &memory))
+			image = memory;
 		part = image;
 	} else if (!broadcast_image(&place_input(p, other)->shape, &place_output(p)->shape, &image,
 				    &part)) {

@@ -131,7 +131,7 @@ const char *place_transpose(struct placing *p)
 			place_same(p, 0, &out[i]);
 		return NULL;
 	}
-	for (int k = 0, i = shape.rank > 3 ? 0 : 1; k < 2; k++, i = !i) {
+	for (int k = 0, i = !in.first; k < 2; k++, i = !i) {
 		if (!has[i] || !transposed_axes(p, &in, &out[i], axes))
 			continue;
 		dims = whole(&out[i]);

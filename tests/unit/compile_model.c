@@ -437,8 +437,75 @@ static Onnx__ModelProto *matrix_network(void)
 	return model;
 }
 
+/* Two inputs and outputs; what the CPU computes between, and what lies in something else. */
+static Onnx__ModelProto *parts_network(void)
+{
+	Onnx__ModelProto *model = onnx_new();
+	Onnx__NodeProto *node;
+
+	onnx_input(model, "x", DIMS(1, 4, 6, 6));
+	onnx_input(model, "s", DIMS(1, 1, 6, 6));
+	onnx_output(model, "y", DIMS(0));
+	onnx_output(model, "z", DIMS(0));
+	onnx_floats(model, "w1", DIMS(6, 4, 3, 3), NULL);
+	onnx_floats(model, "w2", DIMS(6, 10, 1, 1), NULL);
+	onnx_ints(model, "from", 2, (int64_t[]){ 1, 2 });
+	onnx_ints(model, "to", 2, (int64_t[]){ 5, 6 });
+	onnx_ints(model, "axes", 2, (int64_t[]){ 1, 3 });
+	onnx_ints(model, "pads", 8, (int64_t[]){ 0, 0, 1, 0, 0, 0, 1, 2 });
+	onnx_attr_ints(onnx_node(model, "Conv", "x w1", "c1"), "pads", DIMS(1, 1, 1, 1));
+	onnx_node(model, "Sigmoid", "c1", "g");
+	onnx_node(model, "Mul", "c1 g", "m");
+	onnx_node(model, "Mul", "m s", "ms");
+	onnx_attr_int(onnx_node(model, "Concat", "x ms", "j"), "axis", 1);
+	onnx_node(model, "Conv", "j w2", "c2");
+	onnx_node(model, "Slice", "c2 from to axes", "p");
+	onnx_ints(model, "from4", 1, (int64_t[]){ 0 });
+	onnx_ints(model, "to4", 1, (int64_t[]){ 4 });
+	onnx_ints(model, "axis4", 1, (int64_t[]){ 3 });
+	onnx_node(model, "Slice", "x from4 to4 axis4", "x4");
+	onnx_node(model, "Sub", "p x4", "d");
+	onnx_node(model, "Pad", "d pads", "y");
+	node = onnx_node(model, "Softmax", "c2", "sm");
+	onnx_attr_int(node, "axis", 1);
+	onnx_floats(model, "w3", DIMS(8, 6, 1, 1), NULL);
+	onnx_node(model, "Conv", "sm w3", "c3");
+	onnx_attr_int(onnx_node(model, "DepthToSpace", "c3", "z"), "blocksize", 2);
+	return model;
+}
+
+/* Tokens: channels last, two matrices that are computed, heads that are taken apart. */
+static Onnx__ModelProto *token_network(void)
+{
+	Onnx__ModelProto *model = onnx_new();
+
+	onnx_input(model, "x", DIMS(1, 5, 8));
+	onnx_output(model, "y", DIMS(0));
+	onnx_floats(model, "wq", DIMS(8, 8), NULL);
+	onnx_floats(model, "wk", DIMS(8, 8), NULL);
+	onnx_floats(model, "b", DIMS(8), NULL);
+	onnx_ints(model, "heads", 4, (int64_t[]){ 1, 5, 2, 4 });
+	onnx_ints(model, "rows", 3, (int64_t[]){ 1, 5, 8 });
+	onnx_node(model, "MatMul", "x wq", "q0");
+	onnx_node(model, "Add", "q0 b", "q1");
+	onnx_node(model, "MatMul", "x wk", "k0");
+	onnx_node(model, "Reshape", "q1 heads", "q2");
+	onnx_node(model, "Reshape", "k0 heads", "k2");
+	onnx_attr_ints(onnx_node(model, "Transpose", "q2", "q"), "perm", DIMS(0, 2, 1, 3));
+	onnx_attr_ints(onnx_node(model, "Transpose", "k2", "k"), "perm", DIMS(0, 2, 3, 1));
+	onnx_attr_ints(onnx_node(model, "Transpose", "k2", "v"), "perm", DIMS(0, 2, 1, 3));
+	onnx_node(model, "MatMul", "q k", "a");
+	onnx_attr_int(onnx_node(model, "Softmax", "a", "p"), "axis", -1);
+	onnx_node(model, "MatMul", "p v", "o");
+	onnx_attr_ints(onnx_node(model, "Transpose", "o", "o1"), "perm", DIMS(0, 2, 1, 3));
+	onnx_node(model, "Reshape", "o1 rows", "o2");
+	onnx_node(model, "Add", "o2 x", "y");
+	return model;
+}
+
 static Onnx__ModelProto *(*const networks[])(void) = {
 	onnx_resnet, odd_network, loose_network, matrix_network, activation_network,
+	parts_network, token_network,
 };
 
 enum { NETWORKS = sizeof(networks) / sizeof(networks[0]) };
@@ -448,6 +515,35 @@ START_TEST(wide_formats_are_faithful)
 	struct xrnpe_graph *graph = load(networks[_i]());
 
 	xrnpe_model_free(faithful(graph, 0.02));
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* The CPU computes what the device cannot, and nothing else; in few steps, with few copies. */
+START_TEST(the_rest_is_on_the_cpu)
+{
+	static const struct {
+		Onnx__ModelProto *(*network)(void);
+		unsigned int steps, copies;
+	} cases[] = { { parts_network, 3, 5 }, { token_network, 3, 4 } };
+	struct xrnpe_graph *graph = load(cases[_i].network());
+	struct xrnpe_model *model = faithful(graph, 0.02);
+	unsigned int copies = 0, cpu = 0;
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		cpu += layer->place == XRNPE_PLACE_CPU;
+		ck_assert_str_eq(layer->why, layer->place == XRNPE_PLACE_DEVICE ? "" :
+				 "the device has no command for it");
+		ck_assert(layer->place == XRNPE_PLACE_DEVICE || !strcmp(layer->op, "Softmax"));
+	}
+	for (uint32_t i = 0; i < model->cmd_count; i++)
+		copies += model->cmds[i].opcode == XRNPE_OP_COPY;
+	ck_assert_uint_eq(cpu, 1);
+	ck_assert_uint_eq(model->step_count, cases[_i].steps);
+	ck_assert_uint_eq(copies, cases[_i].copies);
+	xrnpe_model_free(model);
 	xrnpe_graph_free(graph);
 }
 END_TEST
@@ -639,6 +735,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, same_model_each_time);
 	tcase_add_test(tests, operands_do_not_overlap);
 	tcase_add_loop_test(tests, wide_formats_are_faithful, 0, NETWORKS);
+	tcase_add_loop_test(tests, the_rest_is_on_the_cpu, 0, 2);
 	tcase_add_loop_test(tests, any_choice_is_right, 0, 10 * NETWORKS);
 	tcase_add_test(tests, budget_too_small);
 	tcase_add_test(tests, calibration_does_not_fit);
