@@ -38,8 +38,11 @@ INLINE bytes look_up(const struct table *table, bytes index)
 #pragma GCC unroll 4
 	for (int bit = 4; bit < 8; bit++) {
 #pragma GCC unroll 8
-		for (size_t i = 0; i < (size_t)128 >> bit; i++)
+		for (size_t i = 0; i < 8; i++) {
+			if (i >= (size_t)128 >> bit)
+				continue;
 			value[i] = choose(value[2 * i], value[2 * i + 1], (bytes)((halfs)index << (7 - bit)));
+		}
 	}
 	return value[0];
 }

@@ -127,7 +127,7 @@ static int32_t limit_of(uint32_t word, int32_t most)
 	bool odd = false;
 
 	if (factor.exponent > 0)
-		value <<= factor.exponent < 31 ? factor.exponent : 31;
+		value *= (int64_t)1 << (factor.exponent < 31 ? factor.exponent : 31);
 	for (; factor.exponent < 0 && value && value != -1; factor.exponent++, value >>= 1)
 		odd |= value & 1;
 	odd |= factor.exponent < 0 && value;

@@ -288,10 +288,10 @@ INLINE bytes finish_codes(enum xrnpe_format format, bytes code, bytes total)
 /* Both halves of some products, from their last XRNPE_FIXED_SPLIT bits on and these. */
 INLINE void split_products(i16s *a, i16s *b)
 {
-	i16s low = *a * *b, high = (i16s)INSTRUCTION(mulhi_epi16)((ints)*a, (ints)*b);
+	halfs low = (halfs)*a * (halfs)*b, high = (halfs)INSTRUCTION(mulhi_epi16)((ints)*a, (ints)*b);
 
-	*a = high << (16 - XRNPE_FIXED_SPLIT) | (i16s)((halfs)low >> XRNPE_FIXED_SPLIT);
-	*b = low & ((1 << XRNPE_FIXED_SPLIT) - 1);
+	*a = (i16s)(high << (16 - XRNPE_FIXED_SPLIT) | low >> XRNPE_FIXED_SPLIT);
+	*b = (i16s)(low & ((1 << XRNPE_FIXED_SPLIT) - 1));
 }
 
 /* Factors of the terms, for the lower and the upper halves of lanes of 128 bits. */
