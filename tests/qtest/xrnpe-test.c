@@ -1559,6 +1559,114 @@ static void test_migrate_mismatch(void)
 }
 
 /*
+ * A stream of a device with a command in flight and one queue stopped. *@device
+ * is where the device's state begins in it.
+ */
+static GByteArray *save_stream(size_t *device)
+{
+    static const char name[] = "xrnpe";
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    struct xrnpe_cmd bad = { .opcode = 0x77 }, cmd = endless();
+    Npu npu = npu_start();
+    gchar *data;
+    gsize size;
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    queue_job(&npu, 3, &bad, 1, 1);
+    wait_head(&npu, 3, 1);
+    queue_job(&npu, 1, &cmd, 1, 2);
+    assert_executes(&npu, 1);
+    migrate_to(&npu, uri);
+    npu_quit(&npu);
+    g_assert_true(g_file_get_contents(path, &data, &size, NULL));
+    unlink(path);
+    /* The section's name, the last of its kind: the machine is named before. */
+    *device = 0;
+    for (size_t i = 0; i + sizeof(name) < size; i++) {
+        if (data[i] == sizeof(name) - 1 &&
+            !memcmp(data + i + 1, name, sizeof(name) - 1)) {
+            *device = i + sizeof(name);
+        }
+    }
+    g_assert_cmpuint(*device, >, 0);
+    return g_byte_array_new_take((guint8 *)data, size);
+}
+
+/*
+ * Whether a machine takes a stream. Whatever the answer, QEMU lives; if it took
+ * it, the device can be reset and works.
+ */
+static bool takes_stream(const uint8_t *data, size_t size)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    Npu npu = npu_open(",kernel=plain", "-incoming defer 2>/dev/null");
+    bool taken, over = false;
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    g_assert_true(g_file_set_contents(path, (const char *)data, size, NULL));
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", uri);
+    while (!over) {
+        QDict *answer = qtest_qmp(npu.qts, "{ 'execute': 'query-migrate' }");
+        const char *status = qdict_get_try_str(qdict_get_qdict(answer,
+                                                               "return"),
+                                               "status");
+
+        taken = !g_strcmp0(status, "completed");
+        over = taken || !g_strcmp0(status, "failed");
+        qobject_unref(answer);
+        g_usleep(1000);
+    }
+    unlink(path);
+    if (taken) {
+        g_usleep(2000);
+        wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+        wait_until(&npu, XRNPE_CTRL, ~0, 0);
+        prepare(&npu);
+        assert_works(&npu, 0, 1);
+    }
+    npu_quit(&npu);
+    return taken;
+}
+
+/* Cut off, bits flipped, words out of range: refused, or taken as it is. */
+static void test_malformed_stream(void)
+{
+    enum { DEVICE_BYTES = 2500, TRIALS = 24 };
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+    size_t device;
+    g_autoptr(GByteArray) stream = save_stream(&device);
+    unsigned int refused = 0;
+
+    g_assert_true(takes_stream(stream->data, stream->len));
+    for (unsigned int i = 0; i < TRIALS; i++) {
+        size_t at = device + g_rand_int_range(rand, 0, DEVICE_BYTES);
+        uint32_t was, word = i % 3 == 1 ? UINT32_MAX : 0;
+
+        g_assert_cmpuint(at + sizeof(was), <, stream->len);
+        if (i % 3 == 0) {
+            g_assert_false(takes_stream(stream->data, at));
+            continue;
+        }
+        memcpy(&was, stream->data + at, sizeof(was));
+        if (i % 3 == 2) {
+            word = was ^ 1u << g_rand_int_range(rand, 0, 32);
+        }
+        memcpy(stream->data + at, &word, sizeof(word));
+        refused += !takes_stream(stream->data, stream->len);
+        memcpy(stream->data + at, &was, sizeof(was));
+    }
+    g_test_message("%u of %u refused", refused, TRIALS * 2 / 3);
+}
+
+/*
  * A command in flight when the machine stops is fetched once more. If it has
  * become another one meanwhile, it is judged as that.
  */
@@ -2299,6 +2407,7 @@ int main(int argc, char **argv)
     qtest_add_func("/xrnpe/stop", test_stop);
     qtest_add_func("/xrnpe/migrate", test_migrate);
     qtest_add_func("/xrnpe/migrate-mismatch", test_migrate_mismatch);
+    qtest_add_func("/xrnpe/malformed-stream", test_malformed_stream);
     qtest_add_func("/xrnpe/snapshots", test_snapshots);
     qtest_add_func("/xrnpe/load-snapshot", test_load_snapshot);
     qtest_add_func("/xrnpe/changed-while-stopped", test_changed_while_stopped);
