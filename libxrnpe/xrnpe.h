@@ -497,7 +497,7 @@ struct xrnpe_compile_options {
 	const struct xrnpe_array *calibration;
 	/**
 	 * Most bytes for weights, scales and biases together. 0: a quarter of what
-	 * the parameters take in binary32.
+	 * the parameters take in binary32, or the least there is if that is more.
 	 */
 	uint64_t budget;
 	/**

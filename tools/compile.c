@@ -20,7 +20,8 @@ static const char usage[] =
 	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape; NAME=FILE for\n"
 	"                       each of several inputs, or an .npz file with their arrays\n"
 	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
-	"                       1.5MiB, or so many times smaller than in FP32: 4x (default)\n"
+	"                       1.5MiB, or so many times smaller than in FP32: 5x. Default:\n"
+	"                       4x, or the least there is\n"
 	"  -o, --output FILE    the compiled model\n"
 	"  -s, --shape NAME=N,N...  of an input that the file leaves open\n"
 	"      --outputs NAME,...   tensors of the file to be the outputs\n"
@@ -192,9 +193,10 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
 	size_t count;
-	int ret = arrays && inputs.infos ? xrnpe_budget_parse(options->budget, graph, &how.budget, error) :
-					   xrnpe_fail_memory(error);
+	int ret = arrays && inputs.infos ? 0 : xrnpe_fail_memory(error);
 
+	if (!ret && options->budget)
+		ret = xrnpe_budget_parse(options->budget, graph, &how.budget, error);
 	if (!ret)
 		ret = read_inputs(&inputs, &options->calib, "--calib", arrays, &count, error);
 	if (!ret) {
@@ -290,7 +292,7 @@ static int parse(int argc, char **argv, struct options *options)
 
 int xrnpe_compile_command(int argc, char **argv)
 {
-	struct options options = { .budget = "4x" };
+	struct options options = { 0 };
 	int status = parse(argc, argv, &options);
 
 	if (status < 0)

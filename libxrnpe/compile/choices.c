@@ -227,6 +227,11 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 			break;
 		}
 		ret = try_choices(compiler, chosen, found, model, &bytes);
+		if (!ret && !*model && smallest && !compiler->options->budget) {
+			/* Nobody asked for less. */
+			compiler->budget = bytes;
+			ret = try_choices(compiler, chosen, found, model, &bytes);
+		}
 		if (!ret && !*model && smallest)
 			ret = xrnpe_fail(compiler->error, -ENOSPC,
 					 "%s: budget of %llu bytes is too small: the smallest formats need %llu",

@@ -94,7 +94,9 @@ class Graph(Object):
         return by_name(self.outputs, results)
 
 
-def _budget(graph: Handle, budget: int | str) -> int:
+def _budget(graph: Handle, budget: int | str | None) -> int:
+    if budget is None:
+        return 0
     if isinstance(budget, int):
         if not 1 <= budget <= sys.maxsize:
             raise ValueError(f"a budget of {budget} bytes is none")
@@ -104,13 +106,14 @@ def _budget(graph: Handle, budget: int | str) -> int:
     return value.value
 
 
-def compile(graph: Graph, calibration: Inputs, *, budget: int | str = "4x",
+def compile(graph: Graph, calibration: Inputs, *, budget: int | str | None = None,
             progress: Progress | None = None) -> Model:
     """Compile a network: choose formats within a budget of bytes, and write commands.
 
     ``calibration`` are typical inputs, as Graph.run() takes them: they fix scales, and errors
     are measured on them. ``budget`` is the most bytes for weights, scales and biases:
-    a number, ``"60KiB"``, or so many times smaller than in binary32, ``"4x"``.
+    a number, ``"60KiB"``, or so many times smaller than in binary32, ``"5x"``; by default
+    ``"4x"``, or the least there is.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     The same arguments always give the same model.
     """

@@ -150,15 +150,14 @@ class Handle:
 
     def __init__(self, free: Callable[[c_void_p], None], new: Callable[..., int],
                  *arguments: Any, caller: Callable[..., None] = call) -> None:
-        pointer = c_void_p()
-        # new()'s last arguments are the object and the error.
-        caller(new, *arguments, byref(pointer))
-        self._as_parameter_ = pointer
+        # NULL, which is freed as well, until new() has made it.
+        self._as_parameter_ = c_void_p()
         self._free = free
+        # new()'s last arguments are the object and the error.
+        caller(new, *arguments, byref(self._as_parameter_))
 
     def __del__(self) -> None:
-        if hasattr(self, "_free"):
-            self._free(self._as_parameter_)
+        self._free(self._as_parameter_)
 
 
 class Object:
