@@ -365,6 +365,9 @@ int graph_fold(struct xrnpe_graph *graph, struct xrnpe_error *error)
 		{ fold_sum, false },
 		{ fold_limits, false },
 		{ fold_prelu, false },
+		{ fold_sink, false },
+		{ fold_moves, false },
+		{ fold_matmul, false },
 		{ fold_copy, false },		/* what these left */
 		{ fold_pad, false },
 		{ fold_gemm, false },

@@ -64,6 +64,17 @@ int fold_sum(struct folding *fold, struct graph_node *node);
 /* An Add, and the first two of a Sum, become part of the later product that they add. Exact. */
 int fold_add(struct folding *fold, struct graph_node *node);
 
+/* ---- fold_layout.c ------------------------------------------------------ */
+
+/* Changes of shape in a row are one, and so are transpositions. */
+int fold_moves(struct folding *fold, struct graph_node *node);
+
+/* What is computed element by element changes places with what moved its input. */
+int fold_sink(struct folding *fold, struct graph_node *node);
+
+/* A product of matrices with a constant is a Gemm, which others are folded into. */
+int fold_matmul(struct folding *fold, struct graph_node *node);
+
 /* ---- fold_patterns.c ---------------------------------------------------- */
 
 int fold_limits(struct folding *fold, struct graph_node *node);

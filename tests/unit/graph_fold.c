@@ -19,6 +19,17 @@
 #define CHANNELS 4
 #define COUNT 32
 
+/* The digits behind the first character as a list of integers. */
+static void add_shape(Onnx__ModelProto *model, const char *name)
+{
+	int64_t dims[8];
+	size_t count = strlen(name + 1);
+
+	for (size_t i = 0; i < count; i++)
+		dims[i] = name[1 + i] - '0';
+	onnx_ints(model, name, count, dims);
+}
+
 /* A constant whose name says what it is: see model(). */
 static void add_constant(Onnx__ModelProto *model, const char *name)
 {
@@ -39,10 +50,12 @@ static void add_constant(Onnx__ModelProto *model, const char *name)
 		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS, 3, 3), NULL);
 	else if (*name == 'u')
 		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS + 1, 3, 3), NULL);
-	else if (*name == 'p')	/* the digits are how much, before and after each axis */
-		onnx_ints(model, name, 8, (int64_t[]){
-			name[1] - '0', name[2] - '0', name[3] - '0', name[4] - '0',
-			name[5] - '0', name[6] - '0', name[7] - '0', name[8] - '0' });
+	else if (*name == 'l')
+		onnx_floats(model, name, DIMS(CHANNELS), NULL);
+	else if (*name == 'q')
+		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS), NULL);
+	else if ((*name == 's' || *name == 'p') && name[1])
+		add_shape(model, name);
 }
 
 /* Attributes behind the inputs: "perm=0231". */
@@ -62,7 +75,8 @@ static void add_attribute(Onnx__NodeProto *node, const char *text)
 /*
  * "a = Mul x 2; y = Add a k" is a model of input x and outputs y and, if nodes make it, z. A
  * number is a constant; k, w, v, u followed by anything are channels, weights of a convolution
- * by one, by three, by three of one more channel; p and eight digits, padding.
+ * by one, by three, by three of one more channel; l and q are a line and a matrix; s and p and
+ * digits, a shape and padding.
  */
 static Onnx__ModelProto *model(const char *text)
 {
@@ -396,6 +410,37 @@ START_TEST(padding)
 }
 END_TEST
 
+START_TEST(moves)
+{
+	static const struct folded cases[] = {
+		{ "c = Conv x w; a = Reshape c s148; y = Reshape a s1424", "Conv" },
+		{ "c = Conv x w; a = Flatten c; y = Reshape a s48", "Conv Reshape" },
+		{ "c = Conv x w; a = Transpose c perm=0231; y = Transpose a perm=0312", "Conv" },
+		{ "c = Conv x w; a = Transpose c perm=0231; y = Transpose a perm=0132", "Conv Transpose" },
+		{ "g = GlobalAveragePool x; t = Transpose g perm=0231; y = Reshape t s14",
+		  "GlobalAveragePool Reshape" },
+		{ "t = Transpose x perm=0231; y = Reshape t s184", "Transpose Reshape" },
+		{ "t = Transpose x perm=0213; y = Transpose t perm=1023", "Transpose" },
+		/* What is computed in between comes first. */
+		{ "a = Transpose x perm=0231; b = Relu a; y = Transpose b perm=0312", "Relu" },
+		{ "a = Flatten x; b = Sigmoid a; c = Mul 2 b; y = Reshape c s1424", "Function" },
+		{ "a = Reshape x s84; b = Add l a; y = Reshape b s1424", "Add" },
+		{ "z = Reshape x s148; y = Relu z", "Reshape Relu" },
+		{ "t = Transpose x perm=0231; y = Add t l", "Transpose Add" },
+		{ "a = Reshape x s84; b = Mul a a; y = Reshape b s1424", "Reshape Mul Reshape" },
+	};
+	static const struct folded products[] = {
+		{ "a = Reshape x s84; b = MatMul a q; y = Add b l", "Reshape Gemm" },
+		{ "a = Reshape x s84; b = MatMul a q; c = Reshape b s1424; d = Add c l; y = Relu d",
+		  "Reshape Gemm/Relu Reshape" },
+		{ "a = Reshape x s184; b = MatMul a q; y = Add b l", "Reshape MatMul Add" },
+	};
+
+	CHECK(cases, false);
+	CHECK(products, true);
+}
+END_TEST
+
 /* What no file of ONNX has, and so may be forged. */
 START_TEST(bad_functions)
 {
@@ -456,6 +501,7 @@ TCase *graph_fold_tests(void)
 	tcase_add_test(tests, sums);
 	tcase_add_test(tests, channels);
 	tcase_add_test(tests, padding);
+	tcase_add_test(tests, moves);
 	tcase_add_test(tests, bad_functions);
 	return tests;
 }
