@@ -4,8 +4,6 @@
  * are: x times its logistic function, limits by Max and Min, Gelu by Erf or Tanh, Mish, a
  * scale and an offset. Its results have the same bits.
  */
-#include <stdlib.h>
-
 #include "fold.h"
 #include "operators/families.h"
 

@@ -5,7 +5,6 @@
  * A zero may come out with the other sign, which no comparison tells.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "fold.h"
 

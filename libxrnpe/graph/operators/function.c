@@ -7,8 +7,6 @@
  * Its steps are in its attributes. A value is a number: 0 is x, then come the constants,
  * then the results of the steps; the last of these is y.
  */
-#include <stdlib.h>
-
 #include "families.h"
 
 /* Elements that all steps are computed for before the next ones: what caches hold. */

@@ -161,7 +161,6 @@ static void fill(char *out, size_t count, size_t size, const void *value)
 
 /* A padding while it is computed, by lines along the last axis. */
 struct padding {
-	const struct graph_shape *in;
 	const union graph_params *params;
 	const void *value;
 	size_t size;		/* of an element */
@@ -201,7 +200,6 @@ static void compute_pad(const struct op_call *call)
 	size_t count = out->shape.rank ? out->shape.dims[last] : 1;
 	const int64_t zero = 0;
 	const struct padding padding = {
-		.in = in,
 		.params = &call->node->params,
 		.value = call_in(call, 2) ? call_in(call, 2) :
 			 out->type == GRAPH_FLOAT ? (const void *)&call->node->params.pad.value : &zero,
