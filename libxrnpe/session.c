@@ -47,7 +47,9 @@ static int upload(struct xrnpe_device *device, const void *data, uint64_t size,
 
 	if (ret)
 		return ret;
-	memcpy((*buffer)->data, data, size);
+	/* A model without commands, or without constants, has none in memory. */
+	if (size)
+		memcpy((*buffer)->data, data, size);
 	return xrnpe_buffer_sync(*buffer, XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 
