@@ -486,6 +486,13 @@ int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *
 		    float *const *outputs, xrnpe_progress progress, void *data,
 		    struct xrnpe_error *error);
 
+/** Formats of a layer that the caller chose. */
+struct xrnpe_layer_formats {
+	const char *layer;		/**< its name; NULL: every layer that no other entry names */
+	enum xrnpe_format weight;	/**< of its weights, if it has any */
+	enum xrnpe_format input;	/**< of its inputs */
+};
+
 /** How to compile. A zeroed structure with @calibration set is a good start. */
 struct xrnpe_compile_options {
 	/**
@@ -500,6 +507,12 @@ struct xrnpe_compile_options {
 	 * the parameters take in binary32, or the least there is if that is more.
 	 */
 	uint64_t budget;
+	/**
+	 * Formats that are not for the compiler to choose. Those of layers that have none,
+	 * as they compare or move numbers or run on the CPU, are left out of account.
+	 */
+	const struct xrnpe_layer_formats *formats;
+	size_t format_count;
 	/**
 	 * Called as the compiler proceeds; @total is the number of steps. May be
 	 * NULL. Not zero: stop, and xrnpe_compile() returns -ECANCELED.
@@ -526,7 +539,7 @@ int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64
  * model.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
- * that is not finite; -ENOSPC: the budget is less than the smallest format needs
+ * that is not finite, or formats are given for a layer that there is not; -ENOSPC: the budget is less than the smallest format needs
  * (the message says how much that is); -ENOTSUP: the device cannot do a layer;
  * -ECANCELED.
  */

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "console.h"
 #include "error.h"
+#include "formats.h"
 #include "tensors.h"
 
 static const char usage[] =
@@ -23,6 +24,10 @@ static const char usage[] =
 	"                       1.5MiB, or so many times smaller than in FP32: 5x. Default:\n"
 	"                       4x, or the least there is\n"
 	"  -o, --output FILE    the compiled model\n"
+	"  -f, --format LAYER=WEIGHT/INPUT  formats that are not to be chosen: fp4, p4, p8, p16;\n"
+	"                       without LAYER= of all layers that are not named\n"
+	"      --formats FILE       the same, a line each\n"
+	"      --save-formats FILE  write what was chosen as such lines\n"
 	"  -s, --shape NAME=N,N...  of an input that the file leaves open\n"
 	"      --outputs NAME,...   tensors of the file to be the outputs\n"
 	"  -j, --json           the table as JSON\n"
@@ -30,7 +35,9 @@ static const char usage[] =
 
 struct options {
 	const char *model, *budget, *output;
+	const char *save_formats;
 	struct arguments calib, names;
+	struct formats formats;
 	struct xrnpe_shape *shapes;
 	size_t shape_count;
 	bool json;
@@ -189,7 +196,10 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 			 struct xrnpe_model **model, struct xrnpe_error *error)
 {
 	struct progress progress = { .what = "compiling" };
-	struct xrnpe_compile_options how = { .progress = show_progress, .progress_data = &progress };
+	struct xrnpe_compile_options how = {
+		.progress = show_progress, .progress_data = &progress,
+		.formats = options->formats.list, .format_count = options->formats.count,
+	};
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
 	size_t count;
@@ -230,6 +240,8 @@ static int compile(const struct options *options)
 		ret = costs ? xrnpe_model_save(model, options->output, &error) :
 			      xrnpe_fail_memory(&error);
 	}
+	if (!ret && options->save_formats)
+		ret = formats_write(model, options->save_formats, &error);
 	if (!ret)
 		report(model, options, costs);
 	free(costs);
@@ -241,20 +253,24 @@ static int compile(const struct options *options)
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256 };
+	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "shape", required_argument, NULL, 's' },
 		{ "outputs", required_argument, NULL, OUTPUTS },
+		{ "format", required_argument, NULL, 'f' },
+		{ "formats", required_argument, NULL, FORMATS },
+		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	struct xrnpe_error error;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:b:o:s:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:o:s:f:jh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			arguments_add(&options->calib, optarg);
@@ -271,6 +287,17 @@ static int parse(int argc, char **argv, struct options *options)
 			break;
 		case OUTPUTS:
 			parse_names(optarg, &options->names);
+			break;
+		case 'f':
+			if (formats_add(&options->formats, optarg, &error))
+				return misused(argv[0], "--format %s", error.message);
+			break;
+		case FORMATS:
+			if (formats_read(&options->formats, optarg, &error))
+				return failed(&error);
+			break;
+		case SAVE_FORMATS:
+			options->save_formats = optarg;
 			break;
 		case 'j':
 			options->json = true;
@@ -299,6 +326,7 @@ int xrnpe_compile_command(int argc, char **argv)
 		status = compile(&options);
 	arguments_free(&options.calib);
 	arguments_free(&options.names);
+	formats_free(&options.formats);
 	free(options.shapes);
 	return status;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "compile.h"
 #include "cost.h"
@@ -50,6 +51,73 @@ bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 	return true;
 }
 
+/* ---- formats that the caller gave --------------------------------------- */
+
+/* Those of node @n; NULL: it is the compiler's choice. */
+static const struct xrnpe_layer_formats *given_formats(const struct compiler *compiler, uint32_t n)
+{
+	const struct xrnpe_compile_options *options = compiler->options;
+	const struct xrnpe_layer_formats *given = NULL;
+
+	for (size_t i = 0; i < options->format_count; i++) {
+		const char *layer = options->formats[i].layer;
+
+		if (layer && !strcmp(layer, compiler->graph->nodes[n].name))
+			return &options->formats[i];
+		if (!layer)
+			given = &options->formats[i];
+	}
+	return given;
+}
+
+/* Whether node @n may be run in @choice as far as the caller is concerned. */
+static bool is_wanted(const struct compiler *compiler, uint32_t n, struct choice choice)
+{
+	const struct xrnpe_layer_formats *given = given_formats(compiler, n);
+	bool weights = compiler->nodes[n].place.kind == PLACE_WEIGHTS;
+
+	return !given || (choice.input == given->input &&
+			  (!weights || choice.weight == given->weight));
+}
+
+/* The node that entry @i names; GRAPH_NONE: there is none. */
+static uint32_t named_node(const struct compiler *compiler, const char *layer)
+{
+	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		if (!strcmp(layer, compiler->graph->nodes[n].name))
+			return n;
+	}
+	return GRAPH_NONE;
+}
+
+int choices_check_given(struct compiler *compiler)
+{
+	const struct xrnpe_compile_options *options = compiler->options;
+	char text[64];
+
+	for (size_t i = 0; i < options->format_count; i++) {
+		const struct xrnpe_layer_formats *given = &options->formats[i];
+		uint32_t n = given->layer ? named_node(compiler, given->layer) : GRAPH_NONE;
+
+		if ((unsigned int)given->weight >= COMPILE_FORMATS ||
+		    (unsigned int)given->input >= COMPILE_FORMATS)
+			return xrnpe_fail(compiler->error, -EINVAL, "%s: layers multiply in fp4, p4, p8 and p16",
+					  compiler->graph->name);
+		if (!given->layer)
+			continue;
+		graph_printable(given->layer, text);
+		if (n == GRAPH_NONE)
+			return xrnpe_fail(compiler->error, -EINVAL, "%s: has no layer %s, for which formats are given",
+					  compiler->graph->name, text);
+		if (compiler->nodes[n].chooses && !choices_allow(compiler, n, given->input))
+			return xrnpe_fail(compiler->error, -EINVAL, "%s: layer %s cannot read %s",
+					  compiler->graph->name, text, xrnpe_format_name(given->input));
+	}
+	return 0;
+}
+
+/* ---- options ------------------------------------------------------------ */
+
 /*
  * What node @n may be run in; weights of one are in the format of the inputs. A node that
  * does not choose has one option, which is nothing.
@@ -64,7 +132,7 @@ static void list_options(const struct compiler *compiler, uint32_t n,
 		struct choice choice = compile_choice(i);
 
 		if (!plan->chooses || (!weights && choice.weight != choice.input) ||
-		    !choices_allow(compiler, n, choice.input)) {
+		    !choices_allow(compiler, n, choice.input) || !is_wanted(compiler, n, choice)) {
 			options[i] = (struct option){ .effect = i || plan->chooses ? INFINITY : 0 };
 			continue;
 		}
@@ -88,7 +156,9 @@ static void list_residuals(const struct compiler *compiler, uint32_t n,
 	for (unsigned int i = 0; i < COMPILE_OPTIONS; i++)
 		options[i] = (struct option){ .effect = i || formats ? INFINITY : 0 };
 	for (unsigned int f = 0; f < formats; f++) {
-		if (!choices_allow(compiler, n, f))
+		const struct xrnpe_layer_formats *given = given_formats(compiler, n);
+
+		if (!choices_allow(compiler, n, f) || (given && f != given->input))
 			continue;
 		options[compile_option(0, f)] = (struct option){
 			.effect = plan->residual_loss[f].effect,
@@ -124,11 +194,13 @@ static int choose(struct compiler *compiler, uint64_t budget, uint8_t *chosen, u
 static void choose_smallest(const struct compiler *compiler, uint8_t *chosen)
 {
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		const struct xrnpe_layer_formats *given = given_formats(compiler, n);
 		bool weights = compiler->nodes[n].place.kind == PLACE_WEIGHTS;
+		enum xrnpe_format input = given ? given->input : XRNPE_FORMAT_P8;
 
-		chosen[n] = compile_option(weights ? XRNPE_FORMAT_FP4 : XRNPE_FORMAT_P8,
-					   XRNPE_FORMAT_P8);
-		chosen[compiler->graph->node_count + n] = compile_option(0, XRNPE_FORMAT_P8);
+		chosen[n] = compile_option(!weights ? input : given ? given->weight : XRNPE_FORMAT_FP4,
+					   input);
+		chosen[compiler->graph->node_count + n] = compile_option(0, input);
 	}
 }
 
@@ -212,14 +284,16 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 {
 	uint64_t budget = compiler->budget, left = budget, bytes;
 	uint8_t *chosen = malloc((size_t)COMPILE_CANDIDATES * 2 * compiler->graph->node_count + 1);
-	bool smallest = false;
 	uint32_t found = 1;
 	int ret = chosen ? 0 : xrnpe_fail_memory(compiler->error);
 
 	while (!ret && !*model) {
+		/* With nothing left there is no choice that takes less. */
+		bool last = !left;
+
 		ret = choose(compiler, left, chosen, &found);
-		if (ret == -ENOSPC) {
-			smallest = true;
+		if (ret == -ENOSPC || (!ret && last && compiler->options->budget)) {
+			last = true;
 			found = 1;
 			choose_smallest(compiler, chosen);
 		} else if (ret) {
@@ -227,12 +301,12 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 			break;
 		}
 		ret = try_choices(compiler, chosen, found, model, &bytes);
-		if (!ret && !*model && smallest && !compiler->options->budget) {
+		if (!ret && !*model && last && !compiler->options->budget) {
 			/* Nobody asked for less. */
 			compiler->budget = bytes;
 			ret = try_choices(compiler, chosen, found, model, &bytes);
 		}
-		if (!ret && !*model && smallest)
+		if (!ret && !*model && last)
 			ret = xrnpe_fail(compiler->error, -ENOSPC,
 					 "%s: budget of %llu bytes is too small: the smallest formats need %llu",
 					 compiler->graph->name, (unsigned long long)budget,

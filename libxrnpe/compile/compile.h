@@ -290,6 +290,9 @@ int measure_losses(struct compiler *compiler);
 /* Whether node @n can read all its inputs in format @input. */
 bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_format input);
 
+/* That layers for which the caller gave formats are there, and can be run in these. */
+int choices_check_given(struct compiler *compiler);
+
 /* The best model that keeps the budget. */
 int choices_find_model(struct compiler *compiler, struct xrnpe_model **model);
 

@@ -51,9 +51,11 @@ int copy_tensor(struct xrnpe_graph *to, const struct xrnpe_graph *from, uint32_t
 	made->type = tensor->type;
 	made->shape = tensor->shape;
 	made->known = tensor->known;
-	made->data = share ? tensor->data :
-		     copy_bytes(tensor->data, graph_count(&tensor->shape) *
-				graph_type_size(tensor->type), &failed);
+	made->data = tensor->data;
+	/* A constant of no elements has memory too. */
+	if (tensor->data && !share)
+		made->data = copy_bytes(tensor->data, graph_count(&tensor->shape) *
+					graph_type_size(tensor->type) + 1, &failed);
 	return failed ? xrnpe_fail_memory(error) : 0;
 }
 

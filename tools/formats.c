@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/* Choices of formats that can be kept, edited and given again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "formats.h"
+#include "io.h"
+
+/* Far more than any list of layers takes. */
+#define MAX_FILE ((size_t)1 << 24)
+
+/* "fp4/p8" or "p8" for both. */
+static bool parse_formats(const char *text, struct xrnpe_layer_formats *formats)
+{
+	const char *slash = strchr(text, '/');
+	char first[8] = "";
+
+	if (!slash)
+		return !xrnpe_format_from_name(text, &formats->input) &&
+		       !xrnpe_format_from_name(text, &formats->weight);
+	if ((size_t)(slash - text) >= sizeof(first))
+		return false;
+	memcpy(first, text, (size_t)(slash - text));
+	return !xrnpe_format_from_name(first, &formats->weight) &&
+	       !xrnpe_format_from_name(slash + 1, &formats->input);
+}
+
+int formats_add(struct formats *formats, const char *text, struct xrnpe_error *error)
+{
+	/* A layer's name may have a '=' in it, the formats have none. */
+	const char *equals = strrchr(text, '=');
+	struct xrnpe_layer_formats *list, made = { 0 };
+
+	if (!parse_formats(equals ? equals + 1 : text, &made))
+		return xrnpe_fail(error, -EINVAL, "%s: is not LAYER=WEIGHT/INPUT with formats fp4, p4, p8, p16",
+				  text);
+	list = realloc(formats->list, (formats->count + 1) * sizeof(*list));
+	if (!list)
+		return xrnpe_fail_memory(error);
+	formats->list = list;
+	if (equals) {
+		made.layer = strndup(text, (size_t)(equals - text));
+		if (!made.layer)
+			return xrnpe_fail_memory(error);
+	}
+	list[formats->count++] = made;
+	return 0;
+}
+
+int formats_read(struct formats *formats, const char *path, struct xrnpe_error *error)
+{
+	struct xrnpe_error why;
+	unsigned char *data;
+	char *text, *rest;
+	size_t size, number = 0;
+	int ret = xrnpe_file_read(path, MAX_FILE, &data, &size, error);
+
+	if (ret)
+		return ret;
+	text = strndup((const char *)data, size);
+	free(data);
+	if (!text)
+		return xrnpe_fail_memory(error);
+	rest = text;
+	for (char *line = strsep(&rest, "\n"); !ret && line; line = strsep(&rest, "\n")) {
+		number++;
+		line[strcspn(line, "#\r")] = 0;
+		line += strspn(line, " \t");
+		for (size_t end = strlen(line); end && (line[end - 1] == ' ' || line[end - 1] == '\t'); end--)
+			line[end - 1] = 0;
+		ret = *line ? formats_add(formats, line, &why) : 0;
+		if (ret)
+			xrnpe_fail(error, ret, "%s: line %zu: %s", path, number, why.message);
+	}
+	free(text);
+	return ret;
+}
+
+int formats_write(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error)
+{
+	struct xrnpe_file file;
+	int ret = xrnpe_file_create(&file, path, error);
+
+	if (ret)
+		return ret;
+	fprintf(file.stream, "# layer=format of weights/format of inputs\n");
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		/* Only what is computed by the array has a choice. */
+		if (layer->place == XRNPE_PLACE_DEVICE && layer->float_bytes)
+			fprintf(file.stream, "%s=%s/%s\n", layer->name,
+				xrnpe_format_name(layer->weight_format),
+				xrnpe_format_name(layer->format));
+	}
+	return xrnpe_file_commit(&file, error);
+}
+
+void formats_free(struct formats *formats)
+{
+	for (size_t i = 0; i < formats->count; i++)
+		free((char *)formats->list[i].layer);
+	free(formats->list);
+}
