@@ -569,9 +569,10 @@ void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stag
 	put[product->out](product, stage, sums, p, row, rows, n, count, status);
 }
 
-void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
-		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
-		      size_t count, uint32_t *status)
+/* Of at most ROWS positions. */
+static void put_tile(const struct xrnpe_product *product, const struct stage *stage,
+		     const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+		     size_t count, uint32_t *status)
 {
 	if (stage->fp4_from_fp4 && sums->narrow && !(n % 2))
 		put_fp4_from_fp4(stage, sums->narrow, row, rows, n, count);
@@ -579,6 +580,21 @@ void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *s
 		xrnpe_avx512_put_p8(product, stage, sums->narrow, p, row, rows, n, count, status);
 	else
 		xrnpe_avx512_put_any(product, stage, sums, p, row, rows, n, count, status);
+}
+
+void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *stage,
+		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+		      size_t count, uint32_t *status)
+{
+	for (size_t r = 0; r < rows; r += ROWS) {
+		struct sums some = {
+			.narrow = sums->narrow ? sums->narrow + r * LANES : NULL,
+			.wide = sums->wide ? sums->wide + r * LANES : NULL,
+		};
+
+		put_tile(product, stage, &some, p + r, row + r, rows - r < ROWS ? rows - r : ROWS, n,
+			 count, status);
+	}
 }
 
 TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,
