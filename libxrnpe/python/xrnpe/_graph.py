@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from ctypes import byref, c_char_p, c_uint64
+from ctypes import Array, byref, c_char_p, c_uint64
 
 from . import _structures as c
-from ._info import OperatorInfo, TensorInfo
+from ._info import Format, OperatorInfo, TensorInfo
 from ._library import (Handle, Object, Progress, Reporter, call, encode, lib, path,
                        xrnpe_compile_options)
 from ._model import Model, tensor_infos
@@ -106,14 +106,29 @@ def _budget(graph: Handle, budget: int | str | None) -> int:
     return value.value
 
 
+def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
+    array = (c.xrnpe_layer_formats * len(formats))()
+    for to, (layer, text) in zip(array, formats.items()):
+        weight, _, read = text.partition("/")
+        try:
+            to.weight, to.input = (list(Format).index(Format(f)) for f in (weight, read or weight))
+        except ValueError:
+            raise ValueError(f"formats of {layer or 'all layers'}: {text!r} is not "
+                             "WEIGHT/INPUT, as in 'fp4/p8'") from None
+        to.layer = None if layer is None else encode(layer)
+    return array
+
+
 def compile(graph: Graph, calibration: Inputs, *, budget: int | str | None = None,
+            formats: Mapping[str | None, str] | None = None,
             progress: Progress | None = None) -> Model:
     """Compile a network: choose formats within a budget of bytes, and write commands.
 
     ``calibration`` are typical inputs, as Graph.run() takes them: they fix scales, and errors
     are measured on them. ``budget`` is the most bytes for weights, scales and biases:
     a number, ``"60KiB"``, or so many times smaller than in binary32, ``"5x"``; by default
-    ``"4x"``, or the least there is.
+    ``"4x"``, or the least there is. ``formats`` are those of layers, by name, that are not to
+    be chosen: ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     The same arguments always give the same model.
     """
@@ -128,6 +143,8 @@ def compile(graph: Graph, calibration: Inputs, *, budget: int | str | None = Non
         to.rank, to.count, to.data = array.ndim, array.size, pointer(array)
         to.dims[:] = (*array.shape, *(1,) * (c.XRNPE_MAX_RANK - array.ndim))
     reporter = Reporter(progress)
-    options = xrnpe_compile_options(described, _budget(handle, budget), reporter.callback, None)
+    given = _formats(formats or {})
+    options = xrnpe_compile_options(described, _budget(handle, budget), given, len(given),
+                                    reporter.callback, None)
     return Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
                         caller=reporter.call))

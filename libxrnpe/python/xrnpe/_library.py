@@ -21,6 +21,7 @@ XRNPE_PROGRESS = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
 
 class xrnpe_compile_options(Structure):
     _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("budget", c_uint64),
+                ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
                 ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p)]
 
 

@@ -82,3 +82,7 @@ class xrnpe_shape(Structure):
 class xrnpe_graph_options(Structure):
     _fields_ = [("shapes", POINTER(xrnpe_shape)), ("shape_count", c_size_t),
                 ("outputs", POINTER(c_char_p)), ("output_count", c_size_t)]
+
+
+class xrnpe_layer_formats(Structure):
+    _fields_ = [("layer", c_char_p), ("weight", c_uint), ("input", c_uint)]
