@@ -106,7 +106,8 @@ static int write_sections(const struct xrnpe_model *model, const char *path,
 	end = sizeof(header);
 	for (unsigned int i = 0; i < SECTIONS; i++) {
 		fwrite(zeros, 1, header.section[i].offset - end, file.stream);
-		fwrite(data[i], 1, size[i], file.stream);
+		if (size[i])
+			fwrite(data[i], 1, size[i], file.stream);
 		end = header.section[i].offset + size[i];
 	}
 	return xrnpe_file_commit(&file, error);
