@@ -268,7 +268,7 @@ static int count_threads(unsigned int *count, struct xrnpe_error *error)
 	char *end;
 	long n;
 
-	if (text) {
+	if (text && *text) {
 		n = strtol(text, &end, 10);
 		if (end == text || *end || n < 1 || n > MAX_THREADS)
 			return xrnpe_fail(error, -EINVAL, "XRNPE_THREADS=%s is not 1..%d", text,

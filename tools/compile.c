@@ -172,7 +172,7 @@ static void report(const struct xrnpe_model *model, const struct options *option
 		print_table(model, costs);
 		printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
 		       options->output, macs, (uint64_t)total.counters.cycles, bytes);
-		if (bytes)
+		if (bytes && float_bytes)
 			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
 		printf("\n");
 		return;

@@ -82,16 +82,40 @@ void clear_progress(const struct progress *progress)
 		fputs("\r\033[K", stderr);
 }
 
+/* Bytes of the UTF-8 sequence at @text; 0: it is none. (RFC 3629) */
+static size_t utf8_length(const unsigned char *text)
+{
+	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 :
+			text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	/* Not the shortest form, half of a pair for UTF-16, beyond the last character. */
+	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return length;
+}
+
 void json_string(FILE *stream, const char *string)
 {
+	const unsigned char *at = (const unsigned char *)string;
+
 	fputc('"', stream);
-	for (; *string; string++) {
-		if (*string == '"' || *string == '\\')
-			fprintf(stream, "\\%c", *string);
-		else if ((unsigned char)*string < ' ')
-			fprintf(stream, "\\u%04x", *string);
+	while (*at) {
+		size_t length = utf8_length(at);
+
+		if (*at == '"' || *at == '\\')
+			fprintf(stream, "\\%c", *at);
+		else if (*at < ' ')
+			fprintf(stream, "\\u%04x", *at);
+		else if (length)
+			fwrite(at, 1, length, stream);
 		else
-			fputc(*string, stream);
+			fputs("\\ufffd", stream);	/* JSON is UTF-8, a file's name may be anything */
+		at += length ? length : 1;
 	}
 	fputc('"', stream);
 }

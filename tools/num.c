@@ -225,6 +225,8 @@ int xrnpe_num(int argc, char **argv)
 	else if (convert != dot_line)
 		return misuse("--weight-format goes with dot", "");
 
+	/* Each answer before the next question: a program may ask line by line. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (!ret && getline(&line, &size, stdin) >= 0) {
 		char *text = line + strspn(line, " \t\r\n");
 		size_t length = strlen(text);
