@@ -50,7 +50,7 @@ END_TEST
 
 START_TEST(device_threads)
 {
-	static const char *const wrong[] = { "0", "-1", "x", "", "2x", "257", "99999999999" };
+	static const char *const wrong[] = { "0", "-1", "x", "2x", "257", "99999999999" };
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		setenv("XRNPE_THREADS", wrong[i], 1);
@@ -60,6 +60,9 @@ START_TEST(device_threads)
 	setenv("XRNPE_THREADS", "3", 1);
 	ck_ok(xrnpe_device_open("emu", &device, &error), error);
 	ck_assert_uint_eq(xrnpe_device_info(device)->threads, 3);
+	xrnpe_device_close(device);
+	setenv("XRNPE_THREADS", "", 1);	/* as if it was not set */
+	ck_ok(xrnpe_device_open("emu", &device, &error), error);
 	xrnpe_device_close(device);
 }
 END_TEST
