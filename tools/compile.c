@@ -314,6 +314,8 @@ static int parse(int argc, char **argv, struct options *options)
 	if (!options->calib.count || !options->output)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
 	options->model = argv[optind];
+	if (is_same_file(options->model, options->output))
+		return misused(argv[0], "--output is the model itself: %s", options->output);
 	return -1;
 }
 

@@ -34,6 +34,9 @@ struct progress {
 int show_progress(void *progress, size_t done, size_t total);
 void clear_progress(const struct progress *progress);
 
+/* Whether two paths name one file, which is there. */
+bool is_same_file(const char *a, const char *b);
+
 /* Seconds on the monotonic clock. */
 double seconds_now(void);
 
