@@ -211,7 +211,7 @@ NEEDS_unit-elementary-arm64 := arm64-elementary
 
 # ---- the command line, and the library as installed ------------------------
 SUITES += cli library
-SUITE_cli := tests/cli $(B)/xrnpe
+SUITE_cli := python3 -B tests/cli $(B)/xrnpe
 NEEDS_cli := $(B)/xrnpe
 UNIT_SUITES += cli
 SUITE_library := B=$(B) CC="$(CC)" SANITIZE="$(SANITIZE)" tests/library

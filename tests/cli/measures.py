@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""num and bench."""
+import json
+import re
+import struct
+import subprocess
+
+from command import fails, misused, result, succeeds, xrnpe
+
+
+def check_num():
+    def num(*arguments, text=""):
+        return subprocess.run([xrnpe.path, "num", *arguments], capture_output=True, text=True,
+                              input=text)
+
+    # 0.25 x 1.5 - 64 x 2 + 0 x 0
+    for first, second, lists, value in (
+            ("p8", "fp4", "10,81,00 3,4,0", "-0x1.fe8p+6"),
+            ("fp4", "p8", "3,4,0 10,81,00", "-0x1.fe8p+6"),
+            ("p16", "p4", "0001,7fff 1,7", "0x1p+32"),
+            ("p4", "fp4", "8 0", None)):
+        done = num("dot", "--format", first, "--weight-format", second, "--out", "f32", text=lists)
+        expected = "7fc00000" if value is None else \
+            struct.pack(">f", float.fromhex(value)).hex()
+        result(done.stdout == expected + "\n" and not done.stderr, f"num dot {first} by {second}",
+               f"expected {expected}", done)
+    done = num("dot", "--format", "p8", text="40 40")
+    result(done.stdout == "40\n", "num dot: the second list is of the first one's format", done)
+    done = num("dot", "--format", "p8", "--weight-format", "fp4", text="40 40")
+    result(done.returncode == 1 and "too many bits" in done.stderr, "num dot: too long a weight", done)
+    fails("num: --weight-format", "--weight-format goes with dot", "num", "encode", "--format", "p8",
+          "--weight-format", "p8", status=2)
+    fails("num: weights in binary32", "no such format: f32", "num", "dot", "--format", "p8",
+          "--weight-format", "f32", status=2)
+
+
+def check_bench_products():
+    for what in ("gemm", "gemv", "conv"):
+        size = () if what == "conv" else ("--size", "3x20x70")
+        for weight in ((), ("--weight-format", "fp4")):
+            out = succeeds(f"bench {what} {' '.join(weight)}", "bench", what, "--format", "p8",
+                           *weight, *size, "--json")
+            rows = [json.loads(line) for line in out.splitlines()]
+            result(rows and all(r["format"] == "p8" and r["gmacs"] > 0 and
+                                r["weight_format"] == ("fp4" if weight else "p8") for r in rows),
+                   "names both formats", out)
+    fails("bench: codec of weights", "--weight-format goes with products", "bench", "codec",
+          "--weight-format", "p8", status=2)
+
+
+def check_bench():
+    got = json.loads(succeeds("bench of a model", "bench", "m.xrnpe", "--seconds", "0.05",
+                              "--threads", "2", "--json"))
+    result(0 < got["best_ms"] <= got["p50_ms"] <= got["p90_ms"] <= got["p99_ms"] and
+           got["images_per_second"] > 0 and got["threads"] == 2 and got["device"] == "emu",
+           "has times in order", got)
+    text = succeeds("bench of a model as text", "bench", "m.xrnpe", "--seconds", "0.05")
+    result(re.match(r"single  [\d.]+ ms \(best [\d.]+, 90 % [\d.]+, 99 % [\d.]+\), \d+ inputs\n"
+                    r"batch   \d+ inputs/s\n$", text), "has a line each", text)
+    misused("bench: --seconds", "--seconds is not a number up to an hour: x", "bench", "m.xrnpe",
+            "--seconds", "x")
+    misused("bench: two models", "one model is expected", "bench", "m.xrnpe", "m.xrnpe")
+    fails("bench of no model", "none.xrnpe: cannot open", "bench", "none.xrnpe")
+    fails("bench on no device", "accel99: cannot open", "bench", "m.xrnpe", "--device", "accel99")
+    fails("bench on no threads", "XRNPE_THREADS=0 is not 1..256", "bench", "m.xrnpe", "--threads",
+          "0")

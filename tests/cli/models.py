@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: MIT
+"""Models: compiled, run, damaged."""
+import array
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import struct
+
+from command import fails, result, succeeds, xrnpe
+from files import (COMMAND_SECTION, CONSTANT_SECTION, INFO_SECTION, ONNX, OPERAND_BYTES, OPERANDS,
+                   SHAPE, forge, images, read, read_npy, sections, sign, write, write_npy,
+                   write_npz, write_sum)
+
+
+def formats_of(layer):
+    """As the table has them: of weights, where there are any, and of inputs."""
+    return "/".join(layer[key] for key in ("weight_format", "format") if key in layer)
+
+
+def check_compile():
+    """Returns the compiled model's name."""
+    write_npy("calib.npy", (4, *SHAPE), images(1, 4))
+    base = ("compile", ONNX, "--calib")
+    table = json.loads(succeeds("compile", *base, "calib.npy", "-o", "m.xrnpe", "--json"))
+    result(table["bytes"] == sum(layer["bytes"] for layer in table["layers"]) and
+           4 * table["bytes"] <= table["float_bytes"], "it keeps the budget of 4x", table)
+    text = succeeds("compile again", *base, "calib.npy", "-o", "again.xrnpe")
+    result(read("again.xrnpe") == read("m.xrnpe"), "the same model, bit for bit")
+    rows = text.splitlines()
+    result(len(rows) == len(table["layers"]) + 2 and
+           rows[0].split() == ["layer", "operators", "shape", "MACs", "formats", "bytes", "cycles",
+                               "error"]
+           and all(str(layer["macs"]) in row and formats_of(layer) in row.split()
+                   for layer, row in zip(table["layers"], rows[1:])),
+           "the table has a row a layer", text)
+    result("\033" not in text, "no colours in a file")
+
+    model = read(ONNX)
+    write("odd.onnx", model.replace(b"GlobalAveragePool", b"GlobalAveragePooX"))
+    fails("an operator we lack", "GlobalAveragePooX", "compile", "odd.onnx", "--calib",
+          "calib.npy", "-o", "none.xrnpe")
+    fails("and its file is named", "odd.onnx: ", "compile", "odd.onnx", "--calib",
+          "calib.npy", "-o", "none.xrnpe")
+    write("cut.onnx", model[:len(model) // 2])
+    fails("a truncated ONNX model", "cut.onnx: ", "compile", "cut.onnx", "--calib",
+          "calib.npy", "-o", "none.xrnpe")
+    fails("no ONNX model", "none.onnx: cannot open: No such file", "compile", "none.onnx",
+          "--calib", "calib.npy", "-o", "none.xrnpe")
+    fails("no calibration data", "none.npy: cannot open: No such file", *base, "none.npy",
+          "-o", "none.xrnpe")
+    write_npy("wide.npy", (4, 1, 28, 29), [0.0] * 4 * 28 * 29)
+    fails("calibration data of another shape", "wide.npy: has shape 4x1x28x29; input ", *base,
+          "wide.npy", "-o", "none.xrnpe")
+    write_npy("nan.npy", (4, *SHAPE), [float("nan")] * 4 * 28 * 28)
+    fails("calibration data that is not finite", "finite", *base, "nan.npy", "-o", "none.xrnpe")
+    for budget in ("x", "0x", "-5", "12parsecs"):
+        fails(f"budget {budget}", budget, *base, "calib.npy", "-o", "none.xrnpe", "--budget",
+              budget)
+    fails("a budget too small", "100", *base, "calib.npy", "-o", "none.xrnpe",
+          "--budget", "100")
+    result(not os.path.exists("none.xrnpe"), "failures write nothing")
+    fails("no folder to write to", "none/m.xrnpe: cannot create: No such file", *base,
+          "calib.npy", "-o", "none/m.xrnpe")
+
+
+def check_model_info():
+    """What a model costs."""
+    cost = json.loads(succeeds("info of a model", "info", "m.xrnpe", "--json"))
+    layers = cost["layers"]
+    result(all(cost[key] == sum(layer[key] for layer in layers)
+               for key in ("cycles", "stall_cycles", "commands", "blocks_active", "blocks_gated")),
+           "the layers add up", cost)
+    elements = cost["device"]["rows"] * cost["device"]["cols"]
+    result(cost["blocks_active"] + cost["blocks_gated"] == 49 * elements * cost["cycles"],
+           "a block works or is gated", cost)
+    result(abs(cost["seconds"] * cost["device"]["clock_khz"] * 1000 - cost["cycles"]) < 1 and
+           0 < cost["utilisation"] < 1 and cost["picojoules"] > 0, "time, use and energy", cost)
+    text = succeeds("info of a model as text", "info", "m.xrnpe", "--device", "emu")
+    rows = text.splitlines()
+    result(len(rows) == len(layers) + 3 and
+           all(row.startswith(layer["name"]) and f" {layer['cycles']} " in row
+               for layer, row in zip(layers, rows[1:])), "a row a layer", text)
+    fails("info of no model", "none.xrnpe: cannot open: No such file", "info", "none.xrnpe")
+
+
+def check_run():
+    n, classes = 6, 10
+    write_npy("in.npy", (n, *SHAPE), images(2, n))
+    rng = random.Random(3)
+    labels = [rng.randrange(classes) for _ in range(n)]
+    write_npy("labels.npy", (n,), labels, "B", "|u1")
+    base = ("run", "m.xrnpe", "--input", "in.npy")
+    got = json.loads(succeeds("run", *base, "--labels", "labels.npy", "--output", "out.npy",
+                              "--json"))
+    shape, logits = read_npy("out.npy")
+    result(shape == (n, classes) and len(logits) == n * classes * 4, "shape of the outputs", shape)
+    result(got["sha256"] == hashlib.sha256(logits).hexdigest(), "digest of the outputs", got)
+    rows = [struct.unpack_from("<10f", logits, 40 * i) for i in range(n)]
+    right = sum(row.index(max(row)) == label for row, label in zip(rows, labels))
+    result(abs(got["accuracy"] - 100 * right / n) < 1e-3, "accuracy", got, right)
+    result(got["count"] == n and got["device"] == "emu" and got["images_per_second"] > 0 and
+           got["invalid"] is False, "count, device and speed", got)
+    text = succeeds("run as text", *base)
+    result(got["sha256"] in text and f"{n} in " in text, "text has the same digest", text)
+
+    for threads in "1", "3":
+        again = json.loads(succeeds(f"{threads} threads", *base, "--json",
+                                    env={**os.environ, "XRNPE_THREADS": threads}))
+        result(again["sha256"] == got["sha256"], f"the same bits with {threads} threads", again)
+    few = json.loads(succeeds("--limit", *base, "--limit", "2", "--json"))
+    result(few["count"] == 2 and few["sha256"] == hashlib.sha256(logits[:80]).hexdigest(),
+           "--limit runs the first", few)
+    write_npy("one.npy", SHAPE, images(2, n)[:28 * 28])
+    one = json.loads(succeeds("a single input", "run", "m.xrnpe", "--input", "one.npy", "--json"))
+    result(one["sha256"] == hashlib.sha256(logits[:40]).hexdigest(), "is the first", one)
+    fp32 = json.loads(succeeds("FP32 reference", "run", ONNX, "--input", "in.npy", "--output",
+                               "fp32.npy", "--json"))
+    shape, reference = read_npy("fp32.npy")
+    result(fp32["device"] == "cpu" and shape == (n, classes) and reference != logits and
+           fp32["sha256"] == hashlib.sha256(reference).hexdigest(), "FP32 outputs", fp32)
+
+    fails("input of another shape",
+          "flat.npy: has shape 6x784; input ", "run", "m.xrnpe", "--input",
+          write_npy("flat.npy", (n, 784), images(2, n)))
+    fails("and the shape that it takes", "of m.xrnpe takes Nx1x28x28", "run", "m.xrnpe",
+          "--input", "flat.npy")
+    fails("no input file", "none.npy: cannot open", "run", "m.xrnpe", "--input", "none.npy")
+    fails("a truncated input", "cut.npy: has ", "run", "m.xrnpe", "--input",
+          write("cut.npy", read("in.npy")[:-1]))
+    fails("input of doubles", "doubles.npy: element type '<f8' is not supported", "run",
+          "m.xrnpe", "--input", write_npy("doubles.npy", SHAPE, [0.0] * 784, "d", "<f8"))
+    fails("too few labels", "few.npy: has shape 5; 6 labels are needed", *base, "--labels",
+          write_npy("few.npy", (5,), labels[:5], "B", "|u1"))
+    fails("a label too large", "large.npy: label 5 is 10; m.xrnpe tells 10 classes", *base,
+          "--labels", write_npy("large.npy", (n,), labels[:5] + [10], "B", "|u1"))
+    fails("an output that cannot be written", "none/out.npy: cannot create", *base,
+          "--output", "none/out.npy")
+    fails("a device that is not there", "accel99: cannot open", *base, "--device", "accel99")
+    fails("no threads", "XRNPE_THREADS=0 is not 1..256", *base,
+          env={**os.environ, "XRNPE_THREADS": "0"})
+
+
+def check_formats():
+    """Formats that are given, and kept."""
+    compile_ = ("compile", ONNX, "--calib", "in.npy")
+    done = succeeds("formats of all layers", *compile_, "-f", "p16", "-o", "wide.xrnpe", "--json")
+    layers = json.loads(done)["layers"]
+    result({layer["format"] for layer in layers} == {"p16"}, "they are those of all", layers)
+    named = next(layer["name"] for layer in layers if "weight_format" in layer)
+    done = succeeds("formats of one layer", *compile_, "-f", f"{named}=p4/p8", "-o", "a.xrnpe",
+                    "--save-formats", "chosen.txt", "--json")
+    layer = next(l for l in json.loads(done)["layers"] if l["name"] == named)
+    result((layer["weight_format"], layer["format"]) == ("p4", "p8"), "they are its", layer)
+    result(f"{named}=p4/p8\n" in read("chosen.txt").decode(), "and in the file of all")
+    succeeds("the file given again", *compile_, "--formats", "chosen.txt", "-o", "b.xrnpe",
+             "--save-formats", "again.txt")
+    result(read("again.txt") == read("chosen.txt"), "the same formats")
+    shutil.copy(ONNX, "own.onnx")
+    os.symlink("own.onnx", "link.onnx")
+    done = xrnpe("compile", "own.onnx", "--calib", "in.npy", "-o", "link.onnx")
+    result(done.returncode == 2 and "--output is the model itself: link.onnx" in done.stderr and
+           read("own.onnx") == read(ONNX), "an output that is the model", done)
+    fails("formats of no layer", "has no layer nowhere, for which formats are given", *compile_,
+          "-f", "nowhere=p8", "-o", "c.xrnpe")
+    write("bad.txt", b"# a comment\n\nconv=p7/p8\n")
+    fails("a file with a format that there is not", "bad.txt: line 3: conv=p7/p8: is not LAYER=",
+          *compile_, "--formats", "bad.txt", "-o", "c.xrnpe")
+
+
+def check_several():
+    """A network of two inputs."""
+    write_sum("sum.onnx", 8)
+    rng = random.Random(4)
+    left, right = ([rng.uniform(-1, 1) for _ in range(40)] for _ in range(2))
+    write_npy("left.npy", (5, 8), left)
+    write_npy("right.npy", (5, 8), right)
+    write_npz("both.npz", left="left.npy", right="right.npy")
+    run = ("run", "sum.onnx")
+    named = ("--input", "right=right.npy", "--input", "left=left.npy")
+    succeeds("two inputs by name", *run, *named, "--output", "sum.npy")
+    want = array.array("f", (array.array("f", [a])[0] + array.array("f", [b])[0]
+                             for a, b in zip(left, right)))
+    result(read_npy("sum.npy") == ((5, 8), want.tobytes()), "their sum", read_npy("sum.npy"))
+    succeeds("both from an archive", *run, "--input", "both.npz", "--output", "again.npy")
+    result(read("again.npy") == read("sum.npy"), "the same sum")
+    succeeds("compiled with calibration data by name", "compile", "sum.onnx", "--calib",
+             "left=left.npy", "--calib", "right=both.npz", "-o", "sum.xrnpe")
+    succeeds("compiled with those of an archive", "compile", "sum.onnx", "--calib", "both.npz",
+             "-o", "same.xrnpe")
+    result(read("same.xrnpe") == read("sum.xrnpe"), "the same model")
+    succeeds("and run", "run", "sum.xrnpe", *named)
+    fails("an input without name", "sum.onnx has several inputs, so it takes FILE.npz or NAME=FILE: "
+          "left, right", *run, "--input", "left.npy")
+    fails("an input is missing", "sum.onnx: --input right=FILE is missing", *run, "--input",
+          "left=left.npy")
+    fails("an input twice", "input left is given twice", *run, *named, "--input", "left=right.npy")
+    fails("an input by name and in an archive", "input left is given twice", *run, "--input",
+          "left=left.npy", "--input", "both.npz")
+    fails("unequal numbers", "one.npy: holds 1 inputs, left.npy holds 5", *run, "--input",
+          "left=left.npy", "--input", "right=" + write_npy("one.npy", (8,), right[:8]))
+
+
+def check_damage():
+    good = read("m.xrnpe")
+    run = ("run", "bad.xrnpe", "--input", "in.npy")
+    write("bad.xrnpe", good[:-1])
+    fails("a truncated model", "bad.xrnpe: truncated", *run)
+    flipped = bytearray(good)
+    flipped[len(good) * 2 // 3] ^= 4
+    write("bad.xrnpe", flipped)
+    fails("a flipped bit", "bad.xrnpe: damaged: wrong checksum of section ", *run)
+    write("bad.xrnpe", read(ONNX))
+    fails("not a model", "bad.xrnpe: not an .xrnpe file", *run)
+    newer = bytearray(good)
+    version = struct.unpack_from("<I", good, 8)[0]
+    struct.pack_into("<I", newer, 8, version + 1)
+    write("bad.xrnpe", sign(newer))
+    fails("a newer version", f"bad.xrnpe: is of format version {version + 1}; this library knows "
+          f"{version}", *run)
+    fails("no model", "none.xrnpe: cannot open: No such file", "run", "none.xrnpe", "--input",
+          "in.npy")
+    fails("a folder", "/: cannot read: Is a directory", "run", "/", "--input", "in.npy")
+
+    arena = struct.unpack_from("<Q", good, sections(good)[INFO_SECTION][0] + 8)[0]
+    write("bad.xrnpe", forge(good, INFO_SECTION, 8, "<Q", arena // 2))
+    done = xrnpe(*run)
+    result(done.returncode == 1 and re.match(
+        r"xrnpe: bad\.xrnpe: (command \d+ \(\w+, layer \S+\): \w+|tensor \S+:) outside region 1 "
+        r"\(arena.*offset \d+, size \d+", done.stderr), "a region too small", done)
+    write("bad.xrnpe", forge(good, COMMAND_SECTION, OPERANDS + 4 * OPERAND_BYTES, "<Q", 1 << 40))
+    done = xrnpe(*run)
+    result(done.returncode == 1 and re.match(
+        r"xrnpe: bad\.xrnpe: command 0 \(convert, layer \S+\): ofm outside region 1 \(arena, "
+        rf"{arena} bytes\): offset 1099511627776, size \d+\n$", done.stderr),
+        "a command that reaches outside its region", done)
+    # The scale of command 0, wherever it lies, is made infinite.
+    at = struct.unpack_from("<Q", good, sections(good)[COMMAND_SECTION][0] + OPERANDS +
+                            3 * OPERAND_BYTES)[0]
+    write("bad.xrnpe", forge(good, CONSTANT_SECTION, at, "<I", 0x7f800000))
+    done = xrnpe(*run)
+    result(done.returncode == 1 and re.match(
+        r"xrnpe: bad\.xrnpe: command 0 \(convert, layer \S+\): a scale, bias or slope is illegal: "
+        rf"offset {at} of region 0 \(constants, \d+ bytes\) \(element 0\)\n$", done.stderr),
+        "a fault names the command", done)
