@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What differs between kernels from 6.12 to 7.3. These two are tested, what is
- * between is written after the kernel's history. Kbuild looks into the kernel's
- * headers and defines HAVE_*. In a kernel tree this file shrinks to nothing.
+ * The kernel's interfaces as the driver uses them, those of 7.3, on older kernels,
+ * down to 6.12. These two are tested, what is between is written after the kernel's
+ * history. Kbuild looks into the kernel's headers, defines HAVE_*, and has this file
+ * included before all others. It is not for a kernel tree.
  */
 #ifndef __XRNPE_COMPAT_H__
 #define __XRNPE_COMPAT_H__
@@ -11,14 +12,22 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include <drm/drm_accel.h>
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
+#include <drm/drm_gem.h>
 #include <drm/gpu_scheduler.h>
 
+/* Kernels without accel nodes give render nodes. */
+#if !IS_ENABLED(CONFIG_DRM_ACCEL)
+#define DRIVER_COMPUTE_ACCEL	DRIVER_RENDER
+#undef DRM_ACCEL_FOPS
+#define DRM_ACCEL_FOPS		DRM_GEM_FOPS
+#endif
+
 #ifdef HAVE_IMPORT_NS_TOKEN
-#define XRNPE_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
-#else
-#define XRNPE_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
+#undef MODULE_IMPORT_NS
+#define MODULE_IMPORT_NS(ns)	MODULE_INFO(import_ns, ns)
 #endif
 
 #ifndef kvzalloc_obj
@@ -31,49 +40,39 @@
 #define kzalloc_objs(obj, n)	kcalloc(n, sizeof(obj), GFP_KERNEL)
 #endif
 
-static inline int xrnpe_sched_init(struct drm_gpu_scheduler *sched,
-				   const struct drm_sched_backend_ops *ops,
-				   struct workqueue_struct *timeout_wq,
-				   u32 credit_limit, long timeout,
-				   const char *name, struct device *dev)
+#ifndef HAVE_SCHED_INIT_ARGS
+struct drm_sched_init_args {
+	const struct drm_sched_backend_ops *ops;
+	struct workqueue_struct *timeout_wq;
+	u32 num_rqs;
+	u32 credit_limit;
+	long timeout;
+	const char *name;
+	struct device *dev;
+};
+
+static inline int xrnpe_compat_sched_init(struct drm_gpu_scheduler *sched,
+					  const struct drm_sched_init_args *args)
 {
-#ifdef HAVE_SCHED_INIT_ARGS
-	return drm_sched_init(sched, &(const struct drm_sched_init_args) {
-		.ops = ops,
-		.timeout_wq = timeout_wq,
-		.num_rqs = DRM_SCHED_PRIORITY_COUNT,
-		.credit_limit = credit_limit,
-		.timeout = timeout,
-		.name = name,
-		.dev = dev,
-	});
-#else
-	return drm_sched_init(sched, ops, NULL, DRM_SCHED_PRIORITY_COUNT,
-			      credit_limit, 0, timeout, timeout_wq, NULL,
-			      name, dev);
-#endif
+	return drm_sched_init(sched, args->ops, NULL, args->num_rqs, args->credit_limit, 0,
+			      args->timeout, args->timeout_wq, NULL, args->name, args->dev);
 }
 
-static inline int xrnpe_sched_job_init(struct drm_sched_job *job,
-				       struct drm_sched_entity *entity,
-				       void *owner, struct drm_file *file)
-{
-#ifdef HAVE_SCHED_CLIENT_ID
-	return drm_sched_job_init(job, entity, 1, owner, file->client_id);
-#else
-	return drm_sched_job_init(job, entity, 1, owner);
+#define drm_sched_init	xrnpe_compat_sched_init
 #endif
-}
 
+#ifndef HAVE_SCHED_CLIENT_ID
+#define drm_sched_job_init(job, entity, credits, owner, client_id) \
+	drm_sched_job_init(job, entity, credits, owner)
+#endif
+
+#ifndef HAVE_SCHED_NO_HANG
 /*
- * To be returned by timedout_job() when the scheduler shall go on with @job: it
- * has ended meanwhile, or may run on.
+ * What timedout_job() returns when the scheduler shall go on with the job. The
+ * older scheduler took it off its list before it called, and does not put it back.
  */
-static inline enum drm_gpu_sched_stat xrnpe_sched_no_hang(struct drm_sched_job *job)
+static inline enum drm_gpu_sched_stat xrnpe_compat_no_hang(struct drm_sched_job *job)
 {
-#ifdef HAVE_SCHED_NO_HANG
-	return DRM_GPU_SCHED_STAT_NO_HANG;
-#else
 	struct drm_gpu_scheduler *sched = job->sched;
 
 	spin_lock(&sched->job_list_lock);
@@ -82,17 +81,17 @@ static inline enum drm_gpu_sched_stat xrnpe_sched_no_hang(struct drm_sched_job *
 	/* It may have ended while it was off the list: look for it again. */
 	queue_work(sched->submit_wq, &sched->work_free_job);
 	return DRM_GPU_SCHED_STAT_NOMINAL;
-#endif
 }
 
-static inline void xrnpe_drm_wedged_event(struct drm_device *drm)
-{
-#if defined(HAVE_DRM_WEDGE_TASK)
-	drm_dev_wedged_event(drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
-#elif defined(HAVE_DRM_WEDGED)
-	drm_dev_wedged_event(drm, DRM_WEDGE_RECOVERY_REBIND);
+/* The parameter of timedout_job() has this name in the driver. */
+#define DRM_GPU_SCHED_STAT_NO_HANG	xrnpe_compat_no_hang(sched_job)
 #endif
-}
+
+#ifndef HAVE_DRM_WEDGED
+#define drm_dev_wedged_event(drm, method, info)	((void)(drm))
+#elif !defined(HAVE_DRM_WEDGE_TASK)
+#define drm_dev_wedged_event(drm, method, info)	drm_dev_wedged_event(drm, method)
+#endif
 
 #ifndef HAVE_COPY_STRUCT_TO_USER
 static inline int copy_struct_to_user(void __user *dst, size_t usize, const void *src,

@@ -8,7 +8,6 @@
 #include <drm/drm_debugfs.h>
 #include <drm/drm_file.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_debugfs.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"

@@ -19,7 +19,6 @@
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_debugfs.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
@@ -195,22 +194,15 @@ static const struct drm_ioctl_desc xrnpe_ioctls[] = {
 	XRNPE_IOCTL(JOB_WAIT, job_wait),
 };
 
-#if IS_ENABLED(CONFIG_DRM_ACCEL)
-#define XRNPE_NODE	DRIVER_COMPUTE_ACCEL
-#define XRNPE_FOPS	DRM_ACCEL_FOPS
-#else
-#define XRNPE_NODE	DRIVER_RENDER
-#define XRNPE_FOPS	DRM_GEM_FOPS
-#endif
-
 static const struct file_operations xrnpe_fops = {
 	.owner = THIS_MODULE,
-	XRNPE_FOPS,
+	DRM_ACCEL_FOPS,
 	.show_fdinfo = drm_show_fdinfo,
 };
 
 static const struct drm_driver xrnpe_drm_driver = {
-	.driver_features = XRNPE_NODE | DRIVER_GEM | DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
+	.driver_features = DRIVER_COMPUTE_ACCEL | DRIVER_GEM | DRIVER_SYNCOBJ |
+			   DRIVER_SYNCOBJ_TIMELINE,
 	.name = "xrnpe",
 	.desc = "XR-NPE neural co-processor",
 	.major = 1,

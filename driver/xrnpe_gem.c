@@ -10,17 +10,19 @@
 #include <linux/fs.h>
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include <drm/drm_drv.h>
+#include <drm/drm_file.h>
 #include <drm/drm_prime.h>
 #include <drm/drm_print.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
 
-XRNPE_IMPORT_NS(DMA_BUF);
+MODULE_IMPORT_NS("DMA_BUF");
 
 /* Fences of jobs hold this module, and what holds them here will stay for ever. */
 static void xrnpe_resv_forget_signaled(struct dma_resv *resv)

@@ -7,7 +7,8 @@
  */
 #include <linux/slab.h>
 
-#include "xrnpe_compat.h"
+#include <drm/drm_file.h>
+
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
@@ -94,7 +95,7 @@ struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *f
 		xrnpe_result_put(job->result);
 		return ERR_PTR(-ENOMEM);
 	}
-	ret = xrnpe_sched_job_init(&job->base, &queue->entity, queue->ctx, file);
+	ret = drm_sched_job_init(&job->base, &queue->entity, 1, queue->ctx, file->client_id);
 	if (ret) {
 		dma_fence_put(&job->hw_fence->base);
 		xrnpe_result_put(job->result);

@@ -14,7 +14,6 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
@@ -143,7 +142,7 @@ void xrnpe_wedged_work(struct work_struct *work)
 	struct xrnpe_device *xdev = container_of(work, struct xrnpe_device, wedged_work);
 
 	if (!READ_ONCE(xdev->runaway) && xdev->drm.primary)
-		xrnpe_drm_wedged_event(&xdev->drm);
+		drm_dev_wedged_event(&xdev->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
 }
 
 /* ---- reset, and what goes on after it ---- */

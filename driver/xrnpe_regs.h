@@ -63,7 +63,7 @@
 #define XRNPE_IRQ_ENABLE		0x024
 #define   XRNPE_IRQ_DONE(q)		(1u << (q))	/* queue completed a job */
 #define   XRNPE_IRQ_STOPPED(q)		(1u << (8 + (q)))	/* queue stopped: fault or abort */
-#define   XRNPE_IRQ_BUS_ERROR		(1u << 16)
+#define   XRNPE_IRQ_BUS_ERROR		0x00010000
 #define   XRNPE_IRQ_ALL			0x00010f0f	/* those of absent queues do nothing */
 
 /* DMA address of the array of struct xrnpe_queue_status, 64-byte aligned. */
@@ -94,7 +94,7 @@
 #define   XRNPE_QUEUE_STATE_IDLE	1
 #define   XRNPE_QUEUE_STATE_RUNNING	2
 #define   XRNPE_QUEUE_STATE_STOPPED	3
-#define XRNPE_QUEUE_ABORT		0x1c	/* write-only: end the job of this count, if at HEAD */
+#define XRNPE_QUEUE_ABORT		0x1c	/* write-only: count of the job at HEAD, to end it */
 #define XRNPE_QUEUE_EXECUTED_LO		0x20	/* read-only: timer ticks that the job at HEAD */
 #define XRNPE_QUEUE_EXECUTED_HI		0x24	/* has executed so far; read as TIMER is */
 
@@ -117,7 +117,7 @@ struct xrnpe_region {
 };
 
 /* Of struct xrnpe_job_desc.flags: write the job's record. */
-#define XRNPE_JOB_RECORD		(1u << 0)
+#define   XRNPE_JOB_RECORD		0x1
 
 /**
  * struct xrnpe_job_desc - a ring entry

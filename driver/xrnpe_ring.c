@@ -12,7 +12,6 @@
 
 #include <drm/drm_print.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"

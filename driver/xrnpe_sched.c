@@ -8,7 +8,6 @@
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
@@ -77,7 +76,7 @@ static enum drm_gpu_sched_stat xrnpe_job_timedout(struct drm_sched_job *sched_jo
 		drm_dev_exit(idx);
 	}
 	/* The job has ended, as any other, or may run on. */
-	return xrnpe_sched_no_hang(sched_job);
+	return DRM_GPU_SCHED_STAT_NO_HANG;
 }
 
 static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
@@ -152,6 +151,13 @@ static void xrnpe_reset_wq_fini(struct drm_device *drm, void *wq)
  */
 int xrnpe_sched_probe(struct xrnpe_device *xdev)
 {
+	struct drm_sched_init_args args = {
+		.ops = &xrnpe_sched_ops,
+		.num_rqs = DRM_SCHED_PRIORITY_COUNT,
+		.credit_limit = XRNPE_RING_JOBS,
+		.timeout = msecs_to_jiffies(xdev->info.job_timeout_ms) / XRNPE_TIMEOUT_LOOKS,
+		.dev = xdev->drm.dev,
+	};
 	struct drm_device *drm = &xdev->drm;
 	int ret;
 
@@ -165,15 +171,13 @@ int xrnpe_sched_probe(struct xrnpe_device *xdev)
 	ret = drmm_add_action_or_reset(drm, xrnpe_reset_wq_fini, xdev->reset_wq);
 	if (ret)
 		return ret;
+	args.timeout_wq = xdev->reset_wq;
 
 	for (unsigned int i = 0; i < xdev->info.rings; i++) {
 		struct xrnpe_ring *ring = &xdev->ring[i];
 
-		ret = xrnpe_sched_init(&ring->sched, &xrnpe_sched_ops, xdev->reset_wq,
-				       XRNPE_RING_JOBS,
-				       msecs_to_jiffies(xdev->info.job_timeout_ms) /
-				       XRNPE_TIMEOUT_LOOKS,
-				       ring->name, drm->dev);
+		args.name = ring->name;
+		ret = drm_sched_init(&ring->sched, &args);
 		if (ret)
 			return ret;
 		ret = drmm_add_action_or_reset(drm, xrnpe_sched_fini, &ring->sched);

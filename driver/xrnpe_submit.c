@@ -7,10 +7,10 @@
 #include <linux/slab.h>
 
 #include <drm/drm_exec.h>
+#include <drm/drm_file.h>
 #include <drm/drm_print.h>
 #include <drm/drm_syncobj.h>
 
-#include "xrnpe_compat.h"
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_job.h"

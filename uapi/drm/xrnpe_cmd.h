@@ -99,7 +99,7 @@ enum xrnpe_activation {
 	XRNPE_ACT_RELU = 1,
 	/** @XRNPE_ACT_LEAKY: x < 0 ? x * &xrnpe_cmd.slope : x */
 	XRNPE_ACT_LEAKY = 2,
-	/** @XRNPE_ACT_PRELU: the same with &xrnpe_scale_slope.slope of the channel; products only */
+	/** @XRNPE_ACT_PRELU: with &xrnpe_scale_slope.slope of the channel; products only */
 	XRNPE_ACT_PRELU = 3,
 };
 
