@@ -52,16 +52,11 @@ static struct xrnpe_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx)
 	return fence;
 }
 
-/**
- * xrnpe_job_in_fence_failed() - whether an explicit in-fence of a job has failed
- * @job: the job
- *
+/*
  * Errors do not come over implicit fences: that an earlier user of a buffer
  * failed says nothing about who comes next.
- *
- * Return: true if one has.
  */
-bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
+static bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
 {
 	for (unsigned int i = 0; i < job->in_count; i++) {
 		const struct dma_fence *fence = job->in_fences[i];
@@ -70,6 +65,23 @@ bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
 			return true;
 	}
 	return false;
+}
+
+/**
+ * xrnpe_job_obstacle() - why a job that has not begun shall not begin any more
+ * @job: the job
+ *
+ * Jobs fail, and queues are banned, with hw_lock held: without it the answer may be old.
+ *
+ * Return: the reason to cancel it for, or DRM_XRNPE_CANCEL_NONE.
+ */
+enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job)
+{
+	if (xrnpe_job_in_fence_failed(job))
+		return DRM_XRNPE_CANCEL_IN_FENCE;
+	if (READ_ONCE(job->queue->banned))
+		return DRM_XRNPE_CANCEL_BANNED;
+	return DRM_XRNPE_CANCEL_NONE;
 }
 
 /**

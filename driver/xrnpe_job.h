@@ -95,7 +95,7 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 
 struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file);
 void xrnpe_job_free(struct xrnpe_job *job);
-bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);
+enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job);
 void xrnpe_job_got_to_ring(struct xrnpe_job *job);
 
 int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);

@@ -306,7 +306,8 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 		at_job = xrnpe_ring_is_at(ring, job);
 		/* The interrupt may be late, or lost. */
 		xrnpe_ring_service(ring);
-		if (job->ended)
+		/* One that was refused has left HEAD behind, and waits for the ring to start anew. */
+		if (job->ended || xrnpe_job_is_refused(job))
 			return true;
 		if (!at_job) {
 			drm_err_ratelimited(&xdev->drm, "%s has not told of a job's end, resetting\n",

@@ -160,12 +160,11 @@ bool xrnpe_ring_drop(struct xrnpe_ring *ring)
 	bool found = false;
 
 	list_for_each_entry_safe(job, next, &ring->jobs, node) {
-		if (xrnpe_job_in_fence_failed(job))
-			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_IN_FENCE, -ECANCELED);
-		else if (job->queue->banned)
-			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_BANNED, -ECANCELED);
-		else
+		enum drm_xrnpe_cancel_reason obstacle = xrnpe_job_obstacle(job);
+
+		if (obstacle == DRM_XRNPE_CANCEL_NONE)
 			continue;
+		xrnpe_job_cancel(job, obstacle, -ECANCELED);
 		found = true;
 	}
 	return found;
@@ -253,19 +252,21 @@ void xrnpe_hw_start(struct xrnpe_device *xdev)
  * xrnpe_hw_submit() - put a job into its ring
  * @job: the job; the scheduler's credits have seen to it that there is room
  *
- * Return: 0; -ENODEV if the device is dead; -ECANCELED if an in-fence has failed.
+ * Return: 0, or why it is cancelled instead.
  */
-int xrnpe_hw_submit(struct xrnpe_job *job)
+enum drm_xrnpe_cancel_reason xrnpe_hw_submit(struct xrnpe_job *job)
 {
 	struct xrnpe_ring *ring = job->ring;
 	struct xrnpe_device *xdev = ring->xdev;
+	enum drm_xrnpe_cancel_reason obstacle;
 
 	guard(mutex)(&xdev->hw_lock);
 	if (xdev->wedged)
-		return -ENODEV;
-	/* Fences of jobs fail under the lock; who is in the ring then is found there. */
-	if (xrnpe_job_in_fence_failed(job))
-		return -ECANCELED;
+		return DRM_XRNPE_CANCEL_LOST;
+	/* From here on xrnpe_ring_drop() finds it in the ring. */
+	obstacle = xrnpe_job_obstacle(job);
+	if (obstacle != DRM_XRNPE_CANCEL_NONE)
+		return obstacle;
 
 	if (list_empty(&ring->jobs))
 		ring->head_since = ktime_get();
@@ -277,7 +278,7 @@ int xrnpe_hw_submit(struct xrnpe_job *job)
 	xrnpe_ring_fill(ring, job);
 	/* The write of a register orders the memory written before it. */
 	xrnpe_ring_write(ring, XRNPE_QUEUE_TAIL, ring->tail);
-	return 0;
+	return DRM_XRNPE_CANCEL_NONE;
 }
 
 /**

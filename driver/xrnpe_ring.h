@@ -20,7 +20,7 @@ static inline struct xrnpe_job *xrnpe_ring_head(struct xrnpe_ring *ring)
 	return list_first_entry_or_null(&ring->jobs, struct xrnpe_job, node);
 }
 
-int xrnpe_hw_submit(struct xrnpe_job *job);
+enum drm_xrnpe_cancel_reason xrnpe_hw_submit(struct xrnpe_job *job);
 void xrnpe_hw_start(struct xrnpe_device *xdev);
 void xrnpe_hw_account(struct xrnpe_device *xdev);
 irqreturn_t xrnpe_irq_thread(int irq, void *data);

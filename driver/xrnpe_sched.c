@@ -15,36 +15,36 @@
 #include "xrnpe_ring.h"
 #include "xrnpe_sched.h"
 
-/* Put @job into its ring. On failure @reason says why it is cancelled. */
-static int xrnpe_job_start(struct xrnpe_job *job, u32 *reason)
+/* Wake up the device and put @job into its ring; or say why it is cancelled. */
+static enum drm_xrnpe_cancel_reason xrnpe_job_wake_and_submit(struct xrnpe_job *job)
 {
 	struct drm_device *drm = &job->ring->xdev->drm;
-	int idx, ret;
+	enum drm_xrnpe_cancel_reason reason;
+	int ret;
 
-	if (READ_ONCE(job->queue->banned)) {
-		*reason = DRM_XRNPE_CANCEL_BANNED;
-		return -ECANCELED;
-	}
-	if (xrnpe_job_in_fence_failed(job)) {
-		*reason = DRM_XRNPE_CANCEL_IN_FENCE;
-		return -ECANCELED;
-	}
-
-	*reason = DRM_XRNPE_CANCEL_LOST;
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
 	ret = pm_runtime_resume_and_get(drm->dev);
 	if (ret) {
 		drm_err_ratelimited(drm, "does not wake up: %pe\n", ERR_PTR(ret));
-	} else {
-		ret = xrnpe_hw_submit(job);
-		if (ret)
-			pm_runtime_put_autosuspend(drm->dev);
-		if (ret == -ECANCELED)
-			*reason = DRM_XRNPE_CANCEL_IN_FENCE;
+		return DRM_XRNPE_CANCEL_LOST;
 	}
+	reason = xrnpe_hw_submit(job);
+	if (reason != DRM_XRNPE_CANCEL_NONE)
+		pm_runtime_put_autosuspend(drm->dev);
+	return reason;
+}
+
+static enum drm_xrnpe_cancel_reason xrnpe_job_start(struct xrnpe_job *job)
+{
+	enum drm_xrnpe_cancel_reason reason = xrnpe_job_obstacle(job);
+	int idx;
+
+	if (reason != DRM_XRNPE_CANCEL_NONE)
+		return reason;
+	if (!drm_dev_enter(&job->ring->xdev->drm, &idx))
+		return DRM_XRNPE_CANCEL_LOST;
+	reason = xrnpe_job_wake_and_submit(job);
 	drm_dev_exit(idx);
-	return ret;
+	return reason;
 }
 
 static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
@@ -52,18 +52,17 @@ static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 	struct xrnpe_job *job = to_xrnpe_job(sched_job);
 	/* Once it is in the ring it may end, and @job be freed when the scheduler has it. */
 	struct dma_fence *fence = dma_fence_get(&job->hw_fence->base);
-	u32 reason;
-	int ret;
+	enum drm_xrnpe_cancel_reason reason;
 
 	xrnpe_job_got_to_ring(job);
-	ret = xrnpe_job_start(job, &reason);
-	if (!ret)
+	reason = xrnpe_job_start(job);
+	if (reason == DRM_XRNPE_CANCEL_NONE)
 		return fence;
 
 	job->result->reason = reason;
 	xrnpe_queue_job_left(job->queue);
 	dma_fence_put(fence);
-	return ERR_PTR(ret);
+	return ERR_PTR(reason == DRM_XRNPE_CANCEL_LOST ? -ENODEV : -ECANCELED);
 }
 
 static enum drm_gpu_sched_stat xrnpe_job_timedout(struct drm_sched_job *sched_job)

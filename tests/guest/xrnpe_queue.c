@@ -377,11 +377,8 @@ TEST_F(queue, banned)
 	ASSERT_LT(0, behind);
 	open_gate(&gate);
 	ASSERT_EQ(0, wait_job(self->fd, behind, in_ms(60000), &end));
-	/* The device may have come to it before the driver knew of the faults. */
-	if (end.state != DRM_XRNPE_JOB_DONE) {
-		EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
-		EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, end.reason);
-	}
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
+	EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, end.reason);
 	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, behind - 1));
 	EXPECT_EQ(-EIO, submit_to(self->fd, queue, &self->work, 0));
 

@@ -67,7 +67,6 @@ TEST_F(sleep, with_endless_jobs)
 {
 	int64_t endless[8], jobs[JOBS], begin = now_ns();
 	struct work works[2];
-	int stopped = 0;
 
 	for (int i = 0; i < 2; i++)
 		ASSERT_EQ(0, make_endless(self->fd, &works[i]));
@@ -78,14 +77,8 @@ TEST_F(sleep, with_endless_jobs)
 	EXPECT_EQ(0, write_file("/sys/power/state", "freeze"));
 	/* Two had begun at most: each ended when its time was up. */
 	EXPECT_GT(20000, (now_ns() - begin) / 1000000);
-	for (int i = 0; i < 8; i++) {
-		if (state_of(self->fd, endless[i]) == DRM_XRNPE_JOB_TIMEOUT)
-			continue;
-		/* Unless it began as the one before it was aborted, and the device was stopped. */
-		EXPECT_EQ(DRM_XRNPE_CANCEL_RESET, reason_of(self->fd, endless[i]));
-		stopped++;
-	}
-	EXPECT_GE(1, stopped);
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, endless[i]));
 	for (int i = 0; i < JOBS; i++)
 		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[i]));
 }
