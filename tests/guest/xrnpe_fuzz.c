@@ -7,12 +7,12 @@
  * XRNPE_FUZZ_SEED names where to begin, XRNPE_FUZZ_CALLS how many calls to make, and
  * XRNPE_FUZZ_ROUNDS how many processes to kill.
  */
-#include "xrnpe_test.h"
+#include "xrnpe_module.h"
+#include "xrnpe_sync.h"
+#include "xrnpe_work.h"
 
-#include <dirent.h>
 #include <sys/wait.h>
 
-#define DRIVER "/sys/bus/platform/drivers/xrnpe/"
 #define DEVICE "c000000.npu"
 #define FDS 3
 #define HANDLES 12

@@ -6,7 +6,7 @@
  * tells how the first three jobs end that do. So the tests are told in the order in
  * which they stand here.
  */
-#include "xrnpe_test.h"
+#include "xrnpe_work.h"
 
 FIXTURE(lost)
 {

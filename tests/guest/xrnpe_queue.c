@@ -3,7 +3,8 @@
  * Queues: who may have which, what they hold, in what order they are served, and how
  * they end. Needs root.
  */
-#include "xrnpe_test.h"
+#include "xrnpe_sync.h"
+#include "xrnpe_work.h"
 
 #include <grp.h>
 #include <pthread.h>
@@ -21,13 +22,9 @@ FIXTURE(queue)
 
 FIXTURE_SETUP(queue)
 {
-	struct drm_xrnpe_dev_query query = {
-		.size = sizeof(self->info), .pointer = (uintptr_t)&self->info,
-	};
-
 	self->fd = open_npu();
 	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
-	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	ASSERT_EQ(0, device_info(self->fd, &self->info));
 	ASSERT_EQ(0, make_work(self->fd, &self->work));
 	self->bad = self->work;
 	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &self->bad.cmd));

@@ -3,7 +3,8 @@
  * A device that does not obey ABORT must be reset, with all its queues. Needs
  * QEMU's -device xrnpe,x-fault-ignore-abort=on.
  */
-#include "xrnpe_test.h"
+#include "xrnpe_sync.h"
+#include "xrnpe_work.h"
 
 #define BEHIND 5
 
@@ -29,14 +30,6 @@ FIXTURE_TEARDOWN(reset)
 		EXPECT_TRUE(result_is_right(&self->work));
 	}
 	close(self->fd);
-}
-
-static uint32_t resets_of(int fd)
-{
-	struct drm_xrnpe_dev_info info;
-	struct drm_xrnpe_dev_query query = { .size = sizeof(info), .pointer = (uintptr_t)&info };
-
-	return call(fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query) ? UINT32_MAX : info.resets;
 }
 
 /* Those behind the guilty job, on its queue and on others, run after the reset. */
@@ -101,7 +94,7 @@ TEST_F(reset, interrupted_job)
 /* Again and again. */
 TEST_F(reset, often)
 {
-	const uint32_t resets = resets_of(self->fd);
+	const int64_t resets = resets_of(self->fd);
 	int64_t guilty[3];
 
 	for (int i = 0; i < 3; i++)

@@ -6,12 +6,11 @@
  * they stand here. Its beginning is the value of XRNPE_STUCK: a job's time
  * limit (timeout), or the device is unbound (unbind). Needs root.
  */
-#include "xrnpe_test.h"
-
-#include <sys/syscall.h>
+#include "xrnpe_module.h"
+#include "xrnpe_sync.h"
+#include "xrnpe_work.h"
 
 #define DEVICE "c000000.npu"
-#define DRIVER "/sys/bus/platform/drivers/xrnpe/"
 #define STATUS "/sys/bus/platform/devices/" DEVICE "/power/runtime_status"
 #define FILL 0x55
 

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+/*
+ * In what order jobs execute: syncobjs, fences that fail, buffers that they share.
+ */
+#include "xrnpe_job.h"
+
+#include <pthread.h>
+
+TEST_F(job, binary_syncobjs)
+{
+	struct drm_xrnpe_sync first, second[2];
+	struct drm_xrnpe_job_wait end;
+	struct gate gate;
+	struct work other;
+	int64_t a, b;
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	ASSERT_EQ(0, make_work(self->fd, &other));
+	/* b waits for a, on another queue and on other buffers. */
+	struct drm_xrnpe_sync syncs[2] = {
+		wait_gate(&gate), { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 },
+	};
+
+	a = submit_syncs(self->fd, 3 % QUEUES, &self->work, syncs, 2);
+	ASSERT_LT(0, a);
+	first = (struct drm_xrnpe_sync){ .handle = syncs[1].handle };
+	second[0] = first;
+	second[1] = (struct drm_xrnpe_sync){ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	b = submit_syncs(self->fd, 0, &other, second, 2);
+	ASSERT_LT(0, b);
+
+	EXPECT_EQ(-ETIME, wait_job(self->fd, b, in_ms(50), &end));
+	EXPECT_EQ(-ETIME, wait_syncobj(self->fd, second[1].handle, 0, 0));
+	open_gate(&gate);
+	EXPECT_EQ(0, wait_syncobj(self->fd, second[1].handle, 0, in_ms(60000)));
+	/* b has ended, so a has. */
+	EXPECT_EQ(0, wait_job(self->fd, a, 0, &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+	EXPECT_EQ(0, wait_job(self->fd, b, 0, &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+}
+
+TEST_F(job, timeline_syncobjs)
+{
+	const uint32_t timeline = make_syncobj(self->fd);
+	struct drm_xrnpe_job_wait end;
+	struct work works[4];
+	struct gate gate;
+	int64_t jobs[4];
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	for (unsigned int i = 0; i < 4; i++) {
+		/* Job i waits for point 10 i and signals 10 (i + 1). */
+		struct drm_xrnpe_sync syncs[2] = {
+			{ timeline, DRM_XRNPE_SYNC_TIMELINE, 10 * i },
+			{ timeline, DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL, 10 * (i + 1) },
+		};
+
+		if (!i)
+			syncs[0] = wait_gate(&gate);
+		ASSERT_EQ(0, make_work(self->fd, &works[i]));
+		jobs[i] = submit_syncs(self->fd, i % QUEUES, &works[i], syncs, 2);
+		ASSERT_LT(0, jobs[i]);
+	}
+	EXPECT_EQ(-ETIME, wait_syncobj(self->fd, timeline, 10, in_ms(50)));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, jobs[3], 0, &end));
+	open_gate(&gate);
+	EXPECT_EQ(0, wait_syncobj(self->fd, timeline, 40, in_ms(60000)));
+	for (unsigned int i = 0; i < 4; i++) {
+		EXPECT_EQ(0, wait_job(self->fd, jobs[i], 0, &end));
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+		EXPECT_TRUE(result_is_right(&works[i]));
+	}
+}
+
+/* If what a job waits for fails, so does the job; its own waiters, too. */
+TEST_F(job, failed_in_fence)
+{
+	struct drm_xrnpe_sync syncs[2], next;
+	struct gate gate;
+	int64_t a, b;
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	syncs[0] = wait_gate(&gate);
+	syncs[1] = (struct drm_xrnpe_sync){ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	a = submit_syncs(self->fd, 0, &self->work, syncs, 2);
+	next = (struct drm_xrnpe_sync){ .handle = syncs[1].handle };
+	b = submit_syncs(self->fd, 1, &self->work, &next, 1);
+	clear_result(&self->work);
+	break_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, a));
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, b));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, a));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, b));
+	EXPECT_FALSE(result_is_right(&self->work));
+}
+
+static void *look_at_fdinfo(void *data)
+{
+	volatile bool *stop = data;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", open_npu());
+	while (!*stop)
+		read_file(path);
+	return NULL;
+}
+
+/* However soon it fails, while others keep the driver busy. */
+TEST_F(job, failed_in_fence_at_once)
+{
+	struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	const struct drm_xrnpe_sync in = { .handle = out.handle };
+	struct work bad = self->work;
+	volatile bool stop = false;
+	pthread_t threads[3];
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &bad.cmd));
+	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, look_at_fdinfo, (void *)&stop));
+	for (int i = 0; i < 500; i++) {
+		int64_t a, b;
+
+		/* So that not ten faults come in a row. */
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+		a = submit_syncs(self->fd, 0, &bad, &out, 1);
+		b = submit_syncs(self->fd, 0, &self->work, &in, 1);
+		ASSERT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, a));
+		ASSERT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, b));
+	}
+	stop = true;
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* The same inside a ring, where the device would go on by itself. */
+TEST_F(job, failed_in_fence_same_queue)
+{
+	const uint32_t timeline = make_syncobj(self->fd);
+	struct work bad = self->work;
+	struct drm_xrnpe_sync gated[2];
+	int64_t a, b, c, d;
+	struct gate gate;
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &bad.cmd));
+	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	gated[0] = wait_gate(&gate);
+	gated[1] = (struct drm_xrnpe_sync){
+		timeline, DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL, 1,
+	};
+	struct drm_xrnpe_sync after[2] = {
+		{ timeline, DRM_XRNPE_SYNC_TIMELINE, 1 },
+		{ timeline, DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL, 2 },
+	};
+	struct drm_xrnpe_sync last = { timeline, DRM_XRNPE_SYNC_TIMELINE, 2 };
+
+	a = submit_syncs(self->fd, 0, &bad, gated, 2);
+	b = submit(self->fd, 0, &self->work);
+	c = submit_syncs(self->fd, 0, &self->work, after, 2);
+	d = submit_syncs(self->fd, 0, &self->work, &last, 1);
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, a));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, b));
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, c));
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, d));
+}
+
+/* Without any sync: who writes a buffer waits for its readers, and they for it. */
+TEST_F(job, implicit_order)
+{
+	struct drm_xrnpe_region regions[2];
+	struct drm_xrnpe_job_wait end;
+	struct work writer, reader;
+	struct drm_xrnpe_job args;
+	struct xrnpe_cmd cmd = matmul_cmd();
+	struct drm_xrnpe_sync sync;
+	int64_t a, b, c;
+	struct gate gate;
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	sync = wait_gate(&gate);
+	ASSERT_EQ(0, make_work(self->fd, &writer));
+	ASSERT_EQ(0, make_work(self->fd, &reader));
+
+	/* a, held back, computes writer's product; its ifm is still to come. */
+	a = submit_syncs(self->fd, 3 % QUEUES, &writer, &sync, 1);
+	ASSERT_LT(0, a);
+
+	/* b takes a's buffer to read from only, and writes to its own. */
+	cmd.operand[XRNPE_OPERAND_OFM].region = 1;
+	set_cmd(&reader, 0, cmd);
+	args = job_args(&reader, &regions[1]);
+	regions[0] = regions[1];
+	regions[0].handle = writer.data.handle;
+	regions[0].flags = DRM_XRNPE_REGION_READ;
+	args.regions.pointer = (uintptr_t)regions;
+	args.regions.count = 2;
+	clear_result(&reader);
+	b = submit_job(self->fd, 0, &args);
+	ASSERT_LT(0, b);
+	/* c writes what b reads. */
+	c = submit(self->fd, 1 % QUEUES, &writer);
+	ASSERT_LT(0, c);
+
+	EXPECT_EQ(-ETIME, wait_job(self->fd, b, in_ms(50), &end));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, c, 0, &end));
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, c));
+	EXPECT_EQ(0, wait_job(self->fd, b, 0, &end));
+	EXPECT_EQ(0, wait_job(self->fd, a, 0, &end));
+	EXPECT_TRUE(result_is_right(&reader));
+}
+
+/* Two who only read do not wait for each other. */
+TEST_F(job, readers_are_free)
+{
+	struct drm_xrnpe_region regions[2];
+	struct drm_xrnpe_job_wait end;
+	struct drm_xrnpe_job args;
+	struct work first, second;
+	struct xrnpe_cmd cmd = matmul_cmd();
+	struct drm_xrnpe_sync sync;
+	struct gate gate;
+	int64_t jobs[2];
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	sync = wait_gate(&gate);
+	cmd.operand[XRNPE_OPERAND_OFM].region = 1;
+	ASSERT_EQ(0, make_work(self->fd, &first));
+	ASSERT_EQ(0, make_work(self->fd, &second));
+	set_cmd(&first, 0, cmd);
+	set_cmd(&second, 0, cmd);
+
+	for (int i = 0; i < 2; i++) {
+		args = job_args(i ? &second : &first, &regions[1]);
+		regions[0] = regions[1];
+		regions[0].handle = self->work.data.handle;
+		regions[0].flags = DRM_XRNPE_REGION_READ;
+		args.regions.pointer = (uintptr_t)regions;
+		args.regions.count = 2;
+		if (!i)
+			args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
+		jobs[i] = submit_job(self->fd, i % QUEUES, &args);
+		ASSERT_LT(0, jobs[i]);
+	}
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[1]));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, jobs[0], 0, &end));
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[0]));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Jobs of several files, processes and threads, some of which end before their jobs do.
+ */
+#include "xrnpe_job.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+
+/* ---- processes ---- */
+
+TEST_F(job, two_files)
+{
+	const int other = open_npu();
+	struct work work;
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, make_work(other, &work));
+	for (int i = 0; i < 50; i++) {
+		ASSERT_EQ(i + 1, job_number(submit(self->fd, 0, &self->work)));
+		ASSERT_EQ(i + 1, job_number(submit(other, 0, &work)));
+	}
+	for (int i = 0; i < 50; i++) {
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE,
+			  state_of(self->fd, job_name(queue_of(self->fd, 0), i + 1)));
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(other, job_name(queue_of(other, 0), i + 1)));
+	}
+	close(other);
+}
+
+/* The file is open until its last descriptor is closed, in whichever process. */
+TEST_F(job, fork_and_dup)
+{
+	const uint32_t queue = queue_of(self->fd, 0);
+	int copy = dup(self->fd), status;
+	pid_t child;
+
+	ASSERT_LE(0, copy);
+	ASSERT_NE(0, queue);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		close(copy);
+		clear_result(&self->work);
+		_exit(run_work(self->fd, 0, &self->work) == DRM_XRNPE_JOB_DONE &&
+		      result_is_right(&self->work) ? 42 : 1);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(42, WEXITSTATUS(status));
+	close(self->fd);
+	self->fd = copy;
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(copy, 0, &self->work));
+	/* The child's job is in the same queue's history. */
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(copy, job_name(queue, 1)));
+}
+
+static void occupy(int ready)
+{
+	struct work work;
+	int fd = open_npu();
+
+	if (make_endless(fd, &work))
+		_exit(1);
+	for (int i = 0; i < 30; i++)
+		if (submit(fd, i & 1, &work) < 0)
+			_exit(1);
+	if (write(ready, "", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+TEST_F(job, killed_with_jobs_in_flight)
+{
+	int pipes[2], status;
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(pipes));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		occupy(pipes[1]);
+	ASSERT_EQ(1, read(pipes[0], &byte, 1));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	/* What it had queued does not run any more, what was in a ring times out. */
+	clear_result(&self->work);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+	EXPECT_TRUE(result_is_right(&self->work));
+}
+
+/* close(2) has its time, however long the jobs take that are queued. */
+TEST_F(job, close_does_not_wait_for_ever)
+{
+	struct work endless;
+	int other = open_npu();
+	int64_t begin;
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, make_endless(other, &endless));
+	for (int i = 0; i < 20; i++)
+		ASSERT_LT(0, submit(other, i % 2, &endless));
+	munmap(endless.cmd.map, endless.cmd.size);
+	munmap(endless.data.map, endless.data.size);
+	begin = now_ns();
+	close(other);
+	EXPECT_GT(2000, (now_ns() - begin) / 1000000);
+	clear_result(&self->work);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 3, &self->work));
+}
+
+/* A file closed right after SUBMIT: the job is done nevertheless. */
+TEST_F(job, closed_with_jobs_queued)
+{
+	struct drm_prime_handle share = {
+		.handle = self->work.data.handle, .flags = DRM_CLOEXEC | DRM_RDWR,
+	};
+	const int other = open_npu();
+	struct work work = self->work;
+
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &share));
+	ASSERT_EQ(0, call(other, DRM_IOCTL_PRIME_FD_TO_HANDLE, &share));
+	close(share.fd);
+	work.data.handle = share.handle;
+	ASSERT_EQ(0, make_bo(other, 4096, 0, &work.cmd));
+	set_cmd(&work, 0, matmul_cmd());
+	clear_result(&self->work);
+	for (int i = 0; i < 50; i++)
+		ASSERT_LT(0, submit(other, 1, &work));
+	munmap(work.cmd.map, work.cmd.size);
+	close(other);
+	/* By the implicit fence of the shared buffer, after them all. */
+	set_cmd(&self->work, 0, nan_to_fp4_cmd());
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+	EXPECT_TRUE(result_is_right(&self->work));
+}
+
+/* ---- threads ---- */
+
+#define THREADS 8
+#define ROUNDS 60
+
+struct hammer {
+	pthread_t thread;
+	int fd;
+	unsigned int seed;
+	const char *failure;
+};
+
+static const char *hammer_once(struct hammer *h)
+{
+	uint32_t out = make_syncobj(h->fd);
+	struct drm_syncobj_destroy destroy = { .handle = out };
+	struct drm_xrnpe_sync sync = { out, DRM_XRNPE_SYNC_SIGNAL, 0 };
+	bool bad = rand_r(&h->seed) % 4 == 0;
+	struct work work;
+	int64_t job;
+
+	if (make_work(h->fd, &work))
+		return "cannot make work";
+	clear_result(&work);
+	if (bad) {
+		struct xrnpe_cmd cmd = matmul_cmd();
+
+		cmd.operand[rand_r(&h->seed) % XRNPE_OPERANDS].offset = work.data.size;
+		set_cmd(&work, 0, cmd);
+	}
+	job = submit_syncs(h->fd, rand_r(&h->seed) % QUEUES, &work, &sync, 1);
+	if (job < 0)
+		return "cannot submit";
+	if (rand_r(&h->seed) % 2 && wait_syncobj(h->fd, out, 0, in_ms(60000)))
+		return "syncobj does not signal";
+	if (rand_r(&h->seed) % 8 == 0) {
+		/* Leave it alone. */
+	} else if (state_of(h->fd, job) != (bad ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_DONE)) {
+		return "wrong end";
+	} else if (result_is_right(&work) == bad) {
+		return "wrong result";
+	}
+	free_work(h->fd, &work);
+	return call(h->fd, DRM_IOCTL_SYNCOBJ_DESTROY, &destroy) ? "cannot destroy syncobj" : NULL;
+}
+
+static void *hammer(void *data)
+{
+	struct hammer *h = data;
+
+	for (int i = 0; !h->failure && i < ROUNDS; i++)
+		h->failure = hammer_once(h);
+	return NULL;
+}
+
+/* Half of the threads share a file. */
+TEST_F(job, threads)
+{
+	struct hammer hammers[THREADS] = {};
+
+	for (unsigned int i = 0; i < THREADS; i++) {
+		hammers[i] = (struct hammer){
+			.fd = i % 2 ? self->fd : open_npu(), .seed = i + 1,
+		};
+		ASSERT_LE(0, hammers[i].fd);
+		ASSERT_EQ(0, pthread_create(&hammers[i].thread, NULL, hammer, &hammers[i]));
+	}
+	for (unsigned int i = 0; i < THREADS; i++) {
+		pthread_join(hammers[i].thread, NULL);
+		EXPECT_EQ(NULL, hammers[i].failure) TH_LOG("%s", hammers[i].failure);
+		if (i % 2 == 0)
+			close(hammers[i].fd);
+	}
+}
+
+TEST_HARNESS_MAIN
