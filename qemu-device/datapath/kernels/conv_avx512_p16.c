@@ -45,11 +45,11 @@ static size_t pitch_of(const struct xrnpe_product *product)
 #define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
 
 /*
- * The sums of some quads and half of a panel's channels. What a quad has of positions that
- * there are not, the next quad overwrites. @count: values of a run.
+ * The sums of some quads and half of a panel's channels, or, with one of the vectors, a quarter.
+ * What a quad has of positions that there are not, the next quad overwrites. @count: values of a run.
  */
-INLINE void multiply_tile(size_t quads, const struct windows *windows, size_t count, const double *b,
-			  double (*sum)[LANES])
+INLINE void multiply_tile(size_t quads, size_t vectors, const struct windows *windows, size_t count,
+			  const double *b, double (*sum)[LANES])
 {
 	const size_t pitch = windows->pitch;
 	__m512d acc[QUADS][QUAD][2];
@@ -68,7 +68,7 @@ INLINE void multiply_tile(size_t quads, const struct windows *windows, size_t co
 			for (size_t q = 0; q < quads; q++)
 				a[q] = windows->at[line][q] + run * windows->run_pitch;
 			for (size_t i = count; i; i--, b += HALF) {
-				__m512d low = _mm512_load_pd(b), high = _mm512_load_pd(b + 8);
+				__m512d low = _mm512_load_pd(b), high = vectors > 1 ? _mm512_load_pd(b + 8) : low;
 
 #pragma GCC unroll 3
 				for (size_t q = 0; q < quads; q++) {
@@ -77,7 +77,8 @@ INLINE void multiply_tile(size_t quads, const struct windows *windows, size_t co
 						__m512d x = _mm512_set1_pd(*(const double *)(a[q] + r * pitch));
 
 						MULTIPLY_ADD(acc[q][r][0], x, low);
-						MULTIPLY_ADD(acc[q][r][1], x, high);
+						if (vectors > 1)
+							MULTIPLY_ADD(acc[q][r][1], x, high);
 					}
 					a[q] += sizeof(double);
 				}
@@ -89,23 +90,30 @@ INLINE void multiply_tile(size_t quads, const struct windows *windows, size_t co
 #pragma GCC unroll 4
 		for (size_t r = 0; r < QUAD; r++) {
 			_mm512_store_pd(sum[windows->row[q] + r], acc[q][r][0]);
-			_mm512_store_pd(sum[windows->row[q] + r] + 8, acc[q][r][1]);
+			if (vectors > 1)
+				_mm512_store_pd(sum[windows->row[q] + r] + 8, acc[q][r][1]);
 		}
 	}
 }
 
-#define TILE(quads)									\
-	TARGET static void tile_##quads(const struct windows *windows, size_t count, const double *b, \
-					double (*sum)[LANES])				\
-	{										\
-		multiply_tile(quads, windows, count, b, sum);				\
-	}
-TILE(1)
-TILE(2)
-TILE(3)
+typedef void tile(const struct windows *windows, size_t count, const double *b, double (*sum)[LANES]);
 
-static void (*const tiles[QUADS])(const struct windows *windows, size_t count, const double *b,
-				  double (*sum)[LANES]) = { tile_1, tile_2, tile_3 };
+#define TILE(quads, vectors)								\
+	TARGET static void tile_##quads##_##vectors(const struct windows *windows, size_t count, \
+						    const double *b, double (*sum)[LANES]) \
+	{										\
+		multiply_tile(quads, vectors, windows, count, b, sum);			\
+	}
+TILE(1, 1)
+TILE(1, 2)
+TILE(2, 1)
+TILE(2, 2)
+TILE(3, 1)
+TILE(3, 2)
+
+static tile *const tiles[QUADS][2] = {
+	{ tile_1_1, tile_1_2 }, { tile_2_1, tile_2_2 }, { tile_3_1, tile_3_2 },
+};
 
 /* ---- panels ------------------------------------------------------------ */
 
@@ -254,9 +262,10 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 			if (xrnpe_cancelled(product->cancel))
 				return;
 			for (size_t i = 0; i < count; i += HALF)
-				tiles[quads - 1](windows, product->k / (windows->lines * windows->runs),
-						 panel->values + i * product->k,
-						 (double (*)[LANES])(scratch->sum[0] + i));
+				tiles[quads - 1][count - i > 8](windows,
+								product->k / (windows->lines * windows->runs),
+								panel->values + i * product->k,
+								(double (*)[LANES])(scratch->sum[0] + i));
 			bound(panel, (count + HALF - 1) / HALF * HALF, seen.most * precision_of(product->k), error);
 			xrnpe_avx512_put_near(product, &panel->stage, (const double (*)[LANES])scratch->sum,
 					      exact ? NULL : error, p, out, rows, n, count, doubt);

@@ -71,6 +71,8 @@ void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t
 	stage->bends = product->cmd->activation > XRNPE_ACT_RELU;
 	if (stage->bends)
 		xrnpe_slopes(product, n, count, stage->slope);
+	for (size_t i = 0; i < LANES; i++)
+		stage->slope32[i] = (float)stage->slope[i];
 }
 
 /* Slopes of channels @i.. and what there is with them. */
@@ -82,7 +84,6 @@ INLINE void add_slopes(struct stage *stage, size_t i)
 	/* 24 bits by 24: exact. */
 	_mm512_store_pd(stage->low_scale + i, _mm512_mul_pd(_mm512_load_pd(stage->scale + i), slope));
 	_mm512_store_pd(stage->low_bias + i, _mm512_mul_pd(_mm512_load_pd(stage->bias + i), slope));
-	_mm256_store_ps(stage->slope32 + i, _mm512_cvtpd_ps(slope));
 	/* Products with powers of two need no rounding. */
 	stage->rounds |= (uint32_t)_mm512_test_epi64_mask(_mm512_castpd_si512(slope),
 							  _mm512_set1_epi64((1ll << 52) - 1)) << i;
@@ -191,14 +192,19 @@ INLINE __m512i encode_sums(const struct xrnpe_product *product, enum xrnpe_forma
 	return encode16(out, y[0], y[1]);
 }
 
+/* Bits of floats after those that ties have: 13 of the fraction, or 6. */
+INLINE int after_ties(enum xrnpe_format out)
+{
+	return (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
+}
+
 /*
  * Whether the bits of floats, less than 5 units in the last place off, may be so by
  * going over a tie of @out or touching it.
  */
 INLINE __mmask16 near_tie(enum xrnpe_format out, __m512i bits)
 {
-	/* Bits after those that ties have: 13 of the fraction, or 6. */
-	const int after = (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
+	const int after = after_ties(out);
 	__m512i rest = _mm512_and_si512(_mm512_sub_epi32(bits, _mm512_set1_epi32(5)), _mm512_set1_epi32(after));
 
 	return _mm512_cmpgt_epi32_mask(rest, _mm512_set1_epi32(after - 9));
@@ -353,22 +359,36 @@ INLINE void bend(__m512d slope, __m512d *low, __m512d *high)
 }
 
 /*
- * The ends of results of the output stage, of sums that are off by at most @error. @residual:
+ * The ends of what is to be bent and limited, of sums that are off by at most @error. @residual:
  * what there is to be added, or NULL.
  */
-INLINE void ends(const struct stage *stage, bool rich, size_t at, __m512d sum, __m512d error,
-		 const double *residual, __m512d *low, __m512d *high)
+INLINE void straight_ends(const struct stage *stage, bool rich, size_t at, const double *sum, const double *error,
+			  const double *residual, __m512d *low, __m512d *high)
 {
-	const __m512d zero = _mm512_setzero_pd(), scale = _mm512_load_pd(stage->scale + at);
+	const __m512d scale = _mm512_load_pd(stage->scale + at), value = _mm512_load_pd(sum + at);
 	__m512d less = _mm512_load_pd(stage->bias + at), more = less;
-	__m512d off = _mm512_mul_round_pd(error, _mm512_abs_pd(scale), UP);
 
 	if (rich && residual) {
 		more = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), UP);
 		less = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), DOWN);
 	}
-	*low = _mm512_sub_round_pd(_mm512_fmadd_round_pd(sum, scale, less, DOWN), off, DOWN);
-	*high = _mm512_add_round_pd(_mm512_fmadd_round_pd(sum, scale, more, UP), off, UP);
+	*low = _mm512_fmadd_round_pd(value, scale, less, DOWN);
+	*high = _mm512_fmadd_round_pd(value, scale, more, UP);
+	if (error) {
+		__m512d off = _mm512_mul_round_pd(_mm512_load_pd(error + at), _mm512_abs_pd(scale), UP);
+
+		*low = _mm512_sub_round_pd(*low, off, DOWN);
+		*high = _mm512_add_round_pd(*high, off, UP);
+	}
+}
+
+/* The ends of results. */
+INLINE void ends(const struct stage *stage, bool rich, size_t at, const double *sum, const double *error,
+		 const double *residual, __m512d *low, __m512d *high)
+{
+	const __m512d zero = _mm512_setzero_pd();
+
+	straight_ends(stage, rich, at, sum, error, residual, low, high);
 	if (rich && stage->bends)
 		bend(_mm512_load_pd(stage->slope + at), low, high);
 	*low = _mm512_max_pd(*low, _mm512_set1_pd(stage->least));
@@ -382,22 +402,88 @@ INLINE void ends(const struct stage *stage, bool rich, size_t at, __m512d sum, _
 	*high = _mm512_add_pd(*high, zero);
 }
 
+/* Codes of channels @i.., 16 of them; in *@doubt those whose ends round to different ones. */
+INLINE __m512i codes_of_ends(enum xrnpe_format out, bool rich, const struct stage *stage, size_t i, const double *sum,
+			     const double *error, const double *residual, __mmask16 *doubt)
+{
+	__m512d low[2], high[2];
+	__m512i codes;
+
+	for (size_t j = 0; j < 2; j++)
+		ends(stage, rich, i + j * 8, sum, error, residual, &low[j], &high[j]);
+	codes = encode16(out, low[0], low[1]);
+	*doubt = _mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1]));
+	return codes;
+}
+
+/* 16 ends in doubles to floats, with the rounding mode. */
+#define FLOATS(ends, mode)								\
+	_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvt_roundpd_ps((ends)[0], mode)), \
+			   _mm512_cvt_roundpd_ps((ends)[1], mode), 1)
+
+/* As bend(). */
+INLINE void bend_floats(__m512 slope, __m512 *low, __m512 *high)
+{
+	const __m512 zero = _mm512_setzero_ps(), a = *low, b = *high;
+	__mmask16 a_below = _mm512_cmp_ps_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_ps_mask(b, zero, _CMP_LT_OQ);
+
+	*low = _mm512_min_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, DOWN),
+			     _mm512_mask_mul_round_ps(b, b_below, b, slope, DOWN));
+	*high = _mm512_max_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, UP),
+			      _mm512_mask_mul_round_ps(b, b_below, b, slope, UP));
+	*low = _mm512_mask_min_ps(*low, a_below & ~b_below, *low, zero);
+}
+
+/*
+ * The same in half as many instructions: between floats, and with one rounding. No tie has bits
+ * of the fraction beyond some, so none lies between two floats that differ in the bits after
+ * these only and have some of them set. In *@doubt those of which more is to be known.
+ */
+INLINE __m512i codes_between(enum xrnpe_format out, bool rich, const struct stage *stage, size_t i, const double *sum,
+			     const double *error, const double *residual, __mmask16 *doubt)
+{
+	const __m512i after = _mm512_set1_epi32(after_ties(out));
+	__m512d low_reals[2], high_reals[2];
+	__m512i low_bits, high_bits;
+	__mmask16 differ;
+	__m512 low, high;
+
+	for (size_t j = 0; j < 2; j++)
+		straight_ends(stage, rich, i + j * 8, sum, error, residual, &low_reals[j], &high_reals[j]);
+	low = FLOATS(low_reals, DOWN);
+	high = FLOATS(high_reals, UP);
+	if (rich && stage->bends)
+		bend_floats(_mm512_load_ps(stage->slope32 + i), &low, &high);
+	low = _mm512_max_ps(low, _mm512_set1_ps((float)stage->least));
+	high = _mm512_max_ps(high, _mm512_set1_ps((float)stage->least));
+	if (rich) {
+		low = _mm512_min_ps(low, _mm512_set1_ps((float)stage->most));
+		high = _mm512_min_ps(high, _mm512_set1_ps((float)stage->most));
+	}
+	low_bits = _mm512_castps_si512(_mm512_add_ps(low, _mm512_setzero_ps()));
+	high_bits = _mm512_castps_si512(_mm512_add_ps(high, _mm512_setzero_ps()));
+	differ = _mm512_cmpneq_epi32_mask(low_bits, high_bits);
+	*doubt = _mm512_mask_cmpgt_epu32_mask(differ, _mm512_xor_si512(low_bits, high_bits), after) |
+		 _mm512_mask_testn_epi32_mask(differ, low_bits, after) |
+		 _mm512_mask_testn_epi32_mask(differ, high_bits, after);
+	return encode_odd(out, low_bits);
+}
+
 INLINE uint32_t near_codes(enum xrnpe_format out, bool rich, const struct stage *stage, const double *sum,
 			   const double *error, const double *residual, size_t count, uint32_t *code)
 {
 	uint32_t doubt = 0;
 
 	for (size_t i = 0; i < count; i += 16) {
-		__m512d low[2], high[2];
-		__m512i codes;
+		__mmask16 unknown = (__mmask16)first_lanes(count - i), lanes = unknown;
+		__m512i codes = _mm512_setzero_si512();
 
-		for (size_t j = 0; j < 2; j++)
-			ends(stage, rich, i + j * 8, _mm512_load_pd(sum + i + j * 8),
-			     error ? _mm512_load_pd(error + i + j * 8) : _mm512_setzero_pd(), residual, &low[j],
-			     &high[j]);
-		codes = encode16(out, low[0], low[1]);
+		if (out != XRNPE_FORMAT_F32)
+			codes = codes_between(out, rich, stage, i, sum, error, residual, &unknown);
+		if (unknown & lanes)
+			codes = codes_of_ends(out, rich, stage, i, sum, error, residual, &unknown);
 		_mm512_storeu_si512(code + i, codes);
-		doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1])) << i;
+		doubt |= (uint32_t)(unknown & lanes) << i;
 	}
 	return doubt;
 }
@@ -420,24 +506,27 @@ TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const st
 /* ---- with a residual, up to 8 bits ---------------------------------------- */
 
 /* Codes of 16 sums whose bias and residual add up to doubles, in @bias; without a slope. */
-INLINE __m512i encode_added(enum xrnpe_format out, const struct stage *stage, size_t i, const __m512d acc[2],
+INLINE __m512i encode_added(enum xrnpe_format out, const struct stage *stage, size_t i, const double *sum,
 			    const __m512d bias[2])
 {
 	const __m512d zero = _mm512_setzero_pd();
 	__m512d y[2];
 
 	for (size_t j = 0; j < 2; j++) {
-		y[j] = limit(stage, fma_odd(acc[j], _mm512_load_pd(stage->scale + i + j * 8), bias[j]));
+		size_t at = i + j * 8;
+
+		y[j] = limit(stage, fma_odd(_mm512_load_pd(sum + at), _mm512_load_pd(stage->scale + at), bias[j]));
 		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
 	}
 	return encode16(out, y[0], y[1]);
 }
 
 /* Codes of 16 sums; in *@doubt those that are not known. */
-INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage, size_t i, const __m512d acc[2],
+INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage, size_t i, const double *sum,
 			       const double *residual, uint32_t *doubt)
 {
 	__m512d low[2], high[2];
+	__mmask16 unknown;
 	__mmask8 rounded = 0;
 	__m512i codes;
 
@@ -449,11 +538,9 @@ INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage,
 		rounded |= _mm512_cmp_pd_mask(low[j], high[j], _CMP_NEQ_UQ);
 	}
 	if (!rounded && !stage->bends)
-		return encode_added(out, stage, i, acc, high);
-	for (size_t j = 0; j < 2; j++)
-		ends(stage, true, i + j * 8, acc[j], _mm512_setzero_pd(), residual, &low[j], &high[j]);
-	codes = encode16(out, low[0], low[1]);
-	*doubt |= (uint32_t)_mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1])) << i;
+		return encode_added(out, stage, i, sum, high);
+	codes = codes_of_ends(out, true, stage, i, sum, NULL, residual, &unknown);
+	*doubt |= (uint32_t)unknown << i;
 	return codes;
 }
 
@@ -483,14 +570,13 @@ INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_
 INLINE __m512i encode_exact(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
 			    const struct sums *sums, size_t i, uint64_t p, uint64_t n, size_t count, uint32_t *status)
 {
-	double residual[LANES] __attribute__((aligned(64)));
+	double residual[LANES] __attribute__((aligned(64))), sum[LANES] __attribute__((aligned(64)));
 	uint32_t code[16], doubt = xrnpe_avx512_residuals(product, p, n + i, count, residual + i) << i;
-	__m512d acc[2];
 
-	for (size_t j = 0; j < 2; j++)
-		acc[j] = _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + i + j * 8) :
-			_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + i + j * 8))));
-	_mm512_storeu_si512(code, encode_residual(out, stage, i, acc, residual, &doubt));
+	for (size_t j = i; j < i + 16; j += 8)
+		_mm512_store_pd(sum + j, _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + j) :
+			_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + j)))));
+	_mm512_storeu_si512(code, encode_residual(out, stage, i, sum, residual, &doubt));
 	doubt >>= i;
 	for (size_t j = 0; doubt && j < count; j++, doubt >>= 1) {
 		if (doubt & 1)
