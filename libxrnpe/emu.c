@@ -28,7 +28,6 @@ struct queue {
 /* What runs a job; as many run at a time. */
 struct context {
 	struct xrnpe_datapath *datapath;
-	uint64_t cycles;		/* that it has executed */
 	struct context *next;		/* of those that are free */
 };
 
@@ -94,7 +93,6 @@ static void run_job(struct context *context, struct xrnpe_job *job)
 	job->state = DRM_XRNPE_JOB_DONE;
 	for (uint32_t i = 0; i < job->cmd_count; i++) {
 		void *memory[XRNPE_OPERANDS] = { NULL };
-		uint64_t cycles = counters->cycles;
 		int ret;
 
 		memcpy(&cmd, (const char *)job->cmds->data + i * sizeof(cmd), sizeof(cmd));
@@ -109,19 +107,16 @@ static void run_job(struct context *context, struct xrnpe_job *job)
 				memory[o] = (char *)region->buffer->data + region->offset +
 					    spans[o].offset;
 		}
-		xrnpe_datapath_set_cycles(context->datapath, context->cycles);
+		xrnpe_datapath_set_cycles(context->datapath, counters->cycles);
 		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, NULL, &job->result.status,
 					 fault);
-		if (!ret)
-			xrnpe_cmd_cost(&machine, &cmd, counters);
-		else
-			counters->commands++;
-		context->cycles += counters->cycles - cycles;
 		if (ret) {
+			counters->commands++;
 			/* Without scratch memory nothing can be computed: the device is lost. */
 			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
+		xrnpe_cmd_cost(&machine, &cmd, counters);
 	}
 	memset(fault, 0, sizeof(*fault));
 }

@@ -120,9 +120,11 @@ static void xrnpe_command_computed(void *opaque, int ret)
 
 static void xrnpe_compute_command(XRNPEState *s)
 {
+    const XRNPEQueue *q = &s->queue[s->executing_queue];
+
     s->computed = false;
     s->in_flight = true;
-    xrnpe_datapath_set_cycles(s->datapath, s->counters[XRNPE_CYCLES]);
+    xrnpe_datapath_set_cycles(s->datapath, q->counters[XRNPE_CYCLES]);
     if (icount_enabled()) {
         xrnpe_compute(s);
         xrnpe_command_computed(s, 0);

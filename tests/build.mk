@@ -136,12 +136,13 @@ fuzz:
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
 # ---- random jobs against the reference --------------------------------------
-STREAM_OBJECTS := tests/streams/streams tests/streams/stream tests/streams/device tests/fuzz/command \
-	tests/reference/reference tests/reference/check
-$(STREAM_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests -Idriver
+STREAM_OBJECTS := tests/streams/streams tests/streams/stream tests/streams/device \
+	tests/streams/emulator tests/fuzz/command tests/reference/reference tests/reference/check
+$(STREAM_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests -Idriver -Ilibxrnpe \
+	$(shell $(PKG_CONFIG) --cflags libdrm)
 
-$(B)/tests/streams/streams: $(STREAM_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ -lm
+$(B)/tests/streams/streams: $(STREAM_OBJECTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS)
 
 SUITES += streams streams-qemu
 SUITE_streams := $(B)/tests/streams/streams 2000
@@ -251,7 +252,8 @@ SUITE_conformance := $(B)/tests/conformance/conformance $$(tools/onnx-node-tests
 NEEDS_conformance := $(B)/tests/conformance/conformance
 
 # ---- libxrnpe: compiling -------------------------------------------------
-COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_model onnx_builder)
+COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_model compile_pieces \
+	compile_run compile_networks onnx_builder)
 $(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile \
 	-I$(B)/libxrnpe
 $(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c

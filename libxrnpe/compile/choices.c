@@ -9,21 +9,20 @@
 #include "cost.h"
 #include "error.h"
 
-/* Cycles of node @n's command, which writes the format that it reads. */
+/* Cycles of node @n's commands, which write the format that they read. */
 static double node_cycles(const struct compiler *compiler, uint32_t n, struct choice choice)
 {
 	const struct node_plan *plan = &compiler->nodes[n];
+	const struct image *output = &compiler->tensors[compile_output(compiler, n)].image;
 	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	struct xrnpe_counters counters = { 0 };
-	struct xrnpe_cmd cmd = plan->place.cmd;
 
-	for (uint32_t k = 0; k < plan->place.read_count; k++)
-		lower_operand(&cmd, &plan->place.reads[k].image, choice.input,
-			      &cmd.operand[plan->place.reads[k].operand]);
-	lower_constants(plan, choice, &cmd);
-	lower_operand(&cmd, &compiler->tensors[compile_output(compiler, n)].image, choice.input,
-		      &cmd.operand[XRNPE_OPERAND_OFM]);
-	xrnpe_cmd_cost(&machine, &cmd, &counters);
+	for (uint32_t k = 0; k < place_pieces(&plan->place); k++) {
+		const struct place_piece piece = place_piece(&plan->place, k);
+		const struct xrnpe_cmd cmd = lower_packed(plan, &piece, output, choice);
+
+		xrnpe_cmd_cost(&machine, &cmd, &counters);
+	}
 	return (double)counters.cycles;
 }
 
@@ -42,6 +41,8 @@ bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 {
 	const struct place *place = &compiler->nodes[n].place;
 
+	if (!quantize_is_exact(&place->weights, input))
+		return false;
 	for (uint32_t k = 0; k < place->read_count; k++) {
 		uint32_t tensor = compiler->tensors[place->reads[k].tensor].same;
 
@@ -119,7 +120,7 @@ int choices_check_given(struct compiler *compiler)
 /* ---- options ------------------------------------------------------------ */
 
 /*
- * What node @n may be run in; weights of one are in the format of the inputs. A node that
+ * What node @n may be run in; weights of no tensor are in the format of the inputs. A node that
  * does not choose has one option, which is nothing.
  */
 static void list_options(const struct compiler *compiler, uint32_t n,

@@ -23,13 +23,10 @@ static void make_matrix(const struct xrnpe_cmd *cmd, const struct image *image,
 }
 
 void lower_operand(const struct xrnpe_cmd *cmd, const struct image *image,
-		   enum xrnpe_format format, struct xrnpe_operand *operand)
+		   const struct image_part *part, enum xrnpe_format format,
+		   struct xrnpe_operand *operand)
 {
-	uint32_t pixel = (uint32_t)xrnpe_row_bytes(format, image->c);
-
-	*operand = (struct xrnpe_operand){
-		.format = (uint8_t)format, .row_stride = image->w * pixel, .pixel_stride = pixel,
-	};
+	lower_part(image, part, format, operand);
 	make_matrix(cmd, image, operand);
 }
 
@@ -45,7 +42,9 @@ uint32_t lower_scale_size(const struct place *place)
 	return place->slope ? sizeof(struct xrnpe_scale_slope) : sizeof(struct xrnpe_scale);
 }
 
-void lower_constants(const struct node_plan *plan, struct choice choice, struct xrnpe_cmd *cmd)
+/* The operands of a piece that are constants, as if each kind of them began at 0. */
+static void set_constants(const struct node_plan *plan, const struct place_piece *piece,
+			  struct choice choice, struct xrnpe_cmd *cmd)
 {
 	const struct place *place = &plan->place;
 	const struct quantized *weight = &plan->weight[choice.weight];
@@ -57,6 +56,8 @@ void lower_constants(const struct node_plan *plan, struct choice choice, struct 
 	if (place->weights.out_c)
 		cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
 			.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)choice.weight,
+			.offset = (uint64_t)piece->tap * weight->pixel_stride +
+				  xrnpe_row_bytes(choice.weight, piece->channel),
 			.row_stride = weight->row_stride,
 			.pixel_stride = cmd->opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
 		};
@@ -73,14 +74,31 @@ void lower_constants(const struct node_plan *plan, struct choice choice, struct 
 		cmd->activation = XRNPE_ACT_PRELU;
 }
 
+struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_piece *piece,
+			      const struct image *image, struct choice choice)
+{
+	const struct place *place = &plan->place;
+	struct xrnpe_cmd cmd = piece->cmd;
+
+	set_constants(plan, piece, choice, &cmd);
+	for (uint32_t k = 0; k < place->read_count; k++)
+		lower_operand(&cmd, &place->reads[k].image, k ? &piece->to : &piece->from,
+			      choice.input, &cmd.operand[place->reads[k].operand]);
+	lower_operand(&cmd, image, &piece->to, piece->partial ? XRNPE_FORMAT_F32 : choice.input,
+		      &cmd.operand[XRNPE_OPERAND_OFM]);
+	if (piece->continues)
+		lower_operand(&cmd, image, &piece->to, XRNPE_FORMAT_F32,
+			      &cmd.operand[XRNPE_OPERAND_IFM2]);
+	return cmd;
+}
+
 /* ---- constants --------------------------------------------------------- */
 
 /* Constants are aligned to what the widest of them, a scale, needs. */
 #define CONSTANT_ALIGN sizeof(uint32_t)
 
-/* Add @size bytes to the constants and let @operand point at them. */
-static int add_constants(struct lowering *low, const void *data, size_t size,
-			 struct xrnpe_operand *operand)
+/* Add @size bytes to the constants, from *@offset on. */
+static int add_constants(struct lowering *low, const void *data, size_t size, uint64_t *offset)
 {
 	uint64_t *total = &low->model->region_size[XRNPE_MODEL_CONSTANTS];
 	size_t room = (size + CONSTANT_ALIGN - 1) / CONSTANT_ALIGN * CONSTANT_ALIGN;
@@ -91,7 +109,7 @@ static int add_constants(struct lowering *low, const void *data, size_t size,
 	low->model->constants = constants;
 	memset(constants + *total, 0, room);
 	memcpy(constants + *total, data, size);
-	operand->offset = *total;
+	*offset = *total;
 	*total += room;
 	low->model->layers[low->layer].bytes += size;
 	return 0;
@@ -106,9 +124,12 @@ static bool make_record(double scale, double bias, float slope, size_t size, uin
 	return isfinite(values[0]) && isfinite(values[1]) && isfinite(slope);
 }
 
-/* The scale records of @plan's command, for the scales of what it reads and writes. */
-static bool make_scales(const struct node_plan *plan, const float *in_scales, float out_scale,
-			uint8_t *out)
+/*
+ * The scale records of @plan's command, for the scales of what it reads and writes. Of sums
+ * that another command completes they have no biases.
+ */
+static bool make_scales(const struct node_plan *plan, bool partial, const float *in_scales,
+			float out_scale, uint8_t *out)
 {
 	const struct place *place = &plan->place;
 	const struct quantized *weight = &plan->weight[plan->choice.weight];
@@ -120,19 +141,20 @@ static bool make_scales(const struct node_plan *plan, const float *in_scales, fl
 		all *= in_scales[1];
 	for (uint32_t i = 0; i < place->scale_count; i++) {
 		double scale = each ? (double)in_scales[i] * place->reads[i].factor : all;
+		bool biased = place->bias && !partial;
 
 		scale *= weight->scales ? weight->scales[i] : 1;
 		scale *= place->factor ? place->factor[i] : 1;
 		finite &= make_record(scale / out_scale,
-				      place->bias ? (double)place->bias[i] / out_scale : 0,
+				      biased ? (double)place->bias[i] / out_scale : 0,
 				      place->slope ? place->slope[i] : 0, lower_scale_size(place),
 				      out + (size_t)i * lower_scale_size(place));
 	}
 	return finite;
 }
 
-static int add_scales(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd,
-		      const float *in_scales, float out_scale)
+static int add_scales(struct lowering *low, uint32_t n, bool partial, const float *in_scales,
+		      float out_scale, uint64_t *offset)
 {
 	const struct node_plan *plan = &low->compiler->nodes[n];
 	size_t size = plan->place.scale_count * (size_t)lower_scale_size(&plan->place);
@@ -141,8 +163,8 @@ static int add_scales(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd,
 
 	if (!scales)
 		return xrnpe_fail_memory(low->compiler->error);
-	if (make_scales(plan, in_scales, out_scale, scales))
-		ret = add_constants(low, scales, size, &cmd->operand[XRNPE_OPERAND_SCALE]);
+	if (make_scales(plan, partial, in_scales, out_scale, scales))
+		ret = add_constants(low, scales, size, offset);
 	else
 		ret = graph_fail(low->compiler->graph, &low->compiler->graph->nodes[n],
 				 low->compiler->error, -ENOTSUP, "a scale or bias is out of range");
@@ -150,20 +172,17 @@ static int add_scales(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd,
 	return ret;
 }
 
-static int add_table(struct lowering *low, uint32_t n, struct xrnpe_cmd *cmd, float in_scale,
-		     float out_scale)
+static int add_table(struct lowering *low, uint32_t n, float in_scale, enum xrnpe_format out,
+		     float out_scale, uint64_t *offset)
 {
-	struct xrnpe_operand *operand = &cmd->operand[XRNPE_OPERAND_WEIGHT];
-	enum xrnpe_format in = cmd->operand[XRNPE_OPERAND_IFM].format;
-	enum xrnpe_format out = cmd->operand[XRNPE_OPERAND_OFM].format;
+	enum xrnpe_format in = lower_read_format(low, n, 0);
 	size_t size;
 	void *table = table_make(low->compiler, n, in, in_scale, out, out_scale, &size);
 	int ret;
 
 	if (!table)
 		return xrnpe_fail_memory(low->compiler->error);
-	operand->format = (uint8_t)out;
-	ret = add_constants(low, table, size, operand);
+	ret = add_constants(low, table, size, offset);
 	free(table);
 	return ret;
 }
@@ -221,53 +240,110 @@ static void set_operand(struct lowering *low, struct xrnpe_cmd *cmd, uint32_t te
 	make_matrix(cmd, image, &cmd->operand[operand]);
 }
 
-/* The command of a node that has one. */
-static int add_own_command(struct lowering *low, uint32_t n)
+/* What the pieces of a node share. */
+struct own {
+	uint32_t n;
+	unsigned int primary;	/* version that they write */
+	float in_scales[PLACE_READS], out_scale;
+	uint64_t weights, scales, plain;	/* constants; plain: scales without biases */
+	uint64_t sums;		/* memory that the piece before left its sums in */
+};
+
+static int add_own_constants(struct lowering *low, struct own *own)
+{
+	const struct node_plan *plan = &low->compiler->nodes[own->n];
+	const struct place *place = &plan->place;
+	const struct quantized *weight = &plan->weight[plan->choice.weight];
+	int ret = 0;
+
+	if (place->scale_count)
+		ret = add_scales(low, own->n, false, own->in_scales, own->out_scale, &own->scales);
+	if (!ret && place->scale_count && place_piece(place, 0).partial)
+		ret = add_scales(low, own->n, true, own->in_scales, own->out_scale, &own->plain);
+	if (!ret && place->weights.out_c)
+		ret = add_constants(low, weight->codes, weight->size, &own->weights);
+	if (!ret && place->kind == PLACE_TABLE)
+		ret = add_table(low, own->n, own->in_scales[0], version_format(own->primary),
+				own->out_scale, &own->weights);
+	return ret;
+}
+
+/* Let a piece add the sums of the one before, and write its own where the next finds them. */
+static void set_sums(struct lowering *low, const struct place_piece *piece,
+		     const struct image *image, struct own *own, struct xrnpe_cmd *cmd)
+{
+	struct xrnpe_operand sums;
+
+	lower_operand(cmd, image, &IMAGE_WHOLE, XRNPE_FORMAT_F32, &sums);
+	sums.region = XRNPE_MODEL_ARENA;
+	sums.offset = own->sums;
+	if (piece->continues) {
+		cmd->residual = float_bits(1);
+		cmd->operand[XRNPE_OPERAND_IFM2] = sums;
+	}
+	if (piece->partial) {
+		lower_without_activation(cmd);
+		sums.offset = own->sums = lower_temporary(low, image_bytes(image, XRNPE_FORMAT_F32));
+		cmd->operand[XRNPE_OPERAND_OFM] = sums;
+		cmd->operand[XRNPE_OPERAND_SCALE].offset = own->plain;
+	}
+}
+
+static int add_piece(struct lowering *low, struct own *own, const struct place_piece *piece)
+{
+	struct compiler *compiler = low->compiler;
+	const struct node_plan *plan = &compiler->nodes[own->n];
+	const struct place *place = &plan->place;
+	uint32_t output = compile_output(compiler, own->n), status = 0;
+	const struct image *image = &compiler->tensors[output].image;
+	struct xrnpe_cmd cmd = piece->cmd;
+
+	set_constants(plan, piece, plan->choice, &cmd);
+	cmd.operand[XRNPE_OPERAND_WEIGHT].offset += own->weights;
+	cmd.operand[XRNPE_OPERAND_SCALE].offset = own->scales;
+	if (place->kind == PLACE_TABLE)
+		cmd.operand[XRNPE_OPERAND_WEIGHT].format = (uint8_t)version_format(own->primary);
+	for (uint32_t k = 0; k < place->read_count; k++) {
+		const struct place_read *read = &place->reads[k];
+		struct xrnpe_operand *operand = &cmd.operand[read->operand];
+
+		set_operand(low, &cmd, read->tensor, lower_read_format(low, own->n, k), &read->image,
+			    k ? &piece->to : &piece->from, read->operand);
+		operand->row_stride = read->repeat_rows ? 0 : operand->row_stride;
+		operand->pixel_stride = read->repeat_pixels ? 0 : operand->pixel_stride;
+	}
+	set_operand(low, &cmd, output, own->primary, image, &piece->to, XRNPE_OPERAND_OFM);
+	set_output_stage(plan, own->in_scales, own->out_scale, &cmd);
+	if (place->kind == PLACE_COPY)
+		cmd.copy.fill = xrnpe_encode(version_format(own->primary),
+					     place->fill / own->out_scale, &status);
+	if (piece->partial || piece->continues)
+		set_sums(low, piece, image, own, &cmd);
+	return add_command(low, &cmd);
+}
+
+/* The commands that compute a node. */
+static int add_own_commands(struct lowering *low, uint32_t n)
 {
 	struct compiler *compiler = low->compiler;
 	struct node_plan *plan = &compiler->nodes[n];
 	const struct place *place = &plan->place;
-	uint32_t output = compile_output(compiler, n), status = 0;
-	unsigned int primary = lower_versions(low, output)->primary;
-	float scales[PLACE_READS] = { 1, 1 }, out_scale = lower_scale(low, output, primary);
-	struct xrnpe_cmd cmd = place->cmd;
-	int ret = 0;
+	uint32_t output = compile_output(compiler, n);
+	struct own own = { .n = n, .primary = lower_versions(low, output)->primary };
+	int ret;
 
-	for (uint32_t k = 0; k < place->read_count; k++) {
-		const struct place_read *read = &place->reads[k];
-		enum xrnpe_format format = lower_read_format(low, n, k);
-		struct xrnpe_operand *operand = &cmd.operand[read->operand];
-
-		scales[k] = lower_scale(low, read->tensor, format);
-		set_operand(low, &cmd, read->tensor, format, &read->image, NULL, read->operand);
-		operand->row_stride = read->repeat_rows ? 0 : operand->row_stride;
-		operand->pixel_stride = read->repeat_pixels ? 0 : operand->pixel_stride;
-	}
-	set_operand(low, &cmd, output, primary, &compiler->tensors[output].image, NULL,
-		    XRNPE_OPERAND_OFM);
-	set_output_stage(plan, scales, out_scale, &cmd);
-	if (place->kind == PLACE_COPY)
-		cmd.copy.fill = xrnpe_encode(version_format(primary), place->fill / out_scale, &status);
-	if (place->kind != PLACE_MATMUL) {
-		lower_constants(plan, plan->choice, &cmd);
-	} else {
-		struct xrnpe_operand weight = cmd.operand[XRNPE_OPERAND_WEIGHT];
-
-		lower_constants(plan, plan->choice, &cmd);
-		cmd.operand[XRNPE_OPERAND_WEIGHT] = weight;
-	}
-	if (place->scale_count)
-		ret = add_scales(low, n, &cmd, scales, out_scale);
-	if (!ret && place->weights.out_c)
-		ret = add_constants(low, plan->weight[plan->choice.weight].codes,
-				    plan->weight[plan->choice.weight].size,
-				    &cmd.operand[XRNPE_OPERAND_WEIGHT]);
-	if (!ret && place->kind == PLACE_TABLE)
-		ret = add_table(low, n, &cmd, scales[0], out_scale);
+	for (uint32_t k = 0; k < PLACE_READS; k++)
+		own.in_scales[k] = k >= place->read_count ? 1 :
+			lower_scale(low, place->reads[k].tensor, lower_read_format(low, n, k));
+	own.out_scale = lower_scale(low, output, own.primary);
+	ret = add_own_constants(low, &own);
 	plan->cmd = low->model->cmd_count;
-	if (!ret)
-		ret = add_command(low, &cmd);
-	lower_versions(low, output)->made |= 1u << primary;
+	for (uint32_t k = 0; !ret && k < place_pieces(place); k++) {
+		const struct place_piece piece = place_piece(place, k);
+
+		ret = add_piece(low, &own, &piece);
+	}
+	lower_versions(low, output)->made |= 1u << own.primary;
 	return ret;
 }
 
@@ -339,6 +415,7 @@ int lower_add_conversions(struct lowering *low, uint32_t tensor)
 			},
 		};
 		struct xrnpe_scale record;
+		uint64_t offset = 0;
 
 		if (!(versions->needed & ~versions->made & 1u << v))
 			continue;
@@ -348,7 +425,8 @@ int lower_add_conversions(struct lowering *low, uint32_t tensor)
 					  low->model->name);
 		set_operand(low, &cmd, tensor, versions->primary, image, NULL, XRNPE_OPERAND_IFM);
 		set_operand(low, &cmd, tensor, v, image, NULL, XRNPE_OPERAND_OFM);
-		ret = add_constants(low, &record, sizeof(record), &cmd.operand[XRNPE_OPERAND_SCALE]);
+		ret = add_constants(low, &record, sizeof(record), &offset);
+		cmd.operand[XRNPE_OPERAND_SCALE].offset = offset;
 		if (!ret)
 			ret = add_command(low, &cmd);
 		versions->made |= 1u << v;
@@ -367,7 +445,7 @@ int lower_add_node(struct lowering *low, uint32_t n)
 		low->layer = plan->layer;
 	plan->cmd = GRAPH_NONE;
 	plan->first_cmd = low->model->cmd_count;
-	ret = moves ? add_parts(low, n) : add_own_command(low, n);
+	ret = moves ? add_parts(low, n) : add_own_commands(low, n);
 	/* Another name of a tensor has no versions of its own. */
 	for (uint32_t k = 0; !ret && plan->layer != GRAPH_NONE && k < node->output_count; k++) {
 		if (node->outputs[k] != GRAPH_NONE)

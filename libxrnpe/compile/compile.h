@@ -25,7 +25,7 @@
 enum place_kind {
 	PLACE_CPU,	/* computed on the CPU, as the reference is */
 	PLACE_WEIGHTS,	/* CONV2D or MATMUL with constant weights; may add another tensor */
-	PLACE_AVERAGE,	/* CONV2D with weights of one, depthwise */
+	PLACE_AVERAGE,	/* CONV2D, depthwise, with weights of one, or those of an interpolation */
 	PLACE_MATMUL,	/* MATMUL of two tensors */
 	PLACE_PAIR,	/* ADD, MUL, MAX or MIN of two tensors */
 	PLACE_CONVERT,	/* CONVERT: a factor, an offset, an activation */
@@ -50,9 +50,13 @@ struct place_read {
 
 /* Constant weights: weight[n][c][t] of an output channel, an input channel of its group, a tap. */
 struct weights {
-	uint32_t tensor;	/* GRAPH_NONE: all are one */
-	size_t stride_n, stride_c, stride_t;	/* elements from one to the next in the tensor */
+	uint32_t tensor;	/* GRAPH_NONE: @fixed, for all channels alike */
+	/* Elements from one to the next in the tensor: groups, channels of a group, and so on. */
+	size_t stride_group, stride_n, stride_c, stride_t;
 	uint32_t out_c, in_c, taps, groups;
+	/* By tap: which of the tensor's it is, or GRAPH_NONE: zero. NULL: in their order. */
+	uint32_t *order;
+	float *fixed;		/* by tap; NULL: all are one, for an average */
 };
 
 /* What of an input is what of an output, where nothing is computed. */
@@ -60,6 +64,20 @@ struct place_part {
 	uint32_t input, output;	/* indices into the node's */
 	struct image_part from, to;
 	uint32_t h, w, c;	/* size */
+};
+
+/*
+ * One of several commands that make a node's output together: each other elements of it
+ * (transposed convolutions, interpolation), or each a part of all sums, which the next one
+ * adds to its own.
+ */
+struct place_piece {
+	struct xrnpe_cmd cmd;	/* as that of struct place */
+	struct image_part from;	/* what it reads of the first input */
+	struct image_part to;	/* what it writes, and reads of a tensor that is added */
+	uint32_t tap, channel;	/* its first weight */
+	/* It goes on with the sums of the piece before, and leaves its own to the next. */
+	bool continues, partial;
 };
 
 struct place {
@@ -77,6 +95,8 @@ struct place {
 	uint32_t scale_count;	/* scale records of the command */
 	struct place_part *parts;	/* PLACE_PART, JOIN; none if an output is the same */
 	uint32_t part_count;
+	struct place_piece *pieces;	/* none: @cmd is all */
+	uint32_t piece_count;
 };
 
 /* ---- numbers ----------------------------------------------------------- */
@@ -144,8 +164,8 @@ struct node_plan {
 	struct place place;
 	bool chooses;		/* reads numbers in a format of its own choice */
 	/*
-	 * The formats of its weights and of its inputs. Weights of one (see
-	 * quantize_node()) are exact in any format: they have that of the inputs.
+	 * The formats of its weights and of its inputs. Weights that no tensor holds (see
+	 * quantize_is_exact()) have that of the inputs.
 	 */
 	struct choice choice;
 	enum xrnpe_format residual;	/* of the tensor that a PLACE_WEIGHTS adds, if it does */
@@ -156,7 +176,10 @@ struct node_plan {
 	struct loss residual_loss[COMPILE_FORMATS];
 	double error;		/* relative error of the first output in the compiled model */
 	uint32_t layer;		/* index of its layer; GRAPH_NONE: it has none */
-	/* Its commands, and which of them computes; on the CPU: index in the model's graph. */
+	/*
+	 * Its commands, and which of them computes, or is the first of its pieces; on the CPU:
+	 * index in the model's graph.
+	 */
 	uint32_t first_cmd, cmd, end_cmd;
 };
 
@@ -211,6 +234,19 @@ static inline uint32_t compile_output(const struct compiler *compiler, uint32_t 
 int place_nodes(struct compiler *compiler);
 void place_free(struct place *place);
 
+/* Commands that compute a node's output, and the @k-th of them. */
+static inline uint32_t place_pieces(const struct place *place)
+{
+	return place->piece_count ? place->piece_count : 1;
+}
+
+static inline struct place_piece place_piece(const struct place *place, uint32_t k)
+{
+	return place->piece_count ? place->pieces[k] : (struct place_piece){
+		.cmd = place->cmd, .from = IMAGE_WHOLE, .to = IMAGE_WHOLE,
+	};
+}
+
 /* Whether @node is one that was added to copy a tensor to where a reader wants it. */
 bool place_is_relayout(const struct graph_node *node);
 
@@ -250,11 +286,15 @@ float calibrate_scale(enum xrnpe_format format, const float *values, const doubl
 
 /*
  * Weights of @weights, whose values are @values, in @format. @energy: of the channels of
- * the tensor that is multiplied. Weights of one have scales of 1 / taps: an average.
+ * the tensor that is multiplied; not for weights that an operator has by its nature. Of
+ * these, those of one have scales of 1 / taps: an average.
  */
 int quantize_weights(const struct weights *weights, const float *values, const double *energy,
 		     enum xrnpe_format format, struct quantized *out);
 void quantize_free(struct quantized *quantized);
+
+/* Whether @format holds the weights that an operator has by its nature, without an error. */
+bool quantize_is_exact(const struct weights *weights, enum xrnpe_format format);
 
 /* Make nodes[@n].weight[@format], if the node has weights. Returns 0 or -ENOMEM. */
 int quantize_node(struct compiler *compiler, uint32_t n, enum xrnpe_format format);
@@ -329,12 +369,17 @@ int plan_buffers(struct plan_buffer *buffers, uint32_t count, uint64_t *total);
 
 /* ---- lower.c ----------------------------------------------------------- */
 
-/* An operand of a command that is packed, of @image. */
+/* An operand of a command: @part of @image, which is packed and begins at 0. */
 void lower_operand(const struct xrnpe_cmd *cmd, const struct image *image,
-		   enum xrnpe_format format, struct xrnpe_operand *operand);
+		   const struct image_part *part, enum xrnpe_format format,
+		   struct xrnpe_operand *operand);
 
-/* The operands of @plan's command that are constants; offsets are left zero. */
-void lower_constants(const struct node_plan *plan, struct choice choice, struct xrnpe_cmd *cmd);
+/*
+ * The command of a piece of node @plan, which writes a tensor of @image, for @choice, all of
+ * its tensors packed: what it costs, and whether it is legal, does not depend on places.
+ */
+struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_piece *piece,
+			      const struct image *image, struct choice choice);
 
 /* Bytes of one of a command's scale records. */
 uint32_t lower_scale_size(const struct place *place);

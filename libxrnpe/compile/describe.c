@@ -24,6 +24,19 @@ static uint64_t float_bytes(const struct xrnpe_graph *graph, const struct graph_
 	return count * sizeof(float);
 }
 
+/* Products of the commands of a node that is on the device. */
+static uint64_t device_macs(const struct place *place)
+{
+	uint64_t macs = 0;
+
+	for (uint32_t k = 0; k < place_pieces(place); k++) {
+		const struct place_piece piece = place_piece(place, k);
+
+		macs += xrnpe_cmd_macs(&piece.cmd);
+	}
+	return macs;
+}
+
 static int describe_layer(struct lowering *low, uint32_t n)
 {
 	const struct xrnpe_graph *graph = low->compiler->graph;
@@ -41,7 +54,7 @@ static int describe_layer(struct lowering *low, uint32_t n)
 		.place = device ? XRNPE_PLACE_DEVICE : XRNPE_PLACE_CPU,
 		.why = strdup(device ? "" : plan->place.why),
 		.rank = shape->rank,
-		.macs = device ? xrnpe_cmd_macs(&plan->place.cmd) : graph_node_macs(graph, node),
+		.macs = device ? device_macs(&plan->place) : graph_node_macs(graph, node),
 		.format = plan->chooses ? plan->choice.input : written,
 		.weight_format = plan->chooses ? plan->choice.weight : written,
 		.out_format = written,

@@ -11,13 +11,17 @@
 #include "error.h"
 #include "lower.h"
 
-/* Most commands: of each node one for each version, and of joins one for each part besides. */
+/*
+ * Most commands: of each node one for each version and piece, and of joins one for each part
+ * besides.
+ */
 static size_t most_commands(const struct compiler *compiler)
 {
 	size_t count = (size_t)compiler->graph->tensor_count * VERSIONS + compiler->graph->node_count;
 
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
-		count += (size_t)compiler->nodes[n].place.part_count * COMPILE_FORMATS;
+		count += (size_t)compiler->nodes[n].place.part_count * COMPILE_FORMATS +
+			 compiler->nodes[n].place.piece_count;
 	return count;
 }
 
@@ -31,7 +35,7 @@ static int allocate(struct lowering *low)
 	low->in_offset = malloc((graph->tensor_count + 1) * sizeof(*low->in_offset));
 	low->out_offset = malloc((graph->tensor_count + 1) * sizeof(*low->out_offset));
 	low->cpu = malloc((graph->tensor_count + 1) * sizeof(*low->cpu));
-	low->buffers = calloc((size_t)graph->tensor_count * XRNPE_OUTPUT_FORMATS + 1,
+	low->buffers = calloc((size_t)graph->tensor_count * XRNPE_OUTPUT_FORMATS + commands + 1,
 			      sizeof(*low->buffers));
 	low->cmd_room = (uint32_t)commands;
 	model->name = strdup(graph->name);

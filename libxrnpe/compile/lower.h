@@ -72,6 +72,13 @@ void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 		  const struct image *image, const struct image_part *part,
 		  struct xrnpe_operand *operand);
 
+/* The same of @part of an image that is packed and begins at 0. */
+void lower_part(const struct image *image, const struct image_part *part, enum xrnpe_format format,
+		struct xrnpe_operand *operand);
+
+/* Memory of @size bytes from now on, for the next command too. */
+uint64_t lower_temporary(struct lowering *low, uint64_t size);
+
 /* Give arena offsets to all buffers. */
 int lower_place_buffers(struct lowering *low);
 uint64_t lower_place_offset(const struct lowering *low, uint64_t offset);

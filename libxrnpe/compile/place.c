@@ -28,6 +28,7 @@ static const struct placer {
 	enum extra extra;
 } placers[] = {
 	{ "Conv", place_convolution, ADDS },
+	{ "ConvTranspose", place_transposed_convolution, ADDS },
 	{ "Gemm", place_gemm, ADDS },
 	{ "MatMul", place_matmul, ADDS },
 	{ "MaxPool", place_max_pool, NOTHING },
@@ -93,6 +94,9 @@ void place_free(struct place *place)
 	free(place->bias);
 	free(place->slope);
 	free(place->parts);
+	free(place->pieces);
+	free(place->weights.order);
+	free(place->weights.fixed);
 	*place = (struct place){ 0 };
 }
 
@@ -416,30 +420,29 @@ static bool is_of_floats(const struct xrnpe_graph *graph, const struct graph_nod
 }
 
 /*
- * Whether the device takes the command, apart from where things lie: with operands of 8
+ * Whether the device takes the commands, apart from where things lie: with operands of 8
  * bits, packed, in memory without end.
  */
 static bool is_legal(const struct compiler *compiler, const struct node_plan *plan, uint32_t output)
 {
+	static const struct choice choice = { XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 };
 	static const struct xrnpe_extent everything = {
 		UINT64_MAX / 2, XRNPE_REGION_READ | XRNPE_REGION_WRITE,
 	};
-	const struct place *place = &plan->place;
-	struct xrnpe_span spans[XRNPE_OPERANDS];
-	struct xrnpe_cmd cmd = place->cmd;
-	struct xrnpe_fault fault;
+	bool legal = true;
 
-	if (!cmd.opcode)
-		return true;
-	for (uint32_t k = 0; k < place->read_count; k++)
-		lower_operand(&cmd, &place->reads[k].image, XRNPE_FORMAT_P8,
-			      &cmd.operand[place->reads[k].operand]);
-	lower_operand(&cmd, &compiler->tensors[output].image, XRNPE_FORMAT_P8,
-		      &cmd.operand[XRNPE_OPERAND_OFM]);
-	lower_constants(plan, (struct choice){ XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 }, &cmd);
-	for (unsigned int k = 0; k < XRNPE_OPERANDS; k++)
-		cmd.operand[k].region = 0;
-	return xrnpe_cmd_check(&cmd, 0, &everything, 1, spans, &fault);
+	for (uint32_t i = 0; plan->place.cmd.opcode && i < place_pieces(&plan->place); i++) {
+		const struct place_piece piece = place_piece(&plan->place, i);
+		struct xrnpe_cmd cmd = lower_packed(plan, &piece, &compiler->tensors[output].image,
+						    choice);
+		struct xrnpe_span spans[XRNPE_OPERANDS];
+		struct xrnpe_fault fault;
+
+		for (unsigned int k = 0; k < XRNPE_OPERANDS; k++)
+			cmd.operand[k].region = 0;
+		legal &= xrnpe_cmd_check(&cmd, 0, &everything, 1, spans, &fault);
+	}
+	return legal;
 }
 
 /* Place the node. Returns NULL, or why it cannot be on the device. */

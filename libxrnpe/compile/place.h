@@ -23,9 +23,13 @@ typedef const char *place_function(struct placing *p);
 place_function place_convolution, place_gemm, place_matmul, place_max_pool, place_average_pool,
 	place_global_average, place_mean, place_normalization, place_arithmetic, place_prelu,
 	place_activation, place_negation, place_absolute, place_table, place_power, place_alias, place_transpose, place_slice, place_split,
-	place_concat, place_pad, place_resize, place_depth_to_space;
+	place_concat, place_pad, place_resize, place_depth_to_space,
+	place_transposed_convolution;
 
 #define PLACE_TOO_LARGE "a size is more than the device's commands hold"
+#define PLACE_NO_IMAGE "its input is no image of one batch element"
+#define PLACE_LARGE_WINDOWS "its windows are larger than 255"
+#define PLACE_COMPUTED_WEIGHTS "its weights are computed"
 
 /* Inputs and the first output. NULL: there is no such input. */
 const struct graph_tensor *place_input(const struct placing *p, uint32_t i);
@@ -56,8 +60,46 @@ void place_residual(struct placing *p, const struct image *image);
 /* The image of output @i. */
 void place_write(struct placing *p, uint32_t i, const struct image *image);
 
+/* ---- products (place_product.c) ---------------------------------------- */
+
+/* The windows over lines and over pixels; the first is trivial for one axis. */
+struct graph_window place_lines(const struct graph_windows *windows);
+struct graph_window place_pixels(const struct graph_windows *windows);
+
+bool place_window_fits(const struct graph_window *w);
+
+/* The images that a node with windows reads and writes. */
+const char *place_window_images(const struct placing *p, struct image *in, struct image *out);
+
+/* Let @cmd slide windows over @in to make @out. */
+void place_windows(struct xrnpe_cmd *cmd, enum xrnpe_opcode opcode, const struct image *in,
+		   const struct image *out, const struct graph_window *h,
+		   const struct graph_window *w, uint32_t groups);
+
+/* Take the biases from input 2, if there is one. False: it is computed. */
+bool place_biases(struct placing *p, uint32_t channels);
+
+/*
+ * Reads, writes and scales of a node with place->weights, whose commands are set but for
+ * these: sums too long for one command are divided.
+ */
+void place_weights(struct placing *p, const struct image *in, const struct image *out);
+
+/* The same of one whose weights are one, or place->weights.fixed, for each channel. */
+void place_average(struct placing *p, const struct image *in, const struct image *out);
+
 /* Multiply every element by one, in a command that has what others lack. */
 void place_depthwise(struct placing *p, const struct image *image);
+
+/* ---- pieces (place_pieces.c) ------------------------------------------- */
+
+/* Room for @count pieces, each the whole command, for the caller to fill. False: no memory. */
+bool place_in_pieces(struct placing *p, uint32_t count);
+
+/* A Resize from @in to @out, by weighted averages. */
+const char *place_interpolation(struct placing *p, const struct image *in, const struct image *out);
+
+/* ---- nodes without a command ------------------------------------------- */
 
 /* Room for @count parts, for the caller to fill. False: p->no_memory is set. */
 bool place_parts(struct placing *p, enum place_kind kind, uint32_t count);

@@ -279,7 +279,7 @@ const char *place_normalization(struct placing *p)
 	if (!scale || !bias || !mean || !variance)
 		return "its parameters are computed";
 	if (!image_first(&place_input(p, 0)->shape, &image))
-		return "its input is no image of one batch element";
+		return PLACE_NO_IMAGE;
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
 		return NULL;

@@ -311,6 +311,7 @@ const char *place_resize(struct placing *p)
 	const struct graph_shape shape = place_input(p, 0)->shape;
 	const struct graph_shape out_shape = place_output(p)->shape;
 	uint32_t up[4] = { 1, 1, 1, 1 };
+	bool repeats = true;
 	struct xrnpe_dims_copy dims;
 	struct image in, out;
 
@@ -322,12 +323,13 @@ const char *place_resize(struct placing *p)
 
 		if (times == 1)
 			continue;
-		if (!times || times > UINT8_MAX)
-			return "does not repeat each element as often";
 		if (axis == IMAGE_NONE || axis == IMAGE_C)
 			return NOT_ITS_AXES;
+		repeats &= times && times <= UINT8_MAX;
 		up[axis] = times;
 	}
+	if (!repeats)
+		return place_interpolation(p, &in, &out);
 	dims = whole(&out);
 	dims.in_h = (uint16_t)in.h;
 	dims.in_w = (uint16_t)in.w;

@@ -4,36 +4,32 @@
 
 #include "place.h"
 
-#define NOT_AN_IMAGE "its input is no image of one batch element"
-
 /* ---- windows ----------------------------------------------------------- */
 
 static const struct graph_window no_window = { .kernel = 1, .stride = 1, .dilation = 1 };
 
-/* The windows over lines and over pixels; the first is trivial for one axis. */
-static const struct graph_window *lines(const struct graph_windows *windows)
+struct graph_window place_lines(const struct graph_windows *windows)
 {
-	return windows->axes == 2 ? &windows->axis[0] : &no_window;
+	return windows->axes == 2 ? windows->axis[0] : no_window;
 }
 
-static const struct graph_window *pixels(const struct graph_windows *windows)
+struct graph_window place_pixels(const struct graph_windows *windows)
 {
-	return &windows->axis[windows->axes - 1];
+	return windows->axis[windows->axes - 1];
 }
 
-static bool fits_command(const struct graph_window *w)
+bool place_window_fits(const struct graph_window *w)
 {
 	return w->kernel <= UINT8_MAX && w->stride <= UINT8_MAX && w->dilation <= UINT8_MAX &&
 	       w->pad_begin <= UINT8_MAX;
 }
 
-/* A command with windows from @in to @out; what is wrong is seen when it is checked. */
-static void set_windows(struct placing *p, enum xrnpe_opcode opcode, const struct image *in,
-			const struct image *out, const struct graph_window *h,
-			const struct graph_window *w, uint32_t groups)
+void place_windows(struct xrnpe_cmd *cmd, enum xrnpe_opcode opcode, const struct image *in,
+		   const struct image *out, const struct graph_window *h,
+		   const struct graph_window *w, uint32_t groups)
 {
-	p->place->cmd.opcode = (uint8_t)opcode;
-	p->place->cmd.image = (struct xrnpe_dims_image){
+	cmd->opcode = (uint8_t)opcode;
+	cmd->image = (struct xrnpe_dims_image){
 		.in_h = (uint16_t)in->h, .in_w = (uint16_t)in->w, .in_c = (uint16_t)in->c,
 		.out_h = (uint16_t)out->h, .out_w = (uint16_t)out->w, .out_c = (uint16_t)out->c,
 		.groups = (uint16_t)groups,
@@ -44,18 +40,16 @@ static void set_windows(struct placing *p, enum xrnpe_opcode opcode, const struc
 	};
 }
 
-/* The images that a node with windows reads and writes. */
-static const char *window_images(const struct placing *p, struct image *in, struct image *out)
+const char *place_window_images(const struct placing *p, struct image *in, struct image *out)
 {
 	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_window h = place_lines(windows), w = place_pixels(windows);
 	const struct graph_shape *shape = &place_input(p, 0)->shape;
 
 	if (shape->rank != windows->axes + 2 || !image_first(shape, in) ||
 	    !image_first(&place_output(p)->shape, out))
-		return NOT_AN_IMAGE;
-	if (!fits_command(lines(windows)) || !fits_command(pixels(windows)))
-		return "its windows are larger than 255";
-	return NULL;
+		return PLACE_NO_IMAGE;
+	return place_window_fits(&h) && place_window_fits(&w) ? NULL : PLACE_LARGE_WINDOWS;
 }
 
 /* ---- constant weights -------------------------------------------------- */
@@ -66,9 +60,53 @@ static bool no_bias(const struct placing *p, uint32_t i)
 	return !place_input(p, i) || (p->node->residual && i + 1 == p->node->input_count);
 }
 
-/* Reads, writes and scales of a node with weights, whose command is set but for these. */
-static const char *finish_weights(struct placing *p, const struct image *in,
-				  const struct image *out)
+bool place_biases(struct placing *p, uint32_t channels)
+{
+	const float *bias = place_constant(p, 2);
+
+	if (no_bias(p, 2))
+		return true;
+	if (bias && place_floats(p, &p->place->bias, channels, 0))
+		memcpy(p->place->bias, bias, channels * sizeof(*bias));
+	return bias;
+}
+
+/* Whether sums are of no more products than the device adds up, or can be divided. */
+static const char *check_sums(const struct weights *weights)
+{
+	bool divides = weights->groups == 1 && weights->taps <= XRNPE_MAX_K / 2;
+
+	return (uint64_t)weights->taps * weights->in_c > XRNPE_MAX_K && !divides ?
+	       "a sum has more than 32768 products" : NULL;
+}
+
+/* Sums of too many products by channels: an even number, so that each piece begins on a byte. */
+static void divide_sums(struct placing *p)
+{
+	const struct weights *weights = &p->place->weights;
+	uint32_t each = XRNPE_MAX_K / weights->taps & ~1u;
+	uint32_t count = (weights->in_c + each - 1) / each;
+
+	if ((uint64_t)weights->taps * weights->in_c <= XRNPE_MAX_K || !place_in_pieces(p, count))
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		struct place_piece *piece = &p->place->pieces[i];
+		uint32_t first = i * each;
+		uint32_t channels = weights->in_c - first < each ? weights->in_c - first : each;
+
+		piece->from.c = piece->channel = first;
+		piece->continues = i > 0;
+		piece->partial = i + 1 < count;
+		if (piece->continues)
+			piece->cmd.flags |= XRNPE_CMD_RESIDUAL;
+		if (piece->cmd.opcode == XRNPE_OP_MATMUL)
+			piece->cmd.matmul.k = channels;
+		else
+			piece->cmd.image.in_c = (uint16_t)channels;
+	}
+}
+
+void place_weights(struct placing *p, const struct image *in, const struct image *out)
 {
 	struct place *place = p->place;
 
@@ -77,44 +115,42 @@ static const char *finish_weights(struct placing *p, const struct image *in,
 	place_read(p, 0, XRNPE_OPERAND_IFM, in);
 	place_residual(p, out);
 	place_write(p, 0, out);
-	return NULL;
+	if (!place->piece_count)
+		divide_sums(p);
 }
 
 const char *place_convolution(struct placing *p)
 {
 	const struct graph_windows *windows = &p->node->params.windows;
-	const struct graph_window *h = lines(windows), *w = pixels(windows);
-	const float *bias = place_constant(p, 2);
+	const struct graph_window h = place_lines(windows), w = place_pixels(windows);
 	struct place *place = p->place;
 	struct image in, out;
-	const char *why = window_images(p, &in, &out);
-	uint32_t taps = h->kernel * w->kernel;
+	const char *why = place_window_images(p, &in, &out);
+	uint32_t taps = h.kernel * w.kernel, in_c;
 
 	if (why)
 		return why;
-	if (!place_constant(p, 1) || (!bias && !no_bias(p, 2)))
-		return "its weights are computed";
-	if ((uint64_t)taps * (in.c / windows->groups) > XRNPE_MAX_K)
-		return "a sum has more than 32768 products";
+	if (!place_constant(p, 1))
+		return PLACE_COMPUTED_WEIGHTS;
+	in_c = in.c / windows->groups;
 	place->weights = (struct weights){
-		.tensor = p->node->inputs[1], .out_c = out.c, .in_c = in.c / windows->groups,
-		.taps = taps, .groups = windows->groups,
-		.stride_n = (size_t)taps * (in.c / windows->groups), .stride_c = taps, .stride_t = 1,
+		.tensor = p->node->inputs[1], .out_c = out.c, .in_c = in_c, .taps = taps,
+		.groups = windows->groups, .stride_group = (size_t)taps * in_c * (out.c / windows->groups),
+		.stride_n = (size_t)taps * in_c, .stride_c = taps, .stride_t = 1,
 	};
-	if (bias && !no_bias(p, 2)) {
-		if (!place_floats(p, &place->bias, out.c, 0))
-			return NULL;
-		memcpy(place->bias, bias, out.c * sizeof(*bias));
-	}
+	why = check_sums(&place->weights);
+	if (why || !place_biases(p, out.c))
+		return why ? why : PLACE_COMPUTED_WEIGHTS;
 	if (image_pixels(&in) == 1 && image_pixels(&out) == 1 && taps == 1 && windows->groups == 1) {
 		place->cmd.opcode = XRNPE_OP_MATMUL;
 		place->cmd.matmul = (struct xrnpe_dims_matmul){
 			.m = 1, .n = out.c, .k = in.c, .batch = 1,
 		};
 	} else {
-		set_windows(p, XRNPE_OP_CONV2D, &in, &out, h, w, windows->groups);
+		place_windows(&place->cmd, XRNPE_OP_CONV2D, &in, &out, &h, &w, windows->groups);
 	}
-	return finish_weights(p, &in, &out);
+	place_weights(p, &in, &out);
+	return NULL;
 }
 
 /*
@@ -126,11 +162,10 @@ static const char *place_matrix(struct placing *p, uint32_t k, uint32_t n, bool 
 	struct place *place = p->place;
 	struct image rows, row, out, none;
 	size_t stride_k = transposed ? 1 : n;
+	const char *why;
 
 	if (!place_constant(p, 1))
-		return "its weights are computed";
-	if (k > XRNPE_MAX_K)
-		return "a sum has more than 32768 products";
+		return PLACE_COMPUTED_WEIGHTS;
 	if (!image_last(&place_input(p, 0)->shape, &rows) ||
 	    !image_last(&place_output(p)->shape, &out))
 		return PLACE_TOO_LARGE;
@@ -148,14 +183,18 @@ static const char *place_matrix(struct placing *p, uint32_t k, uint32_t n, bool 
 		place->weights.stride_c = stride_k * (row.first ? place->weights.taps : 1);
 		place->weights.stride_t = stride_k * (row.first ? 1 : row.c);
 		none = (struct image){ 1, 1, n, false };
-		set_windows(p, XRNPE_OP_CONV2D, &row, &none, &h, &w, 1);
-		return finish_weights(p, &row, &out);
+		place_windows(&place->cmd, XRNPE_OP_CONV2D, &row, &none, &h, &w, 1);
+		rows = row;
+	} else {
+		place->cmd.opcode = XRNPE_OP_MATMUL;
+		place->cmd.matmul = (struct xrnpe_dims_matmul){
+			.m = (uint32_t)image_pixels(&rows), .n = n, .k = k, .batch = 1,
+		};
 	}
-	place->cmd.opcode = XRNPE_OP_MATMUL;
-	place->cmd.matmul = (struct xrnpe_dims_matmul){
-		.m = (uint32_t)image_pixels(&rows), .n = n, .k = k, .batch = 1,
-	};
-	return finish_weights(p, &rows, &out);
+	why = check_sums(&place->weights);
+	if (!why)
+		place_weights(p, &rows, &out);
+	return why;
 }
 
 const char *place_gemm(struct placing *p)
@@ -236,39 +275,44 @@ const char *place_matmul(struct placing *p)
 const char *place_max_pool(struct placing *p)
 {
 	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_window h = place_lines(windows), w = place_pixels(windows);
 	struct image in, out;
-	const char *why = window_images(p, &in, &out);
+	const char *why = place_window_images(p, &in, &out);
 
 	if (why)
 		return why;
 	if (graph_output(p->compiler->graph, p->node, 1))
 		return "the device does not tell where the largest is";
 	p->place->kind = PLACE_POOL;
-	set_windows(p, XRNPE_OP_MAXPOOL, &in, &out, lines(windows), pixels(windows), 1);
+	place_windows(&p->place->cmd, XRNPE_OP_MAXPOOL, &in, &out, &h, &w, 1);
 	place_read(p, 0, XRNPE_OPERAND_IFM, &in);
 	place_write(p, 0, &out);
 	return NULL;
+}
+
+void place_average(struct placing *p, const struct image *in, const struct image *out)
+{
+	struct place *place = p->place;
+
+	place->kind = PLACE_AVERAGE;
+	place->weights.tensor = GRAPH_NONE;
+	place->weights.out_c = place->weights.groups = place->scale_count = in->c;
+	place->weights.in_c = 1;
+	place_read(p, 0, XRNPE_OPERAND_IFM, in);
+	place_write(p, 0, out);
 }
 
 /* A depthwise convolution with weights of one. */
 static const char *average(struct placing *p, const struct image *in, const struct image *out,
 			   const struct graph_window *h, const struct graph_window *w)
 {
-	struct place *place = p->place;
-
 	if ((uint64_t)h->kernel * w->kernel > XRNPE_MAX_K)
 		return "a sum has more than 32768 products";
-	if (!fits_command(h) || !fits_command(w))
-		return "its windows are larger than 255";
-	place->kind = PLACE_AVERAGE;
-	place->weights = (struct weights){
-		.tensor = GRAPH_NONE, .out_c = in->c, .in_c = 1, .taps = h->kernel * w->kernel,
-		.groups = in->c,
-	};
-	place->scale_count = in->c;
-	set_windows(p, XRNPE_OP_CONV2D, in, out, h, w, in->c);
-	place_read(p, 0, XRNPE_OPERAND_IFM, in);
-	place_write(p, 0, out);
+	if (!place_window_fits(h) || !place_window_fits(w))
+		return PLACE_LARGE_WINDOWS;
+	p->place->weights.taps = h->kernel * w->kernel;
+	place_windows(&p->place->cmd, XRNPE_OP_CONV2D, in, out, h, w, in->c);
+	place_average(p, in, out);
 	return NULL;
 }
 
@@ -291,16 +335,16 @@ void place_depthwise(struct placing *p, const struct image *image)
 const char *place_average_pool(struct placing *p)
 {
 	const struct graph_windows *windows = &p->node->params.windows;
-	const struct graph_window *h = lines(windows), *w = pixels(windows);
+	const struct graph_window h = place_lines(windows), w = place_pixels(windows);
 	struct image in, out;
-	const char *why = window_images(p, &in, &out);
+	const char *why = place_window_images(p, &in, &out);
 
 	if (why)
 		return why;
-	if (!divides_evenly(h, in.h, out.h, windows->count_padding) ||
-	    !divides_evenly(w, in.w, out.w, windows->count_padding))
+	if (!divides_evenly(&h, in.h, out.h, windows->count_padding) ||
+	    !divides_evenly(&w, in.w, out.w, windows->count_padding))
 		return "its averages at the border are over fewer elements";
-	return average(p, &in, &out, h, w);
+	return average(p, &in, &out, &h, &w);
 }
 
 /* The average of all lines, or pixels, or both. */
@@ -321,7 +365,7 @@ const char *place_global_average(struct placing *p)
 	struct image in;
 
 	if (!image_first(&place_input(p, 0)->shape, &in))
-		return NOT_AN_IMAGE;
+		return PLACE_NO_IMAGE;
 	return average_of(p, &in, true, true);
 }
 
@@ -333,7 +377,7 @@ const char *place_mean(struct placing *p)
 	uint32_t axes = 0;
 
 	if (!place_image(p, 0, &in))
-		return NOT_AN_IMAGE;
+		return PLACE_NO_IMAGE;
 	for (uint32_t i = 0; i < shape.rank; i++) {
 		enum image_axis axis = image_axis(&shape, &in, i);
 

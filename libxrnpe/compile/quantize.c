@@ -33,30 +33,66 @@ void quantize_free(struct quantized *quantized)
 	*quantized = (struct quantized){ 0 };
 }
 
-/* All channels and taps share a single code. */
-static int quantize_ones(const struct weights *weights, enum xrnpe_format format,
-			 struct quantized *out)
+bool quantize_is_exact(const struct weights *weights, enum xrnpe_format format)
 {
 	uint32_t status = 0;
 
-	out->size = xrnpe_row_bytes(format, 1);
+	for (uint32_t t = 0; weights->fixed && format < XRNPE_FORMAT_P16 && t < weights->taps; t++) {
+		double value = weights->fixed[t];
+
+		if (xrnpe_decode(format, xrnpe_encode(format, value, &status)) != value)
+			return false;
+	}
+	return true;
+}
+
+/* All channels share their codes, and if all weights are one all taps do. */
+static int quantize_fixed(const struct weights *weights, enum xrnpe_format format,
+			  struct quantized *out)
+{
+	uint32_t status = 0, count = weights->fixed ? weights->taps : 1;
+
+	out->pixel_stride = weights->fixed ? (uint32_t)xrnpe_row_bytes(format, 1) : 0;
+	out->size = count * xrnpe_row_bytes(format, 1);
 	out->codes = calloc(1, out->size);
 	if (!out->codes)
 		return -ENOMEM;
-	xrnpe_store(format, out->codes, 0, xrnpe_encode(format, 1, &status));
+	for (uint32_t t = 0; t < count; t++)
+		xrnpe_store(format, (uint8_t *)out->codes + t * out->pixel_stride, 0,
+			    xrnpe_encode(format, weights->fixed ? weights->fixed[t] : 1, &status));
 	for (uint32_t n = 0; n < weights->out_c; n++)
-		out->scales[n] = 1.0f / (float)weights->taps;
+		out->scales[n] = weights->fixed ? 1 : 1.0f / (float)weights->taps;
 	return 0;
+}
+
+/* The first weight of output channel @n in the tensor. */
+static size_t row_offset(const struct weights *weights, uint32_t n)
+{
+	uint32_t channels = weights->out_c / weights->groups;
+
+	return n / channels * weights->stride_group + n % channels * weights->stride_n;
+}
+
+/* Where tap @t of a channel is from its first weight; false: nowhere, it is zero. */
+static bool tap_offset(const struct weights *weights, uint32_t t, size_t *offset)
+{
+	uint32_t tap = weights->order ? weights->order[t] : t;
+
+	*offset = tap * weights->stride_t;
+	return tap != GRAPH_NONE;
 }
 
 /* The weights of output channel @n in the order in which the device reads them. */
 static void gather_row(const struct weights *weights, const float *values, uint32_t n, float *row)
 {
-	const float *from = values + n * weights->stride_n;
+	const float *from = values + row_offset(weights, n);
 
 	for (uint32_t t = 0; t < weights->taps; t++) {
+		size_t tap;
+		bool there = tap_offset(weights, t, &tap);
+
 		for (uint32_t c = 0; c < weights->in_c; c++)
-			*row++ = from[c * weights->stride_c + t * weights->stride_t];
+			*row++ = there ? from[c * weights->stride_c + tap] : 0;
 	}
 }
 
@@ -72,7 +108,7 @@ int quantize_weights(const struct weights *weights, const float *values, const d
 	if (!out->scales)
 		return -ENOMEM;
 	if (weights->tensor == GRAPH_NONE)
-		return quantize_ones(weights, format, out);
+		return quantize_fixed(weights, format, out);
 
 	out->pixel_stride = (uint32_t)xrnpe_row_bytes(format, weights->in_c);
 	out->row_stride = weights->taps * out->pixel_stride;
@@ -126,15 +162,17 @@ void quantize_restore(const struct weights *weights, const struct quantized *qua
 	for (uint32_t n = 0; n < weights->out_c; n++) {
 		const uint8_t *row = (const uint8_t *)quantized->codes +
 				     (size_t)n * quantized->row_stride;
-		float *to = values + n * weights->stride_n;
+		float *to = values + row_offset(weights, n);
 
 		for (uint32_t t = 0; t < weights->taps; t++, row += quantized->pixel_stride) {
-			for (uint32_t c = 0; c < weights->in_c; c += CHUNK) {
+			size_t tap;
+
+			for (uint32_t c = 0; tap_offset(weights, t, &tap) && c < weights->in_c; c += CHUNK) {
 				uint32_t count = weights->in_c - c < CHUNK ? weights->in_c - c : CHUNK;
 
 				xrnpe_decode_row(format, row + xrnpe_row_bytes(format, c), chunk, count);
 				for (uint32_t i = 0; i < count; i++)
-					to[(c + i) * weights->stride_c + t * weights->stride_t] =
+					to[(c + i) * weights->stride_c + tap] =
 						chunk[i] * quantized->scales[n];
 			}
 		}

@@ -50,6 +50,14 @@ static int run(struct tuning *tuning, uint32_t image, const struct xrnpe_cmd *cm
 	return 0;
 }
 
+/* The last of the commands that compute node @n, whose scales have the biases. */
+static const struct xrnpe_cmd *last_piece(const struct tuning *tuning, uint32_t n)
+{
+	const struct node_plan *plan = &tuning->compiler->nodes[n];
+
+	return &tuning->model->cmds[plan->cmd + place_pieces(&plan->place) - 1];
+}
+
 /* What a code value of @cmd's output, which is @tensor, is times. */
 static float output_scale(const struct tuning *tuning, uint32_t tensor, const struct xrnpe_cmd *cmd)
 {
@@ -58,41 +66,68 @@ static float output_scale(const struct tuning *tuning, uint32_t tensor, const st
 	return format == XRNPE_FORMAT_F32 ? 1 : tuning->compiler->tensors[tensor].scale[format];
 }
 
-/* How @cmd writes @image. */
+/*
+ * How @image lies in memory, of which @cmd writes @part; *@offset: where it begins in the
+ * region.
+ */
 static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const struct image *image,
-					 float scale)
+					 const struct image_part *part, float scale, uint64_t *offset)
 {
 	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
-	struct image_layout layout = { ofm->format, scale, ofm->row_stride, ofm->pixel_stride };
+	struct image_layout layout = {
+		ofm->format, scale, ofm->row_stride / part->step_h, ofm->pixel_stride / part->step_w,
+	};
 
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		layout.pixel_stride = ofm->row_stride;
 		layout.row_stride = ofm->batch_stride ? ofm->batch_stride :
 							 (size_t)image->w * ofm->row_stride;
 	}
+	*offset = ofm->offset - part->h * layout.row_stride - part->w * layout.pixel_stride;
 	return layout;
 }
 
 /* ---- biases ------------------------------------------------------------ */
 
-/* Outputs of node @n before activation, in binary32 and real units. */
-static int run_linear(struct tuning *tuning, uint32_t n, struct xrnpe_cmd cmd)
+/* The commands of node @n for input @i, whose output goes to @values as binary32. */
+static int run_pieces(struct tuning *tuning, uint32_t n, uint32_t i, float *values)
+{
+	struct compiler *compiler = tuning->compiler;
+	const struct node_plan *plan = &compiler->nodes[n];
+	const struct image *image = &compiler->tensors[compile_output(compiler, n)].image;
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < place_pieces(&plan->place); k++) {
+		const struct place_piece piece = place_piece(&plan->place, k);
+		struct xrnpe_cmd cmd = tuning->model->cmds[plan->cmd + k];
+		struct xrnpe_operand *ofm = &cmd.operand[XRNPE_OPERAND_OFM];
+
+		if (piece.partial) {
+			ret = run(tuning, i, &cmd, NULL);
+			continue;
+		}
+		lower_without_activation(&cmd);
+		lower_operand(&cmd, image, &piece.to, XRNPE_FORMAT_F32, ofm);
+		ret = run(tuning, i, &cmd, (uint8_t *)values + ofm->offset);
+	}
+	return ret;
+}
+
+/* Outputs of node @n before activation, in binary32 and real units, those of FP32 likewise. */
+static int run_linear(struct tuning *tuning, uint32_t n, float unit)
 {
 	struct compiler *compiler = tuning->compiler;
 	const struct graph_node *node = &compiler->graph->nodes[n];
 	uint32_t output = node->outputs[0];
 	const struct image *image = &compiler->tensors[output].image;
-	struct image_layout layout = image_packed(image, XRNPE_FORMAT_F32,
-						  output_scale(tuning, output, &cmd));
+	const struct image_layout layout = image_packed(image, XRNPE_FORMAT_F32, unit);
 	size_t count = image_count(image);
 	int ret = 0;
 
-	lower_without_activation(&cmd);
-	lower_operand(&cmd, image, XRNPE_FORMAT_F32, &cmd.operand[XRNPE_OPERAND_OFM]);
 	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
 		void **tensors = compiler->images[i]->tensors, *exact = tensors[output];
 
-		ret = run(tuning, i, &cmd, tuning->values);
+		ret = run_pieces(tuning, n, i, tuning->values);
 		image_read(image, &layout, tuning->values, tuning->outputs + i * count);
 		measure_linear(compiler->images[i], node, tensors,
 			       node->residual ? tensors[node->inputs[node->input_count - 1]] : NULL,
@@ -103,17 +138,18 @@ static int run_linear(struct tuning *tuning, uint32_t n, struct xrnpe_cmd cmd)
 }
 
 /* Take the mean error of each channel out of its bias, in the model's constants. */
-static int correct_biases(struct tuning *tuning, uint32_t n, const struct xrnpe_cmd *cmd)
+static int correct_biases(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
 	uint32_t output = compile_output(compiler, n), size = sizeof(struct xrnpe_scale);
 	const struct image *image = &compiler->tensors[output].image;
 	size_t count = image_count(image), each = image_pixels(image) * compiler->image_count;
+	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	uint8_t *records = (uint8_t *)tuning->model->constants +
 			   cmd->operand[XRNPE_OPERAND_SCALE].offset;
 	float unit = output_scale(tuning, output, cmd);
 	double *sums = calloc(image->c, sizeof(*sums));
-	int ret = sums ? run_linear(tuning, n, *cmd) : xrnpe_fail_memory(compiler->error);
+	int ret = sums ? run_linear(tuning, n, unit) : xrnpe_fail_memory(compiler->error);
 
 	for (size_t i = 0; !ret && i < count * compiler->image_count; i++)
 		sums[image_channel(image, i % count)] += (double)tuning->outputs[i] - tuning->fp32[i];
@@ -135,19 +171,23 @@ static int correct_biases(struct tuning *tuning, uint32_t n, const struct xrnpe_
 
 /* ---- errors ------------------------------------------------------------ */
 
-/* Relative error of what node @n's command left in memory. */
-static double command_error(struct tuning *tuning, uint32_t n, const struct xrnpe_cmd *cmd)
+/* Relative error of what node @n's commands left in memory. */
+static double command_error(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
 	uint32_t output = compile_output(compiler, n);
-	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
+	const struct place *place = &compiler->nodes[n].place;
+	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	const struct image *image = &compiler->tensors[output].image;
-	const struct image_layout layout =
-		output_layout(cmd, image, output_scale(tuning, output, cmd));
+	const struct place_piece piece = place_piece(place, place_pieces(place) - 1);
+	uint64_t offset;
+	const struct image_layout layout = output_layout(cmd, image, &piece.to,
+							 output_scale(tuning, output, cmd), &offset);
 	struct squares sum = { 0 };
 
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		image_read(image, &layout, (uint8_t *)region(tuning, i, ofm->region) + ofm->offset,
+		image_read(image, &layout,
+			   (uint8_t *)region(tuning, i, cmd->operand[XRNPE_OPERAND_OFM].region) + offset,
 			   tuning->values);
 		squares_add(&sum, tuning->values, compiler->images[i]->tensors[output],
 			    image_count(image));
@@ -183,13 +223,13 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 		const struct xrnpe_cmd *cmd = &tuning->model->cmds[tuning->next_cmd];
 
 		if (tuning->next_cmd == plan->cmd && plan->place.kind == PLACE_WEIGHTS)
-			ret = correct_biases(tuning, n, cmd);
+			ret = correct_biases(tuning, n);
 		for (uint32_t i = 0; !ret && i < compiler->image_count; i++)
 			ret = run(tuning, i, cmd, NULL);
 	}
 	/* Nodes without a command of their own lose nothing. */
 	plan->error = !ret && plan->cmd != GRAPH_NONE ?
-		      command_error(tuning, n, &tuning->model->cmds[plan->cmd]) : 0;
+		      command_error(tuning, n) : 0;
 	return ret;
 }
 

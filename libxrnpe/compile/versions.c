@@ -160,6 +160,14 @@ static uint32_t find_owner(const struct lowering *low, uint32_t tensor, unsigned
 /* Where the index of a buffer stands in an offset. */
 #define BUFFER_SHIFT 40
 
+uint64_t lower_temporary(struct lowering *low, uint64_t size)
+{
+	low->buffers[low->buffer_count] = (struct plan_buffer){
+		.size = size, .first = low->time, .last = low->time + 1,
+	};
+	return (uint64_t)low->buffer_count++ << BUFFER_SHIFT;
+}
+
 /* The buffer of a format of a tensor; the first to use it writes it. */
 static uint64_t use_buffer(struct lowering *low, uint32_t tensor, enum xrnpe_format format)
 {
@@ -187,6 +195,19 @@ static bool is_input(const struct xrnpe_graph *graph, uint32_t tensor)
 	return false;
 }
 
+void lower_part(const struct image *image, const struct image_part *part, enum xrnpe_format format,
+		struct xrnpe_operand *operand)
+{
+	uint32_t pixel = (uint32_t)xrnpe_row_bytes(format, image->c), row = image->w * pixel;
+
+	*operand = (struct xrnpe_operand){
+		.format = (uint8_t)format,
+		.offset = (uint64_t)part->h * row + (uint64_t)part->w * pixel +
+			  xrnpe_row_bytes(format, part->c),
+		.row_stride = part->step_h * row, .pixel_stride = part->step_w * pixel,
+	};
+}
+
 void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 		  const struct image *image, const struct image_part *part,
 		  struct xrnpe_operand *operand)
@@ -195,14 +216,8 @@ void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 	enum xrnpe_format format = version_format(version);
 	uint32_t same = lower_same(low, tensor), owner = find_owner(low, tensor, version, &where);
 	const struct image *whole = owner == same ? image : &low->compiler->tensors[owner].image;
-	uint32_t pixel = (uint32_t)xrnpe_row_bytes(format, whole->c), row = whole->w * pixel;
 
-	*operand = (struct xrnpe_operand){
-		.format = (uint8_t)format,
-		.offset = (uint64_t)where.h * row + (uint64_t)where.w * pixel +
-			  xrnpe_row_bytes(format, where.c),
-		.row_stride = where.step_h * row, .pixel_stride = where.step_w * pixel,
-	};
+	lower_part(whole, &where, format, operand);
 	if (version == VERSION_OUTPUT) {
 		operand->region = XRNPE_MODEL_OUTPUT;
 		operand->offset += low->out_offset[same];

@@ -144,7 +144,7 @@ const char *const *xrnpe_datapath_kernels(void);
 /** Name of the kernel in use. */
 const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath);
 
-/** What TIMESTAMP writes, until set again: whoever runs commands counts their cycles. */
+/** What TIMESTAMP writes, until set again: whoever runs a job counts its cycles. */
 void xrnpe_datapath_set_cycles(struct xrnpe_datapath *datapath, uint64_t cycles);
 
 /**

@@ -4,7 +4,8 @@
  * compiled at Posit(16,1), written to a file, read again and run on the emulator. Each is a
  * folder with a model, inputs and the outputs that are right. What the library does not
  * have (an operator, an attribute, a type) is skipped, and the table says how much that
- * is; all else has to pass. Prints TAP, and the table as comments.
+ * is, and how much ran wholly on the device; all else has to pass. Prints TAP, and the table
+ * as comments.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -45,6 +46,7 @@ enum outcome {
 struct row {
 	char *op;
 	unsigned int count[OUTCOMES];
+	unsigned int on_device;	/* of those that passed: compiled, nothing is left to the CPU */
 };
 
 static struct row rows[512];
@@ -59,6 +61,7 @@ struct test {
 	struct xrnpe_graph *constants;	/* holds inputs and outputs as constants */
 	Onnx__TensorProto *inputs[MAX_TENSORS], *outputs[MAX_TENSORS];
 	unsigned int input_count, output_count;
+	bool on_device;
 	char reason[XRNPE_ERROR_SIZE + 64];
 };
 
@@ -345,6 +348,9 @@ static enum outcome run_compiled(struct test *test, const struct xrnpe_graph *gr
 		       PASSED : FAILED;
 	}
 	compiled++;
+	test->on_device = true;
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		test->on_device &= xrnpe_model_layer(model, i)->place == XRNPE_PLACE_DEVICE;
 	outcome = run_model(test, model, inputs, outputs, &error);
 	xrnpe_model_free(model);
 	return outcome;
@@ -438,7 +444,7 @@ static enum outcome check(struct test *test)
 
 /* ---- the table --------------------------------------------------------- */
 
-static void count(const char *op, enum outcome outcome)
+static void count(const char *op, enum outcome outcome, bool on_device)
 {
 	unsigned int i = 0;
 
@@ -447,6 +453,7 @@ static void count(const char *op, enum outcome outcome)
 	if (i == row_count)
 		rows[row_count++].op = strdup(op);
 	rows[i].count[outcome]++;
+	rows[i].on_device += outcome == PASSED && on_device;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -456,19 +463,21 @@ static int compare_rows(const void *a, const void *b)
 
 static void print_table(void)
 {
-	unsigned int total[OUTCOMES] = { 0 };
+	unsigned int total[OUTCOMES] = { 0 }, on_device = 0;
 
 	qsort(rows, row_count, sizeof(*rows), compare_rows);
-	printf("# %-24s %8s %8s %16s\n", "operator", "passed", "failed", "not applicable");
+	printf("# %-24s %8s %10s %8s %16s\n", "operator", "passed", "on device", "failed",
+	       "not applicable");
 	for (unsigned int i = 0; i < row_count; i++) {
-		printf("# %-24s %8u %8u %16u\n", rows[i].op, rows[i].count[PASSED],
-		       rows[i].count[FAILED], rows[i].count[NOT_APPLICABLE]);
+		printf("# %-24s %8u %10u %8u %16u\n", rows[i].op, rows[i].count[PASSED],
+		       rows[i].on_device, rows[i].count[FAILED], rows[i].count[NOT_APPLICABLE]);
 		for (unsigned int k = 0; k < OUTCOMES; k++)
 			total[k] += rows[i].count[k];
+		on_device += rows[i].on_device;
 		free(rows[i].op);
 	}
-	printf("# %-24s %8u %8u %16u; %u of them compiled\n", "all", total[PASSED], total[FAILED],
-	       total[NOT_APPLICABLE], compiled);
+	printf("# %-24s %8u %10u %8u %16u; %u of them compiled\n", "all", total[PASSED], on_device,
+	       total[FAILED], total[NOT_APPLICABLE], compiled);
 }
 
 /* ---- the folders -------------------------------------------------------- */
@@ -487,7 +496,7 @@ static void check_folder(const char *directory, const char *name, const char *fi
 	/* What the table is about: the operators that there are. */
 	if (!test.model || operator_find(op)) {
 		outcome = test.model ? check(&test) : FAILED;
-		count(op, outcome);
+		count(op, outcome, test.on_device);
 		printf("%s %u - %s%s%s\n", outcome == FAILED ? "not ok" : "ok", ++*number, name,
 		       outcome == PASSED ? "" : outcome == FAILED ? ": " : " # SKIP ",
 		       outcome == PASSED ? "" : test.reason);

@@ -20,13 +20,13 @@
 #define RAM 0x40000000u
 #define RAM_BYTES (64 << 20)
 
-/* RAM as the test divides it, clear of QEMU's own device tree blob: offsets. */
+/* RAM as the test divides it, clear of QEMU's own device tree blob: offsets, by queue. */
 #define STATUS_PAGE 0x400000
-#define RING 0x410000
-#define TABLE 0x420000
-#define RECORD 0x430000
-#define CMDS 0x440000
-#define MEMORY 0x800000
+#define RING(q) (0x410000 + (q) * 0x10000)
+#define TABLE(q) (0x450000 + (q) * 0x10000)
+#define RECORD(q) (0x490000 + (q) * 0x10000)
+#define CMDS(q) (0x4d0000 + (q) * 0x10000)
+#define MEMORY(q) (0x800000 + (q) * STREAM_MEMORY)
 
 #define RING_SIZE 8
 /* Jobs take microseconds. */
@@ -35,7 +35,7 @@
 static pid_t qemu;
 static FILE *to, *from;		/* the qtest protocol */
 static uint8_t *ram;
-static uint32_t tail;
+static uint32_t tail[DEVICE_QUEUES];
 
 /* ---- the qtest protocol ---------------------------------------------------- */
 
@@ -84,10 +84,12 @@ static bool reset_device(void)
 	if (!wait_for(XRNPE_CTRL, 0))
 		return false;
 	wr(XRNPE_STATUS_BASE_LO, RAM + STATUS_PAGE);
-	wr(XRNPE_QUEUE(0) + XRNPE_QUEUE_BASE_LO, RAM + RING);
-	wr(XRNPE_QUEUE(0) + XRNPE_QUEUE_SIZE, RING_SIZE);
-	wr(XRNPE_QUEUE(0) + XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE);
-	tail = 0;
+	for (unsigned int q = 0; q < DEVICE_QUEUES; q++) {
+		wr(XRNPE_QUEUE(q) + XRNPE_QUEUE_BASE_LO, RAM + RING(q));
+		wr(XRNPE_QUEUE(q) + XRNPE_QUEUE_SIZE, RING_SIZE);
+		wr(XRNPE_QUEUE(q) + XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE);
+		tail[q] = 0;
+	}
 	return true;
 }
 
@@ -142,48 +144,49 @@ void device_stop(void)
 
 /* Structures are little-endian, as this host is: QEMU's device runs on no other. */
 
-static uint32_t put_commands(const struct stream *stream)
+static uint32_t put_commands(const struct stream *stream, unsigned int q)
 {
 	uint32_t stride = sizeof(struct xrnpe_cmd) + stream->seed % 3 * XRNPE_CMD_ALIGN;
 
 	for (unsigned int i = 0; i < stream->cmd_count; i++) {
 		/* What lies behind a record does not matter. */
-		memset(ram + CMDS + i * stride, 0xff, stride);
-		memcpy(ram + CMDS + i * stride, &stream->cmds[i], sizeof(struct xrnpe_cmd));
+		memset(ram + CMDS(q) + i * stride, 0xff, stride);
+		memcpy(ram + CMDS(q) + i * stride, &stream->cmds[i], sizeof(struct xrnpe_cmd));
 	}
 	return stride;
 }
 
-static void put_job(const struct stream *stream)
+void device_submit(const struct stream *stream, unsigned int q)
 {
 	struct xrnpe_region regions[STREAM_REGIONS] = { 0 };
 	struct xrnpe_job_desc desc = {
-		.regions = RAM + TABLE, .cmds = RAM + CMDS, .record = RAM + RECORD,
+		.regions = RAM + TABLE(q), .cmds = RAM + CMDS(q), .record = RAM + RECORD(q),
 		.region_count = stream->region_count, .cmd_count = stream->cmd_count,
-		.cmd_stride = put_commands(stream), .seqno = (uint32_t)stream->seed,
+		.cmd_stride = put_commands(stream, q), .seqno = (uint32_t)stream->seed,
 		.flags = XRNPE_JOB_RECORD,
 	};
 
 	for (unsigned int r = 0; r < stream->region_count; r++) {
-		regions[r].base = RAM + MEMORY + stream->at[r];
+		regions[r].base = RAM + MEMORY(q) + stream->at[r];
 		regions[r].size = stream->regions[r].size;
 		regions[r].flags = stream->regions[r].flags;
 	}
-	memcpy(ram + TABLE, regions, sizeof(regions));
-	memcpy(ram + RING + tail % RING_SIZE * sizeof(desc), &desc, sizeof(desc));
-	memset(ram + RECORD, 0xff, sizeof(struct xrnpe_job_record));
-	memcpy(ram + MEMORY, stream->memory, stream->size);
+	memcpy(ram + TABLE(q), regions, sizeof(regions));
+	memcpy(ram + RING(q) + tail[q] % RING_SIZE * sizeof(desc), &desc, sizeof(desc));
+	memset(ram + RECORD(q), 0xff, sizeof(struct xrnpe_job_record));
+	memcpy(ram + MEMORY(q), stream->memory, stream->size);
+	wr(XRNPE_QUEUE(q) + XRNPE_QUEUE_TAIL, ++tail[q]);
 }
 
 /* What the device wrote of the job: in two places, which must agree. */
-static bool get_outcome(const struct stream *stream, struct outcome *outcome)
+static bool get_outcome(const struct stream *stream, unsigned int q, struct outcome *outcome)
 {
 	struct xrnpe_queue_status page;
 	struct xrnpe_job_record record;
 	bool good;
 
-	memcpy(&page, ram + STATUS_PAGE, sizeof(page));
-	memcpy(&record, ram + RECORD, sizeof(record));
+	memcpy(&page, ram + STATUS_PAGE + q * sizeof(page), sizeof(page));
+	memcpy(&record, ram + RECORD(q), sizeof(record));
 	outcome->status = record.status;
 	outcome->fault = record.fault;
 	outcome->counters = record.counters;
@@ -199,19 +202,14 @@ static bool get_outcome(const struct stream *stream, struct outcome *outcome)
 	return good;
 }
 
-bool device_run(const struct stream *stream, uint8_t *memory, struct outcome *outcome)
+bool device_wait(const struct stream *stream, unsigned int q, uint8_t *memory, struct outcome *outcome)
 {
-	/* Time begins with a reset. */
-	if (stream_tells_time(stream) && !reset_device())
+	if (!wait_for(XRNPE_QUEUE(q) + XRNPE_QUEUE_HEAD, tail[q]))
 		return false;
-	put_job(stream);
-	wr(XRNPE_QUEUE(0) + XRNPE_QUEUE_TAIL, ++tail);
-	if (!wait_for(XRNPE_QUEUE(0) + XRNPE_QUEUE_HEAD, tail))
-		return false;
-	memcpy(memory, ram + MEMORY, stream->size);
-	if (!get_outcome(stream, outcome))
+	memcpy(memory, ram + MEMORY(q), stream->size);
+	if (!get_outcome(stream, q, outcome))
 		return false;
 	if (outcome->fault.kind != XRNPE_FAULT_NONE)
-		wr(XRNPE_QUEUE(0) + XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_RESUME);
+		wr(XRNPE_QUEUE(q) + XRNPE_QUEUE_CTRL, XRNPE_QUEUE_CTRL_ENABLE | XRNPE_QUEUE_CTRL_RESUME);
 	return true;
 }

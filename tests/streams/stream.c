@@ -51,7 +51,7 @@ static bool overlaps(const struct xrnpe_cmd *cmd, int a, int b)
 	       y->offset < x->offset + x_size;
 }
 
-/* An output over an input is legal but unspecified. */
+/* An output over an input is legal, but unspecified. */
 static bool output_is_apart(const struct xrnpe_cmd *cmd)
 {
 	for (int i = 0; i < OFM; i++) {
@@ -71,11 +71,17 @@ static uint64_t work_of(const struct xrnpe_cmd *cmd)
 	return xrnpe_cmd_macs(cmd) ? xrnpe_cmd_macs(cmd) : outputs;
 }
 
+/* The last command, whose output nobody reads. */
+static bool is_last(const struct stream *stream, const struct xrnpe_cmd *cmd)
+{
+	return cmd == &stream->cmds[stream->cmd_count - 1];
+}
+
 /* Can it be predicted, and in time? */
 static bool acceptable(const struct stream *stream, const struct xrnpe_cmd *cmd)
 {
 	return stream_check(stream, cmd).kind != XRNPE_FAULT_NONE ||
-	       (output_is_apart(cmd) && work_of(cmd) <= MOST_WORK);
+	       ((output_is_apart(cmd) || is_last(stream, cmd)) && work_of(cmd) <= MOST_WORK);
 }
 
 /* ---- legal commands -------------------------------------------------------- */
@@ -109,9 +115,25 @@ static uint8_t pick_region(const struct stream *stream, struct source *source, i
 	}
 }
 
-/* Put operand @i somewhere: often where an earlier command has one. */
+/*
+ * Another operand to lie where that one does: of an earlier command, or of this one, whose
+ * inputs before @i have their place. NULL: none.
+ */
+static const struct xrnpe_operand *company(const struct stream *stream, struct source *source,
+					   unsigned int cmd, int i)
+{
+	if (i && i < OFM && !take(source, 4))
+		return &stream->cmds[cmd].operand[take(source, (uint32_t)i)];
+	if (cmd && take(source, 2))
+		return &stream->cmds[take(source, cmd)].operand[take(source, 2) ? OFM :
+								take(source, XRNPE_OPERANDS)];
+	return NULL;
+}
+
+/* Put operand @i somewhere: often where another is. */
 static void place(struct stream *stream, struct source *source, unsigned int cmd, int i)
 {
+	const struct xrnpe_operand *other = company(stream, source, cmd, i);
 	struct xrnpe_operand *o = &stream->cmds[cmd].operand[i];
 	uint64_t size = ref_span(&stream->cmds[cmd], i), base;
 	struct xrnpe_extent *region;
@@ -119,13 +141,8 @@ static void place(struct stream *stream, struct source *source, unsigned int cmd
 	o->region = pick_region(stream, source, i);
 	region = &stream->regions[o->region];
 	base = 64 * take(source, (uint32_t)(region->size / 64));
-	if (cmd && take(source, 2)) {
-		const struct xrnpe_operand *other =
-			&stream->cmds[take(source, cmd)].operand[take(source, 2) ? OFM : take(source, XRNPE_OPERANDS)];
-
-		if (other->region == o->region)
-			base = other->offset & ~63ull;
-	}
+	if (other && other->region == o->region)
+		base = other->offset & ~63ull;
 	/* What it was given keeps its alignment. */
 	o->offset = base + o->offset % 64;
 	if (o->offset + size > region->size && take(source, 4))
@@ -134,6 +151,22 @@ static void place(struct stream *stream, struct source *source, unsigned int cmd
 		o->offset = (MOST_REGION - size) & ~63ull;
 	if (o->offset + size > region->size)
 		region->size = align(o->offset + size);
+}
+
+/* Put the output on or near an input, if that may be written. */
+static void overlap(struct stream *stream, struct source *source, struct xrnpe_cmd *cmd)
+{
+	const struct xrnpe_operand *in = &cmd->operand[take(source, OFM)];
+	struct xrnpe_extent *region = &stream->regions[in->region];
+	struct xrnpe_operand *out = &cmd->operand[OFM];
+	uint64_t base = (in->offset & ~63ull) + 64 * (take(source, 2) ? take(source, 4) : 0);
+
+	if (!(region->flags & WRITE) || base + out->offset % 64 + ref_span(cmd, OFM) > MOST_REGION)
+		return;
+	out->region = in->region;
+	out->offset = base + out->offset % 64;
+	if (region->size < out->offset + ref_span(cmd, OFM))
+		region->size = align(out->offset + ref_span(cmd, OFM));
 }
 
 static bool place_command(struct stream *stream, struct source *source, unsigned int cmd)
@@ -153,6 +186,8 @@ static bool place_command(struct stream *stream, struct source *source, unsigned
 		if (output_is_apart(c))
 			break;
 	}
+	if (is_last(stream, c) && ref_span(c, OFM) && !take(source, 4))
+		overlap(stream, source, c);
 	return true;
 }
 
@@ -366,30 +401,36 @@ void stream_predict(const struct stream *stream, uint8_t *memory, struct outcome
 			memcpy(operand[OFM], &outcome->counters.cycles, 8);
 		else if (cmd->opcode != XRNPE_OP_BARRIER)
 			ref_run(cmd, operand, &invalid);
-		if (invalid)
+		if (!output_is_apart(cmd))
+			outcome->open_status = XRNPE_STATUS_INVALID;
+		else if (invalid)
 			outcome->status |= XRNPE_STATUS_INVALID;
 		xrnpe_cmd_cost(&machine, cmd, &outcome->counters);
 	}
 	memset(&outcome->fault, 0, sizeof(outcome->fault));
 }
 
-size_t stream_unspecified(const struct stream *stream, const struct outcome *outcome, size_t *at)
+void stream_unspecified(const struct stream *stream, const struct outcome *outcome, uint8_t *mask)
 {
-	const struct xrnpe_cmd *cmd = &stream->cmds[outcome->fault.cmd];
+	const struct xrnpe_cmd *cmd = &stream->cmds[stream->cmd_count - 1];
+	const struct xrnpe_operand *o;
+	struct shape out;
+	uint8_t *start;
 
-	if (outcome->fault.kind != XRNPE_FAULT_ILLEGAL_SCALE)
-		return 0;
-	*at = stream->at[cmd->operand[OFM].region] + cmd->operand[OFM].offset;
-	return ref_span(cmd, OFM);
-}
-
-bool stream_tells_time(const struct stream *stream)
-{
-	for (unsigned int i = 0; i < stream->cmd_count; i++) {
-		if (stream->cmds[i].opcode == XRNPE_OP_TIMESTAMP)
-			return true;
+	if (outcome->fault.kind == XRNPE_FAULT_ILLEGAL_SCALE)
+		cmd = &stream->cmds[outcome->fault.cmd];
+	else if (outcome->fault.kind != XRNPE_FAULT_NONE || output_is_apart(cmd))
+		return;
+	o = &cmd->operand[OFM];
+	out = output_shape(cmd);
+	start = mask + stream->at[o->region] + o->offset;
+	for (uint64_t m = 0; m < out.matrices; m++) {
+		for (uint64_t r = 0; r < out.rows; r++) {
+			for (uint64_t p = 0; p < out.pixels; p++)
+				memset(start + m * o->batch_stride + r * o->row_stride + p * o->pixel_stride,
+				       0xff, xrnpe_row_bytes(o->format, out.elements));
+		}
 	}
-	return false;
 }
 
 void stream_describe(const struct stream *stream, FILE *file)

@@ -2,7 +2,8 @@
 /*
  * Random jobs, and what the reference says that they do. A seed gives the same job
  * everywhere: some commands over regions that they share, most of them legal, so that what
- * one writes another reads; in half of the jobs something is wrong.
+ * one writes another reads; in half of the jobs something is wrong. Operands lie over each
+ * other now and then: inputs of any command, and the last one's output over its inputs.
  */
 #ifndef TEST_STREAM_H
 #define TEST_STREAM_H
@@ -29,6 +30,7 @@ struct stream {
 /** What a job leaves behind, but for its memory. */
 struct outcome {
 	uint32_t status;
+	uint32_t open_status;		/**< bits of it that are unspecified */
 	struct xrnpe_fault fault;	/**< all zero if it ended well */
 	struct xrnpe_counters counters;	/**< of XRNPE_MACHINE_DEFAULT */
 };
@@ -49,13 +51,11 @@ struct xrnpe_fault stream_check(const struct stream *stream, const struct xrnpe_
 void stream_predict(const struct stream *stream, uint8_t *memory, struct outcome *outcome);
 
 /**
- * The bytes that a job whose fault came after its check leaves unspecified: those of the
- * output of the command at fault. Returns how many there are from *@at on in memory.
+ * Set the bytes of @mask that stand for memory which a job leaves unspecified: the output of
+ * the command whose fault came after its check, or of one that wrote over its own input, which
+ * only the last does. What lies between an output's rows is not part of it.
  */
-size_t stream_unspecified(const struct stream *stream, const struct outcome *outcome, size_t *at);
-
-/** Whether commands tell the time, so that memory depends on what was before. */
-bool stream_tells_time(const struct stream *stream);
+void stream_unspecified(const struct stream *stream, const struct outcome *outcome, uint8_t *mask);
 
 /** Write regions and commands down, a line each that begins with "# ". */
 void stream_describe(const struct stream *stream, FILE *file);

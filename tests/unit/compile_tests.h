@@ -7,5 +7,6 @@
 
 TCase *compile_parts_tests(void);
 TCase *compile_model_tests(void);
+TCase *compile_pieces_tests(void);
 
 #endif

@@ -83,7 +83,7 @@ enum xrnpe_opcode {
 	XRNPE_OP_COPY = 10,
 	/** @XRNPE_OP_BARRIER: what was written is visible to all before it ends */
 	XRNPE_OP_BARRIER = 11,
-	/** @XRNPE_OP_TIMESTAMP: ofm = the cycle counter, 64 bits */
+	/** @XRNPE_OP_TIMESTAMP: ofm = cycles that the job has taken so far, 64 bits */
 	XRNPE_OP_TIMESTAMP = 12,
 };
 

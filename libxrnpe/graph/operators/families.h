@@ -24,6 +24,13 @@ extern const struct operator operators_constant[];	/* Shape, Range, ConstantOfSh
 /* How often Resize @node repeats each of @in elements along @axis; 0: it does not just that. */
 uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out);
 
+/*
+ * What element @i of Resize @node's @out elements along @axis is of its @in: times
+ * weights[0] the one returned, and times weights[1] the next, which is 0 at the end.
+ */
+uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
+			uint32_t i, float weights[2]);
+
 /* Most steps of a Function, and most constants of these. */
 #define FUNCTION_STEPS 32
 

@@ -226,6 +226,16 @@ uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t i
 	return times;
 }
 
+uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
+			uint32_t i, float weights[2])
+{
+	struct tap tap = find_tap(node, axis, in, out, i);
+
+	weights[1] = tap.second == tap.first ? 0 : tap.part;
+	weights[0] = 1 - weights[1];
+	return tap.first;
+}
+
 /* ---- the operators ----------------------------------------------------- */
 
 static int finish(const struct op *op, const struct graph_shape *shape)

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+/* Nodes that take several commands: transposed convolutions, interpolation, long sums. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "unit/compile_run.h"
+#include "unit/compile_tests.h"
+
+static uint32_t pick(uint32_t *state, uint32_t from, uint32_t to)
+{
+	*state = *state * 1664525 + 1013904223;
+	return from + (*state >> 8) % (to - from + 1);
+}
+
+/* All layers are on the device; it computes what the reference does, but for rounding. */
+static struct xrnpe_model *on_device(const struct xrnpe_graph *graph)
+{
+	struct xrnpe_model *model = faithful(graph, 0.02);
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		ck_assert_str_eq(xrnpe_model_layer(model, i)->why, "");
+	return model;
+}
+
+static unsigned int products(const struct xrnpe_model *model)
+{
+	unsigned int count = 0;
+
+	for (uint32_t i = 0; i < model->cmd_count; i++)
+		count += xrnpe_cmd_macs(&model->cmds[i]) > 0;
+	return count;
+}
+
+/* Whatever strides, dilations, padding and groups: a convolution for each phase. */
+START_TEST(transposed)
+{
+	uint32_t state = (uint32_t)_i;
+	int64_t groups = pick(&state, 1, 2), h = pick(&state, 1, 5), w = pick(&state, 1, 5);
+	int64_t kernel[] = { pick(&state, 1, 5), pick(&state, 1, 5) };
+	int64_t stride[] = { pick(&state, 1, 4), pick(&state, 1, 4) };
+	int64_t dilation[] = { pick(&state, 1, 3), pick(&state, 1, 3) };
+	int64_t most = pick(&state, 0, 4), extra[2], pads[4], size[] = { h, w };
+	Onnx__ModelProto *onnx = image_network(2 * groups, h, w);
+	Onnx__NodeProto *node;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(2 * groups, 3, kernel[0], kernel[1]), NULL);
+	onnx_floats(onnx, "b", DIMS(3 * groups), NULL);
+	node = onnx_node(onnx, "ConvTranspose", "x w b", "y");
+	for (int i = 0; i < 2; i++) {
+		int64_t full = (size[i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1;
+
+		extra[i] = pick(&state, 0, (uint32_t)stride[i] - 1);
+		pads[i] = most < full ? most : full - 1;
+		pads[2 + i] = full - pads[i] > 1 && most > 1 ? 1 : 0;
+	}
+	onnx_attr_int(node, "group", groups);
+	onnx_attr_ints(node, "strides", 2, stride);
+	onnx_attr_ints(node, "dilations", 2, dilation);
+	onnx_attr_ints(node, "pads", 4, pads);
+	onnx_attr_ints(node, "output_padding", 2, extra);
+	graph = load(onnx);
+	xrnpe_model_free(on_device(graph));
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+static struct xrnpe_graph *resized(const char *mode, const char *coordinates, int64_t h, int64_t w)
+{
+	Onnx__ModelProto *onnx = image_network(3, 6, 4);
+	Onnx__NodeProto *node;
+
+	onnx_floats(onnx, "none", DIMS(0), (float[]){ 0 });
+	onnx_ints(onnx, "size", 4, (int64_t[]){ 1, 3, h, w });
+	node = onnx_node(onnx, "Resize", "x none none size", "y");
+	onnx_attr_string(node, "mode", mode);
+	onnx_attr_string(node, "coordinate_transformation_mode", coordinates);
+	return load(onnx);
+}
+
+/* A convolution for each pair of weights; a product with one where a single element is read. */
+START_TEST(interpolated)
+{
+	static const struct {
+		const char *coordinates;
+		int64_t h, w;
+		unsigned int products;
+	} cases[] = {
+		{ "half_pixel", 12, 8, 3 * 3 },		/* both ends, odd, even */
+		{ "half_pixel", 12, 4, 3 },
+		{ "half_pixel", 3, 2, 1 },
+		{ "half_pixel", 18, 4, 4 },	/* between, at either end */
+		{ "asymmetric", 12, 8, 3 * 3 },	/* even, odd, the last */
+		{ "asymmetric", 3, 8, 3 },
+		{ "align_corners", 11, 7, 2 * 2 },
+	};
+	struct xrnpe_graph *graph = resized("linear", cases[_i].coordinates, cases[_i].h, cases[_i].w);
+	struct xrnpe_model *model = on_device(graph);
+
+	ck_assert_uint_eq(products(model), cases[_i].products);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Whose elements all have weights of their own, it is left to the CPU. */
+START_TEST(not_interpolated)
+{
+	struct xrnpe_graph *graph = resized("linear", "align_corners", 29, 4);
+	struct xrnpe_model *model = faithful(graph, 1e-6);
+
+	ck_assert_str_eq(xrnpe_model_layer(model, 0)->why, "its weights differ from pixel to pixel");
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* The first parts of a long sum are written as binary32, with no bias and no activation. */
+START_TEST(long_sums)
+{
+	struct xrnpe_graph *graph = load(networks[NETWORKS - 1]());
+	struct xrnpe_model *model = on_device(graph);
+	unsigned int parts = 0;
+
+	for (uint32_t i = 0; i < model->cmd_count; i++) {
+		const struct xrnpe_cmd *cmd = &model->cmds[i], *next = cmd + 1;
+		const struct xrnpe_operand *sums = &cmd->operand[XRNPE_OPERAND_OFM];
+		struct xrnpe_scale scale;
+
+		if (!xrnpe_cmd_macs(cmd) || sums->region != XRNPE_MODEL_ARENA ||
+		    sums->format != XRNPE_FORMAT_F32)
+			continue;
+		parts++;
+		ck_assert_int_eq(cmd->activation, XRNPE_ACT_NONE);
+		memcpy(&scale, (char *)model->constants + cmd->operand[XRNPE_OPERAND_SCALE].offset,
+		       sizeof(scale));
+		ck_assert_uint_eq(scale.bias, 0);
+		ck_assert_uint_ne(next->flags & XRNPE_CMD_RESIDUAL, 0);
+		ck_assert_uint_eq(next->residual, 0x3f800000);
+		ck_assert_uint_eq(next->operand[XRNPE_OPERAND_IFM2].offset, sums->offset);
+		ck_assert_int_eq(next->activation, XRNPE_ACT_RELU);
+	}
+	ck_assert_uint_eq(parts, 2);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+TCase *compile_pieces_tests(void)
+{
+	TCase *tests = tcase_create("pieces");
+
+	tcase_set_timeout(tests, 120);
+	tcase_add_loop_test(tests, transposed, 0, 60);
+	tcase_add_loop_test(tests, interpolated, 0, 7);
+	tcase_add_test(tests, not_interpolated);
+	tcase_add_test(tests, long_sums);
+	return tests;
+}
