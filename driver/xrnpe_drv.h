@@ -4,6 +4,7 @@
 
 #include <linux/kref.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -37,6 +38,16 @@ struct xrnpe_ring {
 	struct list_head jobs;
 	/** @head_since: when the oldest became the oldest */
 	ktime_t head_since;
+	/** @now: nanoseconds that a queue has executed which has had its part, see xrnpe_share.c */
+	u64 now;
+	/** @waiting: of &struct xrnpe_share, queues that wait for their turn */
+	struct rb_root_cached waiting;
+	/** @waiters: how many */
+	unsigned int waiters;
+	/** @granted: queues that have their turn, and have not used it yet */
+	unsigned int granted;
+	/** @admitted: jobs that are in the ring, or on their way from the scheduler */
+	unsigned int admitted;
 };
 
 /** struct xrnpe_device - an XR-NPE */

@@ -261,6 +261,7 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 		ring->index = i;
 		snprintf(ring->name, sizeof(ring->name), "ring%u", i);
 		INIT_LIST_HEAD(&ring->jobs);
+		ring->waiting = RB_ROOT_CACHED;
 	}
 	init_waitqueue_head(&xdev->ended);
 	INIT_WORK(&xdev->reset_work, xrnpe_reset_work);

@@ -13,6 +13,18 @@
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
 
+/* ---- fences ---- */
+
+/** struct xrnpe_fence - a fence of the driver's own */
+struct xrnpe_fence {
+	/** @base: the fence */
+	struct dma_fence base;
+	/** @ctx: the file, with a reference */
+	struct xrnpe_ctx *ctx;
+	/** @lock: its lock, here because the fence may outlive all else */
+	spinlock_t lock;
+};
+
 static const char *xrnpe_fence_driver_name(struct dma_fence *fence)
 {
 	return "xrnpe";
@@ -37,20 +49,29 @@ static const struct dma_fence_ops xrnpe_fence_ops = {
 	.release = xrnpe_fence_release,
 };
 
-static struct xrnpe_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx)
+/**
+ * xrnpe_fence_create() - make a fence
+ * @ctx: the file that it keeps, and with it this module
+ * @gfp: how to allocate it
+ *
+ * Return: the fence, of a context of its own, since nobody compares it with another;
+ * or NULL.
+ */
+struct dma_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx, gfp_t gfp)
 {
-	struct xrnpe_fence *fence = kzalloc_obj(*fence);
+	struct xrnpe_fence *fence = kzalloc(sizeof(*fence), gfp);
 
 	if (!fence)
 		return NULL;
 	kref_get(&ctx->refcount);
 	fence->ctx = ctx;
 	spin_lock_init(&fence->lock);
-	/* Nobody compares it with another. */
 	dma_fence_init(&fence->base, &xrnpe_fence_ops, &fence->lock,
 		       dma_fence_context_alloc(1), 1);
-	return fence;
+	return &fence->base;
 }
+
+/* ---- jobs ---- */
 
 /*
  * Errors do not come over implicit fences: that an earlier user of a buffer
@@ -102,14 +123,14 @@ struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *f
 	job->result = xrnpe_result_create();
 	if (!job->result)
 		return ERR_PTR(-ENOMEM);
-	job->hw_fence = xrnpe_fence_create(queue->ctx);
+	job->hw_fence = xrnpe_fence_create(queue->ctx, GFP_KERNEL);
 	if (!job->hw_fence) {
 		xrnpe_result_put(job->result);
 		return ERR_PTR(-ENOMEM);
 	}
 	ret = drm_sched_job_init(&job->base, &queue->entity, 1, queue->ctx, file->client_id);
 	if (ret) {
-		dma_fence_put(&job->hw_fence->base);
+		dma_fence_put(job->hw_fence);
 		xrnpe_result_put(job->result);
 		return ERR_PTR(ret);
 	}
@@ -134,7 +155,7 @@ void xrnpe_job_free(struct xrnpe_job *job)
 		dma_fence_put(job->in_fences[i]);
 	kfree(job->in_fences);
 
-	dma_fence_put(&job->hw_fence->base);
+	dma_fence_put(job->hw_fence);
 	xrnpe_result_put(job->result);
 	xrnpe_queue_put(job->queue);
 	kfree(job);

@@ -10,16 +10,6 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_queue.h"
 
-/** struct xrnpe_fence - the hardware's fence of a job */
-struct xrnpe_fence {
-	/** @base: the fence */
-	struct dma_fence base;
-	/** @ctx: the job's file, with a reference */
-	struct xrnpe_ctx *ctx;
-	/** @lock: its lock, here because the fence may outlive all else */
-	spinlock_t lock;
-};
-
 /** struct xrnpe_job - a job */
 struct xrnpe_job {
 	/** @base: the scheduler's part */
@@ -33,7 +23,7 @@ struct xrnpe_job {
 	/** @result: how it ended */
 	struct xrnpe_result *result;
 	/** @hw_fence: signals when the hardware is done with it */
-	struct xrnpe_fence *hw_fence;
+	struct dma_fence *hw_fence;
 
 	/** @waiting: it is counted in the file's waiting ones */
 	bool waiting;
@@ -63,11 +53,12 @@ struct xrnpe_job {
 	/** @in_count: entries of @in_fences */
 	unsigned int in_count;
 
-	/** @node: in the queue's backlog, or, protected by hw_lock, in the ring's jobs */
-	struct list_head node;
-
 	/* From here on protected by hw_lock. */
 
+	/** @node: in the ring's jobs */
+	struct list_head node;
+	/** @taken: nanoseconds that its queue has been charged for it in advance */
+	u64 taken;
 	/** @seqno: by which the hardware names it */
 	u32 seqno;
 	/** @count: of its ring's jobs; modulo the ring's size its place there */
@@ -93,6 +84,7 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 	return container_of(job, struct xrnpe_job, base);
 }
 
+struct dma_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx, gfp_t gfp);
 struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file);
 void xrnpe_job_free(struct xrnpe_job *job);
 enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job);

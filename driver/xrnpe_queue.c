@@ -15,15 +15,10 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
+#include "xrnpe_share.h"
 
 /* When a file is closed its jobs may go on to get into the rings for so long. */
 #define XRNPE_CLOSE_MS		1000
-/*
- * Jobs of a queue that the scheduler has. It takes the oldest of all queues first: with
- * a backlog of one queue it would serve nobody else for long. Enough to keep the device
- * busy while one ends and the next is handed over.
- */
-#define XRNPE_QUEUE_WINDOW	4
 
 static int urgent_gid = -1;
 module_param(urgent_gid, int, 0644);
@@ -163,22 +158,8 @@ static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priorit
 	queue->depth = depth;
 	mutex_init(&queue->submit_lock);
 	spin_lock_init(&queue->lock);
-	INIT_LIST_HEAD(&queue->backlog);
+	xrnpe_share_init(&queue->share, priority);
 	return queue;
-}
-
-static void xrnpe_queue_feed_locked(struct xrnpe_queue *queue, unsigned int window)
-{
-	struct xrnpe_job *job;
-
-	lockdep_assert_held(&queue->lock);
-	while (queue->scheduled < window &&
-	       (job = list_first_entry_or_null(&queue->backlog, struct xrnpe_job, node))) {
-		list_del_init(&job->node);
-		queue->scheduled++;
-		/* Now it belongs to the scheduler, which may free it at any time. */
-		drm_sched_entity_push_job(&job->base);
-	}
 }
 
 /* Take no jobs any more, cancel those that have not got to the ring, forget the others. */
@@ -187,13 +168,11 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 	scoped_guard(mutex, &queue->submit_lock)
 		queue->closed = true;
 
-	scoped_guard(spinlock, &queue->lock) {
-		/* The scheduler cancels what it has, and only that. */
-		xrnpe_queue_feed_locked(queue, UINT_MAX);
-		/* From here on nobody finds a result. */
+	/* From here on nobody finds a result. */
+	scoped_guard(spinlock, &queue->lock)
 		queue->last_job = 0;
-	}
 	drm_sched_entity_fini(&queue->entity);
+	xrnpe_share_withdraw(queue);
 
 	/* Who waits for one has a reference. */
 	for (unsigned int i = 0; i < queue->depth; i++)
@@ -344,7 +323,7 @@ err_unlock:
 /**
  * xrnpe_queue_number() - give an armed job its number, and a place in the history
  * @queue: the queue, with submit_lock held, and room
- * @job: the job, to be fed to the queue next
+ * @job: the job, to be pushed next
  */
 void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job)
 {
@@ -361,30 +340,6 @@ void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job)
 		*place = result;
 	}
 	xrnpe_result_put(old);
-}
-
-/**
- * xrnpe_queue_feed() - put jobs behind the others, and hand to the scheduler as many
- * as it shall have
- * @queue: the queue, with submit_lock held
- * @jobs: numbered jobs, which belong to the queue from now on
- */
-void xrnpe_queue_feed(struct xrnpe_queue *queue, struct list_head *jobs)
-{
-	guard(spinlock)(&queue->lock);
-	list_splice_tail(jobs, &queue->backlog);
-	xrnpe_queue_feed_locked(queue, XRNPE_QUEUE_WINDOW);
-}
-
-/**
- * xrnpe_queue_job_left() - a job of the queue has ended
- * @queue: the queue
- */
-void xrnpe_queue_job_left(struct xrnpe_queue *queue)
-{
-	guard(spinlock)(&queue->lock);
-	queue->scheduled--;
-	xrnpe_queue_feed_locked(queue, XRNPE_QUEUE_WINDOW);
 }
 
 /**

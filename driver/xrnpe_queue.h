@@ -10,6 +10,7 @@
 #include <drm/gpu_scheduler.h>
 
 #include "xrnpe_drv.h"
+#include "xrnpe_share.h"
 
 struct xrnpe_job;
 
@@ -59,13 +60,11 @@ struct xrnpe_queue {
 	bool banned;
 	/** @failures: in a row; protected by hw_lock */
 	unsigned int failures;
+	/** @share: of the ring */
+	struct xrnpe_share share;
 
 	/** @lock: protects what follows */
 	spinlock_t lock;
-	/** @backlog: jobs that the scheduler does not have yet, in order */
-	struct list_head backlog;
-	/** @scheduled: jobs that it has, which have not ended */
-	unsigned int scheduled;
 	/** @last_job: number of the job that came last */
 	u64 last_job;
 	/** @history: how jobs ended, by number modulo the size */
@@ -79,8 +78,6 @@ struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id);
 void xrnpe_queue_put(struct xrnpe_queue *queue);
 int xrnpe_queue_lock_for_jobs(struct xrnpe_queue *queue, unsigned int jobs, bool block);
 void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job);
-void xrnpe_queue_feed(struct xrnpe_queue *queue, struct list_head *jobs);
-void xrnpe_queue_job_left(struct xrnpe_queue *queue);
 void xrnpe_queue_note_end(struct xrnpe_queue *queue, const struct xrnpe_result *result);
 void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx);
 

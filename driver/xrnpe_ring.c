@@ -16,6 +16,7 @@
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_ring.h"
+#include "xrnpe_share.h"
 #include "xrnpe_trace.h"
 
 /* ---- time ---- */
@@ -88,7 +89,7 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 			  const struct xrnpe_job_record *record)
 {
 	struct xrnpe_device *xdev = job->ring->xdev;
-	struct dma_fence *fence = &job->hw_fence->base;
+	struct dma_fence *fence = job->hw_fence;
 	struct xrnpe_result *result = job->result;
 
 	list_del(&job->node);
@@ -108,7 +109,7 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 	}
 	trace_xrnpe_job_done(job);
 	xrnpe_queue_note_end(job->queue, result);
-	xrnpe_queue_job_left(job->queue);
+	xrnpe_share_leave(job);
 
 	WRITE_ONCE(job->ended, true);
 	dma_fence_get(fence);

@@ -14,6 +14,7 @@
 #include "xrnpe_recover.h"
 #include "xrnpe_ring.h"
 #include "xrnpe_sched.h"
+#include "xrnpe_share.h"
 
 /* Wake up the device and put @job into its ring; or say why it is cancelled. */
 static enum drm_xrnpe_cancel_reason xrnpe_job_wake_and_submit(struct xrnpe_job *job)
@@ -47,11 +48,17 @@ static enum drm_xrnpe_cancel_reason xrnpe_job_start(struct xrnpe_job *job)
 	return reason;
 }
 
+static struct dma_fence *xrnpe_job_prepare(struct drm_sched_job *sched_job,
+					   struct drm_sched_entity *entity)
+{
+	return xrnpe_share_enter(to_xrnpe_job(sched_job));
+}
+
 static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 {
 	struct xrnpe_job *job = to_xrnpe_job(sched_job);
 	/* Once it is in the ring it may end, and @job be freed when the scheduler has it. */
-	struct dma_fence *fence = dma_fence_get(&job->hw_fence->base);
+	struct dma_fence *fence = dma_fence_get(job->hw_fence);
 	enum drm_xrnpe_cancel_reason reason;
 
 	xrnpe_job_got_to_ring(job);
@@ -60,7 +67,8 @@ static struct dma_fence *xrnpe_job_run(struct drm_sched_job *sched_job)
 		return fence;
 
 	job->result->reason = reason;
-	xrnpe_queue_job_left(job->queue);
+	scoped_guard(mutex, &job->ring->xdev->hw_lock)
+		xrnpe_share_leave(job);
 	dma_fence_put(fence);
 	return ERR_PTR(reason == DRM_XRNPE_CANCEL_LOST ? -ENODEV : -ECANCELED);
 }
@@ -89,12 +97,13 @@ static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
 	 * asks the scheduler for its name. What it has for a parent keeps the device.
 	 */
 	if (!sched_job->s_fence->parent)
-		sched_job->s_fence->parent = dma_fence_get(&job->hw_fence->base);
+		sched_job->s_fence->parent = dma_fence_get(job->hw_fence);
 	drm_sched_job_cleanup(sched_job);
 	xrnpe_job_free(job);
 }
 
 static const struct drm_sched_backend_ops xrnpe_sched_ops = {
+	.prepare_job = xrnpe_job_prepare,
 	.run_job = xrnpe_job_run,
 	.timedout_job = xrnpe_job_timedout,
 	.free_job = xrnpe_sched_job_free,

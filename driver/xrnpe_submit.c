@@ -433,14 +433,12 @@ static int xrnpe_submissions_push(struct xrnpe_submission *subs, unsigned int co
 		return ret;
 	ret = xrnpe_submissions_commit(subs, count);
 	if (!ret) {
-		LIST_HEAD(jobs);
-
 		args->first_job = subs[0].job->result->id;
 		for (unsigned int i = 0; i < count; i++) {
-			list_add_tail(&subs[i].job->node, &jobs);
+			/* Now it belongs to the scheduler, which may free it at any time. */
+			drm_sched_entity_push_job(&subs[i].job->base);
 			subs[i].job = NULL;
 		}
-		xrnpe_queue_feed(queue, &jobs);
 	}
 	mutex_unlock(&queue->submit_lock);
 	return ret;

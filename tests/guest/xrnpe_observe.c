@@ -11,17 +11,6 @@
 
 #define TRACING "/sys/kernel/tracing/"
 
-/* The number after @key in the file's fdinfo, or -1. */
-static int64_t fdinfo(int fd, const char *key)
-{
-	char path[64];
-	const char *found;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	found = strstr(read_file(path), key);
-	return found ? atoll(found + strlen(key)) : -1;
-}
-
 TEST_F(job, fdinfo)
 {
 	struct work endless;

@@ -256,4 +256,15 @@ static inline int write_file(const char *path, const char *text)
 	return ret;
 }
 
+/* The number after @key in the file's fdinfo, or -1. */
+static inline int64_t fdinfo(int fd, const char *key)
+{
+	char path[64];
+	const char *found;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	found = strstr(read_file(path), key);
+	return found ? atoll(found + strlen(key)) : -1;
+}
+
 #endif
