@@ -27,27 +27,62 @@ struct xrnpe_job_region {
 	uint32_t flags;			/* XRNPE_REGION_* */
 };
 
+/* Why a job does not go on. */
+enum xrnpe_stop {
+	XRNPE_STOP_NOT,
+	XRNPE_STOP_CANCELLED,
+	XRNPE_STOP_LATE,		/* its deadline passed */
+};
+
 /*
- * A job. The caller fills the first part, submits, and leaves it and its buffers
- * alone until a wait returned other than -ETIME.
+ * A job: what the device does, and whatever follows. The caller fills the first part, submits,
+ * and leaves it and its buffers alone until a wait returned other than -ETIME.
  */
 struct xrnpe_job {
-	struct xrnpe_buffer *cmds;
+	struct xrnpe_buffer *cmds;	/* NULL: the device has nothing to do at first */
 	uint32_t cmd_count;
 	uint32_t queue;
 	bool count;			/* the result's counters are wanted */
 	unsigned int region_count;
 	struct xrnpe_job_region regions[XRNPE_MAX_REGIONS];
+	/*
+	 * Called when the device has done its part, and at first where it has none. True: @cmds
+	 * and what goes with them are the device's next part. False: the job has ended. Runs
+	 * in any thread, without locks.
+	 */
+	bool (*advance)(struct xrnpe_job *job);
+	bool goes_on;			/* nobody needs to wait for it to do so: parts, @ended */
+	xrnpe_ended ended;		/* called when it has ended; may be NULL */
+	void *ended_data;
+	int fd;				/* an eventfd that is written when it has ended; -1: none */
+	int64_t deadline;		/* as in clock.h */
+	volatile bool cancelled;	/* accessed atomically */
 
-	/* Valid when it has ended. */
+	/* Of the device's last part, for advance(). */
 	enum drm_xrnpe_job_state state;
+	enum drm_xrnpe_cancel_reason reason;
+	enum xrnpe_stop stop;
 	struct xrnpe_result result;
+
+	/* What advance() says of all of it, or the back end where it cannot go on. */
+	int code;
+	struct xrnpe_error error;
 
 	/* The back end's. */
 	uint64_t number;
-	bool begun, ended;
-	struct xrnpe_job *next;
+	uint32_t syncobj;
+	bool begun, told, over;		/* told: the device's part has ended */
+	struct xrnpe_job *next, *next_running;
 };
+
+/* Whether @job is to stop, and why: @stop is set. */
+bool xrnpe_job_stops(struct xrnpe_job *job);
+
+/* Tell who asked to be told that @job has ended. What the back end's lock protects comes after. */
+void xrnpe_job_tell(struct xrnpe_job *job);
+
+/* ... and under that lock: it is over. */
+void xrnpe_job_end(struct xrnpe_job *job);
 
 /* A device is the first member of its back end's own structure. */
 struct xrnpe_device {
@@ -68,12 +103,15 @@ struct xrnpe_backend {
 			   size_t offset, size_t size, struct xrnpe_error *error);
 	int (*submit)(struct xrnpe_device *device, struct xrnpe_job *job,
 		      struct xrnpe_error *error);
-	/*
-	 * Wait at most @timeout_ns, without limit if negative. Returns 0: it has ended
-	 * and says how; -ETIME; or another error: its end cannot be known.
-	 */
-	int (*wait)(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns,
-		    struct xrnpe_error *error);
+	/* Wait until @job has ended, at most @timeout_ns, without limit if negative. 0 or -ETIME. */
+	int (*wait)(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns);
+	/* @job->cancelled was set, maybe before it was submitted or after it ended. */
+	void (*cancel)(struct xrnpe_device *device, struct xrnpe_job *job);
+	/* Let @fd be that of @job, which is submitted. */
+	int (*watch)(struct xrnpe_device *device, struct xrnpe_job *job, int fd,
+		     struct xrnpe_error *error);
+	/* @job will not be submitted again. */
+	void (*forget)(struct xrnpe_device *device, struct xrnpe_job *job);
 	/* No job and no buffer is left. */
 	void (*close)(struct xrnpe_device *device);
 };

@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "backend.h"
+#include "clock.h"
 #include "error.h"
 
 #define MAJOR(version) ((version) >> 16)
@@ -48,6 +50,32 @@ const struct xrnpe_device_info *xrnpe_device_info(const struct xrnpe_device *dev
 {
 	return &device->info;
 }
+
+/* ---- jobs ------------------------------------------------------------- */
+
+bool xrnpe_job_stops(struct xrnpe_job *job)
+{
+	if (__atomic_load_n(&job->cancelled, __ATOMIC_RELAXED))
+		job->stop = XRNPE_STOP_CANCELLED;
+	else if (job->deadline != INT64_MAX && clock_now() > job->deadline)
+		job->stop = XRNPE_STOP_LATE;
+	return job->stop != XRNPE_STOP_NOT;
+}
+
+void xrnpe_job_tell(struct xrnpe_job *job)
+{
+	if (job->ended)
+		job->ended(job->ended_data);
+}
+
+void xrnpe_job_end(struct xrnpe_job *job)
+{
+	job->over = true;
+	if (job->fd >= 0)
+		eventfd_write(job->fd, 1);
+}
+
+/* ---- buffers ---------------------------------------------------------- */
 
 int xrnpe_buffer_new(struct xrnpe_device *device, size_t size, struct xrnpe_buffer **buffer,
 		     struct xrnpe_error *error)

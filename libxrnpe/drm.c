@@ -7,18 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 #include <xf86drm.h>
 
-#include "backend.h"
+#include "drm_backend.h"
 #include "error.h"
 
 #define DRIVER "xrnpe"
@@ -26,34 +24,7 @@
 /* Enough to keep the ring fed while this side copies. */
 #define DEPTH 16
 
-/*
- * A queue of the kernel's. That remembers how its last jobs ended, as many as its
- * depth. So that none is forgotten, a job that nobody has waited for is waited for here
- * before its place is needed: these are the jobs whose end is not known yet, in order.
- */
-struct queue {
-	uint32_t id;
-	uint64_t last_job;
-	struct xrnpe_job *first, **end;
-};
-
-struct drm {
-	struct xrnpe_device device;
-	int fd;
-	char *path;
-	char driver[32];
-	uint32_t depth;
-	pthread_mutex_t lock;		/* protects the queues' jobs */
-	/* One a priority that the process may have, the most urgent first. */
-	struct queue queues[DRM_XRNPE_PRIORITY_REALTIME + 1];
-};
-
-static struct drm *to_drm(struct xrnpe_device *device)
-{
-	return (struct drm *)device;
-}
-
-static int fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error)
+int drm_fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error)
 {
 	int code = errno;
 
@@ -89,18 +60,18 @@ static int drm_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buff
 			return xrnpe_fail(error, -ENOMEM,
 					  "%s: no contiguous memory for a buffer of %zu bytes",
 					  drm->path, buffer->size);
-		return fail_ioctl(drm, "create a buffer", error);
+		return drm_fail_ioctl(drm, "create a buffer", error);
 	}
 	map.handle = create.handle;
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &map)) {
-		ret = fail_ioctl(drm, "map a buffer", error);
+		ret = drm_fail_ioctl(drm, "map a buffer", error);
 		close_handle(drm, create.handle);
 		return ret;
 	}
 	buffer->data = mmap(NULL, create.size, PROT_READ | PROT_WRITE, MAP_SHARED, drm->fd,
 			    (off_t)map.offset);
 	if (buffer->data == MAP_FAILED) {
-		ret = fail_ioctl(drm, "map a buffer", error);
+		ret = drm_fail_ioctl(drm, "map a buffer", error);
 		close_handle(drm, create.handle);
 		return ret;
 	}
@@ -128,162 +99,8 @@ static int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, si
 	};
 
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args))
-		return fail_ioctl(drm, "synchronise a buffer", error);
+		return drm_fail_ioctl(drm, "synchronise a buffer", error);
 	return 0;
-}
-
-/* ---- jobs ------------------------------------------------------------- */
-
-/* How a job ended. */
-struct answer {
-	struct drm_xrnpe_job_wait wait;
-	struct xrnpe_job_record record;	/* zero unless the job counts */
-};
-
-/* Ask how @job ended; wait for that until absolute time @end_ns. */
-static int ask(struct drm *drm, const struct xrnpe_job *job, int64_t end_ns, struct answer *answer)
-{
-	*answer = (struct answer){ .wait = {
-		.queue = drm->queues[job->queue].id,
-		.job = job->number,
-		.timeout_ns = end_ns,
-	} };
-	if (job->count) {
-		answer->wait.record = (uintptr_t)&answer->record;
-		answer->wait.record_size = sizeof(answer->record);
-	}
-	return drmIoctl(drm->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &answer->wait) ? -errno : 0;
-}
-
-/* With the lock held: take a job off the list; @answer: how it ended, if known. */
-static void settle(struct drm *drm, struct xrnpe_job *job, const struct answer *answer)
-{
-	struct queue *queue = &drm->queues[job->queue];
-	struct xrnpe_job **link = &queue->first;
-
-	while (*link != job)
-		link = &(*link)->next;
-	*link = job->next;
-	if (!*link)
-		queue->end = link;
-	if (!answer)
-		return;
-	job->state = answer->wait.state;
-	job->result = (struct xrnpe_result){
-		.status = answer->wait.status,
-		.fault = {
-			.kind = answer->wait.fault.kind,
-			.cmd = answer->wait.fault.cmd,
-			.operand = answer->wait.fault.operand,
-			.region = answer->wait.fault.region,
-			.offset = answer->wait.fault.offset,
-		},
-		.counters = answer->record.counters,
-	};
-	job->ended = true;
-}
-
-/* With the lock held: make room in the kernel's history for one more job. */
-static int make_room(struct drm *drm, struct queue *queue, struct xrnpe_error *error)
-{
-	while (queue->first && queue->last_job + 1 - queue->first->number >= drm->depth) {
-		struct answer answer;
-
-		if (ask(drm, queue->first, INT64_MAX, &answer))
-			return fail_ioctl(drm, "wait for a job", error);
-		settle(drm, queue->first, &answer);
-	}
-	return 0;
-}
-
-static int drm_submit(struct xrnpe_device *device, struct xrnpe_job *job,
-		      struct xrnpe_error *error)
-{
-	struct drm *drm = to_drm(device);
-	struct drm_xrnpe_region regions[XRNPE_MAX_REGIONS] = { 0 };
-	struct queue *queue = &drm->queues[job->queue];
-	struct drm_xrnpe_job what = {
-		.cmd_handle = job->cmds->handle,
-		.cmd_count = job->cmd_count,
-		.cmd_stride = sizeof(struct xrnpe_cmd),
-		.regions = {
-			.stride = sizeof(*regions),
-			.count = job->region_count,
-			.pointer = (uintptr_t)regions,
-		},
-	};
-	struct drm_xrnpe_submit args = {
-		.queue = queue->id,
-		.jobs = { .stride = sizeof(what), .count = 1, .pointer = (uintptr_t)&what },
-	};
-	int ret;
-
-	for (unsigned int i = 0; i < job->region_count; i++)
-		regions[i] = (struct drm_xrnpe_region){
-			.handle = job->regions[i].buffer->handle,
-			.flags = job->regions[i].flags,
-			.offset = job->regions[i].offset,
-			.size = job->regions[i].size,
-		};
-
-	job->ended = false;
-	job->next = NULL;
-	pthread_mutex_lock(&drm->lock);
-	ret = make_room(drm, queue, error);
-	if (!ret && drmIoctl(drm->fd, DRM_IOCTL_XRNPE_SUBMIT, &args))
-		ret = fail_ioctl(drm, "submit a job", error);
-	if (!ret) {
-		job->number = queue->last_job = args.first_job;
-		*queue->end = job;
-		queue->end = &job->next;
-	}
-	pthread_mutex_unlock(&drm->lock);
-	return ret;
-}
-
-static int64_t end_of(int64_t timeout_ns)
-{
-	struct timespec now;
-	int64_t end;
-
-	if (timeout_ns < 0)
-		return INT64_MAX;
-	if (!timeout_ns)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (__builtin_add_overflow((int64_t)now.tv_sec * 1000000000 + now.tv_nsec, timeout_ns, &end))
-		return INT64_MAX;
-	return end;
-}
-
-static int drm_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns,
-		    struct xrnpe_error *error)
-{
-	struct drm *drm = to_drm(device);
-	struct answer answer;
-	bool ended;
-	int ret;
-
-	pthread_mutex_lock(&drm->lock);
-	ended = job->ended;
-	pthread_mutex_unlock(&drm->lock);
-	if (ended)
-		return 0;
-
-	ret = ask(drm, job, end_of(timeout_ns), &answer);
-	if (ret == -ETIME)
-		return ret;
-	if (ret)
-		fail_ioctl(drm, "wait for a job", error);
-
-	/* Meanwhile drm_submit() may have learnt it, and the kernel forgotten. */
-	pthread_mutex_lock(&drm->lock);
-	if (job->ended)
-		ret = 0;
-	else
-		settle(drm, job, ret ? NULL : &answer);
-	pthread_mutex_unlock(&drm->lock);
-	return ret;
 }
 
 /* ---- the device ------------------------------------------------------- */
@@ -292,7 +109,7 @@ static void drm_close(struct xrnpe_device *device)
 {
 	struct drm *drm = to_drm(device);
 
-	pthread_mutex_destroy(&drm->lock);
+	drm_stop_jobs(drm);
 	if (drm->fd >= 0)
 		close(drm->fd);
 	free(drm->path);
@@ -305,6 +122,9 @@ static const struct xrnpe_backend drm_backend = {
 	.buffer_sync = drm_buffer_sync,
 	.submit = drm_submit,
 	.wait = drm_wait,
+	.cancel = drm_cancel,
+	.watch = drm_watch,
+	.forget = drm_forget,
 	.close = drm_close,
 };
 
@@ -339,7 +159,7 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 	};
 
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &args))
-		return fail_ioctl(drm, "query the device", error);
+		return drm_fail_ioctl(drm, "query the device", error);
 	drm->depth = info.max_depth;
 	drm->device.info = (struct xrnpe_device_info){
 		.backend = "drm",
@@ -371,7 +191,7 @@ static int create_queues(struct drm *drm, struct xrnpe_error *error)
 		if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_QUEUE_CREATE, &args)) {
 			if (errno == EACCES)
 				continue;
-			return fail_ioctl(drm, "create a queue", error);
+			return drm_fail_ioctl(drm, "create a queue", error);
 		}
 		queue->id = args.queue;
 		queue->end = &queue->first;
@@ -390,7 +210,7 @@ static int open_node(const char *path, struct xrnpe_device **device, struct xrnp
 	drm->device.backend = &drm_backend;
 	drm->device.depth = DEPTH;
 	atomic_init(&drm->device.references, 1);
-	pthread_mutex_init(&drm->lock, NULL);
+	drm_start_jobs(drm);
 	drm->path = strdup(path);
 	drm->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (!drm->path)

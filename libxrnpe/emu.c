@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The emulator: jobs run on the datapath in this process, one thread a job: a worker, or
- * whoever waits for one that no worker has begun, which saves two changes of thread. What a
- * job may do and how it ends is as on the device, bit for bit.
+ * whoever waits for one that no worker has begun, which saves two changes of thread. What the
+ * CPU does between a job's parts runs in that thread, too. What a job may do and how it ends
+ * is as on the device, bit for bit.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -10,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "backend.h"
+#include "clock.h"
 #include "cost.h"
 #include "datapath.h"
 #include "error.h"
@@ -35,7 +36,7 @@ struct emu {
 	struct xrnpe_device device;
 	pthread_mutex_t lock;		/* protects all below */
 	pthread_cond_t work;		/* there are a job and a context, or stop was set */
-	pthread_cond_t done;		/* a job ended; on the monotonic clock */
+	pthread_cond_t done;		/* a job ended */
 	struct queue queues[QUEUES];
 	struct context *free;
 	unsigned int waiting;		/* for a job's end */
@@ -77,7 +78,20 @@ static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, si
 
 /* ---- jobs ------------------------------------------------------------- */
 
-static void run_job(struct context *context, struct xrnpe_job *job)
+/* What an error of a command makes of its job. */
+static void fail_job(struct xrnpe_job *job, int code)
+{
+	job->state = DRM_XRNPE_JOB_CANCELLED;
+	if (code == -EFAULT)
+		job->state = DRM_XRNPE_JOB_FAULT;
+	else if (code == -ECANCELED)
+		xrnpe_job_stops(job);
+	else
+		/* Without scratch memory nothing can be computed: the device is lost. */
+		job->reason = DRM_XRNPE_CANCEL_LOST;
+}
+
+static void run_commands(struct context *context, struct xrnpe_job *job)
 {
 	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
 	struct xrnpe_span spans[XRNPE_OPERANDS];
@@ -95,6 +109,10 @@ static void run_job(struct context *context, struct xrnpe_job *job)
 		void *memory[XRNPE_OPERANDS] = { NULL };
 		int ret;
 
+		if (xrnpe_job_stops(job)) {
+			job->state = DRM_XRNPE_JOB_CANCELLED;
+			return;
+		}
 		memcpy(&cmd, (const char *)job->cmds->data + i * sizeof(cmd), sizeof(cmd));
 		if (!xrnpe_cmd_check(&cmd, i, extents, job->region_count, spans, fault)) {
 			job->state = DRM_XRNPE_JOB_FAULT;
@@ -108,17 +126,37 @@ static void run_job(struct context *context, struct xrnpe_job *job)
 					    spans[o].offset;
 		}
 		xrnpe_datapath_set_cycles(context->datapath, counters->cycles);
-		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, NULL, &job->result.status,
-					 fault);
+		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, &job->cancelled,
+					 &job->result.status, fault);
 		if (ret) {
 			counters->commands++;
-			/* Without scratch memory nothing can be computed: the device is lost. */
-			job->state = ret == -EFAULT ? DRM_XRNPE_JOB_FAULT : DRM_XRNPE_JOB_CANCELLED;
+			fail_job(job, ret);
 			return;
 		}
 		xrnpe_cmd_cost(&machine, &cmd, counters);
 	}
 	memset(fault, 0, sizeof(*fault));
+}
+
+static void run_job(struct context *context, struct xrnpe_job *job)
+{
+	bool more = job->cmds || job->advance(job);
+
+	while (more) {
+		run_commands(context, job);
+		if (!job->count)
+			job->result.counters = (struct xrnpe_counters){ 0 };
+		more = job->advance(job);
+	}
+	xrnpe_job_tell(job);
+}
+
+/* With the lock held. */
+static void end_job(struct emu *emu, struct xrnpe_job *job)
+{
+	xrnpe_job_end(job);
+	if (emu->waiting)
+		pthread_cond_broadcast(&emu->done);
 }
 
 /* The most urgent job that waits, or NULL. */
@@ -150,14 +188,10 @@ static bool run_next(struct emu *emu)
 	job->begun = true;
 	pthread_mutex_unlock(&emu->lock);
 	run_job(context, job);
-	if (!job->count)
-		job->result.counters = (struct xrnpe_counters){ 0 };
 	pthread_mutex_lock(&emu->lock);
 	context->next = emu->free;
 	emu->free = context;
-	job->ended = true;
-	if (emu->waiting)
-		pthread_cond_broadcast(&emu->done);
+	end_job(emu, job);
 	return true;
 }
 
@@ -180,7 +214,7 @@ static int emu_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 	struct emu *emu = to_emu(device);
 	struct queue *queue = &emu->queues[job->queue];
 
-	job->begun = job->ended = false;
+	job->begun = job->over = false;
 	job->next = NULL;
 	pthread_mutex_lock(&emu->lock);
 	*queue->end = job;
@@ -191,23 +225,13 @@ static int emu_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 	return 0;
 }
 
-static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns,
-		    struct xrnpe_error *error)
+static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t timeout_ns)
 {
 	struct emu *emu = to_emu(device);
-	struct timespec end;
-	bool ended;
+	int64_t end = clock_end(timeout_ns);
+	bool over;
 	int ret = 0;
 
-	if (timeout_ns >= 0) {
-		clock_gettime(CLOCK_MONOTONIC, &end);
-		end.tv_sec += timeout_ns / 1000000000;
-		end.tv_nsec += timeout_ns % 1000000000;
-		if (end.tv_nsec >= 1000000000) {
-			end.tv_sec++;
-			end.tv_nsec -= 1000000000;
-		}
-	}
 	pthread_mutex_lock(&emu->lock);
 	/* With all the time there is, its turn can be brought about. */
 	while (timeout_ns < 0 && !job->begun && run_next(emu)) {
@@ -216,13 +240,67 @@ static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t 
 			pthread_cond_signal(&emu->work);
 	}
 	emu->waiting++;
-	while (!job->ended && !ret)
-		ret = timeout_ns < 0 ? pthread_cond_wait(&emu->done, &emu->lock) :
-				       pthread_cond_timedwait(&emu->done, &emu->lock, &end);
+	while (!job->over && !ret)
+		ret = clock_wait(&emu->done, &emu->lock, end);
 	emu->waiting--;
-	ended = job->ended;
+	over = job->over;
 	pthread_mutex_unlock(&emu->lock);
-	return ended ? 0 : -ETIME;
+	return over ? 0 : -ETIME;
+}
+
+/* Take @job out of its queue. False: it is not there. */
+static bool take_back(struct emu *emu, struct xrnpe_job *job)
+{
+	struct queue *queue = &emu->queues[job->queue];
+	struct xrnpe_job **link = &queue->first;
+
+	while (*link && *link != job)
+		link = &(*link)->next;
+	if (!*link)
+		return false;
+	*link = job->next;
+	if (!*link)
+		queue->end = link;
+	job->begun = true;
+	return true;
+}
+
+/* What runs looks at job->cancelled itself. */
+static void emu_cancel(struct xrnpe_device *device, struct xrnpe_job *job)
+{
+	struct emu *emu = to_emu(device);
+	bool waited;
+
+	pthread_mutex_lock(&emu->lock);
+	waited = take_back(emu, job);
+	pthread_mutex_unlock(&emu->lock);
+	if (!waited)
+		return;
+	xrnpe_job_stops(job);
+	job->result = (struct xrnpe_result){ 0 };
+	job->state = DRM_XRNPE_JOB_CANCELLED;
+	job->advance(job);
+	xrnpe_job_tell(job);
+	pthread_mutex_lock(&emu->lock);
+	end_job(emu, job);
+	pthread_mutex_unlock(&emu->lock);
+}
+
+static int emu_watch(struct xrnpe_device *device, struct xrnpe_job *job, int fd,
+		     struct xrnpe_error *error)
+{
+	struct emu *emu = to_emu(device);
+
+	pthread_mutex_lock(&emu->lock);
+	job->fd = fd;
+	if (job->over)
+		xrnpe_job_end(job);
+	pthread_mutex_unlock(&emu->lock);
+	return 0;
+}
+
+static void emu_forget(struct xrnpe_device *device, struct xrnpe_job *job)
+{
 }
 
 /* ---- the device ------------------------------------------------------- */
@@ -252,6 +330,9 @@ static const struct xrnpe_backend emu_backend = {
 	.buffer_sync = emu_buffer_sync,
 	.submit = emu_submit,
 	.wait = emu_wait,
+	.cancel = emu_cancel,
+	.watch = emu_watch,
+	.forget = emu_forget,
 	.close = emu_close,
 };
 
@@ -274,18 +355,6 @@ static int count_threads(unsigned int *count, struct xrnpe_error *error)
 	n = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
 	*count = n < MAX_THREADS ? (unsigned int)n : MAX_THREADS;
 	return 0;
-}
-
-static void init_locks(struct emu *emu)
-{
-	pthread_condattr_t monotonic;
-
-	pthread_mutex_init(&emu->lock, NULL);
-	pthread_cond_init(&emu->work, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&emu->done, &monotonic);
-	pthread_condattr_destroy(&monotonic);
 }
 
 /* A context, and a thread for it; that thread may also use another, and others this one. */
@@ -330,7 +399,9 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 
 	emu->device.backend = &emu_backend;
 	atomic_init(&emu->device.references, 1);
-	init_locks(emu);
+	pthread_mutex_init(&emu->lock, NULL);
+	pthread_cond_init(&emu->work, NULL);
+	clock_init_condition(&emu->done);
 	for (unsigned int i = 0; i < QUEUES; i++)
 		emu->queues[i].end = &emu->queues[i].first;
 

@@ -1,37 +1,16 @@
 // SPDX-License-Identifier: MIT
-/*
- * Requests: one inference. Its steps follow each other: while a job is on the device the
- * request is in flight; nodes on the CPU run in the thread that submits or waits.
- */
+/* Requests: one inference, its memory, and its life from submission to end. */
 #include <errno.h>
-#include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
-#include "graph.h"
-#include "session.h"
+#include "request.h"
 #include "transfer.h"
-
-enum request_state {
-	REQUEST_IDLE,		/* never submitted */
-	REQUEST_SUBMITTED,
-	REQUEST_ENDED,
-};
-
-struct xrnpe_request {
-	struct xrnpe_session *session;
-	struct xrnpe_buffer *memory;	/* arena, input and output */
-	struct reference *cpu;		/* tensors of the CPU's nodes; NULL: there are none */
-	float *values;			/* room for any tensor that is copied to or from these */
-	struct xrnpe_job job;		/* of the step in flight */
-	uint32_t step;			/* that one, or the number of steps */
-	struct xrnpe_result result;	/* of all jobs so far */
-	enum request_state state;
-	int code;			/* when ended: what wait returns, and why */
-	struct xrnpe_error error;
-};
 
 /* ---- making and freeing ------------------------------------------------ */
 
@@ -72,6 +51,9 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 	atomic_fetch_add(&session->references, 1);
 	made->session = session;
 	made->job.region_count = XRNPE_MODEL_REGIONS;
+	made->job.queue = session->queue;
+	made->job.advance = request_advance;
+	made->job.fd = -1;
 	for (unsigned int i = 0; i < XRNPE_MODEL_REGIONS; i++) {
 		struct xrnpe_job_region *region = &made->job.regions[i];
 
@@ -102,6 +84,9 @@ void xrnpe_request_free(struct xrnpe_request *request)
 		return;
 	if (request->state == REQUEST_SUBMITTED)
 		xrnpe_request_wait(request, -1, NULL);
+	request->session->device->backend->forget(request->session->device, &request->job);
+	if (request->job.fd >= 0)
+		close(request->job.fd);
 	reference_free(request->cpu);
 	free(request->values);
 	xrnpe_buffer_free(request->memory);
@@ -111,22 +96,15 @@ void xrnpe_request_free(struct xrnpe_request *request)
 
 /* ---- inputs and outputs ------------------------------------------------- */
 
-static uint64_t tensor_offset(const struct xrnpe_request *request,
-			      const struct xrnpe_model_tensor *t)
+uint64_t request_tensor_offset(const struct xrnpe_request *request,
+			       const struct xrnpe_model_tensor *t)
 {
 	return request->job.regions[t->region].offset + t->offset;
 }
 
-static void *tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t)
+void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t)
 {
-	return (char *)request->memory->data + tensor_offset(request, t);
-}
-
-static int sync_tensor(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
-		       enum xrnpe_sync sync, struct xrnpe_error *error)
-{
-	return xrnpe_buffer_sync(request->memory, sync, tensor_offset(request, t),
-				 xrnpe_model_tensor_bytes(t), error);
+	return (char *)request->memory->data + request_tensor_offset(request, t);
 }
 
 static int check_transfer(const struct xrnpe_request *request, const char *kind, unsigned int i,
@@ -155,7 +133,7 @@ int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i, const
 
 	ret = check_transfer(request, "input", i, model->input_count, t, count, error);
 	if (!ret)
-		transfer_in(t, values, tensor_data(request, t));
+		transfer_in(t, values, request_tensor_data(request, t));
 	return ret;
 }
 
@@ -170,7 +148,7 @@ int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i, floa
 	if (!ret && request->state == REQUEST_IDLE)
 		ret = xrnpe_fail(error, -EINVAL, "%s: the request was never submitted", model->name);
 	if (!ret)
-		transfer_out(t, tensor_data(request, t), values);
+		transfer_out(t, request_tensor_data(request, t), values);
 	return ret;
 }
 
@@ -179,218 +157,150 @@ void xrnpe_request_count(struct xrnpe_request *request, bool count)
 	request->job.count = count;
 }
 
-/* ---- steps -------------------------------------------------------------- */
-
-/* What the device or the caller wrote becomes tensors of the CPU's. */
-static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *step,
-		  struct xrnpe_error *error)
+void xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data)
 {
-	const struct xrnpe_model *model = request->session->model;
-	char text[64];
-	int ret = 0;
-
-	for (uint32_t i = 0; !ret && i < step->gather_count; i++) {
-		const struct xrnpe_model_binding *b = &model->bindings[step->gather_first + i];
-		const struct xrnpe_model_tensor *t = &model->tensors[b->tensor];
-
-		if (t->region != XRNPE_MODEL_INPUT)
-			ret = sync_tensor(request, t, XRNPE_SYNC_FOR_CPU, error);
-		if (ret)
-			break;
-		transfer_out(t, tensor_data(request, t), request->values);
-		if (reference_set(request->cpu, b->cpu, request->values))
-			ret = xrnpe_fail(error, -EINVAL, "%s: %s: takes integers or truths", model->name,
-					 graph_printable(t->info.name, text));
-	}
-	return ret;
+	request->job.ended = ended;
+	request->job.ended_data = data;
 }
 
-static int scatter(struct xrnpe_request *request, const struct xrnpe_model_step *step,
-		   struct xrnpe_error *error)
+void xrnpe_request_set_deadline(struct xrnpe_request *request, int64_t timeout_ns)
 {
-	const struct xrnpe_model *model = request->session->model;
-	int ret = 0;
-
-	for (uint32_t i = 0; !ret && i < step->scatter_count; i++) {
-		const struct xrnpe_model_binding *b = &model->bindings[step->scatter_first + i];
-		const struct xrnpe_model_tensor *t = &model->tensors[b->tensor];
-
-		reference_get(request->cpu, b->cpu, request->values);
-		transfer_in(t, request->values, tensor_data(request, t));
-		ret = sync_tensor(request, t, XRNPE_SYNC_FOR_DEVICE, error);
-	}
-	return ret;
+	request->allowed = timeout_ns;
 }
 
-static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step *step,
-		   struct xrnpe_error *error)
-{
-	int ret = gather(request, step, error);
+/* ---- submission ---------------------------------------------------------- */
 
-	for (uint32_t i = 0; !ret && i < step->count; i++)
-		reference_node(request->cpu, step->first + i);
-	return ret ? ret : scatter(request, step, error);
-}
-
-/* From step request->step on: up to a job, which is submitted, or the end. */
-static int advance(struct xrnpe_request *request, struct xrnpe_error *error)
+/* Nobody has to wait for a job to end that is one part of the device's. */
+static bool goes_on(const struct xrnpe_request *request)
 {
 	const struct xrnpe_model *model = request->session->model;
+
+	return model->step_count > 1 || model->steps[0].kind != XRNPE_MODEL_JOB ||
+	       request->job.ended || request->allowed;
+}
+
+int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error)
+{
 	struct xrnpe_device *device = request->session->device;
-	int ret = 0;
-
-	for (; !ret && request->step < model->step_count; request->step++) {
-		const struct xrnpe_model_step *step = &model->steps[request->step];
-
-		if (step->kind == XRNPE_MODEL_JOB) {
-			request->job.cmds = request->session->cmds[request->step];
-			request->job.cmd_count = step->count;
-			return device->backend->submit(device, &request->job, error);
-		}
-		ret = run_cpu(request, step, error);
-	}
-	return ret;
-}
-
-int xrnpe_request_submit(struct xrnpe_request *request, unsigned int queue,
-			 struct xrnpe_error *error)
-{
-	const struct xrnpe_model *model = request->session->model;
-	struct xrnpe_device *device = request->session->device;
+	struct xrnpe_job *job = &request->job;
+	eventfd_t ended;
 	int ret;
 
 	if (request->state == REQUEST_SUBMITTED)
 		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  model->name);
-	if (queue >= device->info.queues)
-		return xrnpe_fail(error, -EINVAL, "%s: has no queue %u, only 0..%u",
-				  device->info.path, queue, device->info.queues - 1);
+				  request->session->model->name);
 	ret = xrnpe_buffer_sync(request->memory, XRNPE_SYNC_FOR_DEVICE,
-				request->job.regions[XRNPE_MODEL_INPUT].offset,
-				request->job.regions[XRNPE_MODEL_INPUT].size, error);
+				job->regions[XRNPE_MODEL_INPUT].offset,
+				job->regions[XRNPE_MODEL_INPUT].size, error);
 	if (ret)
 		return ret;
-	request->job.queue = queue;
-	request->result = (struct xrnpe_result){ 0 };
-	request->step = 0;
-	ret = advance(request, error);
+	request_begin(request);
+	job->goes_on = goes_on(request);
+	job->deadline = request->allowed ? clock_end(request->allowed) : INT64_MAX;
+	__atomic_store_n(&job->cancelled, false, __ATOMIC_RELAXED);
+	if (job->fd >= 0)
+		eventfd_read(job->fd, &ended);
+	ret = device->backend->submit(device, job, error);
 	if (!ret)
 		request->state = REQUEST_SUBMITTED;
 	return ret;
 }
 
-/* ---- the end ------------------------------------------------------------ */
-
-/* The fault's command counts from the job's first: in messages and results, from the model's. */
-static void number_fault(struct xrnpe_request *request)
+void xrnpe_request_cancel(struct xrnpe_request *request)
 {
-	const struct xrnpe_model_step *step = &request->session->model->steps[request->step];
-
-	if (request->job.result.fault.kind != XRNPE_FAULT_NONE)
-		request->job.result.fault.cmd += step->first;
-}
-
-/* What an ended job means to the caller. */
-static int judge(const struct xrnpe_request *request, struct xrnpe_error *error)
-{
-	const struct xrnpe_model *model = request->session->model;
-	const struct xrnpe_device_info *info = &request->session->device->info;
-	const struct xrnpe_job *job = &request->job;
-	char text[320];
-
-	switch (job->state) {
-	case DRM_XRNPE_JOB_DONE:
-		return 0;
-	case DRM_XRNPE_JOB_FAULT:
-		xrnpe_model_fault_text(model, &job->result.fault, text, sizeof(text));
-		return xrnpe_fail(error, -EFAULT, "%s: %s", model->name, text);
-	case DRM_XRNPE_JOB_TIMEOUT:
-		xrnpe_model_fault_text(model, &job->result.fault, text, sizeof(text));
-		return xrnpe_fail(error, -ETIMEDOUT, "%s: took longer than the %u ms that %s allows: %s",
-				  model->name, info->job_timeout_ms, info->path, text);
-	default:
-		return xrnpe_fail(error, -ECANCELED,
-				  "%s: the job was cancelled: %s was reset or is gone", model->name,
-				  info->path);
-	}
-}
-
-static void add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
-{
-	/* All of it is 64-bit counts. */
-	__u64 *to = (__u64 *)sum;
-	const __u64 *from = (const __u64 *)more;
-
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-		to[i] += from[i];
-}
-
-/* What the job that has ended adds to the request's result. */
-static void collect(struct xrnpe_request *request)
-{
-	number_fault(request);
-	request->result.status |= request->job.result.status;
-	request->result.fault = request->job.result.fault;
-	add_counters(&request->result.counters, &request->job.result.counters);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* Wait for the jobs that are left, and run what lies between. -ETIME: it goes on. */
-static int finish(struct xrnpe_request *request, int64_t timeout_ns)
-{
-	const struct xrnpe_model *model = request->session->model;
 	struct xrnpe_device *device = request->session->device;
-	int64_t start = now_ns();
-	int ret = 0;
 
-	while (!ret && request->step < model->step_count) {
-		int64_t left = timeout_ns;
+	__atomic_store_n(&request->job.cancelled, true, __ATOMIC_RELAXED);
+	device->backend->cancel(device, &request->job);
+}
 
-		if (timeout_ns > 0) {
-			left -= now_ns() - start;
-			left = left < 0 ? 0 : left;
+/* ---- the end ------------------------------------------------------------- */
+
+int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error *error)
+{
+	struct xrnpe_device *device = request->session->device;
+	int made, ret = 0;
+
+	if (request->job.fd < 0) {
+		made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (made < 0)
+			return xrnpe_fail_errno(error, request->session->model->name,
+						"make an eventfd");
+		if (request->state == REQUEST_SUBMITTED)
+			ret = device->backend->watch(device, &request->job, made, error);
+		if (ret) {
+			close(made);
+			return ret;
 		}
-		ret = device->backend->wait(device, &request->job, left, &request->error);
-		if (ret)
-			break;
-		collect(request);
-		ret = judge(request, &request->error);
-		request->step++;
-		if (!ret)
-			ret = advance(request, &request->error);
+		request->job.fd = made;
 	}
-	if (!ret)
-		ret = xrnpe_buffer_sync(request->memory, XRNPE_SYNC_FOR_CPU,
-					request->job.regions[XRNPE_MODEL_OUTPUT].offset,
-					request->job.regions[XRNPE_MODEL_OUTPUT].size,
-					&request->error);
-	return ret;
+	*fd = request->job.fd;
+	return 0;
 }
 
 int xrnpe_request_wait(struct xrnpe_request *request, int64_t timeout_ns, struct xrnpe_error *error)
 {
+	struct xrnpe_device *device = request->session->device;
 	const char *name = request->session->model->name;
 
 	if (request->state == REQUEST_IDLE)
 		return xrnpe_fail(error, -EINVAL, "%s: the request was never submitted", name);
 	if (request->state == REQUEST_SUBMITTED) {
-		int ret = finish(request, timeout_ns);
-
-		if (ret == -ETIME)
-			return xrnpe_fail(error, ret, "%s: has not ended yet", name);
-		request->code = ret;
+		if (device->backend->wait(device, &request->job, timeout_ns))
+			return xrnpe_fail(error, -ETIME, "%s: has not ended yet", name);
 		request->state = REQUEST_ENDED;
 	}
-	if (request->code && error)
-		*error = request->error;
-	return request->code;
+	if (request->job.code && error)
+		*error = request->job.error;
+	return request->job.code;
+}
+
+/* Until @end. Signals do not end it. */
+static int poll_all(struct pollfd *fds, size_t count, int64_t end)
+{
+	int ret;
+
+	do {
+		int64_t left = end == INT64_MAX ? 0 : end - clock_now();
+		struct timespec timeout = { left / CLOCK_SECOND, left % CLOCK_SECOND };
+
+		if (left < 0)
+			timeout = (struct timespec){ 0 };
+		ret = ppoll(fds, count, end == INT64_MAX ? NULL : &timeout, NULL);
+	} while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+int xrnpe_request_wait_any(struct xrnpe_request *const *requests, size_t count, int64_t timeout_ns,
+			   size_t *index, struct xrnpe_error *error)
+{
+	struct pollfd *fds = calloc(count + 1, sizeof(*fds));
+	size_t submitted = 0, i = 0;
+	int ret = fds ? 0 : xrnpe_fail_memory(error);
+
+	for (; !ret && i < count; i++) {
+		/* What is left out has a negative descriptor, which is not looked at. */
+		fds[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+		if (requests[i]->state != REQUEST_SUBMITTED)
+			continue;
+		submitted++;
+		ret = xrnpe_request_fd(requests[i], &fds[i].fd, error);
+	}
+	if (!ret && !submitted)
+		ret = xrnpe_fail(error, -EINVAL, "none of %zu requests is submitted", count);
+	if (!ret) {
+		ret = poll_all(fds, count, clock_end(timeout_ns));
+		if (ret < 0)
+			ret = xrnpe_fail_errno(error, "requests", "wait for any");
+		else
+			ret = ret ? 0 : xrnpe_fail(error, -ETIME, "none of %zu requests has ended yet",
+						   submitted);
+	}
+	for (i = 0; !ret && !fds[i].revents; i++)
+		;
+	*index = i;
+	free(fds);
+	return ret;
 }
 
 const struct xrnpe_result *xrnpe_request_result(const struct xrnpe_request *request)

@@ -53,19 +53,45 @@ static int upload(struct xrnpe_device *device, const void *data, uint64_t size,
 	return xrnpe_buffer_sync(*buffer, XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 
+/* The queue of a priority; a device that has few of them serves several priorities with one. */
+static int find_queue(const struct xrnpe_device_info *info, enum xrnpe_priority priority,
+		      unsigned int *queue, struct xrnpe_error *error)
+{
+	unsigned int last = info->queues - 1;
+
+	switch (priority) {
+	case XRNPE_PRIORITY_NORMAL:
+		*queue = last < 1 ? last : 1;
+		return 0;
+	case XRNPE_PRIORITY_URGENT:
+		*queue = 0;
+		return 0;
+	case XRNPE_PRIORITY_BACKGROUND:
+		*queue = last;
+		return 0;
+	}
+	return xrnpe_fail(error, -EINVAL, "there is no priority %d", (int)priority);
+}
+
 int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
+		      const struct xrnpe_session_options *options,
 		      struct xrnpe_session **session, struct xrnpe_error *error)
 {
 	struct xrnpe_session *made;
+	unsigned int queue = 0;
 	int ret;
 
 	ret = check_limits(&device->info, model, error);
+	if (!ret)
+		ret = find_queue(&device->info, options ? options->priority : XRNPE_PRIORITY_NORMAL,
+				 &queue, error);
 	if (ret)
 		return ret;
 	made = calloc(1, sizeof(*made));
 	if (!made)
 		return xrnpe_fail_memory(error);
 	atomic_init(&made->references, 1);
+	made->queue = queue;
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
 	made->cmds = calloc(model->step_count, sizeof(*made->cmds));
@@ -107,7 +133,7 @@ struct batch {
 	size_t count, submitted, done;
 	const float *const *inputs;
 	float *const *outputs;
-	unsigned int depth, queue;
+	unsigned int depth;
 	struct xrnpe_request **requests;	/* element i uses the i % depth-th */
 	uint32_t status;
 };
@@ -125,7 +151,7 @@ static int submit_next(struct batch *batch, struct xrnpe_error *error)
 					      size, error);
 	}
 	if (!ret)
-		ret = xrnpe_request_submit(request, batch->queue, error);
+		ret = xrnpe_request_submit(request, error);
 	if (!ret)
 		batch->submitted++;
 	return ret;
@@ -179,8 +205,6 @@ int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *
 	struct batch batch = {
 		.session = session, .count = count, .inputs = inputs, .outputs = outputs,
 		.depth = session->device->depth,
-		/* Queue 0 is for what cannot wait. */
-		.queue = session->device->info.queues > 1 ? 1 : 0,
 	};
 	int ret = 0;
 

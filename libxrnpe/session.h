@@ -10,6 +10,7 @@ struct xrnpe_session {
 	atomic_uint references;
 	struct xrnpe_device *device;
 	struct xrnpe_model *model;
+	unsigned int queue;
 	struct xrnpe_buffer *constants;
 	struct xrnpe_buffer **cmds;	/* by step: of a job its commands, else NULL */
 };

@@ -23,8 +23,8 @@
  *   Different objects may be used from different threads at the same time, even
  *   where they share a device, session or model. A device, a model and a session
  *   may themselves be used from several threads at once. A request, a buffer
- *   and an array serve one thread at a time. Freeing is not using: it must come
- *   last.
+ *   and an array serve one thread at a time, but for xrnpe_request_cancel(). Freeing is
+ *   not using: it must come last.
  *
  * Tensors are passed as float (IEEE binary32), C order, in the shape that the model's
  * file gives them; a batch dimension that it leaves open is 1. Batches are passed as that
@@ -301,12 +301,28 @@ struct xrnpe_result {
 	struct xrnpe_counters counters;	/**< zero unless xrnpe_request_count() asked for them */
 };
 
+/** Which requests go first where several sessions want the device. */
+enum xrnpe_priority {
+	XRNPE_PRIORITY_NORMAL,		/**< queue 1, where there is one */
+	XRNPE_PRIORITY_URGENT,		/**< queue 0: what cannot wait, such as a gaze for each frame */
+	XRNPE_PRIORITY_BACKGROUND,	/**< the last queue */
+};
+
+/** How a session runs. A zeroed structure is a good start. */
+struct xrnpe_session_options {
+	enum xrnpe_priority priority;
+};
+
 /**
  * Put a model on a device.
  *
- * Returns 0; -E2BIG: the model has more commands or bytes than the device takes.
+ * @options: may be NULL
+ *
+ * Returns 0; -E2BIG: the model has more commands or bytes than the device takes; -EINVAL: no
+ * such priority.
  */
 int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
+		      const struct xrnpe_session_options *options,
 		      struct xrnpe_session **session, struct xrnpe_error *error);
 
 /** Free a session. */
@@ -319,8 +335,7 @@ void xrnpe_session_free(struct xrnpe_session *session);
 typedef int (*xrnpe_progress)(void *data, size_t done, size_t total);
 
 /**
- * Run a batch, with as many elements in flight as keep the device busy, and wait. Uses
- * queue 1, where there is one: 0 is for what cannot wait.
+ * Run a batch, with as many elements in flight as keep the device busy, and wait.
  *
  * @inputs: by input, @count of each one after the other
  * @outputs: by output, room for @count of each; NULL: not wanted
@@ -354,31 +369,74 @@ int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
 void xrnpe_request_count(struct xrnpe_request *request, bool count);
 
 /**
- * Submit the request and return at once; what of the model comes before the device's first
- * job runs on the CPU before that, and what comes between jobs or last while somebody waits.
- * Requests of a session execute in any order and side by side; a request may be submitted again after it was waited
- * for, and keeps its inputs.
+ * Submit the request and return at once. Nodes on the CPU run in threads of the library's,
+ * or in one that waits. Requests of a session execute in any order and side by side; a
+ * request may be submitted again after it was waited for, and keeps its inputs.
  *
- * @queue: less than the device's queues; 0 is served first
- *
- * Returns 0; -EBUSY: it is submitted already; -EINVAL: no such queue; -ENODEV: the
- * device is gone; -EIO: too many requests in a row have failed.
+ * Returns 0; -EBUSY: it is submitted already; -ENODEV: the device is gone; -EIO: too many
+ * requests in a row have failed.
  */
-int xrnpe_request_submit(struct xrnpe_request *request, unsigned int queue,
-			 struct xrnpe_error *error);
+int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error);
 
 /**
- * Wait until the request's job has ended.
+ * Wait until the request has ended.
  *
  * @timeout_ns: from now; 0: just look; negative: without limit
  *
  * Returns 0: it ended well; -ETIME: not yet; -EFAULT: its commands were at fault,
  * the message says which and how; -ETIMEDOUT: it ran longer than the device
- * allows; -ECANCELED: the device was reset; -EINVAL: it was not submitted.
+ * allows, or more urgent work kept it from running; -ECANCELED: it was cancelled, its deadline
+ * has passed, or the device was reset; -ENODEV: the device is gone; -EIO: too many requests in
+ * a row have failed; -EINVAL: it was not submitted, or an integer input is given what is none.
  * Asking again gives the same answer.
  */
 int xrnpe_request_wait(struct xrnpe_request *request, int64_t timeout_ns,
 		       struct xrnpe_error *error);
+
+/**
+ * Wait until one of several requests has ended, which xrnpe_request_wait() then tells how.
+ *
+ * @requests: @count of one device or of several; those that are not submitted, or were waited
+ *	for, are left out
+ * @index: out: the first of them that has ended
+ *
+ * Returns 0; -ETIME: none yet; -EINVAL: none is submitted; -EMFILE and the like: as
+ * xrnpe_request_fd().
+ */
+int xrnpe_request_wait_any(struct xrnpe_request *const *requests, size_t count,
+			   int64_t timeout_ns, size_t *index, struct xrnpe_error *error);
+
+/**
+ * A file descriptor that poll(2) and its kin find readable (POLLIN) when the submitted request
+ * has ended, until it is submitted again. It stays the same, belongs to the request and is
+ * closed with it; nobody reads from it or writes to it.
+ *
+ * Returns 0; -EMFILE, -ENFILE, -ENOMEM: there can be no more of them.
+ */
+int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error *error);
+
+/**
+ * Called once for each submission when it has ended, in any thread. It is for passing the news
+ * on, and must not call the library: what waits for the request goes on when it returns.
+ */
+typedef void (*xrnpe_ended)(void *data);
+
+/** Have @ended called, from the next submission on; NULL: no more. Not while it is submitted. */
+void xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data);
+
+/**
+ * Let each submission be cancelled if it has not ended after @timeout_ns, from the next one
+ * on; 0: never.
+ */
+void xrnpe_request_set_deadline(struct xrnpe_request *request, int64_t timeout_ns);
+
+/**
+ * Cancel the request, from any thread, if it is submitted. It must be waited for all the
+ * same: what has not begun never does, the emulator gives up within milliseconds, and a
+ * device first ends the job that it was given. Then xrnpe_request_wait() returns -ECANCELED, but
+ * for a request that had ended before.
+ */
+void xrnpe_request_cancel(struct xrnpe_request *request);
 
 /** How the request ended; valid after xrnpe_request_wait() other than -ETIME. */
 const struct xrnpe_result *xrnpe_request_result(const struct xrnpe_request *request);

@@ -160,7 +160,7 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
-	runtime_session)
+	runtime_models runtime_session runtime_events)
 $(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 
 $(B)/tests/unit/runtime: $(RUNTIME_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)

@@ -106,7 +106,7 @@ static int run_once(struct xrnpe_request *request, const struct xrnpe_model *mod
 		ret = xrnpe_request_set_input(request, i, arrays->in[i],
 					      xrnpe_model_input(model, i)->count, error);
 	if (!ret)
-		ret = xrnpe_request_submit(request, 0, error);
+		ret = xrnpe_request_submit(request, error);
 	if (!ret)
 		ret = xrnpe_request_wait(request, -1, error);
 	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++)
@@ -218,7 +218,7 @@ static int bench(const struct options *options)
 	if (!ret)
 		ret = xrnpe_device_open(options->device, &device, &error);
 	if (!ret)
-		ret = xrnpe_session_new(device, model, &session, &error);
+		ret = xrnpe_session_new(device, model, NULL, &session, &error);
 	if (!ret)
 		ret = measure(options, session, model, xrnpe_device_info(device), &error);
 	xrnpe_session_free(session);

@@ -90,7 +90,7 @@ static int open_subject(struct subject *subject, const struct options *options,
 		subject->out = model_outputs(subject->model, options->model);
 		ret = xrnpe_device_open(options->device, &subject->device, error);
 		if (!ret)
-			ret = xrnpe_session_new(subject->device, subject->model, &subject->session,
+			ret = xrnpe_session_new(subject->device, subject->model, NULL, &subject->session,
 						error);
 	}
 	if (!ret && (!subject->in.infos || !subject->out.infos))

@@ -290,7 +290,7 @@ static enum outcome run_model(struct test *test, struct xrnpe_model *model,
 	if (!ret)
 		ret = xrnpe_model_load(test->file, &again, error);
 	if (!ret)
-		ret = xrnpe_session_new(device, again, &session, error);
+		ret = xrnpe_session_new(device, again, NULL, &session, error);
 	for (unsigned int i = 0; !ret && i < count; i++)
 		made[i] = malloc((xrnpe_model_output(model, i)->count + 1) * sizeof(float));
 	if (!ret)

@@ -50,13 +50,13 @@ START_TEST(predicted_is_counted)
 	ck_assert_double_eq_tol(total.seconds, (double)cycles * 1e-9, 1e-15);
 
 	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
-	ck_assert_int_eq(xrnpe_session_new(device, model, &session, &error), 0);
+	ck_assert_int_eq(xrnpe_session_new(device, model, NULL, &session, &error), 0);
 	ck_assert_int_eq(xrnpe_request_new(session, &request, &error), 0);
 	for (int count = 0; count < 2; count++) {
 		const struct xrnpe_result *result = xrnpe_request_result(request);
 
 		xrnpe_request_count(request, count);
-		ck_assert_int_eq(xrnpe_request_submit(request, 0, &error), 0);
+		ck_assert_int_eq(xrnpe_request_submit(request, &error), 0);
 		ck_assert_int_eq(xrnpe_request_wait(request, -1, &error), 0);
 		ck_assert_mem_eq(&result->counters, count ? &total.counters : &nothing,
 				 sizeof(nothing));
@@ -71,10 +71,10 @@ START_TEST(predicted_is_counted)
 	memcpy((char *)model->constants + scale->offset, &nan, sizeof(nan));
 	xrnpe_request_free(request);
 	xrnpe_session_free(session);
-	ck_assert_int_eq(xrnpe_session_new(device, model, &session, &error), 0);
+	ck_assert_int_eq(xrnpe_session_new(device, model, NULL, &session, &error), 0);
 	ck_assert_int_eq(xrnpe_request_new(session, &request, &error), 0);
 	xrnpe_request_count(request, true);
-	ck_assert_int_eq(xrnpe_request_submit(request, 0, &error), 0);
+	ck_assert_int_eq(xrnpe_request_submit(request, &error), 0);
 	ck_assert_int_eq(xrnpe_request_wait(request, -1, &error), -EFAULT);
 	counters = &xrnpe_request_result(request)->counters;
 	ck_assert_uint_eq(counters->commands, model->cmd_count);

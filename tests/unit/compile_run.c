@@ -83,7 +83,7 @@ double run_error(const struct xrnpe_graph *graph, struct xrnpe_model *model)
 	}
 	ck_assert_int_eq(xrnpe_graph_run(graph, TESTS, inputs, fp32, NULL, NULL, &error), 0);
 	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
-	ck_assert_msg(!xrnpe_session_new(device, model, &session, &error), "%s", error.message);
+	ck_assert_msg(!xrnpe_session_new(device, model, NULL, &session, &error), "%s", error.message);
 	ck_assert_msg(!xrnpe_session_run(session, TESTS, inputs, got, NULL, NULL, NULL,
 					 &error), "%s", error.message);
 	for (unsigned int k = 0; k < outputs; k++) {

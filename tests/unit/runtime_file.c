@@ -345,7 +345,7 @@ START_TEST(file_fuzzed)
 		/* It may ask for absurd sizes of memory, and be refused. */
 		if (xrnpe_model_input(model, 0)->count == TINY_IN &&
 		    xrnpe_model_output(model, 0)->count == TINY_OUT &&
-		    !xrnpe_session_new(device, model, &session, &error)) {
+		    !xrnpe_session_new(device, model, NULL, &session, &error)) {
 			xrnpe_session_run(session, 1, (const float *[]){ in }, (float *[]){ out },
 					  NULL, NULL, NULL, &error);
 			xrnpe_session_free(session);

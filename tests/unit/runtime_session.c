@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "build.h"
 #include "unit/runtime_tests.h"
 
 /* More than a kernel driver remembers of a file's jobs. */
@@ -32,7 +31,7 @@ static struct xrnpe_session *session_of(struct xrnpe_model *model)
 {
 	struct xrnpe_session *session;
 
-	ck_ok(xrnpe_session_new(device, model, &session, &error), error);
+	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
 	xrnpe_model_free(model);
 	return session;
 }
@@ -51,7 +50,7 @@ static void submit(struct xrnpe_request *request, unsigned int seed)
 
 	tiny_input(seed, in);
 	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
-	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+	ck_ok(xrnpe_request_submit(request, &error), error);
 }
 
 /* Not via ck_ok(), for threads. Returns whether the output is that of @seed. */
@@ -177,11 +176,9 @@ START_TEST(request_again)
 		ck_assert(output_is_right(request, i));
 	}
 	/* Inputs stay. */
-	for (unsigned int queue = 0; queue < xrnpe_device_info(device)->queues; queue++) {
-		ck_ok(xrnpe_request_submit(request, queue, &error), error);
-		ck_ok(xrnpe_request_wait(request, -1, &error), error);
-		ck_assert(output_is_right(request, 19));
-	}
+	ck_ok(xrnpe_request_submit(request, &error), error);
+	ck_ok(xrnpe_request_wait(request, -1, &error), error);
+	ck_assert(output_is_right(request, 19));
 	xrnpe_request_free(request);
 	xrnpe_session_free(session);
 }
@@ -192,7 +189,6 @@ START_TEST(request_misused)
 	struct xrnpe_session *session = session_of(tiny_model());
 	struct xrnpe_request *request = request_of(session);
 	float in[TINY_IN] = { 0 }, out[TINY_OUT];
-	unsigned int queues = xrnpe_device_info(device)->queues;
 
 	ck_fails(xrnpe_request_wait(request, -1, &error), -EINVAL, error,
 		 "tiny: the request was never submitted");
@@ -204,10 +200,11 @@ START_TEST(request_misused)
 		 "tiny: has no output 1");
 	ck_fails(xrnpe_request_get_output(request, 0, out, 1, &error), -EINVAL, error,
 		 "tiny: output out has 18 elements, not 1");
-	ck_fails(xrnpe_request_submit(request, queues, &error), -EINVAL, error, "has no queue");
+	ck_fails(xrnpe_request_get_output(request, 0, out, TINY_OUT, &error), -EINVAL, error,
+		 "tiny: the request was never submitted");
 
 	submit(request, 1);
-	ck_fails(xrnpe_request_submit(request, 0, &error), -EBUSY, error, "was submitted");
+	ck_fails(xrnpe_request_submit(request, &error), -EBUSY, error, "was submitted");
 	ck_fails(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), -EBUSY, error,
 		 "was submitted");
 	ck_fails(xrnpe_request_get_output(request, 0, out, TINY_OUT, &error), -EBUSY, error,
@@ -221,46 +218,17 @@ START_TEST(request_misused)
 }
 END_TEST
 
-/* A model that computes for long: one large product, again and again. */
-static struct xrnpe_model *slow_model(uint32_t commands)
-{
-	struct xrnpe_model *model = tiny_model();
-	struct xrnpe_cmd cmd = {
-		.opcode = XRNPE_OP_MATMUL,
-		.operand = {
-			[XRNPE_OPERAND_IFM] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_P8 },
-			[XRNPE_OPERAND_WEIGHT] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_P8 },
-			[XRNPE_OPERAND_SCALE] = { .region = XRNPE_MODEL_ARENA, .format = XRNPE_FORMAT_F32 },
-			[XRNPE_OPERAND_OFM] = { .offset = 65536, .region = XRNPE_MODEL_ARENA,
-						.format = XRNPE_FORMAT_P8, .row_stride = 512 },
-		},
-		.matmul = { .m = 64, .n = 512, .k = 32768, .batch = 1 },
-	};
-
-	model->region_size[XRNPE_MODEL_ARENA] = 262144;
-	model->cmds = realloc(model->cmds, commands * sizeof(cmd));
-	model->cmd_layer = realloc(model->cmd_layer, commands * sizeof(*model->cmd_layer));
-	model->cmd_count = commands;
-	model->steps[0].count = model->cmd_count;
-	for (uint32_t i = 0; i < commands; i++) {
-		model->cmds[i] = cmd;
-		model->cmd_layer[i] = 1;
-	}
-	ck_ok(xrnpe_model_check(model, &error), error);
-	return model;
-}
-
 START_TEST(request_not_yet)
 {
 	struct xrnpe_session *session = session_of(slow_model(1));
 	struct xrnpe_request *request = request_of(session);
 
-	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+	ck_ok(xrnpe_request_submit(request, &error), error);
 	ck_fails(xrnpe_request_wait(request, 0, &error), -ETIME, error, "tiny: has not ended yet");
 	ck_fails(xrnpe_request_wait(request, 1000000, &error), -ETIME, error, "has not ended yet");
 	ck_ok(xrnpe_request_wait(request, -1, &error), error);
 	/* Freeing waits. */
-	ck_ok(xrnpe_request_submit(request, 0, &error), error);
+	ck_ok(xrnpe_request_submit(request, &error), error);
 	xrnpe_request_free(request);
 	xrnpe_session_free(session);
 }
@@ -382,7 +350,7 @@ START_TEST(session_ownership)
 	struct xrnpe_request *request;
 
 	ck_ok(xrnpe_device_open(test_device(), &own, &error), error);
-	ck_ok(xrnpe_session_new(own, model, &session, &error), error);
+	ck_ok(xrnpe_session_new(own, model, NULL, &session, &error), error);
 	xrnpe_model_free(model);
 	xrnpe_device_close(own);
 	request = request_of(session);
@@ -401,65 +369,16 @@ START_TEST(session_limits)
 
 	model->cmd_count = XRNPE_MAX_CMDS + 1;
 	model->steps[0].count = model->cmd_count;
-	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
+	ck_fails(xrnpe_session_new(device, model, NULL, &session, &error), -E2BIG, error,
 		 "tiny: has 65537 commands; ");
 	model->cmd_count = 2;
 	model->steps[0].count = model->cmd_count;
 	model->region_size[XRNPE_MODEL_ARENA] = SIZE_MAX / 2 + 1;
-	ck_fails(xrnpe_session_new(device, model, &session, &error), -E2BIG, error,
+	ck_fails(xrnpe_session_new(device, model, NULL, &session, &error), -E2BIG, error,
 		 "tiny: needs a buffer of ");
 	xrnpe_model_free(model);
 }
 END_TEST
-
-/* The graph y = -x of TINY_OUT elements. */
-static struct xrnpe_graph *negation(void)
-{
-	const struct graph_shape shape = { 3, { TINY_OUT_C, 3, 2 } };
-	struct xrnpe_graph *graph = graph_new("negation");
-	uint32_t x, y;
-
-	graph->opset = 17;
-
-	ck_ok(graph_add_tensor(graph, strdup("x"), &x, &error), error);
-	ck_ok(graph_add_tensor(graph, strdup("y"), &y, &error), error);
-	ck_ok(build_input(graph, x, GRAPH_FLOAT, &shape, &error), error);
-	ck_ok(build_part(graph, "negate", "Neg", 1, &x, y, NULL, 0, &error), error);
-	ck_ok(build_output(graph, y, &error), error);
-	ck_ok(build_end(graph, &error), error);
-	return graph;
-}
-
-/* The tiny model with its result negated on the CPU: arena, then output. */
-static struct xrnpe_model *negative_model(void)
-{
-	struct xrnpe_model *model = tiny_model();
-	struct xrnpe_operand *ofm = &model->cmds[1].operand[XRNPE_OPERAND_OFM];
-	struct xrnpe_model_tensor *result;
-
-	model->region_size[XRNPE_MODEL_ARENA] = 64 + 4 * TINY_OUT;
-	ofm->region = XRNPE_MODEL_ARENA;
-	ofm->offset = 64;
-	model->tensors = realloc(model->tensors, 4 * sizeof(*model->tensors));
-	result = &model->tensors[model->tensor_count++];
-	*result = model->tensors[1];
-	result->info.name = strdup("result");
-	result->region = XRNPE_MODEL_ARENA;
-	result->offset = 64;
-
-	model->cpu = negation();
-	model->binding_count = 2;
-	model->bindings = calloc(2, sizeof(*model->bindings));
-	model->bindings[0] = (struct xrnpe_model_binding){ graph_find(model->cpu, "x"), 3 };
-	model->bindings[1] = (struct xrnpe_model_binding){ graph_find(model->cpu, "y"), 1 };
-	model->step_count = 2;
-	model->steps = realloc(model->steps, 2 * sizeof(*model->steps));
-	model->steps[1] = (struct xrnpe_model_step){
-		.kind = XRNPE_MODEL_CPU, .count = 1, .gather_count = 1, .scatter_first = 1,
-		.scatter_count = 1,
-	};
-	return model;
-}
 
 /* From memory, and from a file. */
 START_TEST(session_steps)
@@ -541,7 +460,7 @@ static void *use(void *data)
 		tiny_input(user->seed + i, in);
 		user->right = user->right &&
 			      !xrnpe_request_set_input(request, 0, in, TINY_IN, &mine) &&
-			      !xrnpe_request_submit(request, i % 2, &mine) &&
+			      !xrnpe_request_submit(request, &mine) &&
 			      !xrnpe_request_wait(request, -1, &mine) &&
 			      output_is_right(request, user->seed + i);
 	}

@@ -12,6 +12,7 @@ TCase *runtime_npy_tests(void);
 TCase *runtime_file_tests(void);
 TCase *runtime_device_tests(void);
 TCase *runtime_session_tests(void);
+TCase *runtime_events_tests(void);
 
 /* The device that sessions are tested on: XRNPE_TEST_DEVICE, or emu. */
 const char *test_device(void);
@@ -51,6 +52,12 @@ extern const float tiny_scale[TINY_OUT_C];
 extern const float tiny_bias[TINY_OUT_C];
 
 struct xrnpe_model *tiny_model(void);
+
+/* One that computes for long: large products, a tenth of a second each or more. */
+struct xrnpe_model *slow_model(uint32_t commands);
+
+/* The tiny model with its result negated on the CPU: arena, then output. */
+struct xrnpe_model *negative_model(void);
 
 /* Inputs that differ with @seed, and what the model makes of them. */
 void tiny_input(unsigned int seed, float in[TINY_IN]);

@@ -14,12 +14,13 @@ The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LI
 """
 from ._graph import Graph, compile, operators
 from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand,
-                    OperatorInfo, Place, Prediction, Result, TensorInfo, Type)
+                    OperatorInfo, Place, Prediction, Priority, Result, TensorInfo, Type)
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
-from ._session import Device, Request, Session
+from ._session import Device, Request, Session, wait_any
 
 __all__ = ["Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format", "Graph",
-           "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction", "Request",
-           "Result", "Session", "TensorInfo", "Type", "__version__", "compile", "operators"]
+           "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction", "Priority",
+           "Request", "Result", "Session", "TensorInfo", "Type", "__version__", "compile",
+           "operators", "wait_any"]

@@ -35,6 +35,14 @@ class Place(StrEnum):
     CPU = "cpu"
 
 
+class Priority(StrEnum):
+    """Which sessions go first; the order is C's."""
+    NORMAL = "normal"
+    #: What cannot wait, such as gaze.
+    URGENT = "urgent"
+    BACKGROUND = "background"
+
+
 class Operand(IntEnum):
     """Operands of a command, which Counters.bytes is indexed by."""
     IFM = 0

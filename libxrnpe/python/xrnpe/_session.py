@@ -2,18 +2,21 @@
 """Devices, and models that run on them."""
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Sequence
-from ctypes import byref, c_uint32
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from ctypes import byref, c_int, c_size_t, c_uint32, c_void_p
 from errno import ETIME
 from time import monotonic
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from . import _structures as c
-from ._info import DeviceInfo, Result, TensorInfo
+from ._info import DeviceInfo, Priority, Result, TensorInfo
 from ._library import Error, Handle, Object, Progress, Reporter, call, lib, path
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
@@ -39,11 +42,16 @@ class Device(Object):
 
 
 class Session(Object):
-    """A model made ready on a device: constants and commands are there. Threads may share it."""
+    """A model made ready on a device: constants and commands are there. Threads may share it.
 
-    def __init__(self, device: Device, model: Model) -> None:
+    ``priority`` says whose requests go first where several sessions want the device.
+    """
+
+    def __init__(self, device: Device, model: Model, *,
+                 priority: Priority | str = Priority.NORMAL) -> None:
+        options = c.xrnpe_session_options(list(Priority).index(Priority(priority)))
         self._handle = Handle(lib.xrnpe_session_free, lib.xrnpe_session_new, device._open,
-                              model._open)
+                              model._open, byref(options))
         #: What the model takes and gives.
         self.inputs: tuple[TensorInfo, ...] = model.inputs
         self.outputs: tuple[TensorInfo, ...] = model.outputs
@@ -74,10 +82,33 @@ class Session(Object):
         return by_name(self.outputs, results)
 
 
+def _has_ended(function: Callable[..., int], *arguments: Any) -> bool:
+    """call() of a function that waits; False: the time was up."""
+    try:
+        call(function, *arguments)
+    except Error as error:
+        if error.code != ETIME:
+            raise
+        return False
+    return True
+
+
+def _wait(wait: Callable[[int], bool], timeout: float | None) -> bool:
+    """Call what waits so many nanoseconds until it returns True, or ``timeout`` seconds."""
+    end = None if timeout is None else monotonic() + max(0.0, timeout)
+    while True:
+        left = _SLICE if end is None else min(_SLICE, max(0.0, end - monotonic()))
+        if wait(int(left * 1e9)):
+            return True
+        if end is not None and monotonic() >= end:
+            return False
+
+
 class Request(Object):
     """One inference, submitted now and waited for later. With ``count``, its results count.
 
-    It serves one thread at a time: others wait.
+    It serves one thread at a time: others wait. It has a ``fileno()`` for event loops, and
+    can be awaited with asyncio.
     """
 
     def __init__(self, session: Session, *, count: bool = False) -> None:
@@ -98,10 +129,12 @@ class Request(Object):
         names = ", ".join(info.name for info in self.inputs)
         raise ValueError(f"there is no input {name}; the inputs are {names}")
 
-    def submit(self, inputs: Inputs | None = None, *, queue: int = 0) -> None:
+    def submit(self, inputs: Inputs | None = None, *, deadline: float | None = None) -> None:
         """Submit it and return at once, with ``inputs`` (as Session.run() takes a single one)
-        or with those set before. ``queue`` is the hardware queue; 0 is served first.
+        or with those set before. After ``deadline`` seconds it is cancelled, if it has not ended.
         """
+        if deadline is not None and not 0 < deadline < 1e9:
+            raise ValueError(f"a deadline of {deadline} seconds is none")
         with self._lock:
             if inputs is not None:
                 arrays, count = read_inputs(self.inputs, inputs)
@@ -109,25 +142,49 @@ class Request(Object):
                     raise ValueError(f"{count} inputs are given, where one is taken")
                 for i, array in enumerate(arrays):
                     call(lib.xrnpe_request_set_input, self._open, i, pointer(array), array.size)
-            call(lib.xrnpe_request_submit, self._open, queue)
+            lib.xrnpe_request_set_deadline(
+                self._open, 0 if deadline is None else max(1, int(deadline * 1e9)))
+            call(lib.xrnpe_request_submit, self._open)
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread; it is waited for all the same, and raises Error then."""
+        lib.xrnpe_request_cancel(self._open)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when it has ended, until it is submitted again.
+
+        It is closed with the request; nobody reads from it.
+        """
+        fd = c_int()
+        with self._lock:
+            call(lib.xrnpe_request_fd, self._open, byref(fd))
+        return fd.value
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it has ended: True. False: it has not, after ``timeout`` seconds.
 
         Raises Error if it ended badly. Asking again gives the same answer.
         """
-        end = None if timeout is None else monotonic() + max(0.0, timeout)
-        while True:
-            left = _SLICE if end is None else min(_SLICE, max(0.0, end - monotonic()))
-            try:
-                with self._lock:
-                    call(lib.xrnpe_request_wait, self._open, int(left * 1e9))
-                return True
-            except Error as error:
-                if error.code != ETIME:
-                    raise
-            if end is not None and monotonic() >= end:
-                return False
+        def wait(slice_ns: int) -> bool:
+            with self._lock:
+                return _has_ended(lib.xrnpe_request_wait, self._open, slice_ns)
+
+        return _wait(wait, timeout)
+
+    async def _ended(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        fd = self.fileno()
+        loop.add_reader(fd, lambda: ended.done() or ended.set_result(None))
+        try:
+            await ended
+        finally:
+            loop.remove_reader(fd)
+        self.wait(0)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait until it has ended, which raises Error if it ended badly."""
+        return self._ended().__await__()
 
     def output(self, name: str | None = None) -> Floats:
         """The output of that name, or the only one, after wait()."""
@@ -146,3 +203,24 @@ class Request(Object):
         """How it ended, after wait()."""
         with self._lock:
             return Result._of(lib.xrnpe_request_result(self._open).contents)
+
+
+def wait_any(requests: Sequence[Request], timeout: float | None = None) -> Request | None:
+    """Wait for the first of several requests to end, which its wait() then tells how.
+
+    Those that are not submitted, or were waited for, are left out. None: none has ended
+    after ``timeout`` seconds.
+    """
+    handles = [request._open for request in requests]
+    array = (c_void_p * max(1, len(handles)))(*(handle._as_parameter_ for handle in handles))
+    index = c_size_t()
+
+    def wait(slice_ns: int) -> bool:
+        with ExitStack() as stack:
+            # In one order, whatever order other threads have them in.
+            for request in sorted(requests, key=id):
+                stack.enter_context(request._lock)
+            return _has_ended(lib.xrnpe_request_wait_any, array, len(handles), slice_ns,
+                              byref(index))
+
+    return requests[index.value] if _wait(wait, timeout) else None

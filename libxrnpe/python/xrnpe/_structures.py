@@ -70,6 +70,10 @@ class xrnpe_result(Structure):
     _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters)]
 
 
+class xrnpe_session_options(Structure):
+    _fields_ = [("priority", c_uint)]
+
+
 class xrnpe_operator_info(Structure):
     _fields_ = [("name", c_char_p), ("min_inputs", c_uint), ("max_inputs", c_uint),
                 ("max_outputs", c_uint), ("attributes", c_char_p)]

@@ -4,5 +4,5 @@
 
 bool xrnpe_cancelled(const volatile bool *cancel)
 {
-	return cancel && *cancel;
+	return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED);
 }

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a request does: steps, one after the other. The device's are its job's parts; those on
+ * the CPU run between these, in the thread that learns that a part has ended.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "request.h"
+#include "transfer.h"
+
+/* ---- nodes on the CPU ---------------------------------------------------- */
+
+static int sync_tensor(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
+		       enum xrnpe_sync sync, struct xrnpe_error *error)
+{
+	return xrnpe_buffer_sync(request->memory, sync, request_tensor_offset(request, t),
+				 xrnpe_model_tensor_bytes(t), error);
+}
+
+/* What the device or the caller wrote becomes tensors of the CPU's. */
+static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *step,
+		  struct xrnpe_error *error)
+{
+	const struct xrnpe_model *model = request->session->model;
+	char text[64];
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < step->gather_count; i++) {
+		const struct xrnpe_model_binding *b = &model->bindings[step->gather_first + i];
+		const struct xrnpe_model_tensor *t = &model->tensors[b->tensor];
+
+		if (t->region != XRNPE_MODEL_INPUT)
+			ret = sync_tensor(request, t, XRNPE_SYNC_FOR_CPU, error);
+		if (ret)
+			break;
+		transfer_out(t, request_tensor_data(request, t), request->values);
+		if (reference_set(request->cpu, b->cpu, request->values))
+			ret = xrnpe_fail(error, -EINVAL, "%s: %s: takes integers or truths", model->name,
+					 graph_printable(t->info.name, text));
+	}
+	return ret;
+}
+
+static int scatter(struct xrnpe_request *request, const struct xrnpe_model_step *step,
+		   struct xrnpe_error *error)
+{
+	const struct xrnpe_model *model = request->session->model;
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < step->scatter_count; i++) {
+		const struct xrnpe_model_binding *b = &model->bindings[step->scatter_first + i];
+		const struct xrnpe_model_tensor *t = &model->tensors[b->tensor];
+
+		reference_get(request->cpu, b->cpu, request->values);
+		transfer_in(t, request->values, request_tensor_data(request, t));
+		ret = sync_tensor(request, t, XRNPE_SYNC_FOR_DEVICE, error);
+	}
+	return ret;
+}
+
+static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step *step,
+		   struct xrnpe_error *error)
+{
+	int ret = gather(request, step, error);
+
+	for (uint32_t i = 0; !ret && i < step->count && !xrnpe_job_stops(&request->job); i++)
+		reference_node(request->cpu, step->first + i);
+	return ret ? ret : scatter(request, step, error);
+}
+
+/* ---- the device's part ended --------------------------------------------- */
+
+/* The fault's command counts from the job's first: in messages and results, from the model's. */
+static void number_fault(struct xrnpe_request *request)
+{
+	const struct xrnpe_model_step *step = &request->session->model->steps[request->step];
+
+	if (request->job.result.fault.kind != XRNPE_FAULT_NONE)
+		request->job.result.fault.cmd += step->first;
+}
+
+static int say_cancelled(const struct xrnpe_model *model, const struct xrnpe_device_info *info,
+			 enum drm_xrnpe_cancel_reason reason, struct xrnpe_error *error)
+{
+	switch (reason) {
+	case DRM_XRNPE_CANCEL_BANNED:
+		return xrnpe_fail(error, -EIO, "%s: too many requests in a row have failed on %s; open it again",
+				  model->name, info->path);
+	case DRM_XRNPE_CANCEL_LOST:
+		return xrnpe_fail(error, -ENODEV, "%s: %s is gone, or has failed for good", model->name,
+				  info->path);
+	case DRM_XRNPE_CANCEL_STARVED:
+		return xrnpe_fail(error, -ETIMEDOUT, "%s: more urgent work has kept %s from it for too long",
+				  model->name, info->path);
+	case DRM_XRNPE_CANCEL_RESET:
+		return xrnpe_fail(error, -ECANCELED,
+				  "%s: %s was reset for another program's sake; submit the request again",
+				  model->name, info->path);
+	case DRM_XRNPE_CANCEL_IN_FENCE:
+		return xrnpe_fail(error, -ECANCELED, "%s: a buffer's last user has failed", model->name);
+	default:
+		return xrnpe_fail(error, -ECANCELED, "%s: %s has cancelled the request", model->name,
+				  info->path);
+	}
+}
+
+/* What the end of the device's part means to the caller. */
+static int judge(const struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_device_info *info = &request->session->device->info;
+	const struct xrnpe_job *job = &request->job;
+	char text[320];
+
+	switch (job->state) {
+	case DRM_XRNPE_JOB_DONE:
+		return 0;
+	case DRM_XRNPE_JOB_FAULT:
+		xrnpe_model_fault_text(model, &job->result.fault, text, sizeof(text));
+		return xrnpe_fail(error, -EFAULT, "%s: %s", model->name, text);
+	case DRM_XRNPE_JOB_TIMEOUT:
+		/* After a reset nobody knows where it was. */
+		if (job->result.fault.kind == XRNPE_FAULT_NONE)
+			return xrnpe_fail(error, -ETIMEDOUT,
+					  "%s: took longer than the %u ms that %s allows, which had to be reset",
+					  model->name, info->job_timeout_ms, info->path);
+		xrnpe_model_fault_text(model, &job->result.fault, text, sizeof(text));
+		return xrnpe_fail(error, -ETIMEDOUT, "%s: took longer than the %u ms that %s allows: %s",
+				  model->name, info->job_timeout_ms, info->path, text);
+	default:
+		return say_cancelled(model, info, job->reason, error);
+	}
+}
+
+static void add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
+{
+	/* All of it is 64-bit counts. */
+	__u64 *to = (__u64 *)sum;
+	const __u64 *from = (const __u64 *)more;
+
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
+/* What the job that has ended adds to the request's result. */
+static void collect(struct xrnpe_request *request)
+{
+	number_fault(request);
+	request->result.status |= request->job.result.status;
+	request->result.fault = request->job.result.fault;
+	add_counters(&request->result.counters, &request->job.result.counters);
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+void request_begin(struct xrnpe_request *request)
+{
+	const struct xrnpe_model_step *step = request->session->model->steps;
+
+	request->result = (struct xrnpe_result){ 0 };
+	request->step = 0;
+	request->job.stop = XRNPE_STOP_NOT;
+	request->job.code = 0;
+	request->job.cmds = request->session->cmds[0];
+	request->job.cmd_count = step->count;
+}
+
+static int say_stopped(const struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	const char *name = request->session->model->name;
+
+	return request->job.stop == XRNPE_STOP_LATE ?
+	       xrnpe_fail(error, -ECANCELED, "%s: the request's deadline has passed", name) :
+	       xrnpe_fail(error, -ECANCELED, "%s: the request was cancelled", name);
+}
+
+/* Let the CPU see what the device wrote to the outputs. */
+static int sync_outputs(struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	const struct xrnpe_job_region *region = &request->job.regions[XRNPE_MODEL_OUTPUT];
+
+	return xrnpe_buffer_sync(region->buffer, XRNPE_SYNC_FOR_CPU, region->offset, region->size,
+				 error);
+}
+
+bool request_advance(struct xrnpe_job *job)
+{
+	struct xrnpe_request *request =
+		(struct xrnpe_request *)((char *)job - offsetof(struct xrnpe_request, job));
+	const struct xrnpe_model *model = request->session->model;
+	int ret = 0;
+
+	if (job->cmds) {
+		collect(request);
+		ret = job->stop == XRNPE_STOP_NOT ? judge(request, &job->error) : 0;
+		request->step++;
+	}
+	for (; !ret && !xrnpe_job_stops(job) && request->step < model->step_count; request->step++) {
+		const struct xrnpe_model_step *step = &model->steps[request->step];
+
+		if (step->kind == XRNPE_MODEL_JOB) {
+			job->cmds = request->session->cmds[request->step];
+			job->cmd_count = step->count;
+			return true;
+		}
+		ret = run_cpu(request, step, &job->error);
+	}
+	if (!ret && job->stop != XRNPE_STOP_NOT)
+		ret = say_stopped(request, &job->error);
+	job->code = ret ? ret : sync_outputs(request, &job->error);
+	return false;
+}
