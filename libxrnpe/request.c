@@ -228,11 +228,12 @@ int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error 
 						"make an eventfd");
 		if (request->state == REQUEST_SUBMITTED)
 			ret = device->backend->watch(device, &request->job, made, error);
+		else
+			request->job.fd = made;
 		if (ret) {
 			close(made);
 			return ret;
 		}
-		request->job.fd = made;
 	}
 	*fd = request->job.fd;
 	return 0;
