@@ -34,11 +34,18 @@ void emulator_stop(void)
 	xrnpe_device_close(device);
 }
 
+/* There is nothing behind the commands. */
+static bool end(struct xrnpe_job *job)
+{
+	return false;
+}
+
 bool emulator_run(const struct stream *stream, uint8_t *memory, struct outcome *outcome)
 {
 	struct xrnpe_job job = {
 		.cmds = commands, .cmd_count = stream->cmd_count, .queue = stream->seed % QUEUES,
 		.count = true, .region_count = stream->region_count,
+		.advance = end, .fd = -1, .deadline = INT64_MAX,
 	};
 	struct xrnpe_error error;
 
@@ -48,7 +55,7 @@ bool emulator_run(const struct stream *stream, uint8_t *memory, struct outcome *
 		};
 	memcpy(commands->data, stream->cmds, stream->cmd_count * sizeof(stream->cmds[0]));
 	memcpy(operands->data, stream->memory, stream->size);
-	if (device->backend->submit(device, &job, &error) || device->backend->wait(device, &job, -1, &error))
+	if (device->backend->submit(device, &job, &error) || device->backend->wait(device, &job, -1))
 		return failed(&error);
 	memcpy(memory, operands->data, stream->size);
 	*outcome = (struct outcome){ .status = job.result.status, .fault = job.result.fault,
