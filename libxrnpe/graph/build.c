@@ -73,8 +73,14 @@ int build_input(struct xrnpe_graph *graph, uint32_t index, enum graph_type type,
 	return append_index(&graph->inputs, &graph->input_count, index, error);
 }
 
-int build_output(struct xrnpe_graph *graph, uint32_t index, struct xrnpe_error *error)
+int build_output(struct xrnpe_graph *graph, const char *name, struct xrnpe_error *error)
 {
+	uint32_t index = graph_find(graph, name);
+	char text[64];
+
+	if (index == GRAPH_NONE)
+		return xrnpe_fail(error, -EINVAL, "%s: output %s is not computed", graph->name,
+				  graph_printable(name, text));
 	return append_index(&graph->outputs, &graph->output_count, index, error);
 }
 

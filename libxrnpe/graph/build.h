@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Building a graph from a file. A reader (onnx.c, tflite.c) knows its file and nothing
- * of operators; it adds tensors and nodes here, in the file's order. A node whose inputs
- * are all constant is computed at once and is none. What is not supported is noted, and
- * build_end() lists all of it.
+ * Building a graph from a file. A reader (onnx.c, tflite/) knows its file and nothing of
+ * what operators compute; it adds tensors and nodes here, in the file's order. A node whose
+ * inputs are all constant is computed at once and is none. What is not supported is noted,
+ * and build_end() lists all of it.
  */
 #ifndef XRNPE_BUILD_H
 #define XRNPE_BUILD_H
@@ -20,6 +20,20 @@ int build_constant(struct xrnpe_graph *graph, uint32_t index, enum graph_type ty
 /* Make tensor @index an input of the graph. */
 int build_input(struct xrnpe_graph *graph, uint32_t index, enum graph_type type,
 		const struct graph_shape *shape, struct xrnpe_error *error);
+
+/*
+ * The shape of input @name from what the file says and what the caller gave for it. A first
+ * dimension that both leave open is 1, the batch.
+ *
+ * @dims: @rank sizes from the file, of which 0 is open; NULL: it says nothing
+ */
+int build_input_shape(const struct xrnpe_graph *graph, const struct xrnpe_graph_options *options,
+		      const char *name, const int64_t *dims, size_t rank,
+		      struct graph_shape *shape, struct xrnpe_error *error);
+
+/* That each shape that was given is one of an input that there is. */
+int build_check_shapes(const struct xrnpe_graph *graph, const struct xrnpe_graph_options *options,
+		       struct xrnpe_error *error);
 
 /* A node to be added. All that it points to stays the caller's, but attributes' memory. */
 struct build_node {
@@ -53,8 +67,8 @@ int build_part(struct xrnpe_graph *graph, const char *name, const char *op, uint
 int build_unsupported(struct xrnpe_graph *graph, const struct build_node *node, const char *why,
 		      struct xrnpe_error *error);
 
-/* An output of the graph. -EINVAL: it is not computed. */
-int build_output(struct xrnpe_graph *graph, uint32_t index, struct xrnpe_error *error);
+/* Make the tensor called @name an output of the graph. -EINVAL: there is none. */
+int build_output(struct xrnpe_graph *graph, const char *name, struct xrnpe_error *error);
 
 /*
  * End: drops nodes that nobody reads, and fills the infos. Fails with -ENOTSUP where what

@@ -411,15 +411,6 @@ static int read_nodes(struct reader *reader, const Onnx__GraphProto *proto)
 
 /* ---- inputs ------------------------------------------------------------ */
 
-static const struct xrnpe_shape *given_shape(const struct reader *reader, const char *name)
-{
-	for (size_t i = 0; i < reader->options->shape_count; i++) {
-		if (!strcmp(reader->options->shapes[i].input, name))
-			return &reader->options->shapes[i];
-	}
-	return NULL;
-}
-
 /* Size of dimension @i from the file; 0: open. */
 static int64_t file_dim(const Onnx__TensorShapeProto *shape, size_t i)
 {
@@ -430,41 +421,12 @@ static int64_t file_dim(const Onnx__TensorShapeProto *shape, size_t i)
 static int input_shape(const struct reader *reader, const Onnx__ValueInfoProto *info,
 		       const Onnx__TensorShapeProto *proto, struct graph_shape *shape)
 {
-	const struct xrnpe_shape *given = given_shape(reader, info->name);
-	const char *file = reader->graph->name;
-	size_t rank = proto ? proto->n_dim : given ? given->rank : 0;
-	char name[64];
+	int64_t dims[GRAPH_MAX_RANK];
 
-	graph_printable(info->name, name);
-	if (rank > GRAPH_MAX_RANK)
-		return xrnpe_fail(reader->error, -ENOTSUP, "%s: input %s is of rank %zu; supported is %d",
-				  file, name, rank, GRAPH_MAX_RANK);
-	if (!proto && !given)
-		return xrnpe_fail(reader->error, -ENOTSUP,
-				  "%s: input %s has no shape in the file: it has to be given", file, name);
-	if (given && given->rank != rank)
-		return xrnpe_fail(reader->error, -EINVAL,
-				  "%s: input %s is of rank %zu, the shape given for it is of %u",
-				  file, name, rank, given->rank);
-	*shape = (struct graph_shape){ .rank = (uint32_t)rank };
-	for (size_t i = 0; i < rank; i++) {
-		int64_t dim = proto ? file_dim(proto, i) : 0;
-
-		if (given && dim && (size_t)dim != given->dims[i])
-			return xrnpe_fail(reader->error, -EINVAL,
-					  "%s: input %s: dimension %zu is %lld, the shape given for it says %zu",
-					  file, name, i, (long long)dim, given->dims[i]);
-		if (!dim && given)
-			dim = (int64_t)given->dims[i];
-		else if (!dim && i == 0)
-			dim = 1;	/* the batch */
-		if (dim < 1 || dim > (int64_t)GRAPH_MAX_ELEMENTS)
-			return xrnpe_fail(reader->error, -ENOTSUP,
-					  "%s: input %s: dimension %zu is open in the file, or no size: a shape has to be given",
-					  file, name, i);
-		shape->dims[i] = (uint32_t)dim;
-	}
-	return 0;
+	for (size_t i = 0; proto && i < proto->n_dim && i < GRAPH_MAX_RANK; i++)
+		dims[i] = file_dim(proto, i);
+	return build_input_shape(reader->graph, reader->options, info->name, proto ? dims : NULL,
+				 proto ? proto->n_dim : 0, shape, reader->error);
 }
 
 static int read_input(struct reader *reader, const Onnx__ValueInfoProto *info)
@@ -500,18 +462,7 @@ static int read_inputs(struct reader *reader, const Onnx__GraphProto *proto)
 		if (graph_find(reader->graph, proto->input[i]->name) == GRAPH_NONE)
 			ret = read_input(reader, proto->input[i]);
 	}
-	for (size_t i = 0; !ret && i < reader->options->shape_count; i++) {
-		const char *name = reader->options->shapes[i].input;
-		bool found = false;
-
-		for (uint32_t k = 0; k < reader->graph->input_count; k++)
-			found |= !strcmp(reader->graph->tensors[reader->graph->inputs[k]].name, name);
-		if (!found)
-			ret = xrnpe_fail(reader->error, -EINVAL,
-					 "%s: has no input %s, for which a shape is given",
-					 reader->graph->name, name);
-	}
-	return ret;
+	return ret ? ret : build_check_shapes(reader->graph, reader->options, reader->error);
 }
 
 static int read_outputs(struct reader *reader, const Onnx__GraphProto *proto)
@@ -523,13 +474,8 @@ static int read_outputs(struct reader *reader, const Onnx__GraphProto *proto)
 
 	for (size_t i = 0; !ret && i < count; i++) {
 		const char *name = given ? reader->options->outputs[i] : proto->output[i]->name;
-		uint32_t index = graph_find(reader->graph, name ? name : "");
-		char text[64];
 
-		ret = index == GRAPH_NONE ?
-		      xrnpe_fail(reader->error, -EINVAL, "%s: output %s is not computed",
-				 reader->graph->name, graph_printable(name ? name : "", text)) :
-		      build_output(reader->graph, index, reader->error);
+		ret = build_output(reader->graph, name ? name : "", reader->error);
 	}
 	return ret;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "build.h"
+#include "element.h"
 #include "error.h"
 #include "io.h"
 #include "onnx_tensor.h"
@@ -20,24 +21,22 @@ enum listed {
 
 static const struct type {
 	int32_t onnx;
-	enum graph_type type;
-	size_t size;		/* of a raw element */
-	bool is_signed;
+	enum element element;
 	enum listed listed;
 } types[] = {
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, GRAPH_FLOAT, 4, true, LISTED_FLOAT },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, GRAPH_FLOAT, 8, true, LISTED_DOUBLE },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, GRAPH_FLOAT, 2, true, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, GRAPH_FLOAT, 2, true, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT8, GRAPH_INT, 1, true, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, GRAPH_INT, 1, false, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT16, GRAPH_INT, 2, true, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT16, GRAPH_INT, 2, false, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT32, GRAPH_INT, 4, true, LISTED_INT32 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT32, GRAPH_INT, 4, false, LISTED_UINT64 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT64, GRAPH_INT, 8, true, LISTED_INT64 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT64, GRAPH_INT, 8, false, LISTED_UINT64 },
-	{ ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, GRAPH_BOOL, 1, false, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, ELEMENT_FLOAT32, LISTED_FLOAT },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, ELEMENT_FLOAT64, LISTED_DOUBLE },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, ELEMENT_FLOAT16, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, ELEMENT_BFLOAT16, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT8, ELEMENT_INT8, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, ELEMENT_UINT8, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT16, ELEMENT_INT16, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT16, ELEMENT_UINT16, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT32, ELEMENT_INT32, LISTED_INT32 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT32, ELEMENT_UINT32, LISTED_UINT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__INT64, ELEMENT_INT64, LISTED_INT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT64, ELEMENT_UINT64, LISTED_UINT64 },
+	{ ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, ELEMENT_BOOL, LISTED_INT32 },
 };
 
 static const struct type *find_type(int32_t onnx)
@@ -54,67 +53,11 @@ bool onnx_type(int32_t type, enum graph_type *made)
 	const struct type *found = find_type(type);
 
 	if (found)
-		*made = found->type;
+		*made = element_type(found->element);
 	return found;
 }
 
 /* ---- elements ---------------------------------------------------------- */
-
-/* A number that consists of @size little-endian bytes. */
-static uint64_t little_endian(const uint8_t *bytes, size_t size)
-{
-	uint64_t value = 0;
-
-	for (size_t i = 0; i < size; i++)
-		value |= (uint64_t)bytes[i] << (8 * i);
-	return value;
-}
-
-static int64_t sign_extend(uint64_t bits, size_t size)
-{
-	unsigned int shift = 64 - 8 * (unsigned int)size;
-
-	return (int64_t)(bits << shift) >> shift;
-}
-
-static float from_bits(uint32_t bits)
-{
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static float from_half(uint16_t half)
-{
-	uint32_t exponent = half >> 10 & 31, fraction = half & 0x3ff;
-	float size;
-
-	if (exponent == 31)
-		size = from_bits(0x7f800000 | fraction << 13);
-	else if (exponent)
-		size = from_bits((exponent + 112) << 23 | fraction << 13);
-	else
-		size = (float)fraction * 0x1p-24f;
-	return half & 0x8000 ? -size : size;
-}
-
-static float float_element(int32_t type, uint64_t bits)
-{
-	double wide;
-
-	switch (type) {
-	case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-		return from_half((uint16_t)bits);
-	case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
-		return from_bits((uint32_t)bits << 16);
-	case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-		memcpy(&wide, &bits, sizeof(wide));
-		return (float)wide;
-	default:
-		return from_bits((uint32_t)bits);
-	}
-}
 
 /* Element @i of those that are listed in a field of their own, as its bits. */
 static uint64_t listed_element(const Onnx__TensorProto *proto, enum listed listed, size_t i)
@@ -159,22 +102,12 @@ static size_t listed_count(const Onnx__TensorProto *proto, enum listed listed)
 static void convert(const Onnx__TensorProto *proto, const struct type *type, const uint8_t *raw,
 		    size_t count, void *data)
 {
-	float *floats = data;
-	int64_t *ints = data;
-	uint8_t *bools = data;
-
-	for (size_t i = 0; i < count; i++) {
-		uint64_t bits = raw ? little_endian(raw + i * type->size, type->size) :
-				      listed_element(proto, type->listed, i);
-
-		if (type->type == GRAPH_FLOAT)
-			floats[i] = float_element(type->onnx, bits);
-		else if (type->type == GRAPH_BOOL)
-			bools[i] = bits != 0;
-		else
-			ints[i] = raw && type->is_signed ? sign_extend(bits, type->size) :
-							   (int64_t)bits;
+	if (raw) {
+		element_read(type->element, raw, count, data);
+		return;
 	}
+	for (size_t i = 0; i < count; i++)
+		element_put(type->element, listed_element(proto, type->listed, i), data, i);
 }
 
 /* ---- data outside the file --------------------------------------------- */
@@ -273,7 +206,7 @@ int onnx_constant(struct xrnpe_graph *graph, uint32_t index, const Onnx__TensorP
 			 ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL);
 	uint8_t *external_data = NULL;
 	struct graph_shape shape;
-	size_t count, listed;
+	size_t count, size, listed;
 	char name[64];
 	void *data;
 	int ret;
@@ -295,17 +228,18 @@ int onnx_constant(struct xrnpe_graph *graph, uint32_t index, const Onnx__TensorP
 			return xrnpe_fail(error, -ENOTSUP, "%s: constant %s is too large",
 					  graph->name, name);
 	}
+	size = element_size(type->element);
 	listed = listed_count(proto, type->listed);
 	if (external ? proto->has_raw_data || listed :
-	    proto->has_raw_data ? proto->raw_data.len != count * type->size || listed :
+	    proto->has_raw_data ? proto->raw_data.len != count * size || listed :
 				  listed != count)
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: constant %s holds not as many elements as its dimensions say",
 				  graph->name, name);
 	if (external)
-		ret = read_external(graph, proto, directory, count * type->size, &external_data, error);
+		ret = read_external(graph, proto, directory, count * size, &external_data, error);
 	if (!ret)
-		ret = build_constant(graph, index, type->type, &shape, &data, error);
+		ret = build_constant(graph, index, element_type(type->element), &shape, &data, error);
 	if (!ret)
 		convert(proto, type, external ? external_data : proto->has_raw_data ?
 			proto->raw_data.data : NULL, count, data);
