@@ -6,14 +6,22 @@
 #include "graph.h"
 #include "io.h"
 #include "onnx.h"
+#include "tflite/tflite.h"
 
 static int parse(const char *name, const void *data, size_t size, const char *directory,
 		 const struct xrnpe_graph_options *options, struct xrnpe_graph **graph,
 		 struct xrnpe_error *error)
 {
 	struct xrnpe_graph *made = graph_new(name);
-	int ret = made ? onnx_read(made, data, size, directory, options, error) :
-			 xrnpe_fail_memory(error);
+	int ret;
+
+	if (!made)
+		return xrnpe_fail_memory(error);
+	/* Those say what they are; nothing in an ONNX file does. */
+	if (tflite_is(data, size))
+		ret = tflite_read(made, data, size, options, error);
+	else
+		ret = onnx_read(made, data, size, directory, options, error);
 
 	if (!ret)
 		ret = graph_fold(made, error);
