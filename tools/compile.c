@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* xrnpe compile: ONNX in, .xrnpe out, and a table of what was chosen. */
+/* xrnpe compile: a network in, .xrnpe out, and a table of what was chosen. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,11 +12,11 @@
 #include "tensors.h"
 
 static const char usage[] =
-	"usage: xrnpe compile MODEL.onnx --calib FILE --output MODEL.xrnpe [OPTION...]\n"
+	"usage: xrnpe compile NETWORK --calib FILE --output MODEL.xrnpe [OPTION...]\n"
 	"\n"
-	"Choose number formats for the weights and the inputs of each layer, within a budget\n"
-	"of bytes, and write the compiled model. Of the table's formats, fp4/p8, the first is\n"
-	"that of the weights.\n"
+	"Choose number formats for the weights and the inputs of each layer of a network (ONNX\n"
+	"or TensorFlow Lite), within a budget of bytes, and write the compiled model. Of the\n"
+	"table's formats, fp4/p8, the first is that of the weights.\n"
 	"\n"
 	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape; NAME=FILE for\n"
 	"                       each of several inputs, or an .npz file with their arrays\n"
@@ -310,7 +310,7 @@ static int parse(int argc, char **argv, struct options *options)
 		}
 	}
 	if (optind + 1 != argc)
-		return misused(argv[0], "one ONNX model is expected");
+		return misused(argv[0], "one network is expected");
 	if (!options->calib.count || !options->output)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
 	options->model = argv[optind];

@@ -15,7 +15,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "info", "xrnpe info", "show the devices", xrnpe_info },
-	{ "compile", "xrnpe compile", "make a .xrnpe model of an ONNX model", xrnpe_compile_command },
+	{ "compile", "xrnpe compile", "make a .xrnpe model of a network", xrnpe_compile_command },
 	{ "run", "xrnpe run", "run a model on inputs and measure it", xrnpe_run },
 	{ "disasm", "xrnpe disasm", "show commands, job records and traces as text", xrnpe_disasm },
 	{ "num", "xrnpe num", "encode, decode and multiply numbers", xrnpe_num },

@@ -11,13 +11,15 @@
 #include "commands.h"
 #include "console.h"
 #include "error.h"
+#include "file_format.h"
 #include "tensors.h"
 
 static const char usage[] =
-	"usage: xrnpe run MODEL.xrnpe|MODEL.onnx --input FILE [OPTION...]\n"
+	"usage: xrnpe run MODEL.xrnpe|NETWORK --input FILE [OPTION...]\n"
 	"\n"
-	"Run a compiled model, or an ONNX model in FP32 on the CPU for reference. Prints\n"
-	"speed, accuracy if labels are given, and the SHA-256 digest of all outputs.\n"
+	"Run a compiled model, or a network (ONNX or TensorFlow Lite) in FP32 on the CPU for\n"
+	"reference. Prints speed, accuracy if labels are given, and the SHA-256 digest of all\n"
+	"outputs.\n"
 	"\n"
 	"  -i, --input FILE   inputs, a .npy file: count x input shape, or one input. Of a\n"
 	"                     model with several inputs NAME=FILE for each, or an .npz file\n"
@@ -27,8 +29,8 @@ static const char usage[] =
 	"  -l, --labels FILE  class numbers of the inputs, a .npy file: count; they are\n"
 	"                     compared with the largest element of the first output\n"
 	"  -n, --limit N      run the first N inputs only\n"
-	"  -s, --shape NAME=N,N...  of an input that an ONNX file leaves open\n"
-	"      --outputs NAME,...   tensors of an ONNX file to be the outputs\n"
+	"  -s, --shape NAME=N,N...  of an input that a network leaves open\n"
+	"      --outputs NAME,...   tensors of a network to be the outputs\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
@@ -61,11 +63,19 @@ struct result {
 	char digest[2 * SHA256_DIGEST_SIZE + 1];
 };
 
-static bool is_onnx(const char *path)
+/* Whatever is no compiled model, neither by its first bytes nor by its name. */
+static bool is_network(const char *path)
 {
 	const char *dot = strrchr(path, '.');
+	char start[sizeof(FILE_MAGIC) - 1] = { 0 };
+	FILE *file = fopen(path, "rb");
 
-	return dot && !strcmp(dot, ".onnx");
+	if (file) {
+		if (fread(start, 1, sizeof(start), file) < sizeof(start))
+			start[0] = 0;
+		fclose(file);
+	}
+	return memcmp(start, FILE_MAGIC, sizeof(start)) && !(dot && !strcmp(dot, ".xrnpe"));
 }
 
 static int open_subject(struct subject *subject, const struct options *options,
@@ -76,7 +86,7 @@ static int open_subject(struct subject *subject, const struct options *options,
 	};
 	int ret;
 
-	if (is_onnx(options->model)) {
+	if (is_network(options->model)) {
 		ret = xrnpe_graph_load(options->model, &how, &subject->graph, error);
 		if (ret)
 			return ret;
@@ -370,10 +380,10 @@ static int parse(int argc, char **argv, struct options *options)
 	if (!options->inputs.count)
 		return misused(argv[0], "--input is missing");
 	options->model = argv[optind];
-	if (options->device && is_onnx(options->model))
-		return misused(argv[0], "an ONNX model runs on the CPU: --device is for compiled models");
-	if ((options->shape_count || options->names.count) && !is_onnx(options->model))
-		return misused(argv[0], "--shape and --outputs are for ONNX models");
+	if (options->device && is_network(options->model))
+		return misused(argv[0], "a network runs on the CPU: --device is for compiled models");
+	if ((options->shape_count || options->names.count) && !is_network(options->model))
+		return misused(argv[0], "--shape and --outputs are for networks");
 	if (!options->device)
 		options->device = "emu";
 	return -1;

@@ -32,7 +32,7 @@ def check_usage():
                           text=True)
     result(done.returncode == 1 and "No space left" in done.stderr, "full output", done)
 
-    misused("compile: no model", "one ONNX model is expected", "compile", "--calib", "x")
+    misused("compile: no model", "one network is expected", "compile", "--calib", "x")
     misused("compile: no --calib", "--calib is missing", "compile", "m.onnx", "-o", "x")
     misused("compile: no --output", "--output is missing", "compile", "m.onnx", "--calib", "x")
     misused("run: no model", "one model is expected", "run", "--input", "x")
@@ -41,7 +41,7 @@ def check_usage():
     for limit in ("0", "-1", "x", "1x", "99999999999999999999"):
         misused(f"run: --limit {limit}", "--limit is not a number of inputs", "run", "m.xrnpe",
                 "--input", "x", "--limit", limit)
-    misused("run: ONNX on a device", "--device is for compiled models", "run", "m.onnx",
+    misused("run: a network on a device", "--device is for compiled models", "run", "m.onnx",
             "--input", "x", "--device", "emu")
     misused("info: two models", "takes one model: n.xrnpe", "info", "m.xrnpe", "n.xrnpe")
 
