@@ -494,8 +494,10 @@ struct xrnpe_graph_options {
 };
 
 /**
- * Read an ONNX model. Constants are computed, what no output needs is dropped, and all
- * that is not supported is listed at once. Documentation/networks.rst lists operators.
+ * Read a network, ONNX or TensorFlow Lite: which one, its first bytes say. Constants are
+ * computed, what no output needs is dropped, and all that is not supported is listed at once.
+ * The manual lists operators. A name of a tensor that the file gives twice, or not at all,
+ * gets the tensor's number behind it: "features:7".
  *
  * @options: may be NULL
  *

@@ -228,7 +228,8 @@ SUITE_python := B=$(B) CC="$(CC)" tests/python
 NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
-GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_fuzz onnx_builder)
+GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_tflite \
+	graph_tflite_file graph_fuzz onnx_builder lite_builder lite_graph lite_rows)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 $(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 
@@ -239,6 +240,11 @@ SUITES += unit-graph
 SUITE_unit-graph := $(B)/tests/unit/graph
 NEEDS_unit-graph := $(B)/tests/unit/graph
 UNIT_SUITES += unit-graph
+
+# The models of its tests by TensorFlow Lite.
+SUITES += lite
+SUITE_lite := tests/lite $(B)/tests/unit/graph $(B)/xrnpe
+NEEDS_lite := $(B)/tests/unit/graph $(B)/xrnpe
 
 # ONNX's own tests of operators.
 $(B)/tests/conformance/conformance.o: CPPFLAGS += -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe

@@ -36,6 +36,9 @@ int build_constant(struct xrnpe_graph *graph, uint32_t index, enum graph_type ty
 
 	if (ret)
 		return ret;
+	graph->constants += graph_count(shape);
+	if (graph->constants > GRAPH_MAX_CONSTANTS)
+		return xrnpe_fail(error, -ENOTSUP, "%s: constants are too large together", graph->name);
 	/* A constant of no elements has memory too: that is what tells it from others. */
 	tensor->data = calloc(graph_count(shape) + 1, graph_type_size(type));
 	if (!tensor->data)

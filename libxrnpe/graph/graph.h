@@ -16,6 +16,8 @@
 /* Most elements of one tensor that is computed, and of a constant. */
 #define GRAPH_MAX_ELEMENTS ((size_t)1 << 26)
 #define GRAPH_MAX_CONSTANT ((size_t)1 << 28)
+/* Most elements of all constants that are read or computed on import. */
+#define GRAPH_MAX_CONSTANTS ((size_t)1 << 30)
 /* Most bytes of a model's file, and of one that it refers to. */
 #define GRAPH_MAX_FILE ((size_t)1 << 30)
 #define GRAPH_MAX_NODES (1u << 16)
@@ -176,6 +178,7 @@ struct xrnpe_graph {
 	uint32_t input_count, output_count;
 	struct xrnpe_tensor_info *infos;	/* of inputs, then outputs; names are the tensors' */
 	void *names;		/* tensors by name; see graph.c */
+	size_t constants;	/* elements of those added so far */
 };
 
 /* ---- shapes ------------------------------------------------------------ */

@@ -320,9 +320,6 @@ void tflite_finish(struct tflite_op *op, uint32_t tensor, bool first, uint32_t f
 	case ACTIVATION_RELU6:
 		tensor = tflite_clip(op, tensor, 0, 6);
 		break;
-	case ACTIVATION_TANH:
-		tensor = tflite_emit1(op, "Tanh", tensor);
-		break;
 	default:
 		tflite_unsupported(op, "activation %d is not supported", activation);
 	}

@@ -28,6 +28,13 @@ static float as_float(uint64_t bits)
 	return value;
 }
 
+void flat_damage(struct flat *flat, size_t at)
+{
+	if (!flat->damaged)
+		flat->where = at;
+	flat->damaged = true;
+}
+
 /* What the reference at @at leads to, where at least @bytes are; 0: nowhere. */
 static size_t follow(struct flat *flat, size_t at, size_t bytes)
 {
@@ -35,7 +42,7 @@ static size_t follow(struct flat *flat, size_t at, size_t bytes)
 
 	if (to > at && is_inside(flat, to, bytes))
 		return to;
-	flat->damaged = true;
+	flat_damage(flat, at);
 	return 0;
 }
 
@@ -58,7 +65,7 @@ static struct flat_table open_table(struct flat *flat, size_t at)
 		    table.size >= 4 && is_inside(flat, at, table.size))
 			return table;
 	}
-	flat->damaged = true;
+	flat_damage(flat, at);
 	return none;
 }
 
@@ -71,7 +78,7 @@ struct flat_table flat_root(struct flat *flat)
 {
 	if (is_inside(flat, 0, 4))
 		return open_table(flat, follow(flat, 0, 4));
-	flat->damaged = true;
+	flat_damage(flat, 0);
 	return (struct flat_table){ 0 };
 }
 
@@ -89,7 +96,7 @@ static size_t find(struct flat_table table, uint32_t field, size_t size)
 		return 0;
 	if (offset >= 4 && offset + size <= table.size)
 		return table.at + offset;
-	table.flat->damaged = true;
+	flat_damage(table.flat, table.vtable + 4 + 2 * (size_t)field);
 	return 0;
 }
 
@@ -146,7 +153,7 @@ struct flat_vector flat_vector(struct flat_table table, uint32_t field, uint32_t
 	if (is_inside(table.flat, vector.at, (size_t)count * size))
 		vector.count = (uint32_t)count;
 	else
-		table.flat->damaged = true;
+		flat_damage(table.flat, vector.at - 4);
 	return vector;
 }
 
@@ -161,7 +168,7 @@ const char *flat_string(struct flat_table table, uint32_t field)
 	if (is_inside(vector.flat, vector.at, (size_t)vector.count + 1) &&
 	    strnlen(text, (size_t)vector.count + 1) == vector.count)
 		return text;
-	vector.flat->damaged = true;
+	flat_damage(vector.flat, vector.at - 4);
 	return "";
 }
 

@@ -7,7 +7,7 @@
  * circles. A vector is its length and its elements; a string is one of bytes, and a 0.
  *
  * Whatever the bytes, every call gives something: what is left out or lies where it cannot,
- * is absent, that is 0, empty, or a table of absent fields. Only the latter is noted.
+ * is absent, that is 0, empty, or a table of absent fields. The first of the latter is noted.
  */
 #ifndef XRNPE_FLATBUFFER_H
 #define XRNPE_FLATBUFFER_H
@@ -19,7 +19,8 @@
 struct flat {
 	const uint8_t *data;
 	size_t size;
-	bool damaged;		/* something lay where it cannot */
+	bool damaged;		/* something lies where it cannot */
+	size_t where;		/* the byte that leads there */
 };
 
 struct flat_table {
@@ -35,6 +36,9 @@ struct flat_vector {
 	uint32_t count;
 	uint32_t size;		/* bytes of an element */
 };
+
+/* Something lies where it cannot, says what is at @at. */
+void flat_damage(struct flat *flat, size_t at);
 
 /* Whether the bytes say that they are a flatbuffer whose root is of the kind @identifier. */
 bool flat_is(const void *data, size_t size, const char identifier[4]);

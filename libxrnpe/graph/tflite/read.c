@@ -18,8 +18,9 @@
 
 static int fail_damaged(const struct tflite_reader *reader)
 {
-	return xrnpe_fail(reader->error, -EINVAL, "%s: is not a TensorFlow Lite model, or is damaged",
-			  reader->graph->name);
+	return xrnpe_fail(reader->error, -EINVAL,
+			  "%s: is damaged: what byte %zu leads to lies outside the file",
+			  reader->graph->name, reader->file.where);
 }
 
 static const char *tensor_name(const struct tflite_reader *reader, uint32_t tensor)
@@ -49,6 +50,28 @@ static bool list_at(const struct tflite_reader *reader, struct flat_vector list,
 
 	*tensor = (uint32_t)index;	/* -1 is GRAPH_NONE */
 	return index == -1 || (index >= 0 && (uint32_t)index < reader->tensors.count);
+}
+
+static int fail_index(const struct tflite_reader *reader, const char *what, uint32_t number,
+		      const char *does, struct flat_vector list, uint32_t i)
+{
+	return xrnpe_fail(reader->error, -EINVAL, "%s: %s %u %s %d of %u", reader->graph->name, what,
+			  number, does, flat_vector_int(list, i), reader->tensors.count);
+}
+
+static bool is_known(const struct tflite_reader *reader, uint32_t tensor)
+{
+	return reader->values[tensor].last != GRAPH_NONE || reader->values[tensor].first != GRAPH_NONE;
+}
+
+/* What is there only once is not there yet. */
+static int check_new(const struct tflite_reader *reader, const char *what, uint32_t number,
+		     const char *does, uint32_t tensor)
+{
+	if (tensor == GRAPH_NONE || !is_known(reader, tensor))
+		return 0;
+	return xrnpe_fail(reader->error, -EINVAL, "%s: %s %u %s %u, which is there already",
+			  reader->graph->name, what, number, does, tensor);
 }
 
 /* ---- inputs -------------------------------------------------------------- */
@@ -93,10 +116,11 @@ static int read_inputs(struct tflite_reader *reader, struct flat_vector inputs)
 	for (uint32_t i = 0; !ret && i < inputs.count; i++) {
 		uint32_t tensor;
 
-		if (!list_at(reader, inputs, i, &tensor) || tensor == GRAPH_NONE ||
-		    reader->values[tensor].last != GRAPH_NONE)
-			return fail_damaged(reader);
-		ret = read_input(reader, tensor);
+		if (!list_at(reader, inputs, i, &tensor) || tensor == GRAPH_NONE)
+			return fail_index(reader, "input", i, "is tensor", inputs, i);
+		ret = check_new(reader, "input", i, "is tensor", tensor);
+		if (!ret)
+			ret = read_input(reader, tensor);
 	}
 	return ret ? ret : build_check_shapes(reader->graph, reader->options, reader->error);
 }
@@ -214,16 +238,14 @@ static void make(struct tflite_op *op, const char *name, int8_t options)
 static bool is_whole(const struct tflite_op *op)
 {
 	for (uint32_t i = 0; i < op->output_count; i++) {
-		const struct tflite_value *value =
-			op->outputs[i] == GRAPH_NONE ? NULL : &op->reader->values[op->outputs[i]];
-
-		if (value && value->last == GRAPH_NONE && value->first == GRAPH_NONE)
+		if (op->outputs[i] != GRAPH_NONE && !is_known(op->reader, op->outputs[i]))
 			return false;
 	}
 	return true;
 }
 
-static int read_operator(struct tflite_reader *reader, struct flat_table table, uint32_t *tensors)
+static int read_operator(struct tflite_reader *reader, uint32_t number, struct flat_table table,
+			 uint32_t *tensors)
 {
 	struct flat_vector inputs = flat_vector(table, OPERATOR_INPUTS, 4);
 	struct flat_vector outputs = flat_vector(table, OPERATOR_OUTPUTS, 4);
@@ -239,21 +261,24 @@ static int read_operator(struct tflite_reader *reader, struct flat_table table, 
 
 	for (uint32_t i = 0; i < inputs.count; i++) {
 		if (!list_at(reader, inputs, i, &tensors[i]))
-			return fail_damaged(reader);
+			return fail_index(reader, "operator", number, "reads tensor", inputs, i);
 	}
 	for (uint32_t i = 0; i < outputs.count; i++) {
 		uint32_t tensor;
+		int ret;
 
-		if (!list_at(reader, outputs, i, &tensor) ||
-		    (tensor != GRAPH_NONE && (reader->values[tensor].last != GRAPH_NONE ||
-					      reader->values[tensor].first != GRAPH_NONE)))
-			return fail_damaged(reader);
+		if (!list_at(reader, outputs, i, &tensor))
+			return fail_index(reader, "operator", number, "computes tensor", outputs, i);
+		ret = check_new(reader, "operator", number, "computes tensor", tensor);
+		if (ret)
+			return ret;
 		tensors[inputs.count + i] = tensor;
 		if (i == 0 && tensor != GRAPH_NONE)
 			op.name = tensor_name(reader, tensor);
 	}
 	if (code >= reader->codes.count)
-		return fail_damaged(reader);
+		return xrnpe_fail(reader->error, -EINVAL, "%s: operator %u is of kind %u of %u",
+				  reader->graph->name, number, code, reader->codes.count);
 	op.row = find_row(reader, flat_vector_table(reader->codes, code), name);
 	make(&op, name, flat_byte(table, OPERATOR_OPTIONS_KIND));
 	if (!op.ret && is_whole(&op))
@@ -277,9 +302,11 @@ static int read_operators(struct tflite_reader *reader, struct flat_vector opera
 		/* Lists do not lie in one another: together they are no larger than the file. */
 		reader->listed += listed;
 		if (reader->listed > reader->file.size / 4)
-			return fail_damaged(reader);
+			return xrnpe_fail(reader->error, -EINVAL,
+					  "%s: operator %u lists what others list, in the same bytes",
+					  reader->graph->name, i);
 		tensors = malloc((listed + 1) * sizeof(*tensors));
-		ret = tensors ? read_operator(reader, table, tensors) : xrnpe_fail_memory(reader->error);
+		ret = tensors ? read_operator(reader, i, table, tensors) : xrnpe_fail_memory(reader->error);
 		free(tensors);
 		if (!ret && reader->file.damaged)
 			ret = fail_damaged(reader);
@@ -320,8 +347,7 @@ static int make_output(struct tflite_reader *reader, uint32_t tensor)
 static uint32_t find_tensor(const struct tflite_reader *reader, const char *name)
 {
 	for (uint32_t i = 0; i < reader->tensors.count; i++) {
-		if ((reader->values[i].last != GRAPH_NONE || reader->values[i].first != GRAPH_NONE) &&
-		    !strcmp(tensor_name(reader, i), name))
+		if (is_known(reader, i) && !strcmp(tensor_name(reader, i), name))
 			return i;
 	}
 	return GRAPH_NONE;
@@ -341,7 +367,8 @@ static int read_outputs(struct tflite_reader *reader, struct flat_vector outputs
 		if (given)
 			tensor = find_tensor(reader, reader->options->outputs[i]);
 		else if (!list_at(reader, outputs, (uint32_t)i, &tensor) || tensor == GRAPH_NONE)
-			return fail_damaged(reader);
+			return fail_index(reader, "output", (uint32_t)i, "is tensor", outputs,
+					  (uint32_t)i);
 		ret = tensor != GRAPH_NONE ? make_output(reader, tensor) :
 		      xrnpe_fail(reader->error, -EINVAL, "%s: output %s is not computed",
 				 reader->graph->name, graph_printable(reader->options->outputs[i], text));
@@ -369,7 +396,8 @@ static int read_graph(struct tflite_reader *reader, struct flat_table subgraph)
 		ret = read_operators(reader, flat_vector(subgraph, SUBGRAPH_OPERATORS, 4));
 	if (!ret)
 		ret = read_outputs(reader, flat_vector(subgraph, SUBGRAPH_OUTPUTS, 4));
-	if (!ret && reader->file.damaged)
+	/* Whatever came of it. */
+	if (reader->file.damaged)
 		ret = fail_damaged(reader);
 	return ret ? ret : build_end(reader->graph, reader->error);
 }
@@ -394,8 +422,10 @@ int tflite_read(struct xrnpe_graph *graph, const void *data, size_t size,
 
 	reader.codes = flat_vector(model, MODEL_OPERATOR_CODES, 4);
 	reader.buffers = flat_vector(model, MODEL_BUFFERS, 4);
-	if (reader.file.damaged || !subgraphs.count)
+	if (reader.file.damaged)
 		return fail_damaged(&reader);
+	if (!subgraphs.count)
+		return xrnpe_fail(error, -EINVAL, "%s: has no network", graph->name);
 	if (version != TFLITE_VERSION)
 		return xrnpe_fail(error, -ENOTSUP, "%s: is of version %d of the format; supported is %d",
 				  graph->name, version, TFLITE_VERSION);

@@ -26,7 +26,6 @@ struct tflite_reader {
 	struct flat_vector codes, buffers, tensors;
 	struct tflite_value *values;	/* by tensor of the file */
 	size_t listed;		/* inputs and outputs of operators so far */
-	size_t elements;	/* of constants so far */
 };
 
 /*

@@ -200,11 +200,5 @@ void tflite_constant(struct tflite_op *op, uint32_t tensor)
 				     reader->graph->name, name);
 		return;
 	}
-	/* Several may share a buffer. */
-	reader->elements += constant.count;
-	if (reader->elements > GRAPH_MAX_CONSTANT)
-		op->ret = xrnpe_fail(reader->error, -ENOTSUP, "%s: its constants are too large",
-				     reader->graph->name);
-	else
-		make_constant(op, &constant, tensor);
+	make_constant(op, &constant, tensor);
 }

@@ -44,7 +44,7 @@ def _options(shapes: Mapping[str, Sequence[int]] | None,
 
 
 class Graph(Object):
-    """A network read from an ONNX model. Immutable; threads may share it."""
+    """A network read from a file. Immutable; threads may share it."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -58,7 +58,7 @@ class Graph(Object):
     def load(cls, file: str | os.PathLike[str], *,
              shapes: Mapping[str, Sequence[int]] | None = None,
              outputs: Sequence[str] | None = None) -> Graph:
-        """Read an ONNX file.
+        """Read a file of ONNX or TensorFlow Lite.
 
         ``shapes`` are those of inputs of which the file leaves dimensions open; an open first
         one is the batch and needs none. ``outputs`` are tensors of the file to be the
