@@ -136,18 +136,25 @@ fuzz:
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
 # ---- random jobs against the reference --------------------------------------
-STREAM_OBJECTS := tests/streams/streams tests/streams/stream tests/streams/device \
-	tests/streams/emulator tests/fuzz/command tests/reference/reference tests/reference/check
-$(STREAM_OBJECTS:%=$(B)/%.o): CPPFLAGS += -Itests -Idriver -Ilibxrnpe \
+STREAM_JOBS := tests/streams/stream tests/streams/kernel tests/fuzz/command tests/reference/reference \
+	tests/reference/check
+STREAM_OBJECTS := tests/streams/streams tests/streams/device tests/streams/emulator $(STREAM_JOBS)
+ISOLATION_OBJECTS := tests/streams/isolation $(STREAM_JOBS)
+$(STREAM_OBJECTS:%=$(B)/%.o) $(B)/tests/streams/isolation.o: CPPFLAGS += -Itests -Idriver -Ilibxrnpe \
 	$(shell $(PKG_CONFIG) --cflags libdrm)
 
 $(B)/tests/streams/streams: $(STREAM_OBJECTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBXRNPE_LIBS)
 
-SUITES += streams streams-qemu
+$(B)/tests/streams/isolation: $(ISOLATION_OBJECTS:%=$(B)/%.o) $(DATAPATH_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm
+
+SUITES += streams streams-qemu isolation
 SUITE_streams := $(B)/tests/streams/streams 2000
 NEEDS_streams := $(B)/tests/streams/streams
-UNIT_SUITES += streams
+SUITE_isolation := $(B)/tests/streams/isolation 1000
+NEEDS_isolation := $(B)/tests/streams/isolation
+UNIT_SUITES += streams isolation
 SUITE_streams-qemu := $(B)/tests/streams/streams -q $(QEMU) 2000
 NEEDS_streams-qemu := $(B)/tests/streams/streams qemu
 

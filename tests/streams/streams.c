@@ -18,6 +18,7 @@
 #include "names.h"
 #include "streams/device.h"
 #include "streams/emulator.h"
+#include "streams/kernel.h"
 #include "streams/stream.h"
 
 #define THREADS 2
@@ -45,32 +46,6 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Run a job on one kernel, command by command. */
-static void run(struct xrnpe_datapath *datapath, const struct stream *stream, struct outcome *outcome)
-{
-	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
-
-	memset(outcome, 0, sizeof(*outcome));
-	for (unsigned int i = 0; i < stream->cmd_count; i++) {
-		struct xrnpe_span spans[XRNPE_OPERANDS];
-		void *operand[XRNPE_OPERANDS] = { NULL };
-
-		if (!xrnpe_cmd_check(&stream->cmds[i], i, stream->regions, stream->region_count, spans,
-				     &outcome->fault))
-			return;
-		for (unsigned int o = 0; o < XRNPE_OPERANDS; o++) {
-			if (spans[o].size)
-				operand[o] = memory + stream->at[spans[o].region] + spans[o].offset;
-		}
-		xrnpe_datapath_set_cycles(datapath, outcome->counters.cycles);
-		if (xrnpe_datapath_run(datapath, &stream->cmds[i], i, operand, NULL, &outcome->status,
-				       &outcome->fault))
-			return;
-		xrnpe_cmd_cost(&machine, &stream->cmds[i], &outcome->counters);
-	}
-	memset(&outcome->fault, 0, sizeof(outcome->fault));
 }
 
 static bool same(const struct expectation *want, const struct outcome *got, size_t *at)
@@ -147,7 +122,7 @@ static bool try_kernels(const struct expectation *want)
 				return false;
 			}
 			memcpy(memory, want->stream.memory, want->stream.size);
-			run(*context, &want->stream, &got);
+			kernel_run(*context, &want->stream, memory, &got);
 			if (!same(want, &got, &at))
 				return report(want, who, &got, at);
 		}
