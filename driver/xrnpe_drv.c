@@ -21,6 +21,7 @@
 
 #include "xrnpe_debugfs.h"
 #include "xrnpe_drv.h"
+#include "xrnpe_dump.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
@@ -45,8 +46,8 @@ static unsigned int client_memory_mib;
 module_param(client_memory_mib, uint, 0444);
 MODULE_PARM_DESC(client_memory_mib, "Memory that buffers of an open file may take (default: a quarter of memory_mib)");
 
-/* Releases files whose last job is gone; flushed before the module goes. */
-static struct workqueue_struct *xrnpe_release_wq;
+/* What holds a reference to a file, or drops the last; flushed before the module goes. */
+struct workqueue_struct *xrnpe_wq;
 
 /* ---- files ---- */
 
@@ -65,7 +66,7 @@ void xrnpe_ctx_release(struct kref *ref)
 	struct xrnpe_ctx *ctx = container_of(ref, struct xrnpe_ctx, refcount);
 
 	/* The last job is freed by a scheduler, which cannot stop itself. */
-	queue_work(xrnpe_release_wq, &ctx->release_work);
+	queue_work(xrnpe_wq, &ctx->release_work);
 }
 
 static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
@@ -265,6 +266,9 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = xrnpe_hw_probe(xdev);
 	if (ret)
 		return ret;
+	ret = xrnpe_dump_probe(xdev);
+	if (ret)
+		return ret;
 	ret = xrnpe_sched_probe(xdev);
 	if (ret)
 		return ret;
@@ -344,12 +348,12 @@ static int __init xrnpe_init(void)
 {
 	int ret;
 
-	xrnpe_release_wq = alloc_workqueue("xrnpe-release", WQ_UNBOUND, 0);
-	if (!xrnpe_release_wq)
+	xrnpe_wq = alloc_workqueue("xrnpe", WQ_UNBOUND, 0);
+	if (!xrnpe_wq)
 		return -ENOMEM;
 	ret = platform_driver_register(&xrnpe_driver);
 	if (ret)
-		destroy_workqueue(xrnpe_release_wq);
+		destroy_workqueue(xrnpe_wq);
 	return ret;
 }
 module_init(xrnpe_init);
@@ -357,7 +361,7 @@ module_init(xrnpe_init);
 static void __exit xrnpe_exit(void)
 {
 	platform_driver_unregister(&xrnpe_driver);
-	destroy_workqueue(xrnpe_release_wq);
+	destroy_workqueue(xrnpe_wq);
 }
 module_exit(xrnpe_exit);
 

@@ -18,6 +18,7 @@
 struct clk_bulk_data;
 struct drm_file;
 struct reset_control;
+struct xrnpe_dump;
 struct xrnpe_shared;
 
 /** struct xrnpe_ring - a hardware ring; members are protected by hw_lock */
@@ -99,6 +100,8 @@ struct xrnpe_device {
 	bool runaway;
 	/** @ended: woken when a job ended */
 	wait_queue_head_t ended;
+	/** @dump: for the next failure */
+	struct xrnpe_dump *dump;
 
 	/** @reset_wq: timeouts and resets, one at a time */
 	struct workqueue_struct *reset_wq;
@@ -151,6 +154,8 @@ struct xrnpe_ctx {
 	/** @cycles: of the array, of jobs that have ended; protected by hw_lock */
 	u64 cycles;
 };
+
+extern struct workqueue_struct *xrnpe_wq;
 
 void xrnpe_ctx_release(struct kref *ref);
 

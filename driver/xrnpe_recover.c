@@ -15,6 +15,7 @@
 #include <drm/drm_print.h>
 
 #include "xrnpe_drv.h"
+#include "xrnpe_dump.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
@@ -183,6 +184,7 @@ void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	cancel_work(&xdev->reset_work);
 
 	scoped_guard(mutex, &xdev->hw_lock) {
+		xrnpe_dump_take(xdev, NULL, "the device had to be reset");
 		xdev->info.resets++;
 		ret = xrnpe_hw_reset_and_reap(xdev);
 		if (ret)
@@ -193,6 +195,7 @@ void xrnpe_hw_recover(struct xrnpe_device *xdev)
 
 	if (ret)
 		schedule_work(&xdev->wedged_work);
+	xrnpe_dump_send(xdev);
 	xrnpe_sched_start(xdev);
 }
 
@@ -312,6 +315,7 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 		if (!at_job) {
 			drm_err_ratelimited(&xdev->drm, "%s has not told of a job's end, resetting\n",
 					    ring->name);
+			xrnpe_dump_take(xdev, job, "the device has not told of the job's end");
 			return false;
 		}
 
@@ -324,6 +328,8 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 		drm_dbg(&xdev->drm, "%s: job %llu of queue %u of client %llu takes too long\n",
 			ring->name, job->result->id, job->queue->id, job->ctx->client);
 		job->timed_out = true;
+		if (!job->starved)
+			xrnpe_dump_take(xdev, job, "the job took too long");
 		/* Should it end by itself just now, this does nothing. */
 		xrnpe_ring_write(ring, XRNPE_QUEUE_ABORT, job->count);
 	}
@@ -358,7 +364,9 @@ void xrnpe_hw_timeout(struct xrnpe_job *job)
 		/* The job keeps the device on; it may end at any time. */
 		pm_runtime_get_noresume(xdev->drm.dev);
 	}
-	if (!xrnpe_job_check_time(job))
+	if (xrnpe_job_check_time(job))
+		xrnpe_dump_send(xdev);
+	else
 		xrnpe_hw_recover(xdev);
 	pm_runtime_put_autosuspend(xdev->drm.dev);
 }

@@ -309,7 +309,7 @@ GUESTS := 7.3-fast 6.12-fast 7.3-debug 6.12-debug
 SUITES += $(GUESTS:%=guest-%)
 define guest-suite
 SUITE_guest-$(1) := tests/guest.sh $(subst -, ,$(1)) $(GUEST_TESTS:%=$(B)/arm64/%)
-NEEDS_guest-$(1) := guest-tests
+NEEDS_guest-$(1) := guest-tests guest
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 
@@ -317,7 +317,7 @@ $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 FUZZ_CALLS ?= 200000
 FUZZ_ROUNDS ?= 50
 .PHONY: fuzz-driver
-fuzz-driver: guest-tests
+fuzz-driver: guest-tests guest
 	XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_CALLS=$(FUZZ_CALLS) XRNPE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) \
 		XRNPE_FUZZ_SECONDS=86400 tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_fuzz
 

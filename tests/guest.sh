@@ -18,8 +18,12 @@ case $kernel in
 *) node='/dev/dri/renderD*' ;;
 esac
 
-add= run= sleepers= resetters= lost= stuck= fuzzers=
+command_line='--add build/arm64/xrnpe'
+add=$command_line run= sleepers= resetters= lost= stuck= fuzzers=
 for t; do
+	case $t in
+	*_dump) resetters="$resetters $t" ;;
+	esac
 	case $t in
 	*_sleep) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
@@ -39,8 +43,9 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 	exit \$failed" || failed=$?
 
 # Those that need a device which must be reset because it does not abort.
+# shellcheck disable=SC2086
 for t in $resetters; do
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" $command_line \
 		--device-args x-fault-ignore-abort=on -- "/bin/${t##*/}" || failed=$?
 done
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* xrnpe disasm: commands, job records and traces of the device as text. */
+/* xrnpe disasm: commands, job records, traces of the device and dumps of the driver as text. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -19,8 +19,9 @@
 static const char usage[] =
 	"usage: xrnpe disasm FILE [OPTION...]\n"
 	"\n"
-	"Print commands as text, a line each. FILE is a compiled model, or a log of the\n"
-	"virtual device (qemu-system-aarch64 -trace 'xrnpe_*').\n"
+	"Print commands as text, a line each. FILE is a compiled model, a log of the\n"
+	"virtual device (qemu-system-aarch64 -trace 'xrnpe_*'), or a dump of the driver\n"
+	"(/sys/class/devcoredump/devcd*/data).\n"
 	"\n"
 	"  -r, --raw       FILE is a command buffer, as the device fetches it\n"
 	"  -s, --stride N  bytes from a record to the next in it (default: 192)\n"
@@ -28,19 +29,6 @@ static const char usage[] =
 	"  -f, --fields    of each command every field that is not zero, too\n"
 	"  -j, --json      as JSON\n"
 	"  -h, --help      this text\n";
-
-struct options {
-	const char *path;
-	size_t stride;		/* 0: a record follows the other */
-	bool raw, record, fields, json;
-};
-
-/* Where commands reach: a model's regions, or any memory. */
-struct places {
-	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
-	unsigned int count;
-	const char *const *names;	/* of regions, or NULL */
-};
 
 /* ---- commands ---------------------------------------------------------- */
 
@@ -83,7 +71,7 @@ static void print_fields(const struct xrnpe_cmd *cmd, bool json)
 	}
 }
 
-static void fault_text(const struct places *places, const struct xrnpe_fault *fault,
+static void fault_text(const struct disasm_places *places, const struct xrnpe_fault *fault,
 		       const struct xrnpe_cmd *cmd, char *text, size_t size)
 {
 	char region[96];
@@ -97,7 +85,7 @@ static void fault_text(const struct places *places, const struct xrnpe_fault *fa
 	xrnpe_fault_text(fault, cmd, region, text, size);
 }
 
-static void print_command(const struct options *options, const struct places *places,
+static void print_command(const struct disasm_options *options, const struct disasm_places *places,
 			  const struct xrnpe_cmd *cmd, uint32_t index, const char *layer)
 {
 	struct xrnpe_span spans[XRNPE_OPERANDS];
@@ -140,13 +128,17 @@ static void print_command(const struct options *options, const struct places *pl
 
 /* ---- a command buffer -------------------------------------------------- */
 
-static int disasm_raw(const struct options *options, const unsigned char *data, size_t size,
-		      struct xrnpe_error *error)
+bool disasm_stride_is_legal(size_t stride)
 {
-	size_t stride = options->stride ? options->stride : sizeof(struct xrnpe_cmd);
+	return stride >= sizeof(struct xrnpe_cmd) && stride <= XRNPE_CMD_STRIDE_MAX &&
+	       stride % XRNPE_CMD_ALIGN == 0;
+}
+
+int disasm_commands(const struct disasm_options *options, const struct disasm_places *places,
+		    const unsigned char *data, size_t size, size_t stride, struct xrnpe_error *error)
+{
 	/* The last record need not be as long as the stride. */
 	size_t count = size / stride + (size % stride >= sizeof(struct xrnpe_cmd));
-	struct places places = { .count = XRNPE_MAX_REGIONS };
 
 	if (!size || (size % stride && size % stride < sizeof(struct xrnpe_cmd)))
 		return xrnpe_fail(error, -EINVAL, "%s: offset %zu: a command record has %zu bytes, not %zu",
@@ -154,21 +146,32 @@ static int disasm_raw(const struct options *options, const unsigned char *data, 
 	if (count > XRNPE_MAX_CMDS)
 		return xrnpe_fail(error, -EINVAL, "%s: offset %zu: a job has at most %u commands",
 				  options->path, XRNPE_MAX_CMDS * stride, XRNPE_MAX_CMDS);
+	for (size_t i = 0; i < count; i++) {
+		struct xrnpe_cmd cmd;
+
+		memcpy(&cmd, data + i * stride, sizeof(cmd));
+		print_command(options, places, &cmd, (uint32_t)i, NULL);
+	}
+	return 0;
+}
+
+static int disasm_raw(const struct disasm_options *options, const unsigned char *data, size_t size,
+		      struct xrnpe_error *error)
+{
+	struct disasm_places places = { .count = XRNPE_MAX_REGIONS };
+	int ret;
+
 	/* What regions a job would have is not known. */
 	for (unsigned int i = 0; i < XRNPE_MAX_REGIONS; i++)
 		places.extents[i] = (struct xrnpe_extent){ UINT64_MAX, XRNPE_REGION_READ |
 							   XRNPE_REGION_WRITE };
 	if (options->json)
 		fputs("{\"commands\": [", stdout);
-	for (size_t i = 0; i < count; i++) {
-		struct xrnpe_cmd cmd;
-
-		memcpy(&cmd, data + i * stride, sizeof(cmd));
-		print_command(options, &places, &cmd, (uint32_t)i, NULL);
-	}
-	if (options->json)
+	ret = disasm_commands(options, &places, data, size,
+			      options->stride ? options->stride : sizeof(struct xrnpe_cmd), error);
+	if (options->json && !ret)
 		puts("\n]}");
-	return 0;
+	return ret;
 }
 
 /* ---- a job record ------------------------------------------------------ */
@@ -227,10 +230,18 @@ static void print_record_json(const struct xrnpe_job_record *record)
 		xrnpe_counter_name(i, text, sizeof(text));
 		printf("%s\"%s\": %" PRIu64, i ? ", " : "", text, counters[i]);
 	}
-	puts("}}");
+	printf("}}");
 }
 
-static int disasm_record(const struct options *options, const unsigned char *data, size_t size,
+void disasm_record(const struct xrnpe_job_record *record, bool json)
+{
+	if (json)
+		print_record_json(record);
+	else
+		print_record(record);
+}
+
+static int disasm_record_file(const struct disasm_options *options, const unsigned char *data, size_t size,
 			 struct xrnpe_error *error)
 {
 	struct xrnpe_job_record record;
@@ -239,18 +250,17 @@ static int disasm_record(const struct options *options, const unsigned char *dat
 		return xrnpe_fail(error, -EINVAL, "%s: has %zu bytes; a job record has %zu",
 				  options->path, size, sizeof(record));
 	memcpy(&record, data, sizeof(record));
+	disasm_record(&record, options->json);
 	if (options->json)
-		print_record_json(&record);
-	else
-		print_record(&record);
+		putchar('\n');
 	return 0;
 }
 
 /* ---- a model ----------------------------------------------------------- */
 
-static int disasm_model(const struct options *options, struct xrnpe_error *error)
+static int disasm_model(const struct disasm_options *options, struct xrnpe_error *error)
 {
-	struct places places = { .count = XRNPE_MODEL_REGIONS, .names = xrnpe_model_region_names };
+	struct disasm_places places = { .count = XRNPE_MODEL_REGIONS, .names = xrnpe_model_region_names };
 	struct xrnpe_model *model;
 	uint32_t last = UINT32_MAX;
 	int ret = xrnpe_model_read(options->path, &model, error);
@@ -288,7 +298,7 @@ static int disasm_model(const struct options *options, struct xrnpe_error *error
 
 /* ---- command line ------------------------------------------------------ */
 
-static int disasm(const struct options *options)
+static int disasm(const struct disasm_options *options)
 {
 	struct xrnpe_error error;
 	unsigned char *data;
@@ -300,7 +310,9 @@ static int disasm(const struct options *options)
 	if (options->raw)
 		ret = disasm_raw(options, data, size, &error);
 	else if (options->record)
-		ret = disasm_record(options, data, size, &error);
+		ret = disasm_record_file(options, data, size, &error);
+	else if (size >= strlen(DISASM_DUMP) && !memcmp(data, DISASM_DUMP, strlen(DISASM_DUMP)))
+		ret = disasm_dump(options, (const char *)data, size, &error);
 	else if (size && !memchr(data, '\0', size))
 		ret = disasm_trace(options->path, (const char *)data, size, options->json, &error);
 	else
@@ -314,8 +326,7 @@ static bool parse_stride(const char *text, size_t *stride)
 	char *end;
 
 	*stride = strtoul(text, &end, 0);
-	return *text >= '0' && *text <= '9' && !*end && *stride >= sizeof(struct xrnpe_cmd) &&
-	       *stride <= XRNPE_CMD_STRIDE_MAX && *stride % XRNPE_CMD_ALIGN == 0;
+	return *text >= '0' && *text <= '9' && !*end && disasm_stride_is_legal(*stride);
 }
 
 int xrnpe_disasm(int argc, char **argv)
@@ -329,7 +340,7 @@ int xrnpe_disasm(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { 0 };
+	struct disasm_options options = { 0 };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "rs:Jfjh", long_options, NULL)) != -1) {

@@ -24,6 +24,49 @@ def trace_lines(values):
     return lines
 
 
+def dump_of(commands, record, regions="    region 0: 0x1000 size 0x40 r-\n"):
+    """A dump as the driver writes it, see Documentation/uapi.rst."""
+    def lines(data):
+        return "".join(f"  {data[i:i + 32].hex()}\n" for i in range(0, len(data), 32))
+    return ("XR-NPE dump 1\nthe job took too long\nregisters:\n  STATUS 0x1\nrings:\n"
+            "    region 0: 0x0 size 0x1 rw\nculprit:\n  client 1 queue 2 job 3\n" + regions +
+            "record:\n" + lines(record) + f"commands: {len(commands)} bytes, stride {RECORD}\n" +
+            lines(commands))
+
+
+def check_dump(commands, record):
+    dump = dump_of(commands, record)
+    text = succeeds("a dump", "disasm", write("dump", dump.encode()))
+    kept = dump.split("record:")[0]
+    result(text.startswith(kept) and "record:\njob       17\n" in text, "a dump in words", text)
+    # It is told what is illegal with the regions that the job had, of which there is one.
+    result(re.search(rf"^commands: {len(commands)} bytes, stride {RECORD}\n     0  \w.*\n"
+                     r"        \^ .*region.*\n     1  \w", text, re.M), "and its commands", text)
+    parsed = json.loads(succeeds("a dump as JSON", "disasm", "--json", "dump"))
+    result(parsed["text"] == kept.splitlines() and parsed["record"]["seqno"] == 17 and
+           len(parsed["commands"]) == 2, "has the same", parsed)
+    none = succeeds("a dump of a job without a record", "disasm",
+                    write("dump", dump_of(b"", bytes(JOB_RECORD)).encode()))
+    result("\nrecord: none\ncommands: 0 bytes" in none, "says so", none)
+    at = dump.splitlines().index("record:") + 1
+    for name, bad, message in (
+            ("of another version", dump.replace("dump 1", "dump 2"), "a dump of a version other than 1"),
+            ("without a record", kept, f"line {at - 1}: the dump ends before its record"),
+            ("cut in the record", "".join(dump.splitlines(True)[:at + 2]),
+             f"line {at + 2}: the dump ends early"),
+            ("with other bytes", dump.replace(record[:32].hex(), "xy"),
+             f"line {at + 1}: these are not the bytes that should follow"),
+            ("with too long a line", dump.replace(record[:32].hex(), record[:32].hex() * 11),
+             f"line {at + 1}: these are not the bytes that should follow"),
+            ("without commands", dump.split("commands:")[0],
+             f"line {at + 10}: the dump ends before its commands"),
+            ("of too many commands", dump.replace(f"{len(commands)} bytes", "99999999999 bytes"),
+             f"line {at + 11}: there are no such commands"),
+            ("of odd commands", dump.replace(f"stride {RECORD}", "stride 100"),
+             f"line {at + 11}: there are no such commands")):
+        fails("a dump " + name, "dump: " + message, "disasm", write("dump", bad.encode()))
+
+
 def check_disasm():
     layers = json.loads(succeeds("compile for disasm", "compile", ONNX, "--calib", "calib.npy",
                                  "-o", "m.xrnpe", "--json"))["layers"]
@@ -106,6 +149,8 @@ def check_disasm():
                                           write("record", good_record)), "has no fault")
     fails("half a job record", f"record: has 100 bytes; a job record has {JOB_RECORD}", "disasm",
           "--record", write("record", record[:100]))
+
+    check_dump(raw[:2 * RECORD], record)
 
     log = trace_lines([
         ("xrnpe_write", (0x110, 3)), ("xrnpe_read", (0x158, 2)), ("xrnpe_read", (0x020, 0x101)),
