@@ -152,7 +152,23 @@ INLINE void interleave(const uint8_t *rows, size_t pitch, size_t steps, size_t s
 	}
 }
 
-/* ---- output: output_avx512.c -------------------------------------------- */
+/* ---- output: output_avx512*.c ------------------------------------------- */
+
+#define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
+
+/* Whether there is a slope, a clamp or a residual. */
+static inline bool is_rich(const struct xrnpe_product *product)
+{
+	return product->cmd->activation > XRNPE_ACT_RELU || product->residual ||
+	       product->cmd->flags & XRNPE_CMD_CLAMP;
+}
+
+/* Bits of floats after those that ties have: 13 of the fraction, or 6. */
+INLINE int after_ties(enum xrnpe_format out)
+{
+	return (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
+}
 
 /* Sums of rows of LANES channels in grid units, below 2^53: one of the two is NULL. */
 struct sums {
@@ -192,15 +208,27 @@ uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct st
 			    uint32_t *code);
 
 /*
- * The same of @rows positions, to their output rows, with one @error for all; in @doubt the bits
- * of each. The second is for Posit(8,0) without a slope.
+ * The same of @rows positions, to their output rows; in @doubt the bits of each. @error: of the
+ * first position; those of each are @pitch further, which is 0 if one is for all.
  */
 void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct stage *stage,
-			   const double (*sum)[LANES], const double *error, uint64_t p, uint8_t *const *row,
-			   size_t rows, uint64_t n, size_t count, uint32_t *doubt);
-void xrnpe_avx512_put_near_p8(const struct xrnpe_product *product, const struct stage *stage,
-			      const double (*sum)[LANES], const double *error, uint64_t p,
-			      uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt);
+			   const double (*sum)[LANES], const double *error, size_t pitch, uint64_t p,
+			   uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt);
+
+/* What it puts, and where. */
+struct near_rows {
+	const double (*sum)[LANES];
+	const double *error;
+	size_t pitch;
+	const double (*residual)[LANES];	/* or NULL */
+	uint8_t *const *out;
+	size_t rows, count;
+	uint64_t n;
+	uint32_t *doubt;	/* those of residuals, before */
+};
+
+/* To Posit(8,0), without a slope. */
+void xrnpe_avx512_put_near_p8(const struct stage *stage, const struct near_rows *rows);
 
 /* Write the codes of channels @n.. of an output row, up to LANES. */
 void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,

@@ -4,6 +4,9 @@
 #define XRNPE_DATAPATH_AVX512_P16_H
 
 #include "avx512.h"
+#include "sums_p16.h"
+
+#define HALF (LANES / 2)	/* channels of a panel whose weights are side by side */
 
 /* Decoded values are those of the codes times 2^-SCALE. @es: 1, or 0 of codes of 8 bits. */
 #define SCALE(es) ((es) ? 707 : 865)
@@ -46,6 +49,23 @@ static inline int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 		return 0;
 	return 64 - __builtin_clzll(inputs) - __builtin_ctzll(inputs) +
 	       64 - __builtin_clzll(weights) - __builtin_ctzll(weights) + 64 - __builtin_clzll(k);
+}
+
+/*
+ * Outputs of position @p that are in doubt, to @row, from the weights of a panel's halves and what
+ * xrnpe_avx512_doubles made of the inputs.
+ */
+static inline void settle(const struct xrnpe_product *product, const struct stage *stage, const double *weights,
+			  const double *inputs, const double *sum, uint64_t p, uint64_t n, size_t count,
+			  uint32_t doubt, uint8_t *row, uint32_t *status)
+{
+	for (size_t i = 0; i < count; i++) {
+		const double *weight = weights + i / HALF * product->k * HALF + i % HALF;
+
+		if (doubt >> i & 1 && !stage->nar[i])
+			xrnpe_store(product->out, row, n + i,
+				    exact_output(product, inputs, weight, HALF, p, n + i, sum[i] < 0, status));
+	}
 }
 
 #endif

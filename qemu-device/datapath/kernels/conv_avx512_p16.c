@@ -13,7 +13,6 @@
 #include "windows.h"
 
 #define COLUMN_BYTES (2u << 20)	/* a cache */
-#define HALF (LANES / 2)	/* channels of a tile */
 
 struct panel {
 	struct stage stage;
@@ -169,44 +168,50 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 
 /* ---- blocks ------------------------------------------------------------ */
 
-/* Note how large the inputs are that a line of the output sees. */
-TARGET static void measure(const struct windows *windows, struct sight *sight)
+/* Note how large the inputs of a line are. */
+TARGET static void measure(const struct xrnpe_lines *lines, struct xrnpe_line *line)
 {
-	size_t count = windows->image.width * windows->image.channels;
+	const double *value = (const double *)line->values;
+	size_t count = lines->width * lines->channels;
 	__m512d most = _mm512_setzero_pd();
 	__m512i bits = _mm512_setzero_si512();
 
-	for (size_t line = 0; line < windows->lines; line++) {
-		const double *value = (const double *)sight->line[line];
+	for (size_t i = 0; i < count; i += 8) {
+		__m512d magnitude = _mm512_abs_pd(_mm512_maskz_loadu_pd((__mmask8)first_lanes(count - i), value + i));
 
-		for (size_t i = 0; i < count; i += 8) {
-			__m512d magnitude = _mm512_abs_pd(_mm512_maskz_loadu_pd((__mmask8)first_lanes(count - i),
-										value + i));
-
-			most = _mm512_max_pd(most, magnitude);
-			bits = note_bits(bits, magnitude);
-		}
+		most = _mm512_max_pd(most, magnitude);
+		bits = note_bits(bits, magnitude);
 	}
-	sight->most = _mm512_reduce_max_pd(most);
-	sight->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
-	sight->measured = true;
+	line->most = _mm512_reduce_max_pd(most);
+	line->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
+	line->measured = true;
 }
 
-/* The same of the inputs of @rows positions from @p on, which a tile sees. */
-static struct sight measure_tile(struct windows *windows, uint64_t p, size_t rows)
+/* What is known of the inputs that a tile sees. */
+struct seen {
+	double most;		/* the largest magnitude */
+	uint64_t bits;		/* of the magnitudes, or-ed together */
+};
+
+/* Of the inputs of @rows positions from @p on. */
+static struct seen look_at(struct windows *windows, uint64_t p, size_t rows)
 {
 	uint64_t width = windows->image.product->cmd->image.out_w;
-	struct sight all = { .most = 0 };
+	struct seen seen = { 0 };
 
 	for (uint64_t y = p / width; y <= (p + rows - 1) / width; y++) {
-		struct sight *sight = &windows->sight[y % QUADS];
+		const struct sight *sight = &windows->sight[y % QUADS];
 
-		if (!sight->measured)
-			measure(windows, sight);
-		all.most = sight->most > all.most ? sight->most : all.most;
-		all.bits |= sight->bits;
+		for (size_t i = 0; i < windows->lines; i++) {
+			struct xrnpe_line *line = sight->line[i];
+
+			if (!line->measured)
+				measure(&windows->image, line);
+			seen.most = line->most > seen.most ? line->most : seen.most;
+			seen.bits |= line->bits;
+		}
 	}
-	return all;
+	return seen;
 }
 
 /* What the sums of a panel's channels are off by at most, if those of inputs of @most are. */
@@ -215,20 +220,6 @@ TARGET static void bound(const struct panel *panel, size_t count, double most, d
 	for (size_t i = 0; i < count; i += 8)
 		_mm512_store_pd(error + i, _mm512_mul_pd(_mm512_load_pd(panel->magnitudes + i),
 							 _mm512_set1_pd(most)));
-}
-
-/* Outputs of position @p that are in doubt, in @row. */
-static void settle(const struct xrnpe_product *product, const struct panel *panel, const double *sum, uint64_t p,
-		   uint64_t n, size_t count, uint32_t doubt, uint8_t *row, void *inputs, uint32_t *status)
-{
-	xrnpe_gather(product, &xrnpe_avx512_doubles, p, n / product->group_channels, inputs);
-	for (size_t i = 0; i < count; i++) {
-		const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
-
-		if (doubt >> i & 1 && !panel->stage.nar[i])
-			xrnpe_store(product->out, row, n + i,
-				    exact_output(product, inputs, weights, HALF, p, n + i, sum[i] < 0, status));
-	}
 }
 
 TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -246,11 +237,11 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 		uint8_t *out[ROWS];
 		bool nar[ROWS];
 		size_t quads = windows_place(windows, p, block->p1, &rows, nar);
-		struct sight seen;
+		struct seen seen;
 
 		if (!quads)
 			return;
-		seen = measure_tile(windows, p, rows);
+		seen = look_at(windows, p, rows);
 		xrnpe_output_rows(product, p, rows, out);
 		for (uint64_t n = block->n0; n < block->n1; n += LANES, at += panel_bytes(product)) {
 			const struct panel *panel = (const struct panel *)at;
@@ -268,11 +259,14 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 								(double (*)[LANES])(scratch->sum[0] + i));
 			bound(panel, (count + HALF - 1) / HALF * HALF, seen.most * precision_of(product->k), error);
 			xrnpe_avx512_put_near(product, &panel->stage, (const double (*)[LANES])scratch->sum,
-					      exact ? NULL : error, p, out, rows, n, count, doubt);
+					      exact ? NULL : error, 0, p, out, rows, n, count, doubt);
 			for (size_t r = 0; r < rows; r++) {
-				if (doubt[r] & first_lanes(count) && !nar[r])
-					settle(product, panel, scratch->sum[r], p + r, n, count, doubt[r], out[r], inputs,
-					       status);
+				if (doubt[r] && !nar[r]) {
+					xrnpe_gather(product, &xrnpe_avx512_doubles, p + r, n / product->group_channels,
+						     inputs);
+					settle(product, &panel->stage, panel->values, (double *)inputs, scratch->sum[r],
+					       p + r, n, count, doubt[r], out[r], status);
+				}
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      count, status);

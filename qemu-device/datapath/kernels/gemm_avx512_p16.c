@@ -16,7 +16,6 @@
 #include "lines.h"
 
 #define COLUMN_BYTES (2u << 20)	/* a cache */
-#define HALF (LANES / 2)
 
 /* Bytes between decoded rows, as PITCH. */
 #define DOUBLE_PITCH (XRNPE_MAX_K * sizeof(double) + XRNPE_DECODE_SLACK + 64)
@@ -255,29 +254,24 @@ TARGET void xrnpe_avx512_p16_run(const struct xrnpe_product *product, const stru
 			const struct panel *panel = (const struct panel *)at;
 			size_t count = block->n1 - n < LANES ? (size_t)(block->n1 - n) : LANES;
 			bool exact = spread_of(bits, panel->bits, product->k) <= 53;
+			uint32_t doubt[ROWS];
 
-			for (size_t half = 0; half < 2; half++) {
+			for (size_t half = 0; half * HALF < count; half++) {
 				if (xrnpe_cancelled(product->cancel))
 					return;
 				tile(scratch->rows, panel->values + half * product->k * HALF, product->k,
 				     (double (*)[LANES])(scratch->sum[0] + half * HALF));
 			}
-			bound(scratch, largest_of(product, panel), exact ? 0 : runs_of(product),
-			      precision_of(product->k), scratch->error);
+			if (!exact)
+				bound(scratch, largest_of(product, panel), runs_of(product), precision_of(product->k),
+				      scratch->error);
+			xrnpe_avx512_put_near(product, &panel->stage, (const double (*)[LANES])scratch->sum,
+					      exact ? NULL : scratch->error[0], LANES, p, out, rows, n, count, doubt);
 			for (size_t r = 0; r < rows; r++) {
-				uint32_t code[LANES], doubt;
-
-				doubt = xrnpe_avx512_codes(product, &panel->stage, scratch->sum[r],
-							   scratch->error[r], p + r, n, count, code);
-				for (size_t i = 0; i < count; i++) {
-					const double *weights = panel->values + i / HALF * product->k * HALF + i % HALF;
-
-					if (doubt >> i & 1 && !nar[r] && !panel->stage.nar[i])
-						code[i] = exact_output(
-							product, (double *)(scratch->rows + r * DOUBLE_PITCH),
-							weights, HALF, p + r, n + i, scratch->sum[r][i] < 0, status);
-				}
-				xrnpe_avx512_put_codes(product->out, out[r], n, code, count);
+				if (doubt[r] && !nar[r])
+					settle(product, &panel->stage, panel->values,
+					       (double *)(scratch->rows + r * DOUBLE_PITCH), scratch->sum[r], p + r,
+					       n, count, doubt[r], out[r], status);
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n,
 						      count, status);

@@ -74,7 +74,7 @@ void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line
 	int64_t y = line->number - d->pad_top;
 	const uint8_t *in;
 
-	line->any_nar = false;
+	line->any_nar = line->measured = false;
 	if (y < 0 || y >= d->in_h || left >= width) {
 		memset(line->values, decoder->zero, width * pixel);
 		return;

@@ -18,6 +18,9 @@ struct xrnpe_line {
 	uint8_t *values;
 	bool *nar;		/**< by column: a NaR among the pixel's channels */
 	bool any_nar;
+	bool measured;		/**< the next two are set: they are the kernel's */
+	double most;		/**< the largest magnitude */
+	uint64_t bits;		/**< of the magnitudes, or-ed together */
 };
 
 struct xrnpe_lines {
@@ -56,7 +59,7 @@ static inline void xrnpe_lines_start_group(struct xrnpe_lines *lines,
 void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line);
 
 /** Line @number, from the top of the padding on. */
-static inline const struct xrnpe_line *xrnpe_lines_at(struct xrnpe_lines *lines, uint64_t number)
+static inline struct xrnpe_line *xrnpe_lines_at(struct xrnpe_lines *lines, uint64_t number)
 {
 	struct xrnpe_line *line = &lines->line[number % lines->places];
 

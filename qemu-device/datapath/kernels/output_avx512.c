@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The output stage with AVX-512.
+ * The output stage with AVX-512, of exact sums of up to 8 bits.
  *
- * Exact sums of up to 8 bits are scaled in floats if those are enough, else in doubles,
- * with one rounding, to odd, which rounds on to any format as the exact number does.
- * Where there is more than that to round, as with a residual, and for the sums of
- * Posit(16,1), which are off by a little, there are two numbers between which the exact
- * one is. If they round to different codes, the exact way decides.
+ * They are scaled in floats if those are enough, else in doubles, with one rounding, to
+ * odd, which rounds on to any format as the exact number does. Where there is more than
+ * that to round, as with a residual, there are two numbers between which the exact one
+ * is (output_avx512_near.c).
  *
  * What a command does not have costs it nothing: functions are made twice, for "rich"
  * stages, with a slope, a clamp or a residual, and for others.
@@ -17,15 +16,7 @@
 
 #include "avx512.h"
 
-#define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
-#define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
 #define NEAREST (_MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
-
-static bool is_rich(const struct xrnpe_product *product)
-{
-	return product->cmd->activation > XRNPE_ACT_RELU || product->residual ||
-	       product->cmd->flags & XRNPE_CMD_CLAMP;
-}
 
 /* ---- channels ---------------------------------------------------------- */
 
@@ -121,32 +112,6 @@ INLINE __m512d limit(const struct stage *stage, __m512d value)
 	return _mm512_min_pd(_mm512_max_pd(value, _mm512_set1_pd(stage->least)), _mm512_set1_pd(stage->most));
 }
 
-/* ---- residuals --------------------------------------------------------- */
-
-INLINE __m512d half_of(__m512i values, size_t half)
-{
-	return _mm512_cvtps_pd(_mm256_castsi256_ps(half ? _mm512_extracti64x4_epi64(values, 1) :
-						   _mm512_castsi512_si256(values)));
-}
-
-TARGET uint32_t xrnpe_avx512_residuals(const struct xrnpe_product *product, uint64_t p, uint64_t n, size_t count,
-				      double *to)
-{
-	enum xrnpe_format format = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
-	const __m512d factor = _mm512_set1_pd(xrnpe_residual_factor(product));
-	const uint8_t *row = xrnpe_residual_row(product, p);
-	uint32_t special = 0;
-
-	for (size_t i = 0; i < count; i += 16) {
-		__m512i values = load_values(format, row, n + i, count - i < 16 ? count - i : 16);
-
-		for (size_t half = 0; half < 2; half++)
-			_mm512_store_pd(to + i + half * 8, _mm512_mul_pd(half_of(values, half), factor));
-		special |= (uint32_t)no_numbers(_mm512_castsi512_ps(values)) << i;
-	}
-	return special;
-}
-
 /* ---- rounding to odd ---------------------------------------------------- */
 
 /*
@@ -190,12 +155,6 @@ INLINE __m512i encode_sums(const struct xrnpe_product *product, enum xrnpe_forma
 		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
 	}
 	return encode16(out, y[0], y[1]);
-}
-
-/* Bits of floats after those that ties have: 13 of the fraction, or 6. */
-INLINE int after_ties(enum xrnpe_format out)
-{
-	return (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
 }
 
 /*
@@ -343,209 +302,10 @@ TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *su
 	}
 }
 
-/* ---- between two ends ----------------------------------------------------- */
-
-/* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
-INLINE void bend(__m512d slope, __m512d *low, __m512d *high)
-{
-	const __m512d zero = _mm512_setzero_pd(), a = *low, b = *high;
-	__mmask8 a_below = _mm512_cmp_pd_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_pd_mask(b, zero, _CMP_LT_OQ);
-
-	*low = _mm512_min_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, DOWN),
-			     _mm512_mask_mul_round_pd(b, b_below, b, slope, DOWN));
-	*high = _mm512_max_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, UP),
-			      _mm512_mask_mul_round_pd(b, b_below, b, slope, UP));
-	*low = _mm512_mask_min_pd(*low, a_below & ~b_below, *low, zero);
-}
-
-/*
- * The ends of what is to be bent and limited, of sums that are off by at most @error. @residual:
- * what there is to be added, or NULL.
- */
-INLINE void straight_ends(const struct stage *stage, bool rich, size_t at, const double *sum, const double *error,
-			  const double *residual, __m512d *low, __m512d *high)
-{
-	const __m512d scale = _mm512_load_pd(stage->scale + at), value = _mm512_load_pd(sum + at);
-	__m512d less = _mm512_load_pd(stage->bias + at), more = less;
-
-	if (rich && residual) {
-		more = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), UP);
-		less = _mm512_add_round_pd(less, _mm512_load_pd(residual + at), DOWN);
-	}
-	*low = _mm512_fmadd_round_pd(value, scale, less, DOWN);
-	*high = _mm512_fmadd_round_pd(value, scale, more, UP);
-	if (error) {
-		__m512d off = _mm512_mul_round_pd(_mm512_load_pd(error + at), _mm512_abs_pd(scale), UP);
-
-		*low = _mm512_sub_round_pd(*low, off, DOWN);
-		*high = _mm512_add_round_pd(*high, off, UP);
-	}
-}
-
-/* The ends of results. */
-INLINE void ends(const struct stage *stage, bool rich, size_t at, const double *sum, const double *error,
-		 const double *residual, __m512d *low, __m512d *high)
-{
-	const __m512d zero = _mm512_setzero_pd();
-
-	straight_ends(stage, rich, at, sum, error, residual, low, high);
-	if (rich && stage->bends)
-		bend(_mm512_load_pd(stage->slope + at), low, high);
-	*low = _mm512_max_pd(*low, _mm512_set1_pd(stage->least));
-	*high = _mm512_max_pd(*high, _mm512_set1_pd(stage->least));
-	if (rich) {
-		*low = _mm512_min_pd(*low, _mm512_set1_pd(stage->most));
-		*high = _mm512_min_pd(*high, _mm512_set1_pd(stage->most));
-	}
-	/* A zero without error is +0. */
-	*low = _mm512_add_pd(*low, zero);
-	*high = _mm512_add_pd(*high, zero);
-}
-
-/* Codes of channels @i.., 16 of them; in *@doubt those whose ends round to different ones. */
-INLINE __m512i codes_of_ends(enum xrnpe_format out, bool rich, const struct stage *stage, size_t i, const double *sum,
-			     const double *error, const double *residual, __mmask16 *doubt)
-{
-	__m512d low[2], high[2];
-	__m512i codes;
-
-	for (size_t j = 0; j < 2; j++)
-		ends(stage, rich, i + j * 8, sum, error, residual, &low[j], &high[j]);
-	codes = encode16(out, low[0], low[1]);
-	*doubt = _mm512_cmpneq_epi32_mask(codes, encode16(out, high[0], high[1]));
-	return codes;
-}
-
-/* 16 ends in doubles to floats, with the rounding mode. */
-#define FLOATS(ends, mode)								\
-	_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvt_roundpd_ps((ends)[0], mode)), \
-			   _mm512_cvt_roundpd_ps((ends)[1], mode), 1)
-
-/* As bend(). */
-INLINE void bend_floats(__m512 slope, __m512 *low, __m512 *high)
-{
-	const __m512 zero = _mm512_setzero_ps(), a = *low, b = *high;
-	__mmask16 a_below = _mm512_cmp_ps_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_ps_mask(b, zero, _CMP_LT_OQ);
-
-	*low = _mm512_min_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, DOWN),
-			     _mm512_mask_mul_round_ps(b, b_below, b, slope, DOWN));
-	*high = _mm512_max_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, UP),
-			      _mm512_mask_mul_round_ps(b, b_below, b, slope, UP));
-	*low = _mm512_mask_min_ps(*low, a_below & ~b_below, *low, zero);
-}
-
-/*
- * The same in half as many instructions: between floats, and with one rounding. No tie has bits
- * of the fraction beyond some, so none lies between two floats that differ in the bits after
- * these only and have some of them set. In *@doubt those of which more is to be known.
- */
-INLINE __m512i codes_between(enum xrnpe_format out, bool rich, const struct stage *stage, size_t i, const double *sum,
-			     const double *error, const double *residual, __mmask16 *doubt)
-{
-	const __m512i after = _mm512_set1_epi32(after_ties(out));
-	__m512d low_reals[2], high_reals[2];
-	__m512i low_bits, high_bits;
-	__mmask16 differ;
-	__m512 low, high;
-
-	for (size_t j = 0; j < 2; j++)
-		straight_ends(stage, rich, i + j * 8, sum, error, residual, &low_reals[j], &high_reals[j]);
-	low = FLOATS(low_reals, DOWN);
-	high = FLOATS(high_reals, UP);
-	if (rich && stage->bends)
-		bend_floats(_mm512_load_ps(stage->slope32 + i), &low, &high);
-	low = _mm512_max_ps(low, _mm512_set1_ps((float)stage->least));
-	high = _mm512_max_ps(high, _mm512_set1_ps((float)stage->least));
-	if (rich) {
-		low = _mm512_min_ps(low, _mm512_set1_ps((float)stage->most));
-		high = _mm512_min_ps(high, _mm512_set1_ps((float)stage->most));
-	}
-	low_bits = _mm512_castps_si512(_mm512_add_ps(low, _mm512_setzero_ps()));
-	high_bits = _mm512_castps_si512(_mm512_add_ps(high, _mm512_setzero_ps()));
-	differ = _mm512_cmpneq_epi32_mask(low_bits, high_bits);
-	*doubt = _mm512_mask_cmpgt_epu32_mask(differ, _mm512_xor_si512(low_bits, high_bits), after) |
-		 _mm512_mask_testn_epi32_mask(differ, low_bits, after) |
-		 _mm512_mask_testn_epi32_mask(differ, high_bits, after);
-	return encode_odd(out, low_bits);
-}
-
-INLINE uint32_t near_codes(enum xrnpe_format out, bool rich, const struct stage *stage, const double *sum,
-			   const double *error, const double *residual, size_t count, uint32_t *code)
-{
-	uint32_t doubt = 0;
-
-	for (size_t i = 0; i < count; i += 16) {
-		__mmask16 unknown = (__mmask16)first_lanes(count - i), lanes = unknown;
-		__m512i codes = _mm512_setzero_si512();
-
-		if (out != XRNPE_FORMAT_F32)
-			codes = codes_between(out, rich, stage, i, sum, error, residual, &unknown);
-		if (unknown & lanes)
-			codes = codes_of_ends(out, rich, stage, i, sum, error, residual, &unknown);
-		_mm512_storeu_si512(code + i, codes);
-		doubt |= (uint32_t)(unknown & lanes) << i;
-	}
-	return doubt;
-}
-
-TARGET uint32_t xrnpe_avx512_codes(const struct xrnpe_product *product, const struct stage *stage,
-				   const double *sum, const double *error, uint64_t p, uint64_t n, size_t count,
-				   uint32_t *code)
-{
-	double residual[LANES] __attribute__((aligned(64))) = { 0 };
-	uint32_t special = 0;
-
-	if (!is_rich(product))
-		return near_codes(product->out, false, stage, sum, error, NULL, count, code);
-	if (product->residual)
-		special = xrnpe_avx512_residuals(product, p, n, count, residual);
-	return special | near_codes(product->out, true, stage, sum, error, product->residual ? residual : NULL,
-				    count, code);
-}
-
 /* ---- with a residual, up to 8 bits ---------------------------------------- */
 
-/* Codes of 16 sums whose bias and residual add up to doubles, in @bias; without a slope. */
-INLINE __m512i encode_added(enum xrnpe_format out, const struct stage *stage, size_t i, const double *sum,
-			    const __m512d bias[2])
-{
-	const __m512d zero = _mm512_setzero_pd();
-	__m512d y[2];
-
-	for (size_t j = 0; j < 2; j++) {
-		size_t at = i + j * 8;
-
-		y[j] = limit(stage, fma_odd(_mm512_load_pd(sum + at), _mm512_load_pd(stage->scale + at), bias[j]));
-		y[j] = _mm512_mask_mov_pd(y[j], _mm512_cmp_pd_mask(y[j], zero, _CMP_EQ_OQ), zero);
-	}
-	return encode16(out, y[0], y[1]);
-}
-
-/* Codes of 16 sums; in *@doubt those that are not known. */
-INLINE __m512i encode_residual(enum xrnpe_format out, const struct stage *stage, size_t i, const double *sum,
-			       const double *residual, uint32_t *doubt)
-{
-	__m512d low[2], high[2];
-	__mmask16 unknown;
-	__mmask8 rounded = 0;
-	__m512i codes;
-
-	for (size_t j = 0; j < 2; j++) {
-		__m512d bias = _mm512_load_pd(stage->bias + i + j * 8), more = _mm512_load_pd(residual + i + j * 8);
-
-		low[j] = _mm512_add_round_pd(bias, more, DOWN);
-		high[j] = _mm512_add_round_pd(bias, more, UP);
-		rounded |= _mm512_cmp_pd_mask(low[j], high[j], _CMP_NEQ_UQ);
-	}
-	if (!rounded && !stage->bends)
-		return encode_added(out, stage, i, sum, high);
-	codes = codes_of_ends(out, true, stage, i, sum, NULL, residual, &unknown);
-	*doubt |= (uint32_t)unknown << i;
-	return codes;
-}
-
 /*
- * The same in floats of sums below 2^24, between two ends; false if they do not agree on all. Their
+ * Codes of 16 sums below 2^24 in floats, between two ends; false if they do not agree on all. Their
  * codes are those of exact numbers, which is all that is asked here.
  */
 INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
@@ -566,39 +326,42 @@ INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_
 	return !(_mm512_cmpneq_epi32_mask(*codes, encode_odd(out, _mm512_castps_si512(high))) | no_numbers(value));
 }
 
-/* The general way, for channels @n + @i.. of a row, up to 16. */
-INLINE __m512i encode_exact(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
-			    const struct sums *sums, size_t i, uint64_t p, uint64_t n, size_t count, uint32_t *status)
+/* The general way, of a row. */
+TARGET static void put_exact(const struct xrnpe_product *product, const struct stage *stage, const struct sums *sums,
+			     uint64_t p, uint8_t *row, uint64_t n, size_t count, uint32_t *status)
 {
-	double residual[LANES] __attribute__((aligned(64))), sum[LANES] __attribute__((aligned(64)));
-	uint32_t code[16], doubt = xrnpe_avx512_residuals(product, p, n + i, count, residual + i) << i;
+	double sum[LANES] __attribute__((aligned(64))) = { 0 };
+	uint32_t code[LANES], doubt;
 
-	for (size_t j = i; j < i + 16; j += 8)
-		_mm512_store_pd(sum + j, _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + j) :
-			_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + j)))));
-	_mm512_storeu_si512(code, encode_residual(out, stage, i, sum, residual, &doubt));
-	doubt >>= i;
-	for (size_t j = 0; doubt && j < count; j++, doubt >>= 1) {
+	for (size_t i = 0; i < count; i += 8)
+		_mm512_store_pd(sum + i, _mm512_cvtepi64_pd(sums->wide ? _mm512_load_si512(sums->wide + i) :
+			_mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums->narrow + i)))));
+	doubt = xrnpe_avx512_codes(product, stage, sum, NULL, p, n, count, code);
+	for (size_t i = 0; doubt && i < count; i++, doubt >>= 1) {
 		if (doubt & 1)
-			code[j] = xrnpe_output_integer(product, p, n + i + j, sums->wide ? sums->wide[i + j] :
-						       sums->narrow[i + j], status);
+			code[i] = xrnpe_output_integer(product, p, n + i, sums->wide ? sums->wide[i] : sums->narrow[i],
+						       status);
 	}
-	return _mm512_loadu_si512(code);
+	xrnpe_avx512_put_codes(product->out, row, n, code, count);
 }
 
 INLINE void put_residual(const struct xrnpe_product *product, enum xrnpe_format out, const struct stage *stage,
 			 const struct sums *sums, uint64_t p, const uint8_t *residual, uint8_t *row, uint64_t n,
 			 size_t count, uint32_t *status)
 {
-	for (size_t i = 0; i < count; i += 16) {
-		size_t some = count - i < 16 ? count - i : 16;
-		__m512i narrow = sums->narrow ? _mm512_load_si512(sums->narrow + i) : _mm512_setzero_si512(), codes;
+	bool floats = sums->narrow && stage->adds_floats && out != XRNPE_FORMAT_F32;
 
-		if (!(sums->narrow && stage->adds_floats && out != XRNPE_FORMAT_F32 && below_2_24(narrow) &&
-		      encode_floats_added(product, out, stage, i, narrow, residual, n + i, some, &codes)))
-			codes = encode_exact(product, out, stage, sums, i, p, n, some, status);
-		store16(out, row, n + i, codes, some);
+	for (size_t i = 0; floats && i < count; i += 16) {
+		size_t some = count - i < 16 ? count - i : 16;
+		__m512i narrow = _mm512_load_si512(sums->narrow + i), codes;
+
+		floats = below_2_24(narrow) &&
+			 encode_floats_added(product, out, stage, i, narrow, residual, n + i, some, &codes);
+		if (floats)
+			store16(out, row, n + i, codes, some);
 	}
+	if (!floats)
+		put_exact(product, stage, sums, p, row, n, count, status);
 }
 
 /* ---- formats --------------------------------------------------------------- */
@@ -688,22 +451,6 @@ TARGET void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t
 {
 	for (size_t i = 0; i < count; i += 16)
 		store16(out, row, n + i, _mm512_loadu_si512(code + i), count - i < 16 ? count - i : 16);
-}
-
-TARGET void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct stage *stage,
-				  const double (*sum)[LANES], const double *error, uint64_t p,
-				  uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt)
-{
-	if (product->out == XRNPE_FORMAT_P8 && !stage->bends) {
-		xrnpe_avx512_put_near_p8(product, stage, sum, error, p, row, rows, n, count, doubt);
-		return;
-	}
-	for (size_t r = 0; r < rows; r++) {
-		uint32_t code[LANES];
-
-		doubt[r] = xrnpe_avx512_codes(product, stage, sum[r], error, p + r, n, count, code);
-		xrnpe_avx512_put_codes(product->out, row[r], n, code, count);
-	}
 }
 
 #endif

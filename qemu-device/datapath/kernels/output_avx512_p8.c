@@ -15,9 +15,6 @@
 
 #include "avx512.h"
 
-#define DOWN (_MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
-#define UP (_MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
-
 /* What is left of a result: that many units, of halves of ties. */
 #define UNITS 256
 #define MOST (64 * UNITS - 1)	/* rounds to the largest code, as all above does */
@@ -280,12 +277,10 @@ INLINE __m512i integers_of(__m512d value[2][2], bool up)
 	return _mm512_packs_epi32(whole[0], whole[1]);
 }
 
-/* @exact: there is nothing in between the ends. Else @residual may be NULL. */
-INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)[LANES], const double *error,
-		      const double (*residual)[LANES], uint8_t *const *row, size_t rows, uint64_t n, size_t count,
-		      uint32_t *doubt)
+/* @exact: there is nothing in between the ends. */
+INLINE void put_reals(bool exact, const struct stage *stage, const struct near_rows *rows)
 {
-	const bool pairs = count <= 16;
+	const bool pairs = rows->count <= 16;
 	const size_t lane = pairs ? 0 : 16;
 	const __m512d units = _mm512_set1_pd(UNITS / 2);
 	__m512d scale[2][2], bias[2][2];
@@ -297,8 +292,8 @@ INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)
 		scale[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), units);
 		bias[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->bias + at), units);
 	}
-	for (size_t r = 0; r < rows; r += 1 + pairs) {
-		size_t last = pairs && r + 1 < rows ? r + 1 : r;
+	for (size_t r = 0; r < rows->rows; r += 1 + pairs) {
+		size_t last = pairs && r + 1 < rows->rows ? r + 1 : r;
 		__m512d low[2][2], high[2][2];
 		uint32_t unknown = 0;
 		__m512i mine, other;
@@ -308,8 +303,9 @@ INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)
 		for (size_t i = 0; i < 2; i++) {
 			size_t of = i ? last : r, at = i * lane;
 
-			ends_of(sum[of] + at, scale[i], bias[i], exact || !error ? NULL : error + at,
-				exact || !residual ? NULL : residual[of] + at, low[i], high[i]);
+			ends_of(rows->sum[of] + at, scale[i], bias[i],
+				exact || !rows->error ? NULL : rows->error + of * rows->pitch + at,
+				exact || !rows->residual ? NULL : rows->residual[of] + at, low[i], high[i]);
 		}
 		if (exact) {
 			codes = bytes_of_units(units_of(stage, integers_of(low, false), integers_of(high, true)));
@@ -320,28 +316,20 @@ INLINE void put_reals(bool exact, const struct stage *stage, const double (*sum)
 			if (_mm512_cmpneq_epi16_mask(mine, other))
 				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(other));
 		}
-		store_codes(row[last] + n + lane, _mm256_extracti128_si256(codes, 1),
-			    count - lane < 16 ? count - lane : 16);
-		store_codes(row[r] + n, _mm256_castsi256_si128(codes), pairs ? count : 16);
-		doubt[last] |= pairs ? unknown >> 16 : 0;
-		doubt[r] |= pairs ? unknown & 0xffff : unknown;
+		store_codes(rows->out[last] + rows->n + lane, _mm256_extracti128_si256(codes, 1),
+			    rows->count - lane < 16 ? rows->count - lane : 16);
+		store_codes(rows->out[r] + rows->n, _mm256_castsi256_si128(codes), pairs ? rows->count : 16);
+		rows->doubt[last] |= pairs ? unknown >> 16 : 0;
+		rows->doubt[r] |= pairs ? unknown & 0xffff : unknown;
 	}
 }
 
-TARGET void xrnpe_avx512_put_near_p8(const struct xrnpe_product *product, const struct stage *stage,
-				     const double (*sum)[LANES], const double *error, uint64_t p,
-				     uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt)
+TARGET void xrnpe_avx512_put_near_p8(const struct stage *stage, const struct near_rows *rows)
 {
-	double residual[ROWS][LANES] __attribute__((aligned(64)));
-
-	memset(doubt, 0, rows * sizeof(*doubt));
-	for (size_t r = 0; product->residual && r < rows; r++)
-		doubt[r] = xrnpe_avx512_residuals(product, p + r, n, count, residual[r]);
-	if (error || product->residual)
-		put_reals(false, stage, sum, error, product->residual ? (const double (*)[LANES])residual : NULL, row, rows,
-			  n, count, doubt);
+	if (rows->error || rows->residual)
+		put_reals(false, stage, rows);
 	else
-		put_reals(true, stage, sum, NULL, NULL, row, rows, n, count, doubt);
+		put_reals(true, stage, rows);
 }
 
 #endif

@@ -17,11 +17,8 @@
 /* What a line of the output sees of the image. */
 struct sight {
 	int64_t y;				/* the line; -1: none yet */
-	const uint8_t *line[UINT8_MAX];		/* by line of the kernel */
+	struct xrnpe_line *line[UINT8_MAX];	/* by line of the kernel */
 	bool any_nar;
-	bool measured;				/* the next two are set: they are the kernel's */
-	double most;				/* the largest magnitude */
-	uint64_t bits;				/* of the magnitudes, or-ed together */
 };
 
 struct windows {
@@ -65,7 +62,7 @@ static inline void windows_start(struct windows *windows, const struct xrnpe_pro
 }
 
 /* The line of the image that line @i of the kernel sees from line @y of the output. */
-static inline const struct xrnpe_line *windows_line(struct windows *windows, uint64_t y, size_t i)
+static inline struct xrnpe_line *windows_line(struct windows *windows, uint64_t y, size_t i)
 {
 	const struct xrnpe_dims_image *d = &windows->image.product->cmd->image;
 
@@ -80,15 +77,12 @@ static inline struct sight *windows_look(struct windows *windows, uint64_t y)
 	if (sight->y == (int64_t)y)
 		return sight;
 	sight->y = (int64_t)y;
-	sight->any_nar = sight->measured = false;
+	sight->any_nar = false;
 	for (size_t i = 0; i < windows->lines; i++) {
-		const struct xrnpe_line *line;
-
 		if (xrnpe_cancelled(windows->image.product->cancel))
 			return NULL;
-		line = windows_line(windows, y, i);
-		sight->line[i] = line->values;
-		sight->any_nar |= line->any_nar;
+		sight->line[i] = windows_line(windows, y, i);
+		sight->any_nar |= sight->line[i]->any_nar;
 	}
 	return sight;
 }
@@ -128,7 +122,7 @@ static inline size_t windows_place(struct windows *windows, uint64_t p, uint64_t
 		some = width - x < some ? (size_t)(width - x) : some;
 		some = end - p < some ? (size_t)(end - p) : some;
 		for (size_t i = 0; i < windows->lines; i++)
-			windows->at[i][q] = sight->line[i] + offset;
+			windows->at[i][q] = sight->line[i]->values + offset;
 		for (size_t i = 0; i < some; i++)
 			nar[*rows + i] = sight->any_nar && windows_nar_at(windows, y, x + i);
 		windows->row[q] = *rows;
