@@ -168,6 +168,8 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 
 			if (i == XRNPE_OPERAND_WEIGHT && (fill == FILL_CANCEL || fill == FILL_OPPOSED))
 				how = FILL_MAXPOS;
+			if (i == XRNPE_OPERAND_WEIGHT && fill > FILL_OCTAVES && scene->cmd.opcode == XRNPE_OP_CONV2D)
+				how = (enum fill[]){ fill, FILL_UNIFORM, FILL_MAXPOS, FILL_NAR }[random_below(state, 4)];
 			if (scene->cmd.flags & XRNPE_CMD_RESIDUAL && i == XRNPE_OPERAND_IFM2 && random_word(state) & 1)
 				how = FILL_MODEST;
 			for (size_t j = 0; j < elements; j++)
@@ -831,6 +833,28 @@ START_TEST(conv_random)
 }
 END_TEST
 
+/* Posit(16,1) inputs that are integers of a few bits, or of more than kernels take for such. */
+START_TEST(conv_octaves)
+{
+	static const struct xrnpe_dims_image shapes[] = {
+		{ 6, 8, 8, 6, 8, 40, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },
+		{ 7, 8, 4, 4, 4, 16, 2, 3, 3, 2, 2, 1, 1, 1, 1, { 0 } },	/* groups, stride */
+		{ 2, 30, 6, 3, 30, 21, 1, 2, 3, 1, 1, 1, 2, 1, 2, { 0 } },	/* quads of two, dilation */
+		{ 4, 4, 96, 4, 4, 33, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* more than 32 bits */
+	};
+	uint64_t state = 51 + (uint64_t)_i;
+
+	make_contexts();
+	for (int n = 0; n < 15; n++) {
+		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+			test_conv(XRNPE_FORMAT_P16 + _i * XRNPE_PRODUCT_FORMATS,
+				  (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS), shapes[i],
+				  (enum fill)(FILL_OCTAVES + n), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
 START_TEST(maxpool_random)
 {
 	uint64_t state = 51 + (uint64_t)_i;
@@ -1363,6 +1387,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, depthwise, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_random, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_whole, 0, PAIRS);
+	tcase_add_loop_test(tests, conv_octaves, 0, XRNPE_PRODUCT_FORMATS);
 	tcase_add_loop_test(tests, near_ties, 0, 4);
 	tcase_add_loop_test(tests, rounding_modes, 0, 12);
 	tcase_add_loop_test(tests, threads, 0, PAIRS);

@@ -264,6 +264,7 @@ struct xrnpe_factor {
 	size_t row_stride;
 	enum xrnpe_format format;
 	const int16_t *narrow;		/**< grid values by code, up to 8 bits; else NULL */
+	float scale;			/**< a kernel's: what its decoder multiplies values by */
 };
 
 /**
@@ -497,6 +498,7 @@ extern const struct xrnpe_kernel xrnpe_depthwise;
 #ifdef __x86_64__
 extern const struct xrnpe_kernel xrnpe_conv_avx512;
 extern const struct xrnpe_kernel xrnpe_conv_avx512_p16;
+extern const struct xrnpe_kernel xrnpe_conv_avx512_split;
 extern const struct xrnpe_kernel xrnpe_depthwise_avx512;
 extern const struct xrnpe_kernel xrnpe_kernel_avx2;
 extern const struct xrnpe_kernel xrnpe_kernel_avx512;
