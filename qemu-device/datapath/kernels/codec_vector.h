@@ -532,7 +532,7 @@ INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each,
 
 #if VECTOR == 64
 
-/* What one fused multiply-add of floats does, whose neighbours are normal. */
+/* What one fused multiply-add of floats does. Of any two neighbours one is odd, of subnormals, too. */
 INLINE void sum_single(const struct xrnpe_affine *affine, bool pair, bool each, float *a, const float *b,
 		       size_t count)
 {

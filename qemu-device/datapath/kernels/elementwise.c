@@ -185,11 +185,10 @@ static void set_moderate(const struct xrnpe_pass *pass, struct batch *batch, boo
 {
 	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM);
 	bool wide = is_pair(pass) && in == XRNPE_FORMAT_P16 && format_of(pass, XRNPE_OPERAND_IFM2) == in;
+	bool odd = batch->affine.odd && pass->cmd->activation != XRNPE_ACT_LEAKY;
 
-	batch->affine.normal = moderate && batch->affine.odd && in != XRNPE_FORMAT_F32 &&
-			       pass->cmd->activation != XRNPE_ACT_LEAKY;
-	batch->affine.single = batch->affine.normal &&
-			       (!is_pair(pass) || (pass->cmd->opcode == XRNPE_OP_MUL && !wide));
+	batch->affine.normal = odd && moderate && in != XRNPE_FORMAT_F32;
+	batch->affine.single = is_pair(pass) ? batch->affine.normal && pass->cmd->opcode == XRNPE_OP_MUL && !wide : odd;
 }
 
 static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)

@@ -22,8 +22,8 @@ struct xrnpe_affine {
 	bool odd;		/**< see struct xrnpe_codec */
 	/**
 	 * Not to nearest, nor LEAKY: no exact result but zero is below the normal numbers of
-	 * binary32 or beyond them. And of those CONVERT, and MUL if products of values have 24
-	 * bits: a fused multiply-add of them rounds but once.
+	 * binary32 or beyond them; and whether a fused multiply-add of binary32 rounds but once,
+	 * as that of CONVERT does, and of MUL if it is normal and products of values have 24 bits.
 	 */
 	bool normal, single;
 };
