@@ -232,8 +232,11 @@ TARGET void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struc
 
 /* ---- sums in doubles --------------------------------------------------------- */
 
-/* Results of two vectors times 128, of sums that are off by at most @error, or exact without: the ends. */
-INLINE void ends_of(const double *sum, const __m512d scale[2], const __m512d bias[2], const double *error,
+/*
+ * Results of two vectors times 128: the ends, of sums with what they are off by, times scale,
+ * at most, or exact without.
+ */
+INLINE void ends_of(const double *sum, const __m512d scale[2], const __m512d bias[2], const __m512d *off,
 		    const double *residual, __m512d low[2], __m512d high[2])
 {
 #pragma GCC unroll 2
@@ -248,11 +251,9 @@ INLINE void ends_of(const double *sum, const __m512d scale[2], const __m512d bia
 		}
 		low[i] = _mm512_fmadd_round_pd(value, scale[i], less, DOWN);
 		high[i] = _mm512_fmadd_round_pd(value, scale[i], more, UP);
-		if (error) {
-			__m512d off = _mm512_mul_round_pd(_mm512_load_pd(error + i * 8), _mm512_abs_pd(scale[i]), UP);
-
-			low[i] = _mm512_sub_round_pd(low[i], off, DOWN);
-			high[i] = _mm512_add_round_pd(high[i], off, UP);
+		if (off) {
+			low[i] = _mm512_sub_round_pd(low[i], off[i], DOWN);
+			high[i] = _mm512_add_round_pd(high[i], off[i], UP);
 		}
 	}
 }
@@ -277,13 +278,21 @@ INLINE __m512i integers_of(__m512d value[2][2], bool up)
 	return _mm512_packs_epi32(whole[0], whole[1]);
 }
 
-/* @exact: there is nothing in between the ends. */
-INLINE void put_reals(bool exact, const struct stage *stage, const struct near_rows *rows)
+/* What two vectors of sums, scaled, are off by at most. */
+INLINE void offs_of(const double *error, const __m512d scale[2], __m512d off[2])
 {
-	const bool pairs = rows->count <= 16;
+#pragma GCC unroll 2
+	for (size_t i = 0; i < 2; i++)
+		off[i] = _mm512_mul_round_pd(_mm512_load_pd(error + i * 8), _mm512_abs_pd(scale[i]), UP);
+}
+
+/* @exact: there is nothing in between the ends. */
+INLINE void put_reals(bool exact, const struct stage *stage, const struct near_rows rows)
+{
+	const bool pairs = rows.count <= 16;
 	const size_t lane = pairs ? 0 : 16;
 	const __m512d units = _mm512_set1_pd(UNITS / 2);
-	__m512d scale[2][2], bias[2][2];
+	__m512d scale[2][2], bias[2][2], off[2][2];
 
 #pragma GCC unroll 4
 	for (size_t i = 0; i < 4; i++) {
@@ -292,8 +301,10 @@ INLINE void put_reals(bool exact, const struct stage *stage, const struct near_r
 		scale[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->scale + at), units);
 		bias[i / 2][i % 2] = _mm512_mul_pd(_mm512_load_pd(stage->bias + at), units);
 	}
-	for (size_t r = 0; r < rows->rows; r += 1 + pairs) {
-		size_t last = pairs && r + 1 < rows->rows ? r + 1 : r;
+	for (size_t i = 0; !exact && rows.error && i < 2; i++)
+		offs_of(rows.error + i * lane, scale[i], off[i]);
+	for (size_t r = 0; r < rows.rows; r += 1 + pairs) {
+		size_t last = pairs && r + 1 < rows.rows ? r + 1 : r;
 		__m512d low[2][2], high[2][2];
 		uint32_t unknown = 0;
 		__m512i mine, other;
@@ -303,9 +314,10 @@ INLINE void put_reals(bool exact, const struct stage *stage, const struct near_r
 		for (size_t i = 0; i < 2; i++) {
 			size_t of = i ? last : r, at = i * lane;
 
-			ends_of(rows->sum[of] + at, scale[i], bias[i],
-				exact || !rows->error ? NULL : rows->error + of * rows->pitch + at,
-				exact || !rows->residual ? NULL : rows->residual[of] + at, low[i], high[i]);
+			if (!exact && rows.error && rows.pitch)
+				offs_of(rows.error + of * rows.pitch + at, scale[i], off[i]);
+			ends_of(rows.sum[of] + at, scale[i], bias[i], exact || !rows.error ? NULL : off[i],
+				exact || !rows.residual ? NULL : rows.residual[of] + at, low[i], high[i]);
 		}
 		if (exact) {
 			codes = bytes_of_units(units_of(stage, integers_of(low, false), integers_of(high, true)));
@@ -316,20 +328,20 @@ INLINE void put_reals(bool exact, const struct stage *stage, const struct near_r
 			if (_mm512_cmpneq_epi16_mask(mine, other))
 				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(other));
 		}
-		store_codes(rows->out[last] + rows->n + lane, _mm256_extracti128_si256(codes, 1),
-			    rows->count - lane < 16 ? rows->count - lane : 16);
-		store_codes(rows->out[r] + rows->n, _mm256_castsi256_si128(codes), pairs ? rows->count : 16);
-		rows->doubt[last] |= pairs ? unknown >> 16 : 0;
-		rows->doubt[r] |= pairs ? unknown & 0xffff : unknown;
+		store_codes(rows.out[last] + rows.n + lane, _mm256_extracti128_si256(codes, 1),
+			    rows.count - lane < 16 ? rows.count - lane : 16);
+		store_codes(rows.out[r] + rows.n, _mm256_castsi256_si128(codes), pairs ? rows.count : 16);
+		rows.doubt[last] |= pairs ? unknown >> 16 : 0;
+		rows.doubt[r] |= pairs ? unknown & 0xffff : unknown;
 	}
 }
 
 TARGET void xrnpe_avx512_put_near_p8(const struct stage *stage, const struct near_rows *rows)
 {
 	if (rows->error || rows->residual)
-		put_reals(false, stage, rows);
+		put_reals(false, stage, *rows);
 	else
-		put_reals(true, stage, rows);
+		put_reals(true, stage, *rows);
 }
 
 #endif
