@@ -8,6 +8,7 @@
 #include "graph.h"
 #include "onnx.h"
 #include "operator.h"
+#include "operators/multiply.h"
 #include "unit/graph_tests.h"
 #include "unit/onnx_builder.h"
 
@@ -306,6 +307,13 @@ static const int64_t convs[][8] = {
 	{ 6, 10, 12, 3, 5, 3, 1, 0 },
 	{ 8, 5, 9, 1, 5, 1, 1, 4 },
 	{ 16, 1, 7, 1, 1, 1, 1, 0 },
+	/* More windows than are computed at once; lines of which most would be wasted. */
+	{ 5, 19, 9, 1, 1, 1, 1, 0 },
+	{ 9, 23, 4, 1, 3, 1, 1, 0 },
+	{ 4, 33, 11, 1, 3, 2, 1, 1 },
+	{ 5, 4, 17, 1, 3, 1, 1, 1 },
+	{ 3, 9, 16, 1, 3, 2, 2, 2 },
+	{ 3, 13, 8, 1, 2, 3, 1, 0 },
 };
 
 START_TEST(conv_against_naive)
@@ -340,6 +348,48 @@ START_TEST(conv_against_naive)
 	}
 	reference_free(ref);
 	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Products are added in their order, each rounded before, whatever computes them. */
+START_TEST(products_in_order)
+{
+	enum { TAPS = 37, ROWS = MULTIPLY_ROWS, COLUMNS = 11 * MULTIPLY_COLUMNS, STRIDE = 41 };
+	const struct multiply_vectors *vectors = multiply_vectors[_i];
+	float weight[ROWS * STRIDE], in[TAPS + COLUMNS], out[ROWS * COLUMNS];
+	size_t offset[TAPS];
+	const struct multiply_taps taps = { weight, in, STRIDE, TAPS, offset };
+	uint32_t state = 3;
+
+	if (!vectors->supported())
+		return;
+	for (size_t i = 0; i < ROWS * STRIDE; i++)
+		weight[i] = onnx_noise(&state);
+	for (size_t i = 0; i < TAPS + COLUMNS; i++)
+		in[i] = onnx_noise(&state);
+	for (size_t i = 0; i < TAPS; i++)
+		offset[i] = i * 7 % TAPS;
+	for (unsigned int rows = 1; rows <= ROWS; rows++) {
+		for (size_t columns = MULTIPLY_COLUMNS; columns <= COLUMNS; columns += MULTIPLY_COLUMNS) {
+			memset(out, 0xff, sizeof(out));
+			vectors->multiply(&taps, rows, columns, out, COLUMNS);
+			for (size_t i = 0; i < ROWS * COLUMNS; i++) {
+				volatile float sum = 0, product;
+
+				if (i / COLUMNS >= rows || i % COLUMNS >= columns) {
+					ck_assert(isnan(out[i]));
+					continue;
+				}
+				for (size_t t = 0; t < TAPS; t++) {
+					product = weight[i / COLUMNS * STRIDE + t] *
+						  in[offset[t] + i % COLUMNS];
+					sum = sum + product;
+				}
+				ck_assert_msg(out[i] == sum, "%s: %u rows, %zu columns", vectors->name, rows,
+					      columns);
+			}
+		}
+	}
 }
 END_TEST
 
@@ -441,6 +491,7 @@ END_TEST
 TCase *graph_reference_tests(void)
 {
 	TCase *tests = tcase_create("reference");
+	int vectors;
 
 	tcase_add_test(tests, conv_by_hand);
 	tcase_add_test(tests, pools_by_hand);
@@ -450,6 +501,9 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));
+	for (vectors = 0; multiply_vectors[vectors];)
+		vectors++;
+	tcase_add_loop_test(tests, products_in_order, 0, vectors);
 	tcase_add_test(tests, folding_changes_nothing);
 	tcase_add_test(tests, folding_is_exact);
 	tcase_add_test(tests, threads_change_nothing);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Convolutions over one or two axes. What MULTIPLY_COLUMNS output pixels read is gathered
- * into a panel, which all output channels are multiplied with. A transposed convolution is
- * one over an input that is spread out with zeros, with its kernel turned round.
+ * Convolutions over one or two axes. Neighbouring output pixels read neighbouring elements of
+ * a padded input, by each tap from where they lie: nothing is gathered. A transposed
+ * convolution is one over an input that is spread out with zeros, with its kernel turned round.
  */
 #include "families.h"
 #include "multiply.h"
@@ -11,161 +11,231 @@
 
 /* ---- both -------------------------------------------------------------- */
 
-/* What a pixel of the output is computed from: a padded image of some channels. */
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Elements that a window covers. */
+static size_t reach(const struct graph_window *axis)
+{
+	return (size_t)(axis->kernel - 1) * axis->dilation + 1;
+}
+
+/* @count in whole vectors. */
+static size_t whole_columns(size_t count)
+{
+	return (count + MULTIPLY_COLUMNS - 1) / MULTIPLY_COLUMNS * MULTIPLY_COLUMNS;
+}
+
+/* Sums for windows at every place of lines that are @width apart, from the first to the last. */
+static size_t place_count(const struct window_images *out, size_t width)
+{
+	return (out->height - 1) * width + out->width;
+}
+
+/*
+ * What windows slide over: the padded input of one group, in several *phases*. A phase has
+ * every stride-th line and column, from one that a tap of the first window reads: so
+ * neighbouring windows read neighbouring elements, whatever the stride. As there are fewer
+ * phases than taps, several taps read one, and windows are computed at all its places, also
+ * where they would reach into the next line; where these are many, a phase is for one column
+ * of taps, and has no others.
+ */
 struct image {
-	size_t channels, height, width;
+	size_t channels, height, width;	/* of a phase */
+	size_t stride_y, stride_x;
+	size_t phases_y, phases_x;
+	size_t step_x;			/* columns that a phase begins behind the one before */
 };
 
-/* The part of an image that the windows cover, padding included. */
-static struct image covered(const struct graph_windows *windows, const struct graph_shape *out,
-			    size_t channels)
+/* The image for @channels_out times windows that make an output of @out's size. */
+static struct image image_of(const struct graph_window *y, const struct graph_window *x,
+			     const struct window_images *out, size_t channels, size_t channels_out)
 {
-	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
-	const struct window_images images = window_images(out);
-
-	return (struct image){
+	struct image image = {
 		.channels = channels,
-		.height = (images.height - 1) * y.stride + (size_t)(y.kernel - 1) * y.dilation + 1,
-		.width = (images.width - 1) * x.stride + (size_t)(x.kernel - 1) * x.dilation + 1,
+		.height = out->height + (reach(y) - 1) / y->stride,
+		.width = out->width + (reach(x) - 1) / x->stride,
+		.stride_y = y->stride, .stride_x = x->stride,
+		.phases_y = smaller(y->stride, reach(y)), .phases_x = smaller(x->stride, reach(x)),
+		.step_x = 1,
 	};
+
+	if (channels_out >= MULTIPLY_ROWS &&
+	    4 * whole_columns(place_count(out, image.width)) >=
+	    5 * whole_columns(out->height * out->width)) {
+		image.width = out->width;
+		image.phases_x = x->kernel;
+		image.step_x = x->dilation;
+	}
+	return image;
 }
 
-/* More taps than this are gathered: a list of their places is kept on the stack. */
-#define MAX_TAPS 128
-
-/* Whether each channel is a convolution of its own, for which no panel is worth gathering. */
-static bool is_depthwise(const struct image *image, size_t channels, size_t taps)
+static size_t phase_size(const struct image *image)
 {
-	return image->channels == 1 && channels == 1 && taps <= MAX_TAPS;
+	return image->height * image->width;
 }
 
-/* Elements of the padded image, with room for what multiply_taps() reads behind it. */
-static size_t padded_size(const struct image *image)
+static size_t image_size(const struct image *image)
 {
-	return (image->channels * image->height * image->width / MULTIPLY_RUN + 2) * MULTIPLY_RUN;
+	return image->channels * image->phases_y * image->phases_x * phase_size(image);
+}
+
+/* Columns of results that are computed before the next output channels are. */
+#define CHUNK (16 * MULTIPLY_COLUMNS)
+
+/* The scratch memory of a convolution. */
+struct scratch {
+	size_t *offset;		/* by tap: where in the image it is from where its window stands */
+	float *image;		/* with room behind it, since whole vectors are read */
+	float *rest;
+};
+
+static struct scratch divide_scratch(void *scratch, const struct image *image, size_t taps)
+{
+	struct scratch parts = { .offset = scratch };
+
+	parts.image = (float *)(parts.offset + taps);
+	parts.rest = parts.image + image_size(image) + MULTIPLY_COLUMNS;
+	return parts;
+}
+
+/* Its size, with @rest floats more. */
+static size_t scratch_bytes(const struct image *image, size_t taps, size_t rest)
+{
+	return taps * sizeof(size_t) + (image_size(image) + MULTIPLY_COLUMNS + rest) * sizeof(float);
+}
+
+static void set_offsets(const struct graph_window *y, const struct graph_window *x,
+			const struct image *image, size_t *offset)
+{
+	size_t kernel = (size_t)y->kernel * x->kernel;
+	size_t channel = image->phases_y * image->phases_x * phase_size(image);
+
+	for (size_t t = 0; t < kernel; t++) {
+		size_t i = t / x->kernel * y->dilation, j = t % x->kernel * x->dilation;
+		size_t column = j / image->step_x % image->phases_x;
+		size_t phase = i % y->stride * image->phases_x + column;
+
+		offset[t] = phase * phase_size(image) + i / y->stride * image->width +
+			    (j - column * image->step_x) / x->stride;
+	}
+	for (size_t t = kernel; t < image->channels * kernel; t++)
+		offset[t] = offset[t - kernel] + channel;
+}
+
+/* Elements of the input along an axis, and where they are in a phase. */
+struct landing {
+	size_t in, in_step, out, out_step, count;
+};
+
+/*
+ * Which of @in elements are among the @out of a phase, if element 0 lies @begin behind its
+ * first, and others @by further; either @by or @stride is 1.
+ */
+static struct landing land(size_t in, ptrdiff_t begin, size_t by, size_t stride, size_t out)
+{
+	struct landing l = { .in_step = stride, .out_step = by };
+
+	for (; l.in < in && (begin < 0 || (size_t)begin % stride); l.in++)
+		begin += (ptrdiff_t)by;
+	l.out = (size_t)begin / stride;
+	if (l.in < in && l.out < out)
+		l.count = smaller((in - l.in - 1) / stride, (out - l.out - 1) / by) + 1;
+	return l;
+}
+
+/* Write the elements of a line that are in a phase. */
+VECTORS
+static void spread_line(const struct landing *l, const float *in, float *out)
+{
+	in += l->in;
+	out += l->out;
+	if (l->in_step == 1 && l->out_step == 1) {
+		memcpy(out, in, l->count * sizeof(*out));
+	} else if (l->in_step == 2) {
+		for (size_t i = 0; i < l->count; i++)
+			out[i] = in[2 * i];
+	} else {
+		for (size_t i = 0; i < l->count; i++)
+			out[i * l->out_step] = in[i * l->in_step];
+	}
 }
 
 /*
- * Scratch: first the padded image, then the panel; or, depthwise, the sums for every place
- * of the image.
+ * Write the channels of @in to the image, element 0 to line @begin_y, column @begin_x and
+ * others @by_y and @by_x further; zeros between and around.
  */
-static void set_scratch(const struct op *op, const struct image *image, size_t channels, size_t k)
-{
-	size_t rest = is_depthwise(image, channels, k) ? padded_size(image) : k * MULTIPLY_COLUMNS;
-
-	op->node->scratch = (padded_size(image) + rest) * sizeof(float);
-}
-
-/*
- * Copy the channels of @in into the padded image, element 0 to line @begin_y, column
- * @begin_x and others @by_y and @by_x further; zeros between and around.
- */
-static void spread(const struct image *to, const struct window_images *from, const float *in,
+static void spread(const struct image *image, const struct window_images *from, const float *in,
 		   ptrdiff_t begin_y, size_t by_y, ptrdiff_t begin_x, size_t by_x, float *out)
 {
-	memset(out, 0, to->channels * to->height * to->width * sizeof(*out));
-	for (size_t c = 0; c < to->channels; c++, out += to->height * to->width) {
-		for (size_t y = 0; y < from->height; y++, in += from->width) {
-			ptrdiff_t line = begin_y + (ptrdiff_t)(y * by_y);
+	memset(out, 0, image_size(image) * sizeof(*out));
+	for (size_t c = 0; c < image->channels; c++, in += from->height * from->width) {
+		for (size_t p = 0; p < image->phases_y * image->phases_x; p++) {
+			ptrdiff_t line = (ptrdiff_t)(p / image->phases_x);
+			ptrdiff_t column = (ptrdiff_t)(p % image->phases_x * image->step_x);
+			struct landing y = land(from->height, begin_y - line, by_y, image->stride_y,
+						image->height);
+			struct landing x = land(from->width, begin_x - column, by_x, image->stride_x,
+						image->width);
 
-			if (line < 0 || line >= (ptrdiff_t)to->height)
-				continue;
-			for (size_t x = 0; x < from->width; x++) {
-				ptrdiff_t column = begin_x + (ptrdiff_t)(x * by_x);
-
-				if (column >= 0 && column < (ptrdiff_t)to->width)
-					out[(size_t)line * to->width + (size_t)column] = in[x];
-			}
-		}
-	}
-}
-
-/* What @count output pixels from @first on read of the padded image @in. */
-VECTORS
-static void gather(const struct graph_window *y, const struct graph_window *x, size_t out_width,
-		   const struct image *image, const float *in, size_t first, unsigned int count,
-		   float *panel)
-{
-	size_t at[MULTIPLY_COLUMNS];
-	bool adjoin = true;
-
-	for (unsigned int p = 0; p < MULTIPLY_COLUMNS; p++) {
-		size_t pixel = first + (p < count ? p : 0);
-
-		at[p] = pixel / out_width * y->stride * image->width +
-			pixel % out_width * x->stride;
-		adjoin &= at[p] == at[0] + p;
-	}
-	for (size_t c = 0; c < image->channels; c++, in += image->height * image->width) {
-		for (uint32_t i = 0; i < y->kernel; i++) {
-			for (uint32_t j = 0; j < x->kernel; j++, panel += MULTIPLY_COLUMNS) {
-				const float *tap = in + (size_t)i * y->dilation * image->width +
-						   (size_t)j * x->dilation;
-
-				if (adjoin)
-					memcpy(panel, tap + at[0], MULTIPLY_COLUMNS * sizeof(*panel));
-				for (unsigned int p = 0; !adjoin && p < MULTIPLY_COLUMNS; p++)
-					panel[p] = tap[at[p]];
-			}
+			for (size_t i = 0; x.count && i < y.count; i++)
+				spread_line(&x, in + (y.in + i * y.in_step) * from->width,
+					    out + (y.out + i * y.out_step) * image->width);
+			out += phase_size(image);
 		}
 	}
 }
 
 /*
- * One output channel from one channel of the padded image. The sums are computed for a
- * window at every place of the image, as if all lines were one; those that windows do
- * not stand at are left out.
+ * Sums for @count windows from @first on, of which there is one at every place of an image
+ * that is @width wide: those where windows do stand go to the output.
  */
-static void convolve_depthwise(const struct graph_window *y, const struct graph_window *x,
-			       const struct window_images *out, const struct image *image,
-			       const float *padded, const float *weight, float bias,
-			       float *sums, float *result)
+VECTORS
+static void put(const struct window_images *out, size_t width, size_t first, size_t count,
+		const float *sums, float bias, float *result)
 {
-	size_t taps = (size_t)y->kernel * x->kernel, offset[MAX_TAPS];
+	for (size_t y = first / width; y * width < first + count; y++) {
+		size_t begin = y * width < first ? first - y * width : 0;
+		size_t end = smaller(first + count - y * width, out->width);
 
-	for (size_t t = 0; t < taps; t++)
-		offset[t] = t / x->kernel * y->dilation * image->width + t % x->kernel * x->dilation;
-	multiply_taps(weight, offset, taps, padded,
-		      (out->height - 1) * y->stride * image->width + (out->width - 1) * x->stride + 1,
-		      sums);
-	for (size_t line = 0; line < out->height; line++, result += out->width) {
-		const float *from = sums + line * y->stride * image->width;
-
-		for (size_t p = 0; p < out->width; p++)
-			result[p] = from[p * x->stride] + bias;
+		for (size_t x = begin; x < end; x++)
+			result[y * out->width + x] = sums[y * width + x - first] + bias;
 	}
 }
 
-/* All output channels of a group from its padded image. */
-VECTORS
-static void convolve(const struct graph_window *y, const struct graph_window *x,
-		     const struct window_images *out, const struct image *image,
-		     const float *padded, const float *weight, const float *bias, size_t channels,
-		     float *panel, float *result)
+/*
+ * All output channels of a group from its image, whose lines are @width apart. Of fewer than
+ * MULTIPLY_COLUMNS windows, so many are computed.
+ */
+static void convolve(const struct window_images *out, size_t width, struct multiply_taps taps,
+		     const float *bias, size_t channels, float *result)
 {
-	size_t k = image->channels * y->kernel * x->kernel, pixels = out->height * out->width;
+	size_t total = place_count(out, width), pixels = out->height * out->width;
+	const struct window_images line = { .height = 1, .width = pixels };
+	const float *image = taps.in, *weight = taps.weight;
 
-	if (is_depthwise(image, channels, k)) {
-		convolve_depthwise(y, x, out, image, padded, weight, bias ? *bias : 0, panel, result);
-		return;
+	/* As one line, if nothing lies between the lines. */
+	if (width == out->width) {
+		out = &line;
+		width = pixels;
 	}
-	for (size_t first = 0; first < pixels; first += MULTIPLY_COLUMNS) {
-		unsigned int count = pixels - first < MULTIPLY_COLUMNS ?
-				     (unsigned int)(pixels - first) : MULTIPLY_COLUMNS;
+	for (size_t first = 0; first < total; first += CHUNK) {
+		size_t columns = smaller(whole_columns(total - first), CHUNK);
+		/* The last ones overlap those before. */
+		size_t begin = smaller(first, total > columns ? total - columns : 0);
 
-		gather(y, x, out->width, image, padded, first, count, panel);
+		taps.in = image + begin;
 		for (size_t c = 0; c < channels; c += MULTIPLY_ROWS) {
-			unsigned int rows = channels - c < MULTIPLY_ROWS ?
-					    (unsigned int)(channels - c) : MULTIPLY_ROWS;
-			float sums[MULTIPLY_ROWS][MULTIPLY_COLUMNS];
+			unsigned int rows = (unsigned int)smaller(channels - c, MULTIPLY_ROWS);
+			float sums[MULTIPLY_ROWS * CHUNK];
 
-			multiply_panel(weight + c * k, k, k, panel, rows, sums);
-			for (unsigned int r = 0; r < rows; r++) {
-				float b = bias ? bias[c + r] : 0;
-
-				for (unsigned int p = 0; p < count; p++)
-					result[(c + r) * pixels + first + p] = sums[r][p] + b;
-			}
+			taps.weight = weight + c * taps.stride;
+			multiply(&taps, rows, columns, sums, CHUNK);
+			for (unsigned int r = 0; r < rows; r++)
+				put(out, width, begin, smaller(columns, total - begin), sums + r * CHUNK,
+				    bias ? bias[c + r] : 0, result + (c + r) * pixels);
 		}
 	}
 }
@@ -217,6 +287,8 @@ static int infer_conv(const struct op *op)
 {
 	struct graph_windows *windows = &op->node->params.windows;
 	const struct graph_shape *weight;
+	struct window_images images;
+	struct graph_window y, x;
 	struct graph_shape out;
 	struct image image;
 	uint32_t channels;
@@ -235,35 +307,51 @@ static int infer_conv(const struct op *op)
 	if (ret)
 		return ret;
 	out.dims[1] = weight->dims[0];
-	image = covered(windows, &out, weight->dims[1]);
-	set_scratch(op, &image, weight->dims[0] / windows->groups,
-		    graph_count(weight) / weight->dims[0]);
+	y = windows_axis(windows, 0);
+	x = windows_axis(windows, 1);
+	images = window_images(&out);
+	image = image_of(&y, &x, &images, weight->dims[1], weight->dims[0] / windows->groups);
+	op->node->scratch = scratch_bytes(&image, graph_count(weight) / weight->dims[0], 0);
 	return op_output(op, 0, GRAPH_FLOAT, &out);
+}
+
+/* Whether the input is the image, and as large as what is read of it. */
+static bool is_image(const struct graph_window *y, const struct graph_window *x,
+		     const struct window_images *from, const struct window_images *to,
+		     const struct image *image)
+{
+	return y->stride == 1 && x->stride == 1 && !y->pad_begin && !x->pad_begin &&
+	       image->height == from->height && image->width == from->width &&
+	       place_count(to, image->width) >= MULTIPLY_COLUMNS;
 }
 
 static void compute_conv(const struct op_call *call)
 {
 	const struct graph_windows *windows = &call->node->params.windows;
-	const struct graph_shape *in = &call_input(call, 0)->shape;
-	const struct graph_shape *out = &call_output(call, 0)->shape;
 	const struct graph_shape *shape = &call_input(call, 1)->shape;
 	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
-	const struct window_images from = window_images(in), to = window_images(out);
-	const struct image image = covered(windows, out, shape->dims[1]);
-	size_t channels = out->dims[1] / windows->groups;
-	const float *input = call_in(call, 0), *weight = call_in(call, 1), *bias = call_in(call, 2);
-	float *padded = call->scratch, *panel = padded + padded_size(&image);
+	const struct window_images from = window_images(&call_input(call, 0)->shape);
+	const struct window_images to = window_images(&call_output(call, 0)->shape);
+	size_t channels = shape->dims[0] / windows->groups, k = graph_count(shape) / shape->dims[0];
+	const struct image image = image_of(&y, &x, &to, shape->dims[1], channels);
+	size_t batch = call_output(call, 0)->shape.dims[0];
+	const struct scratch scratch = divide_scratch(call->scratch, &image, k);
+	bool in_place = is_image(&y, &x, &from, &to, &image);
+	const float *input = call_in(call, 0), *bias = call_in(call, 2);
+	struct multiply_taps taps = { .stride = k, .taps = k, .offset = scratch.offset };
 	float *result = call_out(call, 0);
 
-	for (uint32_t n = 0; n < out->dims[0]; n++) {
-		for (uint32_t g = 0; g < windows->groups; g++) {
-			spread(&image, &from, input, y.pad_begin, 1, x.pad_begin, 1, padded);
-			convolve(&y, &x, &to, &image, padded,
-				 weight + g * channels * (graph_count(shape) / shape->dims[0]),
-				 bias ? bias + g * channels : NULL, channels, panel, result);
-			input += image.channels * from.height * from.width;
-			result += channels * to.height * to.width;
-		}
+	set_offsets(&y, &x, &image, scratch.offset);
+	for (size_t i = 0; i < batch * windows->groups; i++) {
+		size_t first = i % windows->groups * channels;
+
+		if (!in_place)
+			spread(&image, &from, input, y.pad_begin, 1, x.pad_begin, 1, scratch.image);
+		taps.in = in_place ? input : scratch.image;
+		taps.weight = (const float *)call_in(call, 1) + first * k;
+		convolve(&to, image.width, taps, bias ? bias + first : NULL, channels, result);
+		input += image.channels * from.height * from.width;
+		result += channels * to.height * to.width;
 	}
 }
 
@@ -293,11 +381,22 @@ static int solve_transposed(const struct op *op, int64_t in, uint32_t auto_pad,
 	return 0;
 }
 
+/* An axis of the convolution over the input that is spread out. */
+static struct graph_window without_stride(const struct graph_windows *windows, uint32_t i)
+{
+	struct graph_window axis = windows_axis(windows, i);
+
+	axis.stride = 1;
+	return axis;
+}
+
 static int infer_transposed(const struct op *op)
 {
 	struct graph_windows *windows = &op->node->params.windows;
 	int64_t extra[2] = { 0 }, wanted[2] = { -1, -1 };
 	const struct graph_shape *in, *weight;
+	struct window_images images;
+	struct graph_window y, x;
 	struct graph_shape out;
 	struct image image;
 	uint32_t channels, auto_pad;
@@ -330,17 +429,12 @@ static int infer_transposed(const struct op *op)
 		ret = check_bias(op, out.dims[1]);
 	if (ret)
 		return ret;
-	/* As a convolution with stride 1 over the spread input, and its weights turned round. */
-	image = (struct image){ weight->dims[0] / windows->groups, 1, 1 };
-	for (uint32_t i = 0; i < windows->axes; i++) {
-		const struct graph_window *axis = &windows->axis[i];
-		size_t reach = out.dims[2 + i] + (size_t)(axis->kernel - 1) * axis->dilation;
-
-		*(i + 1 == windows->axes ? &image.width : &image.height) = reach;
-	}
+	y = without_stride(windows, 0);
+	x = without_stride(windows, 1);
+	images = window_images(&out);
+	image = image_of(&y, &x, &images, weight->dims[0] / windows->groups, weight->dims[1]);
 	count = graph_count(weight) / windows->groups;
-	set_scratch(op, &image, weight->dims[1], count / weight->dims[1]);
-	op->node->scratch += (count + 15) / 16 * 16 * sizeof(float);
+	op->node->scratch = scratch_bytes(&image, count / weight->dims[1], count);
 	return op_output(op, 0, GRAPH_FLOAT, &out);
 }
 
@@ -364,33 +458,29 @@ static ptrdiff_t transposed_begin(const struct graph_window *axis)
 static void compute_transposed(const struct op_call *call)
 {
 	const struct graph_windows *windows = &call->node->params.windows;
-	const struct graph_shape *in = &call_input(call, 0)->shape;
-	const struct graph_shape *out = &call_output(call, 0)->shape;
 	const struct graph_shape *shape = &call_input(call, 1)->shape;
-	struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
-	const struct window_images from = window_images(in), to = window_images(out);
+	const struct graph_window y = without_stride(windows, 0), x = without_stride(windows, 1);
+	const struct window_images from = window_images(&call_input(call, 0)->shape);
+	const struct window_images to = window_images(&call_output(call, 0)->shape);
 	size_t in_channels = shape->dims[0] / windows->groups, channels = shape->dims[1];
-	const struct image image = {
-		in_channels, to.height + (size_t)(y.kernel - 1) * y.dilation,
-		to.width + (size_t)(x.kernel - 1) * x.dilation,
-	};
-	size_t taps = (size_t)y.kernel * x.kernel, count = in_channels * channels * taps;
-	ptrdiff_t begin_y = transposed_begin(&y), begin_x = transposed_begin(&x);
-	uint32_t by_y = y.stride, by_x = x.stride;
+	const struct image image = image_of(&y, &x, &to, in_channels, channels);
+	size_t kernel = (size_t)y.kernel * x.kernel, k = in_channels * kernel;
+	size_t batch = call_output(call, 0)->shape.dims[0];
+	const struct scratch scratch = divide_scratch(call->scratch, &image, k);
 	const float *input = call_in(call, 0), *weight = call_in(call, 1), *bias = call_in(call, 2);
-	float *padded = call->scratch, *turned = padded + padded_size(&image);
-	float *panel = turned + (count + 15) / 16 * 16, *result = call_out(call, 0);
+	const struct multiply_taps taps = { scratch.rest, scratch.image, k, k, scratch.offset };
+	float *result = call_out(call, 0);
 
-	y.stride = x.stride = 1;
-	for (uint32_t n = 0; n < out->dims[0]; n++) {
-		for (uint32_t g = 0; g < windows->groups; g++) {
-			turn_weights(weight + g * count, in_channels, channels, taps, turned);
-			spread(&image, &from, input, begin_y, by_y, begin_x, by_x, padded);
-			convolve(&y, &x, &to, &image, padded, turned,
-				 bias ? bias + g * channels : NULL, channels, panel, result);
-			input += in_channels * from.height * from.width;
-			result += channels * to.height * to.width;
-		}
+	set_offsets(&y, &x, &image, scratch.offset);
+	for (size_t i = 0; i < batch * windows->groups; i++) {
+		size_t g = i % windows->groups;
+
+		turn_weights(weight + g * channels * k, in_channels, channels, kernel, scratch.rest);
+		spread(&image, &from, input, transposed_begin(&y), windows_axis(windows, 0).stride,
+		       transposed_begin(&x), windows_axis(windows, 1).stride, scratch.image);
+		convolve(&to, image.width, taps, bias ? bias + g * channels : NULL, channels, result);
+		input += in_channels * from.height * from.width;
+		result += channels * to.height * to.width;
 	}
 }
 

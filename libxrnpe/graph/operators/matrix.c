@@ -10,12 +10,18 @@ struct product {
 	size_t b_row, b_step;
 };
 
-/* Scratch: a panel of @b, and rows of @a where they are not contiguous. */
+/* Columns of @b that are multiplied with some rows of @a before others are. */
+#define CHUNK (16 * MULTIPLY_COLUMNS)
+
+/*
+ * Scratch: where lines of columns begin, a panel of @b and rows of @a where they cannot be
+ * read from where they are.
+ */
 static size_t product_scratch(const struct product *p)
 {
 	size_t rows = p->a_step == 1 ? 0 : MULTIPLY_ROWS;
 
-	return p->k * (MULTIPLY_COLUMNS + rows) * sizeof(float);
+	return p->k * (sizeof(size_t) + (MULTIPLY_COLUMNS + rows) * sizeof(float));
 }
 
 static void gather_panel(const struct product *p, const float *b, size_t first, size_t count,
@@ -28,32 +34,53 @@ static void gather_panel(const struct product *p, const float *b, size_t first, 
 	}
 }
 
-static void multiply(const struct product *p, const float *a, const float *b, float *out,
-		     float *scratch)
+/* All rows times @columns columns, which are @taps->in, of which @count are from @first on. */
+static void multiply_columns(const struct product *p, const float *a, struct multiply_taps taps,
+			     size_t columns, size_t first, size_t count, float *rows, float *out)
 {
-	float *panel = scratch, *gathered = scratch + p->k * MULTIPLY_COLUMNS;
+	for (size_t m = 0; m < p->m; m += MULTIPLY_ROWS) {
+		unsigned int some = p->m - m < MULTIPLY_ROWS ? (unsigned int)(p->m - m) : MULTIPLY_ROWS;
+		float sums[MULTIPLY_ROWS * CHUNK];
 
-	for (size_t first = 0; first < p->n; first += MULTIPLY_COLUMNS) {
-		size_t count = p->n - first < MULTIPLY_COLUMNS ? p->n - first : MULTIPLY_COLUMNS;
-
-		gather_panel(p, b, first, count, panel);
-		for (size_t m = 0; m < p->m; m += MULTIPLY_ROWS) {
-			unsigned int rows = p->m - m < MULTIPLY_ROWS ? (unsigned int)(p->m - m) :
-								       MULTIPLY_ROWS;
-			float sums[MULTIPLY_ROWS][MULTIPLY_COLUMNS];
-			const float *some = a + m * p->a_row;
-			size_t stride = p->a_row;
-
-			if (p->a_step != 1) {
-				for (size_t i = 0; i < rows * p->k; i++)
-					gathered[i] = some[i / p->k * p->a_row + i % p->k * p->a_step];
-				some = gathered;
-				stride = p->k;
-			}
-			multiply_panel(some, stride, p->k, panel, rows, sums);
-			for (unsigned int r = 0; r < rows; r++)
-				memcpy(out + (m + r) * p->n + first, sums[r], count * sizeof(*out));
+		taps.weight = a + m * p->a_row;
+		taps.stride = p->a_row;
+		if (p->a_step != 1) {
+			for (size_t i = 0; i < some * p->k; i++)
+				rows[i] = taps.weight[i / p->k * p->a_row + i % p->k * p->a_step];
+			taps.weight = rows;
+			taps.stride = p->k;
 		}
+		multiply(&taps, some, columns, sums, CHUNK);
+		for (unsigned int r = 0; r < some; r++)
+			memcpy(out + (m + r) * p->n + first, sums + r * CHUNK, count * sizeof(*out));
+	}
+}
+
+static void multiply_matrices(const struct product *p, const float *a, const float *b, float *out,
+			      void *scratch)
+{
+	bool in_place = p->b_step == 1 && p->n >= MULTIPLY_COLUMNS;
+	size_t *offset = scratch, count;
+	float *panel = (float *)(offset + p->k), *rows = panel + p->k * MULTIPLY_COLUMNS;
+	struct multiply_taps taps = { .in = panel, .taps = p->k, .offset = offset };
+
+	for (size_t i = 0; i < p->k; i++)
+		offset[i] = i * (in_place ? p->b_row : MULTIPLY_COLUMNS);
+	for (size_t first = 0; first < p->n; first += count) {
+		size_t most = in_place ? CHUNK : MULTIPLY_COLUMNS, columns = MULTIPLY_COLUMNS;
+
+		count = p->n - first < most ? p->n - first : most;
+		if (!in_place) {
+			gather_panel(p, b, first, count, panel);
+		} else if (count < MULTIPLY_COLUMNS) {
+			/* The last columns again, with some before. */
+			first = p->n - MULTIPLY_COLUMNS;
+			count = MULTIPLY_COLUMNS;
+		} else {
+			count = columns = count / MULTIPLY_COLUMNS * MULTIPLY_COLUMNS;
+		}
+		taps.in = in_place ? b + first : panel;
+		multiply_columns(p, a, taps, columns, first, count, rows, out);
 	}
 }
 
@@ -120,7 +147,7 @@ static void compute_gemm(const struct op_call *call)
 	struct product product;
 
 	gemm_product(call->node, &call_input(call, 0)->shape, &call_input(call, 1)->shape, &product);
-	multiply(&product, call_in(call, 0), call_in(call, 1), out, call->scratch);
+	multiply_matrices(&product, call_in(call, 0), call_in(call, 1), out, call->scratch);
 	if (c)
 		call_strides(&call_input(call, 2)->shape, shape, strides);
 	for (size_t m = 0; m < product.m; m++) {
@@ -217,8 +244,8 @@ static void compute_matmul(const struct op_call *call)
 			at[0] += rest % all.dims[axis] * strides[0][axis];
 			at[1] += rest % all.dims[axis] * strides[1][axis];
 		}
-		multiply(&p, (const float *)call_in(call, 0) + at[0] * p.m * p.k,
-			 (const float *)call_in(call, 1) + at[1] * p.k * p.n, out, call->scratch);
+		multiply_matrices(&p, (const float *)call_in(call, 0) + at[0] * p.m * p.k,
+				  (const float *)call_in(call, 1) + at[1] * p.k * p.n, out, call->scratch);
 	}
 }
 

@@ -3,30 +3,42 @@
 #ifndef XRNPE_MULTIPLY_H
 #define XRNPE_MULTIPLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Columns of a panel, and rows that are best computed at once. */
+/* Columns are computed so many at a time, and rows at most this many. */
 #define MULTIPLY_COLUMNS 16
 #define MULTIPLY_ROWS 8
 
 /*
- * sums[r][c] = sum over i of a[r * stride + i] * panel[i * MULTIPLY_COLUMNS + c], for i
- * from 0 to k - 1 in this order. Each product is rounded before it is added.
- *
- * @rows: 1 .. MULTIPLY_ROWS
+ * Elements that a sum is of: weight[r * stride + i] is that of row r, in[offset[i] + c]
+ * that of column c, for i from 0 to @taps - 1.
  */
-void multiply_panel(const float *a, size_t stride, size_t k, const float *panel,
-		    unsigned int rows, float sums[MULTIPLY_ROWS][MULTIPLY_COLUMNS]);
-
-/* Results of multiply_taps() that are computed at once. */
-#define MULTIPLY_RUN 64
+struct multiply_taps {
+	const float *weight, *in;
+	size_t stride, taps;
+	const size_t *offset;
+};
 
 /*
- * out[i] = sum over t of weight[t] * in[i + offset[t]], for i from 0 on, and up to @count
- * rounded up to a multiple of MULTIPLY_RUN: that much is read and written. In the order of
- * t; each product is rounded before it is added.
+ * out[r * out_stride + c] = the sum over i of their products, i in ascending order. Each
+ * product is rounded before it is added.
+ *
+ * @rows: 1 .. MULTIPLY_ROWS
+ * @columns: a multiple of MULTIPLY_COLUMNS
  */
-void multiply_taps(const float *weight, const size_t *offset, size_t taps, const float *in,
-		   size_t count, float *out);
+void multiply(const struct multiply_taps *taps, unsigned int rows, size_t columns, float *out,
+	      size_t out_stride);
+
+/* The same for an instruction set. All give the same bits. */
+struct multiply_vectors {
+	const char *name;
+	bool (*supported)(void);
+	void (*multiply)(const struct multiply_taps *taps, unsigned int rows, size_t columns,
+			 float *out, size_t out_stride);
+};
+
+/* Slowest first, NULL-terminated: the last one that is supported is used. */
+extern const struct multiply_vectors *const multiply_vectors[];
 
 #endif
