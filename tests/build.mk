@@ -235,7 +235,7 @@ SUITE_python := B=$(B) CC="$(CC)" tests/python
 NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
-GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_tflite \
+GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_recurrent graph_tflite \
 	graph_tflite_file graph_fuzz onnx_builder lite_builder lite_graph lite_rows)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 $(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c

@@ -13,6 +13,7 @@ int main(void)
 	suite_add_tcase(suite, graph_import_tests());
 	suite_add_tcase(suite, graph_fold_tests());
 	suite_add_tcase(suite, graph_reference_tests());
+	suite_add_tcase(suite, graph_recurrent_tests());
 	suite_add_tcase(suite, graph_tflite_tests());
 	suite_add_tcase(suite, graph_tflite_file_tests());
 	suite_add_tcase(suite, graph_fuzz_tests());

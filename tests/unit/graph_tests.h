@@ -8,6 +8,7 @@
 TCase *graph_import_tests(void);
 TCase *graph_fold_tests(void);
 TCase *graph_reference_tests(void);
+TCase *graph_recurrent_tests(void);
 TCase *graph_tflite_tests(void);
 TCase *graph_tflite_file_tests(void);
 TCase *graph_fuzz_tests(void);

@@ -138,19 +138,21 @@ Onnx__TensorProto *onnx_ints(Onnx__ModelProto *model, const char *name, size_t c
 }
 
 Onnx__NodeProto *onnx_node(Onnx__ModelProto *model, const char *op, const char *inputs,
-			   const char *output)
+			   const char *outputs)
 {
 	Onnx__NodeProto *node = NEW(Onnx__NodeProto, ONNX__NODE_PROTO__INIT);
-	char *list = must(strdup(inputs)), *name = strtok(list, " ");
+	char *list = must(strdup(inputs)), *others = must(strdup(outputs));
 
 	node->op_type = must(strdup(op));
-	for (; name; name = strtok(NULL, " "))
+	for (char *name = strtok(list, " "); name; name = strtok(NULL, " "))
 		APPEND(node, input, must(strdup(name)));
-	APPEND(node, output, must(strdup(output)));
-	if (asprintf(&node->name, "n_%s", output) < 0)
+	for (char *name = strtok(others, " "); name; name = strtok(NULL, " "))
+		APPEND(node, output, must(strdup(name)));
+	if (asprintf(&node->name, "n_%s", node->output[0]) < 0)
 		abort();
 	APPEND(model->graph, node, node);
 	free(list);
+	free(others);
 	return node;
 }
 

@@ -25,9 +25,9 @@ Onnx__TensorProto *onnx_floats(Onnx__ModelProto *model, const char *name, size_t
 Onnx__TensorProto *onnx_ints(Onnx__ModelProto *model, const char *name, size_t count,
 			     const int64_t *values);
 
-/* A node; @inputs is separated by spaces. Its name is "n_" and the output's. */
+/* A node; names are separated by spaces. Its own is "n_" and the first output's. */
 Onnx__NodeProto *onnx_node(Onnx__ModelProto *model, const char *op, const char *inputs,
-			   const char *output);
+			   const char *outputs);
 Onnx__AttributeProto *onnx_attr_ints(Onnx__NodeProto *node, const char *name, size_t count,
 				     const int64_t *values);
 Onnx__AttributeProto *onnx_attr_int(Onnx__NodeProto *node, const char *name, int64_t value);

@@ -2,7 +2,7 @@
 /*
  * LSTM and GRU, unrolled: nodes for each step of the sequence take the place of one that
  * loops, so that its products and functions are those of any network. The input's product
- * is one for all steps. Names are those of ONNX's specification: W, R, B, X, H, C.
+ * is one for all steps. Names are those of ONNX's specification: W, R, B, X, H, C, P.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -21,9 +21,11 @@ struct cell {
 	uint32_t X;			/* steps x batch x size */
 	uint32_t W, R, B;		/* by direction; B: GRAPH_NONE: zeros */
 	uint32_t H, C;			/* states, by direction; GRAPH_NONE: zeros */
+	uint32_t P;			/* LSTM: peepholes, by direction; GRAPH_NONE: none */
 	uint32_t direction, directions;
 	bool backward;
 	bool linear_before_reset;	/* GRU */
+	bool batch_first;		/* in the file's X, H, C and outputs */
 };
 
 /* ---- parts ------------------------------------------------------------- */
@@ -111,10 +113,11 @@ static uint32_t slice(const struct op *op, int *ret, uint32_t input, int64_t axi
 	return part(op, ret, "Slice", NULL, 4, input, starts, ends, axes);
 }
 
-static uint32_t transpose(const struct op *op, int *ret, uint32_t input)
+/* The first two of @rank axes swapped. */
+static uint32_t transpose(const struct op *op, int *ret, uint32_t rank, uint32_t input)
 {
-	return part_ints(op, ret, "Transpose", "perm", GRAPH_ATTRIBUTE_INTS, 2,
-			 (const int64_t[]){ 1, 0 }, input);
+	return part_ints(op, ret, "Transpose", "perm", GRAPH_ATTRIBUTE_INTS, rank,
+			 (const int64_t[]){ 1, 0, 2 }, input);
 }
 
 static uint32_t binary(const struct op *op, int *ret, const char *name, uint32_t a, uint32_t b)
@@ -179,7 +182,7 @@ static uint32_t bias(const struct cell *cell, int *ret, int64_t half)
 static uint32_t product(const struct op *op, int *ret, uint32_t x, uint32_t weight,
 			uint32_t added)
 {
-	uint32_t result = binary(op, ret, "MatMul", x, transpose(op, ret, weight));
+	uint32_t result = binary(op, ret, "MatMul", x, transpose(op, ret, 2, weight));
 
 	return added == GRAPH_NONE ? result : binary(op, ret, "Add", result, added);
 }
@@ -190,18 +193,32 @@ static uint32_t product(const struct op *op, int *ret, uint32_t x, uint32_t weig
 struct weights {
 	uint32_t R, B;		/* of the state's product */
 	uint32_t H, C;
+	uint32_t P;		/* 3 * hidden, by gate: i, o, f */
 };
+
+/* Gate @i of an LSTM's @gates, what it sees of the cell's state added if it does. */
+static uint32_t peeping_gate(const struct cell *cell, int *ret, uint32_t gates, int64_t i,
+			     const struct weights *w)
+{
+	uint32_t own = gate(cell, ret, gates, i), seen;
+
+	if (w->P == GRAPH_NONE)
+		return own;
+	seen = slice(cell->op, ret, w->P, 0, i * cell->hidden, (i + 1) * cell->hidden);
+	return binary(cell->op, ret, "Add", own, binary(cell->op, ret, "Mul", seen, w->C));
+}
 
 static void step_lstm(const struct cell *cell, int *ret, uint32_t x, struct weights *w)
 {
 	const struct op *op = cell->op;
 	uint32_t gates = binary(op, ret, "Add", x, product(op, ret, w->H, w->R, w->B));
-	uint32_t i = unary(op, ret, "Sigmoid", gate(cell, ret, gates, 0));
-	uint32_t o = unary(op, ret, "Sigmoid", gate(cell, ret, gates, 1));
-	uint32_t f = unary(op, ret, "Sigmoid", gate(cell, ret, gates, 2));
-	uint32_t c = unary(op, ret, "Tanh", gate(cell, ret, gates, 3));
+	uint32_t i = unary(op, ret, "Sigmoid", peeping_gate(cell, ret, gates, 0, w));
+	uint32_t f = unary(op, ret, "Sigmoid", peeping_gate(cell, ret, gates, 2, w));
+	uint32_t c = unary(op, ret, "Tanh", gate(cell, ret, gates, 3)), o;
 
 	w->C = binary(op, ret, "Add", binary(op, ret, "Mul", f, w->C), binary(op, ret, "Mul", i, c));
+	/* The output's gate sees the new state. */
+	o = unary(op, ret, "Sigmoid", peeping_gate(cell, ret, gates, 1, w));
 	w->H = binary(op, ret, "Mul", o, unary(op, ret, "Tanh", w->C));
 }
 
@@ -252,7 +269,7 @@ static void unroll(const struct cell *cell, int *ret, uint32_t *results, struct 
 	const struct op *op = cell->op;
 	int64_t steps = cell->input.dims[0], batch = cell->input.dims[1];
 	int64_t rows = (int64_t)cell->gates * cell->hidden;
-	struct weights w = { .C = GRAPH_NONE };
+	struct weights w = { .C = GRAPH_NONE, .P = GRAPH_NONE };
 	uint32_t all;
 
 	w.R = of_direction(cell, ret, cell->R, rows, cell->hidden);
@@ -260,6 +277,8 @@ static void unroll(const struct cell *cell, int *ret, uint32_t *results, struct 
 	w.H = state(cell, ret, cell->H);
 	if (cell->gates == 4)
 		w.C = state(cell, ret, cell->C);
+	if (cell->P != GRAPH_NONE)
+		w.P = of_direction(cell, ret, cell->P, 3 * (int64_t)cell->hidden, 0);
 	all = reshape(op, ret, cell->X, 2, (const int64_t[]){ steps * batch, cell->input.dims[2] });
 	all = product(op, ret, all, of_direction(cell, ret, cell->W, rows, cell->input.dims[2]),
 		      bias(cell, ret, 0));
@@ -272,15 +291,19 @@ static void unroll(const struct cell *cell, int *ret, uint32_t *results, struct 
 	*end = w;
 }
 
-/* Concatenate tensors along axis 0 as the node's output @index, of shape @dims. */
+/*
+ * Concatenate tensors along axis 0 as the node's output @index, of shape @dims; @perm: its
+ * axes in another order, or NULL.
+ */
 static void join(const struct op *op, int *ret, uint32_t *tensors, uint32_t count, uint32_t index,
-		 uint32_t rank, const int64_t *dims)
+		 uint32_t rank, const int64_t *dims, const int64_t *perm)
 {
-	struct graph_attribute axis;
-	uint32_t joined = GRAPH_NONE, inputs[2];
+	struct graph_attribute axis, order;
+	uint32_t joined = GRAPH_NONE, inputs[2], output;
 
 	if (*ret || index >= op->node->output_count || op->node->outputs[index] == GRAPH_NONE)
 		return;
+	output = op->node->outputs[index];
 	*ret = graph_add_tensor(op->graph, NULL, &joined, op->error);
 	if (!*ret && new_ints(&axis, "axis", GRAPH_ATTRIBUTE_INT, 1, (const int64_t[]){ 0 }))
 		*ret = xrnpe_fail_memory(op->error);
@@ -288,8 +311,17 @@ static void join(const struct op *op, int *ret, uint32_t *tensors, uint32_t coun
 		*ret = build_part(op->graph, op->node->name, "Concat", count, tensors, joined, &axis, 1, op->error);
 	inputs[0] = joined;
 	inputs[1] = int_list(op, ret, rank, dims);
+	if (!perm) {
+		if (!*ret)
+			*ret = build_part(op->graph, op->node->name, "Reshape", 2, inputs, output, NULL, 0,
+					  op->error);
+		return;
+	}
+	joined = binary(op, ret, "Reshape", inputs[0], inputs[1]);
+	if (!*ret && new_ints(&order, "perm", GRAPH_ATTRIBUTE_INTS, rank, perm))
+		*ret = xrnpe_fail_memory(op->error);
 	if (!*ret)
-		*ret = build_part(op->graph, op->node->name, "Reshape", 2, inputs, op->node->outputs[index], NULL, 0,
+		*ret = build_part(op->graph, op->node->name, "Transpose", 1, &joined, output, &order, 1,
 				  op->error);
 }
 
@@ -347,12 +379,21 @@ static bool has_shape(const struct op *op, uint32_t i, uint32_t a, uint32_t b, u
 	return !tensor || (tensor->type == GRAPH_FLOAT && graph_shape_equal(&tensor->shape, &shape));
 }
 
+static bool has_state(const struct op *op, uint32_t i, const struct cell *cell, uint32_t directions,
+		      uint32_t hidden)
+{
+	uint32_t batch = cell->input.dims[1];
+
+	return cell->batch_first ? has_shape(op, i, batch, directions, hidden) :
+				   has_shape(op, i, directions, batch, hidden);
+}
+
 /* What both have in common; @cell gets sizes and tensors. */
 static int check(const struct op *op, const char *activations, struct cell *cell,
 		 uint32_t *direction)
 {
-	uint32_t gates = cell->gates, directions, hidden, batch;
-	int64_t size, layout;
+	uint32_t gates = cell->gates, directions, hidden;
+	int64_t size;
 	int ret = op_choice(op, "direction", "forward reverse bidirectional", direction);
 
 	directions = *direction == 2 ? 2 : 1;
@@ -361,12 +402,16 @@ static int check(const struct op *op, const char *activations, struct cell *cell
 	if (!ret && op_attribute(op, "clip"))
 		ret = op_fail(op, -ENOTSUP, "attribute clip is not supported");
 	if (!ret)
-		ret = op_int(op, "layout", 0, 0, 0, &layout);
+		ret = op_bool(op, "layout", false, &cell->batch_first);
 	if (!ret)
 		ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
 	if (ret)
 		return ret;
 	cell->input = op_input(op, 0)->shape;
+	if (cell->batch_first) {
+		cell->input.dims[0] = op_input(op, 0)->shape.dims[1];
+		cell->input.dims[1] = op_input(op, 0)->shape.dims[0];
+	}
 	if (cell->input.rank != 3 || !cell->input.dims[0])
 		return op_fail(op, -EINVAL, "input is not of rank 3: steps, batch, elements");
 	if (cell->input.dims[0] > MAX_STEPS)
@@ -375,7 +420,6 @@ static int check(const struct op *op, const char *activations, struct cell *cell
 	if (op_input(op, 2)->shape.rank != 3)
 		return op_fail(op, -EINVAL, "R is not of rank 3");
 	hidden = op_input(op, 2)->shape.dims[2];
-	batch = cell->input.dims[1];
 	ret = op_int(op, "hidden_size", hidden, hidden, hidden, &size);
 	if (!ret)
 		ret = check_lengths(op, cell->input.dims[0]);
@@ -383,8 +427,9 @@ static int check(const struct op *op, const char *activations, struct cell *cell
 		     !has_shape(op, 1, directions, gates * hidden, cell->input.dims[2]) ||
 		     !has_shape(op, 2, directions, gates * hidden, hidden) ||
 		     !has_shape(op, 3, directions, 2 * gates * hidden, 0) ||
-		     !has_shape(op, 5, directions, batch, hidden) ||
-		     (gates == 4 && !has_shape(op, 6, directions, batch, hidden))))
+		     !has_state(op, 5, cell, directions, hidden) ||
+		     (gates == 4 && (!has_state(op, 6, cell, directions, hidden) ||
+				     !has_shape(op, 7, directions, 3 * hidden, 0)))))
 		ret = op_fail(op, -EINVAL, "weights, biases or states do not fit the input");
 	cell->op = op;
 	cell->hidden = hidden;
@@ -394,20 +439,37 @@ static int check(const struct op *op, const char *activations, struct cell *cell
 	cell->B = optional(op, 3);
 	cell->H = optional(op, 5);
 	cell->C = gates == 4 ? optional(op, 6) : GRAPH_NONE;
+	cell->P = gates == 4 ? optional(op, 7) : GRAPH_NONE;
 	cell->directions = directions;
 	return ret;
+}
+
+/* Steps or directions first, as all else has them. */
+static void swap_inputs(struct cell *cell, int *ret)
+{
+	uint32_t *const tensors[] = { &cell->X, &cell->H, &cell->C };
+
+	for (size_t i = 0; i < 3; i++) {
+		if (*tensors[i] != GRAPH_NONE)
+			*tensors[i] = transpose(cell->op, ret, 3, *tensors[i]);
+	}
 }
 
 static int expand(const struct op *op, struct cell *cell, uint32_t direction,
 		  void (*step)(const struct cell *cell, int *ret, uint32_t x, struct weights *w))
 {
+	static const int64_t sequence_order[] = { 2, 0, 1, 3 }, state_order[] = { 1, 0, 2 };
 	uint32_t steps = cell->input.dims[0];
 	int64_t dims[] = { steps, cell->directions, cell->input.dims[1], cell->hidden };
 	uint32_t *results = malloc(2 * (size_t)steps * sizeof(*results));
 	uint32_t *ordered = malloc(2 * (size_t)steps * sizeof(*ordered));
 	uint32_t hidden[2], cells[2];
+	const int64_t *sequence = cell->batch_first ? sequence_order : NULL;
+	const int64_t *states = cell->batch_first ? state_order : NULL;
 	int ret = results && ordered ? 0 : xrnpe_fail_memory(op->error);
 
+	if (cell->batch_first)
+		swap_inputs(cell, &ret);
 	for (uint32_t d = 0; !ret && d < cell->directions; d++) {
 		struct weights end;
 
@@ -419,10 +481,10 @@ static int expand(const struct op *op, struct cell *cell, uint32_t direction,
 	}
 	for (uint32_t i = 0; !ret && i < steps * cell->directions; i++)
 		ordered[i] = results[i % cell->directions * steps + i / cell->directions];
-	join(op, &ret, ordered, steps * cell->directions, 0, 4, dims);
-	join(op, &ret, hidden, cell->directions, 1, 3, dims + 1);
+	join(op, &ret, ordered, steps * cell->directions, 0, 4, dims, sequence);
+	join(op, &ret, hidden, cell->directions, 1, 3, dims + 1, states);
 	if (cell->gates == 4)
-		join(op, &ret, cells, cell->directions, 2, 3, dims + 1);
+		join(op, &ret, cells, cell->directions, 2, 3, dims + 1, states);
 	free(results);
 	free(ordered);
 	return ret;
@@ -435,8 +497,6 @@ static int infer_lstm(const struct op *op)
 	int64_t input_forget;
 	int ret = op_int(op, "input_forget", 0, 0, 0, &input_forget);
 
-	if (!ret && op_has_input(op, 7))
-		ret = op_fail(op, -ENOTSUP, "peepholes are not supported");
 	if (!ret)
 		ret = check(op, "Sigmoid Tanh Tanh", &cell, &direction);
 	return ret ? ret : expand(op, &cell, direction, step_lstm);
