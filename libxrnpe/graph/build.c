@@ -120,6 +120,15 @@ static int check_attributes(const struct op *op)
 	return 0;
 }
 
+/* In older operator sets it is another operator. */
+static int check_set(const struct op *op)
+{
+	if (op->graph->opset >= op->node->op->since)
+		return 0;
+	return op_fail(op, -ENOTSUP, "is of operator set %lld; supported is %u and later",
+		       (long long)op->graph->opset, op->node->op->since);
+}
+
 static int check_counts(const struct op *op)
 {
 	const struct operator *row = op->node->op;
@@ -211,9 +220,11 @@ static bool inputs_are(const struct op *op, bool constant)
 static int infer(const struct op *op, bool *done)
 {
 	bool constant = op->node->op->of_shapes || inputs_are(op, true);
-	int ret = check_counts(op);
+	int ret = check_set(op);
 
 	*done = false;
+	if (!ret)
+		ret = check_counts(op);
 	if (!ret)
 		ret = check_attributes(op);
 	if (!ret)

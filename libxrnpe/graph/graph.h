@@ -88,6 +88,7 @@ struct graph_windows {
 	struct graph_window axis[2];
 	uint32_t groups;	/* convolutions */
 	bool count_padding;	/* AveragePool: padding counts in the divisor */
+	bool by_columns;	/* MaxPool: indices of an image are counted down its columns */
 };
 
 /* What an operator found in the attributes and constants of its node. */

@@ -14,8 +14,8 @@
 #include "onnx_tensor.h"
 #include "wire.h"
 
-/* Operators mean what they do here since this version of the operator set. */
-#define ONNX_MIN_OPSET 7
+/* The first operator set; those that changed later say so in their rows. */
+#define ONNX_MIN_OPSET 1
 /* Sub-messages within sub-messages; a network without control flow needs 7. */
 #define ONNX_MAX_DEPTH 32
 

@@ -11,6 +11,7 @@
 #define XRNPE_OPERATOR_H
 
 #include <errno.h>
+#include <math.h>
 
 #include "error.h"
 #include "graph.h"
@@ -47,6 +48,8 @@ struct operator {
 	void (*compute)(const struct op_call *call);
 	/* The result depends on the shapes of the inputs alone. */
 	bool of_shapes;
+	/* The operator set since which it means what it does here; 0: always. */
+	uint8_t since;
 	/* Products summed to make the outputs; NULL: none. */
 	uint64_t (*macs)(const struct xrnpe_graph *graph, const struct graph_node *node);
 };
@@ -139,6 +142,14 @@ static inline const struct graph_tensor *call_input(const struct op_call *call, 
 static inline const struct graph_tensor *call_output(const struct op_call *call, uint32_t i)
 {
 	return graph_output(call->graph, call->node, i);
+}
+
+/* Towards zero; what int64_t cannot hold becomes its nearest value, a NaN zero. */
+static inline int64_t call_int(float value)
+{
+	if (isnan(value))
+		return 0;
+	return value >= 0x1p63f ? INT64_MAX : value < -0x1p63f ? INT64_MIN : (int64_t)value;
 }
 
 /*

@@ -306,7 +306,7 @@ static void compute_log_softmax(const struct op_call *call)
 const struct operator operators_activation[] = {
 	{ "Relu", 1, 1, 1, "", .infer = infer_one, .compute = compute_relu },
 	{ "LeakyRelu", 1, 1, 1, "alpha", .infer = infer_leaky_relu, .compute = compute_leaky_relu },
-	{ "PRelu", 2, 2, 1, "", .infer = infer_prelu, .compute = compute_prelu },
+	{ "PRelu", 2, 2, 1, "", .infer = infer_prelu, .compute = compute_prelu, .since = 7 },
 	{ "Clip", 1, 3, 1, "max min", .infer = infer_clip, .compute = compute_clip },
 	{ "HardSigmoid", 1, 1, 1, "alpha beta", .infer = infer_hard_sigmoid,
 	  .compute = compute_hard_sigmoid },

@@ -173,6 +173,27 @@ static void power_mixed(const struct line *line)
 	}
 }
 
+/* An integer to a power that is a float: exact where that is an integer, or towards zero. */
+static void power_of_int(const struct line *line)
+{
+	const int64_t *x = line->in[0];
+	const float *y = line->in[1];
+	int64_t *out = line->out;
+
+	for (size_t i = 0; i < line->count; i++) {
+		const int64_t base = x[i * line->step[0]];
+		const float exponent = y[i * line->step[1]];
+		float result = (float)base;
+
+		if ((float)call_int(exponent) == exponent) {
+			out[i] = power(base, call_int(exponent));
+			continue;
+		}
+		elementary_pow(&result, &exponent, 0, 1);
+		out[i] = call_int(result);
+	}
+}
+
 static int infer_power(const struct op *op)
 {
 	const struct graph_tensor *x = op_input(op, 0), *y = op_input(op, 1);
@@ -180,19 +201,19 @@ static int infer_power(const struct op *op)
 
 	if (x->type == y->type)
 		return infer_binary(op);
-	if (x->type != GRAPH_FLOAT || y->type != GRAPH_INT)
-		return op_fail(op, -ENOTSUP, "an integer to the power of a float is not supported");
+	if (x->type == GRAPH_BOOL || y->type == GRAPH_BOOL)
+		return op_fail(op, -EINVAL, "cannot calculate with truths");
 	if (!op_broadcast(&x->shape, &y->shape, &shape))
 		return op_fail(op, -EINVAL, "base and exponent do not fit");
-	return op_output(op, 0, GRAPH_FLOAT, &shape);
+	return op_output(op, 0, x->type, &shape);
 }
 
 static void compute_power(const struct op_call *call)
 {
-	bool ints = call_input(call, 1)->type == GRAPH_INT;
+	bool base = call_input(call, 0)->type == GRAPH_INT, exponent = call_input(call, 1)->type == GRAPH_INT;
 
-	broadcast_compute(call, 2, call_input(call, 0)->type == GRAPH_INT ? power_int :
-				   ints ? power_mixed : power_float);
+	broadcast_compute(call, 2, base ? (exponent ? power_int : power_of_int) :
+				   exponent ? power_mixed : power_float);
 }
 
 /* ---- one input --------------------------------------------------------- */

@@ -232,7 +232,8 @@ static void compute_pad(const struct op_call *call)
 }
 
 const struct operator operators_join[] = {
-	{ "Concat", 1, XRNPE_OPERATOR_ANY, 1, "axis", .infer = infer_concat, .compute = compute_concat },
-	{ "Pad", 1, 4, 1, "mode pads value", .infer = infer_pad, .compute = compute_pad },
+	{ "Concat", 1, XRNPE_OPERATOR_ANY, 1, "axis", .infer = infer_concat, .compute = compute_concat,
+	  .since = 4 },
+	{ "Pad", 1, 4, 1, "mode pads value", .infer = infer_pad, .compute = compute_pad, .since = 2 },
 	{ 0 },
 };

@@ -301,8 +301,9 @@ static void compute_space_to_depth(const struct op_call *call)
 
 const struct operator operators_layout[] = {
 	{ "Identity", 1, 1, 1, "", .infer = infer_identity, .compute = compute_copy },
-	{ "Dropout", 1, 3, 2, "ratio seed", .infer = infer_dropout, .compute = compute_dropout },
-	{ "Reshape", 2, 2, 1, "allowzero", .infer = infer_reshape, .compute = compute_copy },
+	{ "Dropout", 1, 3, 2, "ratio seed", .infer = infer_dropout, .compute = compute_dropout,
+	  .since = 7 },
+	{ "Reshape", 2, 2, 1, "allowzero", .infer = infer_reshape, .compute = compute_copy, .since = 5 },
 	{ "Flatten", 1, 1, 1, "axis", .infer = infer_flatten, .compute = compute_copy },
 	{ "Squeeze", 1, 2, 1, "axes", .infer = infer_squeeze, .compute = compute_copy },
 	{ "Unsqueeze", 1, 2, 1, "axes", .infer = infer_unsqueeze, .compute = compute_copy },

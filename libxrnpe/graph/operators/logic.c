@@ -171,14 +171,6 @@ static int infer_cast_like(const struct op *op)
 	return op_output(op, 0, op_input(op, 1)->type, &op_input(op, 0)->shape);
 }
 
-/* Towards zero; what int64_t cannot hold becomes its nearest value, a NaN zero. */
-static int64_t to_int(float value)
-{
-	if (isnan(value))
-		return 0;
-	return value >= 0x1p63f ? INT64_MAX : value < -0x1p63f ? INT64_MIN : (int64_t)value;
-}
-
 static void compute_cast(const struct op_call *call)
 {
 	enum graph_type from = call_input(call, 0)->type, to = call_output(call, 0)->type;
@@ -198,7 +190,7 @@ static void compute_cast(const struct op_call *call)
 		if (to == GRAPH_FLOAT)
 			((float *)out)[i] = (float)whole;
 		else if (to == GRAPH_INT)
-			((int64_t *)out)[i] = from == GRAPH_FLOAT ? to_int(real) : whole;
+			((int64_t *)out)[i] = from == GRAPH_FLOAT ? call_int(real) : whole;
 		else
 			((uint8_t *)out)[i] = from == GRAPH_FLOAT ? real != 0 : whole != 0;
 	}
@@ -217,7 +209,7 @@ const struct operator operators_logic[] = {
 	{ "Not", 1, 1, 1, "", .infer = infer_truth, .compute = compute_not },
 	{ "IsNaN", 1, 1, 1, "", .infer = infer_is_nan, .compute = compute_is_nan },
 	{ "Where", 3, 3, 1, "", .infer = infer_where, .compute = compute_where },
-	{ "Cast", 1, 1, 1, "saturate to", .infer = infer_cast, .compute = compute_cast },
+	{ "Cast", 1, 1, 1, "saturate to", .infer = infer_cast, .compute = compute_cast, .since = 6 },
 	{ "CastLike", 2, 2, 1, "saturate", .infer = infer_cast_like, .compute = compute_cast },
 	{ 0 },
 };

@@ -194,7 +194,7 @@ static void compute_layer(const struct op_call *call)
 
 const struct operator operators_normalization[] = {
 	{ "BatchNormalization", 5, 5, 1, "epsilon momentum spatial training_mode",
-	  .infer = infer_batch, .compute = compute_batch },
+	  .infer = infer_batch, .compute = compute_batch, .since = 7 },
 	{ "InstanceNormalization", 3, 3, 1, "epsilon", .infer = infer_instance, .compute = compute_instance },
 	{ "LayerNormalization", 2, 3, 3, "axis epsilon stash_type", .infer = infer_layer, .compute = compute_layer },
 	{ 0 },

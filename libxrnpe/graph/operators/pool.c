@@ -42,16 +42,10 @@ struct taps {
 static int infer_pool(const struct op *op)
 {
 	struct graph_windows *windows = &op->node->params.windows;
+	enum graph_type type = op_input(op, 0)->type;
 	struct graph_shape out;
-	int64_t order;
-	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+	int ret = windows_infer(op, NULL, &out);
 
-	if (!ret)
-		ret = op_bool(op, "count_include_pad", false, &windows->count_padding);
-	if (!ret)	/* is about the indices, which are no output */
-		ret = op_int(op, "storage_order", 0, 1, 0, &order);
-	if (!ret)
-		ret = windows_infer(op, NULL, &out);
 	for (uint32_t i = 0; !ret && i < windows->axes; i++) {
 		if (!windows_meet_image(&windows->axis[i], op_input(op, 0)->shape.dims[2 + i],
 					out.dims[2 + i]))
@@ -60,7 +54,26 @@ static int infer_pool(const struct op *op)
 	if (ret)
 		return ret;
 	op->node->scratch = out.dims[out.rank - 1] * sizeof(struct taps);
-	return op_output(op, 0, GRAPH_FLOAT, &out);
+	op_output(op, 1, GRAPH_INT, &out);
+	return op_output(op, 0, type, &out);
+}
+
+static int infer_max(const struct op *op)
+{
+	int ret = op_bool(op, "storage_order", false, &op->node->params.windows.by_columns);
+
+	if (!ret && op_input(op, 0)->type == GRAPH_BOOL)
+		ret = op_fail(op, -EINVAL, "input is of type bool");
+	return ret ? ret : infer_pool(op);
+}
+
+static int infer_average(const struct op *op)
+{
+	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+
+	if (!ret)
+		ret = op_bool(op, "count_include_pad", false, &op->node->params.windows.count_padding);
+	return ret ? ret : infer_pool(op);
 }
 
 static struct taps find_taps(const struct graph_window *axis, size_t in, size_t out)
@@ -162,9 +175,71 @@ static void compute_pool(const struct op_call *call, bool max)
 	}
 }
 
+/* Where a window's largest element is in an image. */
+struct largest {
+	size_t row, column;
+};
+
+/* The same of any type, and where: one window after the other. */
+#define POOL_LARGEST(name, type, is_larger)							\
+static struct largest name(const type *image, size_t width, const struct taps *rows,		\
+			   const struct taps *columns, const struct graph_windows *windows)	\
+{												\
+	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);	\
+	struct largest best = { rows->first, columns->first };					\
+												\
+	for (size_t i = 0; i < rows->count; i++) {						\
+		for (size_t j = 0; j < columns->count; j++) {					\
+			const struct largest at = { rows->first + i * y.dilation,		\
+						    columns->first + j * x.dilation };		\
+			const type a = image[at.row * width + at.column];			\
+			const type b = image[best.row * width + best.column];			\
+												\
+			best = is_larger ? at : best;						\
+		}										\
+	}											\
+	return best;										\
+}
+
+POOL_LARGEST(largest_float, float, (a > b || isnan(a)) && !isnan(b))
+POOL_LARGEST(largest_int, int64_t, a > b)
+
+static void compute_largest(const struct op_call *call)
+{
+	const struct graph_windows *windows = &call->node->params.windows;
+	const struct window_images from = window_images(&call_input(call, 0)->shape);
+	const struct window_images to = window_images(&call_output(call, 0)->shape);
+	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
+	bool ints = call_input(call, 0)->type == GRAPH_INT;
+	int64_t *where = call_out(call, 1);
+
+	for (size_t i = 0; i < to.count * to.height * to.width; i++) {
+		size_t first = i / (to.height * to.width) * from.height * from.width;
+		const struct taps rows = find_taps(&y, from.height, i / to.width % to.height);
+		const struct taps columns = find_taps(&x, from.width, i % to.width);
+		const int64_t *integers = (const int64_t *)call_in(call, 0) + first;
+		const float *floats = (const float *)call_in(call, 0) + first;
+		struct largest at = ints ?
+			largest_int(integers, from.width, &rows, &columns, windows) :
+			largest_float(floats, from.width, &rows, &columns, windows);
+
+		if (ints)
+			((int64_t *)call_out(call, 0))[i] = integers[at.row * from.width + at.column];
+		else
+			((float *)call_out(call, 0))[i] = floats[at.row * from.width + at.column];
+		if (where)
+			where[i] = (int64_t)(first + (windows->by_columns ?
+						      at.column * from.height + at.row :
+						      at.row * from.width + at.column));
+	}
+}
+
 static void compute_max(const struct op_call *call)
 {
-	compute_pool(call, true);
+	if (call_input(call, 0)->type == GRAPH_INT || call_out(call, 1))
+		compute_largest(call);
+	else
+		compute_pool(call, true);
 }
 
 static void compute_average(const struct op_call *call)
@@ -232,11 +307,11 @@ static uint64_t global_macs(const struct xrnpe_graph *graph, const struct graph_
 }
 
 const struct operator operators_pool[] = {
-	{ "MaxPool", 1, 1, 1, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
-	  .infer = infer_pool, .compute = compute_max },
+	{ "MaxPool", 1, 1, 2, "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
+	  .infer = infer_max, .compute = compute_max },
 	{ "AveragePool", 1, 1, 1,
 	  "auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides",
-	  .infer = infer_pool, .compute = compute_average, .macs = average_macs },
+	  .infer = infer_average, .compute = compute_average, .macs = average_macs },
 	{ "GlobalMaxPool", 1, 1, 1, "", .infer = infer_global, .compute = compute_global_max },
 	{ "GlobalAveragePool", 1, 1, 1, "", .infer = infer_global, .compute = compute_global_average,
 	  .macs = global_macs },

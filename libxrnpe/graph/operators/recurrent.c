@@ -516,9 +516,9 @@ static int infer_gru(const struct op *op)
 const struct operator operators_recurrent[] = {
 	{ "LSTM", 3, 8, 3,
 	  "activation_alpha activation_beta activations clip direction hidden_size input_forget layout",
-	  .infer = infer_lstm },
+	  .infer = infer_lstm, .since = 7 },
 	{ "GRU", 3, 6, 2,
 	  "activation_alpha activation_beta activations clip direction hidden_size layout linear_before_reset",
-	  .infer = infer_gru },
+	  .infer = infer_gru, .since = 7 },
 	{ 0 },
 };

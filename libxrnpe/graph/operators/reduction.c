@@ -10,7 +10,10 @@
 
 /* ---- Reduce* ----------------------------------------------------------- */
 
-/* Axes: an attribute or, in newer operator sets, input 1; none: all, or nothing is done. */
+/*
+ * Axes: an attribute or, in newer operator sets, input 1; none: all, or nothing is done. An
+ * axis without elements gives what the result starts with.
+ */
 static int infer_reduce(const struct op *op)
 {
 	const struct graph_tensor *in = op_input(op, 0);
@@ -22,8 +25,6 @@ static int infer_reduce(const struct op *op)
 
 	if (!ret)
 		ret = op_bool(op, "noop_with_empty_axes", false, &noop);
-	if (!ret && in->type == GRAPH_BOOL)
-		ret = op_fail(op, -ENOTSUP, "input is of type bool");
 	if (!ret)
 		ret = op_list(op, "axes", 1, &axes, &count);
 	if (ret)
@@ -44,11 +45,27 @@ static int infer_reduce(const struct op *op)
 		reduced[i] |= !count && !noop;
 		if (!reduced[i] || keep)
 			shape.dims[shape.rank++] = reduced[i] ? 1 : in->shape.dims[i];
-		if (reduced[i] && !in->shape.dims[i])
-			ret = op_fail(op, -ENOTSUP, "axis %u has no elements", i);
 	}
 	op->node->params.reduce.keep = keep;
 	return ret ? ret : op_output(op, 0, in->type, &shape);
+}
+
+/* Of numbers, as all are but the largest and the smallest. */
+static int infer_numbers(const struct op *op)
+{
+	if (op_input(op, 0)->type == GRAPH_BOOL)
+		return op_fail(op, -EINVAL, "cannot calculate with truths");
+	return infer_reduce(op);
+}
+
+/* That of no floats is a NaN; of no integers there is none. */
+static int infer_mean(const struct op *op)
+{
+	const struct graph_tensor *in = op_input(op, 0);
+
+	if (in->type == GRAPH_INT && !graph_count(&in->shape))
+		return op_fail(op, -ENOTSUP, "input has no elements");
+	return infer_numbers(op);
 }
 
 /*
@@ -130,7 +147,7 @@ static void name(const struct op_call *call)							\
 #define REDUCE_BOTH(name, float_start, float_step, float_end, int_start, int_step, int_end)	\
 REDUCE(name##_float, float, double, float_start, float_step, float_end)				\
 REDUCE(name##_int, int64_t, uint64_t, (uint64_t)(int_start), (uint64_t)(int_step), int_end)	\
-static void compute_##name(const struct op_call *call)						\
+static void name(const struct op_call *call)							\
 {												\
 	if (call_input(call, 0)->type == GRAPH_INT)						\
 		name##_int(call);								\
@@ -147,6 +164,26 @@ REDUCE_BOTH(minimum, INFINITY, x < sum || isnan(x) ? x : sum, sum,
 	    INT64_MAX, x < (int64_t)sum ? x : (int64_t)sum, sum)
 REDUCE_BOTH(sum_square, 0, sum + (double)x * x, sum, 0, sum + (uint64_t)x * (uint64_t)x, sum)
 REDUCE_BOTH(norm, 0, sum + (double)x * x, sqrt(sum), 0, sum + (uint64_t)x * (uint64_t)x, sum)
+
+REDUCE(any, uint8_t, uint8_t, 0, sum | x, sum)
+REDUCE(all, uint8_t, uint8_t, 1, sum & x, sum)
+
+/* Of truths, whether any is one, and whether all are. */
+static void maximum_or_any(const struct op_call *call)
+{
+	if (call_input(call, 0)->type == GRAPH_BOOL)
+		any(call);
+	else
+		maximum(call);
+}
+
+static void minimum_or_all(const struct op_call *call)
+{
+	if (call_input(call, 0)->type == GRAPH_BOOL)
+		all(call);
+	else
+		minimum(call);
+}
 
 static int infer_norm(const struct op *op)
 {
@@ -320,19 +357,17 @@ static void compute_top(const struct op_call *call)
 	}
 }
 
-#define REDUCE_ROW(name, function)								\
-	{ name, 1, 2, 1, "axes keepdims noop_with_empty_axes", .infer = infer_reduce,		\
-	  .compute = function }
+#define REDUCE_ROW(name, check, function)							\
+	{ name, 1, 2, 1, "axes keepdims noop_with_empty_axes", .infer = check, .compute = function }
 
 const struct operator operators_reduction[] = {
-	REDUCE_ROW("ReduceSum", compute_sum),
-	REDUCE_ROW("ReduceMean", compute_mean),
-	REDUCE_ROW("ReduceProd", compute_product),
-	REDUCE_ROW("ReduceMax", compute_maximum),
-	REDUCE_ROW("ReduceMin", compute_minimum),
-	REDUCE_ROW("ReduceSumSquare", compute_sum_square),
-	{ "ReduceL2", 1, 2, 1, "axes keepdims noop_with_empty_axes", .infer = infer_norm,
-	  .compute = compute_norm },
+	REDUCE_ROW("ReduceSum", infer_numbers, sum),
+	REDUCE_ROW("ReduceMean", infer_mean, mean),
+	REDUCE_ROW("ReduceProd", infer_numbers, product),
+	REDUCE_ROW("ReduceMax", infer_reduce, maximum_or_any),
+	REDUCE_ROW("ReduceMin", infer_reduce, minimum_or_all),
+	REDUCE_ROW("ReduceSumSquare", infer_numbers, sum_square),
+	REDUCE_ROW("ReduceL2", infer_norm, norm),
 	{ "ArgMax", 1, 1, 1, "axis keepdims select_last_index", .infer = infer_arg,
 	  .compute = compute_arg_max },
 	{ "ArgMin", 1, 1, 1, "axis keepdims select_last_index", .infer = infer_arg,

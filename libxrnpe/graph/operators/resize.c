@@ -392,6 +392,6 @@ const struct operator operators_resize[] = {
 	{ "Resize", 1, 4, 1,
 	  "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value keep_aspect_ratio_policy mode nearest_mode",
 	  .infer = infer_resize, .compute = compute_resize },
-	{ "Upsample", 1, 2, 1, "mode scales", .infer = infer_upsample, .compute = compute_resize },
+	{ "Upsample", 1, 2, 1, "mode scales", .infer = infer_upsample, .compute = compute_resize, .since = 7 },
 	{ 0 },
 };

@@ -392,6 +392,6 @@ const struct operator operators_selection[] = {
 	{ "Gather", 2, 2, 1, "axis", .infer = infer_gather, .compute = compute_gather },
 	{ "GatherND", 2, 2, 1, "batch_dims", .infer = infer_gather_nd, .compute = compute_gather_nd },
 	{ "Expand", 2, 2, 1, "", .infer = infer_expand, .compute = compute_expand },
-	{ "Tile", 2, 2, 1, "", .infer = infer_tile, .compute = compute_tile },
+	{ "Tile", 2, 2, 1, "", .infer = infer_tile, .compute = compute_tile, .since = 6 },
 	{ 0 },
 };
