@@ -16,7 +16,7 @@
 #include "model.h"
 
 #define FILE_MAGIC "\x89XRNPE\n\x1a"
-#define FILE_VERSION 3u
+#define FILE_VERSION 4u
 #define FILE_ALIGN 64
 
 enum section_id {
@@ -59,6 +59,10 @@ struct file_info {
 	uint32_t input_count;
 	uint32_t output_count;
 	uint32_t producer;	/* string */
+	uint32_t quality_inputs;
+	double quality_error;
+	double quality_spread;	/* may be infinite */
+	uint32_t quality_unseen;
 	uint32_t reserved;
 };
 
@@ -111,7 +115,7 @@ struct file_binding {
 
 /* What is on disk has no holes. */
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
-_Static_assert(sizeof(struct file_info) == 48, "info");
+_Static_assert(sizeof(struct file_info) == 72, "info");
 _Static_assert(sizeof(struct file_layer) == 152, "layer");
 _Static_assert(sizeof(struct file_tensor) == 80, "tensor");
 _Static_assert(sizeof(struct file_step) == 32, "step");

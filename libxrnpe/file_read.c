@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Reads .xrnpe files, and trusts nothing in them. */
 #include <errno.h>
+#include <math.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,7 +279,8 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 	if (image->header.section[SECTION_INFO].size != sizeof(info))
 		return xrnpe_fail(error, -EINVAL, "%s: section info has an odd size", path);
 	memcpy(&info, section(image, SECTION_INFO), sizeof(info));
-	if (info.reserved ||
+	if (info.reserved || info.quality_unseen > 1 || !isfinite(info.quality_error) ||
+	    info.quality_error < 0 || !(info.quality_spread >= 0) ||
 	    info.region_size[XRNPE_MODEL_CONSTANTS] != image->header.section[SECTION_CONSTANTS].size)
 		return xrnpe_fail(error, -EINVAL, "%s: section info is malformed", path);
 	ret = count_records(path, image, model, &layer_count, &tensor_count, error);
@@ -287,6 +289,10 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 
 	model->input_count = info.input_count;
 	model->output_count = info.output_count;
+	model->quality = (struct xrnpe_quality){
+		.error = info.quality_error, .spread = info.quality_spread,
+		.inputs = info.quality_inputs, .unseen = info.quality_unseen,
+	};
 	memcpy(model->region_size, info.region_size, sizeof(model->region_size));
 	model->name = strdup(path);
 	model->producer = copy_string(image, info.producer);

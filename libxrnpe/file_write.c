@@ -191,6 +191,10 @@ int xrnpe_model_save(const struct xrnpe_model *model, const char *path, struct x
 	struct file_info info = {
 		.input_count = model->input_count,
 		.output_count = model->output_count,
+		.quality_inputs = model->quality.inputs,
+		.quality_error = model->quality.error,
+		.quality_spread = model->quality.spread,
+		.quality_unseen = model->quality.unseen,
 	};
 	int ret;
 

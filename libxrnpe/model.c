@@ -91,6 +91,11 @@ unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model)
 	return model->layer_count;
 }
 
+const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model)
+{
+	return &model->quality;
+}
+
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i)
 {
 	return &model->layers[i];

@@ -95,6 +95,8 @@ struct xrnpe_model {
 	uint32_t cmd_count;		/* of a job: 1..XRNPE_MAX_CMDS */
 	uint32_t *cmd_layer;		/* by command: index into layers */
 
+	struct xrnpe_quality quality;
+
 	struct xrnpe_layer_info *layers;	/* name and op are owned */
 	uint32_t layer_count;		/* at least 1 */
 

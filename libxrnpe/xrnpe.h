@@ -224,8 +224,8 @@ struct xrnpe_layer_info {
 	uint64_t bytes;			/**< weights, scales and biases as stored */
 	uint64_t float_bytes;		/**< the same parameters in binary32 */
 	/**
-	 * Root mean square of (output - FP32 output) over that of the FP32 output,
-	 * both over the calibration data; 0 for a layer that loses nothing.
+	 * Root mean square of (output - FP32 output) over that of the FP32 output, both over
+	 * the inputs that xrnpe_model_quality() tells of; 0 for a layer that loses nothing.
 	 */
 	double error;
 	/**
@@ -266,6 +266,28 @@ const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *mod
 /** Number of layers, and the i-th. */
 unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model);
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i);
+
+/** How much a model differs from the network in binary32. */
+struct xrnpe_quality {
+	/**
+	 * Root mean square of (output - FP32 output) over that of the FP32 output: of all
+	 * outputs that which differs most. Where numbers are turned into integers or truths
+	 * (ArgMax), what counts is the numbers.
+	 */
+	double error;
+	/** Standard error of @error, as it differs from input to input; INFINITY: one input. */
+	double spread;
+	unsigned int inputs;	/**< calibration inputs that it was measured on */
+	/**
+	 * These were kept aside: nothing was fitted to them, and on inputs like them the
+	 * error will be the same. False: there were too few inputs for that, and on others it
+	 * will be larger.
+	 */
+	bool unseen;
+};
+
+/** What the compiler measured when it was done. */
+const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model);
 
 /** What a layer or a model costs on a device, for one inference. */
 struct xrnpe_cost {
@@ -553,20 +575,38 @@ struct xrnpe_layer_formats {
 	enum xrnpe_format input;	/**< of its inputs */
 };
 
+/** What a model may take, and how much it may differ from binary32. 0: no limit. */
+struct xrnpe_limits {
+	uint64_t bytes;			/**< of weights, scales and biases together */
+	double cycles;			/**< of one inference, on the default array */
+	double picojoules;		/**< of one inference, likewise; see struct xrnpe_cost */
+	double error;			/**< as in struct xrnpe_quality: 0.01 is 1 % */
+};
+
+/** An error that is not seen: a point is off by less than a pixel of a hundred. */
+#define XRNPE_VISIBLE_ERROR 0.01
+
+/** Called with a sentence, without a full stop, in the caller's thread. */
+typedef void (*xrnpe_note)(void *data, const char *text);
+
 /** How to compile. A zeroed structure with @calibration set is a good start. */
 struct xrnpe_compile_options {
 	/**
 	 * Typical inputs: an array for each input of the graph, of its shape, of count x its
 	 * shape or, where its first dimension is 1, with count in place of that; count is
-	 * the same for all. They fix the scales and are what errors are measured on; more
-	 * than XRNPE_CALIBRATION_MAX are not used.
+	 * the same for all. Scales, weights, biases and formats are fitted to most of them;
+	 * a quarter, 16 at most, are kept aside to measure errors on. Of more than
+	 * XRNPE_CALIBRATION_MAX some are left out, evenly; so is one whose values are far from
+	 * those of all others.
 	 */
 	const struct xrnpe_array *calibration;
 	/**
-	 * Most bytes for weights, scales and biases together. 0: a quarter of what
-	 * the parameters take in binary32, or the least there is if that is more.
+	 * With limits of bytes, cycles or energy, the model is that with the least error within
+	 * them; with one of error, that with the fewest bytes and cycles whose error is no
+	 * larger, on inputs that nothing was fitted to, and which keeps the other limits.
+	 * Without any, that for an error of XRNPE_VISIBLE_ERROR, or what comes closest.
 	 */
-	uint64_t budget;
+	struct xrnpe_limits limits;
 	/**
 	 * Formats that are not for the compiler to choose. Those of layers that have none,
 	 * as they compare or move numbers or run on the CPU, are left out of account.
@@ -579,29 +619,35 @@ struct xrnpe_compile_options {
 	 */
 	xrnpe_progress progress;
 	void *progress_data;
+	/**
+	 * Called for what a person should know though nothing failed: what is odd about the
+	 * calibration data, what could not be reached. May be NULL.
+	 */
+	xrnpe_note note;
+	void *note_data;
 };
 
 #define XRNPE_CALIBRATION_MAX 512
 
 /**
- * Read a budget as a user writes it: bytes ("61440"), KiB or MiB ("60KiB",
- * "1.5MiB"), or how many times smaller than in binary32 the parameters of @graph
- * shall be ("4x", "5.5x"). Returns 0 or -EINVAL.
+ * Read a limit as a user writes it, and add it to @limits: bytes ("61440", "60KiB", "1.5MiB"),
+ * how many times smaller than in binary32 the parameters of @graph shall be ("4x", "5.5x"),
+ * time or cycles of an inference on the default array ("2ms", "300us", "1.5Mcycles"), energy
+ * ("2mJ", "80uJ") or error ("1%"). Of two of a kind the tighter one holds. Returns 0 or -EINVAL.
  */
-int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64_t *budget,
-		       struct xrnpe_error *error);
+int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
+		       struct xrnpe_limits *limits, struct xrnpe_error *error);
 
 /**
- * Compile: fold batch norms, find scales, measure what the network loses when a layer's
- * weights or inputs are rounded to each format, on the calibration data, choose formats
- * for both such that the product of the output's error and the device's cycles is least
- * within the budget, and write commands. The same graph and options always give the same
- * model.
+ * Compile: fold batch norms, find scales, round weights, measure what the network loses when
+ * a layer's weights or inputs are in each format, on the calibration data, choose formats for
+ * both as the limits say, and write commands. The same graph and options always give the
+ * same model.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
- * that is not finite, or formats are given for a layer that there is not; -ENOSPC: the budget is less than the smallest format needs
- * (the message says how much that is); -ENOTSUP: the device cannot do a layer;
- * -ECANCELED.
+ * that is not finite, or are all zero, or formats are given for a layer that there is not;
+ * -ENOSPC: a limit cannot be kept (the message says what can); -ENOTSUP: the device cannot
+ * do a layer; -ECANCELED.
  */
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,
 		  struct xrnpe_model **model, struct xrnpe_error *error);

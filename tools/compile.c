@@ -9,20 +9,23 @@
 #include "console.h"
 #include "error.h"
 #include "formats.h"
+#include "quality.h"
 #include "tensors.h"
 
 static const char usage[] =
 	"usage: xrnpe compile NETWORK --calib FILE --output MODEL.xrnpe [OPTION...]\n"
 	"\n"
 	"Choose number formats for the weights and the inputs of each layer of a network (ONNX\n"
-	"or TensorFlow Lite), within a budget of bytes, and write the compiled model. Of the\n"
-	"table's formats, fp4/p8, the first is that of the weights.\n"
+	"or TensorFlow Lite), and write the compiled model. Of the table's formats, fp4/p8, the\n"
+	"first is that of the weights.\n"
 	"\n"
 	"  -c, --calib FILE     typical inputs, a .npy file: count x input shape; NAME=FILE for\n"
 	"                       each of several inputs, or an .npz file with their arrays\n"
-	"  -b, --budget BUDGET  most bytes for weights, scales and biases: 61440, 60KiB,\n"
-	"                       1.5MiB, or so many times smaller than in FP32: 5x. Default:\n"
-	"                       4x, or the least there is\n"
+	"  -b, --budget LIMIT   at most so many bytes of weights, scales and biases (61440, 60KiB,\n"
+	"                       5x: so many times smaller than in FP32), so much time (2ms,\n"
+	"                       1.5Mcycles), energy (80uJ) or error (1%); may be repeated.\n"
+	"                       With a limit of error the model is the smallest and fastest\n"
+	"                       that keeps it, else that of least error. Default: 1%\n"
 	"  -o, --output FILE    the compiled model\n"
 	"  -f, --format LAYER=WEIGHT/INPUT  formats that are not to be chosen: fp4, p4, p8, p16;\n"
 	"                       without LAYER= of all layers that are not named\n"
@@ -34,9 +37,9 @@ static const char usage[] =
 	"  -h, --help           this text\n";
 
 struct options {
-	const char *model, *budget, *output;
+	const char *model, *output;
 	const char *save_formats;
-	struct arguments calib, names;
+	struct arguments calib, names, budgets;
 	struct formats formats;
 	struct xrnpe_shape *shapes;
 	size_t shape_count;
@@ -112,6 +115,25 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 	}
 }
 
+/* What the compiler has to say beside the result: told as it comes, and kept as JSON. */
+struct notes {
+	struct progress progress;	/* its line is cleared before */
+	FILE *json;
+	char *text;			/* what was written there: strings separated by commas */
+	size_t size;
+};
+
+static void add_note(void *data, const char *text)
+{
+	struct notes *notes = data;
+
+	clear_progress(&notes->progress);
+	fprintf(stderr, "xrnpe compile: %s\n", text);
+	if (ftell(notes->json))
+		fprintf(notes->json, ", ");
+	json_string(notes->json, text);
+}
+
 /* Errors by format, of those that were measured. */
 static void print_errors_json(const char *name, const double errors[4])
 {
@@ -156,7 +178,7 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 
 /* @costs: room for those of the layers */
 static void report(const struct xrnpe_model *model, const struct options *options,
-		   struct xrnpe_cost *costs)
+		   const char *notes, struct xrnpe_cost *costs)
 {
 	unsigned int count = xrnpe_model_layer_count(model);
 	uint64_t bytes = 0, float_bytes = 0, macs = 0;
@@ -175,6 +197,7 @@ static void report(const struct xrnpe_model *model, const struct options *option
 		if (bytes && float_bytes)
 			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
 		printf("\n");
+		print_quality(xrnpe_model_quality(model));
 		return;
 	}
 	printf("{\"model\": ");
@@ -182,8 +205,10 @@ static void report(const struct xrnpe_model *model, const struct options *option
 	printf(", \"output\": ");
 	json_string(stdout, options->output);
 	printf(", \"macs\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64
-	       ", \"float_bytes\": %" PRIu64 ", \"layers\": [", macs, (uint64_t)total.counters.cycles,
+	       ", \"float_bytes\": %" PRIu64 ", ", macs, (uint64_t)total.counters.cycles,
 	       bytes, float_bytes);
+	print_quality_json(xrnpe_model_quality(model));
+	printf("\"notes\": [%s], \"layers\": [", notes);
 	for (unsigned int i = 0; i < count; i++) {
 		printf(i ? ",\n  " : "\n  ");
 		print_layer_json(xrnpe_model_layer(model, i), &costs[i]);
@@ -193,11 +218,12 @@ static void report(const struct xrnpe_model *model, const struct options *option
 
 /* The graph compiled for the calibration data. */
 static int compile_graph(const struct options *options, const struct xrnpe_graph *graph,
-			 struct xrnpe_model **model, struct xrnpe_error *error)
+			 struct notes *notes, struct xrnpe_model **model,
+			 struct xrnpe_error *error)
 {
-	struct progress progress = { .what = "compiling" };
 	struct xrnpe_compile_options how = {
-		.progress = show_progress, .progress_data = &progress,
+		.progress = show_progress, .progress_data = &notes->progress,
+		.note = add_note, .note_data = notes,
 		.formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
@@ -205,14 +231,14 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	size_t count;
 	int ret = arrays && inputs.infos ? 0 : xrnpe_fail_memory(error);
 
-	if (!ret && options->budget)
-		ret = xrnpe_budget_parse(options->budget, graph, &how.budget, error);
+	for (unsigned int i = 0; !ret && i < options->budgets.count; i++)
+		ret = xrnpe_limits_parse(options->budgets.values[i], graph, &how.limits, error);
 	if (!ret)
 		ret = read_inputs(&inputs, &options->calib, "--calib", arrays, &count, error);
 	if (!ret) {
 		how.calibration = arrays;
 		ret = xrnpe_compile(graph, &how, model, error);
-		clear_progress(&progress);
+		clear_progress(&notes->progress);
 	}
 	for (unsigned int i = 0; arrays && i < inputs.count; i++)
 		xrnpe_array_clear(&arrays[i]);
@@ -229,12 +255,18 @@ static int compile(const struct options *options)
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
 	struct xrnpe_cost *costs = NULL;
+	struct notes notes = { .progress = { .what = "compiling" } };
 	struct xrnpe_error error;
 	int ret;
 
-	ret = xrnpe_graph_load(options->model, &how, &graph, &error);
+	notes.json = open_memstream(&notes.text, &notes.size);
+	ret = notes.json ? 0 : xrnpe_fail_memory(&error);
 	if (!ret)
-		ret = compile_graph(options, graph, &model, &error);
+		ret = xrnpe_graph_load(options->model, &how, &graph, &error);
+	if (!ret)
+		ret = compile_graph(options, graph, &notes, &model, &error);
+	if (notes.json)
+		fclose(notes.json);
 	if (!ret) {
 		costs = calloc(xrnpe_model_layer_count(model), sizeof(*costs));
 		ret = costs ? xrnpe_model_save(model, options->output, &error) :
@@ -243,7 +275,8 @@ static int compile(const struct options *options)
 	if (!ret && options->save_formats)
 		ret = formats_write(model, options->save_formats, &error);
 	if (!ret)
-		report(model, options, costs);
+		report(model, options, notes.text, costs);
+	free(notes.text);
 	free(costs);
 	xrnpe_model_free(model);
 	xrnpe_graph_free(graph);
@@ -276,7 +309,7 @@ static int parse(int argc, char **argv, struct options *options)
 			arguments_add(&options->calib, optarg);
 			break;
 		case 'b':
-			options->budget = optarg;
+			arguments_add(&options->budgets, optarg);
 			break;
 		case 'o':
 			options->output = optarg;
@@ -328,6 +361,7 @@ int xrnpe_compile_command(int argc, char **argv)
 		status = compile(&options);
 	arguments_free(&options.calib);
 	arguments_free(&options.names);
+	arguments_free(&options.budgets);
 	formats_free(&options.formats);
 	free(options.shapes);
 	return status;

@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "console.h"
 #include "error.h"
+#include "quality.h"
 
 static const char usage[] =
 	"usage: xrnpe info [MODEL.xrnpe] [--device DEV] [--json]\n"
@@ -237,6 +238,7 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 		print_cost(xrnpe_model_layer(model, i)->name, width, formats, &layers[i]);
 	}
 	print_cost("total", width, "", total);
+	print_quality(xrnpe_model_quality(model));
 	printf("%.3f ms on %u x %u processing elements at %g MHz with %u KiB and %u bytes a cycle\n",
 	       1e3 * total->seconds, device->rows, device->cols, device->clock_khz / 1e3,
 	       device->sram_kib, device->bus_bytes);
@@ -281,6 +283,7 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	printf(", \"device\": ");
 	print_json(device);
 	printf(", ");
+	print_quality_json(xrnpe_model_quality(model));
 	print_cost_json(total);
 	printf(", \"layers\": [");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {

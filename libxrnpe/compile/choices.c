@@ -9,12 +9,13 @@
 #include "cost.h"
 #include "error.h"
 
-/* Cycles of node @n's commands, which write the format that they read. */
-static double node_cycles(const struct compiler *compiler, uint32_t n, struct choice choice)
+/* What node @n's command takes, which writes the format that it reads. */
+static struct option node_cost(const struct compiler *compiler, uint32_t n, struct choice choice)
 {
 	const struct node_plan *plan = &compiler->nodes[n];
 	const struct image *output = &compiler->tensors[compile_output(compiler, n)].image;
 	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
+	const struct xrnpe_energy energy = xrnpe_energy_default();
 	struct xrnpe_counters counters = { 0 };
 
 	for (uint32_t k = 0; k < place_pieces(&plan->place); k++) {
@@ -23,17 +24,32 @@ static double node_cycles(const struct compiler *compiler, uint32_t n, struct ch
 
 		xrnpe_cmd_cost(&machine, &cmd, &counters);
 	}
-	return (double)counters.cycles;
+	return (struct option){
+		.cycles = (double)counters.cycles, .picojoules = xrnpe_energy_pj(&energy, &counters),
+	};
 }
 
-/* Bytes of weights, of a table, and of scales. */
-static uint64_t node_bytes(const struct node_plan *plan, struct choice choice)
+/* How many nodes have a table of the function of node @n, which they can share. */
+static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
 {
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < compiler->graph->node_count; i++)
+		count += compiler->nodes[i].place.kind == PLACE_TABLE &&
+			 compiler->graph->nodes[i].op == compiler->graph->nodes[n].op;
+	return count;
+}
+
+/* Bytes of weights, of its part of a table, and of scales. */
+static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct choice choice)
+{
+	const struct node_plan *plan = &compiler->nodes[n];
 	uint64_t bytes = plan->weight[choice.weight].size +
 			 plan->place.scale_count * (uint64_t)lower_scale_size(&plan->place);
 
 	if (plan->place.kind == PLACE_TABLE)
-		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input));
+		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input)) /
+			 table_sharers(compiler, n);
 	return bytes;
 }
 
@@ -137,12 +153,10 @@ static void list_options(const struct compiler *compiler, uint32_t n,
 			options[i] = (struct option){ .effect = i || plan->chooses ? INFINITY : 0 };
 			continue;
 		}
-		options[i] = (struct option){
-			.bytes = node_bytes(plan, choice),
-			.effect = plan->input_loss[choice.input].effect +
-				  (weights ? plan->weight_loss[choice.weight].effect : 0),
-			.cycles = node_cycles(compiler, n, choice),
-		};
+		options[i] = node_cost(compiler, n, choice);
+		options[i].bytes = node_bytes(compiler, n, choice);
+		options[i].effect = plan->input_loss[choice.input].effect +
+				    (weights ? plan->weight_loss[choice.weight].effect : 0);
 	}
 }
 
@@ -169,152 +183,295 @@ static void list_residuals(const struct compiler *compiler, uint32_t n,
 	}
 }
 
-/*
- * Choices so that nodes take at most @budget bytes: of every node, then of what each of
- * them adds.
- */
-static int choose(struct compiler *compiler, uint64_t budget, uint8_t *chosen, uint32_t *found)
+/* ---- trials ------------------------------------------------------------- */
+
+/* How an error limit is chased. */
+#define MOST_TRIALS 6
+/* An error of so much of what is allowed is close enough. */
+#define CLOSE 0.75
+
+struct search {
+	struct compiler *compiler;
+	uint32_t count;		/* nodes */
+	/* Of every node, then of what each of them adds. */
+	struct option (*options)[COMPILE_OPTIONS];
+	struct choose_limits limits;	/* what choose.c is told */
+	uint8_t *chosen;
+};
+
+/* A model, and what it takes. */
+struct trial {
+	struct xrnpe_model *model;	/* NULL: it exceeds a limit */
+	uint64_t bytes;
+	double cycles, picojoules;
+	double error;		/* of what is limited: that of an output on inputs not seen, at worst */
+	double score;		/* of all outputs and inputs */
+};
+
+static int search_prepare(struct search *search, struct compiler *compiler)
 {
+	const struct xrnpe_limits *given = &compiler->options->limits;
 	uint32_t count = compiler->graph->node_count;
-	struct option (*options)[COMPILE_OPTIONS] = calloc(2 * (size_t)count + 1, sizeof(*options));
-	int ret;
 
-	if (!options)
-		return -ENOMEM;
+	*search = (struct search){
+		.compiler = compiler, .count = count,
+		.options = calloc(2 * (size_t)count + 1, sizeof(*search->options)),
+		.chosen = malloc(2 * (size_t)count + 1),
+		.limits = {
+			.bytes = given->bytes ? given->bytes : UINT64_MAX,
+			.cycles = given->cycles > 0 ? given->cycles : INFINITY,
+			.picojoules = given->picojoules > 0 ? given->picojoules : INFINITY,
+		},
+	};
+	if (!search->options || !search->chosen)
+		return xrnpe_fail_memory(compiler->error);
 	for (uint32_t n = 0; n < count; n++) {
-		list_options(compiler, n, options[n]);
-		list_residuals(compiler, n, options[count + n]);
-	}
-	ret = choose_options((const struct option (*)[COMPILE_OPTIONS])options, 2 * count, budget,
-			     chosen, found);
-	free(options);
-	return ret;
-}
-
-/* The formats that take least memory; with all inputs in one, conversions are fewest. */
-static void choose_smallest(const struct compiler *compiler, uint8_t *chosen)
-{
-	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		const struct xrnpe_layer_formats *given = given_formats(compiler, n);
-		bool weights = compiler->nodes[n].place.kind == PLACE_WEIGHTS;
-		enum xrnpe_format input = given ? given->input : XRNPE_FORMAT_P8;
-
-		chosen[n] = compile_option(!weights ? input : given ? given->weight : XRNPE_FORMAT_FP4,
-					   input);
-		chosen[compiler->graph->node_count + n] = compile_option(0, input);
-	}
-}
-
-static uint64_t model_bytes(const struct xrnpe_model *model)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < model->layer_count; i++)
-		bytes += model->layers[i].bytes;
-	return bytes;
-}
-
-/* A model for one choice, if it keeps the budget, else NULL; and its bytes. */
-static int try_choice(struct compiler *compiler, const uint8_t *chosen,
-		      struct xrnpe_model **model, uint64_t *bytes)
-{
-	uint32_t count = compiler->graph->node_count;
-	int ret;
-
-	for (uint32_t n = 0; n < count; n++) {
-		compiler->nodes[n].choice = compile_choice(chosen[n]);
-		compiler->nodes[n].residual = compile_choice(chosen[count + n]).input;
-	}
-	ret = lower_model(compiler, model);
-	if (ret)
-		return ret;
-	*bytes = model_bytes(*model);
-	if (*bytes <= compiler->budget)
-		ret = tune_model(compiler, *model);
-	if (!ret && *bytes <= compiler->budget)
-		return 0;
-	xrnpe_model_free(*model);
-	*model = NULL;
-	return ret;
-}
-
-/* As choose.c has it, but measured: on the whole network, with conversions. */
-static double measured_score(const struct compiler *compiler, const struct xrnpe_model *model)
-{
-	struct xrnpe_cost cost;
-
-	xrnpe_model_predict(model, NULL, &cost, NULL);
-	return compiler->output_error * (double)cost.counters.cycles;
-}
-
-/* The best model of @found choices that keep the budget, or NULL; and fewest bytes. */
-static int try_choices(struct compiler *compiler, const uint8_t *chosen, uint32_t found,
-		       struct xrnpe_model **best, uint64_t *least_bytes)
-{
-	double least = INFINITY;
-
-	*best = NULL;
-	*least_bytes = UINT64_MAX;
-	for (uint32_t i = 0; i < found; i++) {
-		struct xrnpe_model *model = NULL;
-		uint64_t bytes = 0;
-		int ret = try_choice(compiler, chosen + i * 2 * compiler->graph->node_count, &model, &bytes);
-
-		if (ret) {
-			xrnpe_model_free(*best);
-			*best = NULL;
-			return ret;
-		}
-		*least_bytes = bytes < *least_bytes ? bytes : *least_bytes;
-		if (model && (!*best || measured_score(compiler, model) < least)) {
-			least = measured_score(compiler, model);
-			xrnpe_model_free(*best);
-			*best = model;
-		} else {
-			xrnpe_model_free(model);
-		}
+		list_options(compiler, n, search->options[n]);
+		list_residuals(compiler, n, search->options[count + n]);
 	}
 	return 0;
 }
 
-/*
- * Which conversions a choice needs, each with a scale, is known only when it is
- * lowered. So where all exceed the budget by that, choose again with that less.
- */
-int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
+static void search_free(struct search *search)
 {
-	uint64_t budget = compiler->budget, left = budget, bytes;
-	uint8_t *chosen = malloc((size_t)COMPILE_CANDIDATES * 2 * compiler->graph->node_count + 1);
-	uint32_t found = 1;
-	int ret = chosen ? 0 : xrnpe_fail_memory(compiler->error);
-
-	while (!ret && !*model) {
-		/* With nothing left there is no choice that takes less. */
-		bool last = !left;
-
-		ret = choose(compiler, left, chosen, &found);
-		if (ret == -ENOSPC || (!ret && last && compiler->options->budget)) {
-			last = true;
-			found = 1;
-			choose_smallest(compiler, chosen);
-		} else if (ret) {
-			ret = xrnpe_fail_memory(compiler->error);
-			break;
-		}
-		ret = try_choices(compiler, chosen, found, model, &bytes);
-		if (!ret && !*model && last && !compiler->options->budget) {
-			/* Nobody asked for less. */
-			compiler->budget = bytes;
-			ret = try_choices(compiler, chosen, found, model, &bytes);
-		}
-		if (!ret && !*model && last)
-			ret = xrnpe_fail(compiler->error, -ENOSPC,
-					 "%s: budget of %llu bytes is too small: the smallest formats need %llu",
-					 compiler->graph->name, (unsigned long long)budget,
-					 (unsigned long long)bytes);
-		left = left > bytes - budget ? left - (bytes - budget) : 0;
-	}
-	free(chosen);
-	return ret;
+	free(search->options);
+	free(search->chosen);
 }
 
+/* The formats that take least memory; with all inputs in one, conversions are fewest. */
+static void choose_smallest(struct search *search)
+{
+	for (uint32_t n = 0; n < search->count; n++) {
+		const struct xrnpe_layer_formats *given = given_formats(search->compiler, n);
+		bool weights = search->compiler->nodes[n].place.kind == PLACE_WEIGHTS;
+		enum xrnpe_format input = given ? given->input : XRNPE_FORMAT_P8;
+
+		search->chosen[n] = compile_option(!weights ? input : given ? given->weight :
+						   XRNPE_FORMAT_FP4, input);
+		search->chosen[search->count + n] = compile_option(0, input);
+	}
+}
+
+static bool exceeds(const struct xrnpe_limits *limits, const struct trial *trial)
+{
+	return (limits->bytes && trial->bytes > limits->bytes) ||
+	       (limits->cycles > 0 && trial->cycles > limits->cycles) ||
+	       (limits->picojoules > 0 && trial->picojoules > limits->picojoules);
+}
+
+static void trial_free(struct trial *trial)
+{
+	xrnpe_model_free(trial->model);
+	trial->model = NULL;
+}
+
+/* Make the model of search->chosen; it is kept and measured unless it exceeds a limit. */
+static int try_chosen(struct search *search, struct trial *trial)
+{
+	struct compiler *compiler = search->compiler;
+	const struct xrnpe_quality *quality;
+	struct xrnpe_cost cost;
+	int ret;
+
+	*trial = (struct trial){ 0 };
+	for (uint32_t n = 0; n < search->count; n++) {
+		compiler->nodes[n].choice = compile_choice(search->chosen[n]);
+		compiler->nodes[n].residual = compile_choice(search->chosen[search->count + n]).input;
+	}
+	ret = lower_model(compiler, &trial->model);
+	if (ret)
+		return ret;
+	xrnpe_model_predict(trial->model, NULL, &cost, NULL);
+	for (uint32_t i = 0; i < trial->model->layer_count; i++)
+		trial->bytes += trial->model->layers[i].bytes;
+	trial->cycles = (double)cost.counters.cycles;
+	trial->picojoules = cost.picojoules;
+	if (exceeds(&compiler->options->limits, trial)) {
+		trial_free(trial);
+		return 0;
+	}
+	ret = tune_model(compiler, trial->model);
+	if (ret) {
+		trial_free(trial);
+		return ret;
+	}
+	quality = &trial->model->quality;
+	trial->error = quality->error + (isfinite(quality->spread) ? quality->spread : 0);
+	trial->score = compiler->output_error;
+	return 0;
+}
+
+/*
+ * Which conversions a choice needs, each with a scale and some time, is known only when it is
+ * lowered. Where @trial exceeds the caller's limits by that, choose with as much less.
+ */
+static void tighten(struct search *search, const struct trial *trial)
+{
+	const struct xrnpe_limits *given = &search->compiler->options->limits;
+	struct choose_limits *limits = &search->limits;
+
+	if (given->bytes && trial->bytes > given->bytes) {
+		uint64_t excess = trial->bytes - given->bytes;
+
+		limits->bytes = limits->bytes > excess ? limits->bytes - excess : 0;
+	}
+	if (given->cycles > 0 && trial->cycles > given->cycles)
+		limits->cycles *= 0.99 * given->cycles / trial->cycles;
+	if (given->picojoules > 0 && trial->picojoules > given->picojoules)
+		limits->picojoules *= 0.99 * given->picojoules / trial->picojoules;
+}
+
+/* That no choice keeps the limits that @trial, which takes least, exceeds. */
+static int fail_limits(const struct search *search, const struct trial *trial)
+{
+	const struct compiler *compiler = search->compiler;
+	const struct xrnpe_limits *given = &compiler->options->limits;
+	const char *name = compiler->graph->name;
+
+	if (given->bytes && trial->bytes > given->bytes)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: budget of %llu bytes is too small: the smallest formats need %llu",
+				  name, (unsigned long long)given->bytes,
+				  (unsigned long long)trial->bytes);
+	if (given->cycles > 0 && trial->cycles > given->cycles)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: budget of %.0f cycles is too small: the fastest formats found need %.0f",
+				  name, given->cycles, trial->cycles);
+	return xrnpe_fail(compiler->error, -ENOSPC,
+			  "%s: budget of %.4g uJ is too small: the formats found need %.4g",
+			  name, given->picojoules * 1e-6, trial->picojoules * 1e-6);
+}
+
+/* A model that keeps all limits but that of error, and of which search->limits is true. */
+static int find_model(struct search *search, struct trial *trial)
+{
+	for (int i = 0;; i++) {
+		int ret = choose_options((const struct option (*)[COMPILE_OPTIONS])search->options,
+					 2 * search->count, &search->limits, search->chosen);
+		bool last = ret == -ENOSPC || i == MOST_TRIALS;
+
+		if (ret == -ENOMEM)
+			return xrnpe_fail_memory(search->compiler->error);
+		if (last)
+			choose_smallest(search);
+		ret = try_chosen(search, trial);
+		if (ret || trial->model)
+			return ret;
+		if (last)
+			return fail_limits(search, trial);
+		tighten(search, trial);
+	}
+}
+
+/* ---- what is asked for --------------------------------------------------- */
+
+/*
+ * The model of least error. Where effects are not independent they add up more as their
+ * roots do: that choice is tried, too.
+ */
+static int find_best(struct search *search, struct trial *best)
+{
+	struct trial other;
+	int ret = find_model(search, best);
+
+	for (uint32_t i = 0; !ret && i < 2 * search->count; i++) {
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
+			search->options[i][k].effect = sqrt(search->options[i][k].effect);
+	}
+	if (ret || find_model(search, &other))
+		return ret;
+	if (other.score < best->score) {
+		trial_free(best);
+		*best = other;
+	} else {
+		trial_free(&other);
+	}
+	return 0;
+}
+
+/* Whether @trial is cheaper than @best, as choose.c has it. */
+static bool is_cheaper(const struct trial *trial, const struct trial *best)
+{
+	return (double)trial->bytes / (double)best->bytes + trial->cycles / best->cycles < 2;
+}
+
+/* Keep the better of two models, where an error of @allowed is as good as none. */
+static void keep_better(struct trial *best, struct trial *trial, double allowed)
+{
+	bool good = trial->error <= allowed, better;
+
+	if (!best->model || good != (best->error <= allowed))
+		better = !best->model || good;
+	else
+		better = good ? is_cheaper(trial, best) : trial->error < best->error;
+	trial_free(better ? best : trial);
+	if (better)
+		*best = *trial;
+}
+
+/* The cheapest model whose error is at most @allowed, or that of the least error found. */
+static int find_cheapest(struct search *search, double allowed, struct trial *best)
+{
+	search->limits.effect = allowed * allowed;
+	for (int i = 0; i < MOST_TRIALS; i++) {
+		struct trial trial;
+		int ret = find_model(search, &trial);
+		double share = ret ? 0 : trial.error / allowed;
+
+		/* A tighter choice may not be had: then what there is has to do. */
+		if (ret)
+			return best->model ? 0 : ret;
+		keep_better(best, &trial, allowed);
+		if (share >= CLOSE && share <= 1)
+			break;
+		/* What effects add up to is that many times more, or less, than was thought. */
+		search->limits.effect *= 0.85 / fmin(fmax(share * share, 1e-4), 1e4);
+	}
+	return 0;
+}
+
+/* Say what is doubtful about the result, or that it is none. */
+static int judge(const struct compiler *compiler, const struct trial *best, double allowed)
+{
+	const struct xrnpe_quality *quality = &best->model->quality;
+
+	if (!quality->unseen)
+		compile_note(compiler, "calibration: %u input%s too few to keep some aside: on others the error is larger than reported",
+			     quality->inputs, quality->inputs == 1 ? " is" : "s are");
+	else if (quality->inputs == 1)
+		compile_note(compiler, "calibration: errors are those of the one input that was kept aside: give more inputs to know them better");
+	else if (quality->spread > 0.15 * quality->error && quality->error > 1e-6)
+		compile_note(compiler, "calibration: the error differs much between the %u inputs kept aside: give more inputs to know it better",
+			     quality->inputs);
+	if (!(allowed > 0) || best->error <= allowed)
+		return 0;
+	if (compiler->options->limits.error > 0)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: an output error of %.3g %% is not reached: the least found is %.3g %%",
+				  compiler->graph->name, 100 * allowed, 100 * best->error);
+	/* Who gives formats knows what they cost. */
+	if (!compiler->options->format_count)
+		compile_note(compiler, "an output error of %.3g %% is not reached: the least found is %.3g %%",
+			     100 * allowed, 100 * best->error);
+	return 0;
+}
+
+int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
+{
+	const struct xrnpe_limits *given = &compiler->options->limits;
+	bool costs = given->bytes || given->cycles > 0 || given->picojoules > 0;
+	double allowed = given->error > 0 ? given->error : costs ? 0 : XRNPE_VISIBLE_ERROR;
+	struct trial best = { 0 };
+	struct search search;
+	int ret = search_prepare(&search, compiler);
+
+	if (!ret)
+		ret = allowed > 0 ? find_cheapest(&search, allowed, &best) : find_best(&search, &best);
+	search_free(&search);
+	if (!ret)
+		ret = judge(compiler, &best, allowed);
+	if (ret)
+		trial_free(&best);
+	*model = best.model;
+	return ret;
+}

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * The choice of formats. The budget is of bytes, which only weights take; wide inputs
- * cost time instead. So of all choices within the budget that one is looked for where
- * the product of the output's error and the cycles is least: to be twice as fast, a
- * choice may have twice the error, and no more.
- *
- * For a given price of a cycle it is a knapsack problem with one item of each row,
- * whose value is effect + price * cycles. It is solved exactly (but for MAX_POINTS):
- * layer by layer the Pareto set is kept, of all choices so far those that no other
- * beats in both bytes and value. Prices are tried from next to nothing, which gives
- * the least error, up. Effects of layers are taken to add up, which holds for small
- * errors: so the few best choices are handed on, for the whole network to tell.
+ * The choice of formats. What is to be had is either the least error within limits of bytes,
+ * cycles and energy, or, for an error that is allowed, the least bytes and cycles. For a
+ * given price of what cost is (see cost_of()) it is a knapsack problem with one item of each
+ * row, whose value is effect + price * cost and whose weight is bytes. It is solved exactly (but
+ * for MAX_POINTS): row by row the Pareto set is kept, of all choices so far those that no
+ * other beats in both bytes and value. The price is then found for which the other limits
+ * just hold. Effects of rows are taken to add up, which holds for small errors; choices.c
+ * measures what they are together, and corrects the limits.
  */
 #include <errno.h>
 #include <math.h>
@@ -21,11 +18,10 @@
 
 /* Most points kept a layer. Beyond, the best of each of so many sizes is. */
 #define MAX_POINTS 8192
-/* Prices tried are 2^i of what all cycles together cost. */
-#define LOWEST_PRICE (-24)
-#define HIGHEST_PRICE 2
-/* An effect that is as good as none, so that then time alone decides. */
-#define NO_EFFECT 1e-12
+/* Prices are 2^LOWEST_PRICE, next to nothing, to 2^HIGHEST_PRICE, where effects do not matter. */
+#define LOWEST_PRICE (-40)
+#define HIGHEST_PRICE 10
+#define PRICE_STEPS 16	/* halvings of that range */
 
 struct point {
 	uint64_t bytes;
@@ -42,10 +38,27 @@ struct front {
 struct problem {
 	const struct option (*options)[COMPILE_OPTIONS];
 	uint32_t count;
-	uint64_t budget;
-	double price;		/* of a cycle, as effect */
+	const struct choose_limits *limits;
+	struct option most;	/* sums of what each row takes at most */
+	double price;		/* of cost, as effect */
 	struct front *fronts;	/* count + 1: before each layer, and at the end */
 };
+
+/*
+ * What an option costs beside its effect: where the least is looked for, of bytes and cycles as
+ * shares of what there can be; else of what is limited, as shares of the limits.
+ */
+static double cost_of(const struct problem *problem, const struct option *option)
+{
+	const struct choose_limits *limits = problem->limits;
+
+	if (limits->effect > 0)
+		return (double)option->bytes / (double)(problem->most.bytes + 1) +
+		       option->cycles / (problem->most.cycles + 1);
+	return option->cycles / limits->cycles + option->picojoules / limits->picojoules +
+	       /* Of equals the faster. */
+	       1e-3 * option->cycles / (problem->most.cycles + 1);
+}
 
 /* Whether @a comes before @b in a front, if both were in it. */
 static bool precedes(const struct point *a, const struct point *b)
@@ -78,7 +91,7 @@ static void list_useful(const struct problem *problem, uint32_t layer,
 		const struct option *option = &problem->options[layer][i];
 		struct point point = {
 			.bytes = option->bytes,
-			.value = option->effect + problem->price * option->cycles, .option = i,
+			.value = option->effect + problem->price * cost_of(problem, option), .option = i,
 		};
 		uint32_t at = known;
 
@@ -148,6 +161,18 @@ static int extend(struct problem *problem, uint32_t layer, uint64_t limit)
 	return 0;
 }
 
+/* All rows' options of least value, whatever they weigh. */
+static void solve_without_limit(const struct problem *problem, uint8_t *chosen)
+{
+	struct point points[COMPILE_OPTIONS];
+	uint32_t count;
+
+	for (uint32_t i = 0; i < problem->count; i++) {
+		list_useful(problem, i, points, &count);
+		chosen[i] = points[count - 1].option;
+	}
+}
+
 /* The options of least value at @price. Returns 0, -ENOSPC, -ENOMEM. */
 static int solve(struct problem *problem, double price, uint8_t *chosen)
 {
@@ -156,14 +181,18 @@ static int solve(struct problem *problem, double price, uint8_t *chosen)
 	int ret = 0;
 
 	problem->price = price;
+	if (problem->most.bytes <= problem->limits->bytes) {
+		solve_without_limit(problem, chosen);
+		return 0;
+	}
 	problem->fronts = calloc((size_t)problem->count + 1, sizeof(*problem->fronts));
 	if (!problem->fronts)
 		return -ENOMEM;
 	problem->fronts[0] = (struct front){ &start, 1 };
-	if (least_bytes(problem, 0) > problem->budget)
+	if (least_bytes(problem, 0) > problem->limits->bytes)
 		ret = -ENOSPC;
 	for (uint32_t i = 0; !ret && i < problem->count; i++)
-		ret = extend(problem, i, problem->budget - least_bytes(problem, i + 1));
+		ret = extend(problem, i, problem->limits->bytes - least_bytes(problem, i + 1));
 	if (!ret)
 		at = problem->fronts[problem->count].count - 1;
 	for (uint32_t i = problem->count; !ret && i--;) {
@@ -176,71 +205,67 @@ static int solve(struct problem *problem, double price, uint8_t *chosen)
 	return ret;
 }
 
-/* Cycles of all layers, where each takes longest. */
-static double most_cycles(const struct problem *problem)
+/* Sums of what each row takes at most. */
+static struct option find_most(const struct option (*options)[COMPILE_OPTIONS], uint32_t count)
 {
-	double total = 0;
+	struct option most = { 0 };
 
-	for (uint32_t i = 0; i < problem->count; i++) {
-		double most = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t bytes = 0;
+		double cycles = 0;
 
-		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
-			most = fmax(most, problem->options[i][k].cycles);
-		total += most;
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
+			if (!isfinite(options[i][k].effect))
+				continue;
+			bytes = options[i][k].bytes > bytes ? options[i][k].bytes : bytes;
+			cycles = fmax(cycles, options[i][k].cycles);
+		}
+		most.bytes += bytes;
+		most.cycles += cycles;
 	}
-	return total;
+	return most;
 }
 
-/* What is to be least. */
-static double score(const struct problem *problem, const uint8_t *chosen)
+/* Whether @chosen keeps the limit that a higher price breaks (of effect), or mends. */
+static bool keeps_limits(const struct problem *problem, const uint8_t *chosen)
 {
-	double effect = 0, cycles = 0;
+	const struct choose_limits *limits = problem->limits;
+	double effect = 0, cycles = 0, picojoules = 0;
 
 	for (uint32_t i = 0; i < problem->count; i++) {
-		effect += problem->options[i][chosen[i]].effect;
-		cycles += problem->options[i][chosen[i]].cycles;
+		const struct option *option = &problem->options[i][chosen[i]];
+
+		effect += option->effect;
+		cycles += option->cycles;
+		picojoules += option->picojoules;
 	}
-	return sqrt(effect + NO_EFFECT) * cycles;
-}
-
-/* Insert a choice among the @known best, unless it is one of them; how many there are then. */
-static uint32_t insert(const struct problem *problem, const uint8_t *trial, uint8_t *chosen,
-		       double scores[COMPILE_CANDIDATES], uint32_t known)
-{
-	size_t size = problem->count;
-	double now = score(problem, trial);
-	uint32_t at = known;
-
-	for (uint32_t i = 0; i < known; i++)
-		if (!memcmp(chosen + i * size, trial, size))
-			return known;
-	while (at && now < scores[at - 1])
-		at--;
-	if (at == COMPILE_CANDIDATES)
-		return known;
-	if (known < COMPILE_CANDIDATES)
-		known++;
-	memmove(chosen + (at + 1) * size, chosen + at * size, (known - 1 - at) * size);
-	memmove(scores + at + 1, scores + at, (known - 1 - at) * sizeof(*scores));
-	memcpy(chosen + at * size, trial, size);
-	scores[at] = now;
-	return known;
+	return limits->effect > 0 ? effect <= limits->effect :
+	       cycles <= limits->cycles && picojoules <= limits->picojoules;
 }
 
 int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
-		   uint64_t budget, uint8_t *chosen, uint32_t *found)
+		   const struct choose_limits *limits, uint8_t *chosen)
 {
-	struct problem problem = { .options = options, .count = count, .budget = budget };
-	double total = most_cycles(&problem), scores[COMPILE_CANDIDATES];
-	uint8_t *trial = malloc(count + 1);
-	int ret = trial ? 0 : -ENOMEM;
+	struct problem problem = {
+		.options = options, .count = count, .limits = limits,
+		.most = find_most(options, count),
+	};
+	bool cheapest = limits->effect > 0;
+	/* A price at which the limits are kept, as far as is known, and one at which they are not. */
+	double good = cheapest ? LOWEST_PRICE : HIGHEST_PRICE;
+	double bad = cheapest ? HIGHEST_PRICE : LOWEST_PRICE;
+	int ret = solve(&problem, exp2(bad), chosen);
 
-	*found = 0;
-	for (int i = LOWEST_PRICE; !ret && i <= HIGHEST_PRICE; i++) {
-		ret = solve(&problem, exp2(i) / total, trial);
-		if (!ret)
-			*found = insert(&problem, trial, chosen, scores, *found);
+	if (ret || keeps_limits(&problem, chosen))
+		return ret;
+	for (int i = 0; !ret && i < PRICE_STEPS; i++) {
+		double middle = (good + bad) / 2;
+
+		ret = solve(&problem, exp2(middle), chosen);
+		if (!ret && keeps_limits(&problem, chosen))
+			good = middle;
+		else
+			bad = middle;
 	}
-	free(trial);
-	return ret;
+	return ret ? ret : solve(&problem, exp2(good), chosen);
 }

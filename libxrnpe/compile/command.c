@@ -172,6 +172,25 @@ static int add_scales(struct lowering *low, uint32_t n, bool partial, const floa
 	return ret;
 }
 
+/*
+ * Whether a command reads a table that is the same; scale_tensors() sees to that.
+ * *@offset: where it is
+ */
+static bool share_table(const struct lowering *low, enum xrnpe_format in, enum xrnpe_format out,
+			const void *table, size_t size, uint64_t *offset)
+{
+	for (uint32_t i = 0; i < low->model->cmd_count; i++) {
+		const struct xrnpe_cmd *other = &low->model->cmds[i];
+
+		*offset = other->operand[XRNPE_OPERAND_WEIGHT].offset;
+		if (other->opcode == XRNPE_OP_LUT && other->operand[XRNPE_OPERAND_IFM].format == in &&
+		    other->operand[XRNPE_OPERAND_OFM].format == out &&
+		    !memcmp((const uint8_t *)low->model->constants + *offset, table, size))
+			return true;
+	}
+	return false;
+}
+
 static int add_table(struct lowering *low, uint32_t n, float in_scale, enum xrnpe_format out,
 		     float out_scale, uint64_t *offset)
 {
@@ -182,7 +201,8 @@ static int add_table(struct lowering *low, uint32_t n, float in_scale, enum xrnp
 
 	if (!table)
 		return xrnpe_fail_memory(low->compiler->error);
-	ret = add_constants(low, table, size, offset);
+	ret = share_table(low, in, out, table, size, offset) ? 0 :
+	      add_constants(low, table, size, offset);
 	free(table);
 	return ret;
 }

@@ -1,48 +1,41 @@
 // SPDX-License-Identifier: MIT
-/* The compiler from end to end, and budgets. */
+/* The compiler from end to end. */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "compile.h"
 #include "copy.h"
 #include "error.h"
 
-int xrnpe_budget_parse(const char *text, const struct xrnpe_graph *graph, uint64_t *budget,
-		       struct xrnpe_error *error)
-{
-	double value, bytes;
-	char *unit;
-
-	errno = 0;
-	value = strtod(text, &unit);
-	bytes = value;
-	if (!strcasecmp(unit, "x"))
-		bytes = value > 0 ? (double)xrnpe_graph_bytes(graph) / value : 0;
-	else if (!strcasecmp(unit, "KiB"))
-		bytes = value * 1024;
-	else if (!strcasecmp(unit, "MiB"))
-		bytes = value * 1024 * 1024;
-	else if (*unit)
-		bytes = 0;
-	if (unit == text || errno || !(bytes >= 1 && bytes < 0x1p53))
-		return xrnpe_fail(error, -EINVAL,
-				  "budget %s: is not bytes (61440, 60KiB, 1.5MiB) or a factor (4x)",
-				  text);
-	*budget = (uint64_t)bytes;
-	return 0;
-}
+/* Models that are made and measured before one is taken; how many is not known before. */
+#define USUAL_TRIALS 4
 
 int compile_step(struct compiler *compiler)
 {
 	const struct xrnpe_compile_options *options = compiler->options;
 
-	compiler->step++;
+	if (compiler->step < compiler->steps)
+		compiler->step++;
 	if (options->progress &&
 	    options->progress(options->progress_data, compiler->step, compiler->steps))
 		return xrnpe_fail(compiler->error, -ECANCELED, "%s: stopped", compiler->graph->name);
 	return 0;
+}
+
+void compile_note(const struct compiler *compiler, const char *format, ...)
+{
+	char text[XRNPE_ERROR_SIZE];
+	va_list arguments;
+
+	if (!compiler->options->note)
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	compiler->options->note(compiler->options->note_data, text);
 }
 
 /* Whether a node of this kind reads numbers in a format of its own choice. */
@@ -81,8 +74,8 @@ int compile_prepare(struct compiler *compiler)
 		return ret;
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
 		compiler->nodes[n].chooses = chooses(compiler->nodes[n].place.kind);
-	compiler->steps = calibrate_count(compiler) + measure_steps(compiler) +
-			  COMPILE_CANDIDATES * (size_t)compiler->graph->node_count;
+	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
+			  USUAL_TRIALS * (size_t)compiler->graph->node_count;
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)
 		return xrnpe_fail(compiler->error, -errno, "cannot start the datapath: %s",
@@ -98,15 +91,15 @@ void compile_clean_up(struct compiler *compiler)
 		struct node_plan *plan = &compiler->nodes[n];
 
 		place_free(&plan->place);
-		free(plan->energy);
 		for (unsigned int f = 0; f < COMPILE_FORMATS; f++)
 			quantize_free(&plan->weight[f]);
 	}
 	for (uint32_t i = 0; compiler->tensors && i < compiler->graph->tensor_count; i++)
 		free(compiler->tensors[i].samples);
-	for (uint32_t i = 0; i < compiler->image_count; i++)
+	for (uint32_t i = 0; i < compiler->image_count + compiler->unseen_count; i++)
 		reference_free(compiler->images[i]);
 	free(compiler->images);
+	free(compiler->inputs);
 	free(compiler->nodes);
 	free(compiler->tensors);
 	free(compiler->ends);
@@ -121,12 +114,13 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 {
 	struct compiler compiler = {
 		.source = graph, .options = options, .error = error,
-		.budget = options->budget ? options->budget : xrnpe_graph_bytes(graph) / 4,
 	};
 	struct xrnpe_model *made = NULL;
 	int ret;
 
-	ret = calibrate_check(&compiler);
+	ret = inputs_check(&compiler);
+	if (!ret)
+		ret = inputs_choose(&compiler);
 	if (!ret)
 		ret = compile_prepare(&compiler);
 	if (!ret)
@@ -134,7 +128,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	if (!ret)
 		ret = calibrate_run(&compiler);
 	if (!ret)
-		ret = calibrate_scales(&compiler);
+		ret = scale_tensors(&compiler);
 	if (!ret)
 		ret = measure_losses(&compiler);
 	if (!ret)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the compiler. In the order in which they work: place.c and its kin decide where
- * and how each node runs, order.c puts nodes in order, calibrate.c finds scales, quantize.c
- * makes weights, measure.c and effect.c find what each format costs, choices.c and choose.c choose,
+ * and how each node runs, order.c puts nodes in order, inputs.c looks at the calibration data,
+ * calibrate.c runs them, scale.c finds scales, moments.c, round.c and quantize.c make
+ * weights, measure.c and effect.c find what each format costs, choices.c and choose.c choose,
  * lower.c writes commands, with memory laid out by plan.c, steps.c makes what surrounds
  * them, and tune.c runs the result to correct biases and to learn the errors, of the best
  * few choices. Documentation/compiler.rst tells the story.
@@ -120,7 +121,7 @@ struct loss {
 struct option {
 	uint64_t bytes;		/* weights, scales and biases */
 	double effect;		/* as in struct loss; INFINITY: there is no such option */
-	double cycles;
+	double cycles, picojoules;
 };
 
 /* Pairs of formats, and the pair of an option's index. */
@@ -169,7 +170,6 @@ struct node_plan {
 	 */
 	struct choice choice;
 	enum xrnpe_format residual;	/* of the tensor that a PLACE_WEIGHTS adds, if it does */
-	double *energy;		/* PLACE_WEIGHTS: of each channel that it multiplies: sum of squares */
 	struct quantized weight[COMPILE_FORMATS];
 	struct loss weight_loss[COMPILE_FORMATS];
 	struct loss input_loss[COMPILE_FORMATS];	/* but for a residual */
@@ -196,9 +196,12 @@ struct compiler {
 	struct xrnpe_datapath *datapath;
 	struct node_plan *nodes;
 	struct tensor_plan *tensors;
-	uint64_t budget;
-	struct reference **images;	/* FP32 tensors of some calibration inputs */
-	uint32_t image_count;
+	/* Calibration inputs: first those that numbers are fitted to, then those kept aside. */
+	size_t *inputs;
+	size_t fitted_count, unseen_wanted;
+	/* FP32 tensors of some of the first, and behind them of those that nothing is fitted to. */
+	struct reference **images;
+	uint32_t image_count, unseen_count;
 	uint32_t *ends;			/* tensors whose errors are the network's */
 	uint32_t end_count;
 	double output_error;		/* root of the ends' squared errors in the model tuned last */
@@ -211,6 +214,10 @@ void compile_clean_up(struct compiler *compiler);
 
 /* Count a step. Returns 0 or -ECANCELED. */
 int compile_step(struct compiler *compiler);
+
+/* Tell the caller something that does not stop the compiler. */
+__attribute__((format(printf, 2, 3)))
+void compile_note(const struct compiler *compiler, const char *format, ...);
 
 /* Whether node @n is a product with weights, and adds another tensor to its result. */
 static inline bool compile_adds(const struct node_plan *plan)
@@ -260,44 +267,62 @@ int order_nodes(struct compiler *compiler);
 /* Which tensors lie in others, and have their scale: fill base, part, wide and root. */
 int memory_share(struct compiler *compiler);
 
+/* ---- inputs.c ---------------------------------------------------------- */
+
+/* That there are data for each input, as many of each, and of its shape. */
+int inputs_check(struct compiler *compiler);
+
+/*
+ * Fill compiler->inputs, and say what is odd about the data. Returns 0, -ENOMEM, or -EINVAL:
+ * a value is not finite, or all are zero.
+ */
+int inputs_choose(struct compiler *compiler);
+
 /* ---- calibrate.c ------------------------------------------------------- */
 
-/* That there are data for each input, as many of each. */
-int calibrate_check(struct compiler *compiler);
+/* Values kept of a tensor, of all inputs together. */
+#define COMPILE_SAMPLES 8192
 
-/* Calibration inputs that are used. */
-size_t calibrate_count(const struct compiler *compiler);
-
-/* Sample every tensor over all calibration inputs; keep some inputs whole. */
+/* Sample every tensor over all inputs that numbers are fitted to; keep some inputs whole. */
 int calibrate_run(struct compiler *compiler);
 
+/* ---- scale.c ----------------------------------------------------------- */
+
 /* Set tensors' scales from the samples. */
-int calibrate_scales(struct compiler *compiler);
+int scale_tensors(struct compiler *compiler);
+
+/* The least positive value of @format. */
+double scale_least(enum xrnpe_format format);
 
 /*
  * The scale with which @count values lose least in @format: the sum of squared
  * errors, each times @importance[i] (NULL: 1), is smallest. 1 if all are zero.
- * @scratch has room for 2 * @count floats.
+ * @zero: what is nearer to zero than to the least value becomes zero, which a posit's
+ * own rounding never does. @scratch has room for 2 * @count floats.
  */
-float calibrate_scale(enum xrnpe_format format, const float *values, const double *importance,
-		      size_t count, float *scratch);
+float scale_find(enum xrnpe_format format, const float *values, const double *importance,
+		 size_t count, bool zero, float *scratch);
 
 /* ---- quantize.c -------------------------------------------------------- */
 
+struct moments;
+
 /*
- * Weights of @weights, whose values are @values, in @format. @energy: of the channels of
- * the tensor that is multiplied; not for weights that an operator has by its nature. Of
- * these, those of one have scales of 1 / taps: an average.
+ * Weights of @weights, whose values are @values, in @format, with regard to the @moments of
+ * what they are multiplied by; not for weights that an operator has by its nature. Of
+ * these, those of one have scales of 1 / taps: an average. Returns 0 or -ENOMEM.
  */
-int quantize_weights(const struct weights *weights, const float *values, const double *energy,
-		     enum xrnpe_format format, struct quantized *out);
+int quantize_weights(const struct weights *weights, const float *values,
+		     const struct moments *moments, enum xrnpe_format format,
+		     struct quantized *out);
 void quantize_free(struct quantized *quantized);
 
 /* Whether @format holds the weights that an operator has by its nature, without an error. */
 bool quantize_is_exact(const struct weights *weights, enum xrnpe_format format);
 
 /* Make nodes[@n].weight[@format], if the node has weights. Returns 0 or -ENOMEM. */
-int quantize_node(struct compiler *compiler, uint32_t n, enum xrnpe_format format);
+int quantize_node(struct compiler *compiler, uint32_t n, const struct moments *moments,
+		  enum xrnpe_format format);
 
 /* Weights as they are after rounding, in the layout of their tensor. */
 void quantize_restore(const struct weights *weights, const struct quantized *quantized,
@@ -333,25 +358,27 @@ bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 /* That layers for which the caller gave formats are there, and can be run in these. */
 int choices_check_given(struct compiler *compiler);
 
-/* The best model that keeps the budget. */
+/* The model that suits the limits best. */
 int choices_find_model(struct compiler *compiler, struct xrnpe_model **model);
 
 /* ---- choose.c ---------------------------------------------------------- */
 
-/* Choices that are tried on the whole network. */
-#define COMPILE_CANDIDATES 4
+struct choose_limits {
+	uint64_t bytes;
+	double cycles, picojoules;	/* INFINITY: none */
+	double effect;		/* > 0: the least bytes and cycles with no more of it; 0: the least of it */
+};
 
 /*
- * Of each of @count rows of options choose one, such that their bytes are at most
- * @budget and the product of error and cycles (see choose.c) is least.
+ * Of each of @count rows of options choose one (see choose.c). Where a limit other than that
+ * of bytes cannot be kept, what comes closest to it.
  *
- * @chosen: room for COMPILE_CANDIDATES x @count; the best choices found, best first
- * @found: how many they are, at least 1
+ * @chosen: room for @count; indices of options
  *
- * Returns 0, -ENOSPC, -ENOMEM.
+ * Returns 0, -ENOSPC (bytes), -ENOMEM.
  */
 int choose_options(const struct option (*options)[COMPILE_OPTIONS], uint32_t count,
-		   uint64_t budget, uint8_t *chosen, uint32_t *found);
+		   const struct choose_limits *limits, uint8_t *chosen);
 
 /* ---- plan.c ------------------------------------------------------------ */
 

@@ -43,6 +43,37 @@ double squares_relative(const struct squares *sum)
 	return ratio < WORST ? ratio : WORST;
 }
 
+void shifts_add(struct shift *shifts, const struct image *image, const float *outputs,
+		const float *exact, double *means)
+{
+	size_t count = image_count(image);
+
+	memset(means, 0, image->c * sizeof(*means));
+	for (size_t i = 0; i < count; i++)
+		means[image_channel(image, i)] += (double)outputs[i] - exact[i];
+	for (uint32_t c = 0; c < image->c; c++) {
+		double mean = means[c] / (double)image_pixels(image);
+
+		shifts[c].sum += mean;
+		shifts[c].squares += mean * mean;
+	}
+}
+
+double shift_certain(const struct shift *shift, uint32_t inputs)
+{
+	double n = inputs, mean = shift->sum / n, spread, share;
+
+	if (inputs < 2 || mean == 0)
+		return 0;
+	/*
+	 * Of an estimate with a variance of v the part mean^2 / (mean^2 + v) is best; with the
+	 * variance known but from n numbers, less (James and Stein, 1961).
+	 */
+	spread = fmax(shift->squares / n - mean * mean, 0) / (n - 1);
+	share = 1 - (n + 1) / (n - 1) * spread / (mean * mean);
+	return share > 0 ? share * mean : 0;
+}
+
 uint32_t effect_images(const struct compiler *compiler, size_t measurements)
 {
 	const struct xrnpe_graph *graph = compiler->graph;

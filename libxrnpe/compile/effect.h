@@ -15,6 +15,24 @@ void squares_add(struct squares *sum, const float *values, const float *referenc
 /* The quotient. Where all is zero there is nothing to lose, or everything. Always finite. */
 double squares_relative(const struct squares *sum);
 
+/*
+ * By how much a channel of outputs is off on average, that is, what a bias may take back:
+ * sums over inputs of the mean error of each, and of the square of that.
+ */
+struct shift {
+	double sum, squares;
+};
+
+/* Add the errors of one input's @outputs, by channel. @means: scratch, as many as channels. */
+void shifts_add(struct shift *shifts, const struct image *image, const float *outputs,
+		const float *exact, double *means);
+
+/*
+ * The mean over @inputs of them, as far as that is known: the more it differs from input to
+ * input the smaller is what is certain; of a single input nothing is.
+ */
+double shift_certain(const struct shift *shift, uint32_t inputs);
+
 /* What a thread measures effects with. NULL: no memory. */
 struct effect;
 struct effect *effect_new(struct compiler *compiler);

@@ -16,6 +16,7 @@
 #include "compile.h"
 #include "effect.h"
 #include "error.h"
+#include "round.h"
 #include "threads.h"
 
 /* What is rounded: weights, inputs (of a product only what it multiplies), what it adds. */
@@ -55,7 +56,9 @@ struct bench {
 	float *outputs;			/* with rounding, for all inputs */
 	float *inputs[PLACE_READS];	/* rounded */
 	float *weight;			/* rounded */
-	double *means;			/* by channel: what the outputs are off */
+	struct moments moments;		/* of what the node measured multiplies by weights */
+	struct shift *shifts;		/* by channel: what the outputs are off */
+	double *means;			/* by channel: scratch */
 };
 
 static const struct image *output_image(const struct compiler *compiler, uint32_t n)
@@ -139,7 +142,7 @@ static void run_exact(struct bench *bench, uint32_t n)
 	}
 }
 
-/* Outputs of the node before activation, and by how much channels are off on average. */
+/* Outputs of the node before activation, and by how much channels are off. */
 static void run_rounded(struct bench *bench, const struct job *job)
 {
 	struct compiler *compiler = bench->compiler;
@@ -151,18 +154,15 @@ static void run_rounded(struct bench *bench, const struct job *job)
 	if (job->part == WEIGHTS)
 		quantize_restore(&plan->place.weights, &plan->weight[job->format], job->format,
 				 bench->weight);
-	memset(bench->means, 0, image->c * sizeof(*bench->means));
+	memset(bench->shifts, 0, image->c * sizeof(*bench->shifts));
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		const float *added = set_exact(bench, job->node, i);
-		float *out = bench->outputs + i * count, *exact = bench->linear + i * count;
+		float *out = bench->outputs + i * count;
 
 		round_part(bench, job, &added);
 		measure_linear(bench->ref, node, bench->tensors, added, out);
-		for (size_t k = 0; k < count; k++)
-			bench->means[image_channel(image, k)] += (double)out[k] - exact[k];
+		shifts_add(bench->shifts, image, out, bench->linear + i * count, bench->means);
 	}
-	for (uint32_t c = 0; c < image->c; c++)
-		bench->means[c] /= (double)image_pixels(image) * compiler->image_count;
 }
 
 /* Complete bench->outputs, whose biases tune.c will correct in the same way; their error. */
@@ -174,6 +174,8 @@ static double node_error(struct bench *bench, uint32_t index)
 	size_t count = image_count(image);
 	struct squares sum = { 0 };
 
+	for (uint32_t c = 0; corrected && c < image->c; c++)
+		bench->means[c] = shift_certain(&bench->shifts[c], compiler->image_count);
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
 		float *output = bench->outputs + i * count;
 
@@ -199,7 +201,7 @@ static int measure(struct bench *bench, const struct job *job, uint32_t images)
 
 	if (plan->place.weights.out_c &&
 	    job->part == (plan->place.kind == PLACE_WEIGHTS ? WEIGHTS : INPUTS) &&
-	    quantize_node(compiler, job->node, job->format))
+	    quantize_node(compiler, job->node, &bench->moments, job->format))
 		return -ENOMEM;
 	run_rounded(bench, job);
 	loss->error = node_error(bench, job->node);
@@ -239,6 +241,7 @@ static void bench_free(struct bench *bench)
 	free(bench->inputs[0]);
 	free(bench->inputs[1]);
 	free(bench->weight);
+	free(bench->shifts);
 	free(bench->means);
 }
 
@@ -263,11 +266,12 @@ static int bench_prepare(struct bench *bench, struct compiler *compiler)
 		.outputs = malloc(largest * compiler->image_count * sizeof(float)),
 		.inputs = { malloc(largest * sizeof(float)), malloc(largest * sizeof(float)) },
 		.weight = malloc(weights * sizeof(float)),
+		.shifts = malloc(channels * sizeof(*bench->shifts)),
 		.means = malloc(channels * sizeof(*bench->means)),
 	};
 	bench->ref = bench->effect ? effect_reference(bench->effect) : NULL;
 	return bench->ref && bench->tensors && bench->linear && bench->outputs &&
-	       bench->inputs[0] && bench->inputs[1] && bench->weight && bench->means ? 0 : -ENOMEM;
+	       bench->inputs[0] && bench->inputs[1] && bench->weight && bench->shifts && bench->means ? 0 : -ENOMEM;
 }
 
 /* Report measurements that have been made since last time; in the caller's thread only. */
@@ -287,7 +291,9 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 	uint32_t count = list_parts(bench->compiler, n, parts);
 	int ret = 0;
 
-	if (count)
+	if (bench->compiler->nodes[n].place.kind == PLACE_WEIGHTS)
+		ret = moments_measure(bench->compiler, n, &bench->moments);
+	if (!ret && count)
 		run_exact(bench, n);
 	for (enum xrnpe_format f = 0; f < COMPILE_FORMATS; f++) {
 		for (uint32_t k = 0; !ret && k < count && !atomic_load(&measuring->stop); k++) {
@@ -298,6 +304,7 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 				report(measuring);
 		}
 	}
+	moments_free(&bench->moments);
 	return ret;
 }
 

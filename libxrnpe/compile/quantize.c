@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Numbers in the device's formats: weights, laid out as commands read them, and tensors. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
-#include "compile.h"
+#include "round.h"
 
 /* Values that are rounded at a time; even, so that each chunk begins on a byte. */
 #define CHUNK 64
@@ -96,13 +97,78 @@ static void gather_row(const struct weights *weights, const float *values, uint3
 	}
 }
 
-int quantize_weights(const struct weights *weights, const float *values, const double *energy,
-		     enum xrnpe_format format, struct quantized *out)
+/* What rounding a row takes. */
+struct row {
+	const struct weights *weights;
+	const struct moments *moments;
+	enum xrnpe_format format;
+	struct lattice lattice;	/* of up to 8 bits */
+	float *values;		/* in the order in which the device reads them */
+	uint8_t *chosen;	/* indices into the lattice */
+	float *scratch;
+};
+
+static void row_free(struct row *row)
 {
-	size_t k = (size_t)weights->taps * weights->in_c;
-	float *row, *scratch;
-	double *importance;
+	free(row->values);
+	free(row->chosen);
+	free(row->scratch);
+}
+
+static int row_prepare(struct row *row, const struct weights *weights,
+		       const struct moments *moments, enum xrnpe_format format)
+{
+	size_t count = (size_t)weights->taps * weights->in_c;
+
+	*row = (struct row){
+		.weights = weights, .moments = moments, .format = format,
+		.values = malloc(count * sizeof(*row->values)),
+		.chosen = malloc(count),
+		.scratch = malloc(4 * count * sizeof(*row->scratch)),
+	};
+	if (format != XRNPE_FORMAT_P16)
+		lattice_fill(&row->lattice, format);
+	if (row->values && row->chosen && row->scratch)
+		return 0;
+	row_free(row);
+	return -ENOMEM;
+}
+
+/* The code of weight @i, whose row has @scale. */
+static uint32_t row_code(const struct row *row, size_t i, float scale)
+{
 	uint32_t status = 0;
+
+	if (row->format != XRNPE_FORMAT_P16)
+		return row->lattice.codes[row->chosen[i]];
+	/* A posit's rounding never gives zero, not even where that is nearer. */
+	if (fabs((double)row->values[i] / scale) < scale_least(row->format) / 2)
+		return 0;
+	return xrnpe_encode(row->format, (double)row->values[i] / scale, &status);
+}
+
+/* Codes of the row of output channel @n, and its scale. */
+static float row_round(struct row *row, uint32_t n, uint8_t *codes, uint32_t pixel_stride)
+{
+	const struct weights *weights = row->weights;
+	uint32_t group = n / (weights->out_c / weights->groups), length = row->moments->length;
+	const double *importance = row->moments->diagonal + (size_t)group * length;
+	float scale = scale_find(row->format, row->values, importance, length, true, row->scratch);
+
+	if (row->format != XRNPE_FORMAT_P16)
+		round_weights(row->moments, group, &row->lattice, row->values, &scale, row->chosen,
+			      row->scratch);
+	for (uint32_t i = 0; i < length; i++)
+		xrnpe_store(row->format, codes + i / weights->in_c * pixel_stride, i % weights->in_c,
+			    row_code(row, i, scale));
+	return scale;
+}
+
+int quantize_weights(const struct weights *weights, const float *values,
+		     const struct moments *moments, enum xrnpe_format format,
+		     struct quantized *out)
+{
+	struct row row;
 
 	*out = (struct quantized){ .scales = malloc(weights->out_c * sizeof(*out->scales)) };
 	if (!out->scales)
@@ -114,35 +180,19 @@ int quantize_weights(const struct weights *weights, const float *values, const d
 	out->row_stride = weights->taps * out->pixel_stride;
 	out->size = (size_t)weights->out_c * out->row_stride;
 	out->codes = calloc(1, out->size);
-	row = malloc(3 * k * sizeof(*row));
-	importance = malloc(k * sizeof(*importance));
-	if (!out->codes || !row || !importance) {
-		free(row);
-		free(importance);
+	if (!out->codes || row_prepare(&row, weights, moments, format))
 		return -ENOMEM;
-	}
-	scratch = row + k;
 	for (uint32_t n = 0; n < weights->out_c; n++) {
-		uint8_t *codes = (uint8_t *)out->codes + (size_t)n * out->row_stride;
-		uint32_t group = n / (weights->out_c / weights->groups);
-
-		gather_row(weights, values, n, row);
-		/* An error counts as much as what it is multiplied by. */
-		for (size_t i = 0; i < k; i++)
-			importance[i] = energy[group * weights->in_c + i % weights->in_c];
-		out->scales[n] = calibrate_scale(format, row, importance, k, scratch);
-		for (size_t i = 0; i < k; i++)
-			row[i] /= out->scales[n];
-		for (uint32_t t = 0; t < weights->taps; t++)
-			xrnpe_encode_row(format, row + (size_t)t * weights->in_c,
-					 codes + t * out->pixel_stride, weights->in_c, &status);
+		gather_row(weights, values, n, row.values);
+		out->scales[n] = row_round(&row, n, (uint8_t *)out->codes + (size_t)n * out->row_stride,
+					   out->pixel_stride);
 	}
-	free(row);
-	free(importance);
+	row_free(&row);
 	return 0;
 }
 
-int quantize_node(struct compiler *compiler, uint32_t n, enum xrnpe_format format)
+int quantize_node(struct compiler *compiler, uint32_t n, const struct moments *moments,
+		  enum xrnpe_format format)
 {
 	struct node_plan *plan = &compiler->nodes[n];
 	const struct weights *weights = &plan->place.weights;
@@ -151,7 +201,7 @@ int quantize_node(struct compiler *compiler, uint32_t n, enum xrnpe_format forma
 		return 0;
 	return quantize_weights(weights, weights->tensor == GRAPH_NONE ? NULL :
 				compiler->graph->tensors[weights->tensor].data,
-				plan->energy, format, &plan->weight[format]);
+				moments, format, &plan->weight[format]);
 }
 
 void quantize_restore(const struct weights *weights, const struct quantized *quantized,

@@ -2,8 +2,9 @@
 /*
  * The compiled model, run on the kept calibration inputs command by command beside
  * the FP32 reference. Rounding shifts the mean of a layer's outputs, and through
- * ReLUs the shifts pile up; a bias can take them back. The layers' errors come from
- * here too: with all layers before them quantised as they are in the end.
+ * ReLUs the shifts pile up; a bias can take them back. The errors of layers and of the
+ * network come from here too: with all layers before them quantised as they are in the end,
+ * and on the inputs kept aside, to which no bias was fitted.
  */
 #include <errno.h>
 #include <math.h>
@@ -19,9 +20,11 @@ struct tuning {
 	struct xrnpe_model *model;
 	void **regions;		/* by input and region; constants are the model's */
 	struct reference **cpu;	/* by input: the tensors of the CPU's nodes */
+	uint32_t images;	/* inputs: those that biases are fitted to, then those kept aside */
 	float *outputs;		/* a node's, for all inputs */
 	float *fp32;
 	float *values;		/* a tensor's */
+	struct squares *ends;	/* by end of the network and input */
 	uint32_t next_cmd;	/* commands before it have run */
 	uint32_t step;		/* of the model */
 };
@@ -137,39 +140,77 @@ static int run_linear(struct tuning *tuning, uint32_t n, float unit)
 	return ret;
 }
 
-/* Take the mean error of each channel out of its bias, in the model's constants. */
+/* By how much the channels of node @n's outputs are off. */
+static int find_shifts(struct tuning *tuning, const struct image *image, struct shift *shifts)
+{
+	double *means = malloc(image->c * sizeof(*means));
+	size_t count = image_count(image);
+
+	for (uint32_t i = 0; means && i < tuning->compiler->image_count; i++)
+		shifts_add(shifts, image, tuning->outputs + i * count, tuning->fp32 + i * count, means);
+	free(means);
+	return means ? 0 : xrnpe_fail_memory(tuning->compiler->error);
+}
+
+/* Take what is certain of the mean error of each channel out of its bias, in the constants. */
 static int correct_biases(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
 	uint32_t output = compile_output(compiler, n), size = sizeof(struct xrnpe_scale);
 	const struct image *image = &compiler->tensors[output].image;
-	size_t count = image_count(image), each = image_pixels(image) * compiler->image_count;
 	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	uint8_t *records = (uint8_t *)tuning->model->constants +
 			   cmd->operand[XRNPE_OPERAND_SCALE].offset;
 	float unit = output_scale(tuning, output, cmd);
-	double *sums = calloc(image->c, sizeof(*sums));
-	int ret = sums ? run_linear(tuning, n, unit) : xrnpe_fail_memory(compiler->error);
+	struct shift *shifts = calloc(image->c, sizeof(*shifts));
+	int ret = shifts ? run_linear(tuning, n, unit) : xrnpe_fail_memory(compiler->error);
 
-	for (size_t i = 0; !ret && i < count * compiler->image_count; i++)
-		sums[image_channel(image, i % count)] += (double)tuning->outputs[i] - tuning->fp32[i];
+	if (!ret)
+		ret = find_shifts(tuning, image, shifts);
 	for (uint32_t c = 0; !ret && c < image->c; c++) {
 		struct xrnpe_scale record;
 		float bias;
 
 		memcpy(&record, records + (size_t)c * size, size);
 		memcpy(&bias, &record.bias, sizeof(bias));
-		bias -= (float)(sums[c] / (double)each / unit);
+		bias -= (float)(shift_certain(&shifts[c], compiler->image_count) / unit);
 		if (!isfinite(bias))
 			continue;
 		memcpy(&record.bias, &bias, sizeof(bias));
 		memcpy(records + (size_t)c * size, &record, size);
 	}
-	free(sums);
+	free(shifts);
 	return ret;
 }
 
 /* ---- errors ------------------------------------------------------------ */
+
+/* Where the error of @tensor for each input is kept, if the network ends there; or NULL. */
+static struct squares *end_squares(const struct tuning *tuning, uint32_t tensor)
+{
+	for (uint32_t e = 0; e < tuning->compiler->end_count; e++) {
+		if (tuning->compiler->ends[e] == tensor)
+			return tuning->ends + (size_t)e * tuning->images;
+	}
+	return NULL;
+}
+
+/* Add the error of @values, which are @tensor for input @i, to @sum if errors are judged by it. */
+static void add_error(const struct tuning *tuning, uint32_t tensor, uint32_t i, const float *values,
+		      struct squares *sum)
+{
+	const struct compiler *compiler = tuning->compiler;
+	struct squares *end = end_squares(tuning, tensor), of_input = { 0 };
+
+	squares_add(&of_input, values, compiler->images[i]->tensors[tensor],
+		    graph_count(&compiler->graph->tensors[tensor].shape));
+	if (end)
+		end[i] = of_input;
+	if (i < compiler->image_count && compiler->unseen_count)
+		return;
+	sum->errors += of_input.errors;
+	sum->values += of_input.values;
+}
 
 /* Relative error of what node @n's commands left in memory. */
 static double command_error(struct tuning *tuning, uint32_t n)
@@ -185,12 +226,11 @@ static double command_error(struct tuning *tuning, uint32_t n)
 							 output_scale(tuning, output, cmd), &offset);
 	struct squares sum = { 0 };
 
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
+	for (uint32_t i = 0; i < tuning->images; i++) {
 		image_read(image, &layout,
 			   (uint8_t *)region(tuning, i, cmd->operand[XRNPE_OPERAND_OFM].region) + offset,
 			   tuning->values);
-		squares_add(&sum, tuning->values, compiler->images[i]->tensors[output],
-			    image_count(image));
+		add_error(tuning, output, i, tuning->values, &sum);
 	}
 	return sqrt(squares_relative(&sum));
 }
@@ -199,14 +239,14 @@ static double command_error(struct tuning *tuning, uint32_t n)
 static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
 {
 	struct compiler *compiler = tuning->compiler;
-	const struct graph_tensor *tensor = graph_output(compiler->graph, &compiler->graph->nodes[n], 0);
+	uint32_t output = compile_output(compiler, n);
 	uint32_t there = tuning->model->cpu->nodes[cpu].outputs[0];
 	struct squares sum = { 0 };
 
-	for (uint32_t i = 0; tensor->type == GRAPH_FLOAT && i < compiler->image_count; i++)
-		squares_add(&sum, tuning->cpu[i]->tensors[there],
-			    compiler->images[i]->tensors[compile_output(compiler, n)],
-			    graph_count(&tensor->shape));
+	if (compiler->graph->tensors[output].type != GRAPH_FLOAT)
+		return 0;
+	for (uint32_t i = 0; i < tuning->images; i++)
+		add_error(tuning, output, i, tuning->cpu[i]->tensors[there], &sum);
 	return sqrt(squares_relative(&sum));
 }
 
@@ -224,7 +264,7 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 
 		if (tuning->next_cmd == plan->cmd && plan->place.kind == PLACE_WEIGHTS)
 			ret = correct_biases(tuning, n);
-		for (uint32_t i = 0; !ret && i < compiler->image_count; i++)
+		for (uint32_t i = 0; !ret && i < tuning->images; i++)
 			ret = run(tuning, i, cmd, NULL);
 	}
 	/* Nodes without a command of their own lose nothing. */
@@ -243,7 +283,7 @@ static void exchange(struct tuning *tuning, uint32_t first, uint32_t count, bool
 		const struct image_layout layout = { t->format, t->scale, t->row_stride,
 						     t->pixel_stride };
 
-		for (uint32_t i = 0; i < tuning->compiler->image_count; i++) {
+		for (uint32_t i = 0; i < tuning->images; i++) {
 			void *memory = (uint8_t *)region(tuning, i, t->region) + t->offset;
 
 			if (to_cpu) {
@@ -267,7 +307,7 @@ static void run_cpu_node(struct tuning *tuning, uint32_t n)
 		step = &tuning->model->steps[++tuning->step];
 	if (plan->cmd == step->first)
 		exchange(tuning, step->gather_first, step->gather_count, true);
-	for (uint32_t i = 0; i < tuning->compiler->image_count; i++)
+	for (uint32_t i = 0; i < tuning->images; i++)
 		reference_node(tuning->cpu[i], plan->cmd);
 	if (plan->cmd + 1 == step->first + step->count)
 		exchange(tuning, step->scatter_first, step->scatter_count, false);
@@ -290,49 +330,79 @@ static int run_node(struct tuning *tuning, uint32_t n)
 	return compile_step(tuning->compiler);
 }
 
-/* Relative error of the @k-th output, which is a tensor of floats. */
-static double output_error(struct tuning *tuning, uint32_t k)
+/* ---- the network ------------------------------------------------------- */
+
+/* The errors of the @k-th output, which is a tensor of floats. */
+static void output_errors(struct tuning *tuning, uint32_t k)
 {
-	struct compiler *compiler = tuning->compiler;
 	const struct xrnpe_model_tensor *t = &tuning->model->tensors[tuning->model->input_count + k];
 	const struct image image = { t->height, t->width, t->channels, t->channels_first };
 	const struct image_layout layout = { t->format, t->scale, t->row_stride, t->pixel_stride };
-	struct squares sum = { 0 };
+	struct squares unused = { 0 };
 
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
+	for (uint32_t i = 0; i < tuning->images; i++) {
 		image_read(&image, &layout, (uint8_t *)region(tuning, i, t->region) + t->offset,
 			   tuning->values);
-		squares_add(&sum, tuning->values,
-			    compiler->images[i]->tensors[compiler->graph->outputs[k]],
-			    t->info.count);
+		add_error(tuning, tuning->compiler->graph->outputs[k], i, tuning->values, &unused);
+	}
+}
+
+/* Relative error over inputs @first to @end of those in @squares, but for input @without. */
+static double error_of(const struct squares *squares, uint32_t first, uint32_t end, uint32_t without)
+{
+	struct squares sum = { 0 };
+
+	for (uint32_t i = first; i < end; i++) {
+		if (i == without)
+			continue;
+		sum.errors += squares[i].errors;
+		sum.values += squares[i].values;
 	}
 	return sqrt(squares_relative(&sum));
 }
 
-/* Of all ends of the network: its outputs, and what is read to make integers. */
-static double network_error(struct tuning *tuning)
+/* The standard error of error_of(), by what it is without each of the inputs (jackknife). */
+static double spread_of(const struct squares *squares, uint32_t first, uint32_t end)
+{
+	double n = end - first, mean = 0, sum = 0;
+
+	for (uint32_t i = first; i < end; i++)
+		mean += error_of(squares, first, end, i) / n;
+	for (uint32_t i = first; i < end; i++)
+		sum += pow(error_of(squares, first, end, i) - mean, 2);
+	return n > 1 ? sqrt((n - 1) / n * sum) : INFINITY;
+}
+
+/*
+ * What the model's quality is: of all ends of the network, that is, its outputs and what is
+ * read to make integers, that with the largest error. For the choice between models the
+ * errors of all ends and inputs count.
+ */
+static void judge(struct tuning *tuning)
 {
 	struct compiler *compiler = tuning->compiler;
-	const struct xrnpe_graph *graph = compiler->graph;
+	struct xrnpe_quality *quality = &tuning->model->quality;
+	uint32_t first = compiler->unseen_count ? compiler->image_count : 0;
 	double sum = 0;
 
-	for (uint32_t e = 0; e < compiler->end_count; e++) {
-		bool is_output = false;
-		double error = 0;
-
-		for (uint32_t k = 0; k < graph->output_count; k++) {
-			if (graph->outputs[k] == compiler->ends[e]) {
-				is_output = true;
-				error = output_error(tuning, k);
-			}
-		}
-		for (uint32_t n = 0; !is_output && n < graph->node_count; n++) {
-			if (compile_output(compiler, n) == compiler->ends[e])
-				error = compiler->nodes[n].error;
-		}
-		sum += error * error;
+	for (uint32_t k = 0; k < compiler->graph->output_count; k++) {
+		if (end_squares(tuning, compiler->graph->outputs[k]))
+			output_errors(tuning, k);
 	}
-	return sqrt(sum);
+	*quality = (struct xrnpe_quality){
+		.inputs = tuning->images - first, .unseen = compiler->unseen_count > 0,
+	};
+	for (uint32_t e = 0; e < compiler->end_count; e++) {
+		const struct squares *squares = tuning->ends + (size_t)e * tuning->images;
+		double error = error_of(squares, first, tuning->images, UINT32_MAX);
+
+		if (!e || error > quality->error) {
+			quality->error = error;
+			quality->spread = spread_of(squares, first, tuning->images);
+		}
+		sum += pow(error_of(squares, 0, tuning->images, UINT32_MAX), 2);
+	}
+	compiler->output_error = sqrt(sum);
 }
 
 /* ---- the whole --------------------------------------------------------- */
@@ -384,15 +454,18 @@ static int prepare_image(struct tuning *tuning, uint32_t i)
 static int prepare(struct tuning *tuning)
 {
 	struct compiler *compiler = tuning->compiler;
-	size_t largest = largest_tensor(compiler->graph), images = compiler->image_count;
+	size_t largest = largest_tensor(compiler->graph), images;
 	int ret = 0;
 
-	tuning->outputs = malloc(largest * images * sizeof(float));
-	tuning->fp32 = malloc(largest * images * sizeof(float));
+	images = tuning->images = compiler->image_count + compiler->unseen_count;
+	tuning->outputs = malloc(largest * compiler->image_count * sizeof(float));
+	tuning->fp32 = malloc(largest * compiler->image_count * sizeof(float));
+	tuning->ends = calloc(images * compiler->end_count + 1, sizeof(*tuning->ends));
 	tuning->values = malloc(largest * sizeof(float));
 	tuning->regions = calloc(images * XRNPE_MODEL_REGIONS, sizeof(*tuning->regions));
 	tuning->cpu = calloc(images, sizeof(*tuning->cpu));
-	if (!tuning->outputs || !tuning->fp32 || !tuning->values || !tuning->regions || !tuning->cpu)
+	if (!tuning->outputs || !tuning->fp32 || !tuning->values || !tuning->regions ||
+	    !tuning->cpu || !tuning->ends)
 		return xrnpe_fail_memory(compiler->error);
 	for (uint32_t i = 0; !ret && i < images; i++)
 		ret = prepare_image(tuning, i);
@@ -401,7 +474,7 @@ static int prepare(struct tuning *tuning)
 
 static void clean_up(struct tuning *tuning)
 {
-	uint32_t images = tuning->compiler->image_count;
+	uint32_t images = tuning->images;
 
 	for (uint32_t i = 0; tuning->regions && i < images * XRNPE_MODEL_REGIONS; i++)
 		free(tuning->regions[i]);
@@ -412,6 +485,7 @@ static void clean_up(struct tuning *tuning)
 	free(tuning->outputs);
 	free(tuning->fp32);
 	free(tuning->values);
+	free(tuning->ends);
 }
 
 int tune_model(struct compiler *compiler, struct xrnpe_model *model)
@@ -422,7 +496,7 @@ int tune_model(struct compiler *compiler, struct xrnpe_model *model)
 	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++)
 		ret = run_node(&tuning, n);
 	if (!ret)
-		compiler->output_error = network_error(&tuning);
+		judge(&tuning);
 	clean_up(&tuning);
 	return ret;
 }

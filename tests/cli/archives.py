@@ -37,7 +37,7 @@ def check_archives():
     succeeds("by name", "run", "m.xrnpe", "--input", "image=in.npz")
     write_npz("calib.npz", image="calib.npy")
     succeeds("calibration data from an archive", "compile", ONNX, "--calib", "calib.npz", "-o",
-             "same.xrnpe")
+             "same.xrnpe", "-b", "4x")
     result(read("same.xrnpe") == read("m.xrnpe"), "make the same model")
 
     run = ("run", "m.xrnpe", "--input")

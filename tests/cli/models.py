@@ -24,13 +24,19 @@ def check_compile():
     """Returns the compiled model's name."""
     write_npy("calib.npy", (4, *SHAPE), images(1, 4))
     base = ("compile", ONNX, "--calib")
-    table = json.loads(succeeds("compile", *base, "calib.npy", "-o", "m.xrnpe", "--json"))
+    table = json.loads(succeeds("compile", *base, "calib.npy", "-o", "m.xrnpe", "-b", "4x",
+                                "--json"))
     result(table["bytes"] == sum(layer["bytes"] for layer in table["layers"]) and
            4 * table["bytes"] <= table["float_bytes"], "it keeps the budget of 4x", table)
-    text = succeeds("compile again", *base, "calib.npy", "-o", "again.xrnpe")
+    result(0 < table["output_error"] < 1 and table["output_error_inputs"] == 1 and
+           table["output_error_unseen"] and any("the one input" in note for note in table["notes"]),
+           "the error is that of an input kept aside, which is too few", table)
+    text = succeeds("compile again", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x")
     result(read("again.xrnpe") == read("m.xrnpe"), "the same model, bit for bit")
     rows = text.splitlines()
-    result(len(rows) == len(table["layers"]) + 2 and
+    result(rows[-1].startswith("output error ") and "on 1 input kept aside" in rows[-1],
+           "the error is told", rows[-1])
+    result(len(rows) == len(table["layers"]) + 3 and
            rows[0].split() == ["layer", "operators", "shape", "MACs", "formats", "bytes", "cycles",
                                "error"]
            and all(str(layer["macs"]) in row and formats_of(layer) in row.split()
@@ -59,8 +65,12 @@ def check_compile():
     for budget in ("x", "0x", "-5", "12parsecs"):
         fails(f"budget {budget}", budget, *base, "calib.npy", "-o", "none.xrnpe", "--budget",
               budget)
-    fails("a budget too small", "100", *base, "calib.npy", "-o", "none.xrnpe",
-          "--budget", "100")
+    for budget, needed in (("100", "the smallest formats need"), ("1cycles", "need"),
+                           ("1e-6uJ", "need"), ("1e-4%", "the least found is")):
+        fails(f"a budget of {budget}", needed, *base, "calib.npy", "-o", "none.xrnpe",
+              "--budget", budget)
+    write_npy("black.npy", (4, *SHAPE), [0.0] * 4 * 28 * 28)
+    fails("calibration data of nothing", "all zero", *base, "black.npy", "-o", "none.xrnpe")
     result(not os.path.exists("none.xrnpe"), "failures write nothing")
     fails("no folder to write to", "none/m.xrnpe: cannot create: No such file", *base,
           "calib.npy", "-o", "none/m.xrnpe")
@@ -70,6 +80,9 @@ def check_model_info():
     """What a model costs."""
     cost = json.loads(succeeds("info of a model", "info", "m.xrnpe", "--json"))
     layers = cost["layers"]
+    table = json.loads(succeeds("the table again", "compile", ONNX, "--calib", "calib.npy", "-o",
+                                "again.xrnpe", "-b", "4x", "--json"))
+    result(cost["output_error"] == table["output_error"], "it keeps its error", cost)
     result(all(cost[key] == sum(layer[key] for layer in layers)
                for key in ("cycles", "stall_cycles", "commands", "blocks_active", "blocks_gated")),
            "the layers add up", cost)
@@ -80,7 +93,7 @@ def check_model_info():
            0 < cost["utilisation"] < 1 and cost["picojoules"] > 0, "time, use and energy", cost)
     text = succeeds("info of a model as text", "info", "m.xrnpe", "--device", "emu")
     rows = text.splitlines()
-    result(len(rows) == len(layers) + 3 and
+    result(len(rows) == len(layers) + 4 and
            all(row.startswith(layer["name"]) and f" {layer['cycles']} " in row
                for layer, row in zip(layers, rows[1:])), "a row a layer", text)
     fails("info of no model", "none.xrnpe: cannot open: No such file", "info", "none.xrnpe")

@@ -11,6 +11,8 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(suite, compile_parts_tests());
+	suite_add_tcase(suite, compile_choice_tests());
+	suite_add_tcase(suite, compile_precision_tests());
 	suite_add_tcase(suite, compile_model_tests());
 	suite_add_tcase(suite, compile_pieces_tests());
 	runner = srunner_create(suite);

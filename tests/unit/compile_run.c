@@ -53,7 +53,7 @@ void noise_free(const struct xrnpe_graph *graph, struct xrnpe_array *arrays)
 int compile(const struct xrnpe_graph *graph, uint64_t budget, struct xrnpe_model **model)
 {
 	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
-	struct xrnpe_compile_options options = { .calibration = calibration, .budget = budget };
+	struct xrnpe_compile_options options = { .calibration = calibration, .limits.bytes = budget };
 	int ret = xrnpe_compile(graph, &options, model, &error);
 
 	noise_free(graph, calibration);

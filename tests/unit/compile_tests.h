@@ -6,6 +6,8 @@
 #include <check.h>
 
 TCase *compile_parts_tests(void);
+TCase *compile_choice_tests(void);
+TCase *compile_precision_tests(void);
 TCase *compile_model_tests(void);
 TCase *compile_pieces_tests(void);
 

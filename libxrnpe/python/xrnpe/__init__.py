@@ -4,7 +4,7 @@
     import numpy, xrnpe
 
     with xrnpe.Graph.load("net.onnx") as graph:
-        model = xrnpe.compile(graph, numpy.load("calibration.npy"), budget="4x")
+        model = xrnpe.compile(graph, numpy.load("calibration.npy"), budget="1%")
     with xrnpe.Device("emu") as device, xrnpe.Session(device, model) as session:
         outputs = session.run(numpy.load("images.npy"))     # arrays by name
 
@@ -14,7 +14,7 @@ The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LI
 """
 from ._graph import Graph, compile, operators
 from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand,
-                    OperatorInfo, Place, Prediction, Priority, Result, TensorInfo, Type)
+                    OperatorInfo, Place, Prediction, Priority, Quality, Result, TensorInfo, Type)
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
@@ -22,5 +22,5 @@ from ._session import Device, Request, Session, wait_any
 
 __all__ = ["Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format", "Graph",
            "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction", "Priority",
-           "Request", "Result", "Session", "TensorInfo", "Type", "__version__", "compile",
-           "operators", "wait_any"]
+           "Quality", "Request", "Result", "Session", "TensorInfo", "Type", "__version__",
+           "compile", "operators", "wait_any"]

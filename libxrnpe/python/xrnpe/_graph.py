@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from ctypes import Array, byref, c_char_p, c_uint64
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from ctypes import Array, byref, c_char_p
 
 from . import _structures as c
 from ._info import Format, OperatorInfo, TensorInfo
-from ._library import (Handle, Object, Progress, Reporter, call, encode, lib, path,
-                       xrnpe_compile_options)
+from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, lib, path,
+                       text, xrnpe_compile_options)
 from ._model import Model, tensor_infos
 from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
 
@@ -94,16 +95,14 @@ class Graph(Object):
         return by_name(self.outputs, results)
 
 
-def _budget(graph: Handle, budget: int | str | None) -> int:
-    if budget is None:
-        return 0
-    if isinstance(budget, int):
-        if not 1 <= budget <= sys.maxsize:
-            raise ValueError(f"a budget of {budget} bytes is none")
-        return budget
-    value = c_uint64()
-    call(lib.xrnpe_budget_parse, encode(budget), graph, byref(value))
-    return value.value
+Budget = int | str
+
+
+def _limits(graph: Handle, budget: Budget | Sequence[Budget] | None) -> c.xrnpe_limits:
+    limits = c.xrnpe_limits()
+    for limit in () if budget is None else (budget,) if isinstance(budget, Budget) else budget:
+        call(lib.xrnpe_limits_parse, encode(str(limit)), graph, byref(limits))
+    return limits
 
 
 def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
@@ -119,18 +118,24 @@ def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
     return array
 
 
-def compile(graph: Graph, calibration: Inputs, *, budget: int | str | None = None,
+def compile(graph: Graph, calibration: Inputs, *,
+            budget: Budget | Sequence[Budget] | None = None,
             formats: Mapping[str | None, str] | None = None,
-            progress: Progress | None = None) -> Model:
-    """Compile a network: choose formats within a budget of bytes, and write commands.
+            progress: Progress | None = None,
+            note: Callable[[str], object] = warnings.warn) -> Model:
+    """Compile a network: choose formats, round weights, and write commands.
 
-    ``calibration`` are typical inputs, as Graph.run() takes them: they fix scales, and errors
-    are measured on them. ``budget`` is the most bytes for weights, scales and biases:
-    a number, ``"60KiB"``, or so many times smaller than in binary32, ``"5x"``; by default
-    ``"4x"``, or the least there is. ``formats`` are those of layers, by name, that are not to
-    be chosen: ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers.
+    ``calibration`` are typical inputs, as Graph.run() takes them: numbers are fitted to most of
+    them, and errors measured on the others. ``budget`` is what the model may take, or
+    several of that: bytes for weights, scales and biases, a number, ``"60KiB"`` or so many
+    times smaller than in binary32, ``"5x"``; time or cycles, ``"2ms"``, ``"1.5Mcycles"``; energy,
+    ``"80uJ"``; error, ``"1%"``. With a limit of error the model is the smallest and fastest
+    that keeps it, else that of least error; without any the limit is ``"1%"``, or what comes
+    closest. ``formats`` are those of layers, by name, that are not to be chosen:
+    ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
-    The same arguments always give the same model.
+    ``note(text)`` is called for what a person should know: what is odd about the calibration
+    data, what could not be reached. The same arguments always give the same model.
     """
     handle = graph._open
     arrays, _ = read_inputs(graph.inputs, calibration)
@@ -144,7 +149,12 @@ def compile(graph: Graph, calibration: Inputs, *, budget: int | str | None = Non
         to.dims[:] = (*array.shape, *(1,) * (c.XRNPE_MAX_RANK - array.ndim))
     reporter = Reporter(progress)
     given = _formats(formats or {})
-    options = xrnpe_compile_options(described, _budget(handle, budget), given, len(given),
-                                    reporter.callback, None)
-    return Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
-                        caller=reporter.call))
+    notes: list[str] = []
+    add_note = XRNPE_NOTE(lambda data, words: notes.append(text(words)))
+    options = xrnpe_compile_options(described, _limits(handle, budget), given, len(given),
+                                    reporter.callback, None, add_note, None)
+    model = Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
+                         caller=reporter.call))
+    for words in notes:
+        note(words)
+    return model

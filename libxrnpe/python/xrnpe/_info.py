@@ -142,6 +142,23 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How much a model differs from the network in binary32."""
+    #: Root mean square of the differences over that of the outputs, of that which differs most.
+    error: float
+    #: Standard error of it, as it differs from input to input; infinite: there was but one.
+    spread: float
+    #: Calibration inputs that it was measured on.
+    inputs: int
+    #: Nothing was fitted to these: on others like them the error will be the same.
+    unseen: bool
+
+    @classmethod
+    def _of(cls, quality: c.xrnpe_quality) -> Self:
+        return cls(quality.error, quality.spread, quality.inputs, quality.unseen)
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a layer or a model costs on a device, for one inference."""
     counters: Counters

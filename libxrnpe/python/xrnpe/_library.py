@@ -17,12 +17,14 @@ from . import _structures as c
 VERSION = "0.1.0"
 
 XRNPE_PROGRESS = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
+XRNPE_NOTE = CFUNCTYPE(None, c_void_p, c_char_p)
 
 
 class xrnpe_compile_options(Structure):
-    _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("budget", c_uint64),
+    _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("limits", c.xrnpe_limits),
                 ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
-                ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p)]
+                ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
+                ("note", XRNPE_NOTE), ("note_data", c_void_p)]
 
 
 _OBJECT = c_void_p
@@ -34,7 +36,6 @@ _ARRAYS = POINTER(_FLOATS)
 # What is used of xrnpe.h: function, its result, its arguments.
 PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_version": (c_char_p, []),
-    "xrnpe_budget_parse": (c_int, [c_char_p, _OBJECT, POINTER(c_uint64), _ERROR]),
     "xrnpe_compile": (c_int, [_OBJECT, POINTER(xrnpe_compile_options), _NEW, _ERROR]),
     "xrnpe_device_close": (None, [_OBJECT]),
     "xrnpe_device_info": (POINTER(c.xrnpe_device_info), [_OBJECT]),
@@ -50,6 +51,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
                                   _NEW, _ERROR]),
     "xrnpe_graph_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
                                 _ERROR]),
+    "xrnpe_limits_parse": (c_int, [c_char_p, _OBJECT, POINTER(c.xrnpe_limits), _ERROR]),
     "xrnpe_model_free": (None, [_OBJECT]),
     "xrnpe_model_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
     "xrnpe_model_input_count": (c_uint, [_OBJECT]),
@@ -60,6 +62,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_output_count": (c_uint, [_OBJECT]),
     "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
                                    POINTER(c.xrnpe_cost)]),
+    "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),
     "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
     "xrnpe_operator": (c_bool, [c_uint, POINTER(c.xrnpe_operator_info)]),
     "xrnpe_request_cancel": (None, [_OBJECT]),

@@ -8,7 +8,7 @@ from ctypes import byref
 from typing import Any
 
 from . import _structures as c
-from ._info import Cost, DeviceInfo, LayerInfo, Prediction, TensorInfo
+from ._info import Cost, DeviceInfo, LayerInfo, Prediction, Quality, TensorInfo
 from ._library import Handle, Object, call, lib, path
 
 
@@ -44,6 +44,11 @@ class Model(Object):
         handle = self._open
         return tuple(LayerInfo._of(lib.xrnpe_model_layer(handle, i).contents)
                      for i in range(lib.xrnpe_model_layer_count(handle)))
+
+    @property
+    def quality(self) -> Quality:
+        """How much it differs from the network in binary32, as the compiler measured it."""
+        return Quality._of(lib.xrnpe_model_quality(self._open).contents)
 
     def predict(self, device: DeviceInfo | None = None) -> Prediction:
         """What it costs by the device's cycle model, without running it.

@@ -4,8 +4,8 @@
 Each class is the structure of its name in C, field by field; the test suite compares
 sizes and offsets with what a C compiler says.
 """
-from ctypes import (POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int, c_size_t,
-                    c_uint, c_uint32, c_uint64)
+from ctypes import (POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int,
+                    c_size_t, c_uint, c_uint32, c_uint64)
 
 XRNPE_ERROR_SIZE = 2048
 XRNPE_MAX_RANK = 8
@@ -47,6 +47,16 @@ class xrnpe_layer_info(Structure):
                 ("bytes", c_uint64), ("float_bytes", c_uint64), ("error", c_double),
                 ("weight_error", c_double * XRNPE_PRODUCT_FORMATS),
                 ("input_error", c_double * XRNPE_PRODUCT_FORMATS)]
+
+
+class xrnpe_quality(Structure):
+    _fields_ = [("error", c_double), ("spread", c_double), ("inputs", c_uint),
+                ("unseen", c_bool)]
+
+
+class xrnpe_limits(Structure):
+    _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
+                ("error", c_double)]
 
 
 class xrnpe_counters(Structure):

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The calibration data: their shapes, what is odd about them, which of them numbers are
+ * fitted to, and which are kept aside, for errors that hold on data not seen before.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "error.h"
+
+/* Of so many inputs one is kept aside, and no more than that. */
+#define ONE_ASIDE_OF 4
+#define MOST_ASIDE 16
+/* An input is wild if its largest value is so many times what is usual. */
+#define WILD 16
+
+/* ---- shapes ------------------------------------------------------------ */
+
+/* How many inputs of @info's shape @array has; 0: its shape is another. */
+static size_t count_inputs(const struct xrnpe_array *array, const struct xrnpe_tensor_info *info)
+{
+	unsigned int rank = info->rank;
+	bool batch = rank && info->dims[0] == 1;
+	size_t skip = array->rank == rank + 1;
+
+	if (array->rank != rank && !skip)
+		return 0;
+	for (unsigned int i = !skip && batch; i < rank; i++) {
+		if (array->dims[i + skip] != info->dims[i])
+			return 0;
+	}
+	return skip || batch ? array->dims[0] : 1;
+}
+
+/* "N x 3 x 32 x 32". */
+static void wanted_text(const struct xrnpe_tensor_info *info, char *text, size_t size)
+{
+	size_t used = (size_t)snprintf(text, size, "N");
+
+	for (unsigned int i = info->rank && info->dims[0] == 1; i < info->rank && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, " x %zu", info->dims[i]);
+}
+
+int inputs_check(struct compiler *compiler)
+{
+	const struct xrnpe_graph *graph = compiler->source;
+	size_t known = 0;
+	char text[160], name[64];
+
+	for (uint32_t i = 0; i < graph->input_count; i++) {
+		const struct xrnpe_tensor_info *info = &graph->infos[i];
+		size_t count = count_inputs(&compiler->options->calibration[i], info);
+
+		wanted_text(info, text, sizeof(text));
+		graph_printable(info->name, name);
+		if (!count && graph->input_count == 1)
+			return xrnpe_fail(compiler->error, -EINVAL,
+					  "%s: calibration data are not of shape %s", graph->name, text);
+		if (!count)
+			return xrnpe_fail(compiler->error, -EINVAL,
+					  "%s: calibration data of %s are not of shape %s", graph->name,
+					  name, text);
+		if (i && count != known)
+			return xrnpe_fail(compiler->error, -EINVAL,
+					  "%s: calibration data have %zu of %s, but %zu of the inputs before",
+					  graph->name, count, name, known);
+		known = count;
+	}
+	return 0;
+}
+
+/* ---- values ------------------------------------------------------------ */
+
+static int compare(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The largest magnitudes of each of @count of the graph's @i-th input; false: one is not finite. */
+static bool find_largest(const struct compiler *compiler, uint32_t i, size_t count, float *largest,
+			 size_t *bad)
+{
+	const float *values = compiler->options->calibration[i].data;
+	size_t each = compiler->source->infos[i].count;
+
+	for (size_t n = 0; n < count; n++) {
+		largest[n] = 0;
+		for (size_t k = 0; k < each; k++) {
+			float size = fabsf(values[n * each + k]);
+
+			*bad = n;
+			if (!isfinite(size))
+				return false;
+			largest[n] = fmaxf(largest[n], size);
+		}
+	}
+	return true;
+}
+
+/*
+ * Mark in @wild what differs so much from the others that it would spoil the scales.
+ * @sorted: room for @count
+ */
+static void find_wild(const struct compiler *compiler, const char *name, const float *largest,
+		      size_t count, float *sorted, bool *wild)
+{
+	size_t found = 0, first = 0;
+	float usual;
+
+	memcpy(sorted, largest, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	usual = sorted[count / 2];
+	for (size_t n = count; usual > 0 && n--;) {
+		if (largest[n] / usual > WILD) {
+			found++;
+			first = n;
+		}
+	}
+	/* What is not rare is not wild. */
+	if (!found || found * ONE_ASIDE_OF > count)
+		return;
+	for (size_t n = 0; n < count; n++)
+		wild[n] |= largest[n] / usual > WILD;
+	compile_note(compiler, "calibration: %zu of %zu inputs left out: of %s input %zu has a value of %.3g, where %.3g is usual",
+		     found, count, name, first, (double)largest[first], (double)usual);
+}
+
+/* Look at all values of the graph's @i-th input; @zero: they are zero throughout. */
+static int look(struct compiler *compiler, uint32_t i, size_t count, float *largest, bool *wild,
+		bool *zero)
+{
+	const struct xrnpe_graph *graph = compiler->source;
+	const float *values = compiler->options->calibration[i].data;
+	size_t each = graph->infos[i].count, bad, k;
+	char name[64];
+
+	graph_printable(graph->infos[i].name, name);
+	if (!find_largest(compiler, i, count, largest, &bad))
+		return xrnpe_fail(compiler->error, -EINVAL,
+				  "%s: calibration input %zu of %s has a value that is not finite",
+				  graph->name, bad, name);
+	for (k = 1; k < count * each && values[k] == values[0]; k++)
+		;
+	*zero = k >= count * each && values[0] == 0;
+	if (k >= count * each && each > 1)
+		compile_note(compiler, "calibration: all values of %s are %g", name, (double)values[0]);
+	else if (count > 1 && !memcmp(values, values + each, (count - 1) * each * sizeof(*values)))
+		compile_note(compiler, "calibration: all inputs of %s are the same", name);
+	if (graph->infos[i].type == XRNPE_TYPE_FLOAT)
+		find_wild(compiler, name, largest, count, largest + count, wild);
+	return 0;
+}
+
+/* Look at all data: mark inputs that are better left out in @wild. */
+static int look_at_all(struct compiler *compiler, size_t count, bool *wild)
+{
+	const struct xrnpe_graph *graph = compiler->source;
+	float *largest = malloc(2 * count * sizeof(*largest));
+	bool all_zero = true, zero = false;
+	int ret = largest ? 0 : xrnpe_fail_memory(compiler->error);
+
+	for (uint32_t i = 0; !ret && i < graph->input_count; i++) {
+		ret = look(compiler, i, count, largest, wild, &zero);
+		all_zero &= zero;
+	}
+	free(largest);
+	if (!ret && all_zero)
+		ret = xrnpe_fail(compiler->error, -EINVAL,
+				 "%s: calibration data are all zero: they tell nothing of what the network will see",
+				 graph->name);
+	return ret;
+}
+
+/* ---- which are used ---------------------------------------------------- */
+
+/* Every so many-th of the @count in @from is moved to @to, @wanted in all, evenly spread. */
+static size_t spread(size_t *from, size_t count, size_t *to, size_t wanted)
+{
+	size_t taken = 0, left = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (taken < wanted && i >= (2 * taken + 1) * count / (2 * wanted))
+			to[taken++] = from[i];
+		else
+			from[left++] = from[i];
+	}
+	return left;
+}
+
+int inputs_choose(struct compiler *compiler)
+{
+	size_t count = count_inputs(compiler->options->calibration, &compiler->source->infos[0]);
+	size_t *all = malloc(count * sizeof(*all)), good = 0, most;
+	bool *wild = calloc(count, sizeof(*wild));
+	int ret;
+
+	compiler->inputs = malloc(XRNPE_CALIBRATION_MAX * sizeof(*compiler->inputs));
+	ret = all && wild && compiler->inputs ? look_at_all(compiler, count, wild) :
+						xrnpe_fail_memory(compiler->error);
+	for (size_t n = 0; !ret && n < count; n++) {
+		if (!wild[n])
+			all[good++] = n;
+	}
+	if (!ret) {
+		most = good < XRNPE_CALIBRATION_MAX ? good : XRNPE_CALIBRATION_MAX;
+		if (good > most)
+			compile_note(compiler, "calibration: %zu of %zu inputs are used, spread over the data",
+				     most, good);
+		compiler->unseen_wanted = most / ONE_ASIDE_OF < MOST_ASIDE ?
+					  most / ONE_ASIDE_OF : MOST_ASIDE;
+		compiler->fitted_count = most - compiler->unseen_wanted;
+		good = spread(all, good, compiler->inputs + compiler->fitted_count,
+			      compiler->unseen_wanted);
+		spread(all, good, compiler->inputs, compiler->fitted_count);
+	}
+	free(all);
+	free(wild);
+	return ret;
+}

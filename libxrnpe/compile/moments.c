@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+/* How the inputs of a product vary together. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "round.h"
+
+/* Products taken together at most: the work grows with their square. */
+#define MAX_BLOCK 640
+/* Windows that are looked at: so many, or four for each product of a block if that is more. */
+#define LEAST_WINDOWS 1024
+/*
+ * Added to the diagonal, relative to its mean: errors of inputs do that, and what was never
+ * seen in calibration must not count for nothing.
+ */
+#define DAMPING 0.01
+
+/* Where windows of a command's input lie. */
+struct windows {
+	const struct image *image;	/* of the input */
+	struct image_part part;		/* what of it the command reads */
+	struct xrnpe_dims_image dims;	/* of a MATMUL: those of a convolution of 1 x 1 */
+	uint32_t in_c;			/* channels of a group */
+};
+
+static struct windows find_windows(const struct place *place, const struct place_piece *piece)
+{
+	struct windows windows = {
+		.image = &place->reads[0].image, .part = piece->from, .dims = piece->cmd.image,
+		.in_c = place->weights.in_c,
+	};
+
+	if (piece->cmd.opcode == XRNPE_OP_MATMUL)
+		windows.dims = (struct xrnpe_dims_image){
+			.out_h = (uint16_t)windows.image->h, .out_w = (uint16_t)windows.image->w,
+			.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1,
+			.dilation_h = 1, .dilation_w = 1,
+		};
+	return windows;
+}
+
+/* What output pixel @pixel multiplies in @group, tap by tap. */
+static void gather(const struct windows *windows, const float *values, size_t pixel, uint32_t group,
+		   float *row)
+{
+	const struct xrnpe_dims_image *d = &windows->dims;
+	const struct image_part *part = &windows->part;
+	const struct image *image = windows->image;
+	size_t step = image->first ? image_pixels(image) : 1;
+	uint32_t in_c = windows->in_c, taps = (uint32_t)d->kernel_h * d->kernel_w;
+
+	for (uint32_t t = 0; t < taps; t++, row += in_c) {
+		int64_t y = (int64_t)(pixel / d->out_w) * d->stride_h - d->pad_top +
+			    t / d->kernel_w * d->dilation_h;
+		int64_t x = (int64_t)(pixel % d->out_w) * d->stride_w - d->pad_left +
+			    t % d->kernel_w * d->dilation_w;
+		const float *from;
+
+		if (y < 0 || x < 0 || y + part->h >= image->h || x + part->w >= image->w) {
+			memset(row, 0, in_c * sizeof(*row));
+			continue;
+		}
+		from = values + ((size_t)(y + part->h) * image->w + (size_t)(x + part->w)) *
+				(image->first ? 1 : image->c) + group * in_c * step;
+		for (uint32_t c = 0; c < in_c; c++)
+			row[c] = from[c * step];
+	}
+}
+
+/* Add the products of @row with itself to the factors of @block. */
+static void add_products(const struct moments_block *block, const float *row, float *factors)
+{
+	for (uint32_t i = 0; i < block->size; i++) {
+		const float value = row[i];
+
+		for (uint32_t j = 0; value != 0 && j <= i; j++)
+			factors[(size_t)i * block->size + j] += value * row[j];
+	}
+}
+
+/* Replace the lower triangle of a positive matrix of @size by its Cholesky factor. */
+static void factorise(float *matrix, uint32_t size)
+{
+	for (uint32_t i = 0; i < size; i++) {
+		float *row = matrix + (size_t)i * size;
+
+		for (uint32_t j = 0; j <= i; j++) {
+			const float *other = matrix + (size_t)j * size;
+			double sum = row[j];
+
+			for (uint32_t k = 0; k < j; k++)
+				sum -= (double)row[k] * other[k];
+			if (j < i)
+				row[j] = (float)(sum / other[j]);
+			else
+				/* What is added to the diagonal keeps it from zero, but for rounding. */
+				row[i] = sum > 0 ? (float)sqrt(sum) : 1e-18f;
+		}
+	}
+}
+
+/* From sums of products, in which @moments has the means, to factors, of one group. */
+static void finish_group(const struct moments *moments, uint32_t group)
+{
+	double *diagonal = moments->diagonal + (size_t)group * moments->length, mean = 0;
+	float *factors = moments->factors + group * moments->size;
+
+	for (uint32_t b = 0; b < moments->block_count; b++) {
+		const struct moments_block *block = &moments->blocks[b];
+
+		for (uint32_t i = 0; i < block->size; i++) {
+			diagonal[block->first + i] = factors[block->factors + (size_t)i * (block->size + 1)];
+			mean += diagonal[block->first + i] / moments->length;
+		}
+	}
+	/* Nothing but zeros was seen: all count alike. */
+	if (mean <= 0)
+		mean = 1;
+	for (uint32_t i = 0; i < moments->length; i++)
+		diagonal[i] += DAMPING * mean;
+	for (uint32_t b = 0; b < moments->block_count; b++) {
+		const struct moments_block *block = &moments->blocks[b];
+
+		for (uint32_t i = 0; i < block->size; i++)
+			factors[block->factors + (size_t)i * (block->size + 1)] =
+				(float)diagonal[block->first + i];
+		factorise(factors + block->factors, block->size);
+	}
+}
+
+/*
+ * Fill the factors of @blocks, which a window has, with means of products over windows of the
+ * inputs that numbers are fitted to, spread over all. @row: room for a window
+ */
+static void add_windows(const struct compiler *compiler, uint32_t tensor,
+			const struct windows *windows, const struct moments_block *blocks,
+			uint32_t block_count, struct moments *moments, float *row)
+{
+	size_t pixels = (size_t)windows->dims.out_h * windows->dims.out_w;
+	size_t all = pixels * compiler->image_count, wanted = LEAST_WINDOWS, count;
+
+	if (wanted < 4 * (size_t)blocks->size)
+		wanted = 4 * (size_t)blocks->size;
+	count = all < wanted ? all : wanted;
+	for (size_t i = 0; i < count; i++) {
+		/* Somewhere in the i-th of as many parts, and not always in the same column. */
+		double jitter = count < all ? fmod((double)i * 0.618033988749895, 1) : 0;
+		size_t at = (size_t)(((double)i + jitter) * (double)all / (double)count);
+		const float *values = compiler->images[at / pixels]->tensors[tensor];
+
+		for (uint32_t g = 0; g < moments->groups; g++) {
+			gather(windows, values, at % pixels, g, row);
+			for (uint32_t b = 0; b < block_count; b++)
+				add_products(&blocks[b], row + (blocks[b].first - blocks->first),
+					     moments->factors + g * moments->size + blocks[b].factors);
+		}
+	}
+	for (uint32_t g = 0; g < moments->groups; g++) {
+		for (uint32_t b = 0; b < block_count; b++) {
+			float *factors = moments->factors + g * moments->size + blocks[b].factors;
+
+			for (size_t i = 0; i < (size_t)blocks[b].size * blocks[b].size; i++)
+				factors[i] /= (float)count;
+		}
+	}
+}
+
+/*
+ * The @i-th sum that a node makes, which is a piece that makes outputs of its own, or all.
+ * @end: of its weights of an output channel. False: there are no more.
+ */
+static bool find_sum(const struct place *place, uint32_t i, struct place_piece *piece, uint32_t *end)
+{
+	bool apart = place->piece_count && !place->pieces[0].partial;
+
+	if (i >= (apart ? place->piece_count : 1))
+		return false;
+	*piece = apart ? place->pieces[i] :
+			 (struct place_piece){ .cmd = place->cmd, .from = IMAGE_WHOLE };
+	*end = apart && i + 1 < place->piece_count ? place->pieces[i + 1].tap : place->weights.taps;
+	*end *= place->weights.in_c;
+	return true;
+}
+
+/* Divide weights @first to @end into blocks of about the same size. */
+static void add_blocks(struct moments *moments, uint32_t first, uint32_t end)
+{
+	uint32_t count = (end - first + MAX_BLOCK - 1) / MAX_BLOCK;
+
+	for (uint32_t b = 0; b < count; b++) {
+		uint32_t from = first + (uint32_t)((uint64_t)(end - first) * b / count);
+		uint32_t to = first + (uint32_t)((uint64_t)(end - first) * (b + 1) / count);
+
+		moments->blocks[moments->block_count++] =
+			(struct moments_block){ from, to - from, moments->size };
+		moments->size += (size_t)(to - from) * (to - from);
+	}
+}
+
+static int make_room(struct moments *moments, const struct place *place)
+{
+	size_t most = place->piece_count + moments->length / MAX_BLOCK + 1;
+	struct place_piece piece;
+	uint32_t end;
+
+	moments->blocks = malloc(most * sizeof(*moments->blocks));
+	for (uint32_t i = 0; moments->blocks && find_sum(place, i, &piece, &end); i++)
+		add_blocks(moments, piece.tap * place->weights.in_c, end);
+	moments->factors = calloc(moments->groups * moments->size + 1, sizeof(*moments->factors));
+	moments->diagonal = malloc((size_t)moments->groups * moments->length *
+				   sizeof(*moments->diagonal));
+	return moments->blocks && moments->factors && moments->diagonal ? 0 : -ENOMEM;
+}
+
+int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments)
+{
+	const struct place *place = &compiler->nodes[n].place;
+	struct place_piece piece;
+	uint32_t block = 0, end;
+	float *row;
+
+	*moments = (struct moments){
+		.length = place->weights.taps * place->weights.in_c, .groups = place->weights.groups,
+	};
+	row = malloc(moments->length * sizeof(*row));
+	if (!row || make_room(moments, place)) {
+		free(row);
+		moments_free(moments);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; find_sum(place, i, &piece, &end); i++) {
+		const struct windows windows = find_windows(place, &piece);
+		uint32_t count = 0;
+
+		while (block + count < moments->block_count && moments->blocks[block + count].first < end)
+			count++;
+		add_windows(compiler, place->reads[0].tensor, &windows, moments->blocks + block, count,
+			    moments, row);
+		block += count;
+	}
+	for (uint32_t g = 0; g < moments->groups; g++)
+		finish_group(moments, g);
+	free(row);
+	return 0;
+}
+
+void moments_free(struct moments *moments)
+{
+	free(moments->blocks);
+	free(moments->factors);
+	free(moments->diagonal);
+	*moments = (struct moments){ 0 };
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Rounding of weights. An output is wrong by sum(e[i] * x[i]), where e are the errors of
+ * weights: what counts is not each error but how they add up over inputs as they occur. With
+ * the moments E[x[i] * x[j]] = L L', L lower triangular, the mean square of that is the
+ * sum of (sum over i >= j of e[i] * L[i][j])^2 over j. From the last weight to the first
+ * each is rounded such that its term is least, given the errors of those behind. (Babai's
+ * nearest plane; Frantar et al., "GPTQ", arXiv 2210.17323, do the same with the inverse.)
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "round.h"
+
+/* ---- values of a format ------------------------------------------------ */
+
+void lattice_fill(struct lattice *lattice, enum xrnpe_format format)
+{
+	lattice->count = 0;
+	for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
+		double value = xrnpe_decode(format, code);
+		uint32_t at = lattice->count;
+
+		/* One zero is enough, and it is the first. */
+		if (!isfinite(value) || (code && value == 0))
+			continue;
+		for (; at && lattice->values[at - 1] > value; at--) {
+			lattice->values[at] = lattice->values[at - 1];
+			lattice->codes[at] = lattice->codes[at - 1];
+		}
+		lattice->values[at] = (float)value;
+		lattice->codes[at] = (uint8_t)code;
+		lattice->count++;
+	}
+}
+
+uint32_t lattice_nearest(const struct lattice *lattice, float value)
+{
+	uint32_t low = 0, high = lattice->count - 1;
+
+	while (high - low > 1) {
+		uint32_t middle = (low + high) / 2;
+
+		if (value < lattice->values[middle])
+			high = middle;
+		else
+			low = middle;
+	}
+	return value - lattice->values[low] > lattice->values[high] - value ? high : low;
+}
+
+/* ---- a row ------------------------------------------------------------- */
+
+struct row {
+	const struct moments *moments;
+	const float *factors;		/* of its group */
+	const struct lattice *lattice;
+	const float *weights;
+	float *carried;			/* what later errors add to the terms of those before */
+};
+
+/* Round one block. Returns the sum of its terms' squares. */
+static double round_block(const struct row *row, const struct moments_block *block, float scale,
+			  uint8_t *chosen)
+{
+	const float *weights = row->weights + block->first;
+	double sum = 0;
+
+	chosen += block->first;
+	memset(row->carried, 0, block->size * sizeof(*row->carried));
+	for (uint32_t i = block->size; i--;) {
+		const float *factor = row->factors + block->factors + (size_t)i * block->size;
+		float target = weights[i] + row->carried[i] / factor[i], error, term;
+
+		chosen[i] = (uint8_t)lattice_nearest(row->lattice, target / scale);
+		error = weights[i] - row->lattice->values[chosen[i]] * scale;
+		for (uint32_t j = 0; j < i; j++)
+			row->carried[j] += factor[j] * error;
+		term = row->carried[i] + factor[i] * error;
+		sum += (double)term * term;
+	}
+	return sum;
+}
+
+/* The same for all blocks. */
+static double round_row(const struct row *row, float scale, uint8_t *chosen)
+{
+	double sum = 0;
+
+	for (uint32_t b = 0; b < row->moments->block_count; b++)
+		sum += round_block(row, &row->moments->blocks[b], scale, chosen);
+	return sum;
+}
+
+/* The scale with which the values @chosen come closest to the weights. */
+static float fit_scale(const struct row *row, float scale, const uint8_t *chosen, float *scratch)
+{
+	double product = 0, square = 0;
+
+	for (uint32_t b = 0; b < row->moments->block_count; b++) {
+		const struct moments_block *block = &row->moments->blocks[b];
+		uint32_t size = block->size;
+		float *exact = scratch, *rounded = scratch + size;
+
+		memset(scratch, 0, 2 * size * sizeof(*scratch));
+		for (uint32_t i = 0; i < size; i++) {
+			const float *factor = row->factors + block->factors + (size_t)i * size;
+			float weight = row->weights[block->first + i];
+			float value = row->lattice->values[chosen[block->first + i]];
+
+			for (uint32_t j = 0; j <= i; j++) {
+				exact[j] += factor[j] * weight;
+				rounded[j] += factor[j] * value;
+			}
+		}
+		for (uint32_t j = 0; j < size; j++) {
+			product += (double)exact[j] * rounded[j];
+			square += (double)rounded[j] * rounded[j];
+		}
+	}
+	return product > 0 && square > 0 ? (float)(product / square) : scale;
+}
+
+void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
+		   const float *weights, float *scale, uint8_t *chosen, float *scratch)
+{
+	const struct row row = {
+		.moments = moments, .lattice = lattice, .weights = weights, .carried = scratch,
+		.factors = moments->factors + group * moments->size,
+	};
+	uint8_t *trial = (uint8_t *)(scratch + 3 * (size_t)moments->length);
+	double least = round_row(&row, *scale, chosen);
+	float fitted = fit_scale(&row, *scale, chosen, scratch + moments->length);
+
+	if (round_row(&row, fitted, trial) < least)
+		memcpy(chosen, trial, moments->length);
+	*scale = fitted;
+}

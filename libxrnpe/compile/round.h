@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Rounding of weights to a format, each with regard to the errors of those before it. */
+#ifndef XRNPE_ROUND_H
+#define XRNPE_ROUND_H
+
+#include "compile.h"
+
+/* Weights whose errors are taken together. */
+struct moments_block {
+	uint32_t first, size;
+	size_t factors;		/* where those of the block are: size x size, lower triangle, rows */
+};
+
+/*
+ * How what a node multiplies varies together, in the kept calibration inputs: for a sum
+ * sum(w[i] * x[i]) the mean of x[i] * x[j], kept as Cholesky factors. Long sums are taken
+ * in blocks, as if those were independent of each other; what is never in one sum is.
+ */
+struct moments {
+	uint32_t length;	/* weights of an output channel, in the order in which the device has them */
+	uint32_t groups;
+	struct moments_block *blocks;
+	uint32_t block_count;
+	size_t size;		/* factors of a group */
+	float *factors;		/* by group */
+	double *diagonal;	/* by group: length means of squares */
+};
+
+/* Of node @n, which has weights that are not one. Returns 0 or -ENOMEM. */
+int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments);
+void moments_free(struct moments *moments);
+
+/* The finite values of a format of up to 8 bits, rising; zero once. */
+struct lattice {
+	uint32_t count;
+	float values[256];
+	uint8_t codes[256];
+};
+
+void lattice_fill(struct lattice *lattice, enum xrnpe_format format);
+
+/* Index of the value that is nearest to @value. */
+uint32_t lattice_nearest(const struct lattice *lattice, float value);
+
+/*
+ * Round weights of an output channel of @group to multiples of *@scale that @lattice has, such
+ * that the error of its sums, not that of each weight, is small; *@scale is improved, too.
+ *
+ * @weights: moments->length of them
+ * @chosen: out: indices into the lattice
+ * @scratch: room for 3 * moments->length floats and as many bytes
+ */
+void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
+		   const float *weights, float *scale, uint8_t *chosen, float *scratch);
+
+#endif

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+/* Rounding of weights, correction of biases, and what is said of calibration data. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "effect.h"
+#include "round.h"
+#include "unit/compile_run.h"
+#include "unit/compile_tests.h"
+
+/* ---- lattices ---------------------------------------------------------- */
+
+START_TEST(lattice_has_all_values)
+{
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct lattice lattice;
+
+	lattice_fill(&lattice, format);
+	for (uint32_t i = 0; i < lattice.count; i++) {
+		ck_assert(!i || lattice.values[i - 1] < lattice.values[i]);
+		ck_assert_float_eq((float)xrnpe_decode(format, lattice.codes[i]), lattice.values[i]);
+	}
+	for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
+		double value = xrnpe_decode(format, code);
+
+		if (isfinite(value))
+			ck_assert_float_eq(lattice.values[lattice_nearest(&lattice, (float)value)],
+					   (float)value);
+	}
+}
+END_TEST
+
+START_TEST(nearest_is_nearest)
+{
+	struct lattice lattice;
+	uint32_t state = 9;
+
+	lattice_fill(&lattice, (enum xrnpe_format)_i);
+	for (int k = 0; k < 1000; k++) {
+		float value = onnx_noise(&state) * expf(4 * onnx_noise(&state)), least = INFINITY;
+
+		for (uint32_t i = 0; i < lattice.count; i++)
+			least = fminf(least, fabsf(lattice.values[i] - value));
+		ck_assert_float_eq(fabsf(lattice.values[lattice_nearest(&lattice, value)] - value),
+				   least);
+	}
+}
+END_TEST
+
+/* ---- weights ----------------------------------------------------------- */
+
+/* A convolution; of its inputs, which are smooth, neighbours are alike. */
+static Onnx__ModelProto *smooth_network(void)
+{
+	Onnx__ModelProto *model = image_network(6, 10, 10);
+
+	onnx_floats(model, "w", DIMS(8, 6, 3, 3), NULL);
+	onnx_attr_ints(onnx_node(model, "Conv", "x w", "y"), "pads", DIMS(1, 1, 1, 1));
+	return model;
+}
+
+static struct xrnpe_array *smooth_inputs(const struct xrnpe_graph *graph)
+{
+	struct xrnpe_array *arrays = noise(graph, CALIBRATION, 5);
+
+	for (size_t i = 1; i < arrays->count; i++)
+		arrays->data[i] = 0.95f * arrays->data[i - 1] + 0.3f * arrays->data[i];
+	return arrays;
+}
+
+/* As if inputs were independent of each other. */
+static void forget_moments(struct moments *moments)
+{
+	memset(moments->factors, 0, moments->groups * moments->size * sizeof(*moments->factors));
+	for (uint32_t g = 0; g < moments->groups; g++) {
+		for (uint32_t b = 0; b < moments->block_count; b++) {
+			const struct moments_block *block = &moments->blocks[b];
+
+			for (uint32_t i = 0; i < block->size; i++)
+				moments->factors[g * moments->size + block->factors +
+						 (size_t)i * (block->size + 1)] = 1;
+		}
+	}
+	for (size_t i = 0; i < (size_t)moments->groups * moments->length; i++)
+		moments->diagonal[i] = 1;
+}
+
+/* Relative error of the only node's outputs, with its weights in @format. */
+static double weight_error(struct compiler *compiler, const struct moments *moments,
+			   enum xrnpe_format format)
+{
+	const struct node_plan *plan = &compiler->nodes[0];
+	const struct graph_node *node = &compiler->graph->nodes[0];
+	uint32_t weights = plan->place.weights.tensor, output = node->outputs[0];
+	size_t count = graph_count(&compiler->graph->tensors[output].shape);
+	float *values = malloc(graph_count(&compiler->graph->tensors[weights].shape) * sizeof(float));
+	float *out = malloc(count * sizeof(float));
+	struct squares sum = { 0 };
+
+	ck_assert(values && out);
+	ck_assert_int_eq(quantize_node(compiler, 0, moments, format), 0);
+	quantize_restore(&plan->place.weights, &plan->weight[format], format, values);
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		void **tensors = compiler->images[i]->tensors;
+		void *exact = tensors[weights], *result = tensors[output];
+
+		tensors[weights] = values;
+		measure_linear(compiler->images[i], node, tensors, NULL, out);
+		squares_add(&sum, out, result, count);
+		tensors[weights] = exact;
+		tensors[output] = result;
+	}
+	quantize_free(&compiler->nodes[0].weight[format]);
+	free(values);
+	free(out);
+	return sqrt(squares_relative(&sum));
+}
+
+START_TEST(errors_cancel)
+{
+	struct xrnpe_graph *graph = load(smooth_network());
+	struct xrnpe_array *inputs = smooth_inputs(graph);
+	struct xrnpe_compile_options options = { .calibration = inputs };
+	struct compiler compiler = { .source = graph, .options = &options, .error = &error };
+	enum xrnpe_format format = (enum xrnpe_format)_i;
+	struct moments moments;
+	double with, without;
+
+	ck_assert_int_eq(inputs_choose(&compiler), 0);
+	ck_assert_int_eq(compile_prepare(&compiler), 0);
+	ck_assert_int_eq(calibrate_run(&compiler), 0);
+	ck_assert_int_eq(moments_measure(&compiler, 0, &moments), 0);
+	with = weight_error(&compiler, &moments, format);
+	forget_moments(&moments);
+	without = weight_error(&compiler, &moments, format);
+	ck_assert_double_lt(with, 0.75 * without);
+	moments_free(&moments);
+	compile_clean_up(&compiler);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Weights of a channel that has died are zero, not the least number that there is. */
+START_TEST(tiny_weights_become_zero)
+{
+	Onnx__ModelProto *model = image_network(4, 6, 6);
+	float values[4 * 4 * 9];
+	struct xrnpe_model *compiled;
+	struct xrnpe_graph *graph;
+	uint32_t state = 2;
+
+	for (int i = 0; i < 4 * 36; i++)
+		values[i] = onnx_noise(&state) * (i / 36 == 3 ? 1e-18f : 1);
+	onnx_floats(model, "w", DIMS(4, 4, 3, 3), values);
+	onnx_node(model, "Conv", "x w", "y");
+	graph = load(model);
+	ck_assert_int_eq(compile(graph, xrnpe_graph_bytes(graph) * 10 / 25, &compiled), 0);
+	ck_assert_double_lt(run_error(graph, compiled), 0.02);
+	xrnpe_model_free(compiled);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* ---- biases ------------------------------------------------------------ */
+
+START_TEST(what_is_certain_of_a_shift)
+{
+	struct shift shift = { .sum = 3, .squares = 9 };
+	const struct image image = { 1, 2, 1, true };
+	double mean;
+
+	/* One input: nothing. */
+	ck_assert_double_eq(shift_certain(&shift, 1), 0);
+	/* The same by all: all. */
+	shift = (struct shift){ .sum = 3 * 8, .squares = 9 * 8 };
+	ck_assert_double_eq_tol(shift_certain(&shift, 8), 3, 1e-12);
+	/* As large as its spread: nothing; somewhat larger: a part, with its sign. */
+	shift = (struct shift){ .sum = 8 * 0.1, .squares = 8 };
+	ck_assert_double_eq(shift_certain(&shift, 8), 0);
+	shift = (struct shift){ .sum = 8 * -2, .squares = 8 * (4 + 4) };
+	ck_assert_double_lt(shift_certain(&shift, 8), 0);
+	ck_assert_double_gt(shift_certain(&shift, 8), -2);
+	/* From outputs. */
+	shift = (struct shift){ 0 };
+	for (int i = 0; i < 3; i++)
+		shifts_add(&shift, &image, (float[]){ 1, 2 }, (float[]){ 0, 0.5f }, &mean);
+	ck_assert_double_eq_tol(shift_certain(&shift, 3), 1.25, 1e-12);
+}
+END_TEST
+
+/* ---- what is said ------------------------------------------------------ */
+
+static char notes[4096];
+
+static void take_note(void *data, const char *text)
+{
+	strncat(notes, text, sizeof(notes) - strlen(notes) - 2);
+	strcat(notes, "\n");
+}
+
+static int compile_noting(const struct xrnpe_graph *graph, const struct xrnpe_array *inputs,
+			  struct xrnpe_model **model)
+{
+	const struct xrnpe_compile_options options = {
+		.calibration = inputs, .note = take_note, .limits.bytes = 1 << 20,
+	};
+
+	*notes = '\0';
+	return xrnpe_compile(graph, &options, model, &error);
+}
+
+static void is_noted(const struct xrnpe_graph *graph, const struct xrnpe_array *inputs,
+		     const char *text)
+{
+	struct xrnpe_model *model;
+
+	ck_assert_msg(!compile_noting(graph, inputs, &model), "%s", error.message);
+	if (text)
+		ck_assert_msg(strstr(notes, text), "no \"%s\" in \"%s\"", text, notes);
+	else
+		ck_assert_str_eq(notes, "");
+	ck_assert_double_lt(run_error(graph, model), 0.02);
+	xrnpe_model_free(model);
+}
+
+START_TEST(odd_data_are_named)
+{
+	struct xrnpe_graph *graph = load(smooth_network());
+	size_t each = xrnpe_graph_input(graph, 0)->count;
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+
+	is_noted(graph, inputs, NULL);
+	inputs->data[5 * each + 7] = 1e6f;
+	is_noted(graph, inputs, "1 of 24 inputs left out: of x input 5 has a value of 1e+06");
+	noise_free(graph, inputs);
+
+	inputs = noise(graph, CALIBRATION, 1);
+	for (size_t i = each; i < inputs->count; i++)
+		inputs->data[i] = inputs->data[i - each];
+	is_noted(graph, inputs, "all inputs of x are the same");
+	noise_free(graph, inputs);
+
+	inputs = noise(graph, 3, 1);
+	is_noted(graph, inputs, "3 inputs are too few");
+	noise_free(graph, inputs);
+	inputs = noise(graph, 1, 1);
+	is_noted(graph, inputs, "1 input is too few");
+	noise_free(graph, inputs);
+	inputs = noise(graph, 4, 1);
+	is_noted(graph, inputs, "the one input");
+	noise_free(graph, inputs);
+	inputs = noise(graph, XRNPE_CALIBRATION_MAX + 9, 1);
+	is_noted(graph, inputs, "512 of 521 inputs are used");
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* A channel that is zero throughout calibration works when it wakes up. */
+START_TEST(dead_channels_may_wake_up)
+{
+	struct xrnpe_graph *graph = load(smooth_network());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_model *model;
+
+	for (size_t i = 0; i < inputs->count; i++) {
+		if (i / 100 % 6 == 3)
+			inputs->data[i] = 0;
+	}
+	ck_assert_int_eq(compile_noting(graph, inputs, &model), 0);
+	ck_assert_double_lt(run_error(graph, model), 0.02);
+	xrnpe_model_free(model);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* ---- what is reported --------------------------------------------------- */
+
+/* What is said of a model holds on data that nobody has seen. */
+START_TEST(reported_is_true)
+{
+	static const double factors[] = { 1.5, 2.5, 3.5 };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t bytes = (uint64_t)((double)xrnpe_graph_bytes(graph) / factors[i]);
+		const struct xrnpe_quality *quality;
+		struct xrnpe_model *model;
+		double actual;
+
+		ck_assert_int_eq(compile(graph, bytes, &model), 0);
+		quality = xrnpe_model_quality(model);
+		actual = run_error(graph, model);
+		ck_assert(quality->unseen && quality->inputs == 6);
+		ck_assert_double_lt(actual, 1.3 * quality->error);
+		ck_assert_double_gt(actual, quality->error / 1.3);
+		xrnpe_model_free(model);
+	}
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Of what is allowed use is made, and it is kept on data that nobody has seen. */
+START_TEST(error_limit_is_kept)
+{
+	static const double errors[] = { 0.003, 0.01, 0.03, 0.1 };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_cost cost, before = { .counters.cycles = UINT64_MAX };
+
+	for (int i = 0; i < 4; i++) {
+		const struct xrnpe_compile_options options = {
+			.calibration = inputs, .limits.error = errors[i],
+		};
+		struct xrnpe_model *model;
+
+		ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+		ck_assert_double_le(xrnpe_model_quality(model)->error, errors[i]);
+		ck_assert_double_lt(run_error(graph, model), 1.3 * errors[i]);
+		xrnpe_model_predict(model, NULL, &cost, NULL);
+		ck_assert_uint_le(cost.counters.cycles, before.counters.cycles);
+		before = cost;
+		xrnpe_model_free(model);
+	}
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+START_TEST(cycles_and_energy_are_kept)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_compile_options options = { .calibration = inputs };
+	struct xrnpe_model *model;
+	struct xrnpe_cost free_of_limits, cost;
+
+	options.limits.bytes = 1 << 20;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), 0);
+	xrnpe_model_predict(model, NULL, &free_of_limits, NULL);
+	xrnpe_model_free(model);
+	options.limits.cycles = 0.9 * (double)free_of_limits.counters.cycles;
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	xrnpe_model_predict(model, NULL, &cost, NULL);
+	ck_assert_double_le((double)cost.counters.cycles, options.limits.cycles);
+	ck_assert_double_lt(run_error(graph, model), 0.1);
+	xrnpe_model_free(model);
+	options.limits.cycles = 0;
+	options.limits.picojoules = 0.8 * free_of_limits.picojoules;
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	xrnpe_model_predict(model, NULL, &cost, NULL);
+	ck_assert_double_le(cost.picojoules, options.limits.picojoules);
+	ck_assert_double_lt(run_error(graph, model), 0.1);
+	xrnpe_model_free(model);
+	options.limits.picojoules = 1;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -ENOSPC);
+	ck_assert_msg(strstr(error.message, "budget of 1e-06 uJ is too small"), "%s", error.message);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+TCase *compile_precision_tests(void)
+{
+	TCase *tests = tcase_create("precision");
+
+	tcase_set_timeout(tests, 120);
+	tcase_add_loop_test(tests, lattice_has_all_values, 0, XRNPE_FORMAT_P16);
+	tcase_add_loop_test(tests, nearest_is_nearest, 0, XRNPE_FORMAT_P16);
+	tcase_add_loop_test(tests, errors_cancel, 0, XRNPE_FORMAT_P16);
+	tcase_add_test(tests, tiny_weights_become_zero);
+	tcase_add_test(tests, what_is_certain_of_a_shift);
+	tcase_add_test(tests, odd_data_are_named);
+	tcase_add_test(tests, dead_channels_may_wake_up);
+	tcase_add_test(tests, reported_is_true);
+	tcase_add_test(tests, error_limit_is_kept);
+	tcase_add_test(tests, cycles_and_energy_are_kept);
+	return tests;
+}
