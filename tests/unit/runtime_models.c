@@ -49,7 +49,7 @@ static struct xrnpe_graph *negation(void)
 	ck_ok(graph_add_tensor(graph, strdup("y"), &y, &error), error);
 	ck_ok(build_input(graph, x, GRAPH_FLOAT, &shape, &error), error);
 	ck_ok(build_part(graph, "negate", "Neg", 1, &x, y, NULL, 0, &error), error);
-	ck_ok(build_output(graph, y, &error), error);
+	ck_ok(build_output(graph, "y", &error), error);
 	ck_ok(build_end(graph, &error), error);
 	return graph;
 }
