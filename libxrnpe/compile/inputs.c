@@ -131,9 +131,12 @@ static void find_wild(const struct compiler *compiler, const char *name, const f
 		     found, count, name, first, (double)largest[first], (double)usual);
 }
 
-/* Look at all values of the graph's @i-th input; @zero: they are zero throughout. */
+/*
+ * Look at all values of the graph's @i-th input. @told: there are values that are not zero, or
+ * none are needed.
+ */
 static int look(struct compiler *compiler, uint32_t i, size_t count, float *largest, bool *wild,
-		bool *zero)
+		bool *told)
 {
 	const struct xrnpe_graph *graph = compiler->source;
 	const float *values = compiler->options->calibration[i].data;
@@ -147,10 +150,11 @@ static int look(struct compiler *compiler, uint32_t i, size_t count, float *larg
 				  graph->name, bad, name);
 	for (k = 1; k < count * each && values[k] == values[0]; k++)
 		;
-	*zero = k >= count * each && values[0] == 0;
+	if (graph->infos[i].type != XRNPE_TYPE_FLOAT || !each || k < count * each || values[0] != 0)
+		*told = true;
 	if (k >= count * each && each > 1)
 		compile_note(compiler, "calibration: all values of %s are %g", name, (double)values[0]);
-	else if (count > 1 && !memcmp(values, values + each, (count - 1) * each * sizeof(*values)))
+	else if (count > 1 && each && !memcmp(values, values + each, (count - 1) * each * sizeof(*values)))
 		compile_note(compiler, "calibration: all inputs of %s are the same", name);
 	if (graph->infos[i].type == XRNPE_TYPE_FLOAT)
 		find_wild(compiler, name, largest, count, largest + count, wild);
@@ -162,15 +166,13 @@ static int look_at_all(struct compiler *compiler, size_t count, bool *wild)
 {
 	const struct xrnpe_graph *graph = compiler->source;
 	float *largest = malloc(2 * count * sizeof(*largest));
-	bool all_zero = true, zero = false;
+	bool told = !graph->input_count;
 	int ret = largest ? 0 : xrnpe_fail_memory(compiler->error);
 
-	for (uint32_t i = 0; !ret && i < graph->input_count; i++) {
-		ret = look(compiler, i, count, largest, wild, &zero);
-		all_zero &= zero;
-	}
+	for (uint32_t i = 0; !ret && i < graph->input_count; i++)
+		ret = look(compiler, i, count, largest, wild, &told);
 	free(largest);
-	if (!ret && all_zero)
+	if (!ret && !told)
 		ret = xrnpe_fail(compiler->error, -EINVAL,
 				 "%s: calibration data are all zero: they tell nothing of what the network will see",
 				 graph->name);
@@ -195,7 +197,10 @@ static size_t spread(size_t *from, size_t count, size_t *to, size_t wanted)
 
 int inputs_choose(struct compiler *compiler)
 {
-	size_t count = count_inputs(compiler->options->calibration, &compiler->source->infos[0]);
+	const struct xrnpe_graph *graph = compiler->source;
+	/* What takes nothing always gives the same. */
+	size_t count = graph->input_count ?
+		       count_inputs(compiler->options->calibration, graph->infos) : 1;
 	size_t *all = malloc(count * sizeof(*all)), good = 0, most;
 	bool *wild = calloc(count, sizeof(*wild));
 	int ret;

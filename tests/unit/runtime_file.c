@@ -151,10 +151,10 @@ END_TEST
 
 START_TEST(file_version)
 {
-	set(HEADER_VERSION, 4, 4);
+	set(HEADER_VERSION, 4, 5);
 	sign();
 	ck_fails(load(bytes, size), -ENOTSUP, error,
-		 "m.xrnpe: is of format version 4; this library knows 3");
+		 "m.xrnpe: is of format version 5; this library knows 4");
 }
 END_TEST
 
@@ -229,7 +229,11 @@ static const struct forgery forgeries[] = {
 	{ INFO, 36, 4, UINT32_MAX, "lacks layers, inputs or outputs" },
 	{ INFO, 36, 4, 2, "tensor middle: its format is not allowed" },
 	{ INFO, 40, 4, 4096, "producer is not printable" },
-	{ INFO, 44, 4, 1, "section info is malformed" },
+	{ INFO, 48, 8, 0x7ff0000000000000, "section info is malformed" },
+	{ INFO, 48, 8, 0xbff0000000000000, "section info is malformed" },
+	{ INFO, 56, 8, 0x7ff8000000000000, "section info is malformed" },
+	{ INFO, 64, 4, 2, "section info is malformed" },
+	{ INFO, 68, 4, 1, "section info is malformed" },
 	{ COMMAND_LAYERS, 4, 4, 2, "command 1 belongs to no layer" },
 	{ LAYERS, 0, 4, UINT32_MAX, "layer 0 has no name" },
 	{ LAYERS, LAYER_BYTES + 4, 4, 5000, "layer 1 has no name" },
