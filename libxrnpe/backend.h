@@ -8,17 +8,25 @@
 #include "xrnpe.h"
 #include "drm/xrnpe_accel.h"
 
+/* Least alignment of memory that the program gives: that of regions. */
+#define XRNPE_MEMORY_ALIGN 64
+
 /* Alignment of regions in a buffer, and of buffers: no two share a cache line. */
 #define XRNPE_BUFFER_ALIGN 256
 
 struct xrnpe_buffer {
+	atomic_uint references;
 	struct xrnpe_device *device;	/* holds a reference */
-	void *data;
+	void *data;			/* NULL: cannot be mapped */
 	size_t size;
 	/* The back end's. */
-	size_t mapped;
+	size_t mapped;			/* bytes at @data to be unmapped */
 	uint32_t handle;
+	int fd;				/* of a dma-buf; -1: it is none */
+	struct xrnpe_buffer *next;
 };
+
+struct xrnpe_buffer *xrnpe_buffer_ref(struct xrnpe_buffer *buffer);
 
 struct xrnpe_job_region {
 	struct xrnpe_buffer *buffer;
@@ -97,6 +105,12 @@ struct xrnpe_backend {
 	/* Fill all but size and device. Returns 0 or what failed. */
 	int (*buffer_new)(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
 			  struct xrnpe_error *error);
+	/* The same of the dma-buf @fd, which stays the caller's. */
+	int (*buffer_import)(struct xrnpe_device *device, struct xrnpe_buffer *buffer, int fd,
+			     struct xrnpe_error *error);
+	/* The same of a program's memory, at data already. NULL: the device cannot reach it. */
+	int (*buffer_wrap)(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
+			   struct xrnpe_error *error);
 	void (*buffer_free)(struct xrnpe_buffer *buffer);
 	/* In range, not empty. */
 	int (*buffer_sync)(struct xrnpe_buffer *buffer, enum xrnpe_sync sync,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "backend.h"
 #include "clock.h"
@@ -77,23 +78,25 @@ void xrnpe_job_end(struct xrnpe_job *job)
 
 /* ---- buffers ---------------------------------------------------------- */
 
-int xrnpe_buffer_new(struct xrnpe_device *device, size_t size, struct xrnpe_buffer **buffer,
-		     struct xrnpe_error *error)
+/* A buffer without memory. NULL: no memory for it. */
+static struct xrnpe_buffer *make_buffer(struct xrnpe_device *device, size_t size)
 {
-	struct xrnpe_buffer *made;
-	int ret;
+	struct xrnpe_buffer *made = calloc(1, sizeof(*made));
 
-	if (!size || size > device->info.max_buffer_size)
-		return xrnpe_fail(error, -EINVAL, "%s: a buffer of %zu bytes is not 1..%" PRIu64,
-				  device->info.path, size, device->info.max_buffer_size);
-	made = calloc(1, sizeof(*made));
 	if (!made)
-		return xrnpe_fail_memory(error);
+		return NULL;
+	atomic_init(&made->references, 1);
 	made->size = size;
+	made->fd = -1;
 	made->device = xrnpe_device_ref(device);
-	ret = device->backend->buffer_new(device, made, error);
+	return made;
+}
+
+/* The buffer that is made, or if @ret is an error, none. */
+static int finish_buffer(struct xrnpe_buffer *made, int ret, struct xrnpe_buffer **buffer)
+{
 	if (ret) {
-		xrnpe_device_close(device);
+		xrnpe_device_close(made->device);
 		free(made);
 		return ret;
 	}
@@ -101,9 +104,76 @@ int xrnpe_buffer_new(struct xrnpe_device *device, size_t size, struct xrnpe_buff
 	return 0;
 }
 
+static int check_size(const struct xrnpe_device *device, uint64_t size, struct xrnpe_error *error)
+{
+	if (!size || size > device->info.max_buffer_size)
+		return xrnpe_fail(error, -EINVAL, "%s: a buffer of %" PRIu64 " bytes is not 1..%" PRIu64,
+				  device->info.path, size, device->info.max_buffer_size);
+	return 0;
+}
+
+int xrnpe_buffer_new(struct xrnpe_device *device, size_t size, struct xrnpe_buffer **buffer,
+		     struct xrnpe_error *error)
+{
+	struct xrnpe_buffer *made;
+	int ret = check_size(device, size, error);
+
+	if (ret)
+		return ret;
+	made = make_buffer(device, size);
+	if (!made)
+		return xrnpe_fail_memory(error);
+	return finish_buffer(made, device->backend->buffer_new(device, made, error), buffer);
+}
+
+int xrnpe_buffer_import(struct xrnpe_device *device, int fd, struct xrnpe_buffer **buffer,
+			struct xrnpe_error *error)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct xrnpe_buffer *made;
+	int ret = size < 0 ? xrnpe_fail_errno(error, "dma-buf", "learn the size of it") :
+			     check_size(device, (uint64_t)size, error);
+
+	if (ret)
+		return ret;
+	made = make_buffer(device, (size_t)size);
+	if (!made)
+		return xrnpe_fail_memory(error);
+	return finish_buffer(made, device->backend->buffer_import(device, made, fd, error), buffer);
+}
+
+int xrnpe_buffer_wrap(struct xrnpe_device *device, void *memory, size_t size,
+		      struct xrnpe_buffer **buffer, struct xrnpe_error *error)
+{
+	struct xrnpe_buffer *made;
+	int ret;
+
+	if (!device->backend->buffer_wrap)
+		return xrnpe_fail(error, -ENOTSUP,
+				  "%s: reaches no memory but buffers of its own and dma-bufs",
+				  device->info.path);
+	ret = check_size(device, size, error);
+	if (!ret && (uintptr_t)memory % XRNPE_MEMORY_ALIGN)
+		ret = xrnpe_fail(error, -EINVAL, "memory for a buffer is not aligned to %d bytes",
+				 XRNPE_MEMORY_ALIGN);
+	if (ret)
+		return ret;
+	made = make_buffer(device, size);
+	if (!made)
+		return xrnpe_fail_memory(error);
+	made->data = memory;
+	return finish_buffer(made, device->backend->buffer_wrap(device, made, error), buffer);
+}
+
+struct xrnpe_buffer *xrnpe_buffer_ref(struct xrnpe_buffer *buffer)
+{
+	atomic_fetch_add(&buffer->references, 1);
+	return buffer;
+}
+
 void xrnpe_buffer_free(struct xrnpe_buffer *buffer)
 {
-	if (!buffer)
+	if (!buffer || atomic_fetch_sub(&buffer->references, 1) > 1)
 		return;
 	buffer->device->backend->buffer_free(buffer);
 	xrnpe_device_close(buffer->device);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -36,73 +35,6 @@ int drm_fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error)
 	return xrnpe_fail_errno(error, drm->path, verb);
 }
 
-/* ---- buffers ---------------------------------------------------------- */
-
-static void close_handle(struct drm *drm, uint32_t handle)
-{
-	struct drm_gem_close args = { .handle = handle };
-
-	drmIoctl(drm->fd, DRM_IOCTL_GEM_CLOSE, &args);
-}
-
-static int drm_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
-			  struct xrnpe_error *error)
-{
-	struct drm *drm = to_drm(device);
-	struct drm_xrnpe_bo_create create = {
-		.size = buffer->size, .flags = DRM_XRNPE_BO_CACHED,
-	};
-	struct drm_xrnpe_bo_mmap_offset map = { 0 };
-	int ret;
-
-	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create)) {
-		if (errno == ENOMEM)
-			return xrnpe_fail(error, -ENOMEM,
-					  "%s: no contiguous memory for a buffer of %zu bytes",
-					  drm->path, buffer->size);
-		return drm_fail_ioctl(drm, "create a buffer", error);
-	}
-	map.handle = create.handle;
-	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &map)) {
-		ret = drm_fail_ioctl(drm, "map a buffer", error);
-		close_handle(drm, create.handle);
-		return ret;
-	}
-	buffer->data = mmap(NULL, create.size, PROT_READ | PROT_WRITE, MAP_SHARED, drm->fd,
-			    (off_t)map.offset);
-	if (buffer->data == MAP_FAILED) {
-		ret = drm_fail_ioctl(drm, "map a buffer", error);
-		close_handle(drm, create.handle);
-		return ret;
-	}
-	buffer->mapped = create.size;
-	buffer->handle = create.handle;
-	return 0;
-}
-
-static void drm_buffer_free(struct xrnpe_buffer *buffer)
-{
-	munmap(buffer->data, buffer->mapped);
-	close_handle(to_drm(buffer->device), buffer->handle);
-}
-
-static int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset,
-			   size_t size, struct xrnpe_error *error)
-{
-	struct drm *drm = to_drm(buffer->device);
-	struct drm_xrnpe_bo_sync args = {
-		.handle = buffer->handle,
-		.op = sync == XRNPE_SYNC_FOR_CPU ? DRM_XRNPE_BO_SYNC_FOR_CPU :
-						   DRM_XRNPE_BO_SYNC_FOR_DEVICE,
-		.offset = offset,
-		.size = size,
-	};
-
-	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args))
-		return drm_fail_ioctl(drm, "synchronise a buffer", error);
-	return 0;
-}
-
 /* ---- the device ------------------------------------------------------- */
 
 static void drm_close(struct xrnpe_device *device)
@@ -118,6 +50,7 @@ static void drm_close(struct xrnpe_device *device)
 
 static const struct xrnpe_backend drm_backend = {
 	.buffer_new = drm_buffer_new,
+	.buffer_import = drm_buffer_import,
 	.buffer_free = drm_buffer_free,
 	.buffer_sync = drm_buffer_sync,
 	.submit = drm_submit,

@@ -34,6 +34,7 @@ struct drm {
 	pthread_t runners[DRM_RUNNERS];
 	unsigned int runner_count, idle_count;
 	bool stop;
+	struct xrnpe_buffer *buffers;	/* all, for handles that several have */
 	/* One a priority that the process may have, the most urgent first. */
 	struct queue queues[DRM_XRNPE_PRIORITY_REALTIME + 1];
 };
@@ -45,6 +46,16 @@ static inline struct drm *to_drm(struct xrnpe_device *device)
 
 /* The message of an ioctl that failed, and its error. */
 int drm_fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error);
+
+/* ---- drm_buffers.c: see struct xrnpe_backend ------------------------------ */
+
+int drm_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
+		   struct xrnpe_error *error);
+int drm_buffer_import(struct xrnpe_device *device, struct xrnpe_buffer *buffer, int fd,
+		      struct xrnpe_error *error);
+void drm_buffer_free(struct xrnpe_buffer *buffer);
+int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset, size_t size,
+		    struct xrnpe_error *error);
 
 /* ---- drm_jobs.c: see struct xrnpe_backend ------------------------------- */
 

@@ -62,12 +62,30 @@ static int emu_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buff
 	if (buffer->data == MAP_FAILED)
 		return xrnpe_fail(error, -ENOMEM, "no memory for a buffer of %zu bytes",
 				  buffer->size);
+	buffer->mapped = buffer->size;
+	return 0;
+}
+
+static int emu_buffer_import(struct xrnpe_device *device, struct xrnpe_buffer *buffer, int fd,
+			     struct xrnpe_error *error)
+{
+	buffer->data = mmap(NULL, buffer->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (buffer->data == MAP_FAILED)
+		return xrnpe_fail_errno(error, "dma-buf", "map it");
+	buffer->mapped = buffer->size;
+	return 0;
+}
+
+static int emu_buffer_wrap(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
+			   struct xrnpe_error *error)
+{
 	return 0;
 }
 
 static void emu_buffer_free(struct xrnpe_buffer *buffer)
 {
-	munmap(buffer->data, buffer->size);
+	if (buffer->mapped)
+		munmap(buffer->data, buffer->mapped);
 }
 
 static int emu_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t offset,
@@ -326,6 +344,8 @@ static void emu_close(struct xrnpe_device *device)
 
 static const struct xrnpe_backend emu_backend = {
 	.buffer_new = emu_buffer_new,
+	.buffer_import = emu_buffer_import,
+	.buffer_wrap = emu_buffer_wrap,
 	.buffer_free = emu_buffer_free,
 	.buffer_sync = emu_buffer_sync,
 	.submit = emu_submit,

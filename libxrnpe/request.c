@@ -3,22 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "error.h"
 #include "request.h"
-#include "transfer.h"
 
 /* ---- making and freeing ------------------------------------------------ */
-
-/* A region of size 0 has no commands that use it, but a job may not have one. */
-static uint64_t region_size(const struct xrnpe_model *model, enum xrnpe_model_region region)
-{
-	return model->region_size[region] ? model->region_size[region] : 1;
-}
 
 /* What the nodes on the CPU need. */
 static int make_cpu(struct xrnpe_request *request, struct xrnpe_error *error)
@@ -41,7 +33,7 @@ static int make_cpu(struct xrnpe_request *request, struct xrnpe_error *error)
 int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **request,
 		      struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = session->model;
+	const struct session_regions *regions = &session->regions;
 	struct xrnpe_request *made = calloc(1, sizeof(*made));
 	uint64_t used = 0;
 	int ret;
@@ -50,18 +42,19 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 		return xrnpe_fail_memory(error);
 	atomic_fetch_add(&session->references, 1);
 	made->session = session;
-	made->job.region_count = XRNPE_MODEL_REGIONS;
+	made->job.region_count = regions->count;
 	made->job.queue = session->queue;
 	made->job.advance = request_advance;
 	made->job.fd = -1;
-	for (unsigned int i = 0; i < XRNPE_MODEL_REGIONS; i++) {
+	for (unsigned int i = 0; i < regions->count; i++) {
 		struct xrnpe_job_region *region = &made->job.regions[i];
 
-		region->flags = xrnpe_model_region_flags[i];
-		region->size = region_size(model, i);
-		if (i == XRNPE_MODEL_CONSTANTS)
+		region->flags = xrnpe_model_region_flags[regions->region[i].of];
+		region->size = regions->region[i].size;
+		if (regions->region[i].of == XRNPE_MODEL_CONSTANTS)
 			continue;
-		region->offset = used;
+		region->offset = made->own[i] = used;
+		made->set[i] = regions->region[i].of == XRNPE_MODEL_INPUT;
 		used += session_align(region->size);
 	}
 	ret = xrnpe_buffer_new(session->device, used, &made->memory, error);
@@ -71,9 +64,9 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 		xrnpe_request_free(made);
 		return ret;
 	}
-	for (unsigned int i = 0; i < XRNPE_MODEL_REGIONS; i++)
-		made->job.regions[i].buffer =
-			i == XRNPE_MODEL_CONSTANTS ? session->constants : made->memory;
+	for (unsigned int i = 0; i < regions->count; i++)
+		made->job.regions[i].buffer = regions->region[i].of == XRNPE_MODEL_CONSTANTS ?
+					      session->constants : made->memory;
 	*request = made;
 	return 0;
 }
@@ -89,68 +82,14 @@ void xrnpe_request_free(struct xrnpe_request *request)
 		close(request->job.fd);
 	reference_free(request->cpu);
 	free(request->values);
+	for (unsigned int i = 0; i < request->job.region_count; i++)
+		xrnpe_buffer_free(request->bound[i]);
 	xrnpe_buffer_free(request->memory);
 	xrnpe_session_free(request->session);
 	free(request);
 }
 
-/* ---- inputs and outputs ------------------------------------------------- */
-
-uint64_t request_tensor_offset(const struct xrnpe_request *request,
-			       const struct xrnpe_model_tensor *t)
-{
-	return request->job.regions[t->region].offset + t->offset;
-}
-
-void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t)
-{
-	return (char *)request->memory->data + request_tensor_offset(request, t);
-}
-
-static int check_transfer(const struct xrnpe_request *request, const char *kind, unsigned int i,
-			  unsigned int number, const struct xrnpe_model_tensor *t, size_t count,
-			  struct xrnpe_error *error)
-{
-	const char *name = request->session->model->name;
-
-	if (request->state == REQUEST_SUBMITTED)
-		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  name);
-	if (i >= number)
-		return xrnpe_fail(error, -EINVAL, "%s: has no %s %u", name, kind, i);
-	if (count != t->info.count)
-		return xrnpe_fail(error, -EINVAL, "%s: %s %s has %zu elements, not %zu", name, kind,
-				  t->info.name, t->info.count, count);
-	return 0;
-}
-
-int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i, const float *values,
-			    size_t count, struct xrnpe_error *error)
-{
-	const struct xrnpe_model *model = request->session->model;
-	const struct xrnpe_model_tensor *t = &model->tensors[i];
-	int ret;
-
-	ret = check_transfer(request, "input", i, model->input_count, t, count, error);
-	if (!ret)
-		transfer_in(t, values, request_tensor_data(request, t));
-	return ret;
-}
-
-int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i, float *values,
-			     size_t count, struct xrnpe_error *error)
-{
-	const struct xrnpe_model *model = request->session->model;
-	const struct xrnpe_model_tensor *t = &model->tensors[model->input_count + i];
-	int ret;
-
-	ret = check_transfer(request, "output", i, model->output_count, t, count, error);
-	if (!ret && request->state == REQUEST_IDLE)
-		ret = xrnpe_fail(error, -EINVAL, "%s: the request was never submitted", model->name);
-	if (!ret)
-		transfer_out(t, request_tensor_data(request, t), values);
-	return ret;
-}
+/* ---- what is set before ---------------------------------------------------- */
 
 void xrnpe_request_count(struct xrnpe_request *request, bool count)
 {
@@ -189,12 +128,9 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	if (request->state == REQUEST_SUBMITTED)
 		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
 				  request->session->model->name);
-	ret = xrnpe_buffer_sync(request->memory, XRNPE_SYNC_FOR_DEVICE,
-				job->regions[XRNPE_MODEL_INPUT].offset,
-				job->regions[XRNPE_MODEL_INPUT].size, error);
+	ret = request_begin(request, error);
 	if (ret)
 		return ret;
-	request_begin(request);
 	job->goes_on = goes_on(request);
 	job->deadline = request->allowed ? clock_end(request->allowed) : INT64_MAX;
 	__atomic_store_n(&job->cancelled, false, __ATOMIC_RELAXED);

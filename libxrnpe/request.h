@@ -15,7 +15,11 @@ enum request_state {
 
 struct xrnpe_request {
 	struct xrnpe_session *session;
-	struct xrnpe_buffer *memory;	/* arena, input and output */
+	struct xrnpe_buffer *memory;	/* of the arena, and of inputs and outputs that are not bound */
+	uint64_t own[XRNPE_MAX_REGIONS];	/* by region: offset in it */
+	struct xrnpe_buffer *bound[XRNPE_MAX_REGIONS];	/* by region: NULL, or one that it holds */
+	bool set[XRNPE_MAX_REGIONS];	/* by region: the device has not seen what the CPU wrote to it */
+	uint64_t copied;		/* bytes that the CPU wrote to inputs since then */
 	struct reference *cpu;		/* tensors of the CPU's nodes; NULL: there are none */
 	float *values;			/* room for any tensor that is copied to or from these */
 	struct xrnpe_job job;
@@ -25,13 +29,21 @@ struct xrnpe_request {
 	int64_t allowed;		/* ns from submission to deadline; 0: no deadline */
 };
 
-/* Where @t lies. */
-uint64_t request_tensor_offset(const struct xrnpe_request *request,
-			       const struct xrnpe_model_tensor *t);
+/* ---- request_io.c -------------------------------------------------------- */
+
+/* Where tensor @t of the model lies. */
 void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t);
+int request_tensor_sync(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
+			enum xrnpe_sync sync, struct xrnpe_error *error);
+
+/* Let the device see the inputs that were set; let the CPU see the outputs that are not bound. */
+int request_sync_inputs(struct xrnpe_request *request, struct xrnpe_error *error);
+int request_sync_outputs(struct xrnpe_request *request, struct xrnpe_error *error);
+
+/* ---- request_steps.c ----------------------------------------------------- */
 
 /* Let the job be at its first step. */
-void request_begin(struct xrnpe_request *request);
+int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
 
 /* The job's advance(). */
 bool request_advance(struct xrnpe_job *job);

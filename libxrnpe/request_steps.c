@@ -12,13 +12,6 @@
 
 /* ---- nodes on the CPU ---------------------------------------------------- */
 
-static int sync_tensor(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
-		       enum xrnpe_sync sync, struct xrnpe_error *error)
-{
-	return xrnpe_buffer_sync(request->memory, sync, request_tensor_offset(request, t),
-				 xrnpe_model_tensor_bytes(t), error);
-}
-
 /* What the device or the caller wrote becomes tensors of the CPU's. */
 static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *step,
 		  struct xrnpe_error *error)
@@ -31,11 +24,11 @@ static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *
 		const struct xrnpe_model_binding *b = &model->bindings[step->gather_first + i];
 		const struct xrnpe_model_tensor *t = &model->tensors[b->tensor];
 
-		if (t->region != XRNPE_MODEL_INPUT)
-			ret = sync_tensor(request, t, XRNPE_SYNC_FOR_CPU, error);
+		ret = request_tensor_sync(request, t, XRNPE_SYNC_FOR_CPU, error);
 		if (ret)
 			break;
 		transfer_out(t, request_tensor_data(request, t), request->values);
+		request->result.copied += t->info.count * sizeof(float);
 		if (reference_set(request->cpu, b->cpu, request->values))
 			ret = xrnpe_fail(error, -EINVAL, "%s: %s: takes integers or truths", model->name,
 					 graph_printable(t->info.name, text));
@@ -55,7 +48,8 @@ static int scatter(struct xrnpe_request *request, const struct xrnpe_model_step 
 
 		reference_get(request->cpu, b->cpu, request->values);
 		transfer_in(t, request->values, request_tensor_data(request, t));
-		ret = sync_tensor(request, t, XRNPE_SYNC_FOR_DEVICE, error);
+		request->result.copied += t->info.count * sizeof(float);
+		ret = request_tensor_sync(request, t, XRNPE_SYNC_FOR_DEVICE, error);
 	}
 	return ret;
 }
@@ -72,13 +66,16 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 
 /* ---- the device's part ended --------------------------------------------- */
 
-/* The fault's command counts from the job's first: in messages and results, from the model's. */
-static void number_fault(struct xrnpe_request *request)
+/* The fault is one of the job's commands and regions: in messages and results, of the model's. */
+static void place_fault(struct xrnpe_request *request)
 {
 	const struct xrnpe_model_step *step = &request->session->model->steps[request->step];
+	struct xrnpe_fault *fault = &request->job.result.fault;
 
-	if (request->job.result.fault.kind != XRNPE_FAULT_NONE)
-		request->job.result.fault.cmd += step->first;
+	if (fault->kind == XRNPE_FAULT_NONE)
+		return;
+	fault->cmd += step->first;
+	session_move_fault(&request->session->regions, fault);
 }
 
 static int say_cancelled(const struct xrnpe_model *model, const struct xrnpe_device_info *info,
@@ -147,7 +144,7 @@ static void add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters
 /* What the job that has ended adds to the request's result. */
 static void collect(struct xrnpe_request *request)
 {
-	number_fault(request);
+	place_fault(request);
 	request->result.status |= request->job.result.status;
 	request->result.fault = request->job.result.fault;
 	add_counters(&request->result.counters, &request->job.result.counters);
@@ -155,16 +152,18 @@ static void collect(struct xrnpe_request *request)
 
 /* ---- all of it ----------------------------------------------------------- */
 
-void request_begin(struct xrnpe_request *request)
+int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 {
 	const struct xrnpe_model_step *step = request->session->model->steps;
 
-	request->result = (struct xrnpe_result){ 0 };
+	request->result = (struct xrnpe_result){ .copied = request->copied };
+	request->copied = 0;
 	request->step = 0;
 	request->job.stop = XRNPE_STOP_NOT;
 	request->job.code = 0;
 	request->job.cmds = request->session->cmds[0];
 	request->job.cmd_count = step->count;
+	return request_sync_inputs(request, error);
 }
 
 static int say_stopped(const struct xrnpe_request *request, struct xrnpe_error *error)
@@ -174,15 +173,6 @@ static int say_stopped(const struct xrnpe_request *request, struct xrnpe_error *
 	return request->job.stop == XRNPE_STOP_LATE ?
 	       xrnpe_fail(error, -ECANCELED, "%s: the request's deadline has passed", name) :
 	       xrnpe_fail(error, -ECANCELED, "%s: the request was cancelled", name);
-}
-
-/* Let the CPU see what the device wrote to the outputs. */
-static int sync_outputs(struct xrnpe_request *request, struct xrnpe_error *error)
-{
-	const struct xrnpe_job_region *region = &request->job.regions[XRNPE_MODEL_OUTPUT];
-
-	return xrnpe_buffer_sync(region->buffer, XRNPE_SYNC_FOR_CPU, region->offset, region->size,
-				 error);
 }
 
 bool request_advance(struct xrnpe_job *job)
@@ -209,6 +199,6 @@ bool request_advance(struct xrnpe_job *job)
 	}
 	if (!ret && job->stop != XRNPE_STOP_NOT)
 		ret = say_stopped(request, &job->error);
-	job->code = ret ? ret : sync_outputs(request, &job->error);
+	job->code = ret ? ret : request_sync_outputs(request, &job->error);
 	return false;
 }

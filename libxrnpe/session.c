@@ -11,14 +11,13 @@
 /* ---- sessions --------------------------------------------------------- */
 
 static int check_limits(const struct xrnpe_device_info *info, const struct xrnpe_model *model,
-			struct xrnpe_error *error)
+			const struct session_regions *regions, struct xrnpe_error *error)
 {
-	uint64_t sizes[] = {
-		model->region_size[XRNPE_MODEL_CONSTANTS],
-		session_align(model->region_size[XRNPE_MODEL_ARENA]) +
-			session_align(model->region_size[XRNPE_MODEL_INPUT]) +
-			session_align(model->region_size[XRNPE_MODEL_OUTPUT]),
-	};
+	uint64_t sizes[2] = { model->region_size[XRNPE_MODEL_CONSTANTS] };
+
+	for (unsigned int r = 0; r < regions->count; r++)
+		if (regions->region[r].of != XRNPE_MODEL_CONSTANTS)
+			sizes[1] += session_align(regions->region[r].size);
 
 	for (uint32_t i = 0; i < model->step_count; i++) {
 		const struct xrnpe_model_step *step = &model->steps[i];
@@ -53,6 +52,26 @@ static int upload(struct xrnpe_device *device, const void *data, uint64_t size,
 	return xrnpe_buffer_sync(*buffer, XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 
+/* The commands of step @i. */
+static int upload_job(struct xrnpe_session *session, uint32_t i, struct xrnpe_error *error)
+{
+	const struct xrnpe_model_step *step = &session->model->steps[i];
+	size_t size = step->count * sizeof(struct xrnpe_cmd);
+	struct xrnpe_cmd *cmds;
+	int ret = xrnpe_buffer_new(session->device, size, &session->cmds[i], error);
+
+	if (ret)
+		return ret;
+	cmds = session->cmds[i]->data;
+	for (uint32_t k = 0; k < step->count; k++) {
+		struct xrnpe_cmd cmd = session->model->cmds[step->first + k];
+
+		session_move_cmd(&session->regions, &cmd);
+		cmds[k] = cmd;
+	}
+	return xrnpe_buffer_sync(session->cmds[i], XRNPE_SYNC_FOR_DEVICE, 0, size, error);
+}
+
 /* The queue of a priority; a device that has few of them serves several priorities with one. */
 static int find_queue(const struct xrnpe_device_info *info, enum xrnpe_priority priority,
 		      unsigned int *queue, struct xrnpe_error *error)
@@ -77,11 +96,13 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 		      const struct xrnpe_session_options *options,
 		      struct xrnpe_session **session, struct xrnpe_error *error)
 {
+	struct session_regions regions;
 	struct xrnpe_session *made;
 	unsigned int queue = 0;
 	int ret;
 
-	ret = check_limits(&device->info, model, error);
+	session_make_regions(&regions, model, device->info.max_regions);
+	ret = check_limits(&device->info, model, &regions, error);
 	if (!ret)
 		ret = find_queue(&device->info, options ? options->priority : XRNPE_PRIORITY_NORMAL,
 				 &queue, error);
@@ -92,6 +113,7 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 		return xrnpe_fail_memory(error);
 	atomic_init(&made->references, 1);
 	made->queue = queue;
+	made->regions = regions;
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
 	made->cmds = calloc(model->step_count, sizeof(*made->cmds));
@@ -99,11 +121,8 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 				  model->region_size[XRNPE_MODEL_CONSTANTS], &made->constants, error) :
 			   xrnpe_fail_memory(error);
 	for (uint32_t i = 0; !ret && i < model->step_count; i++) {
-		const struct xrnpe_model_step *step = &model->steps[i];
-
-		if (step->kind == XRNPE_MODEL_JOB)
-			ret = upload(device, model->cmds + step->first,
-				     step->count * sizeof(*model->cmds), &made->cmds[i], error);
+		if (model->steps[i].kind == XRNPE_MODEL_JOB)
+			ret = upload_job(made, i, error);
 	}
 	if (ret) {
 		xrnpe_session_free(made);

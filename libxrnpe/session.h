@@ -6,11 +6,24 @@
 #include "backend.h"
 #include "model.h"
 
+/* A region of a session's jobs: bytes @offset .. @offset + @size - 1 of the model's region @of. */
+struct session_region {
+	enum xrnpe_model_region of;
+	uint64_t offset, size;
+};
+
+struct session_regions {
+	struct session_region region[XRNPE_MAX_REGIONS];
+	unsigned int count;
+	bool divided;			/* inputs and outputs have one each */
+};
+
 struct xrnpe_session {
 	atomic_uint references;
 	struct xrnpe_device *device;
 	struct xrnpe_model *model;
 	unsigned int queue;
+	struct session_regions regions;
 	struct xrnpe_buffer *constants;
 	struct xrnpe_buffer **cmds;	/* by step: of a job its commands, else NULL */
 };
@@ -19,5 +32,19 @@ static inline uint64_t session_align(uint64_t size)
 {
 	return (size + XRNPE_BUFFER_ALIGN - 1) / XRNPE_BUFFER_ALIGN * XRNPE_BUFFER_ALIGN;
 }
+
+/* ---- session_regions.c --------------------------------------------------- */
+
+/* Of @model's regions, which are at least as many as fit, make those of jobs: at most @most. */
+void session_make_regions(struct session_regions *regions, const struct xrnpe_model *model,
+			  unsigned int most);
+
+/* The region of a tensor of the model. */
+unsigned int session_find_region(const struct session_regions *regions,
+				 const struct xrnpe_model_tensor *t);
+
+/* From a model's command to one of a job, and from a job's fault to one in the model. */
+void session_move_cmd(const struct session_regions *regions, struct xrnpe_cmd *cmd);
+void session_move_fault(const struct session_regions *regions, struct xrnpe_fault *fault);
 
 #endif

@@ -163,10 +163,38 @@ enum xrnpe_sync {
 int xrnpe_buffer_new(struct xrnpe_device *device, size_t size,
 		     struct xrnpe_buffer **buffer, struct xrnpe_error *error);
 
-/** Free a buffer. Jobs that use it must have ended. */
+/**
+ * Make a buffer of memory that is there already: a dma-buf, such as a camera's frame or a
+ * display's picture. No byte is copied, and the buffer's size is the dma-buf's.
+ *
+ * @fd: stays the caller's. The emulator takes whatever mmap(2) maps shared for reading and
+ *	writing, memfd_create(2)'s too
+ *
+ * Returns 0; -EINVAL: not a dma-buf, or not contiguous, which the device needs; -ENODEV and the
+ * like: as the kernel says.
+ */
+int xrnpe_buffer_import(struct xrnpe_device *device, int fd, struct xrnpe_buffer **buffer,
+			struct xrnpe_error *error);
+
+/**
+ * Make a buffer of the program's own memory, without copying it.
+ *
+ * @memory: @size bytes, aligned to 64, that stay until the buffer is freed
+ *
+ * Returns 0; -EINVAL: not aligned, or @size is out of range; -ENOTSUP: the device is none of
+ * the emulator's: it reaches no memory of a program's. There use the memory of
+ * xrnpe_buffer_new(), which is the program's as well.
+ */
+int xrnpe_buffer_wrap(struct xrnpe_device *device, void *memory, size_t size,
+		      struct xrnpe_buffer **buffer, struct xrnpe_error *error);
+
+/** Free a buffer. Jobs that use it must have ended; a request that it is bound to keeps it. */
 void xrnpe_buffer_free(struct xrnpe_buffer *buffer);
 
-/** Its memory: at least 64-byte aligned, valid until the buffer is freed. */
+/**
+ * Its memory: at least 64-byte aligned, valid until the buffer is freed. NULL: it was imported,
+ * and the CPU cannot reach it.
+ */
 void *xrnpe_buffer_data(const struct xrnpe_buffer *buffer);
 
 /** Its size in bytes, as asked for. */
@@ -263,6 +291,25 @@ const struct xrnpe_tensor_info *xrnpe_model_input(const struct xrnpe_model *mode
 unsigned int xrnpe_model_output_count(const struct xrnpe_model *model);
 const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *model, unsigned int i);
 
+/** How an input or output lies in a buffer. */
+struct xrnpe_layout {
+	enum xrnpe_format format;	/**< of its elements */
+	size_t size;			/**< bytes from its first to its last */
+	/** Bytes from an element to the next of each dimension; of those beyond the rank 0. */
+	size_t strides[XRNPE_TENSOR_RANK];
+};
+
+/**
+ * How the @i-th input, or output, lies in a buffer that is bound to it. Most have the channels
+ * of a pixel together, whatever their shape.
+ *
+ * Returns 0; -ENOTSUP: strides cannot tell it.
+ */
+int xrnpe_model_input_layout(const struct xrnpe_model *model, unsigned int i,
+			     struct xrnpe_layout *layout, struct xrnpe_error *error);
+int xrnpe_model_output_layout(const struct xrnpe_model *model, unsigned int i,
+			      struct xrnpe_layout *layout, struct xrnpe_error *error);
+
 /** Number of layers, and the i-th. */
 unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model);
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i);
@@ -321,6 +368,11 @@ struct xrnpe_result {
 	uint32_t status;		/**< XRNPE_STATUS_* */
 	struct xrnpe_fault fault;	/**< kind XRNPE_FAULT_NONE: it ended well */
 	struct xrnpe_counters counters;	/**< zero unless xrnpe_request_count() asked for them */
+	/**
+	 * Bytes that the CPU copied: inputs set since the submission before, tensors that nodes on
+	 * the CPU read or wrote, outputs got. Of what is bound to buffers, none.
+	 */
+	uint64_t copied;
 };
 
 /** Which requests go first where several sessions want the device. */
@@ -383,6 +435,32 @@ void xrnpe_request_free(struct xrnpe_request *request);
  */
 int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
 			    const float *values, size_t count, struct xrnpe_error *error);
+
+/**
+ * Let the @i-th input lie in @buffer, from the next submission on, until another is bound: what
+ * is there at @offset is read where it lies, in the order that xrnpe_model_input_layout()
+ * tells. xrnpe_request_set_input() writes there, too. If the CPU writes there by other means
+ * xrnpe_buffer_sync() must follow; xrnpe_request_submit() does not do that.
+ *
+ * @buffer: of the session's device; NULL: the request's own memory again
+ * @offset: bytes, a multiple of 64
+ *
+ * Returns 0; -EINVAL: no such input, another device's buffer, or too small; -EBUSY: it is
+ * submitted; -ENOTSUP: the model has more inputs and outputs than jobs have regions (16, two of
+ * which are taken), or a node on the CPU needs what cannot be mapped.
+ */
+int xrnpe_request_bind_input(struct xrnpe_request *request, unsigned int i,
+			     struct xrnpe_buffer *buffer, size_t offset,
+			     struct xrnpe_error *error);
+
+/**
+ * The same of the @i-th output, which is written there. Before the CPU reads it, by other means
+ * than xrnpe_request_get_output(), comes xrnpe_buffer_sync(). Two outputs that are one tensor
+ * lie in one buffer: the last that was bound.
+ */
+int xrnpe_request_bind_output(struct xrnpe_request *request, unsigned int i,
+			      struct xrnpe_buffer *buffer, size_t offset,
+			      struct xrnpe_error *error);
 
 /**
  * Whether results have the job's counters, from the next submission on; at first they

@@ -167,8 +167,9 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
-	runtime_models runtime_session runtime_events)
-$(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
+	runtime_models runtime_session runtime_events runtime_buffers)
+$(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe \
+	$(shell $(PKG_CONFIG) --cflags libdrm)
 
 $(B)/tests/unit/runtime: $(RUNTIME_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)

@@ -244,6 +244,7 @@ int main(void)
 	suite_add_tcase(suite, runtime_device_tests());
 	suite_add_tcase(suite, runtime_session_tests());
 	suite_add_tcase(suite, runtime_events_tests());
+	suite_add_tcase(suite, runtime_buffers_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

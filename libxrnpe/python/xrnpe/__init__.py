@@ -12,6 +12,7 @@ What the library cannot do raises Error; wrong arguments TypeError or ValueError
 keep alive what they were made from, and are freed when closed or no longer referenced.
 The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LIBRARY names.
 """
+from ._buffer import Buffer
 from ._graph import Graph, compile, operators
 from ._info import (Cost, Counters, DeviceInfo, Fault, Format, LayerInfo, Operand,
                     OperatorInfo, Place, Prediction, Priority, Quality, Result, TensorInfo, Type)
@@ -20,7 +21,7 @@ from ._library import Error
 from ._model import Model
 from ._session import Device, Request, Session, wait_any
 
-__all__ = ["Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format", "Graph",
-           "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction", "Priority",
-           "Quality", "Request", "Result", "Session", "TensorInfo", "Type", "__version__",
-           "compile", "operators", "wait_any"]
+__all__ = ["Buffer", "Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format",
+           "Graph", "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction",
+           "Priority", "Quality", "Request", "Result", "Session", "TensorInfo", "Type",
+           "__version__", "compile", "operators", "wait_any"]

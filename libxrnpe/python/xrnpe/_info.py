@@ -249,6 +249,8 @@ class Result:
     fault: Fault | None
     #: Zero, unless the request counts.
     counters: Counters
+    #: Bytes that the CPU copied: none of what lies in buffers.
+    copied: int
 
     @classmethod
     def _of(cls, result: c.xrnpe_result) -> Self:
@@ -256,4 +258,4 @@ class Result:
         if result.fault.kind != c.XRNPE_FAULT_NONE:
             fault = Fault(**_fields(Fault, result.fault))
         return cls(bool(result.status & c.XRNPE_STATUS_INVALID), fault,
-                   Counters._of(result.counters))
+                   Counters._of(result.counters), result.copied)

@@ -13,9 +13,10 @@ from errno import ETIME
 from time import monotonic
 from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import _structures as c
+from ._buffer import Buffer, view
 from ._info import DeviceInfo, Priority, Result, TensorInfo
 from ._library import Error, Handle, Object, Progress, Reporter, call, lib, path
 from ._model import Model
@@ -55,6 +56,7 @@ class Session(Object):
         #: What the model takes and gives.
         self.inputs: tuple[TensorInfo, ...] = model.inputs
         self.outputs: tuple[TensorInfo, ...] = model.outputs
+        self._model = model._open
 
     def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None,
             progress: Progress | None = None) -> dict[str, Floats]:
@@ -116,7 +118,36 @@ class Request(Object):
         self._lock = threading.RLock()
         self.inputs: tuple[TensorInfo, ...] = session.inputs
         self.outputs: tuple[TensorInfo, ...] = session.outputs
+        self._model = session._model
         lib.xrnpe_request_count(self._handle, count)
+
+    def bind_input(self, name: str, buffer: Buffer | None, offset: int = 0) -> NDArray[Any] | None:
+        """Let an input lie in a buffer, from byte ``offset`` on, a multiple of 64; without a
+        buffer in the request's own memory again.
+
+        Returns that memory as an array in the input's shape: what is written there is
+        computed from, after Buffer.for_device(), and no byte is copied. None: the CPU cannot
+        reach it.
+        """
+        return self._bind(self.inputs, name, "input", lib.xrnpe_request_bind_input,
+                          lib.xrnpe_model_input_layout, buffer, offset)
+
+    def bind_output(self, name: str, buffer: Buffer | None,
+                    offset: int = 0) -> NDArray[Any] | None:
+        """The same of an output; before it is read from the array comes Buffer.for_cpu()."""
+        return self._bind(self.outputs, name, "output", lib.xrnpe_request_bind_output,
+                          lib.xrnpe_model_output_layout, buffer, offset)
+
+    def _bind(self, infos: Sequence[TensorInfo], name: str, kind: str, bind: Callable[..., int],
+              layout_of: Callable[..., int], buffer: Buffer | None,
+              offset: int) -> NDArray[Any] | None:
+        names = [info.name for info in infos]
+        if name not in names:
+            raise ValueError(f"there is no {kind} {name}; the {kind}s are {', '.join(names)}")
+        i = names.index(name)
+        with self._lock:
+            call(bind, self._open, i, buffer and buffer._open, offset)
+        return buffer and view(buffer, offset, self._model, infos[i], layout_of, i)
 
     def set_input(self, name: str, value: ArrayLike) -> None:
         """Copy a single input. Inputs are kept from one submission to the next."""

@@ -77,7 +77,12 @@ class xrnpe_fault(Structure):
 
 
 class xrnpe_result(Structure):
-    _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters)]
+    _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters),
+                ("copied", c_uint64)]
+
+
+class xrnpe_layout(Structure):
+    _fields_ = [("format", c_uint), ("size", c_size_t), ("strides", c_size_t * XRNPE_TENSOR_RANK)]
 
 
 class xrnpe_session_options(Structure):
