@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * What the hardware and its rings hold, as text: for debugfs, and for the dump that is
- * kept when a job had to be aborted or the device to be reset. Documentation/uapi.rst
+ * kept when a job had to be aborted or the device to be reset. Documentation/accel/xrnpe.rst
  * describes the dump's format, which `xrnpe disasm` reads.
  */
 #include <linux/bitfield.h>

@@ -238,6 +238,8 @@ static void xrnpe_hw_free_shared(void *data)
 /**
  * xrnpe_hw_probe() - identify the device and get what it takes to drive it
  * @xdev: the device, powered and clocked
+ *
+ * Return: 0 or a negative error code.
  */
 int xrnpe_hw_probe(struct xrnpe_device *xdev)
 {

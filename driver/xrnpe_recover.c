@@ -309,7 +309,7 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 		at_job = xrnpe_ring_is_at(ring, job);
 		/* The interrupt may be late, or lost. */
 		xrnpe_ring_service(ring);
-		/* One that was refused has left HEAD behind, and waits for the ring to start anew. */
+		/* One that was refused is past HEAD, and waits for the ring to start anew. */
 		if (job->ended || xrnpe_job_is_refused(job))
 			return true;
 		if (!at_job) {

@@ -94,7 +94,7 @@
 #define   XRNPE_QUEUE_STATE_IDLE	1
 #define   XRNPE_QUEUE_STATE_RUNNING	2
 #define   XRNPE_QUEUE_STATE_STOPPED	3
-#define XRNPE_QUEUE_ABORT		0x1c	/* write-only: count of the job at HEAD, to end it */
+#define XRNPE_QUEUE_ABORT		0x1c	/* write-only: count of the job to end, at HEAD */
 #define XRNPE_QUEUE_EXECUTED_LO		0x20	/* read-only: timer ticks that the job at HEAD */
 #define XRNPE_QUEUE_EXECUTED_HI		0x24	/* has executed so far; read as TIMER is */
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * xrnpe disasm of a dump that the driver made of a device that failed, see "Dumps" in
- * Documentation/uapi.rst. Record and commands get their words; the rest is in words
+ * Documentation/accel/xrnpe.rst. Record and commands get their words; the rest is in words
  * already, and stays.
  */
 #include <ctype.h>

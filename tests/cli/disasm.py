@@ -25,7 +25,7 @@ def trace_lines(values):
 
 
 def dump_of(commands, record, regions="    region 0: 0x1000 size 0x40 r-\n"):
-    """A dump as the driver writes it, see Documentation/uapi.rst."""
+    """A dump as the driver writes it, see Documentation/accel/xrnpe.rst."""
     def lines(data):
         return "".join(f"  {data[i:i + 32].hex()}\n" for i in range(0, len(data), 32))
     return ("XR-NPE dump 1\nthe job took too long\nregisters:\n  STATUS 0x1\nrings:\n"

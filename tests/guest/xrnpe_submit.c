@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * SUBMIT and JOB_WAIT with every argument that is wrong, and the errno that
- * Documentation/uapi.rst promises.
+ * Documentation/accel/xrnpe.rst promises.
  */
 #include "xrnpe_sync.h"
 #include "xrnpe_uapi.h"

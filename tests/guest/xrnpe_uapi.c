@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * DEV_QUERY and the ioctls of buffers with every argument that is wrong, and the errno
- * that Documentation/uapi.rst promises; mappings.
+ * that Documentation/accel/xrnpe.rst promises; mappings.
  */
 #include "xrnpe_uapi.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ((GPL-2.0-only WITH Linux-syscall-note) OR MIT) */
 /*
- * XR-NPE ioctl ABI, version 1. Documentation/uapi.rst tells the story.
+ * XR-NPE ioctl ABI, version 1. Documentation/accel/xrnpe.rst tells the story.
  *
  * Rules for all ioctls: reserved fields, unknown flags and pads must be zero,
  * else -EINVAL. Structures may grow at the end, so that old and new user space and
