@@ -230,6 +230,10 @@ SUITES += commands
 SUITE_commands := tests/commands $(B)/xrnpe
 NEEDS_commands := $(B)/xrnpe
 
+# ---- Debian's packages -----------------------------------------------------
+SUITES += packages
+SUITE_packages := tests/packages $(B)/deb
+
 # ---- the Python module -----------------------------------------------------
 SUITES += python
 SUITE_python := B=$(B) CC="$(CC)" tests/python
