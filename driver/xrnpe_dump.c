@@ -7,6 +7,7 @@
 #include <linux/bitfield.h>
 #include <linux/devcoredump.h>
 #include <linux/seq_buf.h>
+#include <linux/string_choices.h>
 #include <linux/utsname.h>
 #include <linux/vmalloc.h>
 
@@ -71,7 +72,7 @@ static void xrnpe_print_job(const struct xrnpe_job *job, struct drm_printer *p)
 void xrnpe_print_rings(struct xrnpe_device *xdev, struct drm_printer *p)
 {
 	lockdep_assert_held(&xdev->hw_lock);
-	drm_printf(p, "%s%s%s, %u jobs, %u resets\n", xdev->powered ? "on" : "off",
+	drm_printf(p, "%s%s%s, %u jobs, %u resets\n", str_on_off(xdev->powered),
 		   xdev->wedged ? ", wedged" : "", xdev->runaway ? ", cannot be stopped" : "",
 		   xdev->inflight, xdev->info.resets);
 	xrnpe_hw_account(xdev);
