@@ -339,7 +339,7 @@ int build_part(struct xrnpe_graph *graph, const char *name, const char *op, uint
 
 /* ---- the end ----------------------------------------------------------- */
 
-/* Names of a kind that are listed; the rest is counted. */
+/* Names of a kind that are listed, if the message has room; the rest is counted. */
 #define LISTED 3
 
 static bool same_reason(const struct graph_node *a, const struct graph_node *b)
@@ -348,26 +348,29 @@ static bool same_reason(const struct graph_node *a, const struct graph_node *b)
 	       !strcmp(a->unsupported, b->unsupported);
 }
 
-/* "; Einsum (node a, b and 5 more) is not supported" for the nodes like @first. */
-static void list_reason(const struct xrnpe_graph *graph, uint32_t first, FILE *text)
+/* "Einsum (node a, b and 5 more): is not supported" for the nodes like @first. */
+static void list_reason(const struct xrnpe_graph *graph, uint32_t first, uint32_t most, FILE *text)
 {
 	const struct graph_node *node = &graph->nodes[first];
 	char name[64];
 	uint32_t count = 0;
 
-	fprintf(text, "%s (node", graph_printable(node->op_names, name));
+	fprintf(text, "%s (", graph_printable(node->op_names, name));
 	for (uint32_t n = first; n < graph->node_count; n++) {
-		if (!same_reason(node, &graph->nodes[n]) || count++ >= LISTED)
+		if (!same_reason(node, &graph->nodes[n]) || count++ >= most)
 			continue;
-		fprintf(text, "%s %s", count > 1 ? "," : "",
+		fprintf(text, "%s %s", count > 1 ? "," : "node",
 			graph_printable(graph->nodes[n].name, name));
 	}
-	if (count > LISTED)
-		fprintf(text, " and %u more", count - LISTED);
+	if (!most)
+		fprintf(text, "%u node%s", count, count > 1 ? "s" : "");
+	else if (count > most)
+		fprintf(text, " and %u more", count - most);
 	fprintf(text, "): %s", node->unsupported);
 }
 
-static int list_unsupported(const struct xrnpe_graph *graph, struct xrnpe_error *error)
+/* All reasons, from malloc(), with up to @most names each; "" if there are none. */
+static char *list_reasons(const struct xrnpe_graph *graph, uint32_t most)
 {
 	char *list = NULL;
 	size_t size = 0;
@@ -375,7 +378,7 @@ static int list_unsupported(const struct xrnpe_graph *graph, struct xrnpe_error 
 	bool any = false;
 
 	if (!text)
-		return xrnpe_fail_memory(error);
+		return NULL;
 	for (uint32_t n = 0; n < graph->node_count; n++) {
 		bool listed = !graph->nodes[n].unsupported;
 
@@ -384,17 +387,33 @@ static int list_unsupported(const struct xrnpe_graph *graph, struct xrnpe_error 
 		if (listed)
 			continue;
 		fputs(any ? "; " : "", text);
-		list_reason(graph, n, text);
+		list_reason(graph, n, most, text);
 		any = true;
 	}
 	if (fclose(text)) {
 		free(list);
-		return xrnpe_fail_memory(error);
+		return NULL;
 	}
-	if (any)
-		xrnpe_fail(error, -ENOTSUP, "%s: %s", graph->name, list);
+	return list;
+}
+
+/* Operators that are named are worth more than nodes of some: fewer of these, until all fit. */
+static int list_unsupported(const struct xrnpe_graph *graph, struct xrnpe_error *error)
+{
+	char *list = list_reasons(graph, LISTED);
+	int ret = 0;
+
+	for (uint32_t most = LISTED; most && list &&
+	     strlen(graph->name) + strlen(list) + 2 >= XRNPE_ERROR_SIZE;) {
+		free(list);
+		list = list_reasons(graph, --most);
+	}
+	if (!list)
+		return xrnpe_fail_memory(error);
+	if (*list)
+		ret = xrnpe_fail(error, -ENOTSUP, "%s: %s", graph->name, list);
 	free(list);
-	return any ? -ENOTSUP : 0;
+	return ret;
 }
 
 static int fill_infos(struct xrnpe_graph *graph, struct xrnpe_error *error)

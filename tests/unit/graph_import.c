@@ -2,6 +2,7 @@
 /* Reading ONNX files: what is taken, what is made of it, and how the rest is refused. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -356,6 +357,32 @@ START_TEST(lists_what_is_not_supported)
 	refuse(model, -ENOTSUP, "m.onnx: Einsum (node n_a, n_c, n_d and 2 more): is not supported; "
 	       "NonZero (node n_g): is not supported; "
 	       "Relu (node n_h): attribute flavour is not supported");
+}
+END_TEST
+
+/* As many kinds as a message has room for, though not with their nodes. */
+START_TEST(lists_many_kinds)
+{
+	Onnx__ModelProto *model = onnx_new();
+	char op[32], outputs[16], name[96], all[1024] = "";
+
+	onnx_input(model, "x", DIMS(1, 2, 3, 3));
+	onnx_output(model, "y", DIMS(1, 2, 3, 3));
+	for (int i = 0; i < 80; i++) {
+		Onnx__NodeProto *node;
+
+		snprintf(op, sizeof(op), "Odd%d", i / 2);
+		snprintf(outputs, sizeof(outputs), "t%d ", i);
+		node = onnx_node(model, op, "x", outputs);
+		snprintf(name, sizeof(name), "/model/backbone/features/block%d/residual/%s", i, op);
+		free(node->name);
+		node->name = strdup(name);
+		strcat(all, outputs);
+	}
+	onnx_node(model, "Sum", all, "y");
+	ck_assert_ptr_null(take(model, NULL));
+	ck_assert_int_eq(strncmp(error.message, "m.onnx: Odd0 (2 nodes): is not supported; Odd1 (", 48), 0);
+	ck_assert_ptr_nonnull(strstr(error.message, "; Odd39 (2 nodes): is not supported"));
 }
 END_TEST
 
@@ -793,6 +820,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, outputs_keep_names);
 	tcase_add_test(tests, dead_nodes_go);
 	tcase_add_test(tests, lists_what_is_not_supported);
+	tcase_add_test(tests, lists_many_kinds);
 	tcase_add_test(tests, names_and_counts);
 	tcase_add_test(tests, old_operator_sets);
 	tcase_add_test(tests, several_inputs_and_outputs);
