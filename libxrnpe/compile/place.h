@@ -21,10 +21,10 @@ struct placing {
 typedef const char *place_function(struct placing *p);
 
 place_function place_convolution, place_gemm, place_matmul, place_max_pool, place_average_pool,
-	place_global_average, place_mean, place_normalization, place_arithmetic, place_prelu,
-	place_activation, place_negation, place_absolute, place_table, place_power, place_alias, place_transpose, place_slice, place_split,
-	place_concat, place_pad, place_resize, place_depth_to_space,
-	place_transposed_convolution;
+	place_global_average, place_global_max, place_mean, place_largest, place_normalization,
+	place_arithmetic, place_prelu, place_activation, place_negation, place_absolute, place_table,
+	place_power, place_alias, place_transpose, place_slice, place_split, place_concat, place_pad,
+	place_resize, place_depth_to_space, place_transposed_convolution;
 
 #define PLACE_TOO_LARGE "a size is more than the device's commands hold"
 #define PLACE_NO_IMAGE "its input is no image of one batch element"

@@ -272,6 +272,23 @@ const char *place_matmul(struct placing *p)
 
 /* ---- pooling ----------------------------------------------------------- */
 
+/* Windows over @in, as one of the two kinds of pools makes them. */
+typedef const char *pool_function(struct placing *p, const struct image *in,
+				  const struct image *out, const struct graph_window *h,
+				  const struct graph_window *w);
+
+static const char *largest(struct placing *p, const struct image *in, const struct image *out,
+			   const struct graph_window *h, const struct graph_window *w)
+{
+	if (!place_window_fits(h) || !place_window_fits(w))
+		return PLACE_LARGE_WINDOWS;
+	p->place->kind = PLACE_POOL;
+	place_windows(&p->place->cmd, XRNPE_OP_MAXPOOL, in, out, h, w, 1);
+	place_read(p, 0, XRNPE_OPERAND_IFM, in);
+	place_write(p, 0, out);
+	return NULL;
+}
+
 const char *place_max_pool(struct placing *p)
 {
 	const struct graph_windows *windows = &p->node->params.windows;
@@ -283,11 +300,7 @@ const char *place_max_pool(struct placing *p)
 		return why;
 	if (graph_output(p->compiler->graph, p->node, 1))
 		return "the device does not tell where the largest is";
-	p->place->kind = PLACE_POOL;
-	place_windows(&p->place->cmd, XRNPE_OP_MAXPOOL, &in, &out, &h, &w, 1);
-	place_read(p, 0, XRNPE_OPERAND_IFM, &in);
-	place_write(p, 0, &out);
-	return NULL;
+	return largest(p, &in, &out, &h, &w);
 }
 
 void place_average(struct placing *p, const struct image *in, const struct image *out)
@@ -347,9 +360,9 @@ const char *place_average_pool(struct placing *p)
 	return average(p, &in, &out, &h, &w);
 }
 
-/* The average of all lines, or pixels, or both. */
-static const char *average_of(struct placing *p, const struct image *in, bool of_lines,
-			      bool of_pixels)
+/* One element from all lines, or pixels, or both. */
+static const char *reduce(struct placing *p, pool_function *pool, const struct image *in,
+			  bool of_lines, bool of_pixels)
 {
 	const struct graph_window h = { .kernel = of_lines ? in->h : 1, .stride = 1, .dilation = 1 };
 	const struct graph_window w = { .kernel = of_pixels ? in->w : 1, .stride = 1, .dilation = 1 };
@@ -357,26 +370,36 @@ static const char *average_of(struct placing *p, const struct image *in, bool of
 		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
 	};
 
-	return average(p, in, &out, &h, &w);
+	return pool(p, in, &out, &h, &w);
 }
 
-const char *place_global_average(struct placing *p)
+static const char *reduce_image(struct placing *p, pool_function *pool)
 {
 	struct image in;
 
 	if (!image_first(&place_input(p, 0)->shape, &in))
 		return PLACE_NO_IMAGE;
-	return average_of(p, &in, true, true);
+	return reduce(p, pool, &in, true, true);
 }
 
-const char *place_mean(struct placing *p)
+const char *place_global_average(struct placing *p)
+{
+	return reduce_image(p, average);
+}
+
+const char *place_global_max(struct placing *p)
+{
+	return reduce_image(p, largest);
+}
+
+static const char *reduce_axes(struct placing *p, pool_function *pool)
 {
 	const struct graph_shape shape = place_input(p, 0)->shape;
 	bool reduced[] = { false, false, false, false };
 	struct image in;
 	uint32_t axes = 0;
 
-	if (!place_image(p, 0, &in))
+	if (!graph_count(&shape) || !place_image(p, 0, &in))
 		return PLACE_NO_IMAGE;
 	for (uint32_t i = 0; i < shape.rank; i++) {
 		enum image_axis axis = image_axis(&shape, &in, i);
@@ -387,6 +410,16 @@ const char *place_mean(struct placing *p)
 		axes++;
 	}
 	if (!axes || reduced[IMAGE_C] || reduced[IMAGE_NONE])
-		return "the device averages lines and pixels only";
-	return average_of(p, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
+		return "the device reduces lines and pixels only";
+	return reduce(p, pool, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
+}
+
+const char *place_mean(struct placing *p)
+{
+	return reduce_axes(p, average);
+}
+
+const char *place_largest(struct placing *p)
+{
+	return reduce_axes(p, largest);
 }

@@ -428,6 +428,28 @@ START_TEST(device_cannot)
 }
 END_TEST
 
+/* Of all lines and pixels, or of lines: a pool with a window as large. */
+START_TEST(device_takes_the_largest)
+{
+	Onnx__ModelProto *onnx = image_network(4, 6, 6);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(4, 4, 3, 3), NULL);
+	onnx_node(onnx, "Conv", "x w", "c");
+	onnx_node(onnx, "GlobalMaxPool", "c", "g");
+	onnx_attr_ints(onnx_node(onnx, "ReduceMax", "c", "m"), "axes", DIMS(2));
+	onnx_node(onnx, "Add", "m g", "y");
+	graph = load(onnx);
+	model = faithful(graph, 2e-4);
+	ck_assert_uint_eq(xrnpe_model_layer_count(model), 4);
+	for (unsigned int i = 0; i < 4; i++)
+		ck_assert_str_eq(xrnpe_model_layer(model, i)->why, "");
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 static int stop_midway(void *data, size_t done, size_t total)
 {
 	ck_assert_uint_le(done, total);
@@ -471,6 +493,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, calibration_does_not_fit);
 	tcase_add_test(tests, all_zero_calibration);
 	tcase_add_test(tests, device_cannot);
+	tcase_add_test(tests, device_takes_the_largest);
 	tcase_add_test(tests, stops_when_told);
 	return tests;
 }
