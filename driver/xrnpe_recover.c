@@ -160,7 +160,6 @@ static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node)
 			if (job->begun || job->timed_out)
 				xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_RESET, -ECANCELED);
-		xrnpe_ring_drop(&xdev->ring[i]);
 	}
 	/* Else they are for after the sleep. */
 	if (!xdev->parking)
@@ -292,6 +291,17 @@ static bool xrnpe_ring_is_at(struct xrnpe_ring *ring, const struct xrnpe_job *jo
 }
 
 /*
+ * What is wrong with the device, though no interrupt told of it, or NULL. @at_job: HEAD
+ * was at the oldest job of its ring.
+ */
+static const char *xrnpe_hw_complaint(struct xrnpe_device *xdev, bool at_job)
+{
+	if (xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUS_ERROR)
+		return "the device has halted";
+	return at_job ? NULL : "the device has not told of a job's end";
+}
+
+/*
  * Look after a job that has been in the ring for long, and abort it if its time
  * is up. Returns false if the device must be reset.
  */
@@ -300,6 +310,7 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 	struct xrnpe_ring *ring = job->ring;
 	struct xrnpe_device *xdev = ring->xdev;
 	u64 limit = (u64)xdev->info.job_timeout_ms * NSEC_PER_MSEC;
+	const char *complaint;
 	bool at_job;
 
 	scoped_guard(mutex, &xdev->hw_lock) {
@@ -312,10 +323,11 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 		/* One that was refused is past HEAD, and waits for the ring to start anew. */
 		if (job->ended || xrnpe_job_is_refused(job))
 			return true;
-		if (!at_job) {
-			drm_err_ratelimited(&xdev->drm, "%s has not told of a job's end, resetting\n",
-					    ring->name);
-			xrnpe_dump_take(xdev, job, "the device has not told of the job's end");
+		complaint = xrnpe_hw_complaint(xdev, at_job);
+		if (complaint) {
+			drm_err_ratelimited(&xdev->drm, "%s: %s, resetting\n", ring->name,
+					    complaint);
+			xrnpe_dump_take(xdev, job, complaint);
 			return false;
 		}
 

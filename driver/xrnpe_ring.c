@@ -225,12 +225,16 @@ static void xrnpe_ring_start(struct xrnpe_ring *ring)
 }
 
 /**
- * xrnpe_hw_start() - make the device ready and give it the jobs its rings hold
+ * xrnpe_hw_start() - make the device ready and give it the jobs its rings hold, but
+ * for those that shall not begin any more
  * @xdev: the device, fresh from reset
  */
 void xrnpe_hw_start(struct xrnpe_device *xdev)
 {
 	lockdep_assert_held(&xdev->hw_lock);
+
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		xrnpe_ring_drop(&xdev->ring[i]);
 
 	/* Nothing of what the page said may be taken for news. */
 	for (unsigned int i = 0; i < xdev->info.rings; i++) {
@@ -359,6 +363,14 @@ bool xrnpe_ring_reap(struct xrnpe_ring *ring)
 	return true;
 }
 
+/* Whether HEAD has counted a job as ended that the status page does not tell of. */
+static bool xrnpe_ring_hides_end(struct xrnpe_ring *ring)
+{
+	const struct xrnpe_job *job = xrnpe_ring_head(ring);
+
+	return job && (s32)(xrnpe_ring_read(ring, XRNPE_QUEUE_HEAD) - job->count) > 0;
+}
+
 /**
  * xrnpe_ring_service() - see what became of a ring's jobs, and let it go on if it has
  * stopped
@@ -378,6 +390,11 @@ void xrnpe_ring_service(struct xrnpe_ring *ring)
 	}
 	if (!stopped || ring->xdev->parking)
 		return;
+	/* How that job ended decides who may begin after it. */
+	if (xrnpe_ring_hides_end(ring)) {
+		queue_work(ring->xdev->reset_wq, &ring->xdev->reset_work);
+		return;
+	}
 
 	if (xrnpe_ring_drop(ring)) {
 		/* There is no other way to take a job out of a ring. */

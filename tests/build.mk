@@ -326,6 +326,13 @@ fuzz-driver: guest-tests guest
 	XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_CALLS=$(FUZZ_CALLS) XRNPE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) \
 		XRNPE_FUZZ_SECONDS=86400 tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_fuzz
 
+## faults-driver: a device that fails at random under load, until FAULTS=10000 jobs have failed, from FAULTS_SEED
+FAULTS ?= 10000
+FAULTS_SEED ?= 1
+.PHONY: faults-driver
+faults-driver: guest-tests
+	tests/faults 7.3 debug $(FAULTS) $(FAULTS_SEED) $(B)/arm64/tests/guest/xrnpe_faults
+
 # ---- the demo network ----------------------------------------------------
 SUITES += demo-network
 SUITE_demo-network := tests/demo-network 7.3 fast

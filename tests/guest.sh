@@ -7,7 +7,8 @@
 #
 # The TESTs are arm64 programs. A kernel with accel nodes must give one, a
 # kernel without must give a render node. XRNPE_FUZZ_* go to the fuzzer, see
-# tests/guest/xrnpe_fuzz.c; XRNPE_FUZZ_SECONDS is the time that it has.
+# tests/guest/xrnpe_fuzz.c; XRNPE_FUZZ_SECONDS is the time that it has. XRNPE_FAULTS
+# jobs are to fail in tests/faults, from XRNPE_SEED on.
 set -eu
 cd "$(dirname "$0")/.."
 kernel=$1 flavour=$2
@@ -19,7 +20,7 @@ case $kernel in
 esac
 
 command_line='--add build/arm64/xrnpe'
-add=$command_line run= sleepers= resetters= lost= stuck= fuzzers=
+add=$command_line run= sleepers= resetters= lost= untold= stuck= fuzzers= faults=
 for t; do
 	case $t in
 	*_dump) resetters="$resetters $t" ;;
@@ -28,6 +29,8 @@ for t; do
 	*_sleep) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
 	*_lost)	lost="$lost $t" ;;
+	*_untold) untold="$untold $t" ;;
+	*_faults) faults="$faults $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
 	*_fuzz)	fuzzers="$fuzzers $t" ;;
 	*)	add="$add --add $t"
@@ -61,6 +64,20 @@ for t in $lost; do
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
 		--device-args x-fault-seqno=0x80000000,x-fault-drop-irq=3 -- "/bin/${t##*/}" ||
 		failed=$?
+done
+
+# Those that need a device that does not tell what became of its first job.
+for t in $untold; do
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
+		--device-args x-fault-seqno=0x80000000 -- "/bin/${t##*/} -t untold_fault" || failed=$?
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --add "$t" \
+		--device-args x-fault-bus-error=10,x-fault-drop-irq=1 -- "/bin/${t##*/} -t untold_halt" ||
+		failed=$?
+done
+
+# Those that need a device that fails at random.
+for t in $faults; do
+	tests/faults "$kernel" "$flavour" "${XRNPE_FAULTS:-200}" "${XRNPE_SEED:-1}" "$t" || failed=$?
 done
 
 # Those that need a device which cannot be stopped, once for each way to find out.

@@ -8,6 +8,7 @@
  * XRNPE_FUZZ_ROUNDS how many processes to kill.
  */
 #include "xrnpe_module.h"
+#include "xrnpe_random.h"
 #include "xrnpe_sync.h"
 #include "xrnpe_work.h"
 
@@ -16,13 +17,6 @@
 #define DEVICE "c000000.npu"
 #define FDS 3
 #define HANDLES 12
-
-static uint64_t setting(const char *name, uint64_t otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? strtoull(value, NULL, 0) : otherwise;
-}
 
 /* ---- a process's state ---- */
 
@@ -34,32 +28,23 @@ struct file {
 };
 
 struct fuzz {
-	uint64_t random;
+	struct random random;
 	struct file files[FDS];
 	struct file *file;	/* that the present call is for */
 	uint32_t slot;
 };
 
-static uint32_t draw(struct fuzz *f, uint32_t below)
-{
-	/* xorshift64* */
-	f->random ^= f->random >> 12;
-	f->random ^= f->random << 25;
-	f->random ^= f->random >> 27;
-	return (f->random * UINT64_C(2685821657736338717) >> 32) % below;
-}
-
 static bool one_in(struct fuzz *f, uint32_t n)
 {
-	return !draw(f, n);
+	return !draw(&f->random, n);
 }
 
 /* A number of the kind that is at the edge of something. */
 static uint64_t odd_number(struct fuzz *f)
 {
-	const uint64_t bit = UINT64_C(1) << draw(f, 64);
+	const uint64_t bit = UINT64_C(1) << draw(&f->random, 64);
 
-	switch (draw(f, 4)) {
+	switch (draw(&f->random, 4)) {
 	case 0:
 		return bit;
 	case 1:
@@ -67,7 +52,7 @@ static uint64_t odd_number(struct fuzz *f)
 	case 2:
 		return -bit;
 	default:
-		return draw(f, 1 << 16);
+		return draw(&f->random, 1 << 16);
 	}
 }
 
@@ -78,7 +63,7 @@ static void spoil(struct fuzz *f, void *args, size_t size)
 	const size_t width = one_in(f, 2) ? 4 : 8;
 
 	if (one_in(f, 4) && size >= width)
-		memcpy((uint8_t *)args + draw(f, size / width) * width, &number, width);
+		memcpy((uint8_t *)args + draw(&f->random, size / width) * width, &number, width);
 }
 
 static int fuzz_call(struct fuzz *f, unsigned long request, void *args, size_t size)
@@ -91,7 +76,7 @@ static int fuzz_call(struct fuzz *f, unsigned long request, void *args, size_t s
 /* One of those that there are, mostly. */
 static uint32_t some(struct fuzz *f, const uint32_t *handles)
 {
-	uint32_t at = draw(f, HANDLES);
+	uint32_t at = draw(&f->random, HANDLES);
 
 	for (int i = 0; i < HANDLES && !handles[at] && !one_in(f, 64); i++)
 		at = (at + 1) % HANDLES;
@@ -100,7 +85,7 @@ static uint32_t some(struct fuzz *f, const uint32_t *handles)
 
 static uint32_t some_flags(struct fuzz *f, uint32_t known)
 {
-	return one_in(f, 16) ? 1u << draw(f, 32) : draw(f, UINT32_MAX) & known;
+	return one_in(f, 16) ? 1u << draw(&f->random, 32) : draw(&f->random, UINT32_MAX) & known;
 }
 
 /* ---- the calls ---- */
@@ -128,10 +113,10 @@ static void fill_commands(struct fuzz *f, uint8_t *map, uint64_t size)
 
 		for (int i = 0; i < XRNPE_OPERANDS; i++)
 			if (one_in(f, 32))
-				cmd.operand[i].region = draw(f, 3);
+				cmd.operand[i].region = draw(&f->random, 3);
 		/* No more work than that. */
 		if (one_in(f, 16))
-			cmd.opcode = draw(f, 20);
+			cmd.opcode = draw(&f->random, 20);
 		memcpy(map + at, &cmd, sizeof(cmd));
 	}
 }
@@ -139,7 +124,7 @@ static void fill_commands(struct fuzz *f, uint8_t *map, uint64_t size)
 static int bo_create(struct fuzz *f)
 {
 	struct drm_xrnpe_bo_create args = {
-		.size = one_in(f, 32) ? odd_number(f) : 1 + draw(f, 1 << 17),
+		.size = one_in(f, 32) ? odd_number(f) : 1 + draw(&f->random, 1 << 17),
 		.flags = some_flags(f, DRM_XRNPE_BO_CACHED | DRM_XRNPE_BO_NO_MMAP),
 	};
 	int ret = CALL(f, DRM_IOCTL_XRNPE_BO_CREATE, &args);
@@ -170,13 +155,13 @@ static int bo_map(struct fuzz *f)
 {
 	struct drm_xrnpe_bo_mmap_offset args = { .handle = some(f, f->file->bos) };
 	int ret = CALL(f, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &args);
-	size_t size = 4096 * (1 + draw(f, 8));
+	size_t size = 4096 * (1 + draw(&f->random, 8));
 	void *map;
 
 	if (ret)
 		return ret;
-	map = mmap(NULL, size, draw(f, 4), one_in(f, 8) ? MAP_PRIVATE : MAP_SHARED, f->file->fd,
-		   args.offset + 4096 * draw(f, 2));
+	map = mmap(NULL, size, draw(&f->random, 4), one_in(f, 8) ? MAP_PRIVATE : MAP_SHARED, f->file->fd,
+		   args.offset + 4096 * draw(&f->random, 2));
 	if (map == MAP_FAILED)
 		return -errno;
 	munmap(map, size);
@@ -186,8 +171,8 @@ static int bo_map(struct fuzz *f)
 static int bo_sync(struct fuzz *f)
 {
 	struct drm_xrnpe_bo_sync args = {
-		.handle = some(f, f->file->bos), .op = draw(f, 2), .offset = draw(f, 4096),
-		.size = 1 + draw(f, 4096),
+		.handle = some(f, f->file->bos), .op = draw(&f->random, 2), .offset = draw(&f->random, 4096),
+		.size = 1 + draw(&f->random, 4096),
 	};
 
 	return CALL(f, DRM_IOCTL_XRNPE_BO_SYNC, &args);
@@ -197,7 +182,7 @@ static int bo_label(struct fuzz *f)
 {
 	static const char text[] = "a label of some length, which is none too long, to be sure";
 	struct drm_xrnpe_bo_set_label args = {
-		.handle = some(f, f->file->bos), .label = (uintptr_t)(text + draw(f, sizeof(text))),
+		.handle = some(f, f->file->bos), .label = (uintptr_t)(text + draw(&f->random, sizeof(text))),
 	};
 
 	return CALL(f, DRM_IOCTL_XRNPE_BO_SET_LABEL, &args);
@@ -208,7 +193,7 @@ static int share(struct fuzz *f)
 	struct drm_prime_handle args = {
 		.handle = some(f, f->file->bos), .flags = DRM_CLOEXEC | (one_in(f, 4) ? 0 : DRM_RDWR),
 	};
-	struct file *to = &f->files[draw(f, FDS)];
+	struct file *to = &f->files[draw(&f->random, FDS)];
 	int ret = CALL(f, DRM_IOCTL_PRIME_HANDLE_TO_FD, &args);
 	int64_t handle;
 
@@ -244,7 +229,7 @@ static int syncobj(struct fuzz *f)
 static int queue_create(struct fuzz *f)
 {
 	struct drm_xrnpe_queue_create args = {
-		.priority = draw(f, QUEUES), .depth = 1 + draw(f, 32),
+		.priority = draw(&f->random, QUEUES), .depth = 1 + draw(&f->random, 32),
 	};
 	int ret;
 
@@ -280,22 +265,22 @@ static int submit_at_random(struct fuzz *f)
 	struct drm_xrnpe_submit args = {
 		.queue = f->file->queues[f->slot] ?: some(f, f->file->queues),
 		.flags = some_flags(f, DRM_XRNPE_SUBMIT_NONBLOCK),
-		.jobs = { sizeof(jobs[0]), 1 + draw(f, MOST), (uintptr_t)jobs },
+		.jobs = { sizeof(jobs[0]), 1 + draw(&f->random, MOST), (uintptr_t)jobs },
 	};
 	int ret;
 
 	for (int i = 0; i < MOST; i++) {
 		jobs[i] = (struct drm_xrnpe_job){
-			.cmd_handle = some(f, f->file->bos), .cmd_count = 1 + draw(f, 4),
+			.cmd_handle = some(f, f->file->bos), .cmd_count = 1 + draw(&f->random, 4),
 			.cmd_stride = sizeof(struct xrnpe_cmd),
 			.flags = some_flags(f, DRM_XRNPE_JOB_NO_IMPLICIT_SYNC),
-			.regions = { sizeof(regions[0][0]), 1 + draw(f, MOST), (uintptr_t)regions[i] },
-			.syncs = { sizeof(syncs[0][0]), draw(f, MOST), (uintptr_t)syncs[i] },
+			.regions = { sizeof(regions[0][0]), 1 + draw(&f->random, MOST), (uintptr_t)regions[i] },
+			.syncs = { sizeof(syncs[0][0]), draw(&f->random, MOST), (uintptr_t)syncs[i] },
 		};
 		for (int j = 0; j < MOST; j++) {
 			regions[i][j] = (struct drm_xrnpe_region){
-				.handle = some(f, f->file->bos), .flags = 1 + draw(f, 3),
-				.offset = 64 * draw(f, 4), .size = 2048 + draw(f, 1024),
+				.handle = some(f, f->file->bos), .flags = 1 + draw(&f->random, 3),
+				.offset = 64 * draw(&f->random, 4), .size = 2048 + draw(&f->random, 1024),
 			};
 			syncs[i][j] = (struct drm_xrnpe_sync){
 				.handle = some(f, f->file->syncobjs),
@@ -304,7 +289,7 @@ static int submit_at_random(struct fuzz *f)
 			/* A syncobj that is waited for has a fence once it was signalled. */
 			if (one_in(f, 4)) {
 				syncs[i][j].flags |= DRM_XRNPE_SYNC_TIMELINE;
-				syncs[i][j].point = 1 + draw(f, 1000);
+				syncs[i][j].point = 1 + draw(&f->random, 1000);
 			}
 			if (one_in(f, 32))
 				spoil(f, &syncs[i][j], sizeof(syncs[i][j]));
@@ -324,15 +309,15 @@ static int job_wait(struct fuzz *f)
 {
 	struct xrnpe_job_record record;
 	struct drm_xrnpe_job_wait args = {
-		.queue = f->file->queues[f->slot], .job = f->file->last_job[f->slot] + draw(f, 2),
+		.queue = f->file->queues[f->slot], .job = f->file->last_job[f->slot] + draw(&f->random, 2),
 		.timeout_ns = one_in(f, 4) ? in_ms(2) : 0,
-		.record = (uintptr_t)&record, .record_size = draw(f, sizeof(record) + 1),
+		.record = (uintptr_t)&record, .record_size = draw(&f->random, sizeof(record) + 1),
 	};
 	const uint64_t number = odd_number(f);
 
 	/* All may be wrong but how long to wait. */
 	if (one_in(f, 8))
-		memcpy((uint8_t *)&args + 4 * draw(f, 4), &number, 4);
+		memcpy((uint8_t *)&args + 4 * draw(&f->random, 4), &number, 4);
 	return call(f->file->fd, DRM_IOCTL_XRNPE_JOB_WAIT, &args);
 }
 
@@ -340,7 +325,8 @@ static int query(struct fuzz *f)
 {
 	uint8_t answer[256];
 	struct drm_xrnpe_dev_query args = {
-		.type = draw(f, 3), .size = draw(f, sizeof(answer)), .pointer = (uintptr_t)answer,
+		.type = draw(&f->random, 3), .size = draw(&f->random, sizeof(answer)),
+		.pointer = (uintptr_t)answer,
 	};
 	const uint32_t number = odd_number(f);
 
@@ -387,17 +373,17 @@ static bool is_expected(int ret)
 static const char *fuzz(uint64_t seed, uint64_t count)
 {
 	static char what[80];
-	struct fuzz f = { .random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1 };
+	struct fuzz f = { .random = seeded(seed) };
 	const char *failure = NULL;
 
 	for (int i = 0; i < FDS; i++)
 		open_file(&f.files[i]);
 	for (uint64_t i = 0; !failure && i < count; i++) {
-		uint32_t which = draw(&f, CALLS);
+		uint32_t which = draw(&f.random, CALLS);
 		int ret;
 
-		f.file = &f.files[draw(&f, FDS)];
-		f.slot = draw(&f, HANDLES);
+		f.file = &f.files[draw(&f.random, FDS)];
+		f.slot = draw(&f.random, HANDLES);
 		ret = calls[which].make(&f);
 		successes[which] += !ret;
 		if (!is_expected(ret)) {
@@ -458,14 +444,14 @@ TEST_F_TIMEOUT(fuzz, calls, 86400)
 TEST_F_TIMEOUT(fuzz, kills, 86400)
 {
 	const uint64_t rounds = setting("XRNPE_FUZZ_ROUNDS", 10);
-	struct fuzz f = { .random = self->seed | 1 };
+	struct fuzz f = { .random = seeded(self->seed) };
 	struct work work;
 	int fd = open_npu();
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, make_work(fd, &work));
 	for (uint64_t round = 0; round < rounds; round++) {
-		const int64_t end = in_ms(draw(&f, 200));
+		const int64_t end = in_ms(draw(&f.random, 200));
 		pid_t children[2];
 
 		for (int i = 0; i < 2; i++) {
@@ -476,7 +462,7 @@ TEST_F_TIMEOUT(fuzz, kills, 86400)
 		}
 		do {
 			clear_result(&work);
-			ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(fd, draw(&f, QUEUES), &work));
+			ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(fd, draw(&f.random, QUEUES), &work));
 			ASSERT_TRUE(result_is_right(&work));
 		} while (now_ns() < end);
 		for (int i = 0; i < 2; i++) {
@@ -494,7 +480,7 @@ TEST_F_TIMEOUT(fuzz, kills, 86400)
 TEST_F_TIMEOUT(fuzz, unbinds, 86400)
 {
 	const uint64_t rounds = setting("XRNPE_FUZZ_ROUNDS", 10) / 4;
-	struct fuzz f = { .random = self->seed | 1 };
+	struct fuzz f = { .random = seeded(self->seed) };
 
 	for (uint64_t round = 0; round < rounds; round++) {
 		pid_t children[2];
@@ -508,7 +494,7 @@ TEST_F_TIMEOUT(fuzz, unbinds, 86400)
 				_exit(0);
 			}
 		}
-		sleep_ms(50 + draw(&f, 200));
+		sleep_ms(50 + draw(&f.random, 200));
 		EXPECT_EQ(0, write_file(DRIVER "unbind", DEVICE));
 		for (int i = 0; i < 2; i++) {
 			int status;

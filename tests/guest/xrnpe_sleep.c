@@ -44,23 +44,30 @@ TEST_F(sleep, idle)
 	EXPECT_TRUE(result_is_right(&self->work));
 }
 
-/* What is in a ring is finished first, what is queued behind it goes on after. */
+/*
+ * What is in a ring is finished first, what is queued behind it goes on after, unless it
+ * depends on one that did not end well.
+ */
 TEST_F(sleep, with_jobs)
 {
 	struct work endless;
 	struct drm_xrnpe_sync sync;
-	int64_t jobs[JOBS], first, last;
+	int64_t jobs[JOBS], first, dependent, last;
 	struct gate gate;
 
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	sync = (struct drm_xrnpe_sync){ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	first = submit_syncs(self->fd, 0, &endless, &sync, 1);
+	sync.flags = 0;
+	dependent = submit_syncs(self->fd, 0, &self->work, &sync, 1);
 	ASSERT_EQ(0, make_gate(self->fd, &gate));
 	sync = wait_gate(&gate);
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
-	first = submit(self->fd, 0, &endless);
 	for (int i = 0; i < JOBS; i++)
 		jobs[i] = submit(self->fd, 1, &self->work);
 	last = submit_syncs(self->fd, 1, &self->work, &sync, 1);
 	EXPECT_EQ(0, write_file("/sys/power/state", "freeze"));
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, first));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, dependent));
 	for (int i = 0; i < JOBS; i++)
 		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[i]));
 	open_gate(&gate);
