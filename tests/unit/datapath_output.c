@@ -14,7 +14,7 @@
 #include "unit/datapath_tests.h"
 
 #define GAP 3	/* elements between rows */
-#define MANY 26	/* rows: more than kernels for few take */
+#define MANY 28	/* rows: more than kernels for few take, and whole quads of pixels */
 
 /* A MATMUL with room for its operands. */
 struct matmul {
@@ -223,6 +223,29 @@ static void check_command(const struct matmul *matmul, const struct xrnpe_cmd *c
 	free(got);
 }
 
+/* The same product, of a line of pixels by a convolution of one tap. */
+static struct xrnpe_cmd as_pixels(struct xrnpe_cmd cmd)
+{
+	const struct xrnpe_dims_matmul matmul = cmd.matmul;
+
+	cmd.opcode = XRNPE_OP_CONV2D;
+	cmd.image = (struct xrnpe_dims_image){
+		.in_h = 1, .in_w = (uint16_t)matmul.m, .in_c = (uint16_t)matmul.k, .out_h = 1,
+		.out_w = (uint16_t)matmul.m, .out_c = (uint16_t)matmul.n, .groups = 1, .kernel_h = 1, .kernel_w = 1,
+		.stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+	};
+	for (int i = 0; i < XRNPE_OPERANDS; i++) {
+		struct xrnpe_operand *o = &cmd.operand[i];
+
+		if (i == XRNPE_OPERAND_SCALE)
+			continue;
+		o->pixel_stride = o->row_stride;
+		if (i != XRNPE_OPERAND_WEIGHT)
+			o->row_stride *= matmul.m;
+	}
+	return cmd;
+}
+
 /* @m rows that repeat those of @matmul, whose output is @expected. */
 static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m, const uint8_t *expected)
 {
@@ -236,6 +259,8 @@ static void check_rows(struct matmul *matmul, enum xrnpe_format out, uint32_t m,
 	};
 
 	cmd.matmul.m = m;
+	check_command(matmul, &cmd, out, m, memory, correct);
+	cmd = as_pixels(cmd);
 	check_command(matmul, &cmd, out, m, memory, correct);
 	free(memory[XRNPE_OPERAND_IFM]);
 	free(memory[XRNPE_OPERAND_IFM2]);
@@ -806,6 +831,26 @@ START_TEST(floats_and_bytes)
 }
 END_TEST
 
+/* A sum of Posit(16,1) by Posit(8,0) above 2^53 units, one of which it is off a tie point. */
+START_TEST(beyond_doubles)
+{
+	struct matmul matmul = new_mixed(XRNPE_FORMAT_P16, XRNPE_FORMAT_P8, 2, 3, 1536);
+
+	make_contexts();
+	fill_codes(&matmul, code_of(XRNPE_FORMAT_P16, 7), code_of(XRNPE_FORMAT_P8, 64));
+	set_a(&matmul, 0, 7, code_of(XRNPE_FORMAT_P16, -0x1p-28));
+	set_a(&matmul, 1, 7, code_of(XRNPE_FORMAT_P16, 0x1p-28));
+	for (uint32_t n = 0; n < matmul.n; n++) {
+		set_b(&matmul, n, 7, n == 1 ? 0 : code_of(XRNPE_FORMAT_P8, 0x1p-6));
+		/* 1535 x 7 x 64 has one bit more than a Posit(16,1) between 1 and 2. */
+		set_scale(&matmul, n, bits_of(n == 2 ? -0x1p-19f : 0x1p-19f), 0);
+	}
+	check(&matmul, XRNPE_FORMAT_P16);
+	free_matmul(&matmul);
+	free_contexts();
+}
+END_TEST
+
 /* Slopes and limits of all kinds, for sums of all magnitudes. */
 static const uint32_t parameters[] = {
 	0, 0x80000000, 1, 0x80000001, 0x007fffff, 0x3d800000, 0x3c23d70a, 0x3dcccccd, 0x3f400000, 0x3f800000,
@@ -1157,6 +1202,7 @@ TCase *datapath_output_tests(void)
 	tcase_add_test(tests, near_53_bits);
 	tcase_add_test(tests, float_runs);
 	tcase_add_test(tests, floats_and_bytes);
+	tcase_add_test(tests, beyond_doubles);
 	tcase_add_loop_test(tests, any_slopes, 0, 4);
 	tcase_add_loop_test(tests, slope_ties, 0, 4);
 	tcase_add_loop_test(tests, slope_last_bits, 0, 4);
