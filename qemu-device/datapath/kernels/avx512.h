@@ -45,7 +45,7 @@ struct stage {
 	bool fp4_from_fp4;	/* so do the codes of eighths -64..63, by their low 7 bits */
 	uint8_t fp4[128] __attribute__((aligned(64)));
 	bool adds_floats;	/* with a residual, if there is one, and no slope */
-	bool to_p8;		/* so do units, see output_avx512_p8.c */
+	bool to_units;		/* so do units, see output_avx512_units.c */
 	int16_t least_units, most_units;	/* of results */
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
@@ -170,6 +170,31 @@ INLINE int after_ties(enum xrnpe_format out)
 	return (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
 }
 
+/* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
+INLINE void bend_reals(__m512d slope, __m512d *low, __m512d *high)
+{
+	const __m512d zero = _mm512_setzero_pd(), a = *low, b = *high;
+	__mmask8 a_below = _mm512_cmp_pd_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_pd_mask(b, zero, _CMP_LT_OQ);
+
+	*low = _mm512_min_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, DOWN),
+			     _mm512_mask_mul_round_pd(b, b_below, b, slope, DOWN));
+	*high = _mm512_max_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, UP),
+			      _mm512_mask_mul_round_pd(b, b_below, b, slope, UP));
+	*low = _mm512_mask_min_pd(*low, a_below & ~b_below, *low, zero);
+}
+
+INLINE void bend_floats(__m512 slope, __m512 *low, __m512 *high)
+{
+	const __m512 zero = _mm512_setzero_ps(), a = *low, b = *high;
+	__mmask16 a_below = _mm512_cmp_ps_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_ps_mask(b, zero, _CMP_LT_OQ);
+
+	*low = _mm512_min_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, DOWN),
+			     _mm512_mask_mul_round_ps(b, b_below, b, slope, DOWN));
+	*high = _mm512_max_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, UP),
+			      _mm512_mask_mul_round_ps(b, b_below, b, slope, UP));
+	*low = _mm512_mask_min_ps(*low, a_below & ~b_below, *low, zero);
+}
+
 /* Sums of rows of LANES channels in grid units, below 2^53: one of the two is NULL. */
 struct sums {
 	const int32_t *narrow;
@@ -181,16 +206,16 @@ void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *s
 		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 		      size_t count, uint32_t *status);
 
-/* The same where stage->to_p8 is set and sums are narrow; and the general way. */
-void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struct stage *stage,
-			 const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
-			 size_t count, uint32_t *status);
+/* The same where stage->to_units is set, sums are narrow, and of 4 bits @n is even; the general way. */
+void xrnpe_avx512_put_units(const struct xrnpe_product *product, const struct stage *stage,
+			    const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+			    size_t count, uint32_t *status);
 void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stage *stage,
 			  const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 			  size_t count, uint32_t *status);
 
 /* Of a limit: what is left of it there. */
-int16_t xrnpe_avx512_p8_units(double value);
+int16_t xrnpe_avx512_units(double value);
 
 /*
  * What the residual adds to channels @n.. of position @p, up to LANES, which is exact. A bit
@@ -227,8 +252,8 @@ struct near_rows {
 	uint32_t *doubt;	/* those of residuals, before */
 };
 
-/* To Posit(8,0), without a slope. */
-void xrnpe_avx512_put_near_p8(const struct stage *stage, const struct near_rows *rows);
+/* To a format of up to 8 bits; of 4 bits from an even channel on. */
+void xrnpe_avx512_put_near_units(enum xrnpe_format out, const struct stage *stage, const struct near_rows *rows);
 
 /* Write the codes of channels @n.. of an output row, up to LANES. */
 void xrnpe_avx512_put_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, const uint32_t *code,

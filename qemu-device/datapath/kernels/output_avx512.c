@@ -57,8 +57,8 @@ void xrnpe_avx512_scales(const struct xrnpe_product *product, uint64_t n, size_t
 	memset(stage, 0, sizeof(*stage));
 	xrnpe_scales(product, n, count, unit, stage->scale, stage->bias);
 	xrnpe_limits(product, &stage->least, &stage->most);
-	stage->least_units = xrnpe_avx512_p8_units(stage->least);
-	stage->most_units = xrnpe_avx512_p8_units(stage->most);
+	stage->least_units = xrnpe_avx512_units(stage->least);
+	stage->most_units = xrnpe_avx512_units(stage->most);
 	stage->bends = product->cmd->activation > XRNPE_ACT_RELU;
 	if (stage->bends)
 		xrnpe_slopes(product, n, count, stage->slope);
@@ -82,6 +82,8 @@ INLINE void add_slopes(struct stage *stage, size_t i)
 
 TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
 {
+	bool factor;
+
 	xrnpe_avx512_scales(product, n, count, xrnpe_product_unit(product), stage);
 	stage->floats = true;
 	for (size_t i = 0; i < LANES; i += 8) {
@@ -102,9 +104,11 @@ TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, 
 			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(stage);
-	stage->adds_floats = stage->floats && !stage->bends &&
-			     (!product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80));
-	stage->to_p8 = stage->adds_floats && product->out == XRNPE_FORMAT_P8;
+	factor = !product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80);
+	stage->adds_floats = stage->floats && !stage->bends && factor;
+	/* For FP4, two ends take longer than to round its few bits. */
+	stage->to_units = stage->floats && factor && product->out <= XRNPE_FORMAT_P8 &&
+			  (product->out != XRNPE_FORMAT_FP4 || !(stage->bends || product->residual));
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -425,8 +429,8 @@ static void put_tile(const struct xrnpe_product *product, const struct stage *st
 {
 	if (stage->fp4_from_fp4 && sums->narrow && !(n % 2))
 		put_fp4_from_fp4(stage, sums->narrow, row, rows, n, count);
-	else if (stage->to_p8 && sums->narrow)
-		xrnpe_avx512_put_p8(product, stage, sums->narrow, p, row, rows, n, count, status);
+	else if (stage->to_units && sums->narrow && (product->out == XRNPE_FORMAT_P8 || !(n % 2)))
+		xrnpe_avx512_put_units(product, stage, sums->narrow, p, row, rows, n, count, status);
 	else
 		xrnpe_avx512_put_any(product, stage, sums, p, row, rows, n, count, status);
 }

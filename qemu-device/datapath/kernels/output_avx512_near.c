@@ -48,19 +48,6 @@ TARGET uint32_t xrnpe_avx512_residuals(const struct xrnpe_product *product, uint
 
 /* ---- the ends in doubles ------------------------------------------------- */
 
-/* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
-INLINE void bend(__m512d slope, __m512d *low, __m512d *high)
-{
-	const __m512d zero = _mm512_setzero_pd(), a = *low, b = *high;
-	__mmask8 a_below = _mm512_cmp_pd_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_pd_mask(b, zero, _CMP_LT_OQ);
-
-	*low = _mm512_min_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, DOWN),
-			     _mm512_mask_mul_round_pd(b, b_below, b, slope, DOWN));
-	*high = _mm512_max_pd(_mm512_mask_mul_round_pd(a, a_below, a, slope, UP),
-			      _mm512_mask_mul_round_pd(b, b_below, b, slope, UP));
-	*low = _mm512_mask_min_pd(*low, a_below & ~b_below, *low, zero);
-}
-
 /* The ends of what is to be bent and limited. */
 INLINE void straight_ends(const struct stage *stage, bool rich, const struct pair *pair, size_t half, __m512d *low,
 			  __m512d *high)
@@ -90,7 +77,7 @@ INLINE void ends(const struct stage *stage, bool rich, const struct pair *pair, 
 
 	straight_ends(stage, rich, pair, half, low, high);
 	if (rich && stage->bends)
-		bend(_mm512_load_pd(stage->slope + pair->at[half]), low, high);
+		bend_reals(_mm512_load_pd(stage->slope + pair->at[half]), low, high);
 	*low = _mm512_max_pd(*low, _mm512_set1_pd(stage->least));
 	*high = _mm512_max_pd(*high, _mm512_set1_pd(stage->least));
 	if (rich) {
@@ -122,19 +109,6 @@ INLINE __m512i codes_of_ends(enum xrnpe_format out, bool rich, const struct stag
 #define FLOATS(ends, mode)								\
 	_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvt_roundpd_ps((ends)[0], mode)), \
 			   _mm512_cvt_roundpd_ps((ends)[1], mode), 1)
-
-/* As bend(). */
-INLINE void bend_floats(__m512 slope, __m512 *low, __m512 *high)
-{
-	const __m512 zero = _mm512_setzero_ps(), a = *low, b = *high;
-	__mmask16 a_below = _mm512_cmp_ps_mask(a, zero, _CMP_LT_OQ), b_below = _mm512_cmp_ps_mask(b, zero, _CMP_LT_OQ);
-
-	*low = _mm512_min_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, DOWN),
-			     _mm512_mask_mul_round_ps(b, b_below, b, slope, DOWN));
-	*high = _mm512_max_ps(_mm512_mask_mul_round_ps(a, a_below, a, slope, UP),
-			      _mm512_mask_mul_round_ps(b, b_below, b, slope, UP));
-	*low = _mm512_mask_min_ps(*low, a_below & ~b_below, *low, zero);
-}
 
 INLINE __m512 slopes_of(const struct stage *stage, const struct pair *pair)
 {
@@ -256,7 +230,6 @@ INLINE void put_rows(enum xrnpe_format out, bool rich, const struct stage *stage
 	}
 FORMAT(fp4, XRNPE_FORMAT_FP4)
 FORMAT(p4, XRNPE_FORMAT_P4)
-FORMAT(p8, XRNPE_FORMAT_P8)
 FORMAT(p16, XRNPE_FORMAT_P16)
 FORMAT(f32, XRNPE_FORMAT_F32)
 
@@ -265,8 +238,8 @@ void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct sta
 			   uint8_t *const *row, size_t rows, uint64_t n, size_t count, uint32_t *doubt)
 {
 	static void (*const put[])(bool rich, const struct stage *stage, const struct near_rows *rows) = {
-		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
-		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P16] = put_p16,
+		[XRNPE_FORMAT_F32] = put_f32,
 	};
 	double residual[ROWS][LANES] __attribute__((aligned(64)));
 	struct near_rows all = { sum, error, pitch, NULL, row, rows, count, n, doubt };
@@ -277,8 +250,8 @@ void xrnpe_avx512_put_near(const struct xrnpe_product *product, const struct sta
 			doubt[r] = xrnpe_avx512_residuals(product, p + r, n, count, residual[r]);
 		all.residual = (const double (*)[LANES])residual;
 	}
-	if (product->out == XRNPE_FORMAT_P8 && !stage->bends)
-		xrnpe_avx512_put_near_p8(stage, &all);
+	if (product->out == XRNPE_FORMAT_P8 || (product->out < XRNPE_FORMAT_P8 && !(n % 2)))
+		xrnpe_avx512_put_near_units(product->out, stage, &all);
 	else
 		put[product->out](is_rich(product), stage, &all);
 }

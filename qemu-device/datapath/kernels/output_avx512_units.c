@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * The output stage to Posit(8,0) with AVX-512, of sums that are floats, and of doubles.
+ * The output stage to formats of up to 8 bits with AVX-512, of sums that are floats, and of doubles.
  *
  * Ties are multiples of 1/128, so what counts of 128 times a result y is the integer below it
  * plus the one above it: twice 128 y if that is an integer, or odd. 32 of these are a vector,
- * and limits and rounding are those of 16-bit integers. With a residual there may be more to
- * round than floats hold; then there are two numbers between which the exact one is, and if
- * they do not agree, the general way decides (output_avx512.c). Sums of Posit(16,1) in doubles,
- * which may be off by a little, have the same two ends.
+ * and limits and rounding are those of 16-bit integers. With a residual or a slope there may be
+ * more to round than floats hold; then there are two numbers between which the exact one is, and
+ * if they do not agree, the general way decides (output_avx512.c). Sums of Posit(16,1) in
+ * doubles, which may be off by a little, have the same two ends.
  */
 #ifdef __x86_64__
 
@@ -19,7 +19,7 @@
 #define UNITS 256
 #define MOST (64 * UNITS - 1)	/* rounds to the largest code, as all above does */
 
-int16_t xrnpe_avx512_p8_units(double value)
+int16_t xrnpe_avx512_units(double value)
 {
 	double ties = value * (UNITS / 2), most = MOST / 2.0;
 	int below;
@@ -45,11 +45,11 @@ INLINE __m512i integers(const __m512 value[2], bool up)
 }
 
 /*
- * Units, a word each, to codes. Magnitudes from one power of two to the next have codes a fixed
+ * Units, a word each, to codes of Posit(8,0). Magnitudes from one power of two to the next have codes a fixed
  * distance apart; tables have, by the integer part of a magnitude, the logarithm of that
  * distance, what the code exceeds the quotient by, and a bit less than half of the distance.
  */
-INLINE __m512i codes_of(__m512i units)
+INLINE __m512i p8_codes(__m512i units)
 {
 #define FOUR(x) x, x, x, x
 #define SIXTEEN(x) FOUR(x), FOUR(x), FOUR(x), FOUR(x)
@@ -78,6 +78,48 @@ INLINE __m512i codes_of(__m512i units)
 #undef LOOK_UP
 }
 
+/*
+ * The same of Posit(4,1): as many as there are ties below the magnitude, and equal to it where
+ * the next code is even. Nothing but zero becomes zero.
+ */
+INLINE __m512i p4_codes(__m512i units)
+{
+	static const int16_t most_below[] = { 0, 31, 96, 191, 384, 767, 2048 };
+	const __m512i magnitude = _mm512_abs_epi16(units), one = _mm512_set1_epi16(1);
+	__m512i code = _mm512_setzero_si512();
+
+#pragma GCC unroll 7
+	for (int i = 0; i < 7; i++) {
+		__mmask32 above = _mm512_cmpgt_epi16_mask(magnitude, _mm512_set1_epi16(most_below[i]));
+
+		code = _mm512_mask_add_epi16(code, above, code, one);
+	}
+	code = _mm512_mask_sub_epi16(code, _mm512_movepi16_mask(units), _mm512_setzero_si512(), code);
+	return _mm512_and_si512(code, _mm512_set1_epi16(15));
+}
+
+/* The same of FP4, whose ties are multiples of 1/4: the table is by what units would be for those. */
+INLINE __m512i fp4_codes(__m512i units)
+{
+	static const uint8_t codes[128] __attribute__((aligned(64))) = {
+		0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4, 4,
+		4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6,
+		6, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7,
+		7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+		15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+		15, 15, 15, 15, 15, 15, 15, 15, 14, 14, 14, 14, 14, 14, 14, 14,
+		14, 14, 14, 14, 14, 13, 13, 13, 13, 13, 13, 13, 12, 12, 12, 12,
+		12, 12, 12, 11, 11, 11, 10, 10, 10, 10, 10, 9, 9, 9, 8, 8,
+	};
+	const __m512i most = _mm512_set1_epi16(63), least = _mm512_set1_epi16(-64);
+	__mmask32 between = _mm512_test_epi16_mask(units, _mm512_set1_epi16(UNITS / 4 - 1));
+	__m512i below = _mm512_srai_epi16(units, 6), index = _mm512_add_epi16(below, below);
+
+	index = _mm512_mask_add_epi16(index, between, index, _mm512_set1_epi16(1));
+	index = _mm512_max_epi16(_mm512_min_epi16(index, most), least);
+	return _mm512_permutex2var_epi8(_mm512_load_si512(codes), index, _mm512_load_si512(codes + 64));
+}
+
 /* Integers below and above 32 results, times 128, to units within the limits. */
 INLINE __m512i units_of(const struct stage *stage, __m512i below, __m512i above)
 {
@@ -88,19 +130,28 @@ INLINE __m512i units_of(const struct stage *stage, __m512i below, __m512i above)
 }
 
 /* The codes of packed lanes of 128 bits, in order. */
-INLINE __m256i bytes_of_units(__m512i units)
+INLINE __m256i bytes_of_units(enum xrnpe_format out, __m512i units)
 {
 	const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+	__m512i codes = out == XRNPE_FORMAT_P8 ? p8_codes(units) : out == XRNPE_FORMAT_P4 ? p4_codes(units) :
+			fp4_codes(units);
 
-	return _mm256_permutexvar_epi32(order, _mm512_cvtepi16_epi8(codes_of(units)));
+	return _mm256_permutexvar_epi32(order, _mm512_cvtepi16_epi8(codes));
 }
 
-INLINE void store_codes(uint8_t *to, __m128i codes, size_t count)
+/* Up to 16 codes, of 4 bits from an even channel on. */
+INLINE void store_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, __m128i codes, size_t count)
 {
-	if (count == 16)
-		_mm_storeu_si128((__m128i *)to, codes);
-	else
-		_mm_mask_storeu_epi8(to, (__mmask16)first_lanes(count), codes);
+	if (out != XRNPE_FORMAT_P8) {
+		/* What is beside the last of an odd number is zero. */
+		codes = _mm_maskz_mov_epi8((__mmask16)first_lanes(count), codes);
+		codes = _mm_cvtepi16_epi8(_mm_maddubs_epi16(codes, _mm_set1_epi16(0x1001)));
+		_mm_mask_storeu_epi8(row + n / 2, (__mmask16)first_lanes((count + 1) / 2), codes);
+	} else if (count == 16) {
+		_mm_storeu_si128((__m128i *)(row + n), codes);
+	} else {
+		_mm_mask_storeu_epi8(row + n, (__mmask16)first_lanes(count), codes);
+	}
 }
 
 /* ---- sums that are floats -------------------------------------------------- */
@@ -134,9 +185,13 @@ struct rows {
 	uint64_t n;
 };
 
-/* @format: of the residual, no variable; NO_RESIDUAL. Returns a bit for each row that has to be done again. */
+/*
+ * @out and @format, of the residual or NO_RESIDUAL, are no variables. Returns a bit for each row that
+ * has to be done again.
+ */
 #define NO_RESIDUAL XRNPE_FORMAT_U8
-INLINE uint32_t put_floats(enum xrnpe_format format, const struct stage *stage, const struct rows *rows, float factor)
+INLINE uint32_t put_floats(enum xrnpe_format out, enum xrnpe_format format, const struct stage *stage,
+			   const struct rows *rows, float factor)
 {
 	const bool pairs = rows->count <= 16, residual = format != NO_RESIDUAL;
 	const size_t count[2] = { pairs ? rows->count : 16, pairs ? rows->count : rows->count - 16 };
@@ -171,42 +226,57 @@ INLINE uint32_t put_floats(enum xrnpe_format format, const struct stage *stage, 
 
 			low[i] = _mm512_fmadd_round_ps(value, scale[i], low[i], DOWN);
 			high[i] = _mm512_fmadd_round_ps(value, scale[i], high[i], UP);
+			if (stage->bends)
+				bend_floats(_mm512_load_ps(stage->slope32 + i * lane), &low[i], &high[i]);
 		}
-		if (residual) {
+		if (residual || stage->bends) {
 			mine = units_of(stage, integers(low, false), integers(low, true));
 			other = units_of(stage, integers(high, false), integers(high, true));
 			fails |= _mm512_cmpneq_epi16_mask(mine, other) != 0;
 		} else {
 			mine = units_of(stage, integers(low, false), integers(high, true));
 		}
-		codes = bytes_of_units(mine);
-		store_codes(rows->out[last] + rows->n + lane, _mm256_extracti128_si256(codes, 1), count[1]);
-		store_codes(rows->out[r] + rows->n, _mm256_castsi256_si128(codes), count[0]);
+		codes = bytes_of_units(out, mine);
+		store_codes(out, rows->out[last], rows->n + lane, _mm256_extracti128_si256(codes, 1), count[1]);
+		store_codes(out, rows->out[r], rows->n, _mm256_castsi256_si128(codes), count[0]);
 		failed |= (uint32_t)fails << r | (uint32_t)fails << last;
 	}
 	return failed;
 }
 
-#define WITH_RESIDUAL(name, format)							\
+#define WITH_RESIDUAL(name, out, format)						\
 	TARGET static uint32_t put_##name(const struct stage *stage, const struct rows *rows, float factor) \
 	{										\
-		return put_floats(format, stage, rows, factor);				\
+		return put_floats(out, format, stage, rows, factor);			\
 	}
-WITH_RESIDUAL(fp4, XRNPE_FORMAT_FP4)
-WITH_RESIDUAL(p4, XRNPE_FORMAT_P4)
-WITH_RESIDUAL(p8, XRNPE_FORMAT_P8)
-WITH_RESIDUAL(p16, XRNPE_FORMAT_P16)
-WITH_RESIDUAL(f32, XRNPE_FORMAT_F32)
-WITH_RESIDUAL(none, NO_RESIDUAL)
+#define TO(name, out)									\
+	WITH_RESIDUAL(name##_fp4, out, XRNPE_FORMAT_FP4)				\
+	WITH_RESIDUAL(name##_p4, out, XRNPE_FORMAT_P4)					\
+	WITH_RESIDUAL(name##_p8, out, XRNPE_FORMAT_P8)					\
+	WITH_RESIDUAL(name##_p16, out, XRNPE_FORMAT_P16)				\
+	WITH_RESIDUAL(name##_f32, out, XRNPE_FORMAT_F32)				\
+	WITH_RESIDUAL(name##_none, out, NO_RESIDUAL)
+TO(fp4, XRNPE_FORMAT_FP4)
+TO(p4, XRNPE_FORMAT_P4)
+TO(p8, XRNPE_FORMAT_P8)
 
-TARGET void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struct stage *stage,
-				const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
-				size_t count, uint32_t *status)
+TARGET void xrnpe_avx512_put_units(const struct xrnpe_product *product, const struct stage *stage,
+				   const int32_t *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
+				   size_t count, uint32_t *status)
 {
-	static uint32_t (*const put[])(const struct stage *stage, const struct rows *rows, float factor) = {
-		[XRNPE_FORMAT_FP4] = put_fp4, [XRNPE_FORMAT_P4] = put_p4, [XRNPE_FORMAT_P8] = put_p8,
-		[XRNPE_FORMAT_P16] = put_p16, [XRNPE_FORMAT_F32] = put_f32,
+#define RESIDUALS(name) {								\
+		[XRNPE_FORMAT_FP4] = put_##name##_fp4, [XRNPE_FORMAT_P4] = put_##name##_p4, \
+		[XRNPE_FORMAT_P8] = put_##name##_p8, [XRNPE_FORMAT_P16] = put_##name##_p16, \
+		[XRNPE_FORMAT_F32] = put_##name##_f32, [NO_RESIDUAL] = put_##name##_none, \
+	}
+	static uint32_t (*const put[][NO_RESIDUAL + 1])(const struct stage *stage, const struct rows *rows,
+							 float factor) = {
+		[XRNPE_FORMAT_FP4] = RESIDUALS(fp4), [XRNPE_FORMAT_P4] = RESIDUALS(p4),
+		[XRNPE_FORMAT_P8] = RESIDUALS(p8),
 	};
+#undef RESIDUALS
+	enum xrnpe_format residual = NO_RESIDUAL;
+	float factor = 0;
 	struct rows all;
 	uint32_t failed;
 
@@ -217,11 +287,10 @@ TARGET void xrnpe_avx512_put_p8(const struct xrnpe_product *product, const struc
 	all.n = n;
 	if (product->residual) {
 		xrnpe_residual_rows(product, p, rows, all.residual);
-		failed = put[product->cmd->operand[XRNPE_OPERAND_IFM2].format](
-			stage, &all, (float)xrnpe_residual_factor(product));
-	} else {
-		failed = put_none(stage, &all, 0);
+		residual = product->cmd->operand[XRNPE_OPERAND_IFM2].format;
+		factor = (float)xrnpe_residual_factor(product);
 	}
+	failed = put[product->out][residual](stage, &all, factor);
 	for (size_t r = 0; failed; r++, failed >>= 1) {
 		struct sums again = { .narrow = sums + r * LANES };
 
@@ -286,8 +355,9 @@ INLINE void offs_of(const double *error, const __m512d scale[2], __m512d off[2])
 		off[i] = _mm512_mul_round_pd(_mm512_load_pd(error + i * 8), _mm512_abs_pd(scale[i]), UP);
 }
 
-/* @exact: there is nothing in between the ends. */
-INLINE void put_reals(bool exact, const struct stage *stage, const struct near_rows rows)
+/* @exact: there is nothing in between the ends. Else @bends: there is a slope. */
+INLINE void put_reals(enum xrnpe_format out, bool exact, bool bends, const struct stage *stage,
+		      const struct near_rows rows)
 {
 	const bool pairs = rows.count <= 16;
 	const size_t lane = pairs ? 0 : 16;
@@ -318,30 +388,47 @@ INLINE void put_reals(bool exact, const struct stage *stage, const struct near_r
 				offs_of(rows.error + of * rows.pitch + at, scale[i], off[i]);
 			ends_of(rows.sum[of] + at, scale[i], bias[i], exact || !rows.error ? NULL : off[i],
 				exact || !rows.residual ? NULL : rows.residual[of] + at, low[i], high[i]);
+			for (size_t j = 0; bends && j < 2; j++)
+				bend_reals(_mm512_load_pd(stage->slope + at + j * 8), &low[i][j], &high[i][j]);
 		}
 		if (exact) {
-			codes = bytes_of_units(units_of(stage, integers_of(low, false), integers_of(high, true)));
+			codes = bytes_of_units(out, units_of(stage, integers_of(low, false), integers_of(high, true)));
 		} else {
 			mine = units_of(stage, integers_of(low, false), integers_of(low, true));
 			other = units_of(stage, integers_of(high, false), integers_of(high, true));
-			codes = bytes_of_units(mine);
+			codes = bytes_of_units(out, mine);
 			if (_mm512_cmpneq_epi16_mask(mine, other))
-				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(other));
+				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(out, other));
 		}
-		store_codes(rows.out[last] + rows.n + lane, _mm256_extracti128_si256(codes, 1),
+		store_codes(out, rows.out[last], rows.n + lane, _mm256_extracti128_si256(codes, 1),
 			    rows.count - lane < 16 ? rows.count - lane : 16);
-		store_codes(rows.out[r] + rows.n, _mm256_castsi256_si128(codes), pairs ? rows.count : 16);
+		store_codes(out, rows.out[r], rows.n, _mm256_castsi256_si128(codes), pairs ? rows.count : 16);
 		rows.doubt[last] |= pairs ? unknown >> 16 : 0;
 		rows.doubt[r] |= pairs ? unknown & 0xffff : unknown;
 	}
 }
 
-TARGET void xrnpe_avx512_put_near_p8(const struct stage *stage, const struct near_rows *rows)
+#define REALS(name, out)								\
+	TARGET static void put_reals_##name(const struct stage *stage, const struct near_rows *rows) \
+	{										\
+		if (stage->bends)							\
+			put_reals(out, false, true, stage, *rows);			\
+		else if (rows->error || rows->residual)					\
+			put_reals(out, false, false, stage, *rows);			\
+		else									\
+			put_reals(out, true, false, stage, *rows);			\
+	}
+REALS(fp4, XRNPE_FORMAT_FP4)
+REALS(p4, XRNPE_FORMAT_P4)
+REALS(p8, XRNPE_FORMAT_P8)
+
+void xrnpe_avx512_put_near_units(enum xrnpe_format out, const struct stage *stage, const struct near_rows *rows)
 {
-	if (rows->error || rows->residual)
-		put_reals(false, stage, *rows);
-	else
-		put_reals(true, stage, *rows);
+	static void (*const put[])(const struct stage *stage, const struct near_rows *rows) = {
+		[XRNPE_FORMAT_FP4] = put_reals_fp4, [XRNPE_FORMAT_P4] = put_reals_p4, [XRNPE_FORMAT_P8] = put_reals_p8,
+	};
+
+	put[out](stage, rows);
 }
 
 #endif
