@@ -33,10 +33,11 @@ static const struct placer {
 	{ "MatMul", place_matmul, ADDS },
 	{ "MaxPool", place_max_pool, NOTHING },
 	{ "AveragePool", place_average_pool, ACTIVATES },
-	{ "GlobalAveragePool", place_global_average, ACTIVATES },
-	{ "GlobalMaxPool", place_global_max, NOTHING },
-	{ "ReduceMean", place_mean, ACTIVATES },
-	{ "ReduceMax", place_largest, NOTHING },
+	{ "GlobalMaxPool", place_global, NOTHING },
+	{ "GlobalAveragePool", place_global, ACTIVATES },
+	{ "ReduceMax", place_reduction, NOTHING },
+	{ "ReduceMean", place_reduction, ACTIVATES },
+	{ "ReduceSum", place_reduction, ACTIVATES },
 	{ "BatchNormalization", place_normalization, ACTIVATES },
 	{ "Add", place_arithmetic, ACTIVATES },
 	{ "Sub", place_arithmetic, ACTIVATES },
@@ -237,19 +238,41 @@ static int append(struct compiler *compiler, const struct graph_node *node,
 	return graph_add_node(compiler->graph, node, compiler->error);
 }
 
+uint32_t place_producer(const struct compiler *compiler, uint32_t tensor)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+
+	for (uint32_t n = graph->node_count; n--;) {
+		for (uint32_t k = 0; k < graph->nodes[n].output_count; k++) {
+			if (graph->nodes[n].outputs[k] == tensor)
+				return n;
+		}
+	}
+	return GRAPH_NONE;
+}
+
+int place_new_tensor(struct compiler *compiler, uint32_t *made)
+{
+	int ret = graph_add_tensor(compiler->graph, NULL, made, compiler->error);
+
+	if (ret)
+		return ret;
+	if (!grow((void **)&compiler->tensors, *made, sizeof(*compiler->tensors)))
+		return xrnpe_fail_memory(compiler->error);
+	compiler->tensors[*made].same = *made;
+	return 0;
+}
+
 static int append_tensor(struct compiler *compiler, uint32_t like, uint32_t *made)
 {
 	struct xrnpe_graph *graph = compiler->graph;
-	int ret = graph_add_tensor(graph, NULL, made, compiler->error);
+	int ret = place_new_tensor(compiler, made);
 
 	if (ret)
 		return ret;
 	graph->tensors[*made].type = graph->tensors[like].type;
 	graph->tensors[*made].shape = graph->tensors[like].shape;
 	graph->tensors[*made].known = true;
-	if (!grow((void **)&compiler->tensors, *made, sizeof(*compiler->tensors)))
-		return xrnpe_fail_memory(compiler->error);
-	compiler->tensors[*made].same = *made;
 	return 0;
 }
 
@@ -532,12 +555,39 @@ static int copy_tensors(struct compiler *compiler)
 	return ret;
 }
 
+/* Append node @n of the source, or what it is split into. */
+static int add_nodes(struct compiler *compiler, uint32_t n)
+{
+	struct xrnpe_graph *graph = compiler->graph;
+	uint32_t first = graph->node_count, count;
+	int ret = split_node(compiler, n, &count);
+	struct graph_node *parts;
+
+	if (!count)
+		return ret ? ret : add_node(compiler, &compiler->source->nodes[n]);
+	/* They are taken out, and each is added with its place. */
+	parts = malloc(count * sizeof(*parts));
+	if (parts)
+		memcpy(parts, graph->nodes + first, count * sizeof(*parts));
+	else
+		ret = xrnpe_fail_memory(compiler->error);
+	for (uint32_t i = 0; !parts && i < count; i++)
+		graph_clear_node(&graph->nodes[first + i]);
+	graph->node_count = first;
+	for (uint32_t i = 0; parts && i < count; i++) {
+		ret = ret ? ret : add_node(compiler, &parts[i]);
+		graph_clear_node(&parts[i]);
+	}
+	free(parts);
+	return ret;
+}
+
 int place_nodes(struct compiler *compiler)
 {
 	const struct xrnpe_graph *source = compiler->source;
 	int ret = copy_tensors(compiler);
 
 	for (uint32_t n = 0; !ret && n < source->node_count; n++)
-		ret = add_node(compiler, &source->nodes[n]);
+		ret = add_nodes(compiler, n);
 	return ret ? ret : order_nodes(compiler);
 }

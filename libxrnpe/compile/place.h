@@ -20,16 +20,22 @@ struct placing {
  */
 typedef const char *place_function(struct placing *p);
 
-place_function place_convolution, place_gemm, place_matmul, place_max_pool, place_average_pool,
-	place_global_average, place_global_max, place_mean, place_largest, place_normalization,
+place_function place_convolution, place_transposed_convolution, place_gemm, place_matmul,
+	place_max_pool, place_average_pool, place_global, place_reduction, place_normalization,
 	place_arithmetic, place_prelu, place_activation, place_negation, place_absolute, place_table,
 	place_power, place_alias, place_transpose, place_slice, place_split, place_concat, place_pad,
-	place_resize, place_depth_to_space, place_transposed_convolution;
+	place_resize, place_depth_to_space;
 
 #define PLACE_TOO_LARGE "a size is more than the device's commands hold"
 #define PLACE_NO_IMAGE "its input is no image of one batch element"
 #define PLACE_LARGE_WINDOWS "its windows are larger than 255"
 #define PLACE_COMPUTED_WEIGHTS "its weights are computed"
+
+/* Append a tensor, which is unknown yet, to the compiler's. */
+int place_new_tensor(struct compiler *compiler, uint32_t *made);
+
+/* The node that computes @tensor, if it has been added; GRAPH_NONE: none does. */
+uint32_t place_producer(const struct compiler *compiler, uint32_t tensor);
 
 /* Inputs and the first output. NULL: there is no such input. */
 const struct graph_tensor *place_input(const struct placing *p, uint32_t i);
@@ -88,8 +94,34 @@ void place_weights(struct placing *p, const struct image *in, const struct image
 /* The same of one whose weights are one, or place->weights.fixed, for each channel. */
 void place_average(struct placing *p, const struct image *in, const struct image *out);
 
+/* Averages in windows from @in to @out: a depthwise convolution with weights of one. */
+const char *place_averages(struct placing *p, const struct image *in, const struct image *out,
+			   const struct graph_window *h, const struct graph_window *w);
+
+/* The largest in windows likewise. */
+const char *place_maxima(struct placing *p, const struct image *in, const struct image *out,
+			 const struct graph_window *h, const struct graph_window *w);
+
 /* Multiply every element by one, in a command that has what others lack. */
 void place_depthwise(struct placing *p, const struct image *image);
+
+/* ---- reductions (place_reduce.c) --------------------------------------- */
+
+/*
+ * Windows that each cover the channels of one pixel of @image, whose memory is taken as
+ * pixels of one channel: a line of them, or, if they are more than a window has pixels,
+ * several. Returns NULL, or why there are none.
+ */
+const char *place_channels(const struct image *image, struct graph_window *h,
+			   struct graph_window *w);
+
+/* ---- nodes that become several (split.c) ------------------------------- */
+
+/*
+ * If node @n of the source is better computed as several of other operators, append these to
+ * compiler->graph, without their places. @count: how many; 0: it is not.
+ */
+int split_node(struct compiler *compiler, uint32_t n, uint32_t *count);
 
 /* ---- pieces (place_pieces.c) ------------------------------------------- */
 

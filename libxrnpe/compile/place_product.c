@@ -272,13 +272,8 @@ const char *place_matmul(struct placing *p)
 
 /* ---- pooling ----------------------------------------------------------- */
 
-/* Windows over @in, as one of the two kinds of pools makes them. */
-typedef const char *pool_function(struct placing *p, const struct image *in,
-				  const struct image *out, const struct graph_window *h,
-				  const struct graph_window *w);
-
-static const char *largest(struct placing *p, const struct image *in, const struct image *out,
-			   const struct graph_window *h, const struct graph_window *w)
+const char *place_maxima(struct placing *p, const struct image *in, const struct image *out,
+			 const struct graph_window *h, const struct graph_window *w)
 {
 	if (!place_window_fits(h) || !place_window_fits(w))
 		return PLACE_LARGE_WINDOWS;
@@ -300,7 +295,7 @@ const char *place_max_pool(struct placing *p)
 		return why;
 	if (graph_output(p->compiler->graph, p->node, 1))
 		return "the device does not tell where the largest is";
-	return largest(p, &in, &out, &h, &w);
+	return place_maxima(p, &in, &out, &h, &w);
 }
 
 void place_average(struct placing *p, const struct image *in, const struct image *out)
@@ -315,8 +310,7 @@ void place_average(struct placing *p, const struct image *in, const struct image
 	place_write(p, 0, out);
 }
 
-/* A depthwise convolution with weights of one. */
-static const char *average(struct placing *p, const struct image *in, const struct image *out,
+const char *place_averages(struct placing *p, const struct image *in, const struct image *out,
 			   const struct graph_window *h, const struct graph_window *w)
 {
 	if ((uint64_t)h->kernel * w->kernel > XRNPE_MAX_K)
@@ -342,7 +336,7 @@ static bool divides_evenly(const struct graph_window *w, uint32_t in, uint32_t o
 
 void place_depthwise(struct placing *p, const struct image *image)
 {
-	average(p, image, image, &no_window, &no_window);
+	place_averages(p, image, image, &no_window, &no_window);
 }
 
 const char *place_average_pool(struct placing *p)
@@ -357,69 +351,5 @@ const char *place_average_pool(struct placing *p)
 	if (!divides_evenly(&h, in.h, out.h, windows->count_padding) ||
 	    !divides_evenly(&w, in.w, out.w, windows->count_padding))
 		return "its averages at the border are over fewer elements";
-	return average(p, &in, &out, &h, &w);
-}
-
-/* One element from all lines, or pixels, or both. */
-static const char *reduce(struct placing *p, pool_function *pool, const struct image *in,
-			  bool of_lines, bool of_pixels)
-{
-	const struct graph_window h = { .kernel = of_lines ? in->h : 1, .stride = 1, .dilation = 1 };
-	const struct graph_window w = { .kernel = of_pixels ? in->w : 1, .stride = 1, .dilation = 1 };
-	const struct image out = {
-		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
-	};
-
-	return pool(p, in, &out, &h, &w);
-}
-
-static const char *reduce_image(struct placing *p, pool_function *pool)
-{
-	struct image in;
-
-	if (!image_first(&place_input(p, 0)->shape, &in))
-		return PLACE_NO_IMAGE;
-	return reduce(p, pool, &in, true, true);
-}
-
-const char *place_global_average(struct placing *p)
-{
-	return reduce_image(p, average);
-}
-
-const char *place_global_max(struct placing *p)
-{
-	return reduce_image(p, largest);
-}
-
-static const char *reduce_axes(struct placing *p, pool_function *pool)
-{
-	const struct graph_shape shape = place_input(p, 0)->shape;
-	bool reduced[] = { false, false, false, false };
-	struct image in;
-	uint32_t axes = 0;
-
-	if (!graph_count(&shape) || !place_image(p, 0, &in))
-		return PLACE_NO_IMAGE;
-	for (uint32_t i = 0; i < shape.rank; i++) {
-		enum image_axis axis = image_axis(&shape, &in, i);
-
-		if (!p->node->params.reduce.reduced[i] || shape.dims[i] == 1)
-			continue;
-		reduced[axis] = true;
-		axes++;
-	}
-	if (!axes || reduced[IMAGE_C] || reduced[IMAGE_NONE])
-		return "the device reduces lines and pixels only";
-	return reduce(p, pool, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
-}
-
-const char *place_mean(struct placing *p)
-{
-	return reduce_axes(p, average);
-}
-
-const char *place_largest(struct placing *p)
-{
-	return reduce_axes(p, largest);
+	return place_averages(p, &in, &out, &h, &w);
 }

@@ -10,5 +10,6 @@ TCase *compile_choice_tests(void);
 TCase *compile_precision_tests(void);
 TCase *compile_model_tests(void);
 TCase *compile_pieces_tests(void);
+TCase *compile_split_tests(void);
 
 #endif

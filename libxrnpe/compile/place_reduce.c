@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Placing of what makes one number of many: the mean, the sum or the largest, by windows that
+ * cover all of them.
+ */
+#include <string.h>
+
+#include "place.h"
+
+/* The node that computes input @i of @node, if its operator is @op; else NULL. */
+static const struct graph_node *producer(const struct compiler *compiler,
+					 const struct graph_node *node, uint32_t i, const char *op)
+{
+	uint32_t n = place_producer(compiler, node->inputs[i]);
+	const struct graph_node *found = n != GRAPH_NONE ? &compiler->graph->nodes[n] : NULL;
+
+	return found && !strcmp(found->op->name, op) ? found : NULL;
+}
+
+/* Whether exponentials are summed of numbers from which the largest was not taken before. */
+static bool sums_any_powers(const struct placing *p)
+{
+	const struct graph_node *powers = producer(p->compiler, p->node, 0, "Exp");
+	const struct graph_node *less = powers ? producer(p->compiler, powers, 0, "Sub") : NULL;
+
+	return powers && !(less && producer(p->compiler, less, 1, "ReduceMax"));
+}
+
+/* What @h and @w cover of @in, which makes @out. */
+static const char *reduce(struct placing *p, const struct image *in, const struct image *out,
+			  const struct graph_window *h, const struct graph_window *w)
+{
+	const char *op = p->node->op->name;
+
+	if (!strcmp(op, "ReduceMax") || !strcmp(op, "GlobalMaxPool"))
+		return place_maxima(p, in, out, h, w);
+	if (!strcmp(op, "ReduceSum") && sums_any_powers(p))
+		return "its exponentials are of numbers without a limit";
+	if (!strcmp(op, "ReduceSum") &&
+	    !place_floats(p, &p->place->factor, in->c, (float)(h->kernel * w->kernel)))
+		return NULL;
+	return place_averages(p, in, out, h, w);
+}
+
+static const char *reduce_pixels(struct placing *p, const struct image *in, bool of_lines,
+				 bool of_pixels)
+{
+	const struct graph_window h = { .kernel = of_lines ? in->h : 1, .stride = 1, .dilation = 1 };
+	const struct graph_window w = { .kernel = of_pixels ? in->w : 1, .stride = 1, .dilation = 1 };
+	const struct image out = {
+		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
+	};
+
+	return reduce(p, in, &out, &h, &w);
+}
+
+const char *place_channels(const struct image *image, struct graph_window *h,
+			   struct graph_window *w)
+{
+	uint32_t lines = 1;
+
+	if (image->first && image_pixels(image) > 1)
+		return "the channels that it reduces are not innermost";
+	while (image->c % lines || image->c / lines > UINT8_MAX)
+		lines++;
+	*h = (struct graph_window){ .kernel = lines, .stride = lines, .dilation = 1 };
+	*w = (struct graph_window){ .kernel = image->c / lines, .stride = 1, .dilation = 1 };
+	return image_pixels(image) * lines > UINT16_MAX || !place_window_fits(h) ? PLACE_TOO_LARGE :
+	       NULL;
+}
+
+static const char *reduce_channels(struct placing *p, const struct image *in)
+{
+	struct graph_window h, w;
+	const char *why = place_channels(in, &h, &w);
+	const struct image out = { (uint32_t)image_pixels(in), 1, 1, false };
+	struct image view;
+
+	if (why)
+		return why;
+	view = (struct image){ out.h * h.kernel, w.kernel, 1, false };
+	return reduce(p, &view, &out, &h, &w);
+}
+
+const char *place_global(struct placing *p)
+{
+	struct image in;
+
+	if (!image_first(&place_input(p, 0)->shape, &in))
+		return PLACE_NO_IMAGE;
+	return reduce_pixels(p, &in, true, true);
+}
+
+const char *place_reduction(struct placing *p)
+{
+	const struct graph_shape shape = place_input(p, 0)->shape;
+	bool reduced[] = { false, false, false, false };
+	struct image in;
+
+	if (!graph_count(&shape) || !place_image(p, 0, &in))
+		return PLACE_NO_IMAGE;
+	for (uint32_t i = 0; i < shape.rank; i++) {
+		if (p->node->params.reduce.reduced[i] && shape.dims[i] > 1)
+			reduced[image_axis(&shape, &in, i)] = true;
+	}
+	if (reduced[IMAGE_NONE])
+		return "the axes that it reduces are not an image's";
+	if (!reduced[IMAGE_C])
+		return reduce_pixels(p, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
+	if (reduced[IMAGE_H] || reduced[IMAGE_W])
+		return "reduces channels and pixels";
+	return reduce_channels(p, &in);
+}

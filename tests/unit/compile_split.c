@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/* Reductions, and what is computed as several operators: Softmax, normalisation, division. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compile.h"
+#include "unit/compile_run.h"
+#include "unit/compile_tests.h"
+
+/* Tokens of @channels, and two matrices that lead to them and away from them. */
+static Onnx__ModelProto *tokens(int64_t channels)
+{
+	Onnx__ModelProto *model = onnx_new();
+
+	onnx_input(model, "x", DIMS(1, 6, 8));
+	onnx_output(model, "y", DIMS(0));
+	onnx_floats(model, "w1", DIMS(8, channels), NULL);
+	onnx_floats(model, "w2", DIMS(channels, 5), NULL);
+	onnx_node(model, "MatMul", "x w1", "a");
+	return model;
+}
+
+/* Compile, and count the layers on the device and on the CPU. */
+static void count_layers(Onnx__ModelProto *onnx, double tolerance, unsigned int *device,
+			 unsigned int *cpu)
+{
+	struct xrnpe_graph *graph = load(onnx);
+	struct xrnpe_model *model = faithful(graph, tolerance);
+	unsigned int count = xrnpe_model_layer_count(model);
+
+	*device = *cpu = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		bool on_device = xrnpe_model_layer(model, i)->place == XRNPE_PLACE_DEVICE;
+
+		*(on_device ? device : cpu) += 1;
+	}
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+
+/* A node between two matrices, of rows that windows have and of longer ones. */
+START_TEST(between_products)
+{
+	static const struct {
+		const char *op, *inputs;
+		int64_t channels;
+		unsigned int layers;
+	} cases[] = {
+		{ "Softmax", "a", 12, 6 },
+		{ "Softmax", "a", 254, 6 },
+		{ "Softmax", "a", 258, 6 },
+		{ "LayerNormalization", "a s", 12, 8 },
+		{ "LayerNormalization", "a s b", 300, 9 },
+		{ "Div", "a d", 12, 2 },
+		{ "ReduceMax", "a axes", 12, 1 },
+		{ "ReduceMean", "a axes", 270, 1 },
+		{ "ReduceSum", "a axes", 12, 1 },
+	};
+	int64_t channels = cases[_i].channels;
+	bool reduces = strstr(cases[_i].inputs, "axes"), divides = strstr(cases[_i].inputs, " d");
+	Onnx__ModelProto *onnx = tokens(channels);
+	unsigned int device, cpu;
+
+	onnx->opset_import[0]->version = 18;
+	onnx_floats(onnx, "s", DIMS(channels), NULL);
+	onnx_floats(onnx, "b", DIMS(channels), NULL);
+	onnx_floats(onnx, "one", DIMS(1), (float[]){ 1 });
+	onnx_floats(onnx, "w3", DIMS(8, channels), NULL);
+	onnx_ints(onnx, "axes", 1, (int64_t[]){ -1 });
+	if (divides) {
+		/* By at least one, so that it is no quotient of noise. */
+		onnx_node(onnx, "MatMul", "x w3", "e");
+		onnx_node(onnx, "Abs", "e", "e1");
+		onnx_node(onnx, "Add", "e1 one", "d");
+	}
+	onnx_node(onnx, cases[_i].op, cases[_i].inputs, "n");
+	onnx_node(onnx, "Add", "a n", "m");
+	onnx_node(onnx, "MatMul", reduces ? "m w2" : "n w2", "y");
+	count_layers(onnx, 0.02, &device, &cpu);
+	ck_assert_uint_eq(cpu, 0);
+	ck_assert_uint_eq(device, 2 + cases[_i].layers + (reduces ? 1 : 0) + (divides ? 2 : 0));
+}
+END_TEST
+
+/* What the network ends with is exact on the CPU, as it is between nodes there. */
+START_TEST(not_split)
+{
+	Onnx__ModelProto *onnx = tokens(12);
+	unsigned int device, cpu;
+
+	if (_i) {
+		onnx_node(onnx, "Floor", "a", "f");
+		onnx_node(onnx, "Softmax", "f", "p");
+		onnx_node(onnx, "MatMul", "p w2", "y");
+	} else {
+		onnx_node(onnx, "MatMul", "a w2", "p");
+		onnx_node(onnx, "Softmax", "p", "y");
+	}
+	/* Rounded, what is near an integer may be on the other side of it. */
+	count_layers(onnx, _i ? 0.2 : 0.01, &device, &cpu);
+	ck_assert_uint_eq(cpu, _i ? 2 : 1);
+	ck_assert_uint_eq(device, 2);
+}
+END_TEST
+
+/* Over lines and pixels, and over channels that are not side by side. */
+START_TEST(reductions_of_images)
+{
+	static const struct {
+		const char *op;
+		int64_t axes[2];
+		int count;
+		const char *why;
+	} cases[] = {
+		{ "ReduceMax", { 2, 3 }, 2, "" },
+		{ "ReduceSum", { 3 }, 1, "" },
+		{ "ReduceMean", { 2 }, 1, "" },
+		{ "GlobalMaxPool", { 0 }, 0, "" },
+		{ "ReduceMax", { 1 }, 1, "the channels that it reduces are not innermost" },
+		{ "ReduceSum", { 1, 2 }, 2, "reduces channels and pixels" },
+	};
+	Onnx__ModelProto *onnx = image_network(4, 5, 6);
+	struct xrnpe_graph *graph;
+	struct xrnpe_model *model;
+
+	onnx->opset_import[0]->version = 18;
+	onnx_floats(onnx, "w", DIMS(4, 4, 1, 1), NULL);
+	onnx_node(onnx, "Conv", "x w", "c");
+	onnx_ints(onnx, "axes", cases[_i].count, cases[_i].axes);
+	onnx_node(onnx, cases[_i].op, cases[_i].count ? "c axes" : "c", "y");
+	graph = load(onnx);
+	model = faithful(graph, 0.02);
+	ck_assert_uint_eq(xrnpe_model_layer_count(model), 2);
+	ck_assert_str_eq(xrnpe_model_layer(model, 1)->why, cases[_i].why);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+TCase *compile_split_tests(void)
+{
+	TCase *tests = tcase_create("split");
+
+	tcase_set_timeout(tests, 120);
+	tcase_add_loop_test(tests, between_products, 0, 9);
+	tcase_add_loop_test(tests, not_split, 0, 2);
+	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
+	return tests;
+}
