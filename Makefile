@@ -33,7 +33,7 @@ all:
 SUITES :=
 
 include qemu-device/datapath/build.mk
-include $(wildcard driver/build.mk libxrnpe/build.mk tools/build.mk tools/guest.mk tools/demo.mk tools/packaging/build.mk qemu-device/build.mk tests/build.mk)
+include $(wildcard driver/build.mk libxrnpe/build.mk tools/build.mk tools/guest.mk tools/demo.mk tools/packaging/build.mk tools/upstream/build.mk qemu-device/build.mk tests/build.mk)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -44,7 +44,7 @@ $(B)/%.o: %.c
 .PHONY: check run-suites clean help
 ## check: all tests; a subset with SUITES="unit-datapath ...", one at a time with JOBS=1
 check:
-	@tools/setup-host packaging
+	@tools/setup-host packaging upstream
 	@$(MAKE) --no-print-directory run-suites
 
 run-suites: all $(foreach s,$(SUITES),$(NEEDS_$(s)))

@@ -230,6 +230,10 @@ SUITES += commands
 SUITE_commands := tests/commands $(B)/xrnpe
 NEEDS_commands := $(B)/xrnpe
 
+# ---- the driver for a kernel's tree -----------------------------------------
+SUITES += upstream
+SUITE_upstream := tests/upstream $(B)/upstream
+
 # ---- Debian's packages -----------------------------------------------------
 SUITES += packages
 SUITE_packages := tests/packages $(B)/deb
