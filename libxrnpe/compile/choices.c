@@ -187,6 +187,9 @@ static void list_residuals(const struct compiler *compiler, uint32_t n,
 
 /* How an error limit is chased. */
 #define MOST_TRIALS 6
+/* An error so many times another one is as good, if that saves something. */
+#define AS_GOOD 1.1
+#define TRIALS_AS_GOOD 3
 /* An error of so much of what is allowed is close enough. */
 #define CLOSE 0.75
 
@@ -196,6 +199,7 @@ struct search {
 	/* Of every node, then of what each of them adds. */
 	struct option (*options)[COMPILE_OPTIONS];
 	struct choose_limits limits;	/* what choose.c is told */
+	bool by_score;		/* what is limited is the score, not the error */
 	uint8_t *chosen;
 };
 
@@ -204,8 +208,8 @@ struct trial {
 	struct xrnpe_model *model;	/* NULL: it exceeds a limit */
 	uint64_t bytes;
 	double cycles, picojoules;
-	double error;		/* of what is limited: that of an output on inputs not seen, at worst */
-	double score;		/* of all outputs and inputs */
+	double score;		/* of all outputs, on inputs not seen */
+	double error;		/* of what is limited: of an output on inputs not seen, at worst */
 };
 
 static int search_prepare(struct search *search, struct compiler *compiler)
@@ -221,6 +225,8 @@ static int search_prepare(struct search *search, struct compiler *compiler)
 			.bytes = given->bytes ? given->bytes : UINT64_MAX,
 			.cycles = given->cycles > 0 ? given->cycles : INFINITY,
 			.picojoules = given->picojoules > 0 ? given->picojoules : INFINITY,
+			/* What is limited costs nothing within its limit. */
+			.price = { .bytes = !given->bytes, .cycles = !(given->cycles > 0) },
 		},
 	};
 	if (!search->options || !search->chosen)
@@ -296,8 +302,9 @@ static int try_chosen(struct search *search, struct trial *trial)
 		return ret;
 	}
 	quality = &trial->model->quality;
-	trial->error = quality->error + (isfinite(quality->spread) ? quality->spread : 0);
 	trial->score = compiler->output_error;
+	trial->error = search->by_score ? trial->score :
+		       quality->error + (isfinite(quality->spread) ? quality->spread : 0);
 	return 0;
 }
 
@@ -315,10 +322,14 @@ static void tighten(struct search *search, const struct trial *trial)
 
 		limits->bytes = limits->bytes > excess ? limits->bytes - excess : 0;
 	}
-	if (given->cycles > 0 && trial->cycles > given->cycles)
+	if (given->cycles > 0 && trial->cycles > given->cycles) {
 		limits->cycles *= 0.99 * given->cycles / trial->cycles;
-	if (given->picojoules > 0 && trial->picojoules > given->picojoules)
+		limits->price.cycles = fmax(1, 4 * limits->price.cycles);
+	}
+	if (given->picojoules > 0 && trial->picojoules > given->picojoules) {
 		limits->picojoules *= 0.99 * given->picojoules / trial->picojoules;
+		limits->price.picojoules = fmax(1, 4 * limits->price.picojoules);
+	}
 }
 
 /* That no choice keeps the limits that @trial, which takes least, exceeds. */
@@ -365,55 +376,41 @@ static int find_model(struct search *search, struct trial *trial)
 
 /* ---- what is asked for --------------------------------------------------- */
 
-/*
- * The model of least error. Where effects are not independent they add up more as their
- * roots do: that choice is tried, too.
- */
-static int find_best(struct search *search, struct trial *best)
+/* Whether @trial is cheaper than @best, as choose.c has it; all else alike, the smaller one is. */
+static bool is_cheaper(const struct search *search, const struct trial *trial,
+		       const struct trial *best)
 {
-	struct trial other;
-	int ret = find_model(search, best);
+	const struct choose_price *price = &search->limits.price;
+	double bytes = best->bytes ? (double)trial->bytes / (double)best->bytes : 1;
 
-	for (uint32_t i = 0; !ret && i < 2 * search->count; i++) {
-		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
-			search->options[i][k].effect = sqrt(search->options[i][k].effect);
-	}
-	if (ret || find_model(search, &other))
-		return ret;
-	if (other.score < best->score) {
-		trial_free(best);
-		*best = other;
-	} else {
-		trial_free(&other);
-	}
-	return 0;
-}
-
-/* Whether @trial is cheaper than @best, as choose.c has it. */
-static bool is_cheaper(const struct trial *trial, const struct trial *best)
-{
-	return (double)trial->bytes / (double)best->bytes + trial->cycles / best->cycles < 2;
+	return price->bytes * (bytes - 1) + price->cycles * (trial->cycles / best->cycles - 1) +
+	       price->picojoules * (trial->picojoules / best->picojoules - 1) < 0;
 }
 
 /* Keep the better of two models, where an error of @allowed is as good as none. */
-static void keep_better(struct trial *best, struct trial *trial, double allowed)
+static void keep_better(const struct search *search, double allowed, struct trial *best,
+			struct trial *trial)
 {
 	bool good = trial->error <= allowed, better;
 
 	if (!best->model || good != (best->error <= allowed))
 		better = !best->model || good;
 	else
-		better = good ? is_cheaper(trial, best) : trial->error < best->error;
+		better = good ? is_cheaper(search, trial, best) : trial->error < best->error;
 	trial_free(better ? best : trial);
 	if (better)
 		*best = *trial;
 }
 
-/* The cheapest model whose error is at most @allowed, or that of the least error found. */
-static int find_cheapest(struct search *search, double allowed, struct trial *best)
+/*
+ * The cheapest model whose error is at most @allowed, or that of the least error found, in so
+ * many @trials; @effect: what is likely to cause that error. *@best: the best known, if any.
+ */
+static int find_cheapest(struct search *search, double allowed, double effect, int trials,
+			 struct trial *best)
 {
-	search->limits.effect = allowed * allowed;
-	for (int i = 0; i < MOST_TRIALS; i++) {
+	search->limits.effect = effect;
+	while (trials--) {
 		struct trial trial;
 		int ret = find_model(search, &trial);
 		double share = ret ? 0 : trial.error / allowed;
@@ -421,13 +418,61 @@ static int find_cheapest(struct search *search, double allowed, struct trial *be
 		/* A tighter choice may not be had: then what there is has to do. */
 		if (ret)
 			return best->model ? 0 : ret;
-		keep_better(best, &trial, allowed);
+		keep_better(search, allowed, best, &trial);
 		if (share >= CLOSE && share <= 1)
 			break;
 		/* What effects add up to is that many times more, or less, than was thought. */
 		search->limits.effect *= 0.85 / fmin(fmax(share * share, 1e-4), 1e4);
 	}
 	return 0;
+}
+
+/* What effects of search->chosen add up to. */
+static double chosen_effect(const struct search *search)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < 2 * search->count; i++)
+		sum += search->options[i][search->chosen[i]].effect;
+	return sum;
+}
+
+/* Raise all effects to @power. */
+static void change_effects(struct search *search, double power)
+{
+	for (uint32_t i = 0; i < 2 * search->count; i++) {
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++)
+			search->options[i][k].effect = pow(search->options[i][k].effect, power);
+	}
+}
+
+/*
+ * The model of least error, or one that costs less and is as good. Where effects are not
+ * independent they add up more as their roots do: that choice is tried, too.
+ */
+static int find_best(struct search *search, struct trial *best)
+{
+	struct trial other;
+	int ret = find_model(search, best);
+	double effect = ret ? 0 : chosen_effect(search);
+
+	if (!ret) {
+		change_effects(search, 0.5);
+		ret = find_model(search, &other);
+		change_effects(search, 2);
+	}
+	if (ret)
+		return ret;
+	if (other.score < best->score) {
+		trial_free(best);
+		*best = other;
+	} else {
+		trial_free(&other);
+	}
+	search->by_score = true;
+	best->error = best->score;
+	return find_cheapest(search, AS_GOOD * best->score, AS_GOOD * AS_GOOD * effect,
+			     TRIALS_AS_GOOD, best);
 }
 
 /* Say what is doubtful about the result, or that it is none. */
@@ -466,7 +511,8 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 	int ret = search_prepare(&search, compiler);
 
 	if (!ret)
-		ret = allowed > 0 ? find_cheapest(&search, allowed, &best) : find_best(&search, &best);
+		ret = allowed > 0 ? find_cheapest(&search, allowed, allowed * allowed, MOST_TRIALS, &best) :
+				    find_best(&search, &best);
 	search_free(&search);
 	if (!ret)
 		ret = judge(compiler, &best, allowed);

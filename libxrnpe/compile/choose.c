@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The choice of formats. What is to be had is either the least error within limits of bytes,
- * cycles and energy, or, for an error that is allowed, the least bytes and cycles. For a
+ * cycles and energy, or, for an error that is allowed, the least cost. For a
  * given price of what cost is (see cost_of()) it is a knapsack problem with one item of each
  * row, whose value is effect + price * cost and whose weight is bytes. It is solved exactly (but
  * for MAX_POINTS): row by row the Pareto set is kept, of all choices so far those that no
@@ -45,16 +45,17 @@ struct problem {
 };
 
 /*
- * What an option costs beside its effect: where the least is looked for, of bytes and cycles as
- * shares of what there can be; else of what is limited, as shares of the limits.
+ * What an option costs beside its effect: where the least cost is looked for, what the caller
+ * says; else what is limited, as shares of the limits.
  */
 static double cost_of(const struct problem *problem, const struct option *option)
 {
 	const struct choose_limits *limits = problem->limits;
 
 	if (limits->effect > 0)
-		return (double)option->bytes / (double)(problem->most.bytes + 1) +
-		       option->cycles / (problem->most.cycles + 1);
+		return limits->price.bytes * (double)option->bytes / (double)(problem->most.bytes + 1) +
+		       limits->price.cycles * option->cycles / (problem->most.cycles + 1) +
+		       limits->price.picojoules * option->picojoules / (problem->most.picojoules + 1);
 	return option->cycles / limits->cycles + option->picojoules / limits->picojoules +
 	       /* Of equals the faster. */
 	       1e-3 * option->cycles / (problem->most.cycles + 1);
@@ -212,16 +213,18 @@ static struct option find_most(const struct option (*options)[COMPILE_OPTIONS], 
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t bytes = 0;
-		double cycles = 0;
+		double cycles = 0, picojoules = 0;
 
 		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
 			if (!isfinite(options[i][k].effect))
 				continue;
 			bytes = options[i][k].bytes > bytes ? options[i][k].bytes : bytes;
 			cycles = fmax(cycles, options[i][k].cycles);
+			picojoules = fmax(picojoules, options[i][k].picojoules);
 		}
 		most.bytes += bytes;
 		most.cycles += cycles;
+		most.picojoules += picojoules;
 	}
 	return most;
 }

@@ -183,6 +183,12 @@ struct node_plan {
 	uint32_t first_cmd, cmd, end_cmd;
 };
 
+/* Where the network ends: a tensor whose errors are the network's. */
+struct end {
+	uint32_t tensor;
+	bool probability;	/* of a sigmoid: errors are judged relative to 1 */
+};
+
 struct compiler {
 	const struct xrnpe_graph *source;	/* the caller's */
 	/*
@@ -202,7 +208,7 @@ struct compiler {
 	/* FP32 tensors of some of the first, and behind them of those that nothing is fitted to. */
 	struct reference **images;
 	uint32_t image_count, unseen_count;
-	uint32_t *ends;			/* tensors whose errors are the network's */
+	struct end *ends;
 	uint32_t end_count;
 	double output_error;		/* root of the ends' squared errors in the model tuned last */
 	size_t step, steps;		/* for the progress callback */
@@ -366,7 +372,11 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model);
 struct choose_limits {
 	uint64_t bytes;
 	double cycles, picojoules;	/* INFINITY: none */
-	double effect;		/* > 0: the least bytes and cycles with no more of it; 0: the least of it */
+	double effect;		/* > 0: the least cost with no more of it; 0: the least of it */
+	/* What costs are then: shares of the most that there can be, times this. */
+	struct choose_price {
+		double bytes, cycles, picojoules;
+	} price;
 };
 
 /*

@@ -33,6 +33,19 @@ void squares_add(struct squares *sum, const float *values, const float *referenc
 	}
 }
 
+void end_add(const struct compiler *compiler, uint32_t e, const float *values,
+	     const float *reference, struct squares *sum)
+{
+	const struct end *end = &compiler->ends[e];
+	size_t count = graph_count(&compiler->graph->tensors[end->tensor].shape);
+	struct squares of_input = { 0 };
+
+	squares_add(&of_input, values, reference, count);
+	sum->errors += of_input.errors;
+	/* That a probability of nothing is somewhat less or more is no error of all of it. */
+	sum->values += end->probability ? fmax(of_input.values, (double)count) : of_input.values;
+}
+
 /* What is not finite, or so wrong that no other error counts beside it. */
 #define WORST 1e30
 
@@ -180,10 +193,9 @@ double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_
 				reference_node(rest, behind);
 		}
 		for (uint32_t k = 0; k < compiler->end_count; k++) {
-			uint32_t end = compiler->ends[k];
+			uint32_t end = compiler->ends[k].tensor;
 
-			squares_add(&effect->ends[k], rest->tensors[end], fp32[end],
-				    graph_count(&graph->tensors[end].shape));
+			end_add(compiler, k, rest->tensors[end], fp32[end], &effect->ends[k]);
 		}
 	}
 	memcpy(rest->tensors, effect->own, graph->tensor_count * sizeof(*effect->own));

@@ -15,6 +15,10 @@ void squares_add(struct squares *sum, const float *values, const float *referenc
 /* The quotient. Where all is zero there is nothing to lose, or everything. Always finite. */
 double squares_relative(const struct squares *sum);
 
+/* The same of what belongs to end @e of the network. */
+void end_add(const struct compiler *compiler, uint32_t e, const float *values,
+	     const float *reference, struct squares *sum);
+
 /*
  * By how much a channel of outputs is off on average, that is, what a bias may take back:
  * sums over inputs of the mean error of each, and of the square of that.

@@ -15,6 +15,7 @@
 
 #include "compile.h"
 #include "effect.h"
+#include "operator.h"
 #include "error.h"
 #include "round.h"
 #include "threads.h"
@@ -327,6 +328,26 @@ static void measure_nodes(void *data, bool caller)
 
 /* ---- all nodes --------------------------------------------------------- */
 
+/* Whether what @tensor holds comes from a sigmoid, perhaps with its elements moved. */
+static bool is_probability(const struct compiler *compiler, uint32_t tensor)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	bool moved = true;
+
+	for (uint32_t n = graph->node_count; moved && n--;) {
+		const struct graph_node *node = &graph->nodes[n];
+
+		if (node->output_count != 1 || node->outputs[0] != tensor)
+			continue;
+		if (!strcmp(node->op->name, "Sigmoid") || !strcmp(node->op->name, "HardSigmoid"))
+			return true;
+		moved = compiler->nodes[n].place.kind == PLACE_PART ||
+			compiler->nodes[n].place.kind == PLACE_COPY;
+		tensor = node->inputs[0];
+	}
+	return false;
+}
+
 /*
  * Where the network ends: at its outputs, and before what makes integers or truths of
  * numbers, whose errors no sum of squares tells.
@@ -353,7 +374,8 @@ int measure_find_ends(struct compiler *compiler)
 	}
 	for (uint32_t i = 0; ends && compiler->ends && i < graph->tensor_count; i++) {
 		if (ends[i] && graph->tensors[i].type == GRAPH_FLOAT)
-			compiler->ends[compiler->end_count++] = i;
+			compiler->ends[compiler->end_count++] =
+				(struct end){ i, is_probability(compiler, i) };
 	}
 	free(ends);
 	return ends && compiler->ends ? 0 : xrnpe_fail_memory(compiler->error);

@@ -185,14 +185,14 @@ static int correct_biases(struct tuning *tuning, uint32_t n)
 
 /* ---- errors ------------------------------------------------------------ */
 
-/* Where the error of @tensor for each input is kept, if the network ends there; or NULL. */
-static struct squares *end_squares(const struct tuning *tuning, uint32_t tensor)
+/* Which end of the network @tensor is, or GRAPH_NONE. */
+static uint32_t find_end(const struct compiler *compiler, uint32_t tensor)
 {
-	for (uint32_t e = 0; e < tuning->compiler->end_count; e++) {
-		if (tuning->compiler->ends[e] == tensor)
-			return tuning->ends + (size_t)e * tuning->images;
+	for (uint32_t e = 0; e < compiler->end_count; e++) {
+		if (compiler->ends[e].tensor == tensor)
+			return e;
 	}
-	return NULL;
+	return GRAPH_NONE;
 }
 
 /* Add the error of @values, which are @tensor for input @i, to @sum if errors are judged by it. */
@@ -200,16 +200,18 @@ static void add_error(const struct tuning *tuning, uint32_t tensor, uint32_t i, 
 		      struct squares *sum)
 {
 	const struct compiler *compiler = tuning->compiler;
-	struct squares *end = end_squares(tuning, tensor), of_input = { 0 };
+	const float *reference = compiler->images[i]->tensors[tensor];
+	uint32_t e = find_end(compiler, tensor);
 
-	squares_add(&of_input, values, compiler->images[i]->tensors[tensor],
-		    graph_count(&compiler->graph->tensors[tensor].shape));
-	if (end)
-		end[i] = of_input;
-	if (i < compiler->image_count && compiler->unseen_count)
-		return;
-	sum->errors += of_input.errors;
-	sum->values += of_input.values;
+	if (e != GRAPH_NONE) {
+		struct squares *end = &tuning->ends[(size_t)e * tuning->images + i];
+
+		*end = (struct squares){ 0 };
+		end_add(compiler, e, values, reference, end);
+	}
+	if (i >= compiler->image_count || !compiler->unseen_count)
+		squares_add(sum, values, reference,
+			    graph_count(&compiler->graph->tensors[tensor].shape));
 }
 
 /* Relative error of what node @n's commands left in memory. */
@@ -376,7 +378,7 @@ static double spread_of(const struct squares *squares, uint32_t first, uint32_t 
 /*
  * What the model's quality is: of all ends of the network, that is, its outputs and what is
  * read to make integers, that with the largest error. For the choice between models the
- * errors of all ends and inputs count.
+ * errors of all ends count.
  */
 static void judge(struct tuning *tuning)
 {
@@ -386,7 +388,7 @@ static void judge(struct tuning *tuning)
 	double sum = 0;
 
 	for (uint32_t k = 0; k < compiler->graph->output_count; k++) {
-		if (end_squares(tuning, compiler->graph->outputs[k]))
+		if (find_end(compiler, compiler->graph->outputs[k]) != GRAPH_NONE)
 			output_errors(tuning, k);
 	}
 	*quality = (struct xrnpe_quality){
@@ -400,7 +402,7 @@ static void judge(struct tuning *tuning)
 			quality->error = error;
 			quality->spread = spread_of(squares, first, tuning->images);
 		}
-		sum += pow(error_of(squares, 0, tuning->images, UINT32_MAX), 2);
+		sum += error * error;
 	}
 	compiler->output_error = sqrt(sum);
 }

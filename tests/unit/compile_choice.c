@@ -16,7 +16,7 @@ static uint32_t pick(uint32_t *state, uint32_t below)
 }
 
 #define OPTIONS(options) ((const struct option (*)[COMPILE_OPTIONS])(options))
-#define NO_LIMITS ((struct choose_limits){ UINT64_MAX, INFINITY, INFINITY, 0 })
+#define NO_LIMITS ((struct choose_limits){ UINT64_MAX, INFINITY, INFINITY, 0, { 1, 1, 0 } })
 
 enum { ROWS = 4 };
 
