@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Is a command legal, and which memory does it touch?
+ * Is a command legal?
  *
  * A rule belongs to the field that it refuses. Of all fields that break a rule
  * the first in the record is reported; a rule that depends on a field which is
@@ -69,10 +69,6 @@ static const struct opcode opcodes[] = {
 
 #define OPCODES (sizeof(opcodes) / sizeof(opcodes[0]))
 
-/* TIMESTAMP writes a word: its operand has no strides, and format 0. */
-#define TIMESTAMP_BYTES 8
-#define TIMESTAMP_ELEMENTS 16
-
 bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
 {
 	const struct opcode *op = &opcodes[cmd->opcode];
@@ -80,11 +76,6 @@ bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i)
 	if (i == XRNPE_OPERAND_IFM2 && op->flags & XRNPE_CMD_RESIDUAL)
 		return cmd->flags & XRNPE_CMD_RESIDUAL;
 	return op->formats[i];
-}
-
-static bool multiplies(const struct xrnpe_cmd *cmd)
-{
-	return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
 }
 
 /* ---- verdicts ---------------------------------------------------------- */
@@ -115,128 +106,18 @@ static bool all_zero(const void *bytes, size_t size)
 #define REQUIRE_ZERO(v, cmd, member) \
 	require(v, all_zero(&(cmd)->member, sizeof((cmd)->member)), FIELD(member))
 
-/* ---- shapes ------------------------------------------------------------ */
-
-/* The output's axes, in the order of ifm's memory. */
-static struct xrnpe_layout ordered(uint8_t order, uint32_t h, uint32_t w, uint32_t c)
-{
-	switch (order) {
-	case XRNPE_ORDER_HCW:
-		return (struct xrnpe_layout){ 1, h, c, w };
-	case XRNPE_ORDER_WHC:
-		return (struct xrnpe_layout){ 1, w, h, c };
-	case XRNPE_ORDER_WCH:
-		return (struct xrnpe_layout){ 1, w, c, h };
-	case XRNPE_ORDER_CHW:
-		return (struct xrnpe_layout){ 1, c, h, w };
-	case XRNPE_ORDER_CWH:
-		return (struct xrnpe_layout){ 1, c, w, h };
-	default:
-		return (struct xrnpe_layout){ 1, h, w, c };
-	}
-}
-
-static struct xrnpe_layout matmul_layout(const struct xrnpe_cmd *cmd, unsigned int i)
-{
-	const struct xrnpe_dims_matmul *d = &cmd->matmul;
-
-	if (i == XRNPE_OPERAND_IFM)
-		return (struct xrnpe_layout){ d->batch, d->m, 1, d->k };
-	if (i != XRNPE_OPERAND_WEIGHT)
-		return (struct xrnpe_layout){ d->batch, d->m, 1, d->n };
-	return cmd->flags & XRNPE_CMD_TRANSPOSED ? (struct xrnpe_layout){ d->batch, d->k, 1, d->n } :
-						   (struct xrnpe_layout){ d->batch, d->n, 1, d->k };
-}
-
-struct xrnpe_layout xrnpe_cmd_layout(const struct xrnpe_cmd *cmd, unsigned int i)
-{
-	const struct xrnpe_dims_image *d = &cmd->image;
-	const struct xrnpe_dims_copy *copy = &cmd->copy;
-
-	switch (opcodes[cmd->opcode].dims) {
-	case NO_DIMS:
-		return (struct xrnpe_layout){ 1, 1, 1, TIMESTAMP_ELEMENTS };
-	case MATMUL_DIMS:
-		return matmul_layout(cmd, i);
-	case WINDOW_DIMS:
-		if (i == XRNPE_OPERAND_IFM)
-			return (struct xrnpe_layout){ 1, d->in_h, d->in_w, d->in_c };
-		if (i == XRNPE_OPERAND_WEIGHT)
-			return (struct xrnpe_layout){ 1, d->out_c, (uint64_t)d->kernel_h * d->kernel_w,
-						      d->in_c / d->groups };
-		return (struct xrnpe_layout){ 1, d->out_h, d->out_w, d->out_c };
-	case COPY_DIMS:
-		if (i == XRNPE_OPERAND_IFM)
-			return ordered(cmd->order, copy->in_h, copy->in_w, copy->in_c);
-		return (struct xrnpe_layout){ 1, copy->out_h, copy->out_w, copy->out_c };
-	default:
-		if (i == XRNPE_OPERAND_IFM)
-			return ordered(cmd->order, d->in_h, d->in_w, d->in_c);
-		if (i == XRNPE_OPERAND_WEIGHT)	/* LUT's table */
-			return (struct xrnpe_layout){ 1, 1, 1, 1u << xrnpe_format_bits(
-						cmd->operand[XRNPE_OPERAND_IFM].format) };
-		if (i == XRNPE_OPERAND_IFM2 && cmd->flags & XRNPE_CMD_PER_PIXEL)
-			return (struct xrnpe_layout){ 1, d->in_h, d->in_w, 1 };
-		return (struct xrnpe_layout){ 1, d->in_h, d->in_w, d->in_c };
-	}
-}
-
-static uint64_t scale_records(const struct xrnpe_cmd *cmd)
-{
-	switch (cmd->opcode) {
-	case XRNPE_OP_ADD:
-	case XRNPE_OP_MAX:
-	case XRNPE_OP_MIN:
-		return 2;
-	case XRNPE_OP_MUL:
-		return 1;
-	default:
-		if (!cmd->operand[XRNPE_OPERAND_SCALE].row_stride)
-			return 1;
-		return cmd->opcode == XRNPE_OP_MATMUL ? cmd->matmul.n :
-		       cmd->opcode == XRNPE_OP_CONV2D ? cmd->image.out_c : cmd->image.in_c;
-	}
-}
-
-static size_t scale_record_bytes(const struct xrnpe_cmd *cmd)
-{
-	return cmd->activation == XRNPE_ACT_PRELU ? sizeof(struct xrnpe_scale_slope) :
-						    sizeof(struct xrnpe_scale);
-}
-
-struct xrnpe_scales_shape xrnpe_cmd_scales(const struct xrnpe_cmd *cmd)
-{
-	if (!xrnpe_cmd_has_operand(cmd, XRNPE_OPERAND_SCALE))
-		return (struct xrnpe_scales_shape){ 0 };
-	return (struct xrnpe_scales_shape){ scale_records(cmd), scale_record_bytes(cmd) / sizeof(uint32_t),
-					    cmd->operand[XRNPE_OPERAND_SCALE].row_stride };
-}
-
-/* Bytes from the first to the last that the operand names. */
-static xrnpe_u128 operand_bytes(const struct xrnpe_cmd *cmd, unsigned int i)
-{
-	const struct xrnpe_operand *o = &cmd->operand[i];
-	struct xrnpe_layout l;
-
-	if (i == XRNPE_OPERAND_SCALE)
-		return (xrnpe_u128)(scale_records(cmd) - 1) * o->row_stride + scale_record_bytes(cmd);
-	l = xrnpe_cmd_layout(cmd, i);
-	return (xrnpe_u128)(l.matrices - 1) * o->batch_stride + (xrnpe_u128)(l.rows - 1) * o->row_stride +
-	       (xrnpe_u128)(l.pixels - 1) * o->pixel_stride + xrnpe_row_bytes(o->format, l.elements);
-}
-
 /* ---- operands ---------------------------------------------------------- */
 
 static void check_scale(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
 	const unsigned int i = XRNPE_OPERAND_SCALE;
 	const struct xrnpe_operand *o = &cmd->operand[i];
-	bool two = scale_records(cmd) == 2 && cmd->opcode != XRNPE_OP_MATMUL &&
-		   cmd->opcode != XRNPE_OP_CONV2D && cmd->opcode != XRNPE_OP_CONVERT;
+	const size_t record = xrnpe_cmd_scales(cmd).words * sizeof(uint32_t);
+	bool two = cmd->opcode == XRNPE_OP_ADD || cmd->opcode == XRNPE_OP_MAX || cmd->opcode == XRNPE_OP_MIN;
 
 	require(v, !(o->offset % sizeof(uint32_t)), OPERAND(i, offset));
 	require(v, !(o->row_stride % sizeof(uint32_t)), OPERAND(i, row_stride));
-	require(v, o->row_stride >= scale_record_bytes(cmd) || (!o->row_stride && !two),
+	require(v, o->row_stride >= record || (!o->row_stride && !two),
 		OPERAND(i, row_stride));
 	require(v, !o->row_stride || cmd->opcode != XRNPE_OP_MUL, OPERAND(i, row_stride));
 	require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
@@ -280,7 +161,7 @@ static void check_operand(struct verdict *v, const struct xrnpe_cmd *cmd, unsign
 	if (table)
 		require(v, !o->row_stride, OPERAND(i, row_stride));
 	if (cmd->opcode == XRNPE_OP_TIMESTAMP) {
-		require(v, !(o->offset % TIMESTAMP_BYTES), OPERAND(i, offset));
+		require(v, !(o->offset % sizeof(uint64_t)), OPERAND(i, offset));
 		require(v, !o->row_stride, OPERAND(i, row_stride));
 		require(v, !o->pixel_stride, OPERAND(i, pixel_stride));
 		return;
@@ -443,7 +324,7 @@ static void check_output_stage(struct verdict *v, const struct xrnpe_cmd *cmd)
 {
 	const struct opcode *op = &opcodes[cmd->opcode];
 	bool clamp = cmd->flags & XRNPE_CMD_CLAMP;
-	uint8_t last = !op->rounds ? XRNPE_ACT_NONE : multiplies(cmd) ? XRNPE_ACT_PRELU : XRNPE_ACT_LEAKY;
+	uint8_t last = !op->rounds ? XRNPE_ACT_NONE : xrnpe_cmd_multiplies(cmd) ? XRNPE_ACT_PRELU : XRNPE_ACT_LEAKY;
 
 	require(v, cmd->activation <= last, FIELD(activation));
 	require(v, cmd->order < XRNPE_ORDERS &&
@@ -458,38 +339,7 @@ static void check_output_stage(struct verdict *v, const struct xrnpe_cmd *cmd)
 	check_parameter(v, cmd->flags & XRNPE_CMD_RESIDUAL, cmd->residual, FIELD(residual));
 }
 
-/* ---- the amount of work ------------------------------------------------ */
-
-/* a * b, or UINT64_MAX if that does not fit. */
-static uint64_t times(uint64_t a, uint64_t b)
-{
-	uint64_t product;
-
-	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
-uint64_t xrnpe_cmd_work(const struct xrnpe_cmd *cmd)
-{
-	const struct xrnpe_dims_matmul *m = &cmd->matmul;
-	const struct xrnpe_dims_image *d = &cmd->image;
-	const struct xrnpe_dims_copy *copy = &cmd->copy;
-	uint64_t outputs = (uint64_t)d->out_h * d->out_w * d->out_c;
-
-	switch (opcodes[cmd->opcode].dims) {
-	case MATMUL_DIMS:
-		return times(times((uint64_t)m->m * m->n, m->k), m->batch);
-	case WINDOW_DIMS:
-		outputs = times(outputs, (uint64_t)d->kernel_h * d->kernel_w);
-		return multiplies(cmd) ? times(outputs, d->in_c / d->groups) : outputs;
-	case IMAGE_DIMS:
-		return (uint64_t)d->in_h * d->in_w * d->in_c;
-	case COPY_DIMS:
-		return (uint64_t)copy->out_h * copy->out_w * copy->out_c;
-	default:
-		return 0;
-	}
-}
-
+/* The field to blame for too much work */
 static size_t first_dimension(const struct xrnpe_cmd *cmd)
 {
 	switch (opcodes[cmd->opcode].dims) {
@@ -582,7 +432,7 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 			fault->kind = XRNPE_FAULT_PERMISSION;
 			return false;
 		}
-		size = operand_bytes(cmd, i);
+		size = xrnpe_cmd_bytes(cmd, i);
 		if (size + o->offset > extents[o->region].size) {
 			fault->kind = XRNPE_FAULT_OUT_OF_BOUNDS;
 			if (fault->offset < extents[o->region].size)
@@ -594,9 +444,4 @@ bool xrnpe_cmd_check(const struct xrnpe_cmd *cmd, uint32_t index,
 	}
 	*fault = (struct xrnpe_fault){ .cmd = index, .operand = XRNPE_OPERAND_NONE };
 	return true;
-}
-
-uint64_t xrnpe_cmd_macs(const struct xrnpe_cmd *cmd)
-{
-	return multiplies(cmd) ? xrnpe_cmd_work(cmd) : 0;
 }

@@ -28,6 +28,12 @@ int64_t xrnpe_grid(enum xrnpe_format format, uint32_t code);
 /** Whether a command of a known opcode has operand @i, with the flags it has. */
 bool xrnpe_cmd_has_operand(const struct xrnpe_cmd *cmd, unsigned int i);
 
+/** Whether a command is a product: it sums what it multiplies. */
+static inline bool xrnpe_cmd_multiplies(const struct xrnpe_cmd *cmd)
+{
+	return cmd->opcode == XRNPE_OP_MATMUL || cmd->opcode == XRNPE_OP_CONV2D;
+}
+
 /** A tensor as its operand lays it out. */
 struct xrnpe_layout {
 	uint64_t matrices, rows, pixels, elements;	/**< each at least 1 */
@@ -35,6 +41,9 @@ struct xrnpe_layout {
 
 /** That of operand @i, which is not SCALE; all fields are legal. */
 struct xrnpe_layout xrnpe_cmd_layout(const struct xrnpe_cmd *cmd, unsigned int i);
+
+/** Bytes from the first to the last that operand @i names; its shape is not empty. */
+xrnpe_u128 xrnpe_cmd_bytes(const struct xrnpe_cmd *cmd, unsigned int i);
 
 /** What XRNPE_MAX_WORK limits; dimensions are not zero. */
 uint64_t xrnpe_cmd_work(const struct xrnpe_cmd *cmd);
