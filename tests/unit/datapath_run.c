@@ -1084,6 +1084,8 @@ START_TEST(elementwise_lines)
 			o[j].pixel_stride = (uint32_t)xrnpe_row_bytes(o[j].format, shape[2]);
 			o[j].row_stride = shape[1] * o[j].pixel_stride + gap;
 		}
+		if (add && gap)
+			scene.cmd.flags = XRNPE_CMD_PER_PIXEL;
 		prepare(&scene, FILL_NAR, &state);
 		run_everywhere(&scene);
 		run_every_codec(&scene);

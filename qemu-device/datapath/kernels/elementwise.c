@@ -35,11 +35,6 @@ static bool is_pair(const struct xrnpe_pass *pass)
 	return pass->cmd->opcode != XRNPE_OP_CONVERT;
 }
 
-static bool per_pixel(const struct xrnpe_pass *pass)
-{
-	return pass->cmd->flags & XRNPE_CMD_PER_PIXEL;
-}
-
 /* Whether channels of CONVERT have scales of their own. */
 static bool has_scales(const struct xrnpe_pass *pass)
 {
@@ -61,7 +56,7 @@ static uint32_t code_of(const struct xrnpe_pass *pass, unsigned int operand, uin
 		row += element * pass->step[operand][XRNPE_CHANNEL];
 		element = line % pass->inner;
 	}
-	if (operand == XRNPE_OPERAND_IFM2 && per_pixel(pass))
+	if (operand == XRNPE_OPERAND_IFM2 && xrnpe_pass_per_pixel(pass))
 		element = 0;
 	return xrnpe_load(format_of(pass, operand), row, element);
 }
@@ -479,7 +474,7 @@ static bool compute(const struct xrnpe_pass *pass, struct batch *batch, struct p
 		set_scales(pass, batch, part.first, parts, part.count);
 	batch->nar = false;
 	read_parts(pass, batch, XRNPE_OPERAND_IFM, part, parts, count, &batch->a);
-	if (per_pixel(pass))
+	if (xrnpe_pass_per_pixel(pass))
 		read_pixels(pass, batch, part, parts, &batch->b);
 	else if (is_pair(pass))
 		read_parts(pass, batch, XRNPE_OPERAND_IFM2, part, parts, count, &batch->b);
@@ -546,7 +541,7 @@ static bool suits_table(const struct xrnpe_pass *pass)
 	if (!pass->codec->sum || pass->transposed || pass->line * pass->lines < WORTH_TABLE)
 		return false;
 	if (is_pair(pass))
-		return in <= XRNPE_FORMAT_P4 && in2 <= XRNPE_FORMAT_P4 && !per_pixel(pass);
+		return in <= XRNPE_FORMAT_P4 && in2 <= XRNPE_FORMAT_P4 && !xrnpe_pass_per_pixel(pass);
 	return xrnpe_format_bits(in) <= 8 && !has_scales(pass);
 }
 

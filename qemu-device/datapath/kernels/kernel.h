@@ -213,6 +213,12 @@ void xrnpe_pass_join(struct xrnpe_pass *pass);
 /** For plans: parts of at most @most elements, a multiple of @multiple if they can be. */
 void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple);
 
+/** Whether IFM2 has one element for several channels. With one channel lines can be joined as any. */
+static inline bool xrnpe_pass_per_pixel(const struct xrnpe_pass *pass)
+{
+	return pass->cmd->flags & XRNPE_CMD_PER_PIXEL && pass->cmd->image.in_c > 1;
+}
+
 static inline uint8_t *xrnpe_line(const struct xrnpe_pass *pass, unsigned int operand, uint64_t line)
 {
 	const uint64_t *step = pass->step[operand];

@@ -89,12 +89,11 @@ static bool dense(const struct xrnpe_pass *pass, unsigned int axis, uint64_t cou
 void xrnpe_pass_join(struct xrnpe_pass *pass)
 {
 	const struct xrnpe_dims_image *d = &pass->cmd->image;
-	bool one_code = pass->cmd->flags & XRNPE_CMD_PER_PIXEL && d->in_c > 1;
 
 	pass->line = d->in_c;
 	pass->inner = xrnpe_rows_are_inner(pass->cmd) ? d->in_h : d->in_w;
 	pass->lines = (uint64_t)d->in_h * d->in_w;
-	if (pass->transposed || one_code || !dense(pass, XRNPE_INNER, pass->inner, pass->line))
+	if (pass->transposed || xrnpe_pass_per_pixel(pass) || !dense(pass, XRNPE_INNER, pass->inner, pass->line))
 		return;
 	pass->line *= pass->inner;
 	pass->lines /= pass->inner;
