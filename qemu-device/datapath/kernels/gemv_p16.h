@@ -449,6 +449,12 @@ INLINE void add_products(enum kind kind, int parts, const struct task *task, con
 			      ((sum[2][p] - start[p]) + (sum[3][p] - start[p]));
 }
 
+/* An integer. Weights that change while they are read leave sums that are too large for one. */
+static inline uint64_t whole(double value)
+{
+	return value > -0x1p63 && value < 0x1p63 ? (uint64_t)(int64_t)value : 0;
+}
+
 /* The sum of the products of a chunk, in grid units. */
 INLINE xrnpe_u128 sum_chunk(enum kind kind, const struct task *task, const uint8_t *packed, size_t steps,
 			    const struct chunk *input)
@@ -464,11 +470,11 @@ INLINE xrnpe_u128 sum_chunk(enum kind kind, const struct task *task, const uint8
 	else if (cuts.parts == 3)
 		add_products(kind, 3, task, packed, steps, input, cuts.start, parts);
 	for (int p = 0; p < cuts.parts; p++) {
-		int64_t units = 0;
+		uint64_t units = 0;
 
 		for (size_t i = 0; i < REALS; i++)
-			units += (int64_t)(parts[p][i] * power(-cuts.unit[p]));
-		sum += grid_sum(units, cuts.unit[p]);
+			units += whole(parts[p][i] * power(-cuts.unit[p]));
+		sum += grid_sum((int64_t)units, cuts.unit[p]);
 	}
 	return sum;
 }
