@@ -158,6 +158,15 @@ static bool strides_are_valid(const struct xrnpe_model_tensor *t)
 	       (t->height == 1 || t->row_stride >= line);
 }
 
+/* The CPU sees binary32, or bytes. */
+static bool format_is_valid(const struct xrnpe_model_tensor *t, enum xrnpe_model_region region)
+{
+	if (t->info.type == XRNPE_TYPE_BYTE)
+		return t->format == XRNPE_FORMAT_U8;
+	return region == XRNPE_MODEL_ARENA ? (unsigned int)t->format < XRNPE_OUTPUT_FORMATS :
+						t->format == XRNPE_FORMAT_F32;
+}
+
 static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnpe_error *error)
 {
 	const struct xrnpe_model_tensor *t = &model->tensors[i];
@@ -174,12 +183,11 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 		return xrnpe_fail(error, -EINVAL, "%s: name of tensor %u is not printable",
 				  model->name, i);
 	if (!shape_is_valid(t->info.rank, t->info.dims, &count) || t->info.count != count ||
-	    (unsigned int)t->info.type > XRNPE_TYPE_BOOL)
+	    (unsigned int)t->info.type > (i < model->input_count ? XRNPE_TYPE_BYTE : XRNPE_TYPE_BOOL))
 		what = "its shape or type is out of range";
 	else if (!image_is_valid(t))
 		what = "its channels and pixels are not those of its shape";
-	else if ((unsigned int)t->format >= XRNPE_OUTPUT_FORMATS ||
-		 (region != XRNPE_MODEL_ARENA && t->format != XRNPE_FORMAT_F32))
+	else if (!format_is_valid(t, region))
 		what = "its format is not allowed";
 	else if (t->region != region)
 		what = "it is in the wrong region";

@@ -35,7 +35,7 @@ extern const char *const xrnpe_model_region_names[XRNPE_MODEL_REGIONS];
 struct xrnpe_model_tensor {
 	struct xrnpe_tensor_info info;	/* name is owned */
 	enum xrnpe_model_region region;
-	enum xrnpe_format format;	/* inputs, outputs and what the CPU reads or writes: F32 */
+	enum xrnpe_format format;	/* inputs, outputs and what the CPU reads or writes: F32; bytes: U8 */
 	uint32_t channels, height, width;	/* their product is info.count */
 	bool channels_first;
 	uint64_t offset;		/* of element 0, in its region */

@@ -2,6 +2,7 @@
 /* Inputs and outputs of requests: copied, or in buffers of the program's. */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "error.h"
 #include "request.h"
@@ -107,6 +108,13 @@ static const struct xrnpe_model_tensor *find_values(const struct xrnpe_request *
 	return NULL;
 }
 
+/* The CPU wrote all of @t. */
+static void note_set(struct xrnpe_request *request, const struct xrnpe_model_tensor *t)
+{
+	request->copied += xrnpe_model_tensor_bytes(t);
+	request->set[region_of(request, t)] = true;
+}
+
 int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i, const float *values,
 			    size_t count, struct xrnpe_error *error)
 {
@@ -115,9 +123,26 @@ int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i, const
 
 	if (!t)
 		return ret;
-	transfer_in(t, values, request_tensor_data(request, t));
-	request->copied += count * sizeof(*values);
-	request->set[region_of(request, t)] = true;
+	if (transfer_in(t, values, request_tensor_data(request, t)))
+		return xrnpe_fail(error, -EINVAL, "%s: input %s takes bytes: integers from 0 to 255",
+				  request->session->model->name, t->info.name);
+	note_set(request, t);
+	return 0;
+}
+
+int xrnpe_request_set_bytes(struct xrnpe_request *request, unsigned int i, const uint8_t *bytes,
+			    size_t count, struct xrnpe_error *error)
+{
+	int ret;
+	const struct xrnpe_model_tensor *t = find_values(request, false, i, count, &ret, error);
+
+	if (!t)
+		return ret;
+	if (t->format != XRNPE_FORMAT_U8)
+		return xrnpe_fail(error, -EINVAL, "%s: input %s takes no bytes",
+				  request->session->model->name, t->info.name);
+	memcpy(request_tensor_data(request, t), bytes, count);
+	note_set(request, t);
 	return 0;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The device keeps the channels of a pixel together, callers often whole channels. */
+#include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "transfer.h"
@@ -22,10 +24,23 @@ static struct order caller_order(const struct xrnpe_model_tensor *t)
 	return t->channels_first ? (struct order){ pixels, 1 } : (struct order){ 1, t->channels };
 }
 
-void transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *memory)
+/* Bytes lie in callers' order. */
+static int bytes_in(const struct xrnpe_model_tensor *t, const float *values, uint8_t *bytes)
+{
+	for (size_t i = 0; i < t->info.count; i++) {
+		if (!(values[i] >= 0 && values[i] <= UINT8_MAX && values[i] == floorf(values[i])))
+			return -EINVAL;
+		bytes[i] = (uint8_t)values[i];
+	}
+	return 0;
+}
+
+int transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *memory)
 {
 	const struct order order = caller_order(t);
 
+	if (t->format == XRNPE_FORMAT_U8)
+		return bytes_in(t, values, memory);
 	for (size_t y = 0; y < t->height; y++) {
 		for (size_t x = 0; x < t->width; x++, values += order.pixel) {
 			float *to = (float *)memory + pixel_index(t, y, x);
@@ -36,6 +51,7 @@ void transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *
 				to[c] = values[c * order.channel];
 		}
 	}
+	return 0;
 }
 
 void transfer_out(const struct xrnpe_model_tensor *t, const void *memory, float *values)

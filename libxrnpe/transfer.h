@@ -6,10 +6,11 @@
 #include "model.h"
 
 /*
- * Copy tensor @t, which is binary32, into memory where its element 0 is at @memory, or out
- * of it. Callers' order is C order of t->info.dims.
+ * Copy tensor @t into memory where its element 0 is at @memory, or out of it. It is binary32,
+ * or takes bytes: then a value that is none is -EINVAL. Callers' order is C order of
+ * t->info.dims.
  */
-void transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *memory);
+int transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *memory);
 void transfer_out(const struct xrnpe_model_tensor *t, const void *memory, float *values);
 
 #endif

@@ -217,6 +217,7 @@ enum xrnpe_type {
 	XRNPE_TYPE_FLOAT,
 	XRNPE_TYPE_INT,			/**< integers: exact as float up to 2^24 */
 	XRNPE_TYPE_BOOL,		/**< 0 or 1 */
+	XRNPE_TYPE_BYTE,		/**< 0 .. 255: see struct xrnpe_byte_input */
 };
 
 /** Most dimensions of a model's tensor. */
@@ -431,10 +432,15 @@ void xrnpe_request_free(struct xrnpe_request *request);
 
 /**
  * Set the @i-th input from @count floats.
- * Returns 0; -EINVAL: no such input, or not its count; -EBUSY: it is submitted.
+ * Returns 0; -EINVAL: no such input, not its count, or for one of bytes a value that is none;
+ * -EBUSY: it is submitted; -ENOTSUP: it is bound to a buffer that cannot be mapped.
  */
 int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i,
 			    const float *values, size_t count, struct xrnpe_error *error);
+
+/** The same of an input of bytes, from bytes. -EINVAL, too: it takes none. */
+int xrnpe_request_set_bytes(struct xrnpe_request *request, unsigned int i, const uint8_t *bytes,
+			    size_t count, struct xrnpe_error *error);
 
 /**
  * Let the @i-th input lie in @buffer, from the next submission on, until another is bound: what
@@ -580,6 +586,23 @@ struct xrnpe_shape {
 	size_t dims[XRNPE_TENSOR_RANK];
 };
 
+/**
+ * An input that programs give as bytes, such as a camera's pixels, where the network takes reals.
+ * The device converts them as it reads: real = (byte - mean) * scale. Its info then has the
+ * type XRNPE_TYPE_BYTE, and dimensions in the order of the bytes.
+ */
+struct xrnpe_byte_input {
+	/**
+	 * Its name; NULL: the only one. It is an image of 1 x channels x height x width, or of
+	 * 1 x height x width x channels: the latter if only then there are 4 channels or fewer.
+	 */
+	const char *input;
+	bool planar;			/**< one channel after the other, not one pixel after the other */
+	size_t channels;		/**< of the two that follow: all, or one for all */
+	const float *mean;		/**< at most 65536 in magnitude; NULL: 0 */
+	const float *scale;		/**< not zero; NULL: 1 */
+};
+
 /** How to read a network. A zeroed structure takes the file as it is. */
 struct xrnpe_graph_options {
 	/**
@@ -591,6 +614,9 @@ struct xrnpe_graph_options {
 	/** Tensors of the file to be the outputs instead of its own: cut points. */
 	const char *const *outputs;
 	size_t output_count;
+	/** Inputs that programs give as bytes. */
+	const struct xrnpe_byte_input *bytes;
+	size_t byte_count;
 };
 
 /**

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "commands.h"
 #include "console.h"
 #include "error.h"
@@ -33,6 +34,10 @@ static const char usage[] =
 	"      --save-formats FILE  write what was chosen as such lines\n"
 	"  -s, --shape NAME=N,N...  of an input that the file leaves open\n"
 	"      --outputs NAME,...   tensors of the file to be the outputs\n"
+	"      --input-format [NAME=]u8  programs give the input, an image, as bytes, pixel by\n"
+	"                       pixel; u8-planar: channel by channel. So are --calib's\n"
+	"      --mean, --scale [NAME=]N,...  by channel, or one for all: what the network takes\n"
+	"                       is (byte - mean) * scale. Default: 0 and 1\n"
 	"  -j, --json           the table as JSON\n"
 	"  -h, --help           this text\n";
 
@@ -41,6 +46,7 @@ struct options {
 	const char *save_formats;
 	struct arguments calib, names, budgets;
 	struct formats formats;
+	struct byte_inputs bytes;
 	struct xrnpe_shape *shapes;
 	size_t shape_count;
 	bool json;
@@ -251,6 +257,7 @@ static int compile(const struct options *options)
 {
 	const struct xrnpe_graph_options how = {
 		options->shapes, options->shape_count, options->names.values, options->names.count,
+		options->bytes.list, options->bytes.count,
 	};
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
@@ -286,13 +293,16 @@ static int compile(const struct options *options)
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS };
+	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "shape", required_argument, NULL, 's' },
 		{ "outputs", required_argument, NULL, OUTPUTS },
+		{ "input-format", required_argument, NULL, INPUT_FORMAT },
+		{ "mean", required_argument, NULL, MEAN },
+		{ "scale", required_argument, NULL, SCALE },
 		{ "format", required_argument, NULL, 'f' },
 		{ "formats", required_argument, NULL, FORMATS },
 		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
@@ -301,9 +311,9 @@ static int parse(int argc, char **argv, struct options *options)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct xrnpe_error error;
-	int option;
+	int option, at = 0;
 
-	while ((option = getopt_long(argc, argv, "c:b:o:s:f:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:o:s:f:jh", long_options, &at)) != -1) {
 		switch (option) {
 		case 'c':
 			arguments_add(&options->calib, optarg);
@@ -320,6 +330,12 @@ static int parse(int argc, char **argv, struct options *options)
 			break;
 		case OUTPUTS:
 			parse_names(optarg, &options->names);
+			break;
+		case INPUT_FORMAT:
+		case MEAN:
+		case SCALE:
+			if (bytes_add(&options->bytes, (enum byte_option)(option - INPUT_FORMAT), optarg, &error))
+				return misused(argv[0], "--%s %s", long_options[at].name, error.message);
 			break;
 		case 'f':
 			if (formats_add(&options->formats, optarg, &error))
@@ -346,6 +362,8 @@ static int parse(int argc, char **argv, struct options *options)
 		return misused(argv[0], "one network is expected");
 	if (!options->calib.count || !options->output)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
+	if (bytes_finish(&options->bytes, &error))
+		return misused(argv[0], "%s", error.message);
 	options->model = argv[optind];
 	if (is_same_file(options->model, options->output))
 		return misused(argv[0], "--output is the model itself: %s", options->output);
@@ -363,6 +381,7 @@ int xrnpe_compile_command(int argc, char **argv)
 	arguments_free(&options.names);
 	arguments_free(&options.budgets);
 	formats_free(&options.formats);
+	bytes_free_inputs(&options.bytes);
 	free(options.shapes);
 	return status;
 }

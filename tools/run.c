@@ -8,6 +8,7 @@
 
 #include <nettle/sha2.h>
 
+#include "bytes.h"
 #include "commands.h"
 #include "console.h"
 #include "error.h"
@@ -31,6 +32,7 @@ static const char usage[] =
 	"  -n, --limit N      run the first N inputs only\n"
 	"  -s, --shape NAME=N,N...  of an input that a network leaves open\n"
 	"      --outputs NAME,...   tensors of a network to be the outputs\n"
+	"      --input-format, --mean, --scale ...  as for xrnpe compile, of a network\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
@@ -39,6 +41,7 @@ static const char usage[] =
 struct options {
 	const char *model, *labels, *device;
 	struct arguments inputs, outputs, names;
+	struct byte_inputs bytes;
 	struct xrnpe_shape *shapes;
 	size_t shape_count, limit;
 	bool json;
@@ -83,6 +86,7 @@ static int open_subject(struct subject *subject, const struct options *options,
 {
 	const struct xrnpe_graph_options how = {
 		options->shapes, options->shape_count, options->names.values, options->names.count,
+		options->bytes.list, options->bytes.count,
 	};
 	int ret;
 
@@ -325,7 +329,7 @@ static bool parse_limit(const char *text, size_t *limit)
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256 };
+	enum { OUTPUTS = 256, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "input", required_argument, NULL, 'i' },
 		{ "output", required_argument, NULL, 'o' },
@@ -333,14 +337,18 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "limit", required_argument, NULL, 'n' },
 		{ "shape", required_argument, NULL, 's' },
 		{ "outputs", required_argument, NULL, OUTPUTS },
+		{ "input-format", required_argument, NULL, INPUT_FORMAT },
+		{ "mean", required_argument, NULL, MEAN },
+		{ "scale", required_argument, NULL, SCALE },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option;
+	struct xrnpe_error error;
+	int option, at = 0;
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, &at)) != -1) {
 		switch (option) {
 		case 'i':
 			arguments_add(&options->inputs, optarg);
@@ -362,6 +370,12 @@ static int parse(int argc, char **argv, struct options *options)
 		case OUTPUTS:
 			parse_names(optarg, &options->names);
 			break;
+		case INPUT_FORMAT:
+		case MEAN:
+		case SCALE:
+			if (bytes_add(&options->bytes, (enum byte_option)(option - INPUT_FORMAT), optarg, &error))
+				return misused(argv[0], "--%s %s", long_options[at].name, error.message);
+			break;
 		case 'd':
 			options->device = optarg;
 			break;
@@ -382,8 +396,11 @@ static int parse(int argc, char **argv, struct options *options)
 	options->model = argv[optind];
 	if (options->device && is_network(options->model))
 		return misused(argv[0], "a network runs on the CPU: --device is for compiled models");
-	if ((options->shape_count || options->names.count) && !is_network(options->model))
-		return misused(argv[0], "--shape and --outputs are for networks");
+	if (bytes_finish(&options->bytes, &error))
+		return misused(argv[0], "%s", error.message);
+	if ((options->shape_count || options->names.count || options->bytes.count) &&
+	    !is_network(options->model))
+		return misused(argv[0], "--shape, --outputs and --input-format are for networks");
 	if (!options->device)
 		options->device = "emu";
 	return -1;
@@ -399,6 +416,7 @@ int xrnpe_run(int argc, char **argv)
 	arguments_free(&options.inputs);
 	arguments_free(&options.outputs);
 	arguments_free(&options.names);
+	bytes_free_inputs(&options.bytes);
 	free(options.shapes);
 	return status;
 }

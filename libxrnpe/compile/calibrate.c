@@ -82,11 +82,11 @@ static int run_input(struct compiler *compiler, struct reference *ref, size_t in
 	for (uint32_t i = 0; i < graph->input_count; i++) {
 		const struct xrnpe_tensor_info *info = &compiler->source->infos[i];
 
-		if (!reference_set(ref, graph->inputs[i],
-				   compiler->options->calibration[i].data + input * info->count))
+		if (!reference_set_input(ref, compiler->source, i,
+					 compiler->options->calibration[i].data + input * info->count))
 			continue;
 		graph_printable(info->name, name);
-		return xrnpe_fail(compiler->error, -EINVAL, "%s: input %s: takes integers or truths",
+		return xrnpe_fail(compiler->error, -EINVAL, "%s: input %s: takes integers, bytes or truths",
 				  graph->name, name);
 	}
 	reference_run(ref);

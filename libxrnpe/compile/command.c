@@ -417,6 +417,40 @@ static int add_parts(struct lowering *low, uint32_t n)
 	return ret;
 }
 
+/* Scale records of the conversion of @tensor to version @v: one for all channels, or one each. */
+static int add_conversion_scales(struct lowering *low, uint32_t tensor, unsigned int v,
+				 struct xrnpe_operand *operand)
+{
+	const struct graph_bytes *bytes = compile_bytes(low->compiler, tensor);
+	uint32_t count = bytes ? bytes->channels : 1;
+	double in = lower_scale(low, tensor, lower_versions(low, tensor)->primary);
+	double out = lower_scale(low, tensor, v);
+	struct xrnpe_scale *records = calloc(count, sizeof(*records));
+	bool finite = records;
+	uint64_t offset = 0;
+	int ret;
+
+	for (uint32_t c = 0; records && c < count; c++) {
+		double scale = bytes ? bytes->scale[c] : in, mean = bytes ? bytes->mean[c] : 0;
+
+		finite &= make_record(scale / out, -mean * scale / out, 0, sizeof(*records),
+				      (uint8_t *)&records[c]);
+	}
+	if (!records)
+		ret = xrnpe_fail_memory(low->compiler->error);
+	else if (!finite)
+		ret = xrnpe_fail(low->compiler->error, -ENOTSUP, "%s: a scale is out of range",
+				 low->model->name);
+	else
+		ret = add_constants(low, records, count * sizeof(*records), &offset);
+	free(records);
+	*operand = (struct xrnpe_operand){
+		.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32, .offset = offset,
+		.row_stride = count > 1 ? sizeof(*records) : 0,
+	};
+	return ret;
+}
+
 int lower_add_conversions(struct lowering *low, uint32_t tensor)
 {
 	const struct image *image = &low->compiler->tensors[lower_same(low, tensor)].image;
@@ -430,23 +464,16 @@ int lower_add_conversions(struct lowering *low, uint32_t tensor)
 				.in_h = (uint16_t)image->h, .in_w = (uint16_t)image->w,
 				.in_c = (uint16_t)image->c,
 			},
-			.operand[XRNPE_OPERAND_SCALE] = {
-				.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
-			},
 		};
-		struct xrnpe_scale record;
-		uint64_t offset = 0;
 
 		if (!(versions->needed & ~versions->made & 1u << v))
 			continue;
-		if (!make_record((double)lower_scale(low, tensor, versions->primary) /
-				 lower_scale(low, tensor, v), 0, 0, sizeof(record), (uint8_t *)&record))
-			return xrnpe_fail(low->compiler->error, -ENOTSUP, "%s: a scale is out of range",
-					  low->model->name);
-		set_operand(low, &cmd, tensor, versions->primary, image, NULL, XRNPE_OPERAND_IFM);
+		if (versions->primary == VERSION_BYTES)
+			lower_locate_bytes(low, tensor, &cmd);
+		else
+			set_operand(low, &cmd, tensor, versions->primary, image, NULL, XRNPE_OPERAND_IFM);
 		set_operand(low, &cmd, tensor, v, image, NULL, XRNPE_OPERAND_OFM);
-		ret = add_constants(low, &record, sizeof(record), &offset);
-		cmd.operand[XRNPE_OPERAND_SCALE].offset = offset;
+		ret = add_conversion_scales(low, tensor, v, &cmd.operand[XRNPE_OPERAND_SCALE]);
 		if (!ret)
 			ret = add_command(low, &cmd);
 		versions->made |= 1u << v;

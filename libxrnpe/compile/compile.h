@@ -11,6 +11,7 @@
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H
 
+#include "bytes.h"
 #include "datapath.h"
 #include "graph.h"
 #include "image.h"
@@ -234,6 +235,16 @@ static inline bool compile_adds(const struct node_plan *plan)
 static inline bool compile_on_device(const struct node_plan *plan)
 {
 	return plan->place.kind != PLACE_CPU;
+}
+
+/* The bytes that @tensor is given as, if it is such an input, else NULL. */
+static inline const struct graph_bytes *compile_bytes(const struct compiler *compiler, uint32_t tensor)
+{
+	for (uint32_t i = 0; i < compiler->source->input_count; i++) {
+		if (compiler->source->inputs[i] == tensor)
+			return bytes_input(compiler->source, i);
+	}
+	return NULL;
 }
 
 static inline uint32_t compile_output(const struct compiler *compiler, uint32_t n)

@@ -144,35 +144,47 @@ static int add_interface(struct lowering *low, uint32_t tensor, enum xrnpe_model
 	size_t count = graph_count(&compiler->graph->tensors[tensor].shape);
 	uint64_t *end = &low->model->region_size[region];
 	struct image image = compiler->tensors[tensor].image;
+	const struct graph_bytes *bytes = compile_bytes(compiler, tensor);
+	enum xrnpe_format format = bytes ? XRNPE_FORMAT_U8 : XRNPE_FORMAT_F32;
 	uint64_t *offset = region == XRNPE_MODEL_INPUT ? &low->in_offset[tensor] :
 			   &low->out_offset[lower_same(low, tensor)];
 	struct xrnpe_operand at = { .region = (uint8_t)region };
 
-	/* The CPU alone looks at it. */
-	if (!image.c)
+	/* The CPU alone looks at it; or it lies as programs have it. */
+	if (!image.c || bytes)
 		image = (struct image){ 1, 1, (uint32_t)count, false };
-	at.pixel_stride = image.c * (uint32_t)sizeof(float);
+	at.pixel_stride = (uint32_t)xrnpe_row_bytes(format, image.c);
 	at.row_stride = image.w * at.pixel_stride;
 	/* An output may have two names. */
 	if (*offset == UINT64_MAX) {
 		*offset = (*end + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
-		*end = *offset + count * sizeof(float);
+		*end = *offset + xrnpe_row_bytes(format, count);
 	}
 	at.offset = *offset;
-	return append_tensor(low, tensor, &image, VERSION_F32, &at);
+	return append_tensor(low, tensor, &image, bytes ? VERSION_BYTES : VERSION_F32, &at);
+}
+
+/* What programs give as bytes has the shape that these have. */
+static void set_byte_info(const struct xrnpe_tensor_info *from, struct xrnpe_tensor_info *info)
+{
+	info->type = from->type;
+	memcpy(info->dims, from->dims, sizeof(info->dims));
 }
 
 int describe_interface(struct lowering *low)
 {
-	const struct xrnpe_graph *graph = low->compiler->graph;
+	const struct xrnpe_graph *graph = low->compiler->graph, *source = low->compiler->source;
 	int ret = 0;
 
 	low->model->input_count = graph->input_count;
 	low->model->output_count = graph->output_count;
 	for (uint32_t i = 0; i < graph->tensor_count; i++)
 		low->in_offset[i] = low->out_offset[i] = UINT64_MAX;
-	for (uint32_t i = 0; !ret && i < graph->input_count; i++)
+	for (uint32_t i = 0; !ret && i < graph->input_count; i++) {
 		ret = add_interface(low, graph->inputs[i], XRNPE_MODEL_INPUT);
+		if (!ret && bytes_input(source, i))
+			set_byte_info(&source->infos[i], &low->model->tensors[i].info);
+	}
 	for (uint32_t i = 0; !ret && i < graph->output_count; i++)
 		ret = add_interface(low, graph->outputs[i], XRNPE_MODEL_OUTPUT);
 	return ret;

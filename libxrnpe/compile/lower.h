@@ -7,17 +7,19 @@
 
 /*
  * A tensor may exist in several versions: one in each format, and one more of binary32,
- * for the caller to read.
+ * for the caller to read, or of bytes, that the caller wrote.
  */
 enum {
 	VERSION_F32 = XRNPE_FORMAT_F32,
 	VERSION_OUTPUT = XRNPE_OUTPUT_FORMATS,	/* binary32, in the region of outputs */
+	VERSION_BYTES,				/* in the region of inputs, in the caller's order */
 	VERSIONS,
 };
 
 static inline enum xrnpe_format version_format(unsigned int version)
 {
-	return version == VERSION_OUTPUT ? XRNPE_FORMAT_F32 : (enum xrnpe_format)version;
+	return version == VERSION_OUTPUT ? XRNPE_FORMAT_F32 :
+	       version == VERSION_BYTES ? XRNPE_FORMAT_U8 : (enum xrnpe_format)version;
 }
 
 /* Of a tensor; those that are the same share those of compiler->tensors[].same. */
@@ -78,6 +80,9 @@ void lower_part(const struct image *image, const struct image_part *part, enum x
 
 /* Memory of @size bytes from now on, for the next command too. */
 uint64_t lower_temporary(struct lowering *low, uint64_t size);
+
+/* Let @cmd read the bytes that @tensor is given as. */
+void lower_locate_bytes(const struct lowering *low, uint32_t tensor, struct xrnpe_cmd *cmd);
 
 /* Give arena offsets to all buffers. */
 int lower_place_buffers(struct lowering *low);

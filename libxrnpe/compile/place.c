@@ -582,11 +582,34 @@ static int add_nodes(struct compiler *compiler, uint32_t n)
 	return ret;
 }
 
+/* What programs give as bytes lies as the image that it is. */
+static int place_bytes(struct compiler *compiler)
+{
+	const struct xrnpe_graph *source = compiler->source;
+	char name[64];
+
+	for (uint32_t i = 0; i < source->input_count; i++) {
+		const struct graph_bytes *bytes = bytes_input(source, i);
+
+		if (!bytes)
+			continue;
+		if (bytes->height > UINT16_MAX || bytes->width > UINT16_MAX || bytes->channels > UINT16_MAX)
+			return xrnpe_fail(compiler->error, -ENOTSUP, "%s: input %s: " PLACE_TOO_LARGE,
+					  source->name, graph_printable(source->infos[i].name, name));
+		set_image(compiler, source->inputs[i], &(struct image){
+			bytes->height, bytes->width, bytes->channels, bytes->first,
+		});
+	}
+	return 0;
+}
+
 int place_nodes(struct compiler *compiler)
 {
 	const struct xrnpe_graph *source = compiler->source;
 	int ret = copy_tensors(compiler);
 
+	if (!ret)
+		ret = place_bytes(compiler);
 	for (uint32_t n = 0; !ret && n < source->node_count; n++)
 		ret = add_nodes(compiler, n);
 	return ret ? ret : order_nodes(compiler);

@@ -76,11 +76,11 @@ static int add_jobs(struct lowering *low, uint32_t first)
 	return ret;
 }
 
-/* Whether @tensor has been written to memory as binary32 by other than the device. */
+/* Whether @tensor has been written to memory by other than the device. */
 static bool is_given(const struct lowering *low, uint32_t tensor)
 {
 	return low->compiler->tensors[tensor].given &&
-	       low->versions[tensor].made & 1u << VERSION_F32;
+	       low->versions[tensor].made & 1u << low->versions[tensor].primary;
 }
 
 static int make_job(struct lowering *low, const struct run *run)
@@ -175,7 +175,7 @@ static int gather_from(struct lowering *low, uint32_t tensor, uint32_t *index)
 	const struct xrnpe_graph *graph = low->compiler->graph;
 
 	for (uint32_t i = 0; i < graph->input_count; i++) {
-		if (graph->inputs[i] == tensor) {
+		if (graph->inputs[i] == tensor && !compile_bytes(low->compiler, tensor)) {
 			*index = i;
 			return 0;
 		}
@@ -280,10 +280,15 @@ int steps_make(struct lowering *low)
 	int ret = 0;
 
 	for (uint32_t i = 0; i < graph->input_count; i++)
-		low->versions[graph->inputs[i]].made |= 1u << VERSION_F32;
+		low->versions[graph->inputs[i]].made |= 1u << low->versions[graph->inputs[i]].primary;
 	for (uint32_t n = 0; !ret && n < graph->node_count;) {
 		struct run run = next_run(low, n);
 
+		/* Bytes for the CPU are converted by the device. */
+		if (!n && !run.device && low->compiler->source->bytes)
+			ret = make_job(low, &(struct run){ 0, 0, true });
+		if (ret)
+			break;
 		ret = run.device ? make_job(low, &run) : make_cpu_step(low, &run);
 		n = run.end;
 	}

@@ -254,6 +254,18 @@ static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
 
 /* ---- nodes ------------------------------------------------------------- */
 
+/* Commands up to @end that have not run. */
+static int run_until(struct tuning *tuning, uint32_t end)
+{
+	int ret = 0;
+
+	for (; !ret && tuning->next_cmd < end; tuning->next_cmd++) {
+		for (uint32_t i = 0; !ret && i < tuning->images; i++)
+			ret = run(tuning, i, &tuning->model->cmds[tuning->next_cmd], NULL);
+	}
+	return ret;
+}
+
 /* The commands of a node, and those before it that bring its inputs. */
 static int run_commands(struct tuning *tuning, uint32_t n)
 {
@@ -261,14 +273,13 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 	struct node_plan *plan = &compiler->nodes[n];
 	int ret = 0;
 
-	for (; !ret && tuning->next_cmd < plan->end_cmd; tuning->next_cmd++) {
-		const struct xrnpe_cmd *cmd = &tuning->model->cmds[tuning->next_cmd];
-
-		if (tuning->next_cmd == plan->cmd && plan->place.kind == PLACE_WEIGHTS)
+	if (plan->place.kind == PLACE_WEIGHTS) {
+		ret = run_until(tuning, plan->cmd);
+		if (!ret)
 			ret = correct_biases(tuning, n);
-		for (uint32_t i = 0; !ret && i < tuning->images; i++)
-			ret = run(tuning, i, cmd, NULL);
 	}
+	if (!ret)
+		ret = run_until(tuning, plan->end_cmd);
 	/* Nodes without a command of their own lose nothing. */
 	plan->error = !ret && plan->cmd != GRAPH_NONE ?
 		      command_error(tuning, n) : 0;
@@ -300,13 +311,20 @@ static void exchange(struct tuning *tuning, uint32_t first, uint32_t count, bool
 }
 
 /* A node of the CPU; with the first and the last of a step goes the exchange. */
-static void run_cpu_node(struct tuning *tuning, uint32_t n)
+static int run_cpu_node(struct tuning *tuning, uint32_t n)
 {
 	struct node_plan *plan = &tuning->compiler->nodes[n];
 	const struct xrnpe_model_step *step = &tuning->model->steps[tuning->step];
+	int ret = 0;
 
-	while (step->kind != XRNPE_MODEL_CPU || step->first + step->count <= plan->cmd)
-		step = &tuning->model->steps[++tuning->step];
+	for (; step->kind != XRNPE_MODEL_CPU || step->first + step->count <= plan->cmd;
+	     step = &tuning->model->steps[++tuning->step]) {
+		/* A job may be for the CPU alone. */
+		if (!ret && step->kind == XRNPE_MODEL_JOB)
+			ret = run_until(tuning, step->first + step->count);
+	}
+	if (ret)
+		return ret;
 	if (plan->cmd == step->first)
 		exchange(tuning, step->gather_first, step->gather_count, true);
 	for (uint32_t i = 0; i < tuning->images; i++)
@@ -314,17 +332,14 @@ static void run_cpu_node(struct tuning *tuning, uint32_t n)
 	if (plan->cmd + 1 == step->first + step->count)
 		exchange(tuning, step->scatter_first, step->scatter_count, false);
 	plan->error = cpu_error(tuning, n, plan->cmd);
+	return 0;
 }
 
 static int run_node(struct tuning *tuning, uint32_t n)
 {
 	struct node_plan *plan = &tuning->compiler->nodes[n];
-	int ret = 0;
+	int ret = compile_on_device(plan) ? run_commands(tuning, n) : run_cpu_node(tuning, n);
 
-	if (compile_on_device(plan))
-		ret = run_commands(tuning, n);
-	else
-		run_cpu_node(tuning, n);
 	if (ret)
 		return ret;
 	if (plan->layer != GRAPH_NONE)
@@ -446,9 +461,14 @@ static int prepare_image(struct tuning *tuning, uint32_t i)
 		const struct image image = { t->height, t->width, t->channels, t->channels_first };
 		const struct image_layout layout = { t->format, 1, t->row_stride, t->pixel_stride };
 
+		const struct graph_bytes *bytes = bytes_input(compiler->source, k);
+		uint8_t *memory = (uint8_t *)region(tuning, i, XRNPE_MODEL_INPUT) + t->offset;
+
 		reference_get(compiler->images[i], compiler->graph->inputs[k], tuning->values);
-		image_write(&image, &layout, tuning->values,
-			    (uint8_t *)region(tuning, i, XRNPE_MODEL_INPUT) + t->offset);
+		if (bytes)
+			bytes_encode(bytes, tuning->values, memory);
+		else
+			image_write(&image, &layout, tuning->values, memory);
 	}
 	return 0;
 }

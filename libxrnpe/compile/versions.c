@@ -82,7 +82,8 @@ static void find_node_needs(struct lowering *low, uint32_t n)
 		for (uint32_t k = 0; k < node->input_count; k++) {
 			/* What the CPU computed it has. */
 			if (node->inputs[k] != GRAPH_NONE &&
-			    !low->compiler->tensors[node->inputs[k]].given)
+			    (!low->compiler->tensors[node->inputs[k]].given ||
+			     compile_bytes(low->compiler, node->inputs[k])))
 				need(low, node->inputs[k], 1u << VERSION_F32);
 		}
 		break;
@@ -114,7 +115,9 @@ void lower_find_versions(struct lowering *low)
 	for (uint32_t n = graph->node_count; n--;)
 		find_node_needs(low, n);
 	for (uint32_t i = 0; i < graph->tensor_count; i++) {
-		if (low->compiler->tensors[i].given || low->compiler->tensors[i].cut)
+		if (compile_bytes(low->compiler, i))
+			low->versions[i].primary = VERSION_BYTES;
+		else if (low->compiler->tensors[i].given || low->compiler->tensors[i].cut)
 			low->versions[i].primary = VERSION_F32;
 	}
 }
@@ -125,7 +128,7 @@ float lower_scale(const struct lowering *low, uint32_t tensor, unsigned int vers
 {
 	enum xrnpe_format format = version_format(version);
 
-	return format == XRNPE_FORMAT_F32 ? 1 : low->compiler->tensors[tensor].scale[format];
+	return format >= XRNPE_FORMAT_F32 ? 1 : low->compiler->tensors[tensor].scale[format];
 }
 
 /* Whether a version of a tensor that is part of another lies in a version of that. */
@@ -221,7 +224,8 @@ void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 	if (version == VERSION_OUTPUT) {
 		operand->region = XRNPE_MODEL_OUTPUT;
 		operand->offset += low->out_offset[same];
-	} else if (version == VERSION_F32 && is_input(low->compiler->graph, owner)) {
+	} else if (version == VERSION_F32 && is_input(low->compiler->graph, owner) &&
+		   !compile_bytes(low->compiler, owner)) {
 		operand->region = XRNPE_MODEL_INPUT;
 		operand->offset += low->in_offset[owner];
 	} else {
@@ -234,6 +238,19 @@ uint64_t lower_place_offset(const struct lowering *low, uint64_t offset)
 {
 	return low->buffers[offset >> BUFFER_SHIFT].offset +
 	       (offset & (((uint64_t)1 << BUFFER_SHIFT) - 1));
+}
+
+void lower_locate_bytes(const struct lowering *low, uint32_t tensor, struct xrnpe_cmd *cmd)
+{
+	const struct graph_bytes *bytes = compile_bytes(low->compiler, tensor);
+	uint32_t pixel = bytes->planar ? bytes->width : bytes->channels;
+
+	cmd->order = bytes->planar ? XRNPE_ORDER_CHW : XRNPE_ORDER_HWC;
+	cmd->operand[XRNPE_OPERAND_IFM] = (struct xrnpe_operand){
+		.region = XRNPE_MODEL_INPUT, .format = XRNPE_FORMAT_U8,
+		.offset = low->in_offset[tensor], .pixel_stride = pixel,
+		.row_stride = pixel * (bytes->planar ? bytes->height : bytes->width),
+	};
 }
 
 int lower_place_buffers(struct lowering *low)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "error.h"
 #include "graph.h"
 #include "operator.h"
@@ -325,6 +326,7 @@ void xrnpe_graph_free(struct xrnpe_graph *graph)
 	free(graph->inputs);
 	free(graph->outputs);
 	free(graph->infos);
+	bytes_free(graph);
 	free(graph->name);
 	free(graph);
 }

@@ -178,6 +178,7 @@ struct xrnpe_graph {
 	uint32_t *inputs, *outputs;	/* tensors */
 	uint32_t input_count, output_count;
 	struct xrnpe_tensor_info *infos;	/* of inputs, then outputs; names are the tensors' */
+	struct graph_bytes *bytes;	/* by input: see bytes.h; NULL: all take reals */
 	void *names;		/* tensors by name; see graph.c */
 	size_t constants;	/* elements of those added so far */
 };
@@ -300,6 +301,10 @@ void reference_free(struct reference *ref);
  * -EINVAL: it takes integers, or truths, and a value is none.
  */
 int reference_set(struct reference *ref, uint32_t tensor, const float *values);
+
+/* The same of the @i-th input of @graph, or of a copy, as programs give it: maybe as bytes. */
+int reference_set_input(struct reference *ref, const struct xrnpe_graph *graph, uint32_t i,
+			const float *values);
 void reference_get(const struct reference *ref, uint32_t tensor, float *values);
 
 /*

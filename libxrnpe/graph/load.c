@@ -2,6 +2,7 @@
 /* From a file, or its bytes, to a folded graph. */
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "error.h"
 #include "graph.h"
 #include "io.h"
@@ -25,6 +26,8 @@ static int parse(const char *name, const void *data, size_t size, const char *di
 
 	if (!ret)
 		ret = graph_fold(made, error);
+	if (!ret)
+		ret = bytes_set(made, options, error);
 	if (ret) {
 		xrnpe_graph_free(made);
 		return ret;

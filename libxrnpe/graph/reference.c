@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "error.h"
 #include "graph.h"
 #include "operator.h"
@@ -86,6 +87,15 @@ int reference_set(struct reference *ref, uint32_t tensor, const float *values)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int reference_set_input(struct reference *ref, const struct xrnpe_graph *graph, uint32_t i,
+			const float *values)
+{
+	const struct graph_bytes *bytes = bytes_input(graph, i);
+
+	return bytes ? bytes_decode(bytes, values, ref->tensors[graph->inputs[i]]) :
+		       reference_set(ref, graph->inputs[i], values);
 }
 
 void reference_get(const struct reference *ref, uint32_t tensor, float *values)
@@ -188,7 +198,7 @@ static void run_element(struct batch *batch, struct reference *ref, size_t index
 	for (uint32_t i = 0; i < graph->input_count; i++) {
 		size_t count = graph->infos[i].count;
 
-		if (reference_set(ref, graph->inputs[i], batch->inputs[i] + index * count)) {
+		if (reference_set_input(ref, graph, i, batch->inputs[i] + index * count)) {
 			atomic_store(&batch->input, i);
 			fail(batch, -EINVAL);
 			return;
@@ -238,7 +248,7 @@ int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *
 		return xrnpe_fail_memory(error);
 	case -EINVAL:
 		graph_printable(graph->infos[atomic_load(&batch.input)].name, text);
-		return xrnpe_fail(error, -EINVAL, "%s: input %s: takes integers or truths",
+		return xrnpe_fail(error, -EINVAL, "%s: input %s: takes integers, bytes or truths",
 				  graph->name, text);
 	default:
 		return xrnpe_fail(error, -ECANCELED, "%s: stopped", graph->name);

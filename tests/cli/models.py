@@ -9,7 +9,7 @@ import re
 import shutil
 import struct
 
-from command import fails, result, succeeds, xrnpe
+from command import fails, misused, result, succeeds, xrnpe
 from files import (COMMAND_SECTION, CONSTANT_SECTION, INFO_SECTION, ONNX, OPERAND_BYTES, OPERANDS,
                    SHAPE, forge, images, read, read_npy, sections, sign, write, write_npy,
                    write_npz, write_sum)
@@ -74,6 +74,38 @@ def check_compile():
     result(not os.path.exists("none.xrnpe"), "failures write nothing")
     fails("no folder to write to", "none/m.xrnpe: cannot create: No such file", *base,
           "calib.npy", "-o", "none/m.xrnpe")
+
+
+def check_bytes():
+    """Images as cameras give them."""
+    rng = random.Random(7)
+    pixels = [rng.randrange(256) for _ in range(8 * 28 * 28)]
+    write_npy("pixels.npy", (8, 28, 28, 1), pixels, "B", "|u1")
+    write_npy("reals.npy", (8, *SHAPE), [(p - 128) * 0.0078125 for p in pixels])
+    how = ("--input-format", "u8", "--mean", "128", "--scale", "0.0078125")
+    sums = [json.loads(succeeds("run on " + name, "run", ONNX, "-i", name, "--json", *options))
+            for name, options in (("pixels.npy", how), ("reals.npy", ()))]
+    result(sums[0]["sha256"] == sums[1]["sha256"], "bytes are what they stand for", sums)
+    succeeds("compile for bytes", "compile", ONNX, "-c", "pixels.npy", "-o", "bytes.xrnpe", *how)
+    text = succeeds("its commands", "disasm", "bytes.xrnpe")
+    result(re.search(r"convert +u8 -> p", text) and "f32 ->" not in text,
+           "the device converts bytes to codes", text)
+    succeeds("run what takes bytes", "run", "bytes.xrnpe", "-i", "pixels.npy")
+    fails("no bytes", "takes bytes: integers from 0 to 255", "run", "bytes.xrnpe", "-i",
+          write_npy("half.npy", (1, 28, 28, 1), [0.5] * 28 * 28))
+    base = ("compile", ONNX, "-c", "pixels.npy", "-o", "none.xrnpe")
+    fails("no such input", "has no input x to be given as bytes", *base, "--input-format", "x=u8")
+    fails("too many means", "has 1 channels, but means or scales are given for 3", *base,
+          "--input-format", "u8", "--mean", "1,2,3")
+    misused("no format", "--input-format is not [NAME=]u8 or u8-planar: u9", *base,
+            "--input-format", "u9")
+    misused("no number", "--mean is not [NAME=]NUMBER,NUMBER...: 1,,2", *base, "--mean", "1,,2")
+    misused("a mean of nothing", "--mean and --scale are for inputs with --input-format", *base,
+            "--mean", "1")
+    misused("unequal numbers", "--mean has 2 numbers, --scale 3", *base, "--input-format", "u8",
+            "--mean", "1,2", "--scale", "1,2,3")
+    misused("bytes for a model", "are for networks", "run", "bytes.xrnpe", "-i", "pixels.npy",
+            *how)
 
 
 def check_model_info():

@@ -11,5 +11,6 @@ TCase *compile_precision_tests(void);
 TCase *compile_model_tests(void);
 TCase *compile_pieces_tests(void);
 TCase *compile_split_tests(void);
+TCase *compile_bytes_tests(void);
 
 #endif

@@ -8,8 +8,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import Array, byref, c_char_p
 
+import numpy
+
 from . import _structures as c
-from ._info import Format, OperatorInfo, TensorInfo
+from ._info import ByteInput, Format, OperatorInfo, TensorInfo
 from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, lib, path,
                        text, xrnpe_compile_options)
 from ._model import Model, tensor_infos
@@ -25,8 +27,23 @@ def operators() -> tuple[OperatorInfo, ...]:
     return tuple(found)
 
 
-def _options(shapes: Mapping[str, Sequence[int]] | None,
-             outputs: Sequence[str] | None) -> c.xrnpe_graph_options:
+def _byte_inputs(inputs: Mapping[str, ByteInput]) -> Array[c.xrnpe_byte_input]:
+    array = (c.xrnpe_byte_input * len(inputs))()
+    for to, (name, given) in zip(array, inputs.items()):
+        try:
+            # One number, or as many as there are channels.
+            numbers = numpy.broadcast_arrays(numpy.atleast_1d(given.mean),
+                                             numpy.atleast_1d(given.scale))
+        except ValueError:
+            raise ValueError(f"input {name}: means and scales are not of as many channels") from None
+        mean, scale = (numpy.ascontiguousarray(n, numpy.float32) for n in numbers)
+        to.input, to.planar, to.channels = encode(name), given.planar, mean.size
+        to.mean, to.scale = pointer(mean), pointer(scale)
+    return array
+
+
+def _options(shapes: Mapping[str, Sequence[int]] | None, outputs: Sequence[str] | None,
+             byte_inputs: Mapping[str, ByteInput] | None) -> c.xrnpe_graph_options:
     items = list((shapes or {}).items())
     array = (c.xrnpe_shape * len(items))()
     for shape, (name, dims) in zip(array, items):
@@ -41,7 +58,9 @@ def _options(shapes: Mapping[str, Sequence[int]] | None,
     if isinstance(outputs, str):
         raise TypeError("outputs is a sequence of names, not one")
     names = [encode(name) for name in outputs or ()]
-    return c.xrnpe_graph_options(array, len(items), (c_char_p * len(names))(*names), len(names))
+    given = _byte_inputs(byte_inputs or {})
+    return c.xrnpe_graph_options(array, len(items), (c_char_p * len(names))(*names), len(names),
+                                 given, len(given))
 
 
 class Graph(Object):
@@ -58,23 +77,26 @@ class Graph(Object):
     @classmethod
     def load(cls, file: str | os.PathLike[str], *,
              shapes: Mapping[str, Sequence[int]] | None = None,
-             outputs: Sequence[str] | None = None) -> Graph:
+             outputs: Sequence[str] | None = None,
+             byte_inputs: Mapping[str, ByteInput] | None = None) -> Graph:
         """Read a file of ONNX or TensorFlow Lite.
 
         ``shapes`` are those of inputs of which the file leaves dimensions open; an open first
         one is the batch and needs none. ``outputs`` are tensors of the file to be the
-        outputs instead of its own. All that is not supported is listed in one Error.
+        outputs instead of its own. ``byte_inputs`` are inputs that programs give as bytes, such
+        as a camera's pixels. All that is not supported is listed in one Error.
         """
         return cls(Handle(lib.xrnpe_graph_free, lib.xrnpe_graph_load, path(file),
-                          byref(_options(shapes, outputs))))
+                          byref(_options(shapes, outputs, byte_inputs))))
 
     @classmethod
     def parse(cls, data: bytes, *, name: str = "model.onnx",
               shapes: Mapping[str, Sequence[int]] | None = None,
-              outputs: Sequence[str] | None = None) -> Graph:
+              outputs: Sequence[str] | None = None,
+              byte_inputs: Mapping[str, ByteInput] | None = None) -> Graph:
         """The same from memory; ``name`` is what messages call the file."""
         return cls(Handle(lib.xrnpe_graph_free, lib.xrnpe_graph_parse, encode(name), data,
-                          len(data), byref(_options(shapes, outputs))))
+                          len(data), byref(_options(shapes, outputs, byte_inputs))))
 
     @property
     def bytes(self) -> int:

@@ -2,6 +2,7 @@
 """What networks, devices and results are: plain data, copied from the library's."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ctypes import Structure
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
@@ -27,6 +28,8 @@ class Type(StrEnum):
     FLOAT = "float"
     INT = "int"
     BOOL = "bool"
+    #: 0..255: see ByteInput.
+    BYTE = "byte"
 
 
 class Place(StrEnum):
@@ -84,6 +87,16 @@ class TensorInfo:
     @classmethod
     def _of(cls, info: c.xrnpe_tensor_info) -> Self:
         return cls(text(info.name), _member(Type, info.type), tuple(info.dims[:info.rank]))
+
+
+@dataclass(frozen=True)
+class ByteInput:
+    """How programs give an input, an image, as bytes: what the network takes is
+    ``(byte - mean) * scale``, by channel. The device computes that."""
+    #: Channel by channel, not pixel by pixel.
+    planar: bool = False
+    mean: float | Sequence[float] = 0.0
+    scale: float | Sequence[float] = 1.0
 
 
 @dataclass(frozen=True)

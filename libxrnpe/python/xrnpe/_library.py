@@ -83,6 +83,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_request_get_output": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
     "xrnpe_request_new": (c_int, [_OBJECT, _NEW, _ERROR]),
     "xrnpe_request_result": (POINTER(c.xrnpe_result), [_OBJECT]),
+    "xrnpe_request_set_bytes": (c_int, [_OBJECT, c_uint, c_void_p, c_size_t, _ERROR]),
     "xrnpe_request_set_input": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
     "xrnpe_request_set_deadline": (None, [_OBJECT, c_int64]),
     "xrnpe_request_submit": (c_int, [_OBJECT, _ERROR]),

@@ -13,6 +13,7 @@ from errno import ETIME
 from time import monotonic
 from typing import Any
 
+import numpy
 from numpy.typing import ArrayLike, NDArray
 
 from . import _structures as c
@@ -155,10 +156,16 @@ class Request(Object):
             if info.name == name:
                 array = read_one(info, value)
                 with self._lock:
-                    call(lib.xrnpe_request_set_input, self._open, i, pointer(array), array.size)
+                    self._set(i, array)
                 return
         names = ", ".join(info.name for info in self.inputs)
         raise ValueError(f"there is no input {name}; the inputs are {names}")
+
+    def _set(self, i: int, array: NDArray[Any]) -> None:
+        if array.dtype == numpy.uint8:
+            call(lib.xrnpe_request_set_bytes, self._open, i, array.ctypes.data, array.size)
+        else:
+            call(lib.xrnpe_request_set_input, self._open, i, pointer(array), array.size)
 
     def submit(self, inputs: Inputs | None = None, *, deadline: float | None = None) -> None:
         """Submit it and return at once, with ``inputs`` (as Session.run() takes a single one)
@@ -168,11 +175,11 @@ class Request(Object):
             raise ValueError(f"a deadline of {deadline} seconds is none")
         with self._lock:
             if inputs is not None:
-                arrays, count = read_inputs(self.inputs, inputs)
+                arrays, count = read_inputs(self.inputs, inputs, keep_bytes=True)
                 if count not in (None, 1):
                     raise ValueError(f"{count} inputs are given, where one is taken")
                 for i, array in enumerate(arrays):
-                    call(lib.xrnpe_request_set_input, self._open, i, pointer(array), array.size)
+                    self._set(i, array)
             lib.xrnpe_request_set_deadline(
                 self._open, 0 if deadline is None else max(1, int(deadline * 1e9)))
             call(lib.xrnpe_request_submit, self._open)

@@ -98,9 +98,15 @@ class xrnpe_shape(Structure):
     _fields_ = [("input", c_char_p), ("rank", c_uint), ("dims", c_size_t * XRNPE_TENSOR_RANK)]
 
 
+class xrnpe_byte_input(Structure):
+    _fields_ = [("input", c_char_p), ("planar", c_bool), ("channels", c_size_t),
+                ("mean", POINTER(c_float)), ("scale", POINTER(c_float))]
+
+
 class xrnpe_graph_options(Structure):
     _fields_ = [("shapes", POINTER(xrnpe_shape)), ("shape_count", c_size_t),
-                ("outputs", POINTER(c_char_p)), ("output_count", c_size_t)]
+                ("outputs", POINTER(c_char_p)), ("output_count", c_size_t),
+                ("bytes", POINTER(xrnpe_byte_input)), ("byte_count", c_size_t)]
 
 
 class xrnpe_layer_formats(Structure):

@@ -25,10 +25,13 @@ def _takes(info: TensorInfo) -> str:
     return f"{shape}, or {rest} for N of them"
 
 
-def _convert(info: TensorInfo, value: ArrayLike) -> Floats:
-    """@value as float32 in C order; the same memory if it is that already."""
+def _convert(info: TensorInfo, value: ArrayLike, keep_bytes: bool = False) -> NDArray[Any]:
+    """@value as float32 in C order; the same memory if it is that already. With @keep_bytes
+    bytes for what takes them are kept."""
     array = numpy.asarray(value)
     kind = array.dtype.kind
+    if keep_bytes and info.type is Type.BYTE and array.dtype == numpy.uint8:
+        return numpy.require(array, None, "C")
     if kind in "iu":
         if array.size and not -_EXACT <= int(array.min()) <= int(array.max()) <= _EXACT:
             raise ValueError(f"input {info.name}: has an integer beyond +-2^24, which float32 "
@@ -40,7 +43,7 @@ def _convert(info: TensorInfo, value: ArrayLike) -> Floats:
     return numpy.require(array, numpy.float32, "C")
 
 
-def _count(info: TensorInfo, array: Floats) -> int | None:
+def _count(info: TensorInfo, array: NDArray[Any]) -> int | None:
     """How many inputs @array holds; None: a single one, a first 1 left out or not."""
     if array.shape in (info.shape, info.shape[info.has_batch:]):
         return None
@@ -71,17 +74,19 @@ def _by_name(infos: Sequence[TensorInfo], inputs: Inputs) -> list[ArrayLike]:
     return list(inputs)
 
 
-def read_one(info: TensorInfo, value: ArrayLike) -> Floats:
-    """The array of a single input."""
-    array = _convert(info, value)
+def read_one(info: TensorInfo, value: ArrayLike) -> NDArray[Any]:
+    """The array of a single input: of float32, or of bytes for what takes them."""
+    array = _convert(info, value, keep_bytes=True)
     if _count(info, array) not in (None, 1):
         raise ValueError(f"input {info.name}: {array.shape[0]} are given, where one is taken")
     return array
 
 
-def read_inputs(infos: Sequence[TensorInfo], inputs: Inputs) -> tuple[list[Floats], int | None]:
+def read_inputs(infos: Sequence[TensorInfo], inputs: Inputs, *,
+                keep_bytes: bool = False) -> tuple[list[NDArray[Any]], int | None]:
     """Arrays of inputs, and how many each holds; None: one, without a batch dimension."""
-    arrays = [_convert(info, value) for info, value in zip(infos, _by_name(infos, inputs))]
+    arrays = [_convert(info, value, keep_bytes)
+              for info, value in zip(infos, _by_name(infos, inputs))]
     counts = [_count(info, array) for info, array in zip(infos, arrays)]
     for info, count in zip(infos[1:], counts[1:]):
         if (1 if count is None else count) != (1 if counts[0] is None else counts[0]):
