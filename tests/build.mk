@@ -245,7 +245,7 @@ NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
 GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_recurrent graph_tflite \
-	graph_tflite_file graph_fuzz onnx_builder lite_builder lite_graph lite_rows)
+	graph_tflite_file graph_mediapipe graph_fuzz onnx_builder lite_builder lite_graph lite_rows)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 $(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 

@@ -16,6 +16,7 @@ int main(void)
 	suite_add_tcase(suite, graph_recurrent_tests());
 	suite_add_tcase(suite, graph_tflite_tests());
 	suite_add_tcase(suite, graph_tflite_file_tests());
+	suite_add_tcase(suite, graph_mediapipe_tests());
 	suite_add_tcase(suite, graph_fuzz_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");

@@ -11,6 +11,7 @@ TCase *graph_reference_tests(void);
 TCase *graph_recurrent_tests(void);
 TCase *graph_tflite_tests(void);
 TCase *graph_tflite_file_tests(void);
+TCase *graph_mediapipe_tests(void);
 TCase *graph_fuzz_tests(void);
 
 #endif

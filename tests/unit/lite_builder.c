@@ -266,6 +266,7 @@ uint8_t *lite_pack(const struct lite_model *model, size_t *size)
 		const struct lite_field code[] = {
 			[CODE_OLD_BUILTIN] = LITE_FIELD(1, op->code < 127 ? op->code : 127),
 			[CODE_CUSTOM] = REFERENCE_IF(op->custom),
+			[CODE_VERSION] = LITE_FIELD(4, op->version ? op->version : 1),
 			[CODE_BUILTIN] = LITE_FIELD(4, op->code),
 		};
 

@@ -47,7 +47,7 @@ struct lite_tensor {
 };
 
 struct lite_operator {
-	int32_t code;
+	int32_t code, version;	/* 0: 1 */
 	const char *custom;
 	uint32_t input_count, output_count;
 	int32_t inputs[LITE_MOST], outputs[LITE_MOST];

@@ -3,10 +3,6 @@
 #include "operators.h"
 #include "schema.h"
 
-#define ONNX_FLOAT 1
-#define ONNX_INT64 7
-#define ONNX_BOOL 9
-
 /* ---- one operator of ONNX ------------------------------------------------- */
 
 void tflite_unary(struct tflite_op *op)

@@ -186,6 +186,11 @@ uint32_t tflite_new_ints(struct tflite_op *op, uint32_t count, const int64_t *va
 	return new_constant(op, GRAPH_INT, 1, count, values);
 }
 
+uint32_t tflite_new_floats(struct tflite_op *op, uint32_t count, const float *values)
+{
+	return new_constant(op, GRAPH_FLOAT, 1, count, values);
+}
+
 uint32_t tflite_new_float(struct tflite_op *op, float value)
 {
 	return new_constant(op, GRAPH_FLOAT, 0, 1, &value);

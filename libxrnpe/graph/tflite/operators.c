@@ -175,6 +175,9 @@ static const struct tflite_operator builtins[] = {
 /* Those that MediaPipe's networks bring along. */
 static const struct tflite_operator customs[] = {
 	{ "Convolution2DTransposeBias", tflite_transpose_conv_bias, 2, 3, 0, NULL },
+	{ "Landmarks2TransformMatrix", tflite_landmarks_to_matrix, 1, 1, 0, NULL },
+	{ "TransformLandmarks", tflite_transform_landmarks, 2, 2, 0, NULL },
+	{ "TransformTensorBilinear", tflite_transform_tensor, 2, 2, 0, NULL },
 };
 
 const struct tflite_operator *tflite_builtin(int32_t code)

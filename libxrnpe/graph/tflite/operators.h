@@ -23,6 +23,9 @@ tflite_make tflite_reshape_to, tflite_squeeze, tflite_expand_dims, tflite_transp
 	tflite_concatenation, tflite_pack, tflite_unpack, tflite_split, tflite_split_v, tflite_pad,
 	tflite_mirror_pad, tflite_gather, tflite_as_it_is, tflite_fill;
 
+/* mediapipe.c */
+tflite_make tflite_landmarks_to_matrix, tflite_transform_landmarks, tflite_transform_tensor;
+
 /* select.c: some elements, or one of several */
 tflite_make tflite_slice, tflite_strided_slice, tflite_reduce, tflite_arg, tflite_top;
 

@@ -279,6 +279,7 @@ static int read_operator(struct tflite_reader *reader, uint32_t number, struct f
 	if (code >= reader->codes.count)
 		return xrnpe_fail(reader->error, -EINVAL, "%s: operator %u is of kind %u of %u",
 				  reader->graph->name, number, code, reader->codes.count);
+	op.version = flat_int(flat_vector_table(reader->codes, code), CODE_VERSION, 1);
 	op.row = find_row(reader, flat_vector_table(reader->codes, code), name);
 	make(&op, name, flat_byte(table, OPERATOR_OPTIONS_KIND));
 	if (!op.ret && is_whole(&op))

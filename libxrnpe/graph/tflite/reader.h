@@ -40,6 +40,7 @@ struct tflite_op {
 	const struct tflite_operator *row;
 	struct flat_table options;
 	struct flat_vector custom_options;
+	int32_t version;	/* of the kind of operator */
 	const uint32_t *inputs, *outputs;	/* tensors of the file; GRAPH_NONE: left out */
 	uint32_t input_count, output_count;
 	struct graph_attribute attributes[8];	/* of the node that is emitted next */
@@ -59,6 +60,11 @@ struct tflite_operator {
 
 /* Any number of inputs. */
 #define TFLITE_ANY UINT8_MAX
+
+/* Element types by ONNX's numbers, for Cast. */
+#define ONNX_FLOAT 1
+#define ONNX_INT64 7
+#define ONNX_BOOL 9
 
 /* By number; NULL: a number that the schema does not have. */
 const struct tflite_operator *tflite_builtin(int32_t code);
@@ -109,8 +115,9 @@ uint32_t tflite_axis(struct tflite_op *op, int64_t axis, uint32_t rank);
 /* Integers of constant input @i; at most @room, of which the number is returned. */
 uint32_t tflite_ints(struct tflite_op *op, uint32_t i, uint32_t room, int64_t *values);
 
-/* A constant list of integers, and one float. */
+/* A constant list of integers or floats, and one float. */
 uint32_t tflite_new_ints(struct tflite_op *op, uint32_t count, const int64_t *values);
+uint32_t tflite_new_floats(struct tflite_op *op, uint32_t count, const float *values);
 uint32_t tflite_new_float(struct tflite_op *op, float value);
 
 /* Attributes of the node that is emitted next; copied. */
