@@ -337,6 +337,14 @@ FAULTS_SEED ?= 1
 faults-driver: guest-tests
 	tests/faults 7.3 debug $(FAULTS) $(FAULTS_SEED) $(B)/arm64/tests/guest/xrnpe_faults
 
+## kills-driver: programs killed, device unbound, sleep, no memory, KILLS=1000 rounds from KILLS_SEED
+KILLS ?= 1000
+KILLS_SEED ?= 1
+.PHONY: kills-driver
+kills-driver: guest-tests
+	XRNPE_KILLS=$(KILLS) XRNPE_SEED=$(KILLS_SEED) XRNPE_KILL_SECONDS=86400 \
+		tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_kill
+
 # ---- the demo network ----------------------------------------------------
 SUITES += demo-network
 SUITE_demo-network := tests/demo-network 7.3 fast

@@ -8,7 +8,8 @@
 # The TESTs are arm64 programs. A kernel with accel nodes must give one, a
 # kernel without must give a render node. XRNPE_FUZZ_* go to the fuzzer, see
 # tests/guest/xrnpe_fuzz.c; XRNPE_FUZZ_SECONDS is the time that it has. XRNPE_FAULTS
-# jobs are to fail in tests/faults, from XRNPE_SEED on.
+# jobs are to fail in tests/faults, XRNPE_KILLS rounds of tests/guest/xrnpe_kill.c are
+# made, from XRNPE_SEED on; XRNPE_KILL_SECONDS is the time for these.
 set -eu
 cd "$(dirname "$0")/.."
 kernel=$1 flavour=$2
@@ -20,13 +21,14 @@ case $kernel in
 esac
 
 command_line='--add build/arm64/xrnpe'
-add=$command_line run= sleepers= resetters= lost= untold= stuck= fuzzers= faults=
+add=$command_line
+run= sleepers= resetters= lost= untold= stuck= fuzzers= faults=
 for t; do
 	case $t in
 	*_dump) resetters="$resetters $t" ;;
 	esac
 	case $t in
-	*_sleep) sleepers="$sleepers $t" ;;
+	*_sleep | *_kill) sleepers="$sleepers $t" ;;
 	*_reset) resetters="$resetters $t" ;;
 	*_lost)	lost="$lost $t" ;;
 	*_untold) untold="$untold $t" ;;
@@ -95,8 +97,10 @@ done
 log=build/vm/sleep-$kernel-$flavour.log
 for t in $sleepers; do
 	status=0
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 300 --log "$log" --add "$t" -- "
-		/bin/${t##*/} > /tmp/tap 2>&1
+	rm -f "$log"
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "${XRNPE_KILL_SECONDS:-900}" \
+		--log "$log" --add "$t" -- "
+		XRNPE_KILLS=${XRNPE_KILLS:-50} XRNPE_SEED=${XRNPE_SEED:-1} /bin/${t##*/} > /tmp/tap 2>&1
 		dmesg -n 1; cat /tmp/tap > /dev/ttyAMA0; sleep 1; poweroff -f" 2> "$log.vm" ||
 		status=$?
 	tr -d '\r' < "$log" | sed -n '/^TAP version/,/^# Totals/p'

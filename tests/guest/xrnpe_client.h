@@ -65,11 +65,22 @@ static inline int open_client(struct client *client, struct tally *tally, uint64
 	ret = make_bo(client->fd, CANARY_BYTES, 0, &client->canary);
 	for (int i = 0; !ret && i < CLIENT_JOBS; i++) {
 		client->syncobjs[i] = make_syncobj(client->fd);
-		ret = make_work(client->fd, &client->works[i]);
+		ret = client->syncobjs[i] ? make_work(client->fd, &client->works[i]) : -ENOMEM;
 	}
 	if (!ret)
 		memset(client->canary.map, 1 + seed % 255, CANARY_BYTES);
 	return ret;
+}
+
+/* Whatever it has; also one that could not be opened. */
+static inline void close_client(struct client *client)
+{
+	if (client->fd < 0)
+		return;
+	for (int i = 0; i < CLIENT_JOBS; i++)
+		free_work(client->fd, &client->works[i]);
+	free_bo(client->fd, &client->canary);
+	close(client->fd);
 }
 
 /* A queue that had failure after failure, none of the client's making, is replaced. */

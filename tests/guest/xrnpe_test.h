@@ -146,6 +146,7 @@ struct bo {
 	uint8_t *map;
 };
 
+/* NULL with errno. */
 static inline void *map_bo(int fd, uint32_t handle, uint64_t size)
 {
 	struct drm_xrnpe_bo_mmap_offset args = { .handle = handle };
@@ -165,7 +166,7 @@ static inline int make_bo(int fd, uint64_t size, uint32_t flags, struct bo *bo)
 	if (ret)
 		return ret;
 	*bo = (struct bo){ args.handle, args.size, map_bo(fd, args.handle, args.size) };
-	return bo->map ? 0 : -ENOMEM;
+	return bo->map ? 0 : -errno;
 }
 
 static inline int close_handle(int fd, uint32_t handle)
