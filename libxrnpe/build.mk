@@ -34,7 +34,7 @@ $(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)
 $(B)/libxrnpe/onnx.pb-c.o: $(B)/libxrnpe/onnx.pb-c.c
 	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -MMD -MP -c -o $@ $<
 
-$(B)/libxrnpe/graph/onnx.o $(B)/libxrnpe/graph/onnx_tensor.o $(B)/libxrnpe/graph/onnx_write.o: | $(B)/libxrnpe/onnx.pb-c.c
+$(addprefix $(B)/libxrnpe/graph/onnx,.o _scales.o _tensor.o _write.o): | $(B)/libxrnpe/onnx.pb-c.c
 
 $(LIBXRNPE): $(LIBXRNPE_OBJECTS) $(DATAPATH_LIB) libxrnpe/libxrnpe.map
 	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--no-undefined \
@@ -73,6 +73,7 @@ PYTHONDIR ?= $(shell $(PYTHON) -c 'import site, sys; print(next((d for d in \
 .PHONY: install-python
 install: install-python
 install-python:
-	install -d $(DESTDIR)$(PYTHONDIR)/xrnpe
+	install -d $(DESTDIR)$(PYTHONDIR)/xrnpe/training
 	install -m 644 libxrnpe/python/xrnpe/*.py libxrnpe/python/xrnpe/py.typed \
 		$(DESTDIR)$(PYTHONDIR)/xrnpe/
+	install -m 644 libxrnpe/python/xrnpe/training/*.py $(DESTDIR)$(PYTHONDIR)/xrnpe/training/

@@ -672,6 +672,16 @@ int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *
 		    float *const *outputs, xrnpe_progress progress, void *data,
 		    struct xrnpe_error *error);
 
+/**
+ * Write a graph as an ONNX file: what xrnpe_graph_load() read, with batch norms and what
+ * else is one with its neighbours folded, a free batch 1, and the scales that the file
+ * gave. Nodes of one layer have its name. Functions of one number that follow each other are
+ * a node of this library's own, "Function", which other programs do not know. The file
+ * appears at @path only when it is complete. Returns 0 or what failed.
+ */
+int xrnpe_graph_save(const struct xrnpe_graph *graph, const char *path,
+		     struct xrnpe_error *error);
+
 /** Formats of a layer that the caller chose. */
 struct xrnpe_layer_formats {
 	const char *layer;		/**< its name; NULL: every layer that no other entry names */
@@ -746,7 +756,8 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  * Compile: fold batch norms, find scales, round weights, measure what the network loses when
  * a layer's weights or inputs are in each format, on the calibration data, choose formats for
  * both as the limits say, and write commands. The same graph and options always give the
- * same model.
+ * same model. Scales that the file gives (Documentation/training.rst) are kept, and so are the
+ * biases of layers whose weights have them.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
  * that is not finite, or are all zero, or formats are given for a layer that there is not;
@@ -755,6 +766,56 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  */
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,
 		  struct xrnpe_model **model, struct xrnpe_error *error);
+
+/* ---- numbers and commands --------------------------------------------- */
+
+/**
+ * Round numbers to multiples of a scale that a format holds, as the device rounds:
+ * scale * decode(encode(value / scale)) in binary32, NaR as a NaN.
+ *
+ * @format: one that multiplies, fp4 .. p16; NaNs become +6 in FP4, which has none
+ * @scales: one for each of @rows; positive
+ * @values, @rounded: @rows x @columns; may be the same
+ *
+ * Returns 0; -EINVAL: @format multiplies nothing.
+ */
+int xrnpe_quantize(enum xrnpe_format format, size_t rows, size_t columns, const float *scales,
+		const float *values, float *rounded);
+
+/**
+ * For each row of numbers the scale with which xrnpe_quantize() loses least: the sum of squared
+ * errors, each times its importance. It is what xrnpe_compile() looks for. Of zeros alone 1.
+ *
+ * @values: @rows x @columns, finite
+ * @importance: by column, not negative; NULL: 1
+ * @scales: out, @rows
+ *
+ * Returns 0; -EINVAL: @format multiplies nothing; -ENOMEM.
+ */
+int xrnpe_fit_scales(enum xrnpe_format format, size_t rows, size_t columns, const float *values,
+		     const double *importance, float *scales);
+
+/** Memory of the caller's that commands may use. */
+struct xrnpe_memory {
+	void *data;
+	uint64_t size;			/**< bytes */
+	uint32_t flags;			/**< XRNPE_REGION_READ, XRNPE_REGION_WRITE */
+};
+
+/**
+ * Run commands, one after the other, on the datapath in this process: with the bits of
+ * every device, but without a model and without a driver.
+ *
+ * @cmds: at most XRNPE_MAX_CMDS
+ * @regions: at most XRNPE_MAX_REGIONS, what commands call region 0, 1 ...
+ * @status: XRNPE_STATUS_* are or-ed in; may be NULL
+ *
+ * Returns 0; -EFAULT: a command is illegal or at fault, the message says which and how, and
+ * what those before it wrote is written; -EINVAL: too many commands or regions.
+ */
+int xrnpe_commands_run(const struct xrnpe_cmd *cmds, size_t count,
+		       const struct xrnpe_memory *regions, unsigned int region_count,
+		       uint32_t *status, struct xrnpe_error *error);
 
 #ifdef __cplusplus
 }

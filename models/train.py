@@ -3,6 +3,7 @@
 """train.py: train the demo network on Fashion-MNIST and export it to ONNX.
 
     models/train.py [--epochs N] [--seed N] [-o models/fashion-resnet.onnx]
+    models/train.py --arrays FOLDER         write the training images as .npy, for tools/qat
 
 Needs Debian 12's python3-torch and dataset-fashion-mnist; nothing else in this
 repository needs either to run. The seed and one thread make the result the same
@@ -27,9 +28,9 @@ MEAN, STD = 0.2860, 0.3530      # of the training images; tools/fashion-mnist to
 CLASSES = 10
 
 
-def load(kind):
+def load(folder, kind):
     def read(name, header):
-        path = os.path.join(DATA, f"{kind}-{name}-ubyte.gz")
+        path = os.path.join(folder, f"{kind}-{name}-ubyte.gz")
         with gzip.open(path) as f:
             return np.frombuffer(f.read(), np.uint8, offset=header)
     images = read("images-idx3", 16).reshape(-1, 28, 28)
@@ -39,6 +40,12 @@ def load(kind):
 def tensor(images):
     x = (images.astype(np.float32) / 255 - MEAN) / STD
     return torch.from_numpy(x).unsqueeze(1)
+
+
+def write_arrays(data, folder):
+    images, labels = load(data, "train")
+    np.save(os.path.join(folder, "images.npy"), tensor(images).numpy())
+    np.save(os.path.join(folder, "labels.npy"), labels.numpy().astype(np.uint8))
 
 
 def augment(images, rng):
@@ -101,15 +108,20 @@ def main():
     p.add_argument("--epochs", type=int, default=26)
     p.add_argument("--batch", type=int, default=128)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--data", default=DATA, help="folder of the package's files")
+    p.add_argument("--arrays", metavar="FOLDER")
     p.add_argument("-o", "--output", default="models/fashion-resnet.onnx")
     args = p.parse_args()
+    if args.arrays:
+        write_arrays(args.data, args.arrays)
+        return
 
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     torch.use_deterministic_algorithms(True)
     rng = np.random.default_rng(args.seed)
 
-    images, labels = load("train")
+    images, labels = load(args.data, "train")
     held_x, held_labels = tensor(images[-5000:]), labels[-5000:]
     images, labels = images[:-5000], labels[:-5000]
 
@@ -141,7 +153,7 @@ def main():
               f"  {time.monotonic() - start:.0f} s", flush=True)
 
     model.load_state_dict(best_state)
-    images, labels = load("t10k")
+    images, labels = load(args.data, "t10k")
     test = accuracy(model, tensor(images), labels)
     print(f"epoch {best_epoch}, seed {args.seed}: held out {best:.2f} %, test {test:.2f} %")
 

@@ -239,9 +239,11 @@ SUITES += packages
 SUITE_packages := tests/packages $(B)/deb
 
 # ---- the Python module -----------------------------------------------------
-SUITES += python
+SUITES += python training
 SUITE_python := B=$(B) CC="$(CC)" tests/python
 NEEDS_python := $(LIBXRNPE) $(LIBXRNPE_STATIC)
+SUITE_training := B=$(B) tests/training
+NEEDS_training := $(B)/xrnpe $(LIBXRNPE)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
 GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_recurrent graph_tflite \
@@ -275,7 +277,7 @@ NEEDS_conformance := $(B)/tests/conformance/conformance
 
 # ---- libxrnpe: compiling -------------------------------------------------
 COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_choice compile_precision compile_model \
-	compile_pieces compile_split compile_bytes compile_run compile_networks onnx_builder)
+	compile_pieces compile_split compile_bytes compile_scales compile_run compile_networks onnx_builder)
 $(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile \
 	-I$(B)/libxrnpe
 $(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c

@@ -78,6 +78,16 @@ int formats_read(struct formats *formats, const char *path, struct xrnpe_error *
 	return ret;
 }
 
+/* What only moves or compares numbers has no choice, and nothing is measured of it. */
+static bool has_choice(const struct xrnpe_layer_info *layer)
+{
+	bool measured = false;
+
+	for (unsigned int f = 0; f < XRNPE_PRODUCT_FORMATS; f++)
+		measured |= layer->input_error[f] >= 0;
+	return layer->place == XRNPE_PLACE_DEVICE && measured;
+}
+
 int formats_write(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error)
 {
 	struct xrnpe_file file;
@@ -89,8 +99,7 @@ int formats_write(const struct xrnpe_model *model, const char *path, struct xrnp
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
 
-		/* Only what is computed by the array has a choice. */
-		if (layer->place == XRNPE_PLACE_DEVICE && layer->float_bytes)
+		if (has_choice(layer))
 			fprintf(file.stream, "%s=%s/%s\n", layer->name,
 				xrnpe_format_name(layer->weight_format),
 				xrnpe_format_name(layer->format));

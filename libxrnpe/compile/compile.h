@@ -2,7 +2,7 @@
 /*
  * Inside the compiler. In the order in which they work: place.c and its kin decide where
  * and how each node runs, order.c puts nodes in order, inputs.c looks at the calibration data,
- * calibrate.c runs them, scale.c finds scales, moments.c, round.c and quantize.c make
+ * calibrate.c runs them, scale.c finds scales, given.c takes those of the file, moments.c, round.c and quantize.c make
  * weights, measure.c and effect.c find what each format costs, choices.c and choose.c choose,
  * lower.c writes commands, with memory laid out by plan.c, steps.c makes what surrounds
  * them, and tune.c runs the result to correct biases and to learn the errors, of the best
@@ -305,7 +305,7 @@ int calibrate_run(struct compiler *compiler);
 
 /* ---- scale.c ----------------------------------------------------------- */
 
-/* Set tensors' scales from the samples. */
+/* Set tensors' scales: those that the file gives, others from the samples. */
 int scale_tensors(struct compiler *compiler);
 
 /* The least positive value of @format. */
@@ -320,6 +320,21 @@ double scale_least(enum xrnpe_format format);
 float scale_find(enum xrnpe_format format, const float *values, const double *importance,
 		 size_t count, bool zero, float *scratch);
 
+/* ---- given.c ----------------------------------------------------------- */
+
+/*
+ * Replace scales of tensors by those that the file gives. Returns 0, -ENOMEM, or -EINVAL: they
+ * do not fit, which is also said of those of weights.
+ */
+int given_take_scales(struct compiler *compiler);
+
+/*
+ * The scales of node @n's weights in @format, by output channel, as the file gives them: the
+ * node was trained in that format, and its biases stay as they are. NULL: it gives none.
+ */
+const float *given_weight_scales(const struct compiler *compiler, uint32_t n,
+				 enum xrnpe_format format);
+
 /* ---- quantize.c -------------------------------------------------------- */
 
 struct moments;
@@ -328,10 +343,12 @@ struct moments;
  * Weights of @weights, whose values are @values, in @format, with regard to the @moments of
  * what they are multiplied by; not for weights that an operator has by its nature. Of
  * these, those of one have scales of 1 / taps: an average. Returns 0 or -ENOMEM.
+ *
+ * @scales: by output channel, to whose nearest multiples weights are rounded; NULL: to be found
  */
 int quantize_weights(const struct weights *weights, const float *values,
-		     const struct moments *moments, enum xrnpe_format format,
-		     struct quantized *out);
+		     const struct moments *moments, const float *scales,
+		     enum xrnpe_format format, struct quantized *out);
 void quantize_free(struct quantized *quantized);
 
 /* Whether @format holds the weights that an operator has by its nature, without an error. */

@@ -52,6 +52,7 @@ int copy_tensor(struct xrnpe_graph *to, const struct xrnpe_graph *from, uint32_t
 	made->shape = tensor->shape;
 	made->known = tensor->known;
 	made->data = tensor->data;
+	made->scales = share ? tensor->scales : NULL;
 	/* A constant of no elements has memory too. */
 	if (tensor->data && !share)
 		made->data = copy_bytes(tensor->data, graph_count(&tensor->shape) *
@@ -61,8 +62,10 @@ int copy_tensor(struct xrnpe_graph *to, const struct xrnpe_graph *from, uint32_t
 
 void copy_unshare(struct xrnpe_graph *to, uint32_t count)
 {
-	for (uint32_t i = 0; i < count && i < to->tensor_count; i++)
+	for (uint32_t i = 0; i < count && i < to->tensor_count; i++) {
 		to->tensors[i].data = NULL;
+		to->tensors[i].scales = NULL;
+	}
 }
 
 static void copy_attribute(struct graph_attribute *to, const struct graph_attribute *from,

@@ -101,6 +101,7 @@ static void gather_row(const struct weights *weights, const float *values, uint3
 struct row {
 	const struct weights *weights;
 	const struct moments *moments;
+	const float *scales;	/* by output channel; NULL: to be found */
 	enum xrnpe_format format;
 	struct lattice lattice;	/* of up to 8 bits */
 	float *values;		/* in the order in which the device reads them */
@@ -116,12 +117,12 @@ static void row_free(struct row *row)
 }
 
 static int row_prepare(struct row *row, const struct weights *weights,
-		       const struct moments *moments, enum xrnpe_format format)
+		       const struct moments *moments, const float *scales, enum xrnpe_format format)
 {
 	size_t count = (size_t)weights->taps * weights->in_c;
 
 	*row = (struct row){
-		.weights = weights, .moments = moments, .format = format,
+		.weights = weights, .moments = moments, .scales = scales, .format = format,
 		.values = malloc(count * sizeof(*row->values)),
 		.chosen = malloc(count),
 		.scratch = malloc(4 * count * sizeof(*row->scratch)),
@@ -147,26 +148,42 @@ static uint32_t row_code(const struct row *row, size_t i, float scale)
 	return xrnpe_encode(row->format, (double)row->values[i] / scale, &status);
 }
 
-/* Codes of the row of output channel @n, and its scale. */
-static float row_round(struct row *row, uint32_t n, uint8_t *codes, uint32_t pixel_stride)
+/* Choose weights, and the scale of output channel @n, where the file gives none. */
+static float row_choose(struct row *row, uint32_t n)
 {
 	const struct weights *weights = row->weights;
 	uint32_t group = n / (weights->out_c / weights->groups), length = row->moments->length;
 	const double *importance = row->moments->diagonal + (size_t)group * length;
-	float scale = scale_find(row->format, row->values, importance, length, true, row->scratch);
+	float scale;
 
+	if (row->scales) {
+		for (uint32_t i = 0; row->format != XRNPE_FORMAT_P16 && i < length; i++)
+			row->chosen[i] = (uint8_t)lattice_nearest(&row->lattice,
+								  row->values[i] / row->scales[n]);
+		return row->scales[n];
+	}
+	scale = scale_find(row->format, row->values, importance, length, true, row->scratch);
 	if (row->format != XRNPE_FORMAT_P16)
 		round_weights(row->moments, group, &row->lattice, row->values, &scale, row->chosen,
 			      row->scratch);
-	for (uint32_t i = 0; i < length; i++)
-		xrnpe_store(row->format, codes + i / weights->in_c * pixel_stride, i % weights->in_c,
+	return scale;
+}
+
+/* Codes of the row of output channel @n, and its scale. */
+static float row_round(struct row *row, uint32_t n, uint8_t *codes, uint32_t pixel_stride)
+{
+	uint32_t in_c = row->weights->in_c;
+	float scale = row_choose(row, n);
+
+	for (uint32_t i = 0; i < row->moments->length; i++)
+		xrnpe_store(row->format, codes + i / in_c * pixel_stride, i % in_c,
 			    row_code(row, i, scale));
 	return scale;
 }
 
 int quantize_weights(const struct weights *weights, const float *values,
-		     const struct moments *moments, enum xrnpe_format format,
-		     struct quantized *out)
+		     const struct moments *moments, const float *scales,
+		     enum xrnpe_format format, struct quantized *out)
 {
 	struct row row;
 
@@ -180,7 +197,7 @@ int quantize_weights(const struct weights *weights, const float *values,
 	out->row_stride = weights->taps * out->pixel_stride;
 	out->size = (size_t)weights->out_c * out->row_stride;
 	out->codes = calloc(1, out->size);
-	if (!out->codes || row_prepare(&row, weights, moments, format))
+	if (!out->codes || row_prepare(&row, weights, moments, scales, format))
 		return -ENOMEM;
 	for (uint32_t n = 0; n < weights->out_c; n++) {
 		gather_row(weights, values, n, row.values);
@@ -201,7 +218,8 @@ int quantize_node(struct compiler *compiler, uint32_t n, const struct moments *m
 		return 0;
 	return quantize_weights(weights, weights->tensor == GRAPH_NONE ? NULL :
 				compiler->graph->tensors[weights->tensor].data,
-				moments, format, &plan->weight[format]);
+				moments, given_weight_scales(compiler, n, format), format,
+				&plan->weight[format]);
 }
 
 void quantize_restore(const struct weights *weights, const struct quantized *quantized,

@@ -7,10 +7,6 @@
 #include "compile.h"
 #include "error.h"
 
-/* Scales that leave room for their quotients within binary32. */
-#define SMALLEST 1e-15f
-#define LARGEST 1e15f
-
 /* Half octaves that are tried above and below a size. */
 #define UP 8
 #define DOWN 12
@@ -56,8 +52,8 @@ float scale_find(enum xrnpe_format format, const float *values, const double *im
 	if (!nonzero)
 		return 1;
 	rms = sqrt(square / (double)nonzero);
-	if (rms < SMALLEST || rms > LARGEST)
-		return rms > LARGEST ? LARGEST : SMALLEST;
+	if (rms < GRAPH_MIN_SCALE || rms > GRAPH_MAX_SCALE)
+		return rms > GRAPH_MAX_SCALE ? GRAPH_MAX_SCALE : GRAPH_MIN_SCALE;
 
 	/*
 	 * The unit where the format is finest lies somewhere about the values' size. Look
@@ -114,6 +110,7 @@ static void share_tables(struct compiler *compiler)
 int scale_tensors(struct compiler *compiler)
 {
 	float *scratch = malloc(2 * COMPILE_SAMPLES * sizeof(*scratch));
+	int ret;
 
 	if (!scratch)
 		return xrnpe_fail_memory(compiler->error);
@@ -125,9 +122,10 @@ int scale_tensors(struct compiler *compiler)
 						    scratch);
 	}
 	share_tables(compiler);
+	ret = given_take_scales(compiler);
 	for (uint32_t i = 0; i < compiler->graph->tensor_count; i++)
 		memcpy(compiler->tensors[i].scale, compiler->tensors[compiler->tensors[i].root].scale,
 		       sizeof(compiler->tensors[i].scale));
 	free(scratch);
-	return 0;
+	return ret;
 }

@@ -273,7 +273,7 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 	struct node_plan *plan = &compiler->nodes[n];
 	int ret = 0;
 
-	if (plan->place.kind == PLACE_WEIGHTS) {
+	if (plan->place.kind == PLACE_WEIGHTS && !given_weight_scales(compiler, n, plan->choice.weight)) {
 		ret = run_until(tuning, plan->cmd);
 		if (!ret)
 			ret = correct_biases(tuning, n);

@@ -85,6 +85,7 @@ static int own_constant(struct folding *fold, struct graph_node *node, uint32_t 
 	int ret;
 
 	if (old && fold->readers[node->inputs[i]] == 1) {
+		graph_drop_scales(&graph->tensors[node->inputs[i]]);
 		*data = old->data;
 		return 0;
 	}

@@ -127,6 +127,20 @@ static int make_room(void **array, uint32_t count, uint32_t *room, size_t size)
 	return 0;
 }
 
+/* A name that is free: a file that the library wrote has names like those that it makes up. */
+static char *make_name(const struct xrnpe_graph *graph)
+{
+	for (uint32_t i = graph->tensor_count;; i++) {
+		char *name;
+
+		if (asprintf(&name, GRAPH_OWN_NAME "%u", i) < 0)
+			return NULL;
+		if (graph_find(graph, name) == GRAPH_NONE)
+			return name;
+		free(name);
+	}
+}
+
 int graph_add_tensor(struct xrnpe_graph *graph, char *name, uint32_t *index,
 		     struct xrnpe_error *error)
 {
@@ -138,8 +152,8 @@ int graph_add_tensor(struct xrnpe_graph *graph, char *name, uint32_t *index,
 		return xrnpe_fail(error, -ENOTSUP, "%s: has more than %u tensors", graph->name,
 				  GRAPH_MAX_TENSORS);
 	}
-	if (!name && asprintf(&name, GRAPH_OWN_NAME "%u", i) < 0)
-		name = NULL;
+	if (!name)
+		name = make_name(graph);
 	if (!name || make_room((void **)&graph->tensors, i, &graph->tensor_room,
 			       sizeof(*graph->tensors))) {
 		free(name);
@@ -154,6 +168,14 @@ int graph_add_tensor(struct xrnpe_graph *graph, char *name, uint32_t *index,
 	graph->tensor_count++;
 	*index = i;
 	return 0;
+}
+
+void graph_drop_scales(struct graph_tensor *tensor)
+{
+	for (unsigned int f = 0; tensor->scales && f < XRNPE_PRODUCT_FORMATS; f++)
+		free(tensor->scales->values[f]);
+	free(tensor->scales);
+	tensor->scales = NULL;
 }
 
 /* ---- nodes ------------------------------------------------------------- */
@@ -320,6 +342,7 @@ void xrnpe_graph_free(struct xrnpe_graph *graph)
 	for (uint32_t i = 0; i < graph->tensor_count; i++) {
 		free(graph->tensors[i].name);
 		free(graph->tensors[i].data);
+		graph_drop_scales(&graph->tensors[i]);
 	}
 	free(graph->nodes);
 	free(graph->tensors);

@@ -45,6 +45,18 @@ struct graph_shape {
 	uint32_t dims[GRAPH_MAX_RANK];
 };
 
+/*
+ * Scales that a file gives for a tensor, by format; NULL: none. A tensor that is computed has
+ * one, weights have as many as output channels. Their limits leave room for quotients.
+ */
+#define GRAPH_MIN_SCALE 1e-15f
+#define GRAPH_MAX_SCALE 1e15f
+
+struct graph_scales {
+	float *values[XRNPE_PRODUCT_FORMATS];
+	uint32_t count[XRNPE_PRODUCT_FORMATS];
+};
+
 struct graph_tensor {
 	char *name;		/* as in the file, UTF-8; never NULL */
 	enum graph_type type;
@@ -52,6 +64,7 @@ struct graph_tensor {
 	void *data;		/* of a constant, owned; NULL: it is computed, or an input */
 	bool known;		/* type and shape are; false: nothing computes it yet, or what does
 				 * is not supported */
+	struct graph_scales *scales;	/* owned; NULL: the file gives none */
 };
 
 enum graph_attribute_kind {
@@ -254,6 +267,16 @@ struct xrnpe_graph *graph_new(const char *name);
  */
 int graph_add_tensor(struct xrnpe_graph *graph, char *name, uint32_t *index,
 		     struct xrnpe_error *error);
+
+/* The scales of a tensor in @format as the file gives them; NULL: it does not. */
+static inline const float *graph_scales_of(const struct graph_tensor *tensor,
+					   enum xrnpe_format format)
+{
+	return tensor->scales ? tensor->scales->values[format] : NULL;
+}
+
+/* Forget the scales of a tensor, whose values are others now. */
+void graph_drop_scales(struct graph_tensor *tensor);
 
 /* The tensor called @name; GRAPH_NONE: there is none. */
 uint32_t graph_find(const struct xrnpe_graph *graph, const char *name);

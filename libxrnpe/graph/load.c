@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From a file, or its bytes, to a folded graph. */
+/* From a file, or its bytes, to a folded graph, and to a file again. */
 #include <stdlib.h>
 
 #include "bytes.h"
@@ -59,5 +59,24 @@ int xrnpe_graph_load(const char *path, const struct xrnpe_graph_options *options
 			  xrnpe_fail_memory(error);
 	free(directory);
 	free(data);
+	return ret;
+}
+
+int xrnpe_graph_save(const struct xrnpe_graph *graph, const char *path, struct xrnpe_error *error)
+{
+	uint32_t *first = malloc((graph->node_count + (size_t)1) * sizeof(*first));
+	struct xrnpe_file file;
+	uint8_t *data = NULL;
+	size_t size;
+	int ret = first ? onnx_write(graph, first, &data, &size, error) : xrnpe_fail_memory(error);
+
+	if (!ret)
+		ret = xrnpe_file_create(&file, path, error);
+	if (!ret) {
+		fwrite(data, 1, size, file.stream);
+		ret = xrnpe_file_commit(&file, error);
+	}
+	free(data);
+	free(first);
 	return ret;
 }

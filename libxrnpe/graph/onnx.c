@@ -11,6 +11,7 @@
 #include "build.h"
 #include "error.h"
 #include "onnx.h"
+#include "onnx_scales.h"
 #include "onnx_tensor.h"
 #include "wire.h"
 
@@ -508,6 +509,8 @@ static int read_model(struct reader *reader, const Onnx__ModelProto *model)
 		ret = read_node(reader, model->graph->node[i]);
 	if (!ret)
 		ret = read_outputs(reader, model->graph);
+	if (!ret)
+		ret = onnx_read_scales(graph, model->graph, reader->error);
 	return ret ? ret : build_end(graph, reader->error);
 }
 

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "onnx.h"
 #include "onnx.pb-c.h"
+#include "onnx_scales.h"
 #include "operator.h"
 
 /* IR version 8 is that of operator set 15; readers take newer sets with it. */
@@ -126,7 +127,9 @@ static void write_values(struct writer *writer, const uint32_t *tensors, uint32_
 static void write_constants(struct writer *writer)
 {
 	const struct xrnpe_graph *graph = writer->graph;
-	Onnx__TensorProto **list = allocate(writer, graph->tensor_count, sizeof(*list));
+	/* Beside the constants themselves, scales of any tensor. */
+	size_t most = (size_t)graph->tensor_count * (1 + XRNPE_PRODUCT_FORMATS);
+	Onnx__TensorProto **list = allocate(writer, most, sizeof(*list));
 
 	for (uint32_t i = 0; !writer->failed && i < graph->tensor_count; i++) {
 		if (graph->tensors[i].data)
@@ -275,6 +278,75 @@ static void write_node(struct writer *writer, uint32_t index)
 	write_folded(writer, node, index);
 }
 
+/* ---- scales ------------------------------------------------------------ */
+
+/* An initializer with a tensor's scales in @format, and the entry that names it. */
+static void write_format(struct writer *writer, struct graph_tensor *tensor,
+			 enum xrnpe_format format, Onnx__TensorAnnotation *annotation)
+{
+	const char *name = xrnpe_format_name(format);
+	size_t size = strlen(tensor->name) + sizeof(ONNX_SCALES_KEY) + 8;
+	struct graph_tensor scales = {
+		.name = allocate(writer, size, 1), .type = GRAPH_FLOAT,
+		.shape = { 1, { tensor->scales->count[format] } },
+		.data = tensor->scales->values[format],
+	};
+	Onnx__StringStringEntryProto *entry = allocate(writer, 1, sizeof(*entry));
+	char *key = allocate(writer, sizeof(ONNX_SCALES_KEY) + 8, 1);
+
+	if (writer->failed)
+		return;
+	snprintf(scales.name, size, ONNX_SCALES_KEY "%s:%s", name, tensor->name);
+	snprintf(key, sizeof(ONNX_SCALES_KEY) + 8, ONNX_SCALES_KEY "%s", name);
+	writer->proto.initializer[writer->proto.n_initializer++] = write_constant(writer, &scales);
+	onnx__string_string_entry_proto__init(entry);
+	entry->key = key;
+	entry->value = scales.name;
+	annotation->quant_parameter_tensor_names[annotation->n_quant_parameter_tensor_names++] = entry;
+}
+
+static void write_annotation(struct writer *writer, struct graph_tensor *tensor)
+{
+	Onnx__TensorAnnotation *annotation = allocate(writer, 1, sizeof(*annotation));
+	Onnx__StringStringEntryProto **entries =
+		allocate(writer, XRNPE_PRODUCT_FORMATS, sizeof(*entries));
+
+	if (writer->failed)
+		return;
+	onnx__tensor_annotation__init(annotation);
+	annotation->tensor_name = tensor->name;
+	annotation->quant_parameter_tensor_names = entries;
+	for (enum xrnpe_format f = 0; !writer->failed && f < XRNPE_PRODUCT_FORMATS; f++) {
+		if (graph_scales_of(tensor, f))
+			write_format(writer, tensor, f, annotation);
+	}
+	writer->proto.quantization_annotation[writer->proto.n_quantization_annotation++] = annotation;
+}
+
+/* Of tensors that are left: what was folded away has none. */
+static void write_scales(struct writer *writer)
+{
+	const struct xrnpe_graph *graph = writer->graph;
+	bool *there = allocate(writer, graph->tensor_count, sizeof(*there));
+
+	writer->proto.quantization_annotation =
+		allocate(writer, graph->tensor_count, sizeof(Onnx__TensorAnnotation *));
+	for (uint32_t i = 0; there && i < graph->input_count; i++)
+		there[graph->inputs[i]] = true;
+	for (uint32_t n = 0; there && n < graph->node_count; n++) {
+		const struct graph_node *node = &graph->nodes[n];
+
+		for (uint32_t k = 0; k < node->output_count; k++) {
+			if (node->outputs[k] != GRAPH_NONE)
+				there[node->outputs[k]] = true;
+		}
+	}
+	for (uint32_t i = 0; !writer->failed && i < graph->tensor_count; i++) {
+		if (graph->tensors[i].scales && (there[i] || graph->tensors[i].data))
+			write_annotation(writer, &graph->tensors[i]);
+	}
+}
+
 /* ---- the file ---------------------------------------------------------- */
 
 static void write_graph(struct writer *writer, uint32_t *first)
@@ -296,6 +368,7 @@ static void write_graph(struct writer *writer, uint32_t *first)
 		write_node(writer, n);
 	}
 	first[graph->node_count] = (uint32_t)writer->proto.n_node;
+	write_scales(writer);
 }
 
 int onnx_write(const struct xrnpe_graph *graph, uint32_t *first, uint8_t **data, size_t *size,

@@ -12,5 +12,6 @@ TCase *compile_model_tests(void);
 TCase *compile_pieces_tests(void);
 TCase *compile_split_tests(void);
 TCase *compile_bytes_tests(void);
+TCase *compile_scales_tests(void);
 
 #endif

@@ -137,6 +137,24 @@ Onnx__TensorProto *onnx_ints(Onnx__ModelProto *model, const char *name, size_t c
 			   (int64_t[]){ (int64_t)count }, values, count * sizeof(*values));
 }
 
+void onnx_scales(Onnx__ModelProto *model, const char *tensor, const char *format, size_t count,
+		 const float *values)
+{
+	Onnx__TensorAnnotation *annotation = NEW(Onnx__TensorAnnotation, ONNX__TENSOR_ANNOTATION__INIT);
+	Onnx__StringStringEntryProto *entry =
+		NEW(Onnx__StringStringEntryProto, ONNX__STRING_STRING_ENTRY_PROTO__INIT);
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s:%s", format, tensor);
+	onnx_floats(model, name, DIMS((int64_t)count), values);
+	annotation->tensor_name = must(strdup(tensor));
+	entry->value = must(strdup(name));
+	snprintf(name, sizeof(name), "xrnpe:%s", format);
+	entry->key = must(strdup(name));
+	APPEND(annotation, quant_parameter_tensor_names, entry);
+	APPEND(model->graph, quantization_annotation, annotation);
+}
+
 Onnx__NodeProto *onnx_node(Onnx__ModelProto *model, const char *op, const char *inputs,
 			   const char *outputs)
 {

@@ -25,6 +25,10 @@ Onnx__TensorProto *onnx_floats(Onnx__ModelProto *model, const char *name, size_t
 Onnx__TensorProto *onnx_ints(Onnx__ModelProto *model, const char *name, size_t count,
 			     const int64_t *values);
 
+/* Annotate @tensor with scales in @format, which are an initializer of @format's name and its. */
+void onnx_scales(Onnx__ModelProto *model, const char *tensor, const char *format, size_t count,
+		 const float *values);
+
 /* A node; names are separated by spaces. Its own is "n_" and the first output's. */
 Onnx__NodeProto *onnx_node(Onnx__ModelProto *model, const char *op, const char *inputs,
 			   const char *outputs);

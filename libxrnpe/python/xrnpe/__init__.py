@@ -19,9 +19,10 @@ from ._info import (ByteInput, Cost, Counters, DeviceInfo, Fault, Format, LayerI
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
+from ._numbers import fit_scales, quantize
 from ._session import Device, Request, Session, wait_any
 
 __all__ = ["Buffer", "ByteInput", "Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault", "Format",
            "Graph", "LayerInfo", "Model", "Operand", "OperatorInfo", "Place", "Prediction",
            "Priority", "Quality", "Request", "Result", "Session", "TensorInfo", "Type",
-           "__version__", "compile", "operators", "wait_any"]
+           "__version__", "compile", "fit_scales", "operators", "quantize", "wait_any"]

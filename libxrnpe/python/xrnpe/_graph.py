@@ -98,6 +98,10 @@ class Graph(Object):
         return cls(Handle(lib.xrnpe_graph_free, lib.xrnpe_graph_parse, encode(name), data,
                           len(data), byref(_options(shapes, outputs, byte_inputs))))
 
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Write it as an ONNX file: what was read, with batch norms and the like folded."""
+        call(lib.xrnpe_graph_save, self._open, path(file))
+
     @property
     def bytes(self) -> int:
         """Of its parameters in binary32, batch norms folded."""

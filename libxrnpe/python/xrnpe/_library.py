@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import (CDLL, CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char_p,
+from ctypes import (CDLL, CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char_p, c_double,
                     c_float, c_int, c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
 from queue import SimpleQueue
 from types import TracebackType
@@ -43,10 +43,13 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_buffer_size": (c_size_t, [_OBJECT]),
     "xrnpe_buffer_sync": (c_int, [_OBJECT, c_uint, c_size_t, c_size_t, _ERROR]),
     "xrnpe_buffer_wrap": (c_int, [_OBJECT, c_void_p, c_size_t, _NEW, _ERROR]),
+    "xrnpe_commands_run": (c_int, [c_void_p, c_size_t, POINTER(c.xrnpe_memory), c_uint,
+                                   POINTER(c_uint32), _ERROR]),
     "xrnpe_compile": (c_int, [_OBJECT, POINTER(xrnpe_compile_options), _NEW, _ERROR]),
     "xrnpe_device_close": (None, [_OBJECT]),
     "xrnpe_device_info": (POINTER(c.xrnpe_device_info), [_OBJECT]),
     "xrnpe_device_open": (c_int, [c_char_p, _NEW, _ERROR]),
+    "xrnpe_fit_scales": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, POINTER(c_double), _FLOATS]),
     "xrnpe_graph_bytes": (c_uint64, [_OBJECT]),
     "xrnpe_graph_free": (None, [_OBJECT]),
     "xrnpe_graph_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
@@ -58,6 +61,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
                                   _NEW, _ERROR]),
     "xrnpe_graph_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
                                 _ERROR]),
+    "xrnpe_graph_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
     "xrnpe_limits_parse": (c_int, [c_char_p, _OBJECT, POINTER(c.xrnpe_limits), _ERROR]),
     "xrnpe_model_free": (None, [_OBJECT]),
     "xrnpe_model_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
@@ -74,6 +78,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),
     "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
     "xrnpe_operator": (c_bool, [c_uint, POINTER(c.xrnpe_operator_info)]),
+    "xrnpe_quantize": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, _FLOATS, _FLOATS]),
     "xrnpe_request_bind_input": (c_int, [_OBJECT, c_uint, _OBJECT, c_size_t, _ERROR]),
     "xrnpe_request_bind_output": (c_int, [_OBJECT, c_uint, _OBJECT, c_size_t, _ERROR]),
     "xrnpe_request_cancel": (None, [_OBJECT]),

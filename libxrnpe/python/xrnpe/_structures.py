@@ -5,7 +5,7 @@ Each class is the structure of its name in C, field by field; the test suite com
 sizes and offsets with what a C compiler says.
 """
 from ctypes import (POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int,
-                    c_size_t, c_uint, c_uint32, c_uint64)
+                    c_size_t, c_uint, c_uint32, c_uint64, c_void_p)
 
 XRNPE_ERROR_SIZE = 2048
 XRNPE_MAX_RANK = 8
@@ -111,3 +111,7 @@ class xrnpe_graph_options(Structure):
 
 class xrnpe_layer_formats(Structure):
     _fields_ = [("layer", c_char_p), ("weight", c_uint), ("input", c_uint)]
+
+
+class xrnpe_memory(Structure):
+    _fields_ = [("data", c_void_p), ("size", c_uint64), ("flags", c_uint32)]

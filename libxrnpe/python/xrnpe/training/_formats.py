@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""Formats of layers: of a model, and as files, which `xrnpe compile` reads and writes, too."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from typing import Any
+
+from .._info import Place
+from .._model import Model
+
+
+def formats_of(model: Model) -> dict[str | None, str]:
+    """The formats of a model's layers that have a choice, as compile() and Network() take them."""
+    return {layer.name: f"{layer.weight_format}/{layer.format}" for layer in model.layers
+            if layer.place is Place.DEVICE and max(layer.input_error) >= 0}
+
+
+def read_formats(file: str) -> dict[str | None, str]:
+    """Lines of LAYER=WEIGHT/INPUT, or without LAYER= for all other layers; # begins a comment."""
+    found: dict[str | None, str] = {}
+    with open(file, encoding="utf-8") as lines:
+        for line in lines:
+            layer, equals, text = line.partition("#")[0].strip().rpartition("=")
+            if text:
+                found[layer if equals else None] = text
+    return found
+
+
+def write_formats(formats: Mapping[Any, str], file: str) -> None:
+    """Write such a file."""
+    with open(file, "w", encoding="utf-8") as lines:
+        for layer, text in formats.items():
+            lines.write(f"{layer}={text}\n" if layer is not None else f"{text}\n")

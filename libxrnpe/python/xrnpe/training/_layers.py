@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""Layers that compute: each as PyTorch has it, and exactly, as a command of the device."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .._info import Format
+from .._numbers import fit_scales
+from .._tensors import Floats
+from ._commands import (Image, Output, Windows, addition, convolution, decode, encode)
+from ._fake import fake_quantize, log_scales, round_weights, scales_of, set_log_scales
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What is applied to a layer's sum."""
+    kind: int = 0                   # enum xrnpe_activation: none, relu, leaky
+    slope: float = 0.0
+    limits: tuple[float, float] | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == 1:
+            x = torch.relu(x)
+        elif self.kind == 2:
+            x = functional.leaky_relu(x, self.slope)
+        return x.clamp(*self.limits) if self.limits else x
+
+    def output(self, scale: Any, bias: Any, out_scale: float, added: float = 0.0) -> Output:
+        """An output stage, of scales and biases for results in units of one."""
+        def unit(value: Any) -> Any:
+            return (numpy.asarray(value, numpy.float64) / out_scale).astype(numpy.float32)
+
+        limits = self.limits and (float(unit(self.limits[0])), float(unit(self.limits[1])))
+        return Output(unit(scale), unit(bias), self.kind, self.slope, limits, float(unit(added)))
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The multiples of a scale that a format holds; binary32 as it is with a scale of one."""
+    format: Format
+    scale: float
+
+    def codes(self, x: torch.Tensor) -> Image:
+        """Values on the lattice, N x C x H x W, as the device has them."""
+        values = x.detach().permute(0, 2, 3, 1).numpy() / numpy.float32(self.scale)
+        return encode(values, self.format)
+
+    def values(self, image: Image) -> torch.Tensor:
+        """The way back."""
+        values = decode(image) * numpy.float32(self.scale)
+        return torch.from_numpy(values).permute(0, 3, 1, 2)
+
+
+class Layer(nn.Module):
+    """A layer that reads its inputs in a format of its choice and rounds once, at its end."""
+
+    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation) -> None:
+        super().__init__()
+        self.name, self.inputs, self.output = name, inputs, output
+        self.activation = activation
+        #: Of its inputs; Network sets it from the choice of formats.
+        self.format = Format.P16
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        """What the device gives of inputs on their lattices, as forward() else."""
+        raise NotImplementedError
+
+
+class Product(Layer):
+    """A convolution, or a matrix as a convolution of one tap, that may add a second input."""
+
+    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
+                 weight: Floats, bias: Floats | None, windows: Windows,
+                 padding: tuple[int, int, int, int], rank: int, last: bool,
+                 weight_name: str, trains_bias: bool = True) -> None:
+        """@weight: output channels x input channels of a group x lines x columns.
+
+        @padding: above, below, left, right. @rank: of what it reads; @last: channels last.
+        """
+        super().__init__(name, inputs, output, activation)
+        self.weight = nn.Parameter(torch.from_numpy(weight.copy()))
+        values = numpy.zeros(1, numpy.float32) if bias is None else bias.reshape(-1)
+        self.bias = nn.Parameter(torch.from_numpy(numpy.broadcast_to(values, len(weight)).copy()),
+                                 requires_grad=trains_bias)
+        #: In the file.
+        self.weight_name = weight_name
+        self.log_scales = log_scales(len(weight))
+        self.weight_format = Format.P16
+        self.windows, self.padding, self.rank, self.last = windows, padding, rank, last
+
+    # ---- images: N x C x H x W of what the network has --------------------
+
+    def image(self, x: torch.Tensor) -> torch.Tensor:
+        if self.rank == 2:
+            return x.reshape(*x.shape, 1, 1)
+        if self.rank == 3:
+            return (x.transpose(1, 2) if self.last else x).unsqueeze(2)
+        return x
+
+    def _tensor(self, image: torch.Tensor) -> torch.Tensor:
+        if self.rank == 2:
+            return image.reshape(image.shape[:2])
+        if self.rank == 3:
+            return image.squeeze(2).transpose(1, 2) if self.last else image.squeeze(2)
+        return image
+
+    # ---- weights ----------------------------------------------------------
+
+    def scales(self) -> torch.Tensor:
+        """Of the weights, by output channel."""
+        return scales_of(self.log_scales)
+
+    def fit(self, energy: Floats | None) -> None:
+        """Find scales. @energy: mean squares of the channels that it reads."""
+        rows = self.weight.detach().numpy().reshape(len(self.weight), -1)
+        importance = None
+        if energy is not None and self.windows.groups == 1:
+            taps = self.weight.shape[2] * self.weight.shape[3]
+            importance = numpy.repeat(energy, taps)
+        self.set_scales(fit_scales(self.weight_format, rows, importance))
+
+    def set_scales(self, scales: Floats) -> None:
+        set_log_scales(self.log_scales, scales)
+
+    def rounded(self) -> Floats:
+        """The weights as they are exported: multiples of their scales."""
+        return round_weights(self.weight.detach().numpy(), self.scales().detach().numpy(),
+                             self.weight_format)
+
+    # ---- computing --------------------------------------------------------
+
+    def forward(self, x: torch.Tensor, added: torch.Tensor | None = None,
+                quantizes: bool = True) -> torch.Tensor:
+        weight: torch.Tensor = self.weight
+        if quantizes:
+            weight = fake_quantize(weight, self.scales(), self.weight_format, weights=True)
+        above, below, left, right = self.padding
+        image = self.image(x)
+        pads: Any = 0
+        if (above, left) == (below, right):
+            pads = (above, left)
+        else:
+            image = functional.pad(image, (left, right, above, below))
+        y = functional.conv2d(image, weight, self.bias, self.windows.stride, pads,
+                              self.windows.dilation, self.windows.groups)
+        y = self._tensor(y)
+        return self.activation(y if added is None else y + added)
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        image = self.image(inputs[0])
+        scales = self.scales().detach().numpy()
+        codes = self.rounded() / scales.reshape(-1, 1, 1, 1)
+        weights = encode(codes.transpose(0, 2, 3, 1).reshape(1, len(codes), -1, codes.shape[1]),
+                         self.weight_format)
+        kernel = (codes.shape[2], codes.shape[3])
+        above, below, left, right = self.padding
+        size = [(n + pad - d * (k - 1) - 1) // s + 1 for n, pad, d, k, s in
+                zip(image.shape[2:], (above + below, left + right), self.windows.dilation, kernel,
+                    self.windows.stride)]
+        output = self.activation.output(
+            lattices[0].scale * scales.astype(numpy.float64), self.bias.detach().numpy(), out.scale,
+            lattices[1].scale if len(inputs) > 1 else 0.0)
+        added = lattices[1].codes(self.image(inputs[1])) if len(inputs) > 1 else None
+        result = convolution(lattices[0].codes(image), weights, kernel, self.windows,
+                             (size[0], size[1]), output, out.format, added)
+        return self._tensor(out.values(result))
+
+
+class Average(Layer):
+    """AveragePool; without a kernel, of all lines and columns."""
+
+    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
+                 kernel: tuple[int, int] | None, stride: tuple[int, int]) -> None:
+        super().__init__(name, inputs, output, activation)
+        self.kernel, self.stride = kernel, stride
+
+    def _kernel(self, x: torch.Tensor) -> tuple[int, int]:
+        return self.kernel or (x.shape[2], x.shape[3])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation(functional.avg_pool2d(x, self._kernel(x), self.stride))
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        x = inputs[0]
+        kernel = self._kernel(x)
+        channels, taps = x.shape[1], kernel[0] * kernel[1]
+        size = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, self.stride)]
+        ones = encode(numpy.ones((1, channels, taps, 1), numpy.float32), lattices[0].format)
+        share = numpy.full(channels, numpy.float32(1) / numpy.float32(taps), numpy.float64)
+        output = self.activation.output(lattices[0].scale * share,
+                                        numpy.zeros(channels), out.scale)
+        return out.values(convolution(lattices[0].codes(x), ones, kernel,
+                                      Windows(stride=self.stride, groups=channels),
+                                      (size[0], size[1]), output, out.format))
+
+
+class Sum(Layer):
+    """The sum of two tensors of one shape."""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return self.activation(a + b)
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        shape = inputs[0].shape
+        images = [x.reshape(*shape, *(1,) * (4 - len(shape))) for x in inputs]
+        output = self.activation.output([lattice.scale for lattice in lattices], [0.0, 0.0],
+                                        out.scale)
+        result = addition(lattices[0].codes(images[0]), lattices[1].codes(images[1]), output,
+                          out.format)
+        return out.values(result).reshape(shape)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""From nodes to layers: those of one layer stand in a row, under one name."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+import onnx
+
+from .._library import Error
+from ._commands import Windows
+from ._file import OWN, Node, Unsupported, constants_of
+from ._layers import Activation, Average, Layer, Product, Sum
+from ._moves import Move, read_move
+
+_ENOTSUP = 95
+
+
+def _rows(nodes: list[Node]) -> Iterator[list[Node]]:
+    """The nodes of each layer: each reads what the one before wrote, which has no name."""
+    row: list[Node] = []
+    for node in nodes:
+        if row and not (node.name == row[-1].name and node.inputs[0] == row[-1].outputs[0] and
+                        row[-1].outputs[0].startswith(OWN)):
+            yield row
+            row = []
+        row.append(node)
+    if row:
+        yield row
+
+
+def _activation(nodes: list[Node]) -> Activation:
+    kind, slope, limits = 0, 0.0, None
+    for node in nodes:
+        if node.op == "Relu":
+            kind = 1
+        elif node.op == "LeakyRelu":
+            kind, slope = 2, float(node.attribute("alpha", 0.01))
+        elif node.op == "Clip":
+            limits = (node.number(1, "min", -numpy.inf), node.number(2, "max", numpy.inf))
+        else:
+            raise Unsupported(f"{node.op} behind it")
+    return Activation(kind, slope, limits)
+
+
+def _folded(row: list[Node]) -> tuple[list[str], Activation]:
+    """What the layer adds, and its activation."""
+    rest = row[1:]
+    added = []
+    if rest and rest[0].op == "Add":
+        added = [rest[0].inputs[1]]
+        rest = rest[1:]
+    return added, _activation(rest)
+
+
+def _convolution(row: list[Node]) -> Layer:
+    node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
+    added, activation = _folded(row)
+    if weight is None or (len(node.inputs) > 2 and node.inputs[2] and bias is None):
+        raise Unsupported("weights that are computed")
+    _, stride, dilation, padding = node.windows()
+    windows = Windows(stride, dilation, (padding[0], padding[2]), node.attribute("group", 1))
+    rank = weight.ndim
+    if rank == 3:
+        weight = weight[:, :, None]
+    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation, weight,
+                   bias, windows, padding, rank, False, node.inputs[1])
+
+
+def _matrix(row: list[Node]) -> Layer:
+    """Gemm, or MatMul with a constant matrix."""
+    node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
+    added, activation = _folded(row)
+    if weight is None or weight.ndim != 2 or len(node.tensors()) != 1:
+        raise Unsupported("weights that are no constant matrix")
+    if node.attribute("alpha", 1.0) != 1 or node.attribute("beta", 1.0) != 1 or \
+            node.attribute("transA", 0):
+        raise Unsupported("alpha, beta or transA")
+    if not node.attribute("transB", 0):
+        weight = weight.T
+    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation,
+                   numpy.ascontiguousarray(weight)[:, :, None, None], bias, Windows(),
+                   (0, 0, 0, 0), 2 if node.op == "Gemm" else 3, True, node.inputs[1], node.op == "Gemm")
+
+
+def _average(row: list[Node]) -> Layer:
+    node = row[0]
+    activation = _activation(row[1:])
+    if node.op == "GlobalAveragePool":
+        return Average(node.name, node.tensors(), row[-1].outputs[0], activation, None, (1, 1))
+    kernel, stride, dilation, padding = node.windows()
+    if any(padding) or dilation != (1, 1) or node.attribute("ceil_mode", 0):
+        raise Unsupported("padding, dilation or ceil_mode")
+    return Average(node.name, node.tensors(), row[-1].outputs[0], activation, kernel, stride)
+
+
+def _sum(row: list[Node]) -> Layer:
+    if len(row[0].tensors()) != 2:
+        raise Unsupported("a constant that is added")
+    return Sum(row[0].name, row[0].tensors(), row[-1].outputs[0], _activation(row[1:]))
+
+
+_LAYERS: dict[str, Callable[[list[Node]], Layer]] = {
+    "Conv": _convolution, "Gemm": _matrix, "MatMul": _matrix, "AveragePool": _average,
+    "GlobalAveragePool": _average, "Add": _sum,
+}
+
+
+def _read_row(row: list[Node]) -> Layer | Move:
+    if row[0].op in _LAYERS:
+        return _LAYERS[row[0].op](row)
+    move = read_move(row[0])
+    if not move or len(row) > 1:
+        raise Unsupported("the operator" if not move else f"{row[1].op} behind it")
+    return move
+
+
+def read_layers(name: str, graph: onnx.GraphProto) -> list[Layer | Move]:
+    """The network's layers in their order; all that training has not is listed at once."""
+    constants: dict[str, numpy.ndarray[Any, Any]] = constants_of(graph)
+    layers, complaints = [], []
+    for row in _rows([Node(proto, constants) for proto in graph.node]):
+        try:
+            layers.append(_read_row(row))
+        except Unsupported as what:
+            complaints.append(f"{row[0].name} ({row[0].op}): {what}")
+    if complaints:
+        raise Error(_ENOTSUP, f"{name}: training has not: " + "; ".join(complaints))
+    return layers
