@@ -15,17 +15,25 @@
 struct splitting {
 	struct compiler *compiler;
 	const struct graph_node *node;	/* of the source */
+	uint32_t first;			/* node that is added */
 	int ret;			/* of what failed; nothing more is added then */
 };
 
 /* ---- nodes that are added ---------------------------------------------- */
 
-/* "softmax_1/Exp" */
+/* "softmax_1/Exp"; "norm_1/Mul_2" where there is a Mul already. */
 static char *part_name(const struct splitting *s, const char *op)
 {
+	const struct xrnpe_graph *graph = s->compiler->graph;
+	unsigned int count = 1;
 	char *name;
+	int size;
 
-	return asprintf(&name, "%s/%s", s->node->name, op) < 0 ? NULL : name;
+	for (uint32_t n = s->first; n < graph->node_count; n++)
+		count += !strcmp(graph->nodes[n].op->name, op);
+	size = count > 1 ? asprintf(&name, "%s/%s_%u", s->node->name, op, count) :
+			   asprintf(&name, "%s/%s", s->node->name, op);
+	return size < 0 ? NULL : name;
 }
 
 /* A node that writes @output; GRAPH_NONE: a new tensor. Takes what @axis points to. */
@@ -209,8 +217,7 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 {
 	const struct graph_node *node = &compiler->source->nodes[n];
 	struct xrnpe_graph *graph = compiler->graph;
-	struct splitting s = { .compiler = compiler, .node = node };
-	uint32_t first = graph->node_count;
+	struct splitting s = { .compiler = compiler, .node = node, .first = graph->node_count };
 	bool done = false;
 
 	*count = 0;
@@ -225,6 +232,6 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 		done = splitters[i].split(&s);
 		graph->tensors[node->outputs[0]].known = true;
 	}
-	*count = done ? graph->node_count - first : 0;
+	*count = done ? graph->node_count - s.first : 0;
 	return s.ret;
 }

@@ -20,7 +20,7 @@ static Onnx__ModelProto *tokens(int64_t channels)
 	return model;
 }
 
-/* Compile, and count the layers on the device and on the CPU. */
+/* Compile, and count the layers on the device and on the CPU, of which no two are called the same. */
 static void count_layers(Onnx__ModelProto *onnx, double tolerance, unsigned int *device,
 			 unsigned int *cpu)
 {
@@ -33,6 +33,9 @@ static void count_layers(Onnx__ModelProto *onnx, double tolerance, unsigned int 
 		bool on_device = xrnpe_model_layer(model, i)->place == XRNPE_PLACE_DEVICE;
 
 		*(on_device ? device : cpu) += 1;
+		for (unsigned int k = 0; k < i; k++)
+			ck_assert_str_ne(xrnpe_model_layer(model, i)->name,
+					 xrnpe_model_layer(model, k)->name);
 	}
 	xrnpe_model_free(model);
 	xrnpe_graph_free(graph);
