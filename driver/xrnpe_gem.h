@@ -44,6 +44,19 @@ static inline struct xrnpe_bo *to_xrnpe_bo(struct drm_gem_object *obj)
 	return container_of(obj, struct xrnpe_bo, base);
 }
 
+/**
+ * xrnpe_bo_contains() - whether a part of a buffer is one
+ * @bo: the buffer
+ * @offset: of its first byte
+ * @size: bytes
+ *
+ * Return: true if there are any, and all are within the buffer.
+ */
+static inline bool xrnpe_bo_contains(const struct xrnpe_bo *bo, u64 offset, u64 size)
+{
+	return size && offset <= bo->base.size && size <= bo->base.size - offset;
+}
+
 int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file *file);

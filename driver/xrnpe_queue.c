@@ -107,14 +107,7 @@ struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id)
 	return queue;
 }
 
-/* Rings are served in their order; with fewer than priorities some share one. */
-static unsigned int xrnpe_priority_ring(const struct xrnpe_device *xdev, u32 priority)
-{
-	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * xdev->info.rings /
-	       (DRM_XRNPE_PRIORITY_REALTIME + 1);
-}
-
-/* ... where this decides. */
+/* Where priorities share a ring this decides. */
 static enum drm_sched_priority xrnpe_priority_sched(u32 priority)
 {
 	switch (priority) {
@@ -136,7 +129,8 @@ static bool xrnpe_may_be_urgent(void)
 
 static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priority, u32 depth)
 {
-	struct xrnpe_ring *ring = &ctx->xdev->ring[xrnpe_priority_ring(ctx->xdev, priority)];
+	struct xrnpe_device *xdev = ctx->xdev;
+	struct xrnpe_ring *ring = &xdev->ring[xrnpe_priority_ring(xdev->info.rings, priority)];
 	struct drm_gpu_scheduler *sched = &ring->sched;
 	struct xrnpe_queue *queue;
 	int ret;

@@ -71,6 +71,19 @@ struct xrnpe_queue {
 	struct xrnpe_result *history[] __counted_by(depth);
 };
 
+/**
+ * xrnpe_priority_ring() - which ring serves a priority
+ * @rings: how many there are; they are served in their order
+ * @priority: &enum drm_xrnpe_priority
+ *
+ * Return: the ring's index. With fewer rings than priorities some share one.
+ */
+static inline unsigned int xrnpe_priority_ring(unsigned int rings, u32 priority)
+{
+	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings /
+	       (DRM_XRNPE_PRIORITY_REALTIME + 1);
+}
+
 struct xrnpe_result *xrnpe_result_create(void);
 void xrnpe_result_put(struct xrnpe_result *result);
 

@@ -102,11 +102,6 @@ static struct xrnpe_bo *xrnpe_job_add_bo(struct xrnpe_job *job, struct drm_file 
 	return to_xrnpe_bo(obj);
 }
 
-static bool xrnpe_bo_contains(const struct xrnpe_bo *bo, u64 offset, u64 size)
-{
-	return size && offset <= bo->base.size && size <= bo->base.size - offset;
-}
-
 static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 				  const struct drm_xrnpe_job *args)
 {

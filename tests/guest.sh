@@ -47,6 +47,13 @@ tools/vm --kernel "$kernel" --flavour "$flavour" --timeout 900 $add -- "
 	failed=0 $run
 	exit \$failed" || failed=$?
 
+# What the driver decides without a device.
+if [ "$flavour" = debug ]; then
+	tools/vm --kernel "$kernel" --flavour debug --no-device --module kunit \
+		--append 'kunit.enable=1 kunit.autorun=1' -- \
+		'sed -n "s/^    //p" /sys/kernel/debug/kunit/xrnpe/results' || failed=$?
+fi
+
 # Those that need a device which must be reset because it does not abort.
 # shellcheck disable=SC2086
 for t in $resetters; do
