@@ -120,15 +120,30 @@ static FILE *create(struct xrnpe_file *file)
 static void forget(struct xrnpe_file *file)
 {
 	free(file->temporary);
+	free(file->target);
 	free(file->path);
+}
+
+/* What @path names: where it is a link to a file, that file. */
+static char *resolve(const char *path)
+{
+	char *target = realpath(path, NULL);
+
+	return target ? target : strdup(path);
 }
 
 int xrnpe_file_create(struct xrnpe_file *file, const char *path, struct xrnpe_error *error)
 {
+	const char *slash;
 	int ret = 0;
 
-	*file = (struct xrnpe_file){ .path = strdup(path) };
-	if (!file->path || asprintf(&file->temporary, "%s.XXXXXX", path) < 0) {
+	*file = (struct xrnpe_file){ .path = strdup(path), .target = resolve(path) };
+	/* In the same folder; the file's own name may be as long as names can be. */
+	slash = file->target ? strrchr(file->target, '/') : NULL;
+	if (!file->path || !file->target ||
+	    asprintf(&file->temporary, "%.*s.xrnpe-XXXXXX", slash ? (int)(slash + 1 - file->target) : 0,
+		     file->target) < 0) {
+		free(file->target);
 		free(file->path);
 		return xrnpe_fail_memory(error);
 	}
@@ -146,7 +161,7 @@ int xrnpe_file_commit(struct xrnpe_file *file, struct xrnpe_error *error)
 		      (file->temporary && fsync(fileno(file->stream)));
 	int ret = 0;
 
-	if (failed || (file->temporary && rename(file->temporary, file->path))) {
+	if (failed || (file->temporary && rename(file->temporary, file->target))) {
 		ret = xrnpe_fail_errno(error, file->path, "write");
 		if (file->temporary)
 			unlink(file->temporary);

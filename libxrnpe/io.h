@@ -23,14 +23,16 @@ int xrnpe_file_read_part(const char *path, uint64_t offset, size_t size, void *d
 			 struct xrnpe_error *error);
 
 /*
- * A file being written beside its final place. xrnpe_file_commit() puts it there,
+ * A file being written beside its final place, which may be behind a link.
+ * xrnpe_file_commit() puts it there,
  * so that nobody ever sees half of it, and xrnpe_file_abandon() removes it. Both
  * end it. Errors of writes in between are noticed by the commit. Devices and pipes
  * are written as they are.
  */
 struct xrnpe_file {
 	FILE *stream;
-	char *path;
+	char *path;		/* as it was given, for messages */
+	char *target;		/* where that leads */
 	char *temporary;	/* NULL: written in place */
 };
 

@@ -152,8 +152,14 @@ static bool take_shape(struct text *t, struct header *h)
 	if (!take(t, "("))
 		return false;
 	while (!take(t, ")")) {
-		if (h->rank == XRNPE_MAX_RANK || !take_size(t, &h->dims[h->rank++]))
+		size_t dim;
+
+		if (!take_size(t, &dim))
 			return false;
+		/* Those beyond are counted only. */
+		if (h->rank < XRNPE_MAX_RANK)
+			h->dims[h->rank] = dim;
+		h->rank++;
 		if (!take(t, ",")) {
 			if (!take(t, ")"))
 				return false;
@@ -161,6 +167,29 @@ static bool take_shape(struct text *t, struct header *h)
 		}
 	}
 	return true;
+}
+
+/* The types of a record's fields, of which none is used: [('a', '<f4'), ('b', '<i2', (3,))] */
+static bool take_record(struct text *t)
+{
+	unsigned int depth = 2;
+
+	if (!take(t, "[") || !take(t, "("))
+		return false;
+	for (; depth && t->at < t->end; t->at++) {
+		depth += *t->at == '[' || *t->at == '(';
+		depth -= *t->at == ']' || *t->at == ')';
+	}
+	return !depth && t->at[-1] == ']';
+}
+
+static bool take_descr(struct text *t, struct header *h)
+{
+	skip_space(t);
+	if (t->at == t->end || *t->at != '[')
+		return take_string(t, h->descr, sizeof(h->descr));
+	strcpy(h->descr, "record");
+	return take_record(t);
 }
 
 static bool parse_header(struct text *t, struct header *h)
@@ -179,7 +208,7 @@ static bool parse_header(struct text *t, struct header *h)
 		if (seen & key)
 			return false;
 		seen |= key;
-		if (key == DESCR && !take_string(t, h->descr, sizeof(h->descr)))
+		if (key == DESCR && !take_descr(t, h))
 			return false;
 		if (key == SHAPE && !take_shape(t, h))
 			return false;
@@ -230,6 +259,9 @@ int npy_parse(const char *path, const unsigned char *bytes, size_t size,
 	text.end = text.at + length;
 	if (!parse_header(&text, &h))
 		return xrnpe_fail(error, -EINVAL, "%s: malformed .npy header", path);
+	if (h.rank > XRNPE_MAX_RANK)
+		return xrnpe_fail(error, -ENOTSUP, "%s: has %u dimensions; at most %d are supported", path,
+				  h.rank, XRNPE_MAX_RANK);
 	if (h.fortran_order && h.rank > 1)
 		return xrnpe_fail(error, -ENOTSUP, "%s: in Fortran order; save it in C order",
 				  path);

@@ -136,40 +136,44 @@ static size_t index_of_largest(const float *values, size_t count)
 	return best;
 }
 
-static int measure_accuracy(const struct options *options, const struct xrnpe_tensor_info *out,
-			    const float *outputs, struct result *result, struct xrnpe_error *error)
+/* Labels of @count inputs, classes that output @out tells. */
+static int read_labels(const struct options *options, const struct xrnpe_tensor_info *out,
+		       size_t count, struct xrnpe_array *labels, struct xrnpe_error *error)
 {
-	struct xrnpe_array labels;
-	size_t right = 0;
-	int ret;
+	int ret = xrnpe_npy_read(options->labels, labels, error);
 
-	ret = xrnpe_npy_read(options->labels, &labels, error);
 	if (ret)
 		return ret;
-	if (labels.rank != 1 || labels.count < result->count) {
+	if (labels->rank != 1 || labels->count < count) {
 		char has[128];
 
-		shape_text(labels.rank, labels.dims, has, sizeof(has));
-		ret = xrnpe_fail(error, -EINVAL, "%s: has shape %s; %zu labels are needed",
-				 options->labels, has, result->count);
+		shape_text(labels->rank, labels->dims, has, sizeof(has));
+		return xrnpe_fail(error, -EINVAL, "%s: has shape %s; %zu labels are needed",
+				  options->labels, has, count);
 	}
-	for (size_t i = 0; !ret && i < result->count; i++) {
-		float label = labels.data[i];
+	for (size_t i = 0; i < count; i++) {
+		float label = labels->data[i];
 
 		if (!(label >= 0 && label < (float)out->count))
-			ret = xrnpe_fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
-					 options->labels, i, (double)label, options->model,
-					 out->count);
-		else if ((float)index_of_largest(outputs + i * out->count, out->count) == label)
-			right++;
-		else
-			result->without_class += index_of_largest(outputs + i * out->count, out->count) ==
-						 out->count;
+			return xrnpe_fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
+					  options->labels, i, (double)label, options->model, out->count);
 	}
-	xrnpe_array_clear(&labels);
+	return 0;
+}
+
+static void measure_accuracy(const struct xrnpe_tensor_info *out, const struct xrnpe_array *labels,
+			     const float *outputs, struct result *result)
+{
+	size_t right = 0;
+
+	for (size_t i = 0; i < result->count; i++) {
+		size_t largest = index_of_largest(outputs + i * out->count, out->count);
+
+		right += (float)largest == labels->data[i];
+		result->without_class += largest == out->count;
+	}
 	result->has_accuracy = true;
 	result->accuracy = result->count ? 100.0 * (double)right / (double)result->count : 0;
-	return ret;
 }
 
 /* Of all outputs, one after the other. */
@@ -277,6 +281,7 @@ static int run(const struct options *options)
 	struct xrnpe_array *inputs = NULL, *outputs = NULL;
 	const char **paths = NULL;
 	struct subject subject = { 0 };
+	struct xrnpe_array labels = { 0 };
 	struct result result = { 0 };
 	struct xrnpe_error error;
 	int ret;
@@ -289,17 +294,19 @@ static int run(const struct options *options)
 		if (!inputs || !outputs || !paths)
 			ret = xrnpe_fail_memory(&error);
 	}
-	/* What cannot be written is better said before anything is calculated. */
+	/* What cannot be used or written is better said before anything is calculated. */
 	if (!ret)
 		ret = match_files(&subject.out, &options->outputs, "--output", paths, &error);
 	if (!ret)
 		ret = read_inputs(&subject.in, &options->inputs, "--input", inputs, &result.count, &error);
 	if (options->limit && result.count > options->limit)
 		result.count = options->limit;
+	if (!ret && options->labels)
+		ret = read_labels(options, subject.out.infos[0], result.count, &labels, &error);
 	if (!ret)
 		ret = run_subject(&subject, inputs, outputs, &result, &error);
 	if (!ret && options->labels)
-		ret = measure_accuracy(options, subject.out.infos[0], outputs[0].data, &result, &error);
+		measure_accuracy(subject.out.infos[0], &labels, outputs[0].data, &result);
 	if (!ret)
 		ret = write_outputs(&subject.out, paths, outputs, &error);
 	if (!ret) {
@@ -310,6 +317,7 @@ static int run(const struct options *options)
 		xrnpe_array_clear(&inputs[i]);
 	for (unsigned int i = 0; outputs && i < subject.out.count; i++)
 		xrnpe_array_clear(&outputs[i]);
+	xrnpe_array_clear(&labels);
 	free(inputs);
 	free(outputs);
 	free(paths);

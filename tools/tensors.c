@@ -151,6 +151,8 @@ static int read_input(const struct tensors *tensors, unsigned int i, const char 
 	*count = count_tensors(in, array);
 	if (*count)
 		return 0;
+	if (array->rank && !array->dims[0])
+		return xrnpe_fail(error, -EINVAL, "%s: holds no inputs", path);
 	shape_text(array->rank, array->dims, has, sizeof(has));
 	shape_text(in->rank - lead, in->dims + lead, takes, sizeof(takes));
 	return xrnpe_fail(error, -EINVAL, "%s: has shape %s; input %s of %s takes Nx%s", path, has,

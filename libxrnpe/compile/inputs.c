@@ -27,6 +27,9 @@ static size_t count_inputs(const struct xrnpe_array *array, const struct xrnpe_t
 	bool batch = rank && info->dims[0] == 1;
 	size_t skip = array->rank == rank + 1;
 
+	/* A single one, of which the 1 is left out. */
+	if (batch && array->rank + 1 == rank)
+		return !memcmp(array->dims, info->dims + 1, array->rank * sizeof(*array->dims));
 	if (array->rank != rank && !skip)
 		return 0;
 	for (unsigned int i = !skip && batch; i < rank; i++) {

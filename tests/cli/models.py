@@ -177,6 +177,13 @@ def check_run():
           write("cut.npy", read("in.npy")[:-1]))
     fails("input of doubles", "doubles.npy: element type '<f8' is not supported", "run",
           "m.xrnpe", "--input", write_npy("doubles.npy", SHAPE, [0.0] * 784, "d", "<f8"))
+    fails("labels that are not there", "typo.npy: cannot open", *base, "--labels", "typo.npy",
+          "--output", "lost.npy")
+    fails("an empty file", "zero.npy: holds no inputs", "run", ONNX, "--input",
+          write_npy("zero.npy", (0, *SHAPE), []))
+    done = xrnpe("compile", ONNX, "-c", write_npy("one.npy", SHAPE, images(3, 1)), "-o",
+                 "one.xrnpe")
+    result(done.returncode == 0, "a single input, with nothing in front", done)
     fails("too few labels", "few.npy: has shape 5; 6 labels are needed", *base, "--labels",
           write_npy("few.npy", (5,), labels[:5], "B", "|u1"))
     fails("a label too large", "large.npy: label 5 is 10; m.xrnpe tells 10 classes", *base,

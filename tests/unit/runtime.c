@@ -39,7 +39,7 @@ void runtime_teardown(void)
 
 const char *test_path(const char *name)
 {
-	static char path[128];
+	static char path[512];
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	return path;

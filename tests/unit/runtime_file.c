@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* .xrnpe files: no damage goes unnoticed, and no forgery does harm. */
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
@@ -177,13 +179,23 @@ START_TEST(file_replaced_whole)
 {
 	static unsigned char after[sizeof(bytes)];
 	struct xrnpe_model *tiny = tiny_model();
-	char command[256];
+	char command[256], name[NAME_MAX + 1] = "";
 
 	ck_fails(xrnpe_model_save(tiny, "/dev/full", &error), -ENOSPC, error,
 		 "/dev/full: cannot write");
 	ck_ok(xrnpe_model_save(tiny, test_path("m.xrnpe"), &error), error);
 	ck_assert_uint_eq(read_file(test_path("m.xrnpe"), after, sizeof(after)), size);
-	snprintf(command, sizeof(command), "test $(ls %s | wc -l) = 1", test_path(""));
+	/* Behind a link, too, and under the longest of names. */
+	snprintf(command, sizeof(command), "ln -s m.xrnpe %s", test_path("link"));
+	ck_assert_int_eq(system(command), 0);
+	write_file(test_path("m.xrnpe"), "x", 1);
+	ck_ok(xrnpe_model_save(tiny, test_path("link"), &error), error);
+	ck_assert_uint_eq(read_file(test_path("m.xrnpe"), after, sizeof(after)), size);
+	ck_assert_int_eq(unlink(test_path("link")), 0);
+	memset(name, 'n', NAME_MAX);
+	ck_ok(xrnpe_model_save(tiny, test_path(name), &error), error);
+	ck_assert_int_eq(unlink(test_path(name)), 0);
+	snprintf(command, sizeof(command), "test $(ls -A %s | wc -l) = 1", test_path(""));
 	ck_assert_msg(system(command) == 0, "temporary files are left");
 	xrnpe_model_free(tiny);
 }

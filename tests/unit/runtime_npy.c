@@ -133,7 +133,6 @@ START_TEST(npy_malformed)
 		"{'descr': ['<f4'], 'fortran_order': False, 'shape': (2,)}",
 		"{'descr': 'a long descr that never ends", F32("2"), F32("(-2,)"), F32("(2 2)"),
 		F32("(1.0,)"), F32("(,)"), F32("(2,,)"), F32("(99999999999999999999,)"),
-		F32("(1, 1, 1, 1, 1, 1, 1, 1, 2)"),
 	};
 	const float data[2] = { 0 };
 
@@ -144,6 +143,22 @@ START_TEST(npy_malformed)
 		 -EINVAL, error, "a.npy: its shape is too large");
 	ck_fails(xrnpe_npy_read(npy(1, F32("(4611686018427387904,)"), data, 0), &array, &error),
 		 -EINVAL, error, "a.npy: has 0 bytes of data");
+}
+END_TEST
+
+/* Arrays that there are, and that are not for us. */
+START_TEST(npy_kinds)
+{
+	const float data[2] = { 1, 2 };
+
+	ck_fails(xrnpe_npy_read(npy(1, F32("(1, 1, 1, 1, 1, 1, 1, 1, 2)"), data, 8), &array, &error),
+		 -ENOTSUP, error, "a.npy: has 9 dimensions; at most 8 are supported");
+	ck_fails(xrnpe_npy_read(npy(1, "{'descr': [('a', '<f4'), ('b', '<i2', (2,))], 'fortran_order': False, 'shape': (1,), }",
+				    data, 8), &array, &error),
+		 -ENOTSUP, error, "a.npy: element type 'record' is not supported; save it as float32");
+	ck_fails(xrnpe_npy_read(npy(1, "{'descr': [('a', '<f4'), 'fortran_order': False, 'shape': (1,), }",
+				    data, 8), &array, &error),
+		 -EINVAL, error, "a.npy: malformed .npy header");
 }
 END_TEST
 
@@ -216,6 +231,7 @@ TCase *runtime_npy_tests(void)
 	tcase_add_test(tcase, npy_types);
 	tcase_add_test(tcase, npy_unsupported);
 	tcase_add_test(tcase, npy_malformed);
+	tcase_add_test(tcase, npy_kinds);
 	tcase_add_test(tcase, npy_length);
 	tcase_add_test(tcase, npy_unreadable);
 	tcase_add_test(tcase, npy_round_trip);
