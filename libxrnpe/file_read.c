@@ -313,27 +313,21 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 	return ret ? ret : xrnpe_model_check_tables(model, error);
 }
 
-int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+/* What the sections hold is read where it lies, so that @bytes are aligned. */
+static int read_image(const char *name, const unsigned char *bytes, size_t size,
+		      struct xrnpe_model **model, struct xrnpe_error *error)
 {
-	struct image image;
+	struct image image = { .bytes = bytes, .size = size };
 	struct xrnpe_model *result = NULL;
-	unsigned char *bytes;
-	size_t size;
 	int ret;
 
-	ret = xrnpe_file_read(path, SIZE_MAX / 4, &bytes, &size, error);
-	if (ret)
-		return ret;
-	image.bytes = bytes;
-	image.size = size;
-	ret = check_header(path, &image, error);
+	ret = check_header(name, &image, error);
 	if (!ret)
-		ret = check_sections(path, &image, error);
+		ret = check_sections(name, &image, error);
 	if (!ret) {
 		result = xrnpe_model_new();
-		ret = result ? unpack(path, &image, result, error) : xrnpe_fail_memory(error);
+		ret = result ? unpack(name, &image, result, error) : xrnpe_fail_memory(error);
 	}
-	free(bytes);
 	if (ret) {
 		xrnpe_model_free(result);
 		return ret;
@@ -342,17 +336,53 @@ int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_
 	return 0;
 }
 
-int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
 {
-	struct xrnpe_model *result;
-	int ret = xrnpe_model_read(path, &result, error);
+	unsigned char *bytes;
+	size_t size;
+	int ret = xrnpe_file_read(path, SIZE_MAX / 4, &bytes, &size, error);
 
 	if (ret)
 		return ret;
-	ret = xrnpe_model_check(result, error);
-	if (ret)
-		xrnpe_model_free(result);
-	else
-		*model = result;
+	ret = read_image(path, bytes, size, model, error);
+	free(bytes);
 	return ret;
+}
+
+/* A model that was read, if it is legal. */
+static int check(struct xrnpe_model *read, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	int ret = xrnpe_model_check(read, error);
+
+	if (ret)
+		xrnpe_model_free(read);
+	else
+		*model = read;
+	return ret;
+}
+
+int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	struct xrnpe_model *read;
+	int ret = xrnpe_model_read(path, &read, error);
+
+	return ret ? ret : check(read, model, error);
+}
+
+int xrnpe_model_parse(const char *name, const void *data, size_t size,
+		      struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	void *aligned = NULL;
+	struct xrnpe_model *read;
+	int ret;
+
+	if ((uintptr_t)data % sizeof(uint64_t)) {
+		aligned = malloc(size);
+		if (!aligned)
+			return xrnpe_fail_memory(error);
+		memcpy(aligned, data, size);
+	}
+	ret = read_image(name, aligned ? aligned : data, size, &read, error);
+	free(aligned);
+	return ret ? ret : check(read, model, error);
 }

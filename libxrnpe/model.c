@@ -101,6 +101,17 @@ const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model
 	return &model->layers[i];
 }
 
+void xrnpe_model_footprint(const struct xrnpe_model *model, struct xrnpe_footprint *footprint)
+{
+	*footprint = (struct xrnpe_footprint){
+		.constants = model->region_size[XRNPE_MODEL_CONSTANTS],
+		.commands = (uint64_t)model->cmd_count * sizeof(*model->cmds),
+		.arena = model->region_size[XRNPE_MODEL_ARENA],
+		.inputs = model->region_size[XRNPE_MODEL_INPUT],
+		.outputs = model->region_size[XRNPE_MODEL_OUTPUT],
+	};
+}
+
 /* ---- check ------------------------------------------------------------ */
 
 static bool printable(const char *text)

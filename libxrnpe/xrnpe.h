@@ -274,6 +274,10 @@ struct xrnpe_layer_info {
  */
 int xrnpe_model_load(const char *path, struct xrnpe_model **model, struct xrnpe_error *error);
 
+/** The same from @size bytes in memory, which are not needed afterwards; @name is for messages. */
+int xrnpe_model_parse(const char *name, const void *data, size_t size,
+		      struct xrnpe_model **model, struct xrnpe_error *error);
+
 /**
  * Write a model. The file appears at @path only when it is complete. The same
  * model always gives the same bytes. Returns 0 or what failed.
@@ -291,6 +295,17 @@ const struct xrnpe_tensor_info *xrnpe_model_input(const struct xrnpe_model *mode
 /** Number of outputs, and the i-th. */
 unsigned int xrnpe_model_output_count(const struct xrnpe_model *model);
 const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *model, unsigned int i);
+
+/** Memory that a model needs on a device, bytes. */
+struct xrnpe_footprint {
+	uint64_t constants;		/**< weights, scales, tables: once a session */
+	uint64_t commands;		/**< once a session */
+	uint64_t arena;			/**< tensors between layers: for each request, as what follows */
+	uint64_t inputs;
+	uint64_t outputs;
+};
+
+void xrnpe_model_footprint(const struct xrnpe_model *model, struct xrnpe_footprint *footprint);
 
 /** How an input or output lies in a buffer. */
 struct xrnpe_layout {

@@ -222,8 +222,10 @@ static void print_cost(const char *name, int width, const char *formats, const s
 static void print_costs(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
 			const struct xrnpe_cost *total, const struct xrnpe_cost *layers)
 {
+	struct xrnpe_footprint memory;
 	int width = 5;
 
+	xrnpe_model_footprint(model, &memory);
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		int length = (int)strlen(xrnpe_model_layer(model, i)->name);
 
@@ -239,6 +241,9 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	}
 	print_cost("total", width, "", total);
 	print_quality(xrnpe_model_quality(model));
+	printf("%" PRIu64 " bytes of constants, %" PRIu64 " of commands; for each request %" PRIu64
+	       " of arena, %" PRIu64 " of inputs, %" PRIu64 " of outputs\n", memory.constants,
+	       memory.commands, memory.arena, memory.inputs, memory.outputs);
 	printf("%.3f ms on %u x %u processing elements at %g MHz with %u KiB and %u bytes a cycle\n",
 	       1e3 * total->seconds, device->rows, device->cols, device->clock_khz / 1e3,
 	       device->sram_kib, device->bus_bytes);
@@ -278,6 +283,9 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 			     const struct xrnpe_device_info *device, const struct xrnpe_cost *total,
 			     const struct xrnpe_cost *layers)
 {
+	struct xrnpe_footprint memory;
+
+	xrnpe_model_footprint(model, &memory);
 	printf("{\"model\": ");
 	json_string(stdout, path);
 	printf(", \"device\": ");
@@ -285,7 +293,9 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	printf(", ");
 	print_quality_json(xrnpe_model_quality(model));
 	print_cost_json(total);
-	printf(", \"layers\": [");
+	printf(", \"memory\": {\"constants\": %" PRIu64 ", \"commands\": %" PRIu64 ", \"arena\": %" PRIu64
+	       ", \"inputs\": %" PRIu64 ", \"outputs\": %" PRIu64 "}, \"layers\": [", memory.constants,
+	       memory.commands, memory.arena, memory.inputs, memory.outputs);
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		printf(i ? ",\n  {\"name\": " : "\n  {\"name\": ");
 		json_string(stdout, xrnpe_model_layer(model, i)->name);

@@ -123,9 +123,12 @@ def check_model_info():
            "a block works or is gated", cost)
     result(abs(cost["seconds"] * cost["device"]["clock_khz"] * 1000 - cost["cycles"]) < 1 and
            0 < cost["utilisation"] < 1 and cost["picojoules"] > 0, "time, use and energy", cost)
+    memory = cost["memory"]
+    result(memory["inputs"] == 4 * 28 * 28 and memory["outputs"] == 40 and memory["arena"] > 0 and
+           memory["commands"] == 192 * cost["commands"] and memory["constants"] > 0, "memory", memory)
     text = succeeds("info of a model as text", "info", "m.xrnpe", "--device", "emu")
     rows = text.splitlines()
-    result(len(rows) == len(layers) + 4 and
+    result(len(rows) == len(layers) + 5 and
            all(row.startswith(layer["name"]) and f" {layer['cycles']} " in row
                for layer, row in zip(layers, rows[1:])), "a row a layer", text)
     fails("info of no model", "none.xrnpe: cannot open: No such file", "info", "none.xrnpe")

@@ -160,6 +160,32 @@ START_TEST(file_version)
 }
 END_TEST
 
+/* Wherever it lies in memory. */
+START_TEST(file_in_memory)
+{
+	static unsigned char memory[sizeof(bytes) + 8];
+	struct xrnpe_footprint needs;
+
+	for (unsigned int at = 0; at < 8; at++) {
+		memcpy(memory + at, bytes, size);
+		ck_ok(xrnpe_model_parse("tiny", memory + at, size, &model, &error), error);
+		memset(memory, 0xff, sizeof(memory));
+		ck_assert_str_eq(xrnpe_model_layer(model, 1)->name, "mix");
+		xrnpe_model_footprint(model, &needs);
+		ck_assert_uint_eq(needs.arena, 2 * TINY_IN);
+		ck_assert_uint_eq(needs.constants, TINY_CONSTANTS);
+		ck_assert_uint_eq(needs.commands, 2 * sizeof(struct xrnpe_cmd));
+		ck_assert_uint_eq(needs.inputs, 4 * TINY_IN);
+		ck_assert_uint_eq(needs.outputs, 4 * TINY_OUT);
+		xrnpe_model_free(model);
+	}
+	ck_fails(xrnpe_model_parse("tiny", bytes, size - 1, &model, &error), -EINVAL, error,
+		 "tiny: truncated");
+	ck_fails(xrnpe_model_parse("tiny", bytes, 0, &model, &error), -EINVAL, error,
+		 "tiny: not an .xrnpe file");
+}
+END_TEST
+
 START_TEST(file_unreadable)
 {
 	struct xrnpe_model *tiny = tiny_model();
@@ -385,6 +411,7 @@ TCase *runtime_file_tests(void)
 	tcase_add_test(tcase, file_flipped);
 	tcase_add_test(tcase, file_truncated);
 	tcase_add_test(tcase, file_version);
+	tcase_add_test(tcase, file_in_memory);
 	tcase_add_test(tcase, file_unreadable);
 	tcase_add_test(tcase, file_replaced_whole);
 	tcase_add_loop_test(tcase, file_forged, 0, sizeof(forgeries) / sizeof(*forgeries));

@@ -186,6 +186,22 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """What a model needs on a device, bytes."""
+    #: Once a session.
+    constants: int
+    commands: int
+    #: For each request.
+    arena: int
+    inputs: int
+    outputs: int
+
+    @classmethod
+    def _of(cls, footprint: c.xrnpe_footprint) -> Self:
+        return cls(**_fields(cls, footprint))
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a model costs, in all and layer by layer."""
     total: Cost

@@ -8,8 +8,8 @@ from ctypes import byref
 from typing import Any
 
 from . import _structures as c
-from ._info import Cost, DeviceInfo, LayerInfo, Prediction, Quality, TensorInfo
-from ._library import Handle, Object, call, lib, path
+from ._info import Cost, DeviceInfo, Footprint, LayerInfo, Prediction, Quality, TensorInfo
+from ._library import Handle, Object, call, encode, lib, path
 
 
 def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, int], Any],
@@ -34,9 +34,22 @@ class Model(Object):
         """Read a .xrnpe file and check all of it."""
         return cls(Handle(lib.xrnpe_model_free, lib.xrnpe_model_load, path(file)))
 
+    @classmethod
+    def parse(cls, data: bytes, *, name: str = "model.xrnpe") -> Model:
+        """The same from memory; ``name`` is what messages call it."""
+        return cls(Handle(lib.xrnpe_model_free, lib.xrnpe_model_parse, encode(name), data,
+                          len(data)))
+
     def save(self, file: str | os.PathLike[str]) -> None:
         """Write a .xrnpe file, which appears only when it is complete."""
         call(lib.xrnpe_model_save, self._open, path(file))
+
+    @property
+    def footprint(self) -> Footprint:
+        """What it needs on a device."""
+        footprint = c.xrnpe_footprint()
+        lib.xrnpe_model_footprint(self._open, byref(footprint))
+        return Footprint._of(footprint)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:

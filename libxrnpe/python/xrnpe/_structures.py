@@ -81,6 +81,11 @@ class xrnpe_result(Structure):
                 ("copied", c_uint64)]
 
 
+class xrnpe_footprint(Structure):
+    _fields_ = [("constants", c_uint64), ("commands", c_uint64), ("arena", c_uint64),
+                ("inputs", c_uint64), ("outputs", c_uint64)]
+
+
 class xrnpe_layout(Structure):
     _fields_ = [("format", c_uint), ("size", c_size_t), ("strides", c_size_t * XRNPE_TENSOR_RANK)]
 
