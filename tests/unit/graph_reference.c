@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "graph.h"
 #include "onnx.h"
@@ -462,6 +464,54 @@ START_TEST(threads_change_nothing)
 }
 END_TEST
 
+/* Compute a graph of one node, with its input and output where they are. */
+static void compute_node(const struct xrnpe_graph *graph, float *input, float *output)
+{
+	const struct graph_node *node = &graph->nodes[0];
+	void **tensors = calloc(graph->tensor_count, sizeof(*tensors)), *scratch = NULL;
+	struct op_call call = { .graph = graph, .node = node, .tensors = tensors };
+
+	ck_assert_uint_eq(graph->node_count, 1);
+	ck_assert(tensors && !posix_memalign(&scratch, 64, node->scratch + 1));
+	call.scratch = scratch;
+	for (uint32_t i = 0; i < graph->tensor_count; i++)
+		tensors[i] = graph->tensors[i].data;
+	tensors[graph->inputs[0]] = input;
+	tensors[graph->outputs[0]] = output;
+	node->op->compute(&call);
+	free(scratch);
+	free(tensors);
+}
+
+/* Behind the last element of the input is memory that cannot be read. */
+START_TEST(nothing_behind_is_read)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *pages = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(pages, MAP_FAILED);
+	ck_assert_int_eq(mprotect(pages + 2 * page, page, PROT_NONE), 0);
+	for (int64_t width = 1; width < 70; width++) {
+		for (int64_t kernel = 1; kernel <= 2; kernel++) {
+			Onnx__ModelProto *model = image(2, 2, width);
+			float *input = (float *)(void *)(pages + 2 * page) - 4 * width, sums[4 * 70];
+			struct xrnpe_graph *graph;
+
+			onnx_node(model, "Conv", "x w", "y");
+			onnx_floats(model, "w", DIMS(2, 2, kernel, 1), (float[]){ 1, 1, 1, 1, 1, 1, 1, 1 });
+			graph = load(model, true);
+			for (int64_t i = 0; i < 4 * width; i++)
+				input[i] = 1;
+			compute_node(graph, input, sums);
+			for (int64_t i = 0; i < 2 * width * (3 - kernel); i++)
+				ck_assert(sums[i] == (float)(2 * kernel));
+			xrnpe_graph_free(graph);
+		}
+	}
+	munmap(pages, 3 * page);
+}
+END_TEST
+
 static int stop_at_once(void *data, size_t done, size_t total)
 {
 	ck_assert_uint_eq(total, 1000);
@@ -507,6 +557,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, folding_changes_nothing);
 	tcase_add_test(tests, folding_is_exact);
 	tcase_add_test(tests, threads_change_nothing);
+	tcase_add_test(tests, nothing_behind_is_read);
 	tcase_add_test(tests, stops_when_told);
 	tcase_add_test(tests, nan_stays);
 	tcase_add_test(tests, written_and_read);

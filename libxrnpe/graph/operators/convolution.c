@@ -205,9 +205,16 @@ static void put(const struct window_images *out, size_t width, size_t first, siz
 	}
 }
 
+/* Windows computed at once of @left: whole vectors, none of which begins behind them. */
+static size_t next_columns(size_t left)
+{
+	return left < MULTIPLY_COLUMNS ? MULTIPLY_COLUMNS :
+	       smaller(left - left % MULTIPLY_COLUMNS, CHUNK);
+}
+
 /*
  * All output channels of a group from its image, whose lines are @width apart. Of fewer than
- * MULTIPLY_COLUMNS windows, so many are computed.
+ * MULTIPLY_COLUMNS windows, so many are computed; else nothing behind the image is read.
  */
 static void convolve(const struct window_images *out, size_t width, struct multiply_taps taps,
 		     const float *bias, size_t channels, float *result)
@@ -221,8 +228,8 @@ static void convolve(const struct window_images *out, size_t width, struct multi
 		out = &line;
 		width = pixels;
 	}
-	for (size_t first = 0; first < total; first += CHUNK) {
-		size_t columns = smaller(whole_columns(total - first), CHUNK);
+	for (size_t first = 0, columns; first < total; first += columns) {
+		columns = next_columns(total - first);
 		/* The last ones overlap those before. */
 		size_t begin = smaller(first, total > columns ? total - columns : 0);
 
