@@ -42,6 +42,33 @@ INLINE __m512i note_bits(__m512i bits, __m512d magnitudes)
 	return _mm512_or_si512(bits, _mm512_cvtpd_epi64(magnitudes));
 }
 
+/* The columns of a block of 8 rows, @pitch bytes apart, of 8 doubles each. */
+INLINE void transpose_reals(const uint8_t *rows, size_t pitch, __m512d column[8])
+{
+	__m512d row[8], pair[8], quad[8];
+
+#pragma GCC unroll 8
+	for (size_t i = 0; i < 8; i++)
+		row[i] = _mm512_loadu_pd(rows + i * pitch);
+#pragma GCC unroll 4
+	for (size_t i = 0; i < 8; i += 2) {
+		pair[i] = _mm512_unpacklo_pd(row[i], row[i + 1]);	/* of columns 0, 2, 4 and 6 */
+		pair[i + 1] = _mm512_unpackhi_pd(row[i], row[i + 1]);
+	}
+#pragma GCC unroll 2
+	for (size_t i = 0; i < 2; i++) {
+		/* Of columns 0 and 4, then 2 and 6; rows 0 to 3, then 4 to 7. */
+		quad[i] = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0x88);
+		quad[i + 2] = _mm512_shuffle_f64x2(pair[i], pair[i + 2], 0xdd);
+		quad[i + 4] = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0x88);
+		quad[i + 6] = _mm512_shuffle_f64x2(pair[i + 4], pair[i + 6], 0xdd);
+		column[i] = _mm512_shuffle_f64x2(quad[i], quad[i + 4], 0x88);
+		column[i + 4] = _mm512_shuffle_f64x2(quad[i], quad[i + 4], 0xdd);
+		column[i + 2] = _mm512_shuffle_f64x2(quad[i + 2], quad[i + 6], 0x88);
+		column[i + 6] = _mm512_shuffle_f64x2(quad[i + 2], quad[i + 6], 0xdd);
+	}
+}
+
 /* log2 of the most that a sum of @k products can be, in units of the least it can be. */
 static inline int spread_of(uint64_t inputs, uint64_t weights, size_t k)
 {

@@ -120,20 +120,22 @@ static tile *const tiles[QUADS][2] = {
 TARGET static bool interleave_reals(const struct xrnpe_product *product, const uint8_t *rows, double *to,
 				    struct panel *panel, size_t lane)
 {
-	const __m512i row = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
-					       _mm512_set1_epi64((int64_t)pitch_of(product)));
 	__m512d sum = _mm512_setzero_pd();
 	__m512i bits = _mm512_setzero_si512();
 
-	for (size_t k = 0; k < product->k; k++, to += HALF) {
-		__m512d value = _mm512_i64gather_pd(row, rows + k * sizeof(double), 1);
-		__m512d magnitude = _mm512_abs_pd(value);
+	for (size_t k = 0; k < product->k; k += 8) {
+		__m512d value[8];
 
 		if (!(k % POLL_STEPS) && xrnpe_cancelled(product->cancel))
 			return false;
-		_mm512_store_pd(to, value);
-		sum = _mm512_add_pd(sum, magnitude);
-		bits = note_bits(bits, magnitude);
+		transpose_reals(rows + k * sizeof(double), pitch_of(product), value);
+		for (size_t i = 0; i < 8 && k + i < product->k; i++, to += HALF) {
+			__m512d magnitude = _mm512_abs_pd(value[i]);
+
+			_mm512_store_pd(to, value[i]);
+			sum = _mm512_add_pd(sum, magnitude);
+			bits = note_bits(bits, magnitude);
+		}
 	}
 	_mm512_store_pd(panel->magnitudes + lane, sum);
 	panel->bits |= (uint64_t)_mm512_reduce_or_epi64(bits);

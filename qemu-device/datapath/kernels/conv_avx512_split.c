@@ -113,9 +113,9 @@ static struct plan plan_of(const struct xrnpe_product *product)
 
 /* Layout of the scratch memory; then 16 rows of weights, or lines and what tiles read past them. */
 struct scratch {
-	int32_t part[ROWS][LANES] __attribute__((aligned(64)));
-	int64_t low[ROWS][LANES], whole[ROWS][LANES];	/* sums in units */
-	double sum[ROWS][LANES], error[ROWS][LANES];	/* in those of the grid; of sums beyond 2^53 */
+	int32_t narrow[2][ROWS][LANES] __attribute__((aligned(64)));	/* sums of high words, and of low ones */
+	int64_t wide[2][ROWS][LANES];			/* the same where 32 bits may be too few */
+	double sum[ROWS][LANES], error[ROWS][LANES];	/* in units of the grid; of sums beyond 2^53 */
 	struct windows windows;
 	struct xrnpe_product product;			/* that lines know */
 };
@@ -131,22 +131,6 @@ static void fill(const struct xrnpe_product *product, uint64_t n, size_t count, 
 
 /* ---- blocks ------------------------------------------------------------- */
 
-/* The sums of the high words, or of the low ones. */
-TARGET static void multiply(const struct plan *plan, const struct panel *panel, const struct windows *windows,
-			    size_t quads, size_t vectors, size_t rows, int32_t (*part)[LANES], int64_t (*sum)[LANES])
-{
-	if (!panel->safe) {
-		multiply_wide(plan, panel, windows, quads, vectors, rows, part, sum);
-		return;
-	}
-	tiles[quads - 1][vectors - 1](windows, plan->steps, panel->weights, part);
-	for (size_t r = 0; r < rows; r++) {
-		for (size_t i = 0; i < vectors * 16; i += 8)
-			_mm512_store_si512(sum[r] + i, _mm512_cvtepi32_epi64(
-				_mm256_load_si256((const __m256i *)(part[r] + i))));
-	}
-}
-
 static void skip_words(struct windows *windows, size_t quads, ptrdiff_t bytes)
 {
 	for (size_t line = 0; line < windows->lines; line++) {
@@ -155,40 +139,56 @@ static void skip_words(struct windows *windows, size_t quads, ptrdiff_t bytes)
 	}
 }
 
+/* 8 of the sums in units of the grid, of which those of the kernel are @grid. */
+INLINE void add_words(const struct panel *panel, struct scratch *scratch, size_t r, size_t i, __m512d grid)
+{
+	__m512d high, low, sum;
+
+	if (panel->safe) {
+		high = _mm512_cvtepi32_pd(_mm256_load_si256((const __m256i *)(scratch->narrow[0][r] + i)));
+		low = _mm512_cvtepi32_pd(_mm256_load_si256((const __m256i *)(scratch->narrow[1][r] + i)));
+		sum = _mm512_fmadd_pd(high, _mm512_set1_pd(1 << LOW_BITS), low);
+	} else {
+		sum = _mm512_cvtepi64_pd(_mm512_add_epi64(
+			_mm512_slli_epi64(_mm512_load_si512(scratch->wide[0][r] + i), LOW_BITS),
+			_mm512_load_si512(scratch->wide[1][r] + i)));
+		_mm512_store_pd(scratch->error[r] + i,
+				_mm512_mul_pd(_mm512_mul_pd(_mm512_abs_pd(sum), grid), _mm512_set1_pd(0x1p-52)));
+	}
+	_mm512_store_pd(scratch->sum[r] + i, _mm512_mul_pd(sum, grid));
+}
+
 /* The sums of a panel. @grid: units in one of the grid. */
 TARGET static void multiply_panel(const struct plan *plan, const struct panel *panel, size_t quads, size_t vectors,
 				  size_t rows, double grid, struct scratch *scratch)
 {
-	const ptrdiff_t low = STEP * sizeof(int16_t);
+	const ptrdiff_t word = STEP * sizeof(int16_t);
 
-	multiply(plan, panel, &scratch->windows, quads, vectors, rows, scratch->part, scratch->whole);
-	skip_words(&scratch->windows, quads, low);
-	multiply(plan, panel, &scratch->windows, quads, vectors, rows, scratch->part, scratch->low);
-	skip_words(&scratch->windows, quads, -low);
+	for (size_t i = 0; i < 2; i++) {
+		if (panel->safe)
+			tiles[quads - 1][vectors - 1](&scratch->windows, plan->steps, panel->weights, scratch->narrow[i]);
+		else
+			multiply_wide(plan, panel, &scratch->windows, quads, vectors, rows, scratch->narrow[i],
+				      scratch->wide[i]);
+		skip_words(&scratch->windows, quads, i ? -word : word);
+	}
 	for (size_t r = 0; r < rows; r++) {
-		for (size_t i = 0; i < vectors * 16; i += 8) {
-			__m512i sum = _mm512_slli_epi64(_mm512_load_si512(scratch->whole[r] + i), LOW_BITS);
-			__m512d real;
-
-			sum = _mm512_add_epi64(sum, _mm512_load_si512(scratch->low[r] + i));
-			_mm512_store_si512(scratch->whole[r] + i, sum);
-			real = _mm512_mul_pd(_mm512_cvtepi64_pd(sum), _mm512_set1_pd(grid));
-			_mm512_store_pd(scratch->sum[r] + i, real);
-			if (!panel->safe)
-				_mm512_store_pd(scratch->error[r] + i,
-						_mm512_mul_pd(_mm512_abs_pd(real), _mm512_set1_pd(0x1p-52)));
-		}
+		for (size_t i = 0; i < vectors * 16; i += 8)
+			add_words(panel, scratch, r, i, _mm512_set1_pd(grid));
 	}
 }
 
-/* Outputs of position @p that are in doubt, to @row, from sums in units of 2^@unit. */
-static void settle(const struct xrnpe_product *product, const int64_t *sum, int unit, uint64_t p, uint64_t n,
-		   size_t count, uint32_t doubt, uint8_t *row, uint32_t *status)
+/* Outputs of position @p, row @r of the tile, that are in doubt, to @row, from sums in units of 2^@unit. */
+static void settle(const struct xrnpe_product *product, const struct panel *panel, const struct scratch *scratch,
+		   size_t r, int unit, uint64_t p, uint64_t n, size_t count, uint32_t doubt, uint8_t *row,
+		   uint32_t *status)
 {
 	for (size_t i = 0; i < count; i++) {
+		int64_t high = panel->safe ? scratch->narrow[0][r][i] : scratch->wide[0][r][i];
+		int64_t low = panel->safe ? scratch->narrow[1][r][i] : scratch->wide[1][r][i];
+		int64_t sum = high * (1 << LOW_BITS) + low;
 		struct xrnpe_term term = {
-			.negative = sum[i] < 0, .exponent = unit,
-			.magnitude = (uint64_t)(sum[i] < 0 ? -sum[i] : sum[i]),
+			.negative = sum < 0, .exponent = unit, .magnitude = (uint64_t)(sum < 0 ? -sum : sum),
 		};
 
 		if (doubt >> i & 1)
@@ -231,7 +231,8 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 					      doubt);
 			for (size_t r = 0; r < rows; r++) {
 				if (doubt[r])
-					settle(product, scratch->whole[r], unit, p + r, n, count, doubt[r], out[r], status);
+					settle(product, panel, scratch, r, unit, p + r, n, count, doubt[r], out[r],
+					       status);
 				if (nar[r] || panel->stage.any_nar)
 					xrnpe_put_nar(product, nar[r] ? NULL : panel->stage.nar, out[r], n, count, status);
 			}

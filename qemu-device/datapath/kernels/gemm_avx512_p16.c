@@ -95,8 +95,6 @@ const struct xrnpe_decoder xrnpe_avx512_doubles = { decode_doubles, sizeof(doubl
 TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t n, size_t count,
 				  void *memory, void *scratch_memory)
 {
-	const __m512i rows = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7),
-						_mm512_set1_epi64(DOUBLE_PITCH));
 	struct scratch *scratch = scratch_memory;
 	struct panel *panel = memory;
 	double *largest = largest_of(product, panel);
@@ -105,7 +103,7 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 	panel->bits = 0;
 	xrnpe_avx512_scales(product, n, count, P16_UNIT, &panel->stage);
 	memset(largest, 0, runs_of(product) * LANES * sizeof(double));
-	for (size_t lane = 0; lane < LANES; lane += 8) {
+	for (size_t lane = 0; lane < (count + HALF - 1) / HALF * HALF; lane += 8) {
 		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
 
 		for (size_t i = 0; i < 8; i++) {
@@ -118,16 +116,21 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 			panel->stage.nar[lane + i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + lane + i, row);
 			panel->stage.any_nar |= panel->stage.nar[lane + i];
 		}
-		for (size_t k = 0; k < product->k; k++, to += HALF) {
+		for (size_t k = 0; k < product->k; k += 8) {
 			double *most = largest + k / RUN * LANES + lane;
-			__m512d value = _mm512_i64gather_pd(rows, scratch->rows + k * sizeof(double), 1);
-			__m512d magnitude = _mm512_abs_pd(value);
+			__m512d value[8], all = _mm512_load_pd(most);
 
 			if (!(k % POLL_STEPS) && xrnpe_cancelled(product->cancel))
 				return;
-			_mm512_store_pd(to, value);
-			_mm512_store_pd(most, _mm512_max_pd(_mm512_load_pd(most), magnitude));
-			bits = note_bits(bits, magnitude);
+			transpose_reals(scratch->rows + k * sizeof(double), DOUBLE_PITCH, value);
+			for (size_t i = 0; i < 8 && k + i < product->k; i++, to += HALF) {
+				__m512d magnitude = _mm512_abs_pd(value[i]);
+
+				_mm512_store_pd(to, value[i]);
+				all = _mm512_max_pd(all, magnitude);
+				bits = note_bits(bits, magnitude);
+			}
+			_mm512_store_pd(most, all);
 		}
 	}
 	panel->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
