@@ -232,6 +232,16 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 	       xrnpe_lines_size(product, &decoder, block->n1, 1);
 }
 
+/* Some weights of a channel, of 16 bits, @step bytes apart. */
+static void decode_taps(enum xrnpe_format format, const uint8_t *tap, size_t step, size_t count, float *to)
+{
+	uint16_t code[DECODE_TOGETHER];
+
+	for (size_t k = 0; k < count; k++)
+		memcpy(&code[k], tap + k * step, sizeof(*code));
+	xrnpe_decode_row(format, code, to, count);
+}
+
 /* The weights of a channel, one in a lane of each tap; true if any is NaR. */
 static bool fill_lane(const struct xrnpe_product *product, const uint8_t *tap, double *weights)
 {
@@ -239,15 +249,20 @@ static bool fill_lane(const struct xrnpe_product *product, const uint8_t *tap, d
 	const double unit = 1 / (double)(1ull << -xrnpe_grid_unit(factor->format));
 	const uint8_t mask = factor->format == XRNPE_FORMAT_P8 ? 255 : 15;
 	size_t step = product->cmd->operand[XRNPE_OPERAND_WEIGHT].pixel_stride;
+	float value[DECODE_TOGETHER];
 	bool nar = false;
 
 	for (size_t k = 0; k < product->k; k++, tap += step, weights += LANES) {
+		size_t at = k % DECODE_TOGETHER, left = product->k - k;
+
 		if (factor->narrow) {
 			int16_t grid = factor->narrow[*tap & mask];
 
 			*weights = grid == XRNPE_NARROW_NAR ? __builtin_nan("") : grid * unit;
 		} else {
-			*weights = xrnpe_decode(factor->format, xrnpe_load(factor->format, tap, 0));
+			if (!at)
+				decode_taps(factor->format, tap, step, left < DECODE_TOGETHER ? left : DECODE_TOGETHER, value);
+			*weights = (double)value[at];
 		}
 		nar |= *weights != *weights;
 	}
