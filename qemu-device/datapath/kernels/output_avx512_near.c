@@ -96,6 +96,7 @@ INLINE __m512i codes_of_ends(enum xrnpe_format out, bool rich, const struct stag
 	__m512d low[2], high[2];
 	__m512i codes;
 
+#pragma GCC unroll 2
 	for (size_t half = 0; half < 2; half++)
 		ends(stage, rich, pair, half, &low[half], &high[half]);
 	codes = encode16(out, low[0], low[1]);
@@ -130,6 +131,7 @@ INLINE __m512i codes_between(enum xrnpe_format out, bool rich, const struct stag
 	__mmask16 differ;
 	__m512 low, high;
 
+#pragma GCC unroll 2
 	for (size_t half = 0; half < 2; half++)
 		straight_ends(stage, rich, pair, half, &low_reals[half], &high_reals[half]);
 	low = FLOATS(low_reals, DOWN);
