@@ -282,7 +282,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 static bool suits(const struct xrnpe_product *product)
 {
 	return product->cmd->opcode == XRNPE_OP_CONV2D && xrnpe_wide(product) &&
-	       windows_size(product, &xrnpe_avx512_doubles) && windows_pay(product, HALF);
+	       windows_size(product, &xrnpe_avx512_doubles) && windows_pay(product, LANES);
 }
 
 static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
