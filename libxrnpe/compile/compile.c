@@ -124,7 +124,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	if (!ret)
 		ret = compile_prepare(&compiler);
 	if (!ret)
-		ret = choices_check_given(&compiler);
+		ret = options_check_given(&compiler);
 	if (!ret)
 		ret = calibrate_run(&compiler);
 	if (!ret)

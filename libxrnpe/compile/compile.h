@@ -384,13 +384,28 @@ size_t measure_steps(const struct compiler *compiler);
 /* Make the weights of every node in all formats, and fill the losses in nodes[]. */
 int measure_losses(struct compiler *compiler);
 
-/* ---- choices.c --------------------------------------------------------- */
+/* ---- options.c --------------------------------------------------------- */
 
 /* Whether node @n can read all its inputs in format @input. */
-bool choices_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_format input);
+bool options_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_format input);
+
+/* The formats that the caller gave for node @n; NULL: it is the compiler's choice. */
+const struct xrnpe_layer_formats *options_given(const struct compiler *compiler, uint32_t n);
 
 /* That layers for which the caller gave formats are there, and can be run in these. */
-int choices_check_given(struct compiler *compiler);
+int options_check_given(struct compiler *compiler);
+
+/*
+ * What node @n may be run in; weights of one are in the format of the inputs. A node that
+ * does not choose has one option, which is nothing.
+ */
+void options_list(const struct compiler *compiler, uint32_t n, struct option options[COMPILE_OPTIONS]);
+
+/* The formats of what node @n adds to its product; its time is that of moving it. */
+void options_list_residual(const struct compiler *compiler, uint32_t n,
+			   struct option options[COMPILE_OPTIONS]);
+
+/* ---- choices.c --------------------------------------------------------- */
 
 /* The model that suits the limits best. */
 int choices_find_model(struct compiler *compiler, struct xrnpe_model **model);

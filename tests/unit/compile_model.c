@@ -275,7 +275,7 @@ static enum xrnpe_format pick_input(const struct compiler *compiler, uint32_t n,
 {
 	enum xrnpe_format format = pick(state, four_bits);
 
-	while (!choices_allow(compiler, n, format))
+	while (!options_allow(compiler, n, format))
 		format++;
 	return format;
 }
