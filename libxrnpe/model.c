@@ -56,6 +56,7 @@ void xrnpe_model_free(struct xrnpe_model *model)
 	free(model->name);
 	free(model->producer);
 	free(model->constants);
+	free(model->points);
 	free(model->cmds);
 	free(model->cmd_layer);
 	free(model->layers);
@@ -89,6 +90,16 @@ const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *mod
 unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model)
 {
 	return model->layer_count;
+}
+
+unsigned int xrnpe_model_point_count(const struct xrnpe_model *model)
+{
+	return model->point_count;
+}
+
+const struct xrnpe_point *xrnpe_model_point(const struct xrnpe_model *model, unsigned int i)
+{
+	return i < model->point_count ? &model->points[i] : NULL;
 }
 
 const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model)

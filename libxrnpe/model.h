@@ -96,6 +96,8 @@ struct xrnpe_model {
 	uint32_t *cmd_layer;		/* by command: index into layers */
 
 	struct xrnpe_quality quality;
+	struct xrnpe_point *points;	/* not in a file */
+	uint32_t point_count;
 
 	struct xrnpe_layer_info *layers;	/* name and op are owned */
 	uint32_t layer_count;		/* at least 1 */

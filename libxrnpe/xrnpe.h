@@ -352,6 +352,23 @@ struct xrnpe_quality {
 /** What the compiler measured when it was done. */
 const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model);
 
+/** A model that the compiler tried: what it takes, and how much it differs. */
+struct xrnpe_point {
+	uint64_t bytes;			/**< of weights, scales and biases together */
+	double cycles;			/**< of one inference, on the default array */
+	double picojoules;		/**< of one inference, likewise */
+	struct xrnpe_quality quality;
+	bool best;			/**< no other is as good in bytes, cycles and error, and better in one */
+	bool chosen;			/**< this one was taken */
+};
+
+/**
+ * The models that the compiler tried, from the smallest on; see
+ * struct xrnpe_compile_options.points. Of a model from a file there are none.
+ */
+unsigned int xrnpe_model_point_count(const struct xrnpe_model *model);
+const struct xrnpe_point *xrnpe_model_point(const struct xrnpe_model *model, unsigned int i);
+
 /** What a layer or a model costs on a device, for one inference. */
 struct xrnpe_cost {
 	struct xrnpe_counters counters;	/**< as the device counts; see uapi and hardware.rst */
@@ -736,6 +753,11 @@ struct xrnpe_compile_options {
 	 * Without any, that for an error of XRNPE_VISIBLE_ERROR, or what comes closest.
 	 */
 	struct xrnpe_limits limits;
+	/**
+	 * Try so many other models, too, from the most exact to the cheapest there can be,
+	 * whatever the limits, to show what else there is; see xrnpe_model_point().
+	 */
+	unsigned int points;
 	/**
 	 * Formats that are not for the compiler to choose. Those of layers that have none,
 	 * as they compare or move numbers or run on the CPU, are left out of account.

@@ -10,8 +10,12 @@
 #include "console.h"
 #include "error.h"
 #include "formats.h"
-#include "quality.h"
+#include "outcome.h"
 #include "tensors.h"
+
+/* Models tried beside the one that is made, for a report, and at most. */
+#define USUAL_POINTS 10
+#define MOST_POINTS 100
 
 static const char usage[] =
 	"usage: xrnpe compile NETWORK --calib FILE --output MODEL.xrnpe [OPTION...]\n"
@@ -27,7 +31,11 @@ static const char usage[] =
 	"                       1.5Mcycles), energy (80uJ) or error (1%); may be repeated.\n"
 	"                       With a limit of error the model is the smallest and fastest\n"
 	"                       that keeps it, else that of least error. Default: 1%\n"
+	"  -p, --points N       try N other models, too, and show bytes, cycles, energy and error\n"
+	"                       of those that none beats in all of it\n"
 	"  -o, --output FILE    the compiled model\n"
+	"      --report FILE    write a page (HTML) with drawings of what was chosen, and of\n"
+	"                       what else there is\n"
 	"  -f, --format LAYER=WEIGHT/INPUT  formats that are not to be chosen: fp4, p4, p8, p16;\n"
 	"                       without LAYER= of all layers that are not named\n"
 	"      --formats FILE       the same, a line each\n"
@@ -43,7 +51,8 @@ static const char usage[] =
 
 struct options {
 	const char *model, *output;
-	const char *save_formats;
+	const char *save_formats, *page;
+	unsigned int points;
 	struct arguments calib, names, budgets;
 	struct formats formats;
 	struct byte_inputs bytes;
@@ -52,80 +61,11 @@ struct options {
 	bool json;
 };
 
-/* Colours tell the narrow formats from the wide ones: of the two the wider, which sets the speed. */
-static const char *format_colour(const struct xrnpe_layer_info *layer)
-{
-	switch (layer->weight_format > layer->format ? layer->weight_format : layer->format) {
-	case XRNPE_FORMAT_FP4:
-	case XRNPE_FORMAT_P4:
-		return "\033[32m";
-	case XRNPE_FORMAT_P8:
-		return "\033[33m";
-	default:
-		return "\033[31m";
-	}
-}
-
-/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
-static void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
-{
-	const char *input = xrnpe_format_name(layer->format);
-
-	if (layer->place == XRNPE_PLACE_CPU)
-		snprintf(text, size, "cpu");
-	else if (layer->float_bytes)
-		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
-	else
-		snprintf(text, size, "%s", input);
-}
-
-static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost,
-		      int name_width, int op_width)
-{
-	bool colour = has_colour(stdout);
-	char shape[64], formats[16];
-
-	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
-	formats_text(layer, formats, sizeof(formats));
-	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-7s%s  %8" PRIu64 "  %9" PRIu64
-	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
-	       colour ? format_colour(layer) : "", formats, colour ? "\033[m" : "",
-	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
-}
-
-static int wider(int width, const char *text)
-{
-	int length = (int)strlen(text);
-
-	return length > width ? length : width;
-}
-
-static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost *costs)
-{
-	unsigned int count = xrnpe_model_layer_count(model);
-	int name_width = 5, op_width = 9;
-
-	for (unsigned int i = 0; i < count; i++) {
-		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
-		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
-	}
-	printf("%-*s  %-*s  %11s  %10s  %-7s  %8s  %9s  %9s\n", name_width, "layer",
-	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
-	for (unsigned int i = 0; i < count; i++)
-		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
-	for (unsigned int i = 0; i < count; i++) {
-		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
-
-		if (layer->place == XRNPE_PLACE_CPU)
-			printf("on the CPU: %s (%s): %s\n", layer->name, layer->op, layer->why);
-	}
-}
-
-/* What the compiler has to say beside the result: told as it comes, and kept as JSON. */
+/* What the compiler has to say beside the result: told as it comes, and kept, a line each. */
 struct notes {
 	struct progress progress;	/* its line is cleared before */
-	FILE *json;
-	char *text;			/* what was written there: strings separated by commas */
+	FILE *lines;
+	char *text;
 	size_t size;
 };
 
@@ -135,91 +75,7 @@ static void add_note(void *data, const char *text)
 
 	clear_progress(&notes->progress);
 	fprintf(stderr, "xrnpe compile: %s\n", text);
-	if (ftell(notes->json))
-		fprintf(notes->json, ", ");
-	json_string(notes->json, text);
-}
-
-/* Errors by format, of those that were measured. */
-static void print_errors_json(const char *name, const double errors[4])
-{
-	const char *separator = "";
-
-	printf(", \"%s\": {", name);
-	for (unsigned int i = 0; i < 4; i++) {
-		if (errors[i] < 0)
-			continue;
-		printf("%s\"%s\": %.9g", separator, xrnpe_format_name(i), errors[i]);
-		separator = ", ";
-	}
-	printf("}");
-}
-
-static void print_layer_json(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
-{
-	printf("{\"name\": ");
-	json_string(stdout, layer->name);
-	printf(", \"op\": ");
-	json_string(stdout, layer->op);
-	printf(", \"shape\": [");
-	for (unsigned int i = 0; i < layer->rank; i++)
-		printf(i ? ", %zu" : "%zu", layer->dims[i]);
-	printf("], \"place\": \"%s\"", layer->place == XRNPE_PLACE_CPU ? "cpu" : "device");
-	if (layer->place == XRNPE_PLACE_CPU) {
-		printf(", \"why\": ");
-		json_string(stdout, layer->why);
-	}
-	printf(", \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
-	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", ", layer->macs,
-	       xrnpe_format_name(layer->format));
-	if (layer->float_bytes)
-		printf("\"weight_format\": \"%s\", ", xrnpe_format_name(layer->weight_format));
-	printf("\"out_format\": \"%s\", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64
-	       ", \"error\": %.9g", xrnpe_format_name(layer->out_format), layer->bytes,
-	       layer->float_bytes, layer->error);
-	print_errors_json("weight_error", layer->weight_error);
-	print_errors_json("input_error", layer->input_error);
-	printf("}");
-}
-
-/* @costs: room for those of the layers */
-static void report(const struct xrnpe_model *model, const struct options *options,
-		   const char *notes, struct xrnpe_cost *costs)
-{
-	unsigned int count = xrnpe_model_layer_count(model);
-	uint64_t bytes = 0, float_bytes = 0, macs = 0;
-	struct xrnpe_cost total;
-
-	xrnpe_model_predict(model, NULL, &total, costs);
-	for (unsigned int i = 0; i < count; i++) {
-		bytes += xrnpe_model_layer(model, i)->bytes;
-		float_bytes += xrnpe_model_layer(model, i)->float_bytes;
-		macs += xrnpe_model_layer(model, i)->macs;
-	}
-	if (!options->json) {
-		print_table(model, costs);
-		printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
-		       options->output, macs, (uint64_t)total.counters.cycles, bytes);
-		if (bytes && float_bytes)
-			printf(", %.2f times smaller than FP32", (double)float_bytes / (double)bytes);
-		printf("\n");
-		print_quality(xrnpe_model_quality(model));
-		return;
-	}
-	printf("{\"model\": ");
-	json_string(stdout, options->model);
-	printf(", \"output\": ");
-	json_string(stdout, options->output);
-	printf(", \"macs\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64
-	       ", \"float_bytes\": %" PRIu64 ", ", macs, (uint64_t)total.counters.cycles,
-	       bytes, float_bytes);
-	print_quality_json(xrnpe_model_quality(model));
-	printf("\"notes\": [%s], \"layers\": [", notes);
-	for (unsigned int i = 0; i < count; i++) {
-		printf(i ? ",\n  " : "\n  ");
-		print_layer_json(xrnpe_model_layer(model, i), &costs[i]);
-	}
-	printf("]}\n");
+	fprintf(notes->lines, "%s\n", text);
 }
 
 /* The graph compiled for the calibration data. */
@@ -230,7 +86,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	struct xrnpe_compile_options how = {
 		.progress = show_progress, .progress_data = &notes->progress,
 		.note = add_note, .note_data = notes,
-		.formats = options->formats.list, .format_count = options->formats.count,
+		.points = options->points, .formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
@@ -253,6 +109,37 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	return ret;
 }
 
+/* Print, or draw, what is known of @model. */
+static int report(const struct options *options, const struct xrnpe_model *model, const char *notes,
+		  struct xrnpe_error *error)
+{
+	unsigned int count = xrnpe_model_layer_count(model);
+	struct outcome outcome = {
+		.model = model, .network = options->model, .path = options->output, .notes = notes,
+		.shows_points = options->points, .costs = calloc(count, sizeof(*outcome.costs)),
+	};
+	int ret = 0;
+
+	if (!outcome.costs)
+		return xrnpe_fail_memory(error);
+	xrnpe_model_predict(model, NULL, &outcome.total, outcome.costs);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		outcome.bytes += layer->bytes;
+		outcome.float_bytes += layer->float_bytes;
+		outcome.macs += layer->macs;
+	}
+	if (options->page)
+		ret = outcome_write_page(&outcome, options->page, error);
+	if (!ret && options->json)
+		outcome_print_json(&outcome);
+	else if (!ret)
+		outcome_print(&outcome);
+	free(outcome.costs);
+	return ret;
+}
+
 static int compile(const struct options *options)
 {
 	const struct xrnpe_graph_options how = {
@@ -261,30 +148,25 @@ static int compile(const struct options *options)
 	};
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
-	struct xrnpe_cost *costs = NULL;
 	struct notes notes = { .progress = { .what = "compiling" } };
 	struct xrnpe_error error;
 	int ret;
 
-	notes.json = open_memstream(&notes.text, &notes.size);
-	ret = notes.json ? 0 : xrnpe_fail_memory(&error);
+	notes.lines = open_memstream(&notes.text, &notes.size);
+	ret = notes.lines ? 0 : xrnpe_fail_memory(&error);
 	if (!ret)
 		ret = xrnpe_graph_load(options->model, &how, &graph, &error);
 	if (!ret)
 		ret = compile_graph(options, graph, &notes, &model, &error);
-	if (notes.json)
-		fclose(notes.json);
-	if (!ret) {
-		costs = calloc(xrnpe_model_layer_count(model), sizeof(*costs));
-		ret = costs ? xrnpe_model_save(model, options->output, &error) :
-			      xrnpe_fail_memory(&error);
-	}
+	if (notes.lines)
+		fclose(notes.lines);
+	if (!ret)
+		ret = xrnpe_model_save(model, options->output, &error);
 	if (!ret && options->save_formats)
 		ret = formats_write(model, options->save_formats, &error);
 	if (!ret)
-		report(model, options, notes.text, costs);
+		ret = report(options, model, notes.text, &error);
 	free(notes.text);
-	free(costs);
 	xrnpe_model_free(model);
 	xrnpe_graph_free(graph);
 	return ret ? failed(&error) : finish_output();
@@ -293,7 +175,7 @@ static int compile(const struct options *options)
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS, INPUT_FORMAT, MEAN, SCALE };
+	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS, REPORT, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
@@ -306,14 +188,17 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "format", required_argument, NULL, 'f' },
 		{ "formats", required_argument, NULL, FORMATS },
 		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
+		{ "points", required_argument, NULL, 'p' },
+		{ "report", required_argument, NULL, REPORT },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct xrnpe_error error;
 	int option, at = 0;
+	char *end;
 
-	while ((option = getopt_long(argc, argv, "c:b:o:s:f:jh", long_options, &at)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:o:s:f:p:jh", long_options, &at)) != -1) {
 		switch (option) {
 		case 'c':
 			arguments_add(&options->calib, optarg);
@@ -348,6 +233,15 @@ static int parse(int argc, char **argv, struct options *options)
 		case SAVE_FORMATS:
 			options->save_formats = optarg;
 			break;
+		case 'p':
+			options->points = (unsigned int)strtoul(optarg, &end, 10);
+			if (end == optarg || *end || !options->points || options->points > MOST_POINTS)
+				return misused(argv[0], "--points is not a number from 1 to %d: %s",
+					       MOST_POINTS, optarg);
+			break;
+		case REPORT:
+			options->page = optarg;
+			break;
 		case 'j':
 			options->json = true;
 			break;
@@ -365,6 +259,8 @@ static int parse(int argc, char **argv, struct options *options)
 	if (bytes_finish(&options->bytes, &error))
 		return misused(argv[0], "%s", error.message);
 	options->model = argv[optind];
+	if (options->page && !options->points)
+		options->points = USUAL_POINTS;
 	if (is_same_file(options->model, options->output))
 		return misused(argv[0], "--output is the model itself: %s", options->output);
 	return -1;

@@ -18,15 +18,21 @@
 #define TRIALS_AS_GOOD 3
 /* An error of so much of what is allowed is close enough. */
 #define CLOSE 0.75
+/* Effects that are of interest, where it is asked what there is: errors of 0.01 % to 50 %. */
+#define LEAST_EFFECT 1e-8
+#define MOST_EFFECT 0.25
 
 struct search {
 	struct compiler *compiler;
 	uint32_t count;		/* nodes */
 	/* Of every node, then of what each of them adds. */
 	struct option (*options)[COMPILE_OPTIONS];
+	struct xrnpe_limits given;	/* what no model may exceed */
 	struct choose_limits limits;	/* what choose.c is told */
 	bool by_score;		/* what is limited is the score, not the error */
 	uint8_t *chosen;
+	struct xrnpe_point *points;	/* models tried */
+	uint32_t point_count;
 };
 
 /* A model, and what it takes. */
@@ -38,23 +44,29 @@ struct trial {
 	double error;		/* of what is limited: of an output on inputs not seen, at worst */
 };
 
+/* Look for a model that keeps @given. */
+static void search_limit(struct search *search, const struct xrnpe_limits *given)
+{
+	search->given = *given;
+	search->limits = (struct choose_limits){
+		.bytes = given->bytes ? given->bytes : UINT64_MAX,
+		.cycles = given->cycles > 0 ? given->cycles : INFINITY,
+		.picojoules = given->picojoules > 0 ? given->picojoules : INFINITY,
+		/* What is limited costs nothing within its limit. */
+		.price = { .bytes = !given->bytes, .cycles = !(given->cycles > 0) },
+	};
+}
+
 static int search_prepare(struct search *search, struct compiler *compiler)
 {
-	const struct xrnpe_limits *given = &compiler->options->limits;
 	uint32_t count = compiler->graph->node_count;
 
 	*search = (struct search){
 		.compiler = compiler, .count = count,
 		.options = calloc(2 * (size_t)count + 1, sizeof(*search->options)),
 		.chosen = malloc(2 * (size_t)count + 1),
-		.limits = {
-			.bytes = given->bytes ? given->bytes : UINT64_MAX,
-			.cycles = given->cycles > 0 ? given->cycles : INFINITY,
-			.picojoules = given->picojoules > 0 ? given->picojoules : INFINITY,
-			/* What is limited costs nothing within its limit. */
-			.price = { .bytes = !given->bytes, .cycles = !(given->cycles > 0) },
-		},
 	};
+	search_limit(search, &compiler->options->limits);
 	if (!search->options || !search->chosen)
 		return xrnpe_fail_memory(compiler->error);
 	for (uint32_t n = 0; n < count; n++) {
@@ -68,6 +80,7 @@ static void search_free(struct search *search)
 {
 	free(search->options);
 	free(search->chosen);
+	free(search->points);
 }
 
 /* The formats that take least memory; with all inputs in one, conversions are fewest. */
@@ -97,6 +110,22 @@ static void trial_free(struct trial *trial)
 	trial->model = NULL;
 }
 
+/* Keep what is known of @trial. */
+static int add_point(struct search *search, const struct trial *trial)
+{
+	struct xrnpe_point *points = realloc(search->points, (search->point_count + (size_t)1) *
+					     sizeof(*points));
+
+	if (!points)
+		return xrnpe_fail_memory(search->compiler->error);
+	search->points = points;
+	points[search->point_count++] = (struct xrnpe_point){
+		.bytes = trial->bytes, .cycles = trial->cycles, .picojoules = trial->picojoules,
+		.quality = trial->model->quality,
+	};
+	return 0;
+}
+
 /* Make the model of search->chosen; it is kept and measured unless it exceeds a limit. */
 static int try_chosen(struct search *search, struct trial *trial)
 {
@@ -118,11 +147,13 @@ static int try_chosen(struct search *search, struct trial *trial)
 		trial->bytes += trial->model->layers[i].bytes;
 	trial->cycles = (double)cost.counters.cycles;
 	trial->picojoules = cost.picojoules;
-	if (exceeds(&compiler->options->limits, trial)) {
+	if (exceeds(&search->given, trial)) {
 		trial_free(trial);
 		return 0;
 	}
 	ret = tune_model(compiler, trial->model);
+	if (!ret)
+		ret = add_point(search, trial);
 	if (ret) {
 		trial_free(trial);
 		return ret;
@@ -140,7 +171,7 @@ static int try_chosen(struct search *search, struct trial *trial)
  */
 static void tighten(struct search *search, const struct trial *trial)
 {
-	const struct xrnpe_limits *given = &search->compiler->options->limits;
+	const struct xrnpe_limits *given = &search->given;
 	struct choose_limits *limits = &search->limits;
 
 	if (given->bytes && trial->bytes > given->bytes) {
@@ -162,7 +193,7 @@ static void tighten(struct search *search, const struct trial *trial)
 static int fail_limits(const struct search *search, const struct trial *trial)
 {
 	const struct compiler *compiler = search->compiler;
-	const struct xrnpe_limits *given = &compiler->options->limits;
+	const struct xrnpe_limits *given = &search->given;
 	const char *name = compiler->graph->name;
 
 	if (given->bytes && trial->bytes > given->bytes)
@@ -327,6 +358,77 @@ static int judge(const struct compiler *compiler, const struct trial *best, doub
 	return 0;
 }
 
+/* ---- what else there is -------------------------------------------------- */
+
+/* Try models of less and less effect, by equal factors, whatever the limits. */
+static int try_others(struct search *search)
+{
+	uint32_t count = search->compiler->options->points;
+	const struct xrnpe_limits none = { 0 };
+
+	search_limit(search, &none);
+	for (uint32_t i = 0; i < count; i++) {
+		double share = count > 1 ? (double)i / (count - 1) : 0.5;
+		struct trial trial;
+		int ret;
+
+		search->limits.effect = LEAST_EFFECT * pow(MOST_EFFECT / LEAST_EFFECT, share);
+		ret = find_model(search, &trial);
+		if (ret)
+			return ret;
+		trial_free(&trial);
+	}
+	return 0;
+}
+
+static int compare_points(const void *a, const void *b)
+{
+	const struct xrnpe_point *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? -1 : 1;
+	return (x->cycles > y->cycles) - (x->cycles < y->cycles);
+}
+
+static bool is_beaten(const struct search *search, const struct xrnpe_point *point)
+{
+	for (uint32_t i = 0; i < search->point_count; i++) {
+		const struct xrnpe_point *other = &search->points[i];
+
+		if (other->bytes <= point->bytes && other->cycles <= point->cycles &&
+		    other->quality.error <= point->quality.error &&
+		    (other->bytes < point->bytes || other->cycles < point->cycles ||
+		     other->quality.error < point->quality.error))
+			return true;
+	}
+	return false;
+}
+
+/* Let the model of @best tell what was tried, each choice once. */
+static void hand_over_points(struct search *search, const struct trial *best)
+{
+	struct xrnpe_point *points = search->points;
+	struct xrnpe_model *model = best->model;
+	uint32_t count = 0;
+
+	qsort(points, search->point_count, sizeof(*points), compare_points);
+	for (uint32_t i = 0; i < search->point_count; i++) {
+		struct xrnpe_point point = points[i];
+
+		if (count && points[count - 1].bytes == point.bytes &&
+		    points[count - 1].cycles == point.cycles &&
+		    points[count - 1].quality.error == point.quality.error)
+			continue;
+		point.best = !is_beaten(search, &point);
+		point.chosen = point.bytes == best->bytes && point.cycles == best->cycles &&
+			       point.quality.error == model->quality.error;
+		points[count++] = point;
+	}
+	model->points = points;
+	model->point_count = count;
+	search->points = NULL;
+}
+
 int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 {
 	const struct xrnpe_limits *given = &compiler->options->limits;
@@ -339,11 +441,15 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 	if (!ret)
 		ret = allowed > 0 ? find_cheapest(&search, allowed, allowed * allowed, MOST_TRIALS, &best) :
 				    find_best(&search, &best);
-	search_free(&search);
 	if (!ret)
 		ret = judge(compiler, &best, allowed);
+	if (!ret)
+		ret = try_others(&search);
 	if (ret)
 		trial_free(&best);
+	else
+		hand_over_points(&search, &best);
+	search_free(&search);
 	*model = best.model;
 	return ret;
 }

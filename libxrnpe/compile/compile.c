@@ -75,7 +75,7 @@ int compile_prepare(struct compiler *compiler)
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
 		compiler->nodes[n].chooses = chooses(compiler->nodes[n].place.kind);
 	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
-			  USUAL_TRIALS * (size_t)compiler->graph->node_count;
+			  (USUAL_TRIALS + compiler->options->points) * (size_t)compiler->graph->node_count;
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)
 		return xrnpe_fail(compiler->error, -errno, "cannot start the datapath: %s",

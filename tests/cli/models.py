@@ -44,6 +44,27 @@ def check_compile():
            "the table has a row a layer", text)
     result("\033" not in text, "no colours in a file")
 
+    points = json.loads(succeeds("other points", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x",
+                                 "--points", "4", "--report", "page.html", "--json"))["points"]
+    result(read("again.xrnpe") == read("m.xrnpe"), "do not change the model")
+    result([p["chosen"] for p in points].count(True) == 1 and len(points) > 4 and all(
+        not p["best"] or not any(
+            q["bytes"] < p["bytes"] and q["cycles"] < p["cycles"] and
+            q["output_error"] < p["output_error"] for q in points) for p in points),
+        "one is chosen, none beats the best", points)
+    page = read("page.html").decode()
+    result(page.startswith("<!DOCTYPE html>") and page.count("<svg") == page.count("</svg>") == 4 and
+           "src=" not in page and "href=" not in page and
+           all(layer["name"] in page for layer in table["layers"]),
+           "the page has drawings and all layers, and nothing from elsewhere")
+    text = succeeds("points as text", *base, "calib.npy", "-o", "again.xrnpe", "-p", "2")
+    result(sum(row.endswith(" *") for row in text.splitlines()) == 1, "a star at what is chosen",
+           text)
+    misused("no points", "--points is not a number", *base, "calib.npy", "-o", "none.xrnpe", "-p",
+            "many")
+    fails("nowhere to write the page", "none/page.html: cannot create", *base, "calib.npy", "-o",
+          "again.xrnpe", "--report", "none/page.html")
+
     model = read(ONNX)
     write("odd.onnx", model.replace(b"GlobalAveragePool", b"GlobalAveragePooX"))
     fails("an operator we lack", "GlobalAveragePooX", "compile", "odd.onnx", "--calib",

@@ -146,7 +146,7 @@ def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
 
 def compile(graph: Graph, calibration: Inputs, *,
             budget: Budget | Sequence[Budget] | None = None,
-            formats: Mapping[str | None, str] | None = None,
+            formats: Mapping[str | None, str] | None = None, points: int = 0,
             progress: Progress | None = None,
             note: Callable[[str], object] = warnings.warn) -> Model:
     """Compile a network: choose formats, round weights, and write commands.
@@ -158,12 +158,15 @@ def compile(graph: Graph, calibration: Inputs, *,
     ``"80uJ"``; error, ``"1%"``. With a limit of error the model is the smallest and fastest
     that keeps it, else that of least error; without any the limit is ``"1%"``, or what comes
     closest. ``formats`` are those of layers, by name, that are not to be chosen:
-    ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers.
+    ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers. So many
+    other ``points`` are tried, too, to show what else there is: Model.points.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     ``note(text)`` is called for what a person should know: what is odd about the calibration
     data, what could not be reached. The same arguments always give the same model.
     """
     handle = graph._open
+    if not 0 <= points <= 1000:
+        raise ValueError(f"{points} points are not 0 to 1000")
     arrays, _ = read_inputs(graph.inputs, calibration)
     # Past the end nothing is read; C has no arrays of none.
     described = (c.xrnpe_array * max(1, len(arrays)))()
@@ -177,7 +180,7 @@ def compile(graph: Graph, calibration: Inputs, *,
     given = _formats(formats or {})
     notes: list[str] = []
     add_note = XRNPE_NOTE(lambda data, words: notes.append(text(words)))
-    options = xrnpe_compile_options(described, _limits(handle, budget), given, len(given),
+    options = xrnpe_compile_options(described, _limits(handle, budget), points, given, len(given),
                                     reporter.callback, None, add_note, None)
     model = Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
                          caller=reporter.call))

@@ -172,6 +172,26 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A model that the compiler tried: what it takes, and how much it differs."""
+    #: Of weights, scales and biases together.
+    bytes: int
+    #: Of one inference, on the default array.
+    cycles: float
+    picojoules: float
+    quality: Quality
+    #: No other is as good in bytes, cycles and error, and better in one.
+    best: bool
+    #: This one was taken.
+    chosen: bool
+
+    @classmethod
+    def _of(cls, point: c.xrnpe_point) -> Self:
+        return cls(point.bytes, point.cycles, point.picojoules, Quality._of(point.quality),
+                   point.best, point.chosen)
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a layer or a model costs on a device, for one inference."""
     counters: Counters

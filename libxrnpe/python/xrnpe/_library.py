@@ -22,7 +22,7 @@ XRNPE_NOTE = CFUNCTYPE(None, c_void_p, c_char_p)
 
 class xrnpe_compile_options(Structure):
     _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("limits", c.xrnpe_limits),
-                ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
+                ("points", c_uint), ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
                 ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
                 ("note", XRNPE_NOTE), ("note_data", c_void_p)]
 
@@ -75,6 +75,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_output_count": (c_uint, [_OBJECT]),
     "xrnpe_model_output_layout": (c_int, [_OBJECT, c_uint, POINTER(c.xrnpe_layout), _ERROR]),
     "xrnpe_model_parse": (c_int, [c_char_p, c_char_p, c_size_t, _NEW, _ERROR]),
+    "xrnpe_model_point": (POINTER(c.xrnpe_point), [_OBJECT, c_uint]),
+    "xrnpe_model_point_count": (c_uint, [_OBJECT]),
     "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
                                    POINTER(c.xrnpe_cost)]),
     "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),

@@ -8,7 +8,8 @@ from ctypes import byref
 from typing import Any
 
 from . import _structures as c
-from ._info import Cost, DeviceInfo, Footprint, LayerInfo, Prediction, Quality, TensorInfo
+from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Point, Prediction, Quality,
+                    TensorInfo)
 from ._library import Handle, Object, call, encode, lib, path
 
 
@@ -62,6 +63,13 @@ class Model(Object):
     def quality(self) -> Quality:
         """How much it differs from the network in binary32, as the compiler measured it."""
         return Quality._of(lib.xrnpe_model_quality(self._open).contents)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The models that the compiler tried, from the smallest on; none of one from a file."""
+        handle = self._open
+        return tuple(Point._of(lib.xrnpe_model_point(handle, i).contents)
+                     for i in range(lib.xrnpe_model_point_count(handle)))
 
     def predict(self, device: DeviceInfo | None = None) -> Prediction:
         """What it costs by the device's cycle model, without running it.

@@ -54,6 +54,11 @@ class xrnpe_quality(Structure):
                 ("unseen", c_bool)]
 
 
+class xrnpe_point(Structure):
+    _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
+                ("quality", xrnpe_quality), ("best", c_bool), ("chosen", c_bool)]
+
+
 class xrnpe_limits(Structure):
     _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
                 ("error", c_double)]

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+/* What came of compiling, as a table and as JSON. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console.h"
+#include "outcome.h"
+#include "quality.h"
+#include "tensors.h"
+
+/* ---- a table -------------------------------------------------------------- */
+
+/* Colours tell the narrow formats from the wide ones: of the two the wider, which sets the speed. */
+static const char *format_colour(const struct xrnpe_layer_info *layer)
+{
+	switch (layer->weight_format > layer->format ? layer->weight_format : layer->format) {
+	case XRNPE_FORMAT_FP4:
+	case XRNPE_FORMAT_P4:
+		return "\033[32m";
+	case XRNPE_FORMAT_P8:
+		return "\033[33m";
+	default:
+		return "\033[31m";
+	}
+}
+
+/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
+static void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
+{
+	const char *input = xrnpe_format_name(layer->format);
+
+	if (layer->place == XRNPE_PLACE_CPU)
+		snprintf(text, size, "cpu");
+	else if (layer->float_bytes)
+		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
+	else
+		snprintf(text, size, "%s", input);
+}
+
+static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost,
+		      int name_width, int op_width)
+{
+	bool colour = has_colour(stdout);
+	char shape[64], formats[16];
+
+	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
+	formats_text(layer, formats, sizeof(formats));
+	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-7s%s  %8" PRIu64 "  %9" PRIu64
+	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
+	       colour ? format_colour(layer) : "", formats, colour ? "\033[m" : "",
+	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
+}
+
+static int wider(int width, const char *text)
+{
+	int length = (int)strlen(text);
+
+	return length > width ? length : width;
+}
+
+static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost *costs)
+{
+	unsigned int count = xrnpe_model_layer_count(model);
+	int name_width = 5, op_width = 9;
+
+	for (unsigned int i = 0; i < count; i++) {
+		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
+		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
+	}
+	printf("%-*s  %-*s  %11s  %10s  %-7s  %8s  %9s  %9s\n", name_width, "layer",
+	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
+	for (unsigned int i = 0; i < count; i++)
+		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		if (layer->place == XRNPE_PLACE_CPU)
+			printf("on the CPU: %s (%s): %s\n", layer->name, layer->op, layer->why);
+	}
+}
+
+/* What was tried, but for what another one beats in everything. */
+static void print_points(const struct xrnpe_model *model)
+{
+	printf("\n%9s  %9s  %9s  %9s\n", "bytes", "cycles", "uJ", "error");
+	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
+		const struct xrnpe_point *point = xrnpe_model_point(model, i);
+
+		if (point->best || point->chosen)
+			printf("%9" PRIu64 "  %9.0f  %9.3f  %7.3f %%%s\n", point->bytes, point->cycles,
+			       point->picojoules / 1e6, 100 * point->quality.error,
+			       point->chosen ? "  *" : "");
+	}
+}
+
+void outcome_print(const struct outcome *outcome)
+{
+	const struct xrnpe_model *model = outcome->model;
+
+	print_table(model, outcome->costs);
+	printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
+	       outcome->path, outcome->macs, (uint64_t)outcome->total.counters.cycles, outcome->bytes);
+	if (outcome->bytes && outcome->float_bytes)
+		printf(", %.2f times smaller than FP32",
+		       (double)outcome->float_bytes / (double)outcome->bytes);
+	printf("\n");
+	print_quality(xrnpe_model_quality(model));
+	if (outcome->shows_points)
+		print_points(model);
+}
+
+/* ---- JSON ----------------------------------------------------------------- */
+
+/* Errors by format, of those that were measured. */
+static void print_errors_json(const char *name, const double errors[4])
+{
+	const char *separator = "";
+
+	printf(", \"%s\": {", name);
+	for (unsigned int i = 0; i < 4; i++) {
+		if (errors[i] < 0)
+			continue;
+		printf("%s\"%s\": %.9g", separator, xrnpe_format_name(i), errors[i]);
+		separator = ", ";
+	}
+	printf("}");
+}
+
+static void print_layer_json(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
+{
+	printf("{\"name\": ");
+	json_string(stdout, layer->name);
+	printf(", \"op\": ");
+	json_string(stdout, layer->op);
+	printf(", \"shape\": [");
+	for (unsigned int i = 0; i < layer->rank; i++)
+		printf(i ? ", %zu" : "%zu", layer->dims[i]);
+	printf("], \"place\": \"%s\"", layer->place == XRNPE_PLACE_CPU ? "cpu" : "device");
+	if (layer->place == XRNPE_PLACE_CPU) {
+		printf(", \"why\": ");
+		json_string(stdout, layer->why);
+	}
+	printf(", \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
+	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", ", layer->macs,
+	       xrnpe_format_name(layer->format));
+	if (layer->float_bytes)
+		printf("\"weight_format\": \"%s\", ", xrnpe_format_name(layer->weight_format));
+	printf("\"out_format\": \"%s\", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64
+	       ", \"error\": %.9g", xrnpe_format_name(layer->out_format), layer->bytes,
+	       layer->float_bytes, layer->error);
+	print_errors_json("weight_error", layer->weight_error);
+	print_errors_json("input_error", layer->input_error);
+	printf("}");
+}
+
+static void print_points_json(const struct xrnpe_model *model)
+{
+	printf("\"points\": [");
+	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
+		const struct xrnpe_point *point = xrnpe_model_point(model, i);
+
+		printf("%s{\"bytes\": %" PRIu64 ", \"cycles\": %.0f, \"picojoules\": %.9g, ",
+		       i ? ",\n  " : "\n  ", point->bytes, point->cycles, point->picojoules);
+		print_quality_json(&point->quality);
+		printf("\"best\": %s, \"chosen\": %s}", point->best ? "true" : "false",
+		       point->chosen ? "true" : "false");
+	}
+	printf("], ");
+}
+
+/* Lines as strings. */
+static void print_notes_json(const char *notes)
+{
+	char *lines = strdup(notes), *rest = lines;
+	const char *separator = "";
+
+	printf("\"notes\": [");
+	for (; rest && *rest; separator = ", ") {
+		fputs(separator, stdout);
+		json_string(stdout, strsep(&rest, "\n"));
+	}
+	printf("], ");
+	free(lines);
+}
+
+void outcome_print_json(const struct outcome *outcome)
+{
+	const struct xrnpe_model *model = outcome->model;
+
+	printf("{\"model\": ");
+	json_string(stdout, outcome->network);
+	printf(", \"output\": ");
+	json_string(stdout, outcome->path);
+	printf(", \"macs\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"picojoules\": %.9g, \"bytes\": %" PRIu64
+	       ", \"float_bytes\": %" PRIu64 ", ", outcome->macs,
+	       (uint64_t)outcome->total.counters.cycles, outcome->total.picojoules, outcome->bytes,
+	       outcome->float_bytes);
+	print_quality_json(xrnpe_model_quality(model));
+	print_notes_json(outcome->notes);
+	print_points_json(model);
+	printf("\"layers\": [");
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		printf(i ? ",\n  " : "\n  ");
+		print_layer_json(xrnpe_model_layer(model, i), &outcome->costs[i]);
+	}
+	printf("]}\n");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What came of compiling. */
+#ifndef XRNPE_OUTCOME_H
+#define XRNPE_OUTCOME_H
+
+#include <stdbool.h>
+
+#include "xrnpe.h"
+
+struct outcome {
+	const struct xrnpe_model *model;
+	const char *network, *path;	/* what was compiled, and to what */
+	const char *notes;		/* what the compiler said, a line each */
+	bool shows_points;		/* others than the one chosen are of interest */
+	struct xrnpe_cost total, *costs;	/* by the cycle model; of each layer */
+	/* Of all layers together. */
+	uint64_t bytes, float_bytes, macs;
+};
+
+void outcome_print(const struct outcome *outcome);
+void outcome_print_json(const struct outcome *outcome);
+
+/* Write a page of HTML, with its drawings inside. Returns 0 or the error. */
+int outcome_write_page(const struct outcome *outcome, const char *path, struct xrnpe_error *error);
+
+#endif
