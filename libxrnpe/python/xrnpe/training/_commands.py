@@ -31,6 +31,7 @@ _COMMAND = numpy.dtype([("opcode", "u1"), ("activation", "u1"), ("order", "u1"),
 _BITS = {Format.FP4: 4, Format.P4: 4, Format.P8: 8, Format.P16: 16, Format.F32: 32}
 _CONV2D, _ADD, _CONVERT = 2, 4, 5
 _IFM, _IFM2, _WEIGHT, _SCALE, _OFM = range(5)
+_PRELU = 3
 _CLAMP, _RESIDUAL = 1, 2
 _READ_WRITE = 3
 
@@ -44,6 +45,7 @@ class Output:
     slope: float = 0.0
     limits: tuple[float, float] | None = None
     residual: float = 0.0           # factor of what is added
+    slopes: Floats | None = None    # by channel, which is an activation, too
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,10 @@ def _for_each(command: Any, images: list[tuple[int, Image]]) -> numpy.ndarray[An
 
 def _records(output: Output) -> tuple[Floats, Any]:
     """Records of scales and biases, and the operand that they are in region 0."""
-    records = numpy.ascontiguousarray(numpy.stack([output.scale, output.bias], 1), numpy.float32)
+    parts = [output.scale, output.bias] + ([] if output.slopes is None else [output.slopes])
+    records = numpy.ascontiguousarray(numpy.stack(parts, 1), numpy.float32)
     operand = numpy.zeros((), _OPERAND)
-    operand["row_stride"] = records.itemsize * 2 if len(records) > 1 else 0
+    operand["row_stride"] = records.strides[0] if len(records) > 1 else 0
     operand["format"] = _index(Format.F32)
     return records, operand
 
@@ -114,7 +117,7 @@ def _command(opcode: int, output: Output, images: list[tuple[int, Image]]) -> tu
     command = numpy.zeros((), _COMMAND)
     records, scale = _records(output)
     command["opcode"] = opcode
-    command["activation"] = output.activation
+    command["activation"] = output.activation if output.slopes is None else _PRELU
     command["slope"] = output.slope
     command["residual"] = output.residual
     if output.limits:

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from .._tensors import Floats
 from ._file import OWN
-from ._layers import Product
+from ._layers import Product, Slopes
 
 
 class Weights:
@@ -30,6 +30,11 @@ class Weights:
         tensor = next((t for t in self._graph.initializer if t.name == node.input[i]), None) or \
             self._graph.initializer.add()
         tensor.CopyFrom(numpy_helper.from_array(numpy.ascontiguousarray(values), node.input[i]))
+
+    def write_slopes(self, layer: Slopes) -> None:
+        """Slopes of a layer, in the shape that they had."""
+        self._set(self._nodes[layer.name], 1, "slopes",
+                  layer.slopes.detach().numpy().reshape(-1, 1, 1))
 
     def write(self, layer: Product) -> str:
         """Weights, rounded, and biases of a layer. Returns the name of its weights."""

@@ -2,7 +2,7 @@
 """Layers that compute: each as PyTorch has it, and exactly, as a command of the device."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -13,7 +13,7 @@ from torch.nn import functional
 from .._info import Format
 from .._numbers import fit_scales
 from .._tensors import Floats
-from ._commands import (Image, Output, Windows, addition, convolution, decode, encode)
+from ._commands import (Image, Output, Windows, addition, convert, convolution, decode, encode)
 from ._fake import fake_quantize, log_scales, round_weights, scales_of, set_log_scales
 
 
@@ -174,19 +174,29 @@ class Product(Layer):
         return self._tensor(out.values(result))
 
 
+def _by_one(lattice: Lattice, channels: int, taps: int) -> Image:
+    """Weights of one for each channel alone."""
+    return encode(numpy.ones((1, channels, taps, 1), numpy.float32), lattice.format)
+
+
 class Average(Layer):
-    """AveragePool; without a kernel, of all lines and columns."""
+    """AveragePool; without a kernel, of all lines and columns, which are then left out or one."""
 
     def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
-                 kernel: tuple[int, int] | None, stride: tuple[int, int]) -> None:
+                 kernel: tuple[int, int] | None, stride: tuple[int, int],
+                 keeps: bool = True) -> None:
         super().__init__(name, inputs, output, activation)
-        self.kernel, self.stride = kernel, stride
+        self.kernel, self.stride, self.keeps = kernel, stride, keeps
 
     def _kernel(self, x: torch.Tensor) -> tuple[int, int]:
         return self.kernel or (x.shape[2], x.shape[3])
 
+    def _kept(self, y: torch.Tensor) -> torch.Tensor:
+        return y if self.keeps else y.flatten(1)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activation(functional.avg_pool2d(x, self._kernel(x), self.stride))
+        y = functional.avg_pool2d(x, self._kernel(x), self.stride)
+        return self._kept(self.activation(y))
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
@@ -194,13 +204,50 @@ class Average(Layer):
         kernel = self._kernel(x)
         channels, taps = x.shape[1], kernel[0] * kernel[1]
         size = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, self.stride)]
-        ones = encode(numpy.ones((1, channels, taps, 1), numpy.float32), lattices[0].format)
         share = numpy.full(channels, numpy.float32(1) / numpy.float32(taps), numpy.float64)
-        output = self.activation.output(lattices[0].scale * share,
-                                        numpy.zeros(channels), out.scale)
-        return out.values(convolution(lattices[0].codes(x), ones, kernel,
-                                      Windows(stride=self.stride, groups=channels),
-                                      (size[0], size[1]), output, out.format))
+        output = self.activation.output(lattices[0].scale * share, numpy.zeros(channels),
+                                        out.scale)
+        result = convolution(lattices[0].codes(x), _by_one(lattices[0], channels, taps), kernel,
+                             Windows(stride=self.stride, groups=channels), (size[0], size[1]),
+                             output, out.format)
+        return self._kept(out.values(result))
+
+
+class Slopes(Layer):
+    """PRelu by channel of N x C x H x W: what is negative times the channel's slope."""
+
+    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
+                 slopes: Floats) -> None:
+        super().__init__(name, inputs, output, activation)
+        self.slopes = nn.Parameter(torch.from_numpy(slopes.copy()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation(functional.prelu(x, self.slopes))
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        x = inputs[0]
+        channels = x.shape[1]
+        output = replace(self.activation.output(numpy.full(channels, lattices[0].scale),
+                                                numpy.zeros(channels), out.scale),
+                         slopes=self.slopes.detach().numpy())
+        result = convolution(lattices[0].codes(x), _by_one(lattices[0], channels, 1), (1, 1),
+                             Windows(groups=channels), (x.shape[2], x.shape[3]), output, out.format)
+        return out.values(result)
+
+
+class Alone(Layer):
+    """An activation of a tensor that is no layer's sum."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation(x)
+
+    def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
+              out: Lattice) -> torch.Tensor:
+        shape = inputs[0].shape
+        output = self.activation.output([lattices[0].scale], [0.0], out.scale)
+        codes = lattices[0].codes(inputs[0].reshape(*shape, *(1,) * (4 - len(shape))))
+        return out.values(convert(codes, out.format, output)).reshape(shape)
 
 
 class Sum(Layer):

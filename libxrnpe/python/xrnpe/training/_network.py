@@ -23,7 +23,7 @@ from ._commands import Output, convert
 from ._export import Weights
 from ._fake import fake_quantize, log_scales, replace_values, scales_of, set_log_scales
 from ._file import read_scales, write_scales
-from ._layers import Lattice, Layer, Product
+from ._layers import Lattice, Layer, Product, Slopes
 from ._moves import Move
 from ._plan import make_plan
 from ._read import read_layers
@@ -238,6 +238,8 @@ class Network(nn.Module):
             if isinstance(layer, Product):
                 scales[weights.write(layer), layer.weight_format.value] = \
                     layer.scales().detach().numpy()
+            elif isinstance(layer, Slopes):
+                weights.write_slopes(layer)
         for name, root in self._plan.root.items():
             for (of, format), i in self._index.items():
                 if of == root:

@@ -11,7 +11,7 @@ import onnx
 from .._library import Error
 from ._commands import Windows
 from ._file import OWN, Node, Unsupported, constants_of
-from ._layers import Activation, Average, Layer, Product, Sum
+from ._layers import Activation, Alone, Average, Layer, Product, Slopes, Sum
 from ._moves import Move, read_move
 
 _ENOTSUP = 95
@@ -95,6 +95,26 @@ def _average(row: list[Node]) -> Layer:
     return Average(node.name, node.tensors(), row[-1].outputs[0], activation, kernel, stride)
 
 
+def _mean(row: list[Node]) -> Layer:
+    node = row[0]
+    if sorted(axis % 4 for axis in node.integers(1, "axes")) != [2, 3]:
+        raise Unsupported("axes other than lines and columns of channels")
+    return Average(node.name, node.tensors(), row[-1].outputs[0], _activation(row[1:]), None,
+                   (1, 1), bool(node.attribute("keepdims", 1)))
+
+
+def _slopes(row: list[Node]) -> Layer:
+    node, slopes = row[0], row[0].constant(1)
+    if slopes is None or slopes.ndim != 3 or slopes.size != slopes.shape[0]:
+        raise Unsupported("slopes that are not one for each channel")
+    return Slopes(node.name, node.tensors(), row[-1].outputs[0], _activation(row[1:]),
+                  slopes.reshape(-1))
+
+
+def _alone(row: list[Node]) -> Layer:
+    return Alone(row[0].name, row[0].tensors(), row[-1].outputs[0], _activation(row))
+
+
 def _sum(row: list[Node]) -> Layer:
     if len(row[0].tensors()) != 2:
         raise Unsupported("a constant that is added")
@@ -103,7 +123,8 @@ def _sum(row: list[Node]) -> Layer:
 
 _LAYERS: dict[str, Callable[[list[Node]], Layer]] = {
     "Conv": _convolution, "Gemm": _matrix, "MatMul": _matrix, "AveragePool": _average,
-    "GlobalAveragePool": _average, "Add": _sum,
+    "GlobalAveragePool": _average, "ReduceMean": _mean, "PRelu": _slopes, "Relu": _alone,
+    "LeakyRelu": _alone, "Clip": _alone, "Add": _sum,
 }
 
 
