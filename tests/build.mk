@@ -124,14 +124,22 @@ NEEDS_fuzz-products := $(B)/tests/fuzz/products-fixed
 SUITE_fuzz-products-amx := $(B)/tests/fuzz/products-amx 2000
 NEEDS_fuzz-products-amx := $(B)/tests/fuzz/products-amx
 
-## fuzz: kernels against the plain one with clang's libFuzzer, FUZZ_SECONDS=60
+$(B)/tests/fuzz/import.o $(B)/tests/fuzz/graphs.o: CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph
+
+$(B)/tests/fuzz/import: $(B)/tests/fuzz/import.o $(B)/tests/fuzz/graphs.o $(LIBXRNPE_STATIC)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBXRNPE_LIBS)
+
+## fuzz: kernels against the plain one, and files of networks, with clang's libFuzzer; FUZZ_SECONDS=60 each
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz:
+fuzz: $(B)/tests/unit/graph
 	@$(MAKE) --no-print-directory B=build-fuzz CC=clang \
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
-		build-fuzz/tests/fuzz/products
-	@mkdir -p build-fuzz/corpus
+		build-fuzz/tests/fuzz/products build-fuzz/tests/fuzz/import
+	@mkdir -p build-fuzz/corpus build-fuzz/networks
+	@CK_RUN_CASE=tflite XRNPE_LITE_MODELS=build-fuzz/networks $< >/dev/null
+	build-fuzz/tests/fuzz/import -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+		-artifact_prefix=build-fuzz/ build-fuzz/networks
 	build-fuzz/tests/fuzz/products -max_len=256 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
@@ -246,8 +254,9 @@ SUITE_training := B=$(B) tests/training
 NEEDS_training := $(B)/xrnpe $(LIBXRNPE)
 
 # ---- libxrnpe: graphs ------------------------------------------------------
-GRAPH_TESTS := $(addprefix tests/unit/,graph graph_import graph_fold graph_reference graph_recurrent graph_tflite \
-	graph_tflite_file graph_mediapipe graph_fuzz onnx_builder lite_builder lite_graph lite_rows)
+GRAPH_TESTS := tests/fuzz/graphs $(addprefix tests/unit/,graph graph_import graph_fold graph_reference \
+	graph_recurrent graph_tflite graph_tflite_file graph_mediapipe graph_fuzz onnx_builder \
+	lite_builder lite_graph lite_rows)
 $(GRAPH_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe
 $(GRAPH_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 

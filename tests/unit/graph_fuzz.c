@@ -6,36 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph.h"
+#include "fuzz/graphs.h"
 #include "unit/graph_tests.h"
 #include "unit/lite_builder.h"
 #include "unit/onnx_builder.h"
-
-/* Run @graph on zeros, if it is small. */
-static void run_small(const struct xrnpe_graph *graph)
-{
-	unsigned int inputs = xrnpe_graph_input_count(graph), outputs = xrnpe_graph_output_count(graph);
-	const float *in[8];
-	float *out[8], *room = calloc(10000, sizeof(*room));
-	struct xrnpe_error error;
-	bool small = room && inputs <= 8 && outputs <= 8;
-
-	for (unsigned int i = 0; small && i < inputs; i++) {
-		small = xrnpe_graph_input(graph, i)->count <= 10000;
-		in[i] = room;
-	}
-	for (unsigned int i = 0; i < 8; i++)
-		out[i] = NULL;
-	for (unsigned int i = 0; small && i < outputs; i++) {
-		small = xrnpe_graph_output(graph, i)->count <= 10000;
-		out[i] = malloc(10000 * sizeof(*out[i]));
-	}
-	if (small)
-		ck_assert_int_eq(xrnpe_graph_run(graph, 1, in, out, NULL, NULL, &error), 0);
-	for (unsigned int i = 0; i < 8; i++)
-		free(out[i]);
-	free(room);
-}
 
 /* Import from memory that ends where the file does; run what comes of it, if small. */
 static bool survive(const uint8_t *data, size_t size)
@@ -55,7 +29,7 @@ static bool survive(const uint8_t *data, size_t size)
 		ck_assert_int_eq(strncmp(error.message, "model: ", 7), 0);
 		return false;
 	}
-	run_small(graph);
+	ck_assert_int_eq(fuzz_run_small(graph), 0);
 	xrnpe_graph_free(graph);
 	return true;
 }
