@@ -48,9 +48,9 @@ enum xrnpe_stop {
  */
 struct xrnpe_job {
 	struct xrnpe_buffer *cmds;	/* NULL: the device has nothing to do at first */
-	uint32_t cmd_count;
+	uint32_t cmd_first, cmd_count;	/* records of it */
 	uint32_t queue;
-	bool count;			/* the result's counters are wanted */
+	bool count;			/* the result's counters are wanted, and the time */
 	unsigned int region_count;
 	struct xrnpe_job_region regions[XRNPE_MAX_REGIONS];
 	/*
@@ -71,6 +71,7 @@ struct xrnpe_job {
 	enum drm_xrnpe_cancel_reason reason;
 	enum xrnpe_stop stop;
 	struct xrnpe_result result;
+	int64_t executed;		/* ns, if @count is set */
 
 	/* What advance() says of all of it, or the back end where it cannot go on. */
 	int code;

@@ -94,6 +94,7 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &args))
 		return drm_fail_ioctl(drm, "query the device", error);
 	drm->depth = info.max_depth;
+	drm->timer_khz = info.timer_khz ? info.timer_khz : 1;
 	drm->device.info = (struct xrnpe_device_info){
 		.backend = "drm",
 		.path = drm->path,

@@ -72,6 +72,7 @@ static void settle(struct drm *drm, struct xrnpe_job *job, const struct answer *
 		},
 		.counters = answer->record.counters,
 	};
+	job->executed = (int64_t)(answer->record.executed * 1e6 / drm->timer_khz);
 	job->told = true;
 }
 
@@ -129,6 +130,7 @@ static int submit_part(struct drm *drm, struct xrnpe_job *job, struct xrnpe_erro
 	struct drm_xrnpe_job what = {
 		.cmd_handle = job->cmds->handle,
 		.cmd_count = job->cmd_count,
+		.cmd_offset = job->cmd_first * (uint64_t)sizeof(struct xrnpe_cmd),
 		.cmd_stride = sizeof(struct xrnpe_cmd),
 		.regions = {
 			.stride = sizeof(*regions),

@@ -131,7 +131,7 @@ static void run_commands(struct context *context, struct xrnpe_job *job)
 			job->state = DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
-		memcpy(&cmd, (const char *)job->cmds->data + i * sizeof(cmd), sizeof(cmd));
+		memcpy(&cmd, (const char *)job->cmds->data + (job->cmd_first + i) * sizeof(cmd), sizeof(cmd));
 		if (!xrnpe_cmd_check(&cmd, i, extents, job->region_count, spans, fault)) {
 			job->state = DRM_XRNPE_JOB_FAULT;
 			return;
@@ -161,8 +161,12 @@ static void run_job(struct context *context, struct xrnpe_job *job)
 	bool more = job->cmds || job->advance(job);
 
 	while (more) {
+		int64_t start = job->count ? clock_now() : 0;
+
 		run_commands(context, job);
-		if (!job->count)
+		if (job->count)
+			job->executed = clock_now() - start;
+		else
 			job->result.counters = (struct xrnpe_counters){ 0 };
 		more = job->advance(job);
 	}

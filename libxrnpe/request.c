@@ -82,6 +82,8 @@ void xrnpe_request_free(struct xrnpe_request *request)
 		close(request->job.fd);
 	reference_free(request->cpu);
 	free(request->values);
+	free(request->profile);
+	free(request->cpu_layer);
 	for (unsigned int i = 0; i < request->job.region_count; i++)
 		xrnpe_buffer_free(request->bound[i]);
 	xrnpe_buffer_free(request->memory);
@@ -93,7 +95,7 @@ void xrnpe_request_free(struct xrnpe_request *request)
 
 void xrnpe_request_count(struct xrnpe_request *request, bool count)
 {
-	request->job.count = count;
+	request->count = count;
 }
 
 void xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data)
@@ -115,7 +117,7 @@ static bool goes_on(const struct xrnpe_request *request)
 	const struct xrnpe_model *model = request->session->model;
 
 	return model->step_count > 1 || model->steps[0].kind != XRNPE_MODEL_JOB ||
-	       request->job.ended || request->allowed;
+	       request->job.ended || request->allowed || request->profile;
 }
 
 int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error)
@@ -132,6 +134,7 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	if (ret)
 		return ret;
 	job->goes_on = goes_on(request);
+	job->count = request->count || request->profile;
 	job->deadline = request->allowed ? clock_end(request->allowed) : INT64_MAX;
 	__atomic_store_n(&job->cancelled, false, __ATOMIC_RELAXED);
 	if (job->fd >= 0)

@@ -24,8 +24,12 @@ struct xrnpe_request {
 	float *values;			/* room for any tensor that is copied to or from these */
 	struct xrnpe_job job;
 	uint32_t step;			/* that the job is at, or the number of steps */
+	uint32_t part;			/* command in the step that the job's part begins with */
 	struct xrnpe_result result;	/* of the device's parts so far */
 	enum request_state state;
+	bool count;			/* the result's counters are wanted */
+	struct xrnpe_layer_profile *profile;	/* by layer; NULL: not wanted */
+	uint32_t *cpu_layer;		/* by node on the CPU, with @profile: its layer */
 	int64_t allowed;		/* ns from submission to deadline; 0: no deadline */
 };
 
@@ -40,10 +44,22 @@ int request_tensor_sync(struct xrnpe_request *request, const struct xrnpe_model_
 int request_sync_inputs(struct xrnpe_request *request, struct xrnpe_error *error);
 int request_sync_outputs(struct xrnpe_request *request, struct xrnpe_error *error);
 
+/* ---- request_profile.c --------------------------------------------------- */
+
+/* Commands of the step that the job is at, from @part on, that are of one layer. */
+uint32_t request_layer_commands(const struct xrnpe_request *request);
+
+/* Add what the job's part that has ended took, or node @n on the CPU. */
+void request_profile_part(struct xrnpe_request *request);
+void request_profile_node(struct xrnpe_request *request, uint32_t n, int64_t ns);
+
 /* ---- request_steps.c ----------------------------------------------------- */
 
 /* Let the job be at its first step. */
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
+
+/* The 64-bit counts of @more are added to those of @sum. */
+void request_add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more);
 
 /* The job's advance(). */
 bool request_advance(struct xrnpe_job *job);

@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "clock.h"
 #include "error.h"
 #include "request.h"
 #include "transfer.h"
@@ -59,8 +61,13 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 {
 	int ret = gather(request, step, error);
 
-	for (uint32_t i = 0; !ret && i < step->count && !xrnpe_job_stops(&request->job); i++)
+	for (uint32_t i = 0; !ret && i < step->count && !xrnpe_job_stops(&request->job); i++) {
+		int64_t start = request->profile ? clock_now() : 0;
+
 		reference_node(request->cpu, step->first + i);
+		if (request->profile)
+			request_profile_node(request, step->first + i, clock_now() - start);
+	}
 	return ret ? ret : scatter(request, step, error);
 }
 
@@ -74,7 +81,7 @@ static void place_fault(struct xrnpe_request *request)
 
 	if (fault->kind == XRNPE_FAULT_NONE)
 		return;
-	fault->cmd += step->first;
+	fault->cmd += step->first + request->part;
 	session_move_fault(&request->session->regions, fault);
 }
 
@@ -131,7 +138,7 @@ static int judge(const struct xrnpe_request *request, struct xrnpe_error *error)
 	}
 }
 
-static void add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
+void request_add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
 {
 	/* All of it is 64-bit counts. */
 	__u64 *to = (__u64 *)sum;
@@ -147,22 +154,35 @@ static void collect(struct xrnpe_request *request)
 	place_fault(request);
 	request->result.status |= request->job.result.status;
 	request->result.fault = request->job.result.fault;
-	add_counters(&request->result.counters, &request->job.result.counters);
+	if (request->count)
+		request_add_counters(&request->result.counters, &request->job.result.counters);
+	if (request->profile)
+		request_profile_part(request);
 }
 
 /* ---- all of it ----------------------------------------------------------- */
 
+/* Let the job's next part be that which the request is at: a step, or a layer of it. */
+static void set_part(struct xrnpe_request *request)
+{
+	request->job.cmds = request->session->cmds[request->step];
+	if (!request->job.cmds)
+		return;
+	request->job.cmd_first = request->part;
+	request->job.cmd_count = request->profile ? request_layer_commands(request) :
+						    request->session->model->steps[request->step].count;
+}
+
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const struct xrnpe_model_step *step = request->session->model->steps;
-
 	request->result = (struct xrnpe_result){ .copied = request->copied };
 	request->copied = 0;
-	request->step = 0;
+	request->step = request->part = 0;
+	if (request->profile)
+		memset(request->profile, 0, request->session->model->layer_count * sizeof(*request->profile));
 	request->job.stop = XRNPE_STOP_NOT;
 	request->job.code = 0;
-	request->job.cmds = request->session->cmds[0];
-	request->job.cmd_count = step->count;
+	set_part(request);
 	return request_sync_inputs(request, error);
 }
 
@@ -185,14 +205,17 @@ bool request_advance(struct xrnpe_job *job)
 	if (job->cmds) {
 		collect(request);
 		ret = job->stop == XRNPE_STOP_NOT ? judge(request, &job->error) : 0;
-		request->step++;
+		request->part += job->cmd_count;
+		if (request->part == model->steps[request->step].count) {
+			request->part = 0;
+			request->step++;
+		}
 	}
 	for (; !ret && !xrnpe_job_stops(job) && request->step < model->step_count; request->step++) {
 		const struct xrnpe_model_step *step = &model->steps[request->step];
 
 		if (step->kind == XRNPE_MODEL_JOB) {
-			job->cmds = request->session->cmds[request->step];
-			job->cmd_count = step->count;
+			set_part(request);
 			return true;
 		}
 		ret = run_cpu(request, step, &job->error);

@@ -506,6 +506,28 @@ int xrnpe_request_bind_output(struct xrnpe_request *request, unsigned int i,
  */
 void xrnpe_request_count(struct xrnpe_request *request, bool count);
 
+/** What a layer took in a request. */
+struct xrnpe_layer_profile {
+	struct xrnpe_counters counters;	/**< as xrnpe_model_predict() predicts them; CPU: zero */
+	double seconds;			/**< that its commands executed, or its node */
+};
+
+/**
+ * Whether the request tells what each layer took, from the next submission on; at first it
+ * does not. The layers' commands are jobs of their own then, one after the other: all of it
+ * takes longer than it does otherwise.
+ *
+ * Returns 0; -EBUSY: it is submitted.
+ */
+int xrnpe_request_profile(struct xrnpe_request *request, bool profile,
+			  struct xrnpe_error *error);
+
+/**
+ * By layer, what it took; valid as xrnpe_request_result() is, until xrnpe_request_profile() is
+ * called again. NULL: that was not asked for.
+ */
+const struct xrnpe_layer_profile *xrnpe_request_layers(const struct xrnpe_request *request);
+
 /**
  * Submit the request and return at once. Nodes on the CPU run in threads of the library's,
  * or in one that waits. Requests of a session execute in any order and side by side; a

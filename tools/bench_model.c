@@ -2,11 +2,13 @@
 /* xrnpe bench MODEL.xrnpe: how long a compiled model takes, alone and in batches. */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "console.h"
+#include "costs.h"
 #include "error.h"
 
 #define BATCH 64
@@ -15,16 +17,18 @@
 
 static const char usage[] =
 	"usage: xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S]\n"
-	"                         [--batch N] [--json]\n"
+	"                         [--batch N] [--layers] [--json]\n"
 	"\n"
 	"Measures a compiled model on random inputs: how long one input takes from its\n"
 	"submission to its output, nothing else running, and how many a second there are in\n"
-	"batches, in the fastest of them.\n"
+	"batches, in the fastest of them. Cycles, bytes and energy are the device's, by the\n"
+	"cycle model.\n"
 	"\n"
 	"  -d, --device DEV  emu (default), drm (the first found), or a device node\n"
 	"  -t, --threads N   of the emulator: inputs that it computes side by side\n"
 	"  -s, --seconds S   for each of the two (default: 2)\n"
 	"  -b, --batch N     inputs in a batch (default: 64)\n"
+	"  -l, --layers      and layer by layer; times are the shortest, each layer alone\n"
 	"  -j, --json        the results as JSON\n"
 	"  -h, --help        this text\n";
 
@@ -32,13 +36,14 @@ struct options {
 	const char *model, *device;
 	double seconds;
 	size_t batch;
-	bool json;
+	bool layers, json;
 };
 
 struct result {
 	double *latencies;	/* seconds, ascending */
 	size_t count;
 	double rate;		/* inputs a second, in batches */
+	double *layers;		/* seconds, the least, by layer; NULL: not wanted */
 };
 
 static int compare(const void *a, const void *b)
@@ -165,42 +170,128 @@ static int measure_batches(struct xrnpe_session *session, const struct options *
 	return ret;
 }
 
-static void report(const struct options *options, const struct xrnpe_device_info *info,
-		   const struct result *result)
+/* The shortest time of each layer. */
+static int measure_layers(struct xrnpe_session *session, const struct options *options,
+			  const struct xrnpe_model *model, const struct arrays *arrays,
+			  struct result *result, struct xrnpe_error *error)
 {
+	unsigned int count = xrnpe_model_layer_count(model);
+	struct xrnpe_request *request;
+	double start = seconds_now();
+	int ret = xrnpe_request_new(session, &request, error);
+
+	if (ret)
+		return ret;
+	result->layers = calloc(count, sizeof(*result->layers));
+	ret = result->layers ? xrnpe_request_profile(request, true, error) : xrnpe_fail_memory(error);
+	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
+		const struct xrnpe_layer_profile *layers;
+
+		ret = run_once(request, model, arrays, error);
+		layers = xrnpe_request_layers(request);
+		for (unsigned int k = 0; !ret && k < count; k++)
+			if (!i || layers[k].seconds < result->layers[k])
+				result->layers[k] = layers[k].seconds;
+	}
+	xrnpe_request_free(request);
+	return ret;
+}
+
+static void print_layers(const struct xrnpe_model *model, const struct xrnpe_cost *costs,
+			 const double *seconds)
+{
+	unsigned int count = xrnpe_model_layer_count(model);
+	int width = 5;
+
+	for (unsigned int i = 0; i < count; i++) {
+		int length = (int)strlen(xrnpe_model_layer(model, i)->name);
+
+		width = length > width ? length : width;
+	}
+	printf("%-*s  %-9s  %9s  %11s  %10s  %9s\n", width, "layer", "products", "ms", "cycles", "bytes",
+	       "uJ");
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+		char formats[64];
+
+		costs_formats(&costs[i].counters, formats, sizeof(formats));
+		printf("%-*s  %-9s  %9.3f  %11" PRIu64 "  %10" PRIu64 "  %9.3f\n", width, layer->name,
+		       layer->place == XRNPE_PLACE_CPU ? "cpu" : formats, seconds[i] * 1e3,
+		       (uint64_t)costs[i].counters.cycles, costs_bytes(&costs[i].counters),
+		       costs[i].picojoules / 1e6);
+	}
+}
+
+static void print_layers_json(const struct xrnpe_model *model, const struct xrnpe_cost *costs,
+			      const double *seconds)
+{
+	printf(", \"layers\": [");
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		printf(i ? ",\n  {\"name\": " : "\n  {\"name\": ");
+		json_string(stdout, xrnpe_model_layer(model, i)->name);
+		printf(", \"ms\": %.6f, \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64
+		       ", \"picojoules\": %.9g}", seconds[i] * 1e3, (uint64_t)costs[i].counters.cycles,
+		       costs_bytes(&costs[i].counters), costs[i].picojoules);
+	}
+	printf("]");
+}
+
+static void report(const struct options *options, const struct xrnpe_model *model,
+		   const struct xrnpe_device_info *info, const struct result *result,
+		   struct xrnpe_cost *costs)
+{
+	struct xrnpe_cost total;
 	double p50 = percentile(result, 50) * 1e3, p90 = percentile(result, 90) * 1e3;
 	double p99 = percentile(result, 99) * 1e3, best = result->latencies[0] * 1e3;
 
+	xrnpe_model_predict(model, info, &total, costs);
 	if (options->json) {
 		printf("{\"name\": \"model\", \"model\": ");
 		json_string(stdout, options->model);
 		printf(", \"device\": ");
 		json_string(stdout, info->path);
 		printf(", \"threads\": %u, \"best_ms\": %.4f, \"p50_ms\": %.4f, \"p90_ms\": %.4f, "
-		       "\"p99_ms\": %.4f, \"batch\": %zu, \"images_per_second\": %.1f}\n", info->threads, best,
+		       "\"p99_ms\": %.4f, \"batch\": %zu, \"images_per_second\": %.1f", info->threads, best,
 		       p50, p90, p99, options->batch, result->rate);
+		printf(", \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"picojoules\": %.9g",
+		       (uint64_t)total.counters.cycles, costs_bytes(&total.counters), total.picojoules);
+		if (result->layers)
+			print_layers_json(model, costs, result->layers);
+		printf("}\n");
 		return;
 	}
 	printf("single  %.3f ms (best %.3f, 90 %% %.3f, 99 %% %.3f), %zu inputs\n", p50, best, p90, p99,
 	       result->count);
 	printf("batch   %.0f inputs/s\n", result->rate);
+	printf("device  %" PRIu64 " cycles (%.3f ms at %g MHz), %" PRIu64 " bytes, %.3f uJ an input\n",
+	       (uint64_t)total.counters.cycles, total.seconds * 1e3, info->clock_khz / 1e3,
+	       costs_bytes(&total.counters), total.picojoules / 1e6);
+	if (result->layers)
+		print_layers(model, costs, result->layers);
 }
 
 static int measure(const struct options *options, struct xrnpe_session *session,
 		   const struct xrnpe_model *model, const struct xrnpe_device_info *info,
 		   struct xrnpe_error *error)
 {
+	struct xrnpe_cost *costs = calloc(xrnpe_model_layer_count(model), sizeof(*costs));
 	struct result result = { 0 };
 	struct arrays arrays;
 	int ret = new_arrays(model, options->batch, &arrays, error);
 
+	if (!ret && !costs)
+		ret = xrnpe_fail_memory(error);
 	/* The first batch also warms up. */
 	if (!ret)
 		ret = measure_batches(session, options, &arrays, &result, error);
 	if (!ret)
 		ret = measure_single(session, options, model, &arrays, &result, error);
+	if (!ret && options->layers)
+		ret = measure_layers(session, options, model, &arrays, &result, error);
 	if (!ret)
-		report(options, info, &result);
+		report(options, model, info, &result, costs);
+	free(costs);
+	free(result.layers);
 	free(result.latencies);
 	free_arrays(model, &arrays);
 	return ret;
@@ -234,6 +325,7 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ "threads", required_argument, NULL, 't' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "batch", required_argument, NULL, 'b' },
+		{ "layers", no_argument, NULL, 'l' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -243,7 +335,7 @@ int xrnpe_bench_model(int argc, char **argv)
 	int option;
 	char *end;
 
-	while ((option = getopt_long(argc, argv, "d:t:s:b:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "d:t:s:b:ljh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'd':
 			options.device = optarg;
@@ -262,6 +354,9 @@ int xrnpe_bench_model(int argc, char **argv)
 			if (end == optarg || *end || batch < 1 || batch > MOST_BATCH)
 				return misused(argv[0], "--batch is not 1..%d: %s", MOST_BATCH, optarg);
 			options.batch = batch;
+			break;
+		case 'l':
+			options.layers = true;
 			break;
 		case 'j':
 			options.json = true;

@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "costs.h"
 #include "error.h"
 #include "quality.h"
 
@@ -173,49 +174,13 @@ static int show_operators(bool json)
 
 /* ---- models --------------------------------------------------------------- */
 
-static uint64_t bus_bytes(const struct xrnpe_counters *counters)
-{
-	uint64_t bytes = counters->bytes_other;
-
-	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
-		bytes += counters->bytes[i];
-	return bytes;
-}
-
-static uint64_t products(const struct xrnpe_counters *counters)
-{
-	uint64_t sum = 0;
-
-	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
-		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS; w++)
-			sum += counters->products[i][w];
-	}
-	return sum;
-}
-
-/* Formats of the products, input and weights: "p8 x fp4", more by commas; "-" without. */
-static void formats_text(const struct xrnpe_counters *counters, char *text, size_t size)
-{
-	size_t used = 0;
-
-	snprintf(text, size, "-");
-	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
-		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS && used < size; w++) {
-			if (counters->products[i][w])
-				used += (size_t)snprintf(text + used, size - used, "%s%s x %s",
-							 used ? ", " : "", xrnpe_format_name(i),
-							 xrnpe_format_name(w));
-		}
-	}
-}
-
 static void print_cost(const char *name, int width, const char *formats, const struct xrnpe_cost *cost)
 {
 	const struct xrnpe_counters *c = &cost->counters;
 
 	printf("%-*s  %-9s  %11" PRIu64 "  %11" PRIu64 "  %5.1f %%  %5.1f %%  %10" PRIu64 "  %9.3f\n",
-	       width, name, formats, products(c), (uint64_t)c->cycles, 100 * cost->utilisation,
-	       c->cycles ? 100 * (double)c->stall_cycles / (double)c->cycles : 0, bus_bytes(c),
+	       width, name, formats, costs_products(c), (uint64_t)c->cycles, 100 * cost->utilisation,
+	       c->cycles ? 100 * (double)c->stall_cycles / (double)c->cycles : 0, costs_bytes(c),
 	       cost->picojoules / 1e6);
 }
 
@@ -236,7 +201,7 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		char formats[64];
 
-		formats_text(&layers[i].counters, formats, sizeof(formats));
+		costs_formats(&layers[i].counters, formats, sizeof(formats));
 		print_cost(xrnpe_model_layer(model, i)->name, width, formats, &layers[i]);
 	}
 	print_cost("total", width, "", total);

@@ -54,9 +54,22 @@ def check_bench():
     result(0 < got["best_ms"] <= got["p50_ms"] <= got["p90_ms"] <= got["p99_ms"] and
            got["images_per_second"] > 0 and got["threads"] == 2 and got["device"] == "emu",
            "has times in order", got)
+    cost = json.loads(succeeds("what was predicted", "info", "m.xrnpe", "--json"))
+    result(got["cycles"] == cost["cycles"] and got["picojoules"] == cost["picojoules"] and
+           got["bytes"] == sum(cost["bytes"].values()), "and the device's cycles, bytes, energy", got)
     text = succeeds("bench of a model as text", "bench", "m.xrnpe", "--seconds", "0.05")
     result(re.match(r"single  [\d.]+ ms \(best [\d.]+, 90 % [\d.]+, 99 % [\d.]+\), \d+ inputs\n"
-                    r"batch   \d+ inputs/s\n$", text), "has a line each", text)
+                    r"batch   \d+ inputs/s\n"
+                    r"device  \d+ cycles \([\d.]+ ms at [\d.]+ MHz\), \d+ bytes, [\d.]+ uJ an input\n$",
+                    text), "has a line each", text)
+    layers = json.loads(succeeds("bench of layers", "bench", "m.xrnpe", "--seconds", "0.05", "--layers",
+                                 "--json"))["layers"]
+    result([l["name"] for l in layers] == [l["name"] for l in cost["layers"]] and
+           all(l["cycles"] == c["cycles"] and l["ms"] >= 0 for l, c in zip(layers, cost["layers"])) and
+           sum(l["ms"] for l in layers) > 0, "each has its time", layers)
+    rows = succeeds("as text", "bench", "m.xrnpe", "--seconds", "0.05", "--layers").splitlines()
+    result(len(rows) == 4 + len(layers) and
+           all(row.startswith(l["name"]) for row, l in zip(rows[4:], layers)), "a row each", rows)
     misused("bench: --seconds", "--seconds is not a number up to an hour: x", "bench", "m.xrnpe",
             "--seconds", "x")
     misused("bench: two models", "one model is expected", "bench", "m.xrnpe", "m.xrnpe")

@@ -486,6 +486,53 @@ START_TEST(session_threads)
 }
 END_TEST
 
+/* What layers take is what was predicted; and all of it is what there is without asking. */
+START_TEST(session_profile)
+{
+	struct xrnpe_model *models[] = { tiny_model(), negative_model() }, *model = models[_i];
+	const struct xrnpe_layer_profile *layers;
+	struct xrnpe_session *session;
+	struct xrnpe_request *request;
+	struct xrnpe_cost total, costs[2];
+	float in[TINY_IN], out[2][TINY_OUT];
+
+	if (_i)
+		model->layers[0].place = XRNPE_PLACE_CPU;
+	free((char *)model->layers[0].name);
+	model->layers[0].name = strdup(_i ? "negate" : "to_p16");
+	if (_i)
+		model->cmd_layer[0] = 1;
+	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
+	ck_ok(xrnpe_request_new(session, &request, &error), error);
+	ck_assert_ptr_null(xrnpe_request_layers(request));
+	tiny_input(3, in);
+	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
+	for (unsigned int k = 0; k < 2; k++) {
+		ck_ok(xrnpe_request_profile(request, !k, &error), error);
+		ck_ok(xrnpe_request_submit(request, &error), error);
+		ck_fails(xrnpe_request_profile(request, true, &error), -EBUSY, error, "was submitted");
+		ck_ok(xrnpe_request_wait(request, -1, &error), error);
+		ck_ok(xrnpe_request_get_output(request, 0, out[k], TINY_OUT, &error), error);
+		layers = xrnpe_request_layers(request);
+		ck_assert(k ? !layers : layers != NULL);
+		if (k)
+			continue;
+		xrnpe_model_predict(model, xrnpe_device_info(device), &total, costs);
+		for (unsigned int l = 0; l < 2; l++) {
+			ck_assert_mem_eq(&layers[l].counters, &costs[l].counters, sizeof(costs[l].counters));
+			ck_assert(layers[l].seconds >= 0 && layers[l].seconds < 60);
+		}
+		ck_assert_double_gt(layers[0].seconds + layers[1].seconds, 0);
+		ck_assert_uint_eq(xrnpe_request_result(request)->counters.cycles, 0);
+	}
+	ck_assert_mem_eq(out[0], out[1], sizeof(out[0]));
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+	xrnpe_model_free(models[0]);
+	xrnpe_model_free(models[1]);
+}
+END_TEST
+
 TCase *runtime_session_tests(void)
 {
 	TCase *tcase = tcase_create("session");
@@ -507,5 +554,6 @@ TCase *runtime_session_tests(void)
 	tcase_add_loop_test(tcase, session_steps, 0, 2);
 	tcase_add_loop_test(tcase, session_bad_steps, 0, 10);
 	tcase_add_test(tcase, session_threads);
+	tcase_add_loop_test(tcase, session_profile, 0, 2);
 	return tcase;
 }

@@ -290,6 +290,18 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class LayerProfile:
+    """What a layer took in a request."""
+    #: On the CPU: zero.
+    counters: Counters
+    seconds: float
+
+    @classmethod
+    def _of(cls, profile: c.xrnpe_layer_profile) -> Self:
+        return cls(Counters._of(profile.counters), profile.seconds)
+
+
+@dataclass(frozen=True)
 class Result:
     """How a request ended."""
     #: A NaN was encoded as FP4, which has none.

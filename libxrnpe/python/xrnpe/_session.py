@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _structures as c
 from ._buffer import Buffer, view
-from ._info import DeviceInfo, Priority, Result, TensorInfo
+from ._info import DeviceInfo, LayerProfile, Priority, Result, TensorInfo
 from ._library import Error, Handle, Object, Progress, Reporter, call, lib, path
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
@@ -109,18 +109,20 @@ def _wait(wait: Callable[[int], bool], timeout: float | None) -> bool:
 
 class Request(Object):
     """One inference, submitted now and waited for later. With ``count``, its results count.
+    With ``profile`` it tells what each layer took, and takes longer itself.
 
     It serves one thread at a time: others wait. It has a ``fileno()`` for event loops, and
     can be awaited with asyncio.
     """
 
-    def __init__(self, session: Session, *, count: bool = False) -> None:
+    def __init__(self, session: Session, *, count: bool = False, profile: bool = False) -> None:
         self._handle = Handle(lib.xrnpe_request_free, lib.xrnpe_request_new, session._open)
         self._lock = threading.RLock()
         self.inputs: tuple[TensorInfo, ...] = session.inputs
         self.outputs: tuple[TensorInfo, ...] = session.outputs
         self._model = session._model
         lib.xrnpe_request_count(self._handle, count)
+        call(lib.xrnpe_request_profile, self._handle, profile)
 
     def bind_input(self, name: str, buffer: Buffer | None, offset: int = 0) -> NDArray[Any] | None:
         """Let an input lie in a buffer, from byte ``offset`` on, a multiple of 64; without a
@@ -235,6 +237,14 @@ class Request(Object):
         with self._lock:
             call(lib.xrnpe_request_get_output, self._open, i, pointer(array), array.size)
         return array
+
+    @property
+    def layers(self) -> tuple[LayerProfile, ...]:
+        """What each layer took, after wait(), in the order of Model.layers; empty unless it profiles."""
+        with self._lock:
+            layers = lib.xrnpe_request_layers(self._open)
+            count = lib.xrnpe_model_layer_count(self._model) if layers else 0
+            return tuple(LayerProfile._of(layers[i]) for i in range(count))
 
     @property
     def result(self) -> Result:

@@ -95,6 +95,10 @@ class xrnpe_layout(Structure):
     _fields_ = [("format", c_uint), ("size", c_size_t), ("strides", c_size_t * XRNPE_TENSOR_RANK)]
 
 
+class xrnpe_layer_profile(Structure):
+    _fields_ = [("counters", xrnpe_counters), ("seconds", c_double)]
+
+
 class xrnpe_session_options(Structure):
     _fields_ = [("priority", c_uint)]
 
