@@ -311,6 +311,7 @@ static const int64_t convs[][8] = {
 	{ 16, 1, 7, 1, 1, 1, 1, 0 },
 	/* More windows than are computed at once; lines of which most would be wasted. */
 	{ 5, 19, 9, 1, 1, 1, 1, 0 },
+	{ 5, 5, 9, 1, 1, 1, 1, 0 },
 	{ 9, 23, 4, 1, 3, 1, 1, 0 },
 	{ 4, 33, 11, 1, 3, 2, 1, 1 },
 	{ 5, 4, 17, 1, 3, 1, 1, 1 },
