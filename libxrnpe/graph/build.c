@@ -12,7 +12,7 @@
 
 /* ---- tensors ----------------------------------------------------------- */
 
-/* Elements of @shape if it is one of a tensor; -EINVAL, or -ENOTSUP: more than @limit. */
+/* -ENOTSUP: @shape has more than @limit elements, or would have if no dimension were 0. */
 static int check_shape(const struct xrnpe_graph *graph, const struct graph_tensor *tensor,
 		       const struct graph_shape *shape, size_t limit, struct xrnpe_error *error)
 {
@@ -20,7 +20,8 @@ static int check_shape(const struct xrnpe_graph *graph, const struct graph_tenso
 	size_t count = 1;
 
 	for (uint32_t i = 0; i < shape->rank; i++) {
-		if (__builtin_mul_overflow(count, shape->dims[i], &count) || count > limit)
+		if (__builtin_mul_overflow(count, shape->dims[i] ? shape->dims[i] : 1, &count) ||
+		    count > limit)
 			return xrnpe_fail(error, -ENOTSUP, "%s: tensor %s of %s is too large",
 					  graph->name, graph_printable(tensor->name, name),
 					  graph_shape_text(shape, text));

@@ -639,6 +639,13 @@ START_TEST(bad_constants)
 	w->dims[0] = w->dims[1] = UINT32_MAX;
 	w->dims[2] = 2;
 	refuse(model, -ENOTSUP, "m.onnx: constant w is too large");
+	/* None, but what is calculated with the others would be as large. */
+	model = conv(2, 5, 3, 3, &node);
+	w = model->graph->initializer[0];
+	w->dims[0] = 0;
+	w->dims[1] = w->dims[2] = 1 << 30;
+	w->raw_data.len = 0;
+	refuse(model, -ENOTSUP, "m.onnx: tensor w of 0 x 1073741824 x 1073741824 x 3 is too large");
 
 	model = conv(2, 5, 3, 3, &node);
 	model->graph->initializer[0]->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__STRING;

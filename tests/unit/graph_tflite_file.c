@@ -391,6 +391,10 @@ START_TEST(impossible)
 	model->operators[0].inputs[0] = lite_constant(model, LITE_TYPE_FLOAT32, LITE_DIMS(-2), 8, two);
 	refuse(model, -EINVAL, "m.tflite: tensor constant has impossible dimensions, or no such buffer");
 	model = one("RELU");
+	model->operators[0].inputs[0] =
+		lite_constant(model, LITE_TYPE_FLOAT32, LITE_DIMS(0, 1 << 30, 1 << 30), 0, two);
+	refuse(model, -EINVAL, "m.tflite: tensor constant has impossible dimensions, or no such buffer");
+	model = one("RELU");
 	model->tensors[0].dims[0] = 1 << 30;
 	refuse(model, -ENOTSUP, "m.tflite: input x: dimension 0 is open in the file, or no size: a shape "
 	       "has to be given");

@@ -71,23 +71,24 @@ static bool find_bytes(const struct tflite_reader *reader, struct constant *cons
 	return true;
 }
 
-/* Shape and number of elements; false: impossible. */
+/* Shape and number of elements; false: impossible, or would be if no dimension were 0. */
 static bool read_shape(struct constant *constant)
 {
 	struct flat_vector dims = flat_vector(constant->table, TENSOR_SHAPE, 4);
+	size_t most = 1;
 
 	if (dims.count > GRAPH_MAX_RANK)
 		return false;
 	constant->shape.rank = dims.count;
-	constant->count = 1;
 	for (uint32_t i = 0; i < dims.count; i++) {
 		int32_t dim = flat_vector_int(dims, i);
 
-		if (dim < 0 || __builtin_mul_overflow(constant->count, (size_t)dim, &constant->count) ||
-		    constant->count > GRAPH_MAX_CONSTANT)
+		if (dim < 0 || __builtin_mul_overflow(most, dim ? (size_t)dim : 1, &most) ||
+		    most > GRAPH_MAX_CONSTANT)
 			return false;
 		constant->shape.dims[i] = (uint32_t)dim;
 	}
+	constant->count = graph_count(&constant->shape);
 	return true;
 }
 
