@@ -201,6 +201,15 @@ def check_run():
           write("cut.npy", read("in.npy")[:-1]))
     fails("input of doubles", "doubles.npy: element type '<f8' is not supported", "run",
           "m.xrnpe", "--input", write_npy("doubles.npy", SHAPE, [0.0] * 784, "d", "<f8"))
+    # A NaN is nothing's class, whoever computes; and what is told of it is no number.
+    write_npy("holes.npy", (2, *SHAPE), images(5, 1) + [float("nan")] * 28 * 28)
+    write_npy("zeros.npy", (2,), [0, 0], "B", "|u1")
+    for name in (ONNX, "m.xrnpe"):
+        got = json.loads(succeeds(f"NaNs through {name}", "run", name, "-i", "holes.npy", "-l",
+                                  "zeros.npy", "-o", "nans.npy", "--json"))
+        row = struct.unpack(f"<{2 * classes}f", read_npy("nans.npy")[1])[classes:]
+        result(got["without_class"] == 1 and got["accuracy"] <= 50 and all(v != v for v in row),
+               "are seen in the end, and have no class", got, row)
     fails("labels that are not there", "typo.npy: cannot open", *base, "--labels", "typo.npy",
           "--output", "lost.npy")
     fails("an empty file", "zero.npy: holds no inputs", "run", ONNX, "--input",
