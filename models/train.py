@@ -5,8 +5,8 @@
     models/train.py [--epochs N] [--seed N] [-o models/fashion-resnet.onnx]
     models/train.py --arrays FOLDER         write the training images as .npy, for tools/qat
 
-Needs Debian 12's python3-torch and dataset-fashion-mnist; nothing else in this
-repository needs either to run. The seed and one thread make the result the same
+Needs Debian 12's python3-torch and dataset-fashion-mnist, which is read from --data if it
+is not installed. The seed and one thread make the result the same
 on every run on one kind of CPU (another CPU's vector width orders sums otherwise).
 
 The epoch is picked by the last 5,000 training images, which are not trained on;
