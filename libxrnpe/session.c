@@ -10,15 +10,10 @@
 
 /* ---- sessions --------------------------------------------------------- */
 
-static int check_limits(const struct xrnpe_device_info *info, const struct xrnpe_model *model,
-			const struct session_regions *regions, struct xrnpe_error *error)
+/* Before commands are looked at. */
+static int check_counts(const struct xrnpe_device_info *info, const struct xrnpe_model *model,
+			struct xrnpe_error *error)
 {
-	uint64_t sizes[2] = { model->region_size[XRNPE_MODEL_CONSTANTS] };
-
-	for (unsigned int r = 0; r < regions->count; r++)
-		if (regions->region[r].of != XRNPE_MODEL_CONSTANTS)
-			sizes[1] += session_align(regions->region[r].size);
-
 	for (uint32_t i = 0; i < model->step_count; i++) {
 		const struct xrnpe_model_step *step = &model->steps[i];
 
@@ -29,6 +24,17 @@ static int check_limits(const struct xrnpe_device_info *info, const struct xrnpe
 	if (info->max_regions < XRNPE_MODEL_REGIONS)
 		return xrnpe_fail(error, -E2BIG, "%s: needs %u regions; %s has %u", model->name,
 				  XRNPE_MODEL_REGIONS, info->path, info->max_regions);
+	return 0;
+}
+
+static int check_sizes(const struct xrnpe_device_info *info, const struct xrnpe_model *model,
+		       const struct session_regions *regions, struct xrnpe_error *error)
+{
+	uint64_t sizes[2] = { model->region_size[XRNPE_MODEL_CONSTANTS] };
+
+	for (unsigned int r = 0; r < regions->count; r++)
+		if (regions->region[r].of != XRNPE_MODEL_CONSTANTS)
+			sizes[1] += session_align(regions->region[r].size);
 	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
 		if (sizes[i] > info->max_buffer_size)
 			return xrnpe_fail(error, -E2BIG,
@@ -101,8 +107,11 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	unsigned int queue = 0;
 	int ret;
 
+	ret = check_counts(&device->info, model, error);
+	if (ret)
+		return ret;
 	session_make_regions(&regions, model, device->info.max_regions);
-	ret = check_limits(&device->info, model, &regions, error);
+	ret = check_sizes(&device->info, model, &regions, error);
 	if (!ret)
 		ret = find_queue(&device->info, options ? options->priority : XRNPE_PRIORITY_NORMAL,
 				 &queue, error);
