@@ -181,6 +181,7 @@ static int evaluate(const struct op *op)
 	struct xrnpe_graph *graph = op->graph;
 	struct op_call call = { .graph = graph, .node = op->node };
 	void **tensors = malloc(graph->tensor_count * sizeof(*tensors));
+	bool empty = true;
 	int ret = 0;
 
 	if (posix_memalign(&call.scratch, 64, op->node->scratch + 1))
@@ -194,8 +195,9 @@ static int evaluate(const struct op *op)
 		if (tensor)
 			ret = build_constant(graph, op->node->outputs[i], tensor->type,
 					     &tensor->shape, &data, op->error);
+		empty &= !tensor || !graph_count(&tensor->shape);
 	}
-	if (!ret) {
+	if (!ret && !empty) {
 		for (uint32_t i = 0; i < graph->tensor_count; i++)
 			tensors[i] = graph->tensors[i].data;
 		call.tensors = tensors;

@@ -737,6 +737,14 @@ START_TEST(bad_others)
 	onnx_floats(model, "s", DIMS(2), (float[]){ 1, -1 });
 	refuse(model, -EINVAL, "m.onnx: node n_y (BatchNormalization): variance of channel 1 is "
 	       "negative or zero");
+	/* Windows whose taps are half a million elements apart. */
+	model = conv(2, 5, 3, 3, &node);
+	onnx_attr_ints(node, "pads", DIMS(1 << 20, 1 << 20, 1 << 20, 1 << 20));
+	onnx_attr_ints(node, "strides", DIMS(1 << 19, 1 << 19));
+	onnx_attr_ints(node, "dilations", DIMS((1 << 19) - 1, (1 << 19) - 1));
+	refuse(model, -ENOTSUP, "m.onnx: Conv (node n_y): windows reach over more elements than a tensor "
+	       "has");
+
 	model = one("BatchNormalization", "x s s s s", 2, 5, 5, &node);
 	onnx_floats(model, "s", DIMS(3), NULL);
 	refuse(model, -EINVAL,

@@ -247,6 +247,19 @@ static void convolve(const struct window_images *out, size_t width, struct multi
 	}
 }
 
+/* The image has room for windows that reach far beyond the input; not for any. */
+static int check_image(const struct op *op, const struct image *image)
+{
+	size_t size = image->channels;
+
+	if (__builtin_mul_overflow(size, image->phases_y, &size) ||
+	    __builtin_mul_overflow(size, image->phases_x, &size) ||
+	    __builtin_mul_overflow(size, image->height, &size) ||
+	    __builtin_mul_overflow(size, image->width, &size) || size > GRAPH_MAX_CONSTANT)
+		return op_fail(op, -ENOTSUP, "windows reach over more elements than a tensor has");
+	return 0;
+}
+
 static int check_bias(const struct op *op, uint32_t channels)
 {
 	const struct graph_tensor *bias = op_input(op, 2);
@@ -319,7 +332,8 @@ static int infer_conv(const struct op *op)
 	images = window_images(&out);
 	image = image_of(&y, &x, &images, weight->dims[1], weight->dims[0] / windows->groups);
 	op->node->scratch = scratch_bytes(&image, graph_count(weight) / weight->dims[0], 0);
-	return op_output(op, 0, GRAPH_FLOAT, &out);
+	ret = check_image(op, &image);
+	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, &out);
 }
 
 /* Whether the input is the image, and as large as what is read of it. */
@@ -442,7 +456,8 @@ static int infer_transposed(const struct op *op)
 	image = image_of(&y, &x, &images, weight->dims[0] / windows->groups, weight->dims[1]);
 	count = graph_count(weight) / windows->groups;
 	op->node->scratch = scratch_bytes(&image, count / weight->dims[1], count);
-	return op_output(op, 0, GRAPH_FLOAT, &out);
+	ret = check_image(op, &image);
+	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, &out);
 }
 
 /* The weights of one group from [in][out][kernel] to [out][in][kernel turned round]. */
