@@ -286,12 +286,14 @@ TARGET static void put_fp4_from_fp4(const struct stage *stage, const int32_t *su
 		__m512i words[2], codes;
 		__m256i packed;
 
-		for (int i = 0; i < 2; i++) {
+		for (size_t i = 0; i < 2; i++) {
+			/* A last row that is alone is taken twice. */
+			const int32_t *at = sums + (r + i < rows ? i : 0) * LANES;
 			__m512i below[2], above[2];
 
 			for (int half = 0; half < 2; half++)
-				bracket_quarters(_mm512_load_si512(sums + i * LANES + half * 16), scale[half],
-						 bias[half], &below[half], &above[half]);
+				bracket_quarters(_mm512_load_si512(at + half * 16), scale[half], bias[half], &below[half],
+						 &above[half]);
 			words[i] = _mm512_adds_epi16(_mm512_packs_epi32(below[0], below[1]),
 						     _mm512_packs_epi32(above[0], above[1]));
 		}
