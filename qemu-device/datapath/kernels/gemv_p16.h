@@ -378,13 +378,14 @@ INLINE bool multiply(enum kind kind, size_t positions, const struct task *task, 
 		const uint8_t *next = row + packed_bytes(kind, c * CHUNK_CODES) + GEMV_AHEAD;
 
 		for (size_t s = 0; s < steps; s++) {
+			const size_t parts = (size_t)1 << kind;
 			words part[4];
 
 			/* Inputs fill the first cache. */
 			__builtin_prefetch(next + s * VECTOR, 0, 2);
 			split(kind, task, load_words(from + s * VECTOR), part);
 #pragma GCC unroll 4
-			for (size_t g = 0; g < 1u << kind; g++) {
+			for (size_t g = 0; g < parts; g++) {
 				most = larger(most, magnitudes_of(part[g]));
 				to_reals(kind, part[g], weight);
 				add_group(positions, weight, inputs, chunks, (s << kind) + g, sum);
