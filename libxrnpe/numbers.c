@@ -14,7 +14,7 @@ static bool multiplies(enum xrnpe_format format)
 }
 
 int xrnpe_quantize(enum xrnpe_format format, size_t rows, size_t columns, const float *scales,
-		const float *values, float *rounded)
+		   const float *values, float *rounded)
 {
 	if (!multiplies(format))
 		return -EINVAL;

@@ -819,9 +819,9 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  * biases of layers whose weights have them.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
- * that is not finite, or are all zero, or formats are given for a layer that there is not;
- * -ENOSPC: a limit cannot be kept (the message says what can); -ENOTSUP: the device cannot
- * do a layer; -ECANCELED.
+ * that is not finite, or are all zero, or formats are given for a layer that there is not
+ * or that cannot read them; -ENOSPC: a limit cannot be kept (the message says what can);
+ * -ENOTSUP: the device cannot do a layer; -ECANCELED.
  */
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,
 		  struct xrnpe_model **model, struct xrnpe_error *error);
@@ -839,7 +839,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
  * Returns 0; -EINVAL: @format multiplies nothing.
  */
 int xrnpe_quantize(enum xrnpe_format format, size_t rows, size_t columns, const float *scales,
-		const float *values, float *rounded);
+		   const float *values, float *rounded);
 
 /**
  * For each row of numbers the scale with which xrnpe_quantize() loses least: the sum of squared

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* What the compiler chose, and what else there was, as a page to look at. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "io.h"
 #include "outcome.h"
 
 /* Drawings, in units of about a pixel. */
@@ -302,14 +301,11 @@ static void put_page(FILE *f, const struct outcome *outcome)
 
 int outcome_write_page(const struct outcome *outcome, const char *path, struct xrnpe_error *error)
 {
-	FILE *f = fopen(path, "w");
-	int ret;
+	struct xrnpe_file file;
+	int ret = xrnpe_file_create(&file, path, error);
 
-	if (!f)
-		return xrnpe_fail(error, -errno, "%s: cannot create: %s", path, strerror(errno));
-	put_page(f, outcome);
-	ret = ferror(f) ? EIO : 0;
-	if (fclose(f) && !ret)
-		ret = errno;
-	return ret ? xrnpe_fail(error, -ret, "%s: cannot write: %s", path, strerror(ret)) : 0;
+	if (ret)
+		return ret;
+	put_page(file.stream, outcome);
+	return xrnpe_file_commit(&file, error);
 }

@@ -83,13 +83,18 @@ static void search_free(struct search *search)
 	free(search->points);
 }
 
-/* The formats that take least memory; with all inputs in one, conversions are fewest. */
+/*
+ * The formats that take least memory; with all inputs in one, conversions are fewest. Not all
+ * can be: weights that an operator has by its nature are exact.
+ */
 static void choose_smallest(struct search *search)
 {
 	for (uint32_t n = 0; n < search->count; n++) {
 		const struct xrnpe_layer_formats *given = options_given(search->compiler, n);
 		bool weights = search->compiler->nodes[n].place.kind == PLACE_WEIGHTS;
-		enum xrnpe_format input = given ? given->input : XRNPE_FORMAT_P8;
+		enum xrnpe_format input = given ? given->input :
+					  options_allow(search->compiler, n, XRNPE_FORMAT_P8) ?
+					  XRNPE_FORMAT_P8 : XRNPE_FORMAT_P16;
 
 		search->chosen[n] = compile_option(!weights ? input : given ? given->weight :
 						   XRNPE_FORMAT_FP4, input);
@@ -274,7 +279,7 @@ static int find_cheapest(struct search *search, double allowed, double effect, i
 
 		/* A tighter choice may not be had: then what there is has to do. */
 		if (ret)
-			return best->model ? 0 : ret;
+			return ret == -ENOSPC && best->model ? 0 : ret;
 		keep_better(search, allowed, best, &trial);
 		if (share >= CLOSE && share <= 1)
 			break;

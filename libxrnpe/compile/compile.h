@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the compiler. In the order in which they work: place.c and its kin decide where
- * and how each node runs, order.c puts nodes in order, inputs.c looks at the calibration data,
- * calibrate.c runs them, scale.c finds scales, given.c takes those of the file, moments.c, round.c and quantize.c make
- * weights, measure.c and effect.c find what each format costs, choices.c and choose.c choose,
- * lower.c writes commands, with memory laid out by plan.c, steps.c makes what surrounds
- * them, and tune.c runs the result to correct biases and to learn the errors, of the best
- * few choices. Documentation/compiler.rst tells the story.
+ * Inside the compiler. In the order in which they work: inputs.c looks at the calibration
+ * data; place.c and its kin decide where and how each node runs, split.c which are several,
+ * order.c puts nodes in order, memory.c finds tensors that share memory; calibrate.c runs
+ * the data, scale.c finds scales, given.c takes those of the file; moments.c, round.c and
+ * quantize.c make weights, measure.c and effect.c find what each format costs; options.c
+ * lists what there is to choose, choices.c and choose.c choose; lower.c writes a model:
+ * commands by command.c and table.c, of tensors in versions.c, in memory laid out by
+ * plan.c, and what surrounds them by steps.c and describe.c; and tune.c runs the result to
+ * correct biases and to learn the errors, of the best few choices. limits.c reads what
+ * users write. Documentation/compiler.rst tells the story.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H
@@ -392,12 +395,12 @@ bool options_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 /* The formats that the caller gave for node @n; NULL: it is the compiler's choice. */
 const struct xrnpe_layer_formats *options_given(const struct compiler *compiler, uint32_t n);
 
-/* That layers for which the caller gave formats are there, and can be run in these. */
+/* That layers for which the caller gave formats are there, and that all can be run in these. */
 int options_check_given(struct compiler *compiler);
 
 /*
- * What node @n may be run in; weights of one are in the format of the inputs. A node that
- * does not choose has one option, which is nothing.
+ * What node @n may be run in; weights of no tensor are in the format of the inputs. A node
+ * that does not choose has one option, which is nothing.
  */
 void options_list(const struct compiler *compiler, uint32_t n, struct option options[COMPILE_OPTIONS]);
 

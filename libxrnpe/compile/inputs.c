@@ -113,7 +113,7 @@ static bool find_largest(const struct compiler *compiler, uint32_t i, size_t cou
 static void find_wild(const struct compiler *compiler, const char *name, const float *largest,
 		      size_t count, float *sorted, bool *wild)
 {
-	size_t found = 0, first = 0;
+	size_t found = 0, first = 0, out = 0;
 	float usual;
 
 	memcpy(sorted, largest, count * sizeof(*sorted));
@@ -124,9 +124,11 @@ static void find_wild(const struct compiler *compiler, const char *name, const f
 			found++;
 			first = n;
 		}
+		/* With those that another of the graph's inputs has left out. */
+		out += wild[n] || largest[n] / usual > WILD;
 	}
 	/* What is not rare is not wild. */
-	if (!found || found * ONE_ASIDE_OF > count)
+	if (!found || out * ONE_ASIDE_OF > count)
 		return;
 	for (size_t n = 0; n < count; n++)
 		wild[n] |= largest[n] / usual > WILD;

@@ -66,7 +66,7 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
 	case BYTES:
 		tighten(&bytes, unit->kind == BYTES ? value : (double)xrnpe_graph_bytes(graph) / value);
 		/* Less than a byte is none, and no limit is not what was asked for. */
-		limits->bytes = bytes >= 1 ? (uint64_t)bytes : 1;
+		limits->bytes = (uint64_t)fmin(fmax(bytes, 1), 0x1p63);
 		break;
 	case SECONDS:
 		tighten(&limits->cycles, value * machine.clock_khz * 1e3);

@@ -69,7 +69,6 @@ bool options_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 
 /* ---- formats that the caller gave --------------------------------------- */
 
-/* Those of node @n; NULL: it is the compiler's choice. */
 const struct xrnpe_layer_formats *options_given(const struct compiler *compiler, uint32_t n)
 {
 	const struct xrnpe_compile_options *options = compiler->options;
@@ -96,14 +95,13 @@ static bool is_wanted(const struct compiler *compiler, uint32_t n, struct choice
 			  (!weights || choice.weight == given->weight));
 }
 
-/* The node that entry @i names; GRAPH_NONE: there is none. */
-static uint32_t named_node(const struct compiler *compiler, const char *layer)
+static bool is_node(const struct compiler *compiler, const char *name)
 {
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		if (!strcmp(layer, compiler->graph->nodes[n].name))
-			return n;
+		if (!strcmp(name, compiler->graph->nodes[n].name))
+			return true;
 	}
-	return GRAPH_NONE;
+	return false;
 }
 
 int options_check_given(struct compiler *compiler)
@@ -113,31 +111,30 @@ int options_check_given(struct compiler *compiler)
 
 	for (size_t i = 0; i < options->format_count; i++) {
 		const struct xrnpe_layer_formats *given = &options->formats[i];
-		uint32_t n = given->layer ? named_node(compiler, given->layer) : GRAPH_NONE;
 
 		if ((unsigned int)given->weight >= COMPILE_FORMATS ||
 		    (unsigned int)given->input >= COMPILE_FORMATS)
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: layers multiply in fp4, p4, p8 and p16",
 					  compiler->graph->name);
-		if (!given->layer)
-			continue;
-		graph_printable(given->layer, text);
-		if (n == GRAPH_NONE)
+		if (given->layer && !is_node(compiler, given->layer))
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: has no layer %s, for which formats are given",
-					  compiler->graph->name, text);
-		if (compiler->nodes[n].chooses && !options_allow(compiler, n, given->input))
+					  compiler->graph->name, graph_printable(given->layer, text));
+	}
+	/* Of all nodes, since those of all others are given to each. */
+	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		const struct xrnpe_layer_formats *given = options_given(compiler, n);
+
+		if (given && compiler->nodes[n].chooses && !options_allow(compiler, n, given->input))
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: layer %s cannot read %s",
-					  compiler->graph->name, text, xrnpe_format_name(given->input));
+					  compiler->graph->name,
+					  graph_printable(compiler->graph->nodes[n].name, text),
+					  xrnpe_format_name(given->input));
 	}
 	return 0;
 }
 
 /* ---- options ------------------------------------------------------------ */
 
-/*
- * What node @n may be run in; weights of no tensor are in the format of the inputs. A node that
- * does not choose has one option, which is nothing.
- */
 void options_list(const struct compiler *compiler, uint32_t n, struct option options[COMPILE_OPTIONS])
 {
 	const struct node_plan *plan = &compiler->nodes[n];
@@ -158,7 +155,6 @@ void options_list(const struct compiler *compiler, uint32_t n, struct option opt
 	}
 }
 
-/* The formats of what node @n adds to its product; its time is that of moving it. */
 void options_list_residual(const struct compiler *compiler, uint32_t n,
 			   struct option options[COMPILE_OPTIONS])
 {

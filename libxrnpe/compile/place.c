@@ -253,14 +253,13 @@ uint32_t place_producer(const struct compiler *compiler, uint32_t tensor)
 
 int place_new_tensor(struct compiler *compiler, uint32_t *made)
 {
-	int ret = graph_add_tensor(compiler->graph, NULL, made, compiler->error);
+	uint32_t count = compiler->graph->tensor_count;
 
-	if (ret)
-		return ret;
-	if (!grow((void **)&compiler->tensors, *made, sizeof(*compiler->tensors)))
+	/* The plan first, so that there is one for each tensor whatever fails. */
+	if (!grow((void **)&compiler->tensors, count, sizeof(*compiler->tensors)))
 		return xrnpe_fail_memory(compiler->error);
-	compiler->tensors[*made].same = *made;
-	return 0;
+	compiler->tensors[count].same = count;
+	return graph_add_tensor(compiler->graph, NULL, made, compiler->error);
 }
 
 static int append_tensor(struct compiler *compiler, uint32_t like, uint32_t *made)

@@ -26,7 +26,7 @@ struct moments {
 	double *diagonal;	/* by group: length means of squares */
 };
 
-/* Of node @n, which has weights that are not one. Returns 0 or -ENOMEM. */
+/* Of node @n, which has weights of a tensor. Returns 0 or -ENOMEM. */
 int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments);
 void moments_free(struct moments *moments);
 

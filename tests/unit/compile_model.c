@@ -476,6 +476,42 @@ START_TEST(stops_when_told)
 }
 END_TEST
 
+struct countdown {
+	size_t calls, stop;
+};
+
+static int stop_at_call(void *data, size_t done, size_t total)
+{
+	struct countdown *countdown = data;
+
+	return ++countdown->calls == countdown->stop;
+}
+
+/* Not even the last of the models that are tried is made when there is one to return. */
+START_TEST(stops_in_any_trial)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *calibration = noise(graph, 4, 1);
+	struct countdown countdown = { 0 };
+	struct xrnpe_compile_options options = {
+		.calibration = calibration, .progress = stop_at_call, .progress_data = &countdown,
+	};
+	struct xrnpe_model *model;
+	size_t all;
+
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), 0);
+	xrnpe_model_free(model);
+	all = countdown.calls;
+	for (size_t before = 0; before < 3; before++) {
+		countdown = (struct countdown){ .stop = all - before };
+		ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -ECANCELED);
+		ck_assert_uint_eq(countdown.calls, countdown.stop);
+	}
+	noise_free(graph, calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 TCase *compile_model_tests(void)
 {
 	TCase *tests = tcase_create("model");
@@ -495,5 +531,6 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, device_cannot);
 	tcase_add_test(tests, device_takes_the_largest);
 	tcase_add_test(tests, stops_when_told);
+	tcase_add_test(tests, stops_in_any_trial);
 	return tests;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Nodes that take several commands: transposed convolutions, interpolation, long sums. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,40 @@ START_TEST(interpolated)
 }
 END_TEST
 
+/* Formats for all layers are not for one whose weights they do not hold. */
+START_TEST(weights_do_not_fit)
+{
+	const struct xrnpe_layer_formats formats = {
+		.weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_FP4,
+	};
+	struct xrnpe_graph *graph = resized("linear", "half_pixel", 12, 8);
+	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
+	const struct xrnpe_compile_options options = {
+		.calibration = calibration, .formats = &formats, .format_count = 1,
+	};
+	struct xrnpe_model *model;
+
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_msg(strstr(error.message, "cannot read fp4"), "%s", error.message);
+	noise_free(graph, calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* Thirds take Posit(16,1), whatever the budget. */
+START_TEST(weights_stay_exact)
+{
+	struct xrnpe_graph *graph = resized("linear", "half_pixel", 18, 4);
+	struct xrnpe_model *model = on_device(graph);
+	uint64_t bytes = xrnpe_model_layer(model, 0)->bytes;
+
+	ck_assert_int_eq(xrnpe_model_layer(model, 0)->format, XRNPE_FORMAT_P16);
+	xrnpe_model_free(model);
+	ck_assert_int_eq(compile(graph, bytes - 1, &model), -ENOSPC);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Whose elements all have weights of their own, it is left to the CPU. */
 START_TEST(not_interpolated)
 {
@@ -156,6 +191,8 @@ TCase *compile_pieces_tests(void)
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 60);
 	tcase_add_loop_test(tests, interpolated, 0, 7);
+	tcase_add_test(tests, weights_do_not_fit);
+	tcase_add_test(tests, weights_stay_exact);
 	tcase_add_test(tests, not_interpolated);
 	tcase_add_test(tests, long_sums);
 	return tests;

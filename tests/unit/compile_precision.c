@@ -261,6 +261,35 @@ START_TEST(odd_data_are_named)
 }
 END_TEST
 
+/* A quarter of the inputs of each of four tensors is odd, of each another: all would be. */
+START_TEST(not_all_are_left_out)
+{
+	Onnx__ModelProto *onnx = onnx_new();
+	const char *const names[] = { "a", "b", "c", "d" };
+	struct xrnpe_array *inputs;
+	struct xrnpe_graph *graph;
+	struct xrnpe_model *model;
+
+	for (int i = 0; i < 4; i++)
+		onnx_input(onnx, names[i], DIMS(1, 4));
+	onnx_node(onnx, "Add", "a b", "ab");
+	onnx_node(onnx, "Add", "c d", "cd");
+	onnx_node(onnx, "Mul", "ab cd", "y");
+	onnx_output(onnx, "y", DIMS(0));
+	graph = load(onnx);
+	inputs = noise(graph, 4, 1);
+	for (size_t i = 0; i < 4; i++)
+		inputs[i].data[4 * i] = 1000;
+	ck_assert_msg(!compile_noting(graph, inputs, &model), "%s", error.message);
+	ck_assert_msg(strstr(notes, "1 of 4 inputs left out: of a input 0"), "%s", notes);
+	ck_assert_msg(!strstr(notes, "of b input"), "%s", notes);
+	ck_assert_uint_eq(xrnpe_model_quality(model)->inputs, 3);
+	xrnpe_model_free(model);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* A channel that is zero throughout calibration works when it wakes up. */
 START_TEST(dead_channels_may_wake_up)
 {
@@ -377,6 +406,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, tiny_weights_become_zero);
 	tcase_add_test(tests, what_is_certain_of_a_shift);
 	tcase_add_test(tests, odd_data_are_named);
+	tcase_add_test(tests, not_all_are_left_out);
 	tcase_add_test(tests, dead_channels_may_wake_up);
 	tcase_add_test(tests, reported_is_true);
 	tcase_add_test(tests, error_limit_is_kept);
