@@ -16,6 +16,8 @@
 /* An error so many times another one is as good, if that saves something. */
 #define AS_GOOD 1.1
 #define TRIALS_AS_GOOD 3
+/* So much of a limit is less than any choice takes. */
+#define LEAST_LIMIT 1e-6
 /* An error of so much of what is allowed is close enough. */
 #define CLOSE 0.75
 /* Effects that are of interest, where it is asked what there is: errors of 0.01 % to 50 %. */
@@ -83,18 +85,31 @@ static void search_free(struct search *search)
 	free(search->points);
 }
 
+/* @wanted for the inputs of node @n, unless the caller gave another, or it cannot read that. */
+static enum xrnpe_format input_like(const struct search *search, uint32_t n,
+				    enum xrnpe_format wanted)
+{
+	const struct xrnpe_layer_formats *given = options_given(search->compiler, n);
+
+	if (given)
+		return given->input;
+	if (options_allow(search->compiler, n, wanted))
+		return wanted;
+	/* Weights that an operator has by its nature are exact. */
+	return options_allow(search->compiler, n, XRNPE_FORMAT_P8) ? XRNPE_FORMAT_P8 :
+								     XRNPE_FORMAT_P16;
+}
+
 /*
- * The formats that take least memory; with all inputs in one, conversions are fewest. Not all
- * can be: weights that an operator has by its nature are exact.
+ * The weights that take least memory, and all inputs in one format as far as they can be:
+ * conversions are fewest.
  */
-static void choose_smallest(struct search *search)
+static void choose_alike(struct search *search, enum xrnpe_format wanted)
 {
 	for (uint32_t n = 0; n < search->count; n++) {
 		const struct xrnpe_layer_formats *given = options_given(search->compiler, n);
 		bool weights = search->compiler->nodes[n].place.kind == PLACE_WEIGHTS;
-		enum xrnpe_format input = given ? given->input :
-					  options_allow(search->compiler, n, XRNPE_FORMAT_P8) ?
-					  XRNPE_FORMAT_P8 : XRNPE_FORMAT_P16;
+		enum xrnpe_format input = input_like(search, n, wanted);
 
 		search->chosen[n] = compile_option(!weights ? input : given ? given->weight :
 						   XRNPE_FORMAT_FP4, input);
@@ -170,14 +185,34 @@ static int try_chosen(struct search *search, struct trial *trial)
 	return 0;
 }
 
+/* What the options of search->chosen add up to. */
+static struct option chosen_sum(const struct search *search)
+{
+	struct option sum = { 0 };
+
+	for (uint32_t i = 0; i < 2 * search->count; i++) {
+		const struct option *option = &search->options[i][search->chosen[i]];
+
+		sum.bytes += option->bytes;
+		sum.effect += option->effect;
+		sum.cycles += option->cycles;
+		sum.picojoules += option->picojoules;
+	}
+	return sum;
+}
+
 /*
  * Which conversions a choice needs, each with a scale and some time, is known only when it is
- * lowered. Where @trial exceeds the caller's limits by that, choose with as much less.
+ * lowered. Where @trial exceeds the caller's limits by that, choose with less: of bytes with as
+ * much, of cycles and energy in proportion, or, where it is effects that are limited, at a
+ * higher price.
  */
 static void tighten(struct search *search, const struct trial *trial)
 {
 	const struct xrnpe_limits *given = &search->given;
+	const struct option sum = chosen_sum(search);
 	struct choose_limits *limits = &search->limits;
+	bool priced = limits->effect > 0;
 
 	if (given->bytes && trial->bytes > given->bytes) {
 		uint64_t excess = trial->bytes - given->bytes;
@@ -185,55 +220,120 @@ static void tighten(struct search *search, const struct trial *trial)
 		limits->bytes = limits->bytes > excess ? limits->bytes - excess : 0;
 	}
 	if (given->cycles > 0 && trial->cycles > given->cycles) {
-		limits->cycles *= 0.99 * given->cycles / trial->cycles;
-		limits->price.cycles = fmax(1, 4 * limits->price.cycles);
+		if (priced)
+			limits->price.cycles = fmax(1, 4 * limits->price.cycles);
+		else
+			limits->cycles = given->cycles * fmax(sum.cycles / trial->cycles, LEAST_LIMIT);
 	}
 	if (given->picojoules > 0 && trial->picojoules > given->picojoules) {
-		limits->picojoules *= 0.99 * given->picojoules / trial->picojoules;
-		limits->price.picojoules = fmax(1, 4 * limits->price.picojoules);
+		if (priced)
+			limits->price.picojoules = fmax(1, 4 * limits->price.picojoules);
+		else
+			limits->picojoules = given->picojoules * fmax(sum.picojoules / trial->picojoules, LEAST_LIMIT);
 	}
 }
 
-/* That no choice keeps the limits that @trial, which takes least, exceeds. */
-static int fail_limits(const struct search *search, const struct trial *trial)
+/* That no choice keeps the limits. @least: the least of each that any choice takes. */
+static int fail_limits(const struct search *search, const struct trial *least)
 {
 	const struct compiler *compiler = search->compiler;
 	const struct xrnpe_limits *given = &search->given;
 	const char *name = compiler->graph->name;
 
-	if (given->bytes && trial->bytes > given->bytes)
+	if (given->bytes && least->bytes > given->bytes)
 		return xrnpe_fail(compiler->error, -ENOSPC,
 				  "%s: budget of %llu bytes is too small: the smallest formats need %llu",
 				  name, (unsigned long long)given->bytes,
-				  (unsigned long long)trial->bytes);
-	if (given->cycles > 0 && trial->cycles > given->cycles)
+				  (unsigned long long)least->bytes);
+	if (given->cycles > 0 && least->cycles > given->cycles)
 		return xrnpe_fail(compiler->error, -ENOSPC,
 				  "%s: budget of %.0f cycles is too small: the fastest formats found need %.0f",
-				  name, given->cycles, trial->cycles);
+				  name, given->cycles, least->cycles);
+	if (given->picojoules > 0 && least->picojoules > given->picojoules)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: budget of %.4g uJ is too small: the formats found need %.4g",
+				  name, given->picojoules * 1e-6, least->picojoules * 1e-6);
 	return xrnpe_fail(compiler->error, -ENOSPC,
-			  "%s: budget of %.4g uJ is too small: the formats found need %.4g",
-			  name, given->picojoules * 1e-6, trial->picojoules * 1e-6);
+			  "%s: no formats were found that keep all budgets; each alone can be kept", name);
 }
 
-/* A model that keeps all limits but that of error, and of which search->limits is true. */
-static int find_model(struct search *search, struct trial *trial)
+/* As try_chosen(); *@least becomes what @trial takes, where that is less. */
+static int try_for_least(struct search *search, struct trial *least, struct trial *trial)
 {
-	for (int i = 0;; i++) {
+	int ret = try_chosen(search, trial);
+
+	if (ret)
+		return ret;
+	least->bytes = trial->bytes < least->bytes ? trial->bytes : least->bytes;
+	least->cycles = fmin(trial->cycles, least->cycles);
+	least->picojoules = fmin(trial->picojoules, least->picojoules);
+	return 0;
+}
+
+/* Choose by search->limits, which it tightens, until a model keeps the caller's limits. */
+static int try_choices(struct search *search, struct trial *least, struct trial *trial)
+{
+	for (int i = 0; i < MOST_TRIALS; i++) {
 		int ret = choose_options((const struct option (*)[COMPILE_OPTIONS])search->options,
 					 2 * search->count, &search->limits, search->chosen);
-		bool last = ret == -ENOSPC || i == MOST_TRIALS;
 
 		if (ret == -ENOMEM)
 			return xrnpe_fail_memory(search->compiler->error);
-		if (last)
-			choose_smallest(search);
-		ret = try_chosen(search, trial);
+		if (ret)
+			break;
+		ret = try_for_least(search, least, trial);
 		if (ret || trial->model)
 			return ret;
-		if (last)
-			return fail_limits(search, trial);
 		tighten(search, trial);
 	}
+	return 0;
+}
+
+/* As try_choices(), with what takes least, whatever its effect. */
+static int try_least(struct search *search, struct trial *least, struct trial *trial)
+{
+	static const enum xrnpe_format alike[] = { XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8 };
+	const struct choose_limits limits = search->limits;
+	const struct xrnpe_limits *given = &search->given;
+	int ret;
+
+	search->limits.effect = 0;
+	if (given->cycles > 0)
+		search->limits.cycles = LEAST_LIMIT * given->cycles;
+	if (given->picojoules > 0)
+		search->limits.picojoules = LEAST_LIMIT * given->picojoules;
+	ret = try_choices(search, least, trial);
+	search->limits = limits;
+	/* Without conversions there may be less than options tell. */
+	for (size_t i = 0; !ret && !trial->model && i < sizeof(alike) / sizeof(alike[0]); i++) {
+		choose_alike(search, alike[i]);
+		ret = try_for_least(search, least, trial);
+	}
+	return ret;
+}
+
+/*
+ * A model that keeps all limits but that of error: of search->limits that of effect is true of
+ * it, unless the others leave only more.
+ */
+static int find_model(struct search *search, struct trial *trial)
+{
+	struct trial least = { .bytes = UINT64_MAX, .cycles = INFINITY, .picojoules = INFINITY };
+	double effect = search->limits.effect;
+	int ret;
+
+	*trial = (struct trial){ 0 };
+	ret = try_choices(search, &least, trial);
+	if (!ret && !trial->model && effect > 0) {
+		search->limits.effect = 0;
+		ret = try_choices(search, &least, trial);
+		search->limits.effect = effect;
+	}
+	if (!ret && !trial->model)
+		ret = try_least(search, &least, trial);
+	if (ret || trial->model)
+		return ret;
+	return fail_limits(search, &least);
 }
 
 /* ---- what is asked for --------------------------------------------------- */
@@ -289,16 +389,6 @@ static int find_cheapest(struct search *search, double allowed, double effect, i
 	return 0;
 }
 
-/* What effects of search->chosen add up to. */
-static double chosen_effect(const struct search *search)
-{
-	double sum = 0;
-
-	for (uint32_t i = 0; i < 2 * search->count; i++)
-		sum += search->options[i][search->chosen[i]].effect;
-	return sum;
-}
-
 /* Raise all effects to @power. */
 static void change_effects(struct search *search, double power)
 {
@@ -315,17 +405,18 @@ static void change_effects(struct search *search, double power)
 static int find_best(struct search *search, struct trial *best)
 {
 	struct trial other;
+	double effect;
 	int ret = find_model(search, best);
-	double effect = ret ? 0 : chosen_effect(search);
 
-	if (!ret) {
-		change_effects(search, 0.5);
-		ret = find_model(search, &other);
-		change_effects(search, 2);
-	}
 	if (ret)
 		return ret;
-	if (other.score < best->score) {
+	effect = chosen_sum(search).effect;
+	change_effects(search, 0.5);
+	ret = find_model(search, &other);
+	change_effects(search, 2);
+	if (ret && ret != -ENOSPC)
+		return ret;
+	if (other.model && other.score < best->score) {
 		trial_free(best);
 		*best = other;
 	} else {
@@ -401,8 +492,10 @@ static bool is_beaten(const struct search *search, const struct xrnpe_point *poi
 		const struct xrnpe_point *other = &search->points[i];
 
 		if (other->bytes <= point->bytes && other->cycles <= point->cycles &&
+		    other->picojoules <= point->picojoules &&
 		    other->quality.error <= point->quality.error &&
 		    (other->bytes < point->bytes || other->cycles < point->cycles ||
+		     other->picojoules < point->picojoules ||
 		     other->quality.error < point->quality.error))
 			return true;
 	}

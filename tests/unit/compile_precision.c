@@ -395,6 +395,74 @@ START_TEST(cycles_and_energy_are_kept)
 }
 END_TEST
 
+/* Compile @graph for @limits, and tell what the model costs; or what the message says is needed. */
+static double needed(const struct xrnpe_graph *graph, const struct xrnpe_array *inputs,
+		     const struct xrnpe_limits *limits, struct xrnpe_cost *cost)
+{
+	const struct xrnpe_compile_options options = { .calibration = inputs, .limits = *limits };
+	const char *need;
+	struct xrnpe_model *model;
+	int ret = xrnpe_compile(graph, &options, &model, &error);
+
+	if (!ret) {
+		xrnpe_model_predict(model, NULL, cost, NULL);
+		xrnpe_model_free(model);
+		return 0;
+	}
+	ck_assert_int_eq(ret, -ENOSPC);
+	need = strstr(error.message, "found need ");
+	ck_assert_msg(need, "%s", error.message);
+	return strtod(need + strlen("found need "), NULL);
+}
+
+/*
+ * What a message says is needed is the least, and can be had, as can all that is more, with and
+ * without an error.
+ */
+START_TEST(what_is_needed_is_enough)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	double cycles = needed(graph, inputs, &(struct xrnpe_limits){ .cycles = 1 }, NULL);
+	double microjoules = needed(graph, inputs, &(struct xrnpe_limits){ .picojoules = 1 }, NULL);
+	const struct xrnpe_layer_formats fp4 = { NULL, XRNPE_FORMAT_FP4, XRNPE_FORMAT_FP4 };
+	const struct xrnpe_compile_options narrow = {
+		.calibration = inputs, .formats = &fp4, .format_count = 1,
+	};
+	struct xrnpe_model *model;
+	struct xrnpe_cost least;
+
+	ck_assert_msg(!xrnpe_compile(graph, &narrow, &model, &error), "%s", error.message);
+	xrnpe_model_predict(model, NULL, &least, NULL);
+	xrnpe_model_free(model);
+	ck_assert_double_le(cycles, (double)least.counters.cycles);
+	ck_assert_double_le(microjoules, 1.001e-6 * least.picojoules);
+	for (int i = 0; i < 12; i++) {
+		double more = 1 + i / 24.0;
+		/* The message rounds to 4 digits. */
+		struct xrnpe_limits limits[] = {
+			{ .cycles = more * cycles },
+			{ .picojoules = 1.001e6 * more * microjoules },
+			{ .cycles = more * cycles, .error = 0.9 },
+			{ .picojoules = 1.001e6 * more * microjoules, .error = 0.9 },
+		};
+
+		for (size_t k = 0; k < sizeof(limits) / sizeof(limits[0]); k++) {
+			struct xrnpe_cost cost;
+
+			ck_assert_msg(needed(graph, inputs, &limits[k], &cost) == 0, "%zu at %g: %s", k, more,
+				      error.message);
+			if (limits[k].cycles > 0)
+				ck_assert_double_le((double)cost.counters.cycles, limits[k].cycles);
+			else
+				ck_assert_double_le(cost.picojoules, limits[k].picojoules);
+		}
+	}
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 TCase *compile_precision_tests(void)
 {
 	TCase *tests = tcase_create("precision");
@@ -411,5 +479,6 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, reported_is_true);
 	tcase_add_test(tests, error_limit_is_kept);
 	tcase_add_test(tests, cycles_and_energy_are_kept);
+	tcase_add_test(tests, what_is_needed_is_enough);
 	return tests;
 }
