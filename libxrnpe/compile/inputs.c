@@ -184,6 +184,52 @@ static int look_at_all(struct compiler *compiler, size_t count, bool *wild)
 	return ret;
 }
 
+/* Whether the @x-th of all inputs is below, like, or above the @y-th, in some order. */
+static int compare_values(const struct compiler *compiler, size_t x, size_t y)
+{
+	const struct xrnpe_graph *graph = compiler->source;
+	int order = 0;
+
+	for (uint32_t i = 0; !order && i < graph->input_count; i++) {
+		const float *values = compiler->options->calibration[i].data;
+		size_t each = graph->infos[i].count;
+
+		order = memcmp(values + x * each, values + y * each, each * sizeof(*values));
+	}
+	return order;
+}
+
+static int compare_inputs(const void *a, const void *b, void *compiler)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+	int order = compare_values(compiler, x, y);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+/* Mark in @out what is there a second time: kept aside it would be no input not seen before. */
+static int find_repeated(struct compiler *compiler, size_t count, bool *out)
+{
+	size_t *sorted = malloc(count * sizeof(*sorted)), found = 0;
+
+	if (!sorted)
+		return xrnpe_fail_memory(compiler->error);
+	for (size_t n = 0; n < count; n++)
+		sorted[n] = n;
+	qsort_r(sorted, count, sizeof(*sorted), compare_inputs, compiler);
+	for (size_t n = 1; n < count; n++) {
+		if (compare_values(compiler, sorted[n - 1], sorted[n]))
+			continue;
+		out[sorted[n]] = true;
+		found++;
+	}
+	free(sorted);
+	if (found)
+		compile_note(compiler, "calibration: %zu of %zu inputs left out: they are the same as others",
+			     found, count);
+	return 0;
+}
+
 /* ---- which are used ---------------------------------------------------- */
 
 /* Every so many-th of the @count in @from is moved to @to, @wanted in all, evenly spread. */
@@ -207,14 +253,16 @@ int inputs_choose(struct compiler *compiler)
 	size_t count = graph->input_count ?
 		       count_inputs(compiler->options->calibration, graph->infos) : 1;
 	size_t *all = malloc(count * sizeof(*all)), good = 0, most;
-	bool *wild = calloc(count, sizeof(*wild));
+	bool *out = calloc(count, sizeof(*out));
 	int ret;
 
 	compiler->inputs = malloc(XRNPE_CALIBRATION_MAX * sizeof(*compiler->inputs));
-	ret = all && wild && compiler->inputs ? look_at_all(compiler, count, wild) :
-						xrnpe_fail_memory(compiler->error);
+	ret = all && out && compiler->inputs ? look_at_all(compiler, count, out) :
+					       xrnpe_fail_memory(compiler->error);
+	if (!ret)
+		ret = find_repeated(compiler, count, out);
 	for (size_t n = 0; !ret && n < count; n++) {
-		if (!wild[n])
+		if (!out[n])
 			all[good++] = n;
 	}
 	if (!ret) {
@@ -230,6 +278,6 @@ int inputs_choose(struct compiler *compiler)
 		spread(all, good, compiler->inputs, compiler->fitted_count);
 	}
 	free(all);
-	free(wild);
+	free(out);
 	return ret;
 }

@@ -243,6 +243,8 @@ START_TEST(odd_data_are_named)
 	for (size_t i = each; i < inputs->count; i++)
 		inputs->data[i] = inputs->data[i - each];
 	is_noted(graph, inputs, "all inputs of x are the same");
+	is_noted(graph, inputs, "23 of 24 inputs left out: they are the same as others");
+	is_noted(graph, inputs, "1 input is too few");
 	noise_free(graph, inputs);
 
 	inputs = noise(graph, 3, 1);
