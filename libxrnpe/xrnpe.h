@@ -358,7 +358,7 @@ struct xrnpe_point {
 	double cycles;			/**< of one inference, on the default array */
 	double picojoules;		/**< of one inference, likewise */
 	struct xrnpe_quality quality;
-	bool best;			/**< no other is as good in bytes, cycles and error, and better in one */
+	bool best;			/**< no other is as good in all of these, and better in one */
 	bool chosen;			/**< this one was taken */
 };
 

@@ -32,7 +32,7 @@ static const char usage[] =
 	"                   [--residual fp4|p4|p8|p16] [--kernel NAME] [--json]\n"
 	"       xrnpe bench elementwise [--format F] [--threads N] [--kernel NAME] [--json]\n"
 	"       xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S] [--batch N]\n"
-	"                   [--json]\n"
+	"                   [--layers] [--json]\n"
 	"\n"
 	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
 	"the datapath on this machine, with codes uniform over the format (the default) or\n"
@@ -726,7 +726,7 @@ int xrnpe_bench(int argc, char **argv)
 		}
 	}
 	if (optind + 1 != argc)
-		return misuse("one of gemm, gemv, conv, codec and elementwise is expected", "");
+		return misuse("one of gemm, gemv, conv, codec and elementwise, or one MODEL.xrnpe, is expected", "");
 	conv = !strcmp(argv[optind], "conv");
 	codec = !strcmp(argv[optind], "codec");
 	options.gemv = !strcmp(argv[optind], "gemv");

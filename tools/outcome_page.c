@@ -214,8 +214,8 @@ static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struc
 		fputs("</td><td class='t dim'>CPU: ", f);
 		put_name(f, layer->why);
 	} else {
-		fprintf(f, "</td><td class=t>%s%s%s", layer->macs ? xrnpe_format_name(layer->weight_format) : "",
-			layer->macs ? "/" : "", xrnpe_format_name(layer->format));
+		fprintf(f, "</td><td class=t>%s%s%s", layer->float_bytes ? xrnpe_format_name(layer->weight_format) : "",
+			layer->float_bytes ? "/" : "", xrnpe_format_name(layer->format));
 	}
 	fprintf(f, "</td><td>%" PRIu64 "</td><td>%" PRIu64 "</td><td>%.3f</td><td>%.2g %%</td>",
 		layer->bytes, (uint64_t)cost->counters.cycles, cost->picojoules / 1e6, 100 * layer->error);
@@ -280,7 +280,7 @@ static void put_page(FILE *f, const struct outcome *outcome)
 	put_summary(f, outcome);
 	if (xrnpe_model_point_count(model) > 1) {
 		fputs("<h2>What else there is</h2><p>Models that were tried; the large dot is the one that "
-		      "was taken, pale ones are beaten in bytes, cycles and error at once.</p>", f);
+		      "was taken, pale ones are beaten in bytes, cycles, energy and error at once.</p>", f);
 		put_points(f, model, true);
 		put_points(f, model, false);
 	}

@@ -154,6 +154,9 @@ static int read_labels(const struct options *options, const struct xrnpe_tensor_
 	for (size_t i = 0; i < count; i++) {
 		float label = labels->data[i];
 
+		if (label != truncf(label))
+			return xrnpe_fail(error, -EINVAL, "%s: label %zu is %g, which is no class",
+					  options->labels, i, (double)label);
 		if (!(label >= 0 && label < (float)out->count))
 			return xrnpe_fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
 					  options->labels, i, (double)label, options->model, out->count);

@@ -47,10 +47,11 @@ def check_compile():
     points = json.loads(succeeds("other points", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x",
                                  "--points", "4", "--report", "page.html", "--json"))["points"]
     result(read("again.xrnpe") == read("m.xrnpe"), "do not change the model")
+    takes = ("bytes", "cycles", "picojoules", "output_error")
     result([p["chosen"] for p in points].count(True) == 1 and len(points) > 4 and all(
         not p["best"] or not any(
-            q["bytes"] < p["bytes"] and q["cycles"] < p["cycles"] and
-            q["output_error"] < p["output_error"] for q in points) for p in points),
+            all(q[k] <= p[k] for k in takes) and any(q[k] < p[k] for k in takes) for q in points)
+        for p in points),
         "one is chosen, none beats the best", points)
     page = read("page.html").decode()
     result(page.startswith("<!DOCTYPE html>") and page.count("<svg") == page.count("</svg>") == 4 and
@@ -219,6 +220,8 @@ def check_run():
     result(done.returncode == 0, "a single input, with nothing in front", done)
     fails("too few labels", "few.npy: has shape 5; 6 labels are needed", *base, "--labels",
           write_npy("few.npy", (5,), labels[:5], "B", "|u1"))
+    fails("half a class", "half.npy: label 1 is 2.5, which is no class", *base, "--labels",
+          write_npy("half.npy", (6,), [1, 2.5, 3, 4, 5, 6]))
     fails("a label too large", "large.npy: label 5 is 10; m.xrnpe tells 10 classes", *base,
           "--labels", write_npy("large.npy", (n,), labels[:5] + [10], "B", "|u1"))
     fails("an output that cannot be written", "none/out.npy: cannot create", *base,

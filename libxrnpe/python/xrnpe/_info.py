@@ -180,7 +180,7 @@ class Point:
     cycles: float
     picojoules: float
     quality: Quality
-    #: No other is as good in bytes, cycles and error, and better in one.
+    #: No other is as good in bytes, cycles, energy and error, and better in one.
     best: bool
     #: This one was taken.
     chosen: bool
