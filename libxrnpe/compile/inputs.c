@@ -136,6 +136,37 @@ static void find_wild(const struct compiler *compiler, const char *name, const f
 		     found, count, name, first, (double)largest[first], (double)usual);
 }
 
+/* Whether the values behind index @k of the second dimension are zero in all inputs. */
+static bool is_dead(const float *values, size_t count, size_t channels, size_t inner, size_t k)
+{
+	for (size_t n = 0; n < count; n++) {
+		for (size_t i = 0; i < inner; i++) {
+			if (values[(n * channels + k) * inner + i] != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Name channels, or features, that are never anything but zero. */
+static void find_dead(const struct compiler *compiler, uint32_t i, const char *name, size_t count)
+{
+	const struct xrnpe_tensor_info *info = &compiler->source->infos[i];
+	size_t channels = info->rank > 1 && info->dims[0] == 1 ? info->dims[1] : 0;
+	const float *values = compiler->options->calibration[i].data;
+	size_t dead = 0, first = 0;
+
+	for (size_t k = channels; k--;) {
+		if (is_dead(values, count, channels, info->count / channels, k)) {
+			dead++;
+			first = k;
+		}
+	}
+	if (dead && dead < channels)
+		compile_note(compiler, "calibration: %zu of the %zu channels of %s are zero in all inputs, %s[:, %zu] first",
+			     dead, channels, name, name, first);
+}
+
 /*
  * Look at all values of the graph's @i-th input. @told: there are values that are not zero, or
  * none are needed.
@@ -161,8 +192,10 @@ static int look(struct compiler *compiler, uint32_t i, size_t count, float *larg
 		compile_note(compiler, "calibration: all values of %s are %g", name, (double)values[0]);
 	else if (count > 1 && each && !memcmp(values, values + each, (count - 1) * each * sizeof(*values)))
 		compile_note(compiler, "calibration: all inputs of %s are the same", name);
-	if (graph->infos[i].type == XRNPE_TYPE_FLOAT)
-		find_wild(compiler, name, largest, count, largest + count, wild);
+	if (graph->infos[i].type != XRNPE_TYPE_FLOAT)
+		return 0;
+	find_dead(compiler, i, name, count);
+	find_wild(compiler, name, largest, count, largest + count, wild);
 	return 0;
 }
 

@@ -304,6 +304,8 @@ START_TEST(dead_channels_may_wake_up)
 			inputs->data[i] = 0;
 	}
 	ck_assert_int_eq(compile_noting(graph, inputs, &model), 0);
+	ck_assert_str_eq(notes, "calibration: 1 of the 6 channels of x are zero in all inputs, "
+			 "x[:, 3] first\n");
 	ck_assert_double_lt(run_error(graph, model), 0.02);
 	xrnpe_model_free(model);
 	noise_free(graph, inputs);
