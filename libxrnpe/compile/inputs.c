@@ -56,10 +56,14 @@ int inputs_check(struct compiler *compiler)
 
 	for (uint32_t i = 0; i < graph->input_count; i++) {
 		const struct xrnpe_tensor_info *info = &graph->infos[i];
-		size_t count = count_inputs(&compiler->options->calibration[i], info);
+		const struct xrnpe_array *array = &compiler->options->calibration[i];
+		size_t count = count_inputs(array, info);
 
 		wanted_text(info, text, sizeof(text));
 		graph_printable(info->name, name);
+		if (array->rank && !array->dims[0])
+			return xrnpe_fail(compiler->error, -EINVAL,
+					  "%s: there are no calibration data of %s", graph->name, name);
 		if (!count && graph->input_count == 1)
 			return xrnpe_fail(compiler->error, -EINVAL,
 					  "%s: calibration data are not of shape %s", graph->name, text);

@@ -379,6 +379,10 @@ START_TEST(calibration_does_not_fit)
 	ck_assert_str_eq(error.message,
 			 "m.onnx: calibration data are not of shape N x 1 x 12 x 12");
 	calibration->dims[3] = calibration->dims[4] = 12;
+	calibration->dims[0] = 0;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_str_eq(error.message, "m.onnx: there are no calibration data of image");
+	calibration->dims[0] = 3;
 	calibration->data[200] = INFINITY;
 	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
 	ck_assert_str_eq(error.message, "m.onnx: calibration input 1 of image has a value that "

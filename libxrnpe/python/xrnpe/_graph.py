@@ -132,6 +132,8 @@ def _limits(graph: Handle, budget: Budget | Sequence[Budget] | None) -> c.xrnpe_
 
 
 def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
+    if not isinstance(formats, Mapping):
+        raise TypeError(f"formats are given by layer, as in {{None: 'fp4/p8'}}; not {formats!r}")
     array = (c.xrnpe_layer_formats * len(formats))()
     for to, (layer, text) in zip(array, formats.items()):
         weight, _, read = text.partition("/")
