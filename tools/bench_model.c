@@ -331,7 +331,6 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH };
-	unsigned long batch;
 	int option;
 	char *end;
 
@@ -350,10 +349,8 @@ int xrnpe_bench_model(int argc, char **argv)
 				return misused(argv[0], "--seconds is not a number up to an hour: %s", optarg);
 			break;
 		case 'b':
-			batch = strtoul(optarg, &end, 10);
-			if (end == optarg || *end || batch < 1 || batch > MOST_BATCH)
+			if (!parse_count(optarg, MOST_BATCH, &options.batch))
 				return misused(argv[0], "--batch is not 1..%d: %s", MOST_BATCH, optarg);
-			options.batch = batch;
 			break;
 		case 'l':
 			options.layers = true;

@@ -52,7 +52,7 @@ static const char usage[] =
 struct options {
 	const char *model, *output;
 	const char *save_formats, *page;
-	unsigned int points;
+	size_t points;
 	struct arguments calib, names, budgets;
 	struct formats formats;
 	struct byte_inputs bytes;
@@ -86,7 +86,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	struct xrnpe_compile_options how = {
 		.progress = show_progress, .progress_data = &notes->progress,
 		.note = add_note, .note_data = notes,
-		.points = options->points, .formats = options->formats.list, .format_count = options->formats.count,
+		.points = (unsigned int)options->points, .formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
@@ -196,7 +196,6 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	struct xrnpe_error error;
 	int option, at = 0;
-	char *end;
 
 	while ((option = getopt_long(argc, argv, "c:b:o:s:f:p:jh", long_options, &at)) != -1) {
 		switch (option) {
@@ -234,8 +233,7 @@ static int parse(int argc, char **argv, struct options *options)
 			options->save_formats = optarg;
 			break;
 		case 'p':
-			options->points = (unsigned int)strtoul(optarg, &end, 10);
-			if (end == optarg || *end || !options->points || options->points > MOST_POINTS)
+			if (!parse_count(optarg, MOST_POINTS, &options->points))
 				return misused(argv[0], "--points is not a number from 1 to %d: %s",
 					       MOST_POINTS, optarg);
 			break;

@@ -129,6 +129,15 @@ void json_string(FILE *stream, const char *string)
 	fputc('"', stream);
 }
 
+bool parse_count(const char *text, size_t most, size_t *count)
+{
+	char *end;
+
+	errno = 0;
+	*count = strtoul(text, &end, 10);
+	return !errno && *text >= '0' && *text <= '9' && !*end && *count && *count <= most;
+}
+
 void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size)
 {
 	size_t used = 0;

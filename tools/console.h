@@ -43,6 +43,9 @@ double seconds_now(void);
 /* Write a string as JSON, with its quotes. */
 void json_string(FILE *stream, const char *string);
 
+/* A whole number from 1 to @most, in digits alone. */
+bool parse_count(const char *text, size_t most, size_t *count);
+
 /* "1x28x28" for dims 1, 28, 28; "scalar" for none. */
 void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size);
 

@@ -328,15 +328,6 @@ static int run(const struct options *options)
 	return ret ? failed(&error) : finish_output();
 }
 
-static bool parse_limit(const char *text, size_t *limit)
-{
-	char *end;
-
-	errno = 0;
-	*limit = strtoul(text, &end, 10);
-	return !errno && *text >= '0' && *text <= '9' && !*end && *limit;
-}
-
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
@@ -371,7 +362,7 @@ static int parse(int argc, char **argv, struct options *options)
 			options->labels = optarg;
 			break;
 		case 'n':
-			if (!parse_limit(optarg, &options->limit))
+			if (!parse_count(optarg, SIZE_MAX, &options->limit))
 				return misused(argv[0], "--limit is not a number of inputs: %s", optarg);
 			break;
 		case 's':

@@ -61,8 +61,9 @@ def check_compile():
     text = succeeds("points as text", *base, "calib.npy", "-o", "again.xrnpe", "-p", "2")
     result(sum(row.endswith(" *") for row in text.splitlines()) == 1, "a star at what is chosen",
            text)
-    misused("no points", "--points is not a number", *base, "calib.npy", "-o", "none.xrnpe", "-p",
-            "many")
+    for count in ("many", "0", "101", "-1", "4294967297"):
+        misused(f"--points {count}", "--points is not a number", *base, "calib.npy", "-o",
+                "none.xrnpe", "-p", count)
     fails("nowhere to write the page", "none/page.html: cannot create", *base, "calib.npy", "-o",
           "again.xrnpe", "--report", "none/page.html")
 
