@@ -35,6 +35,8 @@ struct xrnpe_dump {
 	struct work_struct work;
 	/** @ctx: the culprit's file, with a reference; NULL: none was taken. With hw_lock */
 	struct xrnpe_ctx *ctx;
+	/** @sent: @work makes it, and then gives up @ctx. With hw_lock */
+	bool sent;
 	/** @result: the culprit's, with a reference */
 	struct xrnpe_result *result;
 	/** @commands: buffer of its commands, with a reference */
@@ -208,8 +210,11 @@ void xrnpe_dump_take(struct xrnpe_device *xdev, struct xrnpe_job *job, const cha
 void xrnpe_dump_send(struct xrnpe_device *xdev)
 {
 	guard(mutex)(&xdev->hw_lock);
-	if (xdev->dump->ctx)
-		queue_work(xrnpe_wq, &xdev->dump->work);
+	/* Not once more while it runs, which ends with giving up @ctx and perhaps the device. */
+	if (!xdev->dump->ctx || xdev->dump->sent)
+		return;
+	xdev->dump->sent = true;
+	queue_work(xrnpe_wq, &xdev->dump->work);
 }
 
 /* ---- passed on ---- */
@@ -266,14 +271,13 @@ static void xrnpe_dump_work(struct work_struct *work)
 	struct xrnpe_dump *dump = container_of(work, struct xrnpe_dump, work);
 	struct xrnpe_ctx *ctx = dump->ctx;
 
-	/* Queued once more while it ran. */
-	if (!ctx)
-		return;
 	xrnpe_dump_pass_on(ctx->xdev, dump);
 	drm_gem_object_put(dump->commands);
 	xrnpe_result_put(dump->result);
-	scoped_guard(mutex, &ctx->xdev->hw_lock)
+	scoped_guard(mutex, &ctx->xdev->hw_lock) {
 		dump->ctx = NULL;
+		dump->sent = false;
+	}
 	/* It kept the device, and @dump with it. */
 	xrnpe_ctx_put(ctx);
 }

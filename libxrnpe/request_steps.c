@@ -68,7 +68,8 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 		if (request->profile)
 			request_profile_node(request, step->first + i, clock_now() - start);
 	}
-	return ret ? ret : scatter(request, step, error);
+	/* Of a request that is given up, not all is computed that would be copied. */
+	return ret || xrnpe_job_stops(&request->job) ? ret : scatter(request, step, error);
 }
 
 /* ---- the device's part ended --------------------------------------------- */

@@ -483,7 +483,9 @@ static int compare_points(const void *a, const void *b)
 
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
-	return (x->cycles > y->cycles) - (x->cycles < y->cycles);
+	if (x->cycles != y->cycles)
+		return x->cycles < y->cycles ? -1 : 1;
+	return (x->quality.error > y->quality.error) - (x->quality.error < y->quality.error);
 }
 
 static bool is_beaten(const struct search *search, const struct xrnpe_point *point)
