@@ -65,7 +65,7 @@ static inline int open_client(struct client *client, struct tally *tally, uint64
 	ret = make_bo(client->fd, CANARY_BYTES, 0, &client->canary);
 	for (int i = 0; !ret && i < CLIENT_JOBS; i++) {
 		client->syncobjs[i] = make_syncobj(client->fd);
-		ret = client->syncobjs[i] ? make_work(client->fd, &client->works[i]) : -ENOMEM;
+		ret = client->syncobjs[i] ? make_work(client->fd, &client->works[i]) : -errno;
 	}
 	if (!ret)
 		memset(client->canary.map, 1 + seed % 255, CANARY_BYTES);
