@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compile.h"
-#include "cost.h"
 #include "error.h"
+#include "trials.h"
 
-/* ---- trials ------------------------------------------------------------- */
+/* ---- what is searched --------------------------------------------------- */
 
 /* How an error limit is chased. */
 #define MOST_TRIALS 6
@@ -33,18 +32,17 @@ struct search {
 	struct choose_limits limits;	/* what choose.c is told */
 	bool by_score;		/* what is limited is the score, not the error */
 	uint8_t *chosen;
-	struct xrnpe_point *points;	/* models tried */
-	uint32_t point_count;
+	struct trials trials;
 };
 
-/* A model, and what it takes. */
-struct trial {
-	struct xrnpe_model *model;	/* NULL: it exceeds a limit */
-	uint64_t bytes;
-	double cycles, picojoules;
-	double score;		/* of all outputs, on inputs not seen */
-	double error;		/* of what is limited: of an output on inputs not seen, at worst */
-};
+/* Of what is limited: of an output on inputs not seen, at worst. */
+static double error_of(const struct search *search, const struct trial *trial)
+{
+	const struct xrnpe_quality *quality = &trial->model->quality;
+
+	return search->by_score ? trial->score :
+	       quality->error + (isfinite(quality->spread) ? quality->spread : 0);
+}
 
 /* Look for a model that keeps @given. */
 static void search_limit(struct search *search, const struct xrnpe_limits *given)
@@ -66,7 +64,7 @@ static int search_prepare(struct search *search, struct compiler *compiler)
 	*search = (struct search){
 		.compiler = compiler, .count = count,
 		.options = calloc(2 * (size_t)count + 1, sizeof(*search->options)),
-		.chosen = malloc(2 * (size_t)count + 1),
+		.chosen = malloc(2 * (size_t)count + 1), .trials = { .compiler = compiler },
 	};
 	search_limit(search, &compiler->options->limits);
 	if (!search->options || !search->chosen)
@@ -82,7 +80,7 @@ static void search_free(struct search *search)
 {
 	free(search->options);
 	free(search->chosen);
-	free(search->points);
+	trials_free(&search->trials);
 }
 
 /* @wanted for the inputs of node @n, unless the caller gave another, or it cannot read that. */
@@ -115,74 +113,6 @@ static void choose_alike(struct search *search, enum xrnpe_format wanted)
 						   XRNPE_FORMAT_FP4, input);
 		search->chosen[search->count + n] = compile_option(0, input);
 	}
-}
-
-static bool exceeds(const struct xrnpe_limits *limits, const struct trial *trial)
-{
-	return (limits->bytes && trial->bytes > limits->bytes) ||
-	       (limits->cycles > 0 && trial->cycles > limits->cycles) ||
-	       (limits->picojoules > 0 && trial->picojoules > limits->picojoules);
-}
-
-static void trial_free(struct trial *trial)
-{
-	xrnpe_model_free(trial->model);
-	trial->model = NULL;
-}
-
-/* Keep what is known of @trial. */
-static int add_point(struct search *search, const struct trial *trial)
-{
-	struct xrnpe_point *points = realloc(search->points, (search->point_count + (size_t)1) *
-					     sizeof(*points));
-
-	if (!points)
-		return xrnpe_fail_memory(search->compiler->error);
-	search->points = points;
-	points[search->point_count++] = (struct xrnpe_point){
-		.bytes = trial->bytes, .cycles = trial->cycles, .picojoules = trial->picojoules,
-		.quality = trial->model->quality,
-	};
-	return 0;
-}
-
-/* Make the model of search->chosen; it is kept and measured unless it exceeds a limit. */
-static int try_chosen(struct search *search, struct trial *trial)
-{
-	struct compiler *compiler = search->compiler;
-	const struct xrnpe_quality *quality;
-	struct xrnpe_cost cost;
-	int ret;
-
-	*trial = (struct trial){ 0 };
-	for (uint32_t n = 0; n < search->count; n++) {
-		compiler->nodes[n].choice = compile_choice(search->chosen[n]);
-		compiler->nodes[n].residual = compile_choice(search->chosen[search->count + n]).input;
-	}
-	ret = lower_model(compiler, &trial->model);
-	if (ret)
-		return ret;
-	xrnpe_model_predict(trial->model, NULL, &cost, NULL);
-	for (uint32_t i = 0; i < trial->model->layer_count; i++)
-		trial->bytes += trial->model->layers[i].bytes;
-	trial->cycles = (double)cost.counters.cycles;
-	trial->picojoules = cost.picojoules;
-	if (exceeds(&search->given, trial)) {
-		trial_free(trial);
-		return 0;
-	}
-	ret = tune_model(compiler, trial->model);
-	if (!ret)
-		ret = add_point(search, trial);
-	if (ret) {
-		trial_free(trial);
-		return ret;
-	}
-	quality = &trial->model->quality;
-	trial->score = compiler->output_error;
-	trial->error = search->by_score ? trial->score :
-		       quality->error + (isfinite(quality->spread) ? quality->spread : 0);
-	return 0;
 }
 
 /* What the options of search->chosen add up to. */
@@ -257,21 +187,26 @@ static int fail_limits(const struct search *search, const struct trial *least)
 			  "%s: no formats were found that keep all budgets; each alone can be kept", name);
 }
 
-/* As try_chosen(); *@least becomes what @trial takes, where that is less. */
-static int try_for_least(struct search *search, struct trial *least, struct trial *trial)
+static bool keeps_limits(const struct search *search, const struct trial *trial)
 {
-	int ret = try_chosen(search, trial);
+	return trial && !trial_exceeds(trial, &search->given);
+}
+
+/* Try search->chosen; *@least becomes what it takes, where that is less. */
+static int try_chosen(struct search *search, struct trial *least, struct trial **trial)
+{
+	int ret = trials_make(&search->trials, search->chosen, &search->given, trial);
 
 	if (ret)
 		return ret;
-	least->bytes = trial->bytes < least->bytes ? trial->bytes : least->bytes;
-	least->cycles = fmin(trial->cycles, least->cycles);
-	least->picojoules = fmin(trial->picojoules, least->picojoules);
+	least->bytes = (*trial)->bytes < least->bytes ? (*trial)->bytes : least->bytes;
+	least->cycles = fmin((*trial)->cycles, least->cycles);
+	least->picojoules = fmin((*trial)->picojoules, least->picojoules);
 	return 0;
 }
 
 /* Choose by search->limits, which it tightens, until a model keeps the caller's limits. */
-static int try_choices(struct search *search, struct trial *least, struct trial *trial)
+static int try_choices(struct search *search, struct trial *least, struct trial **trial)
 {
 	for (int i = 0; i < MOST_TRIALS; i++) {
 		int ret = choose_options((const struct option (*)[COMPILE_OPTIONS])search->options,
@@ -281,16 +216,16 @@ static int try_choices(struct search *search, struct trial *least, struct trial 
 			return xrnpe_fail_memory(search->compiler->error);
 		if (ret)
 			break;
-		ret = try_for_least(search, least, trial);
-		if (ret || trial->model)
+		ret = try_chosen(search, least, trial);
+		if (ret || keeps_limits(search, *trial))
 			return ret;
-		tighten(search, trial);
+		tighten(search, *trial);
 	}
 	return 0;
 }
 
 /* As try_choices(), with what takes least, whatever its effect. */
-static int try_least(struct search *search, struct trial *least, struct trial *trial)
+static int try_least(struct search *search, struct trial *least, struct trial **trial)
 {
 	static const enum xrnpe_format alike[] = { XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8 };
 	const struct choose_limits limits = search->limits;
@@ -305,9 +240,9 @@ static int try_least(struct search *search, struct trial *least, struct trial *t
 	ret = try_choices(search, least, trial);
 	search->limits = limits;
 	/* Without conversions there may be less than options tell. */
-	for (size_t i = 0; !ret && !trial->model && i < sizeof(alike) / sizeof(alike[0]); i++) {
+	for (size_t i = 0; !ret && !keeps_limits(search, *trial) && i < sizeof(alike) / sizeof(alike[0]); i++) {
 		choose_alike(search, alike[i]);
-		ret = try_for_least(search, least, trial);
+		ret = try_chosen(search, least, trial);
 	}
 	return ret;
 }
@@ -316,22 +251,22 @@ static int try_least(struct search *search, struct trial *least, struct trial *t
  * A model that keeps all limits but that of error: of search->limits that of effect is true of
  * it, unless the others leave only more.
  */
-static int find_model(struct search *search, struct trial *trial)
+static int find_model(struct search *search, struct trial **trial)
 {
 	struct trial least = { .bytes = UINT64_MAX, .cycles = INFINITY, .picojoules = INFINITY };
 	double effect = search->limits.effect;
 	int ret;
 
-	*trial = (struct trial){ 0 };
+	*trial = NULL;
 	ret = try_choices(search, &least, trial);
-	if (!ret && !trial->model && effect > 0) {
+	if (!ret && !keeps_limits(search, *trial) && effect > 0) {
 		search->limits.effect = 0;
 		ret = try_choices(search, &least, trial);
 		search->limits.effect = effect;
 	}
-	if (!ret && !trial->model)
+	if (!ret && !keeps_limits(search, *trial))
 		ret = try_least(search, &least, trial);
-	if (ret || trial->model)
+	if (ret || keeps_limits(search, *trial))
 		return ret;
 	return fail_limits(search, &least);
 }
@@ -349,38 +284,37 @@ static bool is_cheaper(const struct search *search, const struct trial *trial,
 	       price->picojoules * (trial->picojoules / best->picojoules - 1) < 0;
 }
 
-/* Keep the better of two models, where an error of @allowed is as good as none. */
-static void keep_better(const struct search *search, double allowed, struct trial *best,
-			struct trial *trial)
+/* The better of two models, where an error of @allowed is as good as none; @best: NULL at first. */
+static struct trial *better_of(const struct search *search, double allowed, struct trial *best,
+			       struct trial *trial)
 {
-	bool good = trial->error <= allowed, better;
+	double error = error_of(search, trial), least = best ? error_of(search, best) : INFINITY;
+	bool good = error <= allowed, better;
 
-	if (!best->model || good != (best->error <= allowed))
-		better = !best->model || good;
+	if (!best || good != (least <= allowed))
+		better = !best || good;
 	else
-		better = good ? is_cheaper(search, trial, best) : trial->error < best->error;
-	trial_free(better ? best : trial);
-	if (better)
-		*best = *trial;
+		better = good ? is_cheaper(search, trial, best) : error < least;
+	return better ? trial : best;
 }
 
 /*
  * The cheapest model whose error is at most @allowed, or that of the least error found, in so
- * many @trials; @effect: what is likely to cause that error. *@best: the best known, if any.
+ * many @trials; @effect: what is likely to cause that error. *@best: the best known, or NULL.
  */
 static int find_cheapest(struct search *search, double allowed, double effect, int trials,
-			 struct trial *best)
+			 struct trial **best)
 {
 	search->limits.effect = effect;
 	while (trials--) {
-		struct trial trial;
+		struct trial *trial;
 		int ret = find_model(search, &trial);
-		double share = ret ? 0 : trial.error / allowed;
+		double share = ret ? 0 : error_of(search, trial) / allowed;
 
 		/* A tighter choice may not be had: then what there is has to do. */
 		if (ret)
-			return ret == -ENOSPC && best->model ? 0 : ret;
-		keep_better(search, allowed, best, &trial);
+			return ret == -ENOSPC && *best ? 0 : ret;
+		*best = better_of(search, allowed, *best, trial);
 		if (share >= CLOSE && share <= 1)
 			break;
 		/* What effects add up to is that many times more, or less, than was thought. */
@@ -402,9 +336,9 @@ static void change_effects(struct search *search, double power)
  * The model of least error, or one that costs less and is as good. Where effects are not
  * independent they add up more as their roots do: that choice is tried, too.
  */
-static int find_best(struct search *search, struct trial *best)
+static int find_best(struct search *search, struct trial **best)
 {
-	struct trial other;
+	struct trial *other;
 	double effect;
 	int ret = find_model(search, best);
 
@@ -416,22 +350,19 @@ static int find_best(struct search *search, struct trial *best)
 	change_effects(search, 2);
 	if (ret && ret != -ENOSPC)
 		return ret;
-	if (other.model && other.score < best->score) {
-		trial_free(best);
+	if (!ret && other->score < (*best)->score)
 		*best = other;
-	} else {
-		trial_free(&other);
-	}
 	search->by_score = true;
-	best->error = best->score;
-	return find_cheapest(search, AS_GOOD * best->score, AS_GOOD * AS_GOOD * effect,
+	return find_cheapest(search, AS_GOOD * (*best)->score, AS_GOOD * AS_GOOD * effect,
 			     TRIALS_AS_GOOD, best);
 }
 
 /* Say what is doubtful about the result, or that it is none. */
-static int judge(const struct compiler *compiler, const struct trial *best, double allowed)
+static int judge(const struct search *search, const struct trial *best, double allowed)
 {
+	const struct compiler *compiler = search->compiler;
 	const struct xrnpe_quality *quality = &best->model->quality;
+	double error = error_of(search, best);
 
 	if (!quality->unseen)
 		compile_note(compiler, "calibration: %u input%s too few to keep some aside: on others the error is larger than reported",
@@ -441,16 +372,16 @@ static int judge(const struct compiler *compiler, const struct trial *best, doub
 	else if (quality->spread > 0.15 * quality->error && quality->error > 1e-6)
 		compile_note(compiler, "calibration: the error differs much between the %u inputs kept aside: give more inputs to know it better",
 			     quality->inputs);
-	if (!(allowed > 0) || best->error <= allowed)
+	if (!(allowed > 0) || error <= allowed)
 		return 0;
 	if (compiler->options->limits.error > 0)
 		return xrnpe_fail(compiler->error, -ENOSPC,
 				  "%s: an output error of %.3g %% is not reached: the least found is %.3g %%",
-				  compiler->graph->name, 100 * allowed, 100 * best->error);
+				  compiler->graph->name, 100 * allowed, 100 * error);
 	/* Who gives formats knows what they cost. */
 	if (!compiler->options->format_count)
 		compile_note(compiler, "an output error of %.3g %% is not reached: the least found is %.3g %%",
-			     100 * allowed, 100 * best->error);
+			     100 * allowed, 100 * error);
 	return 0;
 }
 
@@ -465,68 +396,15 @@ static int try_others(struct search *search)
 	search_limit(search, &none);
 	for (uint32_t i = 0; i < count; i++) {
 		double share = count > 1 ? (double)i / (count - 1) : 0.5;
-		struct trial trial;
+		struct trial *trial;
 		int ret;
 
 		search->limits.effect = LEAST_EFFECT * pow(MOST_EFFECT / LEAST_EFFECT, share);
 		ret = find_model(search, &trial);
 		if (ret)
 			return ret;
-		trial_free(&trial);
 	}
 	return 0;
-}
-
-static int compare_points(const void *a, const void *b)
-{
-	const struct xrnpe_point *x = a, *y = b;
-
-	if (x->bytes != y->bytes)
-		return x->bytes < y->bytes ? -1 : 1;
-	if (x->cycles != y->cycles)
-		return x->cycles < y->cycles ? -1 : 1;
-	return (x->quality.error > y->quality.error) - (x->quality.error < y->quality.error);
-}
-
-static bool is_beaten(const struct search *search, const struct xrnpe_point *point)
-{
-	for (uint32_t i = 0; i < search->point_count; i++) {
-		const struct xrnpe_point *other = &search->points[i];
-
-		if (other->bytes <= point->bytes && other->cycles <= point->cycles &&
-		    other->picojoules <= point->picojoules &&
-		    other->quality.error <= point->quality.error &&
-		    (other->bytes < point->bytes || other->cycles < point->cycles ||
-		     other->picojoules < point->picojoules ||
-		     other->quality.error < point->quality.error))
-			return true;
-	}
-	return false;
-}
-
-/* Let the model of @best tell what was tried, each choice once. */
-static void hand_over_points(struct search *search, const struct trial *best)
-{
-	struct xrnpe_point *points = search->points;
-	struct xrnpe_model *model = best->model;
-	uint32_t count = 0;
-
-	qsort(points, search->point_count, sizeof(*points), compare_points);
-	for (uint32_t i = 0; i < search->point_count; i++) {
-		struct xrnpe_point point = points[i];
-
-		if (count && points[count - 1].bytes == point.bytes &&
-		    points[count - 1].cycles == point.cycles &&
-		    points[count - 1].quality.error == point.quality.error)
-			continue;
-		point.best = !is_beaten(search, &point);
-		point.chosen = point.bytes == best->bytes && point.cycles == best->cycles &&
-			       point.quality.error == model->quality.error;
-		points[count++] = point;
-	}
-	model->points = points;
-	model->point_count = count;
-	search->points = NULL;
 }
 
 int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
@@ -534,7 +412,7 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 	const struct xrnpe_limits *given = &compiler->options->limits;
 	bool costs = given->bytes || given->cycles > 0 || given->picojoules > 0;
 	double allowed = given->error > 0 ? given->error : costs ? 0 : XRNPE_VISIBLE_ERROR;
-	struct trial best = { 0 };
+	struct trial *best = NULL;
 	struct search search;
 	int ret = search_prepare(&search, compiler);
 
@@ -542,14 +420,13 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 		ret = allowed > 0 ? find_cheapest(&search, allowed, allowed * allowed, MOST_TRIALS, &best) :
 				    find_best(&search, &best);
 	if (!ret)
-		ret = judge(compiler, &best, allowed);
+		ret = judge(&search, best, allowed);
 	if (!ret)
 		ret = try_others(&search);
-	if (ret)
-		trial_free(&best);
-	else
-		hand_over_points(&search, &best);
+	if (!ret)
+		ret = trials_hand_over(&search.trials, best);
+	if (!ret)
+		*model = xrnpe_model_ref(best->model);
 	search_free(&search);
-	*model = best.model;
 	return ret;
 }

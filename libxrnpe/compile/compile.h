@@ -5,11 +5,11 @@
  * order.c puts nodes in order, memory.c finds tensors that share memory; calibrate.c runs
  * the data, scale.c finds scales, given.c takes those of the file; moments.c, round.c and
  * quantize.c make weights, measure.c and effect.c find what each format costs; options.c
- * lists what there is to choose, choices.c and choose.c choose; lower.c writes a model:
- * commands by command.c and table.c, of tensors in versions.c, in memory laid out by
- * plan.c, and what surrounds them by steps.c and describe.c; and tune.c runs the result to
- * correct biases and to learn the errors, of the best few choices. limits.c reads what
- * users write. Documentation/compiler.rst tells the story.
+ * lists what there is to choose, choices.c and choose.c choose, trials.c remembers what was
+ * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
+ * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
+ * runs the result to correct biases and to learn the errors, of the best few choices.
+ * limits.c reads what users write. Documentation/compiler.rst tells the story.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Trials: choices that were made models. What is tried again, as a search does that nears its
+ * end, is remembered.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "trials.h"
+
+static uint32_t choice_size(const struct trials *trials)
+{
+	return 2 * trials->compiler->graph->node_count;
+}
+
+static void trial_free(struct trial *trial)
+{
+	if (!trial)
+		return;
+	xrnpe_model_free(trial->model);
+	free(trial->chosen);
+	free(trial);
+}
+
+void trials_free(struct trials *trials)
+{
+	for (uint32_t i = 0; i < trials->count; i++)
+		trial_free(trials->list[i]);
+	free(trials->list);
+}
+
+bool trial_exceeds(const struct trial *trial, const struct xrnpe_limits *limits)
+{
+	return (limits->bytes && trial->bytes > limits->bytes) ||
+	       (limits->cycles > 0 && trial->cycles > limits->cycles) ||
+	       (limits->picojoules > 0 && trial->picojoules > limits->picojoules);
+}
+
+/* ---- making models ------------------------------------------------------- */
+
+/* Let the compiler's nodes be in the formats of @chosen. */
+static void apply(struct compiler *compiler, const uint8_t *chosen)
+{
+	uint32_t count = compiler->graph->node_count;
+
+	for (uint32_t n = 0; n < count; n++) {
+		compiler->nodes[n].choice = compile_choice(chosen[n]);
+		compiler->nodes[n].residual = compile_choice(chosen[count + n]).input;
+	}
+}
+
+static struct trial *find(const struct trials *trials, const uint8_t *chosen)
+{
+	for (uint32_t i = 0; i < trials->count; i++) {
+		if (!memcmp(trials->list[i]->chosen, chosen, choice_size(trials)))
+			return trials->list[i];
+	}
+	return NULL;
+}
+
+static int add(struct trials *trials, const uint8_t *chosen, struct trial **trial)
+{
+	struct trial *made = calloc(1, sizeof(*made)), **list;
+
+	list = realloc(trials->list, (trials->count + (size_t)1) * sizeof(*list));
+	if (list)
+		trials->list = list;
+	if (made)
+		made->chosen = malloc(choice_size(trials) + (size_t)1);
+	if (!list || !made || !made->chosen) {
+		trial_free(made);
+		return xrnpe_fail_memory(trials->compiler->error);
+	}
+	memcpy(made->chosen, chosen, choice_size(trials));
+	list[trials->count++] = *trial = made;
+	return 0;
+}
+
+/* The model of a choice, biases as they come, and what it takes. */
+static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_model **model)
+{
+	struct xrnpe_cost cost;
+	int ret;
+
+	apply(compiler, trial->chosen);
+	ret = lower_model(compiler, model);
+	if (ret)
+		return ret;
+	xrnpe_model_predict(*model, NULL, &cost, NULL);
+	trial->bytes = 0;
+	for (uint32_t i = 0; i < (*model)->layer_count; i++)
+		trial->bytes += (*model)->layers[i].bytes;
+	trial->cycles = (double)cost.counters.cycles;
+	trial->picojoules = cost.picojoules;
+	trial->known = true;
+	return 0;
+}
+
+static int make(struct compiler *compiler, struct trial *trial, const struct xrnpe_limits *limits)
+{
+	struct xrnpe_model *model;
+	int ret = lower(compiler, trial, &model);
+
+	if (ret)
+		return ret;
+	if (!trial_exceeds(trial, limits)) {
+		ret = tune_model(compiler, model);
+		if (!ret) {
+			trial->model = model;
+			trial->score = compiler->output_error;
+			return 0;
+		}
+	}
+	xrnpe_model_free(model);
+	return ret;
+}
+
+int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe_limits *limits,
+		struct trial **trial)
+{
+	int ret;
+
+	*trial = find(trials, chosen);
+	if (!*trial) {
+		ret = add(trials, chosen, trial);
+		if (ret)
+			return ret;
+	}
+	if ((*trial)->model || ((*trial)->known && trial_exceeds(*trial, limits)))
+		return 0;
+	return make(trials->compiler, *trial, limits);
+}
+
+/* ---- what is told of them ------------------------------------------------ */
+
+static int compare_points(const void *a, const void *b)
+{
+	const struct xrnpe_point *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? -1 : 1;
+	if (x->cycles != y->cycles)
+		return x->cycles < y->cycles ? -1 : 1;
+	return (x->quality.error > y->quality.error) - (x->quality.error < y->quality.error);
+}
+
+static bool is_beaten(const struct xrnpe_point *points, uint32_t count,
+		      const struct xrnpe_point *point)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xrnpe_point *other = &points[i];
+
+		if (other->bytes <= point->bytes && other->cycles <= point->cycles &&
+		    other->picojoules <= point->picojoules &&
+		    other->quality.error <= point->quality.error &&
+		    (other->bytes < point->bytes || other->cycles < point->cycles ||
+		     other->picojoules < point->picojoules ||
+		     other->quality.error < point->quality.error))
+			return true;
+	}
+	return false;
+}
+
+/* Choices that differ may become models that do not. */
+static uint32_t leave_out_repeats(struct xrnpe_point *points, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!kept || compare_points(&points[kept - 1], &points[i]))
+			points[kept++] = points[i];
+	}
+	return kept;
+}
+
+int trials_hand_over(const struct trials *trials, const struct trial *best)
+{
+	struct xrnpe_model *model = best->model;
+	struct xrnpe_point *points = calloc(trials->count, sizeof(*points));
+	uint32_t count = 0;
+
+	if (!points)
+		return xrnpe_fail_memory(trials->compiler->error);
+	for (uint32_t i = 0; i < trials->count; i++) {
+		const struct trial *trial = trials->list[i];
+
+		if (trial->model)
+			points[count++] = (struct xrnpe_point){
+				.bytes = trial->bytes, .cycles = trial->cycles,
+				.picojoules = trial->picojoules, .quality = trial->model->quality,
+			};
+	}
+	qsort(points, count, sizeof(*points), compare_points);
+	count = leave_out_repeats(points, count);
+	for (uint32_t i = 0; i < count; i++) {
+		points[i].best = !is_beaten(points, count, &points[i]);
+		points[i].chosen = points[i].bytes == best->bytes && points[i].cycles == best->cycles &&
+				   points[i].quality.error == model->quality.error;
+	}
+	model->points = points;
+	model->point_count = count;
+	return 0;
+}
