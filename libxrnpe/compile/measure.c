@@ -120,7 +120,7 @@ static const float *set_exact(struct bench *bench, uint32_t n, uint32_t i)
 	void **fp32 = bench->compiler->images[i]->tensors;
 
 	memcpy(bench->tensors, fp32, bench->compiler->graph->tensor_count * sizeof(*bench->tensors));
-	return node->residual ? fp32[node->inputs[node->input_count - 1]] : NULL;
+	return node->residual ? fp32[node->inputs[GRAPH_RESIDUAL]] : NULL;
 }
 
 /* FP32 outputs of node @n before activation; they are there if it has none. */
@@ -182,7 +182,7 @@ static double node_error(struct bench *bench, uint32_t index)
 
 		for (size_t k = 0; corrected && k < count; k++)
 			output[k] -= (float)bench->means[image_channel(image, k)];
-		reference_activate(&compiler->graph->nodes[index].activation, output, count);
+		reference_activate(compiler->graph, &compiler->graph->nodes[index], output);
 		squares_add(&sum, output, compiler->images[i]->tensors[compile_output(compiler, index)],
 			    count);
 	}

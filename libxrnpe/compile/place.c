@@ -415,7 +415,7 @@ void place_residual(struct placing *p, const struct image *image)
 	if (!p->node->residual)
 		return;
 	p->place->cmd.flags |= XRNPE_CMD_RESIDUAL;
-	place_read(p, p->node->input_count - 1, XRNPE_OPERAND_IFM2, image);
+	place_read(p, GRAPH_RESIDUAL, XRNPE_OPERAND_IFM2, image);
 }
 
 void place_write(struct placing *p, uint32_t i, const struct image *image)
@@ -486,6 +486,10 @@ static const char *place(struct placing *p)
 	if (activates && placer->extra < ACTIVATES)
 		return "its activation needs another command";
 	p->place->activation = *activation;
+	why = activation->kind == XRNPE_ACT_PRELU ?
+	      place_slopes(p, GRAPH_SLOPES, place_output(p)->shape.dims[1]) : NULL;
+	if (why || p->no_memory)
+		return why;
 	why = placer->place(p);
 	if (!why && !p->no_memory &&
 	    !is_legal(p->compiler, &(struct node_plan){ .place = *p->place }, p->node->outputs[0]))

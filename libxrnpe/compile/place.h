@@ -82,6 +82,9 @@ void place_windows(struct xrnpe_cmd *cmd, enum xrnpe_opcode opcode, const struct
 		   const struct image *out, const struct graph_window *h,
 		   const struct graph_window *w, uint32_t groups);
 
+/* Take the slopes of @channels from input @i. Returns NULL, or why the device cannot. */
+const char *place_slopes(struct placing *p, uint32_t i, uint32_t channels);
+
 /* Take the biases from input 2, if there is one. False: it is computed. */
 bool place_biases(struct placing *p, uint32_t channels);
 

@@ -249,23 +249,17 @@ static const char *with_constant(struct placing *p, uint32_t x)
 /* A depthwise convolution by one has slopes by channel. */
 const char *place_prelu(struct placing *p)
 {
-	const float *slope = place_constant(p, 1);
-	struct place *place = p->place;
 	struct image image;
+	const char *why;
 
-	if (!slope)
+	if (!place_constant(p, 1))
 		return "its slopes are computed";
-	if (graph_count(&place_input(p, 1)->shape) == 1)
-		return convert_and_activate(p, &(struct graph_activation){
-			.kind = XRNPE_ACT_LEAKY, .slope = slope[0],
-		});
 	if (!find_channels(p, 0, &place_input(p, 1)->shape, &image))
 		return "its slopes do not differ by channel alone";
-	if (!place_floats(p, &place->slope, image.c, 0))
-		return NULL;
-	memcpy(place->slope, slope, image.c * sizeof(*slope));
-	place_depthwise(p, &image);
-	return NULL;
+	why = place_slopes(p, 1, image.c);
+	if (!why && !p->no_memory)
+		place_depthwise(p, &image);
+	return why;
 }
 
 /* The factor and offset of each channel that the statistics of training make. */

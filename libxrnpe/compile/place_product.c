@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Placing of products: convolutions, matrices, and windows that slide over images. */
+#include <math.h>
 #include <string.h>
 
 #include "place.h"
@@ -54,21 +55,29 @@ const char *place_window_images(const struct placing *p, struct image *in, struc
 
 /* ---- constant weights -------------------------------------------------- */
 
-/* Whether input @i is absent, or the tensor that is added: no bias. */
-static bool no_bias(const struct placing *p, uint32_t i)
-{
-	return !place_input(p, i) || (p->node->residual && i + 1 == p->node->input_count);
-}
-
 bool place_biases(struct placing *p, uint32_t channels)
 {
 	const float *bias = place_constant(p, 2);
 
-	if (no_bias(p, 2))
+	if (!place_input(p, 2))
 		return true;
 	if (bias && place_floats(p, &p->place->bias, channels, 0))
 		memcpy(p->place->bias, bias, channels * sizeof(*bias));
 	return bias;
+}
+
+const char *place_slopes(struct placing *p, uint32_t i, uint32_t channels)
+{
+	const float *slopes = place_constant(p, i);
+
+	if (!place_floats(p, &p->place->slope, channels, 0))
+		return NULL;
+	for (uint32_t c = 0; c < channels; c++) {
+		if (!isfinite(slopes[c]))
+			return "a slope is not finite";
+		p->place->slope[c] = slopes[c];
+	}
+	return NULL;
 }
 
 /* Whether sums are of no more products than the device adds up, or can be divided. */
@@ -207,9 +216,9 @@ const char *place_gemm(struct placing *p)
 
 	if (p->node->params.gemm.trans_a)
 		return "its first matrix is transposed";
-	if (!bias && !no_bias(p, 2))
+	if (!bias && place_input(p, 2))
 		return "its offset is computed";
-	if (bias && !no_bias(p, 2)) {
+	if (bias) {
 		const struct graph_shape *shape = &place_input(p, 2)->shape;
 		size_t count = graph_count(shape);
 

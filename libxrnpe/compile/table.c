@@ -34,7 +34,7 @@ static bool compute(const struct compiler *compiler, const struct graph_node *no
 		data[input] = (void *)values;
 		data[node->outputs[0]] = results;
 		node->op->compute(&call);
-		reference_activate(&node->activation, results, count);
+		reference_activate(&numbers, node, results);
 	}
 	free(tensors);
 	free(data);

@@ -133,7 +133,7 @@ static int run_linear(struct tuning *tuning, uint32_t n, float unit)
 		ret = run_pieces(tuning, n, i, tuning->values);
 		image_read(image, &layout, tuning->values, tuning->outputs + i * count);
 		measure_linear(compiler->images[i], node, tensors,
-			       node->residual ? tensors[node->inputs[node->input_count - 1]] : NULL,
+			       node->residual ? tensors[node->inputs[GRAPH_RESIDUAL]] : NULL,
 			       tuning->fp32 + i * count);
 		tensors[output] = exact;
 	}
@@ -156,7 +156,8 @@ static int find_shifts(struct tuning *tuning, const struct image *image, struct 
 static int correct_biases(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
-	uint32_t output = compile_output(compiler, n), size = sizeof(struct xrnpe_scale);
+	uint32_t output = compile_output(compiler, n);
+	size_t size = lower_scale_size(&compiler->nodes[n].place);
 	const struct image *image = &compiler->tensors[output].image;
 	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	uint8_t *records = (uint8_t *)tuning->model->constants +
@@ -171,13 +172,13 @@ static int correct_biases(struct tuning *tuning, uint32_t n)
 		struct xrnpe_scale record;
 		float bias;
 
-		memcpy(&record, records + (size_t)c * size, size);
+		memcpy(&record, records + c * size, sizeof(record));
 		memcpy(&bias, &record.bias, sizeof(bias));
 		bias -= (float)(shift_certain(&shifts[c], compiler->image_count) / unit);
 		if (!isfinite(bias))
 			continue;
 		memcpy(&record.bias, &bias, sizeof(bias));
-		memcpy(records + (size_t)c * size, &record, size);
+		memcpy(records + c * size, &record, sizeof(record));
 	}
 	free(shifts);
 	return ret;

@@ -275,15 +275,36 @@ bool graph_as_activation(const struct graph_node *node, struct graph_activation 
 	return fold_is(node, "Clip") && activation->lo <= activation->hi;
 }
 
-/* Operators that an activation may be folded into: what the device has an output stage for. */
-static bool takes_activation(const struct graph_node *node)
+/* Whether @node is a PRelu of one finite slope for each element of axis 1. */
+static bool has_slopes(const struct xrnpe_graph *graph, const struct graph_node *node)
+{
+	const struct graph_shape *shape = &graph_output(graph, node, 0)->shape;
+	const struct graph_tensor *slopes = fold_is(node, "PRelu") ? graph_input(graph, node, 1) : NULL;
+
+	if (!slopes || !slopes->data || shape->rank < 2 ||
+	    graph_count(&slopes->shape) != shape->dims[1] ||
+	    !fold_is_by_channel(&slopes->shape, shape, 1))
+		return false;
+	for (uint32_t c = 0; c < shape->dims[1]; c++) {
+		if (!isfinite(((const float *)slopes->data)[c]))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Operators that an activation may be folded into: what the device has an output stage for.
+ * Those that have slopes by channel, too, come first.
+ */
+static bool takes_activation(const struct graph_node *node, enum xrnpe_activation kind)
 {
 	static const char *const ops[] = {
 		"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul",
 		"AveragePool", "GlobalAveragePool", "Relu", "LeakyRelu", "Clip",
 	};
+	size_t count = kind == XRNPE_ACT_PRELU ? 3 : sizeof(ops) / sizeof(*ops);
 
-	for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (fold_is(node, ops[i]))
 			return true;
 	}
@@ -294,14 +315,24 @@ static int fold_activation(struct folding *fold, struct graph_node *node)
 {
 	struct graph_activation activation;
 	struct graph_node *before;
+	int ret = 0;
 
-	if (graph_output(fold->graph, node, 0)->type != GRAPH_FLOAT ||
-	    !graph_as_activation(node, &activation))
+	if (graph_output(fold->graph, node, 0)->type != GRAPH_FLOAT)
+		return 0;
+	if (has_slopes(fold->graph, node))
+		activation = (struct graph_activation){ .kind = XRNPE_ACT_PRELU };
+	else if (!graph_as_activation(node, &activation))
 		return 0;
 	before = fold_producer(fold, node, 0);
-	if (!before || !takes_activation(before) || !join_activations(&before->activation, &activation))
+	if (!before || !takes_activation(before, activation.kind) ||
+	    !join_activations(&before->activation, &activation))
 		return 0;
-	return fold_absorb(fold, before, node);
+	if (activation.kind == XRNPE_ACT_PRELU) {
+		ret = fold_extend(fold, before, GRAPH_SLOPES + 1);
+		if (!ret)
+			before->inputs[GRAPH_SLOPES] = node->inputs[1];
+	}
+	return ret ? ret : fold_absorb(fold, before, node);
 }
 
 /* ---- the whole ---------------------------------------------------------- */

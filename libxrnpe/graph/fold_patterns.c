@@ -160,11 +160,25 @@ static int become_prelu(struct folding *fold, struct graph_node *node, uint32_t 
 	return fold_become(fold, node, "PRelu");
 }
 
+/* One slope for all elements is LeakyRelu's. Exact. */
+static int become_leaky(struct folding *fold, struct graph_node *node)
+{
+	const struct graph_tensor *slope = graph_input(fold->graph, node, 1);
+	int ret;
+
+	if (!slope->data || graph_count(&slope->shape) != 1)
+		return 0;
+	ret = fold_set_attribute(fold, node, "alpha", GRAPH_ATTRIBUTE_FLOAT, 1, slope->data);
+	return ret ? ret : become_unary(fold, node, "LeakyRelu", node->inputs[0]);
+}
+
 /* Relu(x) and slopes times the negative part of x are PRelu; of what Relu made they are x. */
 int fold_prelu(struct folding *fold, struct graph_node *node)
 {
 	const struct xrnpe_graph *graph = fold->graph;
 
+	if (fold_is(node, "PRelu"))
+		return become_leaky(fold, node);
 	if (!fold_is(node, "Add") || fold_activates(node) ||
 	    graph_output(graph, node, 0)->type != GRAPH_FLOAT)
 		return 0;

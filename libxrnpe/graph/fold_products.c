@@ -326,6 +326,26 @@ static int convolution_weights(struct folding *fold, const struct graph_node *ge
 	return 0;
 }
 
+/* The slopes of the Gemm @node, if it has any, as those of a convolution. */
+static int convolution_slopes(struct folding *fold, struct graph_node *node)
+{
+	const struct graph_tensor *slopes = graph_input(fold->graph, node, GRAPH_SLOPES);
+	struct graph_shape shape = { 3, { 1, 1, 1 } };
+	uint32_t index;
+	float *made;
+	int ret;
+
+	if (!slopes)
+		return 0;
+	shape.dims[0] = (uint32_t)graph_count(&slopes->shape);
+	ret = fold_new_constant(fold, &shape, &index, &made);
+	if (ret)
+		return ret;
+	memcpy(made, graph_input(fold->graph, node, GRAPH_SLOPES)->data, shape.dims[0] * sizeof(*made));
+	node->inputs[GRAPH_SLOPES] = index;
+	return 0;
+}
+
 /*
  * A Gemm over an image that was flattened is a convolution whose kernel covers the image:
  * the device keeps the channels of a pixel together, so that flattening would move them
@@ -350,6 +370,8 @@ int fold_flatten(struct folding *fold, struct graph_node *gemm)
 		return 0;
 	image = graph_input(graph, flatten, 0)->shape;
 	ret = convolution_weights(fold, gemm, &layout, &image, &weight);
+	if (!ret)
+		ret = convolution_slopes(fold, gemm);
 	if (!ret)
 		ret = graph_add_tensor(graph, NULL, &result, fold->error);
 	if (ret)

@@ -122,10 +122,10 @@ static int add_two(struct folding *fold, struct graph_node *node, bool *folded)
 		    !bring_before(fold, other, node->inputs[k % 2], depth))
 			continue;
 		product = fold_producer(fold, node, k % 2);
-		ret = fold_extend(fold, product, 4);
+		ret = fold_extend(fold, product, GRAPH_RESIDUAL + 1);
 		if (ret)
 			return ret;
-		product->inputs[3] = other;
+		product->inputs[GRAPH_RESIDUAL] = other;
 		product->residual = true;
 		node->inputs[0] = node->inputs[k % 2];
 		*folded = true;

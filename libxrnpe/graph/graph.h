@@ -152,8 +152,8 @@ union graph_params {
 
 /* What is applied to a node's result, in this order. */
 struct graph_activation {
-	enum xrnpe_activation kind;	/* NONE, RELU or LEAKY */
-	float slope;		/* LEAKY: x < 0 ? x * slope : x */
+	enum xrnpe_activation kind;
+	float slope;		/* LEAKY: x < 0 ? x * slope : x; PRELU: see GRAPH_SLOPES */
 	bool clamps;		/* and then limits to lo .. hi, which are finite */
 	float lo, hi;
 };
@@ -174,12 +174,25 @@ struct graph_node {
 	size_t scratch;		/* bytes that computing it needs beside inputs and outputs */
 	char *unsupported;	/* while the graph is built: why @op is NULL */
 	/*
-	 * Set by fold.c only. @residual: the last input, of the output's shape, is added to
-	 * the result before the activation. The activation is that of the first output.
+	 * Set by fold.c only. @residual: input GRAPH_RESIDUAL is added to the result before the
+	 * activation. The activation is that of the first output.
 	 */
 	bool residual;
 	struct graph_activation activation;
 };
+
+/* Inputs of products that were other nodes'; their own are fewer. */
+enum {
+	GRAPH_RESIDUAL = 3,	/* of the output's shape */
+	GRAPH_SLOPES = 4,	/* of XRNPE_ACT_PRELU: constant, finite, by element of axis 1 */
+};
+
+/* The number of a node's inputs but for these. */
+static inline uint32_t graph_own_inputs(const struct graph_node *node)
+{
+	return node->residual || node->activation.kind == XRNPE_ACT_PRELU ? GRAPH_RESIDUAL :
+									    node->input_count;
+}
 
 struct xrnpe_graph {
 	char *name;		/* the file, for messages */
@@ -337,8 +350,9 @@ void reference_get(const struct reference *ref, uint32_t tensor, float *values);
 void reference_compute(struct reference *ref, const struct graph_node *node,
 		       void *const *tensors);
 
-/* Apply @activation in place. A NaN stays one. */
-void reference_activate(const struct graph_activation *activation, float *values, size_t count);
+/* Apply the activation of @node in place to @values, its first output. A NaN stays one. */
+void reference_activate(const struct xrnpe_graph *graph, const struct graph_node *node,
+			float *values);
 
 /* Compute node @index whole. */
 void reference_node(struct reference *ref, uint32_t index);

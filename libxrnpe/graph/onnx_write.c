@@ -238,7 +238,7 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 	if (node->residual) {
 		proto = chain(writer, node, index, "Add", 2, 0);
 		if (proto)
-			proto->input[1] = tensor_name(writer, node->inputs[node->input_count - 1]);
+			proto->input[1] = tensor_name(writer, node->inputs[GRAPH_RESIDUAL]);
 	}
 	if (!writer->failed && activation->kind == XRNPE_ACT_RELU)
 		chain(writer, node, index, "Relu", 1, 0);
@@ -248,6 +248,11 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 		attribute.floats = &values[0];
 		if (proto)
 			write_attribute(writer, &attribute, proto->attribute[0]);
+	}
+	if (!writer->failed && activation->kind == XRNPE_ACT_PRELU) {
+		proto = chain(writer, node, index, "PRelu", 2, 0);
+		if (proto)
+			proto->input[1] = tensor_name(writer, node->inputs[GRAPH_SLOPES]);
 	}
 	if (!writer->failed && activation->clamps) {
 		/* The limits as attributes, which the reader takes in any operator set. */
@@ -263,7 +268,7 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 static void write_node(struct writer *writer, uint32_t index)
 {
 	const struct graph_node *node = &writer->graph->nodes[index];
-	uint32_t inputs = node->input_count - node->residual;
+	uint32_t inputs = graph_own_inputs(node);
 	Onnx__NodeProto *proto = new_node(writer, node->name, node->op->name, inputs,
 					  node->output_count, node->attribute_count);
 

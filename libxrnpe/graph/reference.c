@@ -9,6 +9,7 @@
 #include "error.h"
 #include "graph.h"
 #include "operator.h"
+#include "operators/vectors.h"
 #include "threads.h"
 
 /* ---- one inference ----------------------------------------------------- */
@@ -21,15 +22,41 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 	node->op->compute(&call);
 }
 
-void reference_activate(const struct graph_activation *activation, float *values, size_t count)
+/* Multiplied always, not only below zero, or no vectors are made of it. */
+VECTORS
+static void leak(float *values, size_t count, float slope)
 {
+	for (size_t i = 0; i < count; i++) {
+		float scaled = values[i] * slope;
+
+		values[i] = values[i] < 0 ? scaled : values[i];
+	}
+}
+
+/* Element by element of axis 1 of @shape. */
+static void leak_channels(float *values, const struct graph_shape *shape, const float *slopes)
+{
+	size_t lines = (size_t)shape->dims[0] * shape->dims[1], length = graph_count(shape) / lines;
+
+	for (size_t i = 0; i < lines; i++)
+		leak(values + i * length, length, slopes[i % shape->dims[1]]);
+}
+
+void reference_activate(const struct xrnpe_graph *graph, const struct graph_node *node,
+			float *values)
+{
+	const struct graph_activation *activation = &node->activation;
+	const struct graph_shape *shape = &graph_output(graph, node, 0)->shape;
+	size_t count = graph_count(shape);
+
 	/* Written so that a NaN, which compares with nothing, passes. */
 	if (activation->kind == XRNPE_ACT_RELU) {
 		for (size_t i = 0; i < count; i++)
 			values[i] = values[i] <= 0 ? 0 : values[i];
 	} else if (activation->kind == XRNPE_ACT_LEAKY) {
-		for (size_t i = 0; i < count; i++)
-			values[i] = values[i] < 0 ? values[i] * activation->slope : values[i];
+		leak(values, count, activation->slope);
+	} else if (activation->kind == XRNPE_ACT_PRELU) {
+		leak_channels(values, shape, graph_input(graph, node, GRAPH_SLOPES)->data);
 	}
 	for (size_t i = 0; activation->clamps && i < count; i++) {
 		float low = values[i] < activation->lo ? activation->lo : values[i];
@@ -46,12 +73,12 @@ void reference_node(struct reference *ref, uint32_t index)
 
 	reference_compute(ref, node, ref->tensors);
 	if (node->residual) {
-		const float *added = ref->tensors[node->inputs[node->input_count - 1]];
+		const float *added = ref->tensors[node->inputs[GRAPH_RESIDUAL]];
 
 		for (size_t i = 0; i < count; i++)
 			out[i] += added[i];
 	}
-	reference_activate(&node->activation, out, count);
+	reference_activate(ref->graph, node, out);
 }
 
 void reference_run(struct reference *ref)

@@ -87,6 +87,37 @@ static Onnx__ModelProto *activation_network(void)
 	return model;
 }
 
+/* Slopes by channel behind each kind of product, where a tensor is added, and on their own. */
+static Onnx__ModelProto *slope_network(void)
+{
+	Onnx__ModelProto *model = image_network(8, 7, 7);
+	Onnx__NodeProto *node;
+
+	onnx_floats(model, "k1", DIMS(8, 1, 1), NULL);
+	onnx_floats(model, "k2", DIMS(8, 1, 1), NULL);
+	onnx_floats(model, "k3", DIMS(6, 1, 1), NULL);
+	onnx_floats(model, "k4", DIMS(12), NULL);
+	onnx_floats(model, "w1", DIMS(8, 1, 3, 3), NULL);
+	onnx_floats(model, "w2", DIMS(8, 8, 1, 1), NULL);
+	onnx_floats(model, "w3", DIMS(8, 6, 3, 3), NULL);
+	onnx_floats(model, "w4", DIMS(6, 12), NULL);
+	onnx_node(model, "PRelu", "x k1", "p0");
+	node = onnx_node(model, "Conv", "p0 w1", "c1");
+	onnx_attr_ints(node, "pads", DIMS(1, 1, 1, 1));
+	onnx_attr_int(node, "group", 8);
+	onnx_node(model, "PRelu", "c1 k1", "p1");
+	onnx_node(model, "Conv", "p1 w2", "c2");
+	onnx_node(model, "Add", "c2 p1", "s2");
+	onnx_node(model, "PRelu", "s2 k2", "p2");
+	onnx_attr_ints(onnx_node(model, "ConvTranspose", "p2 w3", "c3"), "strides", DIMS(2, 2));
+	onnx_node(model, "PRelu", "c3 k3", "p3");
+	onnx_node(model, "GlobalAveragePool", "p3", "g");
+	onnx_node(model, "Flatten", "g", "f");
+	onnx_node(model, "Gemm", "f w4", "c4");
+	onnx_node(model, "PRelu", "c4 k4", "y");
+	return model;
+}
+
 static Onnx__ModelProto *matrix_network(void)
 {
 	Onnx__ModelProto *model = onnx_new();
@@ -247,6 +278,6 @@ static Onnx__ModelProto *long_network(void)
 }
 
 network_function *const networks[NETWORKS] = {
-	onnx_resnet, odd_network, loose_network, matrix_network, activation_network,
+	onnx_resnet, odd_network, loose_network, matrix_network, activation_network, slope_network,
 	parts_network, token_network, transposed_network, resize_network, long_network,
 };

@@ -54,6 +54,8 @@ static void add_constant(Onnx__ModelProto *model, const char *name)
 		onnx_floats(model, name, DIMS(CHANNELS), NULL);
 	else if (*name == 'q')
 		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS), NULL);
+	else if (*name == 'h')
+		onnx_floats(model, name, DIMS(COUNT, CHANNELS), NULL);
 	else if ((*name == 's' || *name == 'p') && name[1])
 		add_shape(model, name);
 }
@@ -75,8 +77,8 @@ static void add_attribute(Onnx__NodeProto *node, const char *text)
 /*
  * "a = Mul x 2; y = Add a k" is a model of input x and outputs y and, if nodes make it, z. A
  * number is a constant; k, w, v, u followed by anything are channels, weights of a convolution
- * by one, by three, by three of one more channel; l and q are a line and a matrix; s and p and
- * digits, a shape and padding.
+ * by one, by three, by three of one more channel; l and q are a line and a matrix, h one for all of x;
+ * s and p and digits, a shape and padding.
  */
 static Onnx__ModelProto *model(const char *text)
 {
@@ -140,7 +142,8 @@ static void list_nodes(const struct xrnpe_graph *graph, char *list)
 		list += sprintf(list, "%s%s%s%s%s", n ? " " : "", node->op->name,
 				node->residual ? "/Add" : "",
 				node->activation.kind == XRNPE_ACT_RELU ? "/Relu" :
-				node->activation.kind == XRNPE_ACT_LEAKY ? "/Leaky" : "",
+				node->activation.kind == XRNPE_ACT_LEAKY ? "/Leaky" :
+				node->activation.kind == XRNPE_ACT_PRELU ? "/PRelu" : "",
 				node->activation.clamps ? "/Clip" : "");
 	}
 }
@@ -177,22 +180,16 @@ static float *run(const struct xrnpe_graph *graph, uint32_t output, const float 
 	return values;
 }
 
-/*
- * The model becomes the nodes @expected, and its outputs are the same: exactly, also of
- * infinities and NaNs, or @near.
- */
-static void check(const char *text, const char *expected, bool near)
+/* The outputs of two graphs are the same: exactly, also of infinities and NaNs, or @near. */
+static void compare(const char *text, const struct xrnpe_graph *first,
+		    const struct xrnpe_graph *second, bool near)
 {
-	struct xrnpe_graph *plain = load(text, false), *folded = load(text, true);
 	float input[COUNT];
-	char list[400];
 
-	list_nodes(folded, list);
-	ck_assert_msg(!strcmp(list, expected), "%s became %s, not %s", text, list, expected);
 	make_input(input, !near);
-	for (uint32_t k = 0; k < plain->output_count; k++) {
+	for (uint32_t k = 0; k < first->output_count; k++) {
 		size_t count, again;
-		float *a = run(plain, k, input, &count), *b = run(folded, k, input, &again);
+		float *a = run(first, k, input, &count), *b = run(second, k, input, &again);
 
 		ck_assert_uint_eq(count, again);
 		for (size_t i = 0; i < count; i++)
@@ -202,8 +199,38 @@ static void check(const char *text, const char *expected, bool near)
 		free(a);
 		free(b);
 	}
+}
+
+/* @graph as it is after it was written to a file. */
+static struct xrnpe_graph *reload(const struct xrnpe_graph *graph)
+{
+	uint32_t *first = malloc((graph->node_count + 1) * sizeof(*first));
+	struct xrnpe_graph *again = graph_new("m.onnx");
+	uint8_t *data = NULL;
+	size_t size;
+
+	ck_assert(first && again);
+	ck_assert_int_eq(onnx_write(graph, first, &data, &size, NULL), 0);
+	ck_assert_int_eq(onnx_read(again, data, size, NULL, NULL, NULL), 0);
+	free(first);
+	free(data);
+	return again;
+}
+
+/* The model becomes the nodes @expected, and its outputs are the same, or @near. */
+static void check(const char *text, const char *expected, bool near)
+{
+	struct xrnpe_graph *plain = load(text, false), *folded = load(text, true);
+	struct xrnpe_graph *again = reload(folded);
+	char list[400];
+
+	list_nodes(folded, list);
+	ck_assert_msg(!strcmp(list, expected), "%s became %s, not %s", text, list, expected);
+	compare(text, plain, folded, near);
+	compare(text, folded, again, false);
 	xrnpe_graph_free(plain);
 	xrnpe_graph_free(folded);
+	xrnpe_graph_free(again);
 }
 
 struct folded {
@@ -341,6 +368,29 @@ START_TEST(prelus)
 
 	CHECK(cases, false);
 	CHECK(finite, true);
+}
+END_TEST
+
+START_TEST(slopes)
+{
+	static const struct folded cases[] = {
+		{ "c = Conv x w; y = PRelu c k", "Conv/PRelu" },
+		{ "c = Conv x w; s = Add c x; p = PRelu s k; y = Clip p -1 1", "Conv/Add/PRelu/Clip" },
+		{ "c = ConvTranspose x w; m = Max c 0; n = Min c 0; p = Mul n k; y = Add m p",
+		  "ConvTranspose/PRelu" },
+		{ "a = Reshape x s84; b = Gemm a q; y = PRelu b l", "Reshape Gemm/PRelu" },
+		{ "a = Flatten x; b = Gemm a h; y = PRelu b l", "Conv/PRelu Flatten" },
+		{ "a = Flatten x; b = MatMul a h; c = Relu b; y = PRelu c l", "Conv/Relu Flatten PRelu" },
+		/* One for all. */
+		{ "y = PRelu x 0.25", "LeakyRelu" },
+		{ "a = Add x x; y = PRelu a 0.25", "Add/Leaky" },
+		/* What has no slopes by channel, what something else reads, slopes by pixel. */
+		{ "a = Add x x; y = PRelu a k", "Add PRelu" },
+		{ "z = Conv x w; y = PRelu z k", "Conv PRelu" },
+		{ "c = Conv x w; y = PRelu c l", "Conv PRelu" },
+	};
+
+	CHECK(cases, false);
 }
 END_TEST
 
@@ -498,6 +548,7 @@ TCase *graph_fold_tests(void)
 	tcase_add_test(tests, function_of_many);
 	tcase_add_test(tests, limits);
 	tcase_add_test(tests, prelus);
+	tcase_add_test(tests, slopes);
 	tcase_add_test(tests, sums);
 	tcase_add_test(tests, channels);
 	tcase_add_test(tests, padding);

@@ -241,8 +241,8 @@ END_TEST
 START_TEST(network)
 {
 	static const char *const names[] = {
-		"Transpose", "Conv", "PRelu", "Conv+Clip", "Add", "Pad", "MaxPool", "Resize", "Concat",
-		"Transpose", "Gemm", "Reshape", "Sigmoid",
+		"Transpose", "Conv+PRelu", "Conv+Clip", "Add", "Pad", "MaxPool", "Resize", "Concat", "Transpose",
+		"Gemm", "Reshape", "Sigmoid",
 	};
 	static const float want[] = { 0.680324435f, 0.999367833f, 0.000547718839f, 0.923808157f };
 	float values[12 * 12 * 3], results[LITE_OUTPUTS][LITE_ELEMENTS];
