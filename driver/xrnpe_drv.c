@@ -25,6 +25,7 @@
 #include "xrnpe_gem.h"
 #include "xrnpe_hw.h"
 #include "xrnpe_job.h"
+#include "xrnpe_perfmon.h"
 #include "xrnpe_pm.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_recover.h"
@@ -81,6 +82,7 @@ static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 	kref_init(&ctx->refcount);
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
 	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1);
+	xa_init_flags(&ctx->perfmons, XA_FLAGS_ALLOC1);
 	init_waitqueue_head(&ctx->drained);
 	ctx->client = file->client_id;
 	drm_dev_get(drm);
@@ -95,6 +97,7 @@ static void xrnpe_postclose(struct drm_device *drm, struct drm_file *file)
 	struct xrnpe_ctx *ctx = file->driver_priv;
 
 	xrnpe_ctx_close_queues(ctx);
+	xrnpe_ctx_put_perfmons(ctx);
 	xrnpe_ctx_put(ctx);
 }
 
@@ -193,6 +196,9 @@ static const struct drm_ioctl_desc xrnpe_ioctls[] = {
 	XRNPE_IOCTL(QUEUE_DESTROY, queue_destroy),
 	XRNPE_IOCTL(SUBMIT, submit),
 	XRNPE_IOCTL(JOB_WAIT, job_wait),
+	XRNPE_IOCTL(PERFMON_CREATE, perfmon_create),
+	XRNPE_IOCTL(PERFMON_DESTROY, perfmon_destroy),
+	XRNPE_IOCTL(PERFMON_GET_VALUES, perfmon_get_values),
 };
 
 static const struct file_operations xrnpe_fops = {
@@ -245,6 +251,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	xdev->info.max_queues = XRNPE_MAX_FILE_QUEUES;
 	xdev->info.max_depth = XRNPE_MAX_DEPTH;
 	xdev->info.max_failures = XRNPE_MAX_FAILURES;
+	xdev->info.max_perfmons = XRNPE_MAX_FILE_PERFMONS;
 	if (device_get_dma_attr(dev) == DEV_DMA_COHERENT)
 		xdev->info.flags |= DRM_XRNPE_DEV_COHERENT;
 	xdev->info.job_timeout_ms = clamp(job_timeout_ms, 100, 60 * MSEC_PER_SEC);

@@ -141,6 +141,8 @@ struct xrnpe_ctx {
 
 	/** @queues: of &struct xrnpe_queue by number */
 	struct xarray queues;
+	/** @perfmons: of &struct xrnpe_perfmon by number */
+	struct xarray perfmons;
 
 	/** @bo_bytes: of buffers that it created */
 	atomic64_t bo_bytes;

@@ -11,6 +11,7 @@
 
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
+#include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
 
 /* ---- fences ---- */
@@ -156,6 +157,7 @@ void xrnpe_job_free(struct xrnpe_job *job)
 	kfree(job->in_fences);
 
 	dma_fence_put(job->hw_fence);
+	xrnpe_perfmon_put(job->perfmon);
 	xrnpe_result_put(job->result);
 	xrnpe_queue_put(job->queue);
 	kfree(job);

@@ -22,6 +22,8 @@ struct xrnpe_job {
 	struct xrnpe_ring *ring;
 	/** @result: how it ended */
 	struct xrnpe_result *result;
+	/** @perfmon: counts what it does, with a reference; may be NULL */
+	struct xrnpe_perfmon *perfmon;
 	/** @hw_fence: signals when the hardware is done with it */
 	struct dma_fence *hw_fence;
 

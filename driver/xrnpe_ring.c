@@ -14,6 +14,7 @@
 
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
+#include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_ring.h"
 #include "xrnpe_share.h"
@@ -101,6 +102,8 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 	if (record) {
 		xrnpe_job_charge(job, record->executed);
 		job->ctx->cycles += record->counters.cycles;
+		if (job->perfmon)
+			xrnpe_perfmon_add(&job->perfmon->values, record);
 		result->record = *record;
 		/* The ring's count of jobs is nobody's business. */
 		result->record.seqno = lower_32_bits(result->id);

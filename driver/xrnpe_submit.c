@@ -14,6 +14,7 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_gem.h"
 #include "xrnpe_job.h"
+#include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_trace.h"
 
@@ -282,6 +283,17 @@ static int xrnpe_submission_get_syncs(struct xrnpe_submission *subs, unsigned in
 
 /* ---- a job of the array ---- */
 
+static int xrnpe_job_get_perfmon(struct xrnpe_job *job, u32 id)
+{
+	if (!id)
+		return 0;
+	job->perfmon = xrnpe_perfmon_get(job->ctx, id);
+	if (job->perfmon)
+		return 0;
+	drm_dbg(&job->ring->xdev->drm, "no performance monitor %u\n", id);
+	return -ENOENT;
+}
+
 static int xrnpe_submission_get(struct xrnpe_submission *subs, unsigned int index,
 				struct xrnpe_queue *queue, struct drm_file *file,
 				const struct drm_xrnpe_job *args)
@@ -290,8 +302,8 @@ static int xrnpe_submission_get(struct xrnpe_submission *subs, unsigned int inde
 	struct xrnpe_job *job;
 	int ret;
 
-	if (args->flags & ~DRM_XRNPE_JOB_NO_IMPLICIT_SYNC) {
-		drm_dbg(drm, "unknown flags %#x\n", args->flags);
+	if (args->flags & ~DRM_XRNPE_JOB_NO_IMPLICIT_SYNC || args->pad) {
+		drm_dbg(drm, "unknown flags %#x, or pad is not zero\n", args->flags);
 		return -EINVAL;
 	}
 	ret = xrnpe_array_check(drm, "regions", &args->regions, sizeof(struct drm_xrnpe_region),
@@ -308,7 +320,9 @@ static int xrnpe_submission_get(struct xrnpe_submission *subs, unsigned int inde
 		return PTR_ERR(job);
 	subs[index].job = job;
 	job->flags = args->flags;
-	ret = xrnpe_job_get_commands(job, file, args);
+	ret = xrnpe_job_get_perfmon(job, args->perfmon);
+	if (!ret)
+		ret = xrnpe_job_get_commands(job, file, args);
 	for (unsigned int i = 0; !ret && i < args->regions.count; i++)
 		ret = xrnpe_job_get_region(job, file, &args->regions, i);
 	if (!ret)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * KUnit tests of what the driver decides without its hardware: who shares a ring's time
- * how, which priority is served by which ring, what lies within a buffer.
+ * how, which priority is served by which ring, what lies within a buffer, what a monitor
+ * counts.
  */
 #include <kunit/test.h>
 
@@ -9,6 +10,7 @@
 #include <linux/module.h>
 
 #include "xrnpe_gem.h"
+#include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_share.h"
 
@@ -132,6 +134,33 @@ static void xrnpe_bo_bounds(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, xrnpe_bo_contains(&bo, U64_MAX, U64_MAX));
 }
 
+/* ---- performance monitors ---- */
+
+/* Word by word, with nothing left out and nothing between words. */
+static void xrnpe_perfmon_sums(struct kunit *test)
+{
+	struct drm_xrnpe_perfmon_values values = { }, zero = { };
+	struct xrnpe_job_record record = { .executed = 10, .start = 1, .end = 1000 };
+	u64 *counters = (u64 *)&record.counters;
+	const u64 *sums = (const u64 *)&values.counters;
+
+	for (unsigned int i = 0; i < XRNPE_COUNTERS; i++)
+		counters[i] = U32_MAX - i;
+	for (unsigned int n = 1; n <= 3; n++) {
+		xrnpe_perfmon_add(&values, &record);
+		KUNIT_EXPECT_EQ(test, values.jobs, n);
+		KUNIT_EXPECT_EQ(test, values.executed, 10 * n);
+		for (unsigned int i = 0; i < XRNPE_COUNTERS; i++)
+			KUNIT_EXPECT_EQ(test, sums[i], n * counters[i]);
+	}
+	/* A job that did nothing is one nevertheless. */
+	record = (struct xrnpe_job_record) { };
+	xrnpe_perfmon_add(&zero, &record);
+	KUNIT_EXPECT_EQ(test, zero.jobs, 1);
+	zero.jobs = 0;
+	KUNIT_EXPECT_TRUE(test, mem_is_zero(&zero, sizeof(zero)));
+}
+
 static struct kunit_case xrnpe_cases[] = {
 	KUNIT_CASE(xrnpe_share_budget),
 	KUNIT_CASE(xrnpe_share_charge),
@@ -139,6 +168,7 @@ static struct kunit_case xrnpe_cases[] = {
 	KUNIT_CASE(xrnpe_share_is_fair),
 	KUNIT_CASE(xrnpe_priority_rings),
 	KUNIT_CASE(xrnpe_bo_bounds),
+	KUNIT_CASE(xrnpe_perfmon_sums),
 	{}
 };
 

@@ -23,7 +23,7 @@
 /* What one file has: zero where it has nothing. */
 struct file {
 	int fd;
-	uint32_t bos[HANDLES], syncobjs[HANDLES], queues[HANDLES];
+	uint32_t bos[HANDLES], syncobjs[HANDLES], queues[HANDLES], perfmons[HANDLES];
 	uint64_t last_job[HANDLES];
 };
 
@@ -255,6 +255,43 @@ static int queue_destroy(struct fuzz *f)
 	return ret;
 }
 
+static int perfmon_create(struct fuzz *f)
+{
+	struct drm_xrnpe_perfmon_create args = {};
+	int ret;
+
+	if (f->file->perfmons[f->slot])
+		return 0;
+	ret = CALL(f, DRM_IOCTL_XRNPE_PERFMON_CREATE, &args);
+	if (!ret)
+		f->file->perfmons[f->slot] = args.perfmon;
+	return ret;
+}
+
+static int perfmon_destroy(struct fuzz *f)
+{
+	struct drm_xrnpe_perfmon_destroy args = { .perfmon = f->file->perfmons[f->slot] };
+	int ret = one_in(f, 4) ? CALL(f, DRM_IOCTL_XRNPE_PERFMON_DESTROY, &args) : -ENOENT;
+
+	if (!ret)
+		f->file->perfmons[f->slot] = 0;
+	return ret;
+}
+
+static int perfmon_get_values(struct fuzz *f)
+{
+	uint8_t answer[512];
+	struct drm_xrnpe_perfmon_get_values args = {
+		.perfmon = some(f, f->file->perfmons), .size = draw(&f->random, sizeof(answer)),
+		.pointer = (uintptr_t)answer,
+	};
+
+	/* A size that is too large would write over what is behind the values. */
+	if (one_in(f, 8))
+		args.pointer = odd_number(f) & 0xfff;
+	return call(f->file->fd, DRM_IOCTL_XRNPE_PERFMON_GET_VALUES, &args);
+}
+
 #define MOST 4
 
 static int submit_at_random(struct fuzz *f)
@@ -276,6 +313,7 @@ static int submit_at_random(struct fuzz *f)
 			.flags = some_flags(f, DRM_XRNPE_JOB_NO_IMPLICIT_SYNC),
 			.regions = { sizeof(regions[0][0]), 1 + draw(&f->random, MOST), (uintptr_t)regions[i] },
 			.syncs = { sizeof(syncs[0][0]), draw(&f->random, MOST), (uintptr_t)syncs[i] },
+			.perfmon = one_in(f, 4) ? some(f, f->file->perfmons) : 0,
 		};
 		for (int j = 0; j < MOST; j++) {
 			regions[i][j] = (struct drm_xrnpe_region){
@@ -347,7 +385,8 @@ static const struct {
 	{ "share", share }, { "syncobj", syncobj }, { "queue_create", queue_create },
 	{ "queue_destroy", queue_destroy }, { "submit", submit_at_random },
 	{ "submit", submit_at_random }, { "submit", submit_at_random },
-	{ "job_wait", job_wait }, { "query", query },
+	{ "job_wait", job_wait }, { "query", query }, { "perfmon_create", perfmon_create },
+	{ "perfmon_destroy", perfmon_destroy }, { "perfmon_get_values", perfmon_get_values },
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))

@@ -39,6 +39,12 @@ enum drm_xrnpe_ioctl_id {
 	DRM_XRNPE_SUBMIT,
 	/** @DRM_XRNPE_JOB_WAIT: wait for a job and learn how it ended */
 	DRM_XRNPE_JOB_WAIT,
+	/** @DRM_XRNPE_PERFMON_CREATE: make a performance monitor */
+	DRM_XRNPE_PERFMON_CREATE,
+	/** @DRM_XRNPE_PERFMON_DESTROY: destroy a performance monitor */
+	DRM_XRNPE_PERFMON_DESTROY,
+	/** @DRM_XRNPE_PERFMON_GET_VALUES: what the jobs of a performance monitor did */
+	DRM_XRNPE_PERFMON_GET_VALUES,
 };
 
 /** enum drm_xrnpe_dev_query_type - what to ask DEV_QUERY for */
@@ -96,8 +102,8 @@ struct drm_xrnpe_dev_info {
 	__u32 job_timeout_ms;
 	/** @resets: how often the device had to be reset because it failed */
 	__u32 resets;
-	/** @pad: zero */
-	__u32 pad;
+	/** @max_perfmons: performance monitors of a file */
+	__u32 max_perfmons;
 	/** @max_bo_size: bytes in a buffer object */
 	__u64 max_bo_size;
 	/** @max_client_memory: bytes of buffers that a file may have created */
@@ -296,6 +302,10 @@ struct drm_xrnpe_job {
 	struct drm_xrnpe_array regions;
 	/** @syncs: of &struct drm_xrnpe_sync, at most DRM_XRNPE_MAX_SYNCS */
 	struct drm_xrnpe_array syncs;
+	/** @perfmon: from PERFMON_CREATE: counts what the job does; or zero */
+	__u32 perfmon;
+	/** @pad: zero */
+	__u32 pad;
 };
 
 /** DRM_XRNPE_MAX_JOBS - jobs in a SUBMIT */
@@ -405,6 +415,49 @@ struct drm_xrnpe_job_wait {
 	struct drm_xrnpe_fault fault;
 };
 
+/** struct drm_xrnpe_perfmon_create - arguments of PERFMON_CREATE */
+struct drm_xrnpe_perfmon_create {
+	/** @flags: zero */
+	__u32 flags;
+	/** @perfmon: out: the monitor, counted from 1, with all values zero */
+	__u32 perfmon;
+};
+
+/** struct drm_xrnpe_perfmon_destroy - arguments of PERFMON_DESTROY */
+struct drm_xrnpe_perfmon_destroy {
+	/** @perfmon: from PERFMON_CREATE */
+	__u32 perfmon;
+	/** @pad: zero */
+	__u32 pad;
+};
+
+/**
+ * struct drm_xrnpe_perfmon_values - the sums of what jobs did
+ *
+ * Of those that have ended, well or not, and of which the device wrote a record.
+ */
+struct drm_xrnpe_perfmon_values {
+	/** @jobs: how many */
+	__u64 jobs;
+	/** @executed: ticks of the device's timer while their commands executed */
+	__u64 executed;
+	/** @counters: what the array did */
+	struct xrnpe_counters counters;
+};
+
+/** struct drm_xrnpe_perfmon_get_values - arguments of PERFMON_GET_VALUES */
+struct drm_xrnpe_perfmon_get_values {
+	/** @perfmon: from PERFMON_CREATE */
+	__u32 perfmon;
+	/**
+	 * @size: bytes at @pointer, at most a page. As many of the values as fit are
+	 * copied, a surplus is zeroed, and their full size is returned here
+	 */
+	__u32 size;
+	/** @pointer: user address of a &struct drm_xrnpe_perfmon_values */
+	__u64 pointer;
+};
+
 #define DRM_IOCTL_XRNPE_DEV_QUERY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_DEV_QUERY, struct drm_xrnpe_dev_query)
 #define DRM_IOCTL_XRNPE_BO_CREATE \
@@ -423,6 +476,13 @@ struct drm_xrnpe_job_wait {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_SUBMIT, struct drm_xrnpe_submit)
 #define DRM_IOCTL_XRNPE_JOB_WAIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_JOB_WAIT, struct drm_xrnpe_job_wait)
+#define DRM_IOCTL_XRNPE_PERFMON_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_PERFMON_CREATE, struct drm_xrnpe_perfmon_create)
+#define DRM_IOCTL_XRNPE_PERFMON_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_XRNPE_PERFMON_DESTROY, struct drm_xrnpe_perfmon_destroy)
+#define DRM_IOCTL_XRNPE_PERFMON_GET_VALUES \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_XRNPE_PERFMON_GET_VALUES, \
+		 struct drm_xrnpe_perfmon_get_values)
 
 #if defined(__cplusplus)
 }
