@@ -276,6 +276,8 @@ const char *place_matmul(struct placing *p)
 	if (shape.rank < 2 || graph_count(&shape) != (size_t)shape.dims[shape.rank - 1] *
 						     shape.dims[shape.rank - 2])
 		return "its constant is not one matrix";
+	if (!place_biases(p, shape.dims[shape.rank - 1]))
+		return PLACE_COMPUTED_WEIGHTS;
 	return place_matrix(p, shape.dims[shape.rank - 2], shape.dims[shape.rank - 1], false);
 }
 

@@ -31,21 +31,39 @@ static int new_affine(const struct folding *fold, size_t count, struct affine *m
 	return xrnpe_fail_memory(fold->error);
 }
 
-/* What @node does to axis 1 of what input @*input computes; false: something else. */
-static bool read_affine(const struct folding *fold, const struct graph_node *node,
-			struct affine *affine, uint32_t *input)
+/* Which input of @node, that may scale and shift it, is computed; GRAPH_NONE: there is none. */
+static uint32_t affine_input(const struct folding *fold, const struct graph_node *node)
+{
+	bool commutes = fold_is(node, "Add") || fold_is(node, "Mul");
+
+	if (fold_is(node, "BatchNormalization"))
+		return 0;
+	if (!commutes && !fold_is(node, "Sub") && !fold_is(node, "Div"))
+		return GRAPH_NONE;
+	for (uint32_t i = 0; i < 1u + commutes; i++) {
+		const struct graph_tensor *constant = graph_input(fold->graph, node, !i);
+
+		if (constant->data && constant->type == GRAPH_FLOAT)
+			return i;
+	}
+	return GRAPH_NONE;
+}
+
+/* What @node does to axis @axis of its input @input; false: something else. */
+static bool read_affine(const struct folding *fold, const struct graph_node *node, uint32_t input,
+			uint32_t axis, struct affine *affine)
 {
 	const struct graph_shape *shape = &graph_output(fold->graph, node, 0)->shape;
-	bool adds = fold_is(node, "Add"), subtracts = fold_is(node, "Sub");
-	bool multiplies = fold_is(node, "Mul"), divides = fold_is(node, "Div");
+	bool subtracts = fold_is(node, "Sub"), adds = subtracts || fold_is(node, "Add");
 	const struct graph_tensor *constant;
 	const float *values;
 	size_t step;
 
-	*input = 0;
 	if (fold_is(node, "BatchNormalization")) {
 		const float *p[4];
 
+		if (axis != 1)
+			return false;
 		for (uint32_t i = 0; i < 4; i++) {
 			p[i] = graph_input(fold->graph, node, 1 + i)->data;
 			if (!p[i])
@@ -57,20 +75,18 @@ static bool read_affine(const struct folding *fold, const struct graph_node *nod
 		}
 		return true;
 	}
-	if (!adds && !subtracts && !multiplies && !divides)
-		return false;
-	*input = graph_input(fold->graph, node, 0)->data != NULL;
-	constant = graph_input(fold->graph, node, !*input);
-	if (!constant->data || constant->type != GRAPH_FLOAT || (*input && (subtracts || divides)) ||
-	    !fold_is_by_channel(&constant->shape, shape, 1))
+	constant = graph_input(fold->graph, node, !input);
+	if (!fold_is_by_channel(&constant->shape, shape, axis))
 		return false;
 	values = constant->data;
 	step = graph_count(&constant->shape) > 1;
 	for (size_t c = 0; c < affine->count; c++) {
-		if (adds || subtracts)
-			affine->shift[c] = subtracts ? -values[c * step] : values[c * step];
+		double value = values[c * step];
+
+		if (adds)
+			affine->shift[c] = subtracts ? -value : value;
 		else
-			affine->scale[c] = divides ? 1.0 / values[c * step] : values[c * step];
+			affine->scale[c] = fold_is(node, "Div") ? 1 / value : value;
 	}
 	return true;
 }
@@ -105,7 +121,14 @@ static int own_constant(struct folding *fold, struct graph_node *node, uint32_t 
  */
 struct channel_layout {
 	size_t channels, outer, inner, step, channel_step;
+	uint32_t axis;		/* of the output */
 };
+
+/* @columns of @count weights, which lie side by side. */
+static struct channel_layout by_columns(size_t count, size_t columns, uint32_t axis)
+{
+	return (struct channel_layout){ columns, count / columns, 1, columns, 1, axis };
+}
 
 /* Of a product with constant weights; false: of another node. */
 static bool find_channels(const struct xrnpe_graph *graph, const struct graph_node *node,
@@ -113,26 +136,30 @@ static bool find_channels(const struct xrnpe_graph *graph, const struct graph_no
 {
 	const struct graph_tensor *weight = graph_input(graph, node, 1);
 	const struct graph_shape *shape = weight ? &weight->shape : NULL;
-	bool gemm = fold_is(node, "Gemm");
+	bool gemm = fold_is(node, "Gemm"), matmul = fold_is(node, "MatMul");
+	bool transposed = fold_is(node, "ConvTranspose");
+	size_t count, taps;
 
-	if (!(fold_is(node, "Conv") || fold_is(node, "ConvTranspose") || gemm) || !weight->data)
+	if (!(gemm || matmul || transposed || fold_is(node, "Conv")) || !weight->data ||
+	    shape->rank < 2)
 		return false;
-	*layout = (struct channel_layout){ .outer = 1 };
-	if (gemm && !node->params.gemm.trans_b)
-		*layout = (struct channel_layout){ shape->dims[1], shape->dims[0], 1, shape->dims[1], 1 };
-	else if (fold_is(node, "ConvTranspose"))
-		return node->params.windows.groups == 1 &&
-		       (*layout = (struct channel_layout){
-				shape->dims[1], shape->dims[0],
-				graph_count(shape) / shape->dims[0] / shape->dims[1],
-				graph_count(shape) / shape->dims[0],
-				graph_count(shape) / shape->dims[0] / shape->dims[1],
-			}, true);
-	else
+	count = graph_count(shape);
+	if (matmul) {
+		*layout = by_columns(count, shape->dims[shape->rank - 1],
+				     graph_output(graph, node, 0)->shape.rank - 1);
+		return layout->outer == shape->dims[shape->rank - 2];
+	}
+	if (transposed) {
+		taps = count / shape->dims[0] / shape->dims[1];
 		*layout = (struct channel_layout){
-			shape->dims[0], 1, graph_count(shape) / shape->dims[0], 0,
-			graph_count(shape) / shape->dims[0],
+			shape->dims[1], shape->dims[0], taps, count / shape->dims[0], taps, 1,
 		};
+		return node->params.windows.groups == 1;
+	}
+	*layout = gemm && !node->params.gemm.trans_b ?
+		  by_columns(count, shape->dims[1], 1) : (struct channel_layout){
+		shape->dims[0], 1, count / shape->dims[0], 0, count / shape->dims[0], 1,
+	};
 	return true;
 }
 
@@ -200,7 +227,7 @@ static struct graph_node *product_before(const struct folding *fold, const struc
 
 		if (product && !fold_activates(before) && !fold_activates(product) &&
 		    !product->residual && find_channels(fold->graph, product, layout) &&
-		    layout->channels == shape->dims[1] &&
+		    layout->channels == shape->dims[layout->axis] &&
 		    has_plain_bias(fold->graph, product, layout->channels) &&
 		    graph_shape_equal(&graph_output(fold->graph, product, 0)->shape, shape) &&
 		    graph_shape_equal(&graph_output(fold->graph, before, 0)->shape, shape))
@@ -215,21 +242,19 @@ int fold_affine(struct folding *fold, struct graph_node *node)
 	struct channel_layout layout;
 	struct graph_node *product, *absorbs;
 	struct affine affine;
-	uint32_t input;
+	uint32_t input = affine_input(fold, node);
 	int ret;
 
-	if (out->type != GRAPH_FLOAT || out->shape.rank < 2)
+	if (input == GRAPH_NONE || out->type != GRAPH_FLOAT || out->shape.rank < 2)
 		return 0;
-	ret = new_affine(fold, out->shape.dims[1], &affine);
-	if (ret)
+	product = product_before(fold, node, input, &layout, &absorbs);
+	ret = product ? new_affine(fold, layout.channels, &affine) : 0;
+	if (!product || ret)
 		return ret;
-	if (read_affine(fold, node, &affine, &input)) {
-		product = product_before(fold, node, input, &layout, &absorbs);
-		if (product) {
-			ret = apply_affine(fold, product, &affine, &layout, node);
-			if (!ret)
-				ret = fold_absorb(fold, absorbs, node);
-		}
+	if (read_affine(fold, node, input, layout.axis, &affine)) {
+		ret = apply_affine(fold, product, &affine, &layout, node);
+		if (!ret)
+			ret = fold_absorb(fold, absorbs, node);
 	}
 	free(affine.scale);
 	free(affine.shift);

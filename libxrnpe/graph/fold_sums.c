@@ -100,7 +100,8 @@ static struct graph_node *product_for(const struct folding *fold, const struct g
 	const struct graph_shape *shape = &graph_output(graph, node, 0)->shape;
 	struct graph_node *product = fold_producer(fold, node, k);
 
-	return product && (fold_is(product, "Conv") || fold_is(product, "Gemm")) &&
+	return product && (fold_is(product, "Conv") || fold_is(product, "Gemm") ||
+			   fold_is(product, "MatMul")) &&
 	       !product->residual && !fold_activates(product) && graph_input(graph, product, 1)->data &&
 	       graph_shape_equal(&graph_input(graph, node, other)->shape, shape) &&
 	       graph_shape_equal(&graph_output(graph, product, 0)->shape, shape) ? product : NULL;

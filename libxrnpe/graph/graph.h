@@ -181,18 +181,12 @@ struct graph_node {
 	struct graph_activation activation;
 };
 
-/* Inputs of products that were other nodes'; their own are fewer. */
+/* Inputs of products that were other nodes'; ONNX has fewer. */
 enum {
+	GRAPH_OFFSETS = 2,	/* of MatMul; Conv and Gemm have such. Constant, by element of the last axis */
 	GRAPH_RESIDUAL = 3,	/* of the output's shape */
 	GRAPH_SLOPES = 4,	/* of XRNPE_ACT_PRELU: constant, finite, by element of axis 1 */
 };
-
-/* The number of a node's inputs but for these. */
-static inline uint32_t graph_own_inputs(const struct graph_node *node)
-{
-	return node->residual || node->activation.kind == XRNPE_ACT_PRELU ? GRAPH_RESIDUAL :
-									    node->input_count;
-}
 
 struct xrnpe_graph {
 	char *name;		/* the file, for messages */

@@ -226,7 +226,17 @@ static Onnx__NodeProto *chain(struct writer *writer, const struct graph_node *no
 	return proto;
 }
 
-/* What was folded: the addition, then the activation. */
+/* The same of one that reads input @i of @node besides. */
+static void chain_two(struct writer *writer, const struct graph_node *node, uint32_t index,
+		      const char *op, uint32_t i)
+{
+	Onnx__NodeProto *proto = writer->failed ? NULL : chain(writer, node, index, op, 2, 0);
+
+	if (proto)
+		proto->input[1] = tensor_name(writer, node->inputs[i]);
+}
+
+/* What was folded: the additions, then the activation. */
 static void write_folded(struct writer *writer, const struct graph_node *node, uint32_t index)
 {
 	const struct graph_activation *activation = &node->activation;
@@ -235,10 +245,9 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 	static char *const names[] = { "alpha", "min", "max" };
 	Onnx__NodeProto *proto = NULL;
 
-	if (node->residual) {
-		proto = chain(writer, node, index, "Add", 2, 0);
-		if (proto)
-			proto->input[1] = tensor_name(writer, node->inputs[GRAPH_RESIDUAL]);
+	for (uint32_t i = operator_inputs(node); i <= GRAPH_RESIDUAL; i++) {
+		if (graph_input(writer->graph, node, i))
+			chain_two(writer, node, index, "Add", i);
 	}
 	if (!writer->failed && activation->kind == XRNPE_ACT_RELU)
 		chain(writer, node, index, "Relu", 1, 0);
@@ -249,11 +258,8 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 		if (proto)
 			write_attribute(writer, &attribute, proto->attribute[0]);
 	}
-	if (!writer->failed && activation->kind == XRNPE_ACT_PRELU) {
-		proto = chain(writer, node, index, "PRelu", 2, 0);
-		if (proto)
-			proto->input[1] = tensor_name(writer, node->inputs[GRAPH_SLOPES]);
-	}
+	if (activation->kind == XRNPE_ACT_PRELU)
+		chain_two(writer, node, index, "PRelu", GRAPH_SLOPES);
 	if (!writer->failed && activation->clamps) {
 		/* The limits as attributes, which the reader takes in any operator set. */
 		proto = chain(writer, node, index, "Clip", 1, 2);
@@ -268,7 +274,7 @@ static void write_folded(struct writer *writer, const struct graph_node *node, u
 static void write_node(struct writer *writer, uint32_t index)
 {
 	const struct graph_node *node = &writer->graph->nodes[index];
-	uint32_t inputs = graph_own_inputs(node);
+	uint32_t inputs = operator_inputs(node);
 	Onnx__NodeProto *proto = new_node(writer, node->name, node->op->name, inputs,
 					  node->output_count, node->attribute_count);
 
@@ -365,8 +371,8 @@ static void write_graph(struct writer *writer, uint32_t *first)
 		     &writer->proto.n_input);
 	write_values(writer, graph->outputs, graph->output_count, &writer->proto.output,
 		     &writer->proto.n_output);
-	/* Of each node at most an addition and two of an activation. */
-	writer->proto.node = allocate(writer, 4 * (size_t)graph->node_count,
+	/* Of each node at most two additions and two of an activation. */
+	writer->proto.node = allocate(writer, 5 * (size_t)graph->node_count,
 				      sizeof(*writer->proto.node));
 	for (uint32_t n = 0; !writer->failed && n < graph->node_count; n++) {
 		first[n] = (uint32_t)writer->proto.n_node;

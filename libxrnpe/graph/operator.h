@@ -57,6 +57,14 @@ struct operator {
 /* The row of an ONNX operator; NULL: there is none. */
 const struct operator *operator_find(const char *name);
 
+/* The number of @node's inputs but for those that were folded into it. */
+static inline uint32_t operator_inputs(const struct graph_node *node)
+{
+	uint8_t most = node->op->max_inputs;
+
+	return most < XRNPE_OPERATOR_ANY && most < node->input_count ? most : node->input_count;
+}
+
 /* ---- for infer() ------------------------------------------------------- */
 
 /* graph_fail() for the node. */

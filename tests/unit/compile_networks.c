@@ -195,7 +195,10 @@ Onnx__ModelProto *token_network(void)
 	onnx_node(model, "MatMul", "p v", "o");
 	onnx_attr_ints(onnx_node(model, "Transpose", "o", "o1"), "perm", DIMS(0, 2, 1, 3));
 	onnx_node(model, "Reshape", "o1 rows", "o2");
-	onnx_node(model, "Add", "o2 x", "y");
+	onnx_floats(model, "wo", DIMS(8, 8), NULL);
+	onnx_node(model, "MatMul", "o2 wo", "r");
+	onnx_node(model, "Add", "b r", "s");
+	onnx_node(model, "Add", "s x", "y");
 	return model;
 }
 

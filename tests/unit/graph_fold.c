@@ -483,7 +483,16 @@ START_TEST(moves)
 		{ "a = Reshape x s84; b = MatMul a q; y = Add b l", "Reshape Gemm" },
 		{ "a = Reshape x s84; b = MatMul a q; c = Reshape b s1424; d = Add c l; y = Relu d",
 		  "Reshape Gemm/Relu Reshape" },
-		{ "a = Reshape x s184; b = MatMul a q; y = Add b l", "Reshape MatMul Add" },
+		{ "a = Reshape x s184; b = MatMul a q; y = Add b l", "Reshape MatMul" },
+		{ "a = Reshape x s184; b = MatMul a q; c = Mul l1 b; d = Sub c l2; e = Add d a; "
+		  "y = Relu e", "Reshape MatMul/Add/Relu" },
+		{ "a = Reshape x s184; b = MatMul a q; c = Add b a; y = Add c l", "Reshape MatMul/Add" },
+		/* Of rows, of what is no constant, of weights that are computed, of several matrices. */
+		{ "a = Reshape x s244; b = MatMul q a; y = Add b l", "Reshape MatMul Add" },
+		{ "a = Reshape x s184; b = MatMul a q; y = Add b 0.5", "Reshape MatMul" },
+		{ "a = Reshape x s184; b = MatMul a q; y = Sub l b", "Reshape MatMul Sub" },
+		{ "a = Reshape x s184; b = MatMul a q; y = Add b k", "Reshape MatMul Add" },
+		{ "a = Reshape x s481; b = MatMul a k; y = Add b 1", "Reshape MatMul Add" },
 	};
 
 	CHECK(cases, false);

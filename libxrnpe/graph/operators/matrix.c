@@ -2,6 +2,7 @@
 /* Products of matrices. */
 #include "families.h"
 #include "multiply.h"
+#include "vectors.h"
 
 /* out[m][n] of one product: a[m][k] and b[k][n], elements of both at any strides. */
 struct product {
@@ -226,6 +227,16 @@ static int infer_matmul(const struct op *op)
 	return op_output(op, 0, GRAPH_FLOAT, &out);
 }
 
+/* What a constant Add behind a product adds to each of its rows. */
+VECTORS
+static void add_offsets(float *rows, size_t count, const float *offsets, size_t n)
+{
+	for (size_t i = 0; i < count; i++, rows += n) {
+		for (size_t k = 0; k < n; k++)
+			rows[k] += offsets[k];
+	}
+}
+
 static void compute_matmul(const struct op_call *call)
 {
 	const struct graph_shape *a = &call_input(call, 0)->shape, *b = &call_input(call, 1)->shape;
@@ -246,6 +257,8 @@ static void compute_matmul(const struct op_call *call)
 		}
 		multiply_matrices(&p, (const float *)call_in(call, 0) + at[0] * p.m * p.k,
 				  (const float *)call_in(call, 1) + at[1] * p.k * p.n, out, call->scratch);
+		if (call_in(call, GRAPH_OFFSETS))
+			add_offsets(out, p.m, call_in(call, GRAPH_OFFSETS), p.n);
 	}
 }
 
