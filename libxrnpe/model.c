@@ -107,6 +107,11 @@ const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model)
 	return &model->quality;
 }
 
+const struct xrnpe_task *xrnpe_model_task(const struct xrnpe_model *model)
+{
+	return model->task.inputs ? &model->task : NULL;
+}
+
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i)
 {
 	return &model->layers[i];

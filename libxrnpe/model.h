@@ -96,6 +96,7 @@ struct xrnpe_model {
 	uint32_t *cmd_layer;		/* by command: index into layers */
 
 	struct xrnpe_quality quality;
+	struct xrnpe_task task;		/* not in a file */
 	struct xrnpe_point *points;	/* not in a file */
 	uint32_t point_count;
 

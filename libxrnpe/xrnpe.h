@@ -352,12 +352,32 @@ struct xrnpe_quality {
 /** What the compiler measured when it was done. */
 const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model);
 
+/** How well a model does what the network is for: see struct xrnpe_compile_options.labels. */
+struct xrnpe_task {
+	bool classes;			/**< labels are classes; false: outputs, as they should be */
+	/** Share of inputs of which it tells the class; or root mean square of output - label. */
+	double score;
+	double float_score;		/**< the same of the network in binary32 */
+	/** @float_score - @score; or @score / @float_score - 1. Negative: the model does better. */
+	double loss;
+	/**
+	 * Standard error of @loss, as it differs from input to input: of each input what the
+	 * model makes of it is compared with what binary32 does.
+	 */
+	double spread;
+	unsigned int inputs;		/**< that it was measured on; nothing was fitted to these */
+};
+
+/** What the compiler measured of that. NULL: there were no labels, or the model is from a file. */
+const struct xrnpe_task *xrnpe_model_task(const struct xrnpe_model *model);
+
 /** A model that the compiler tried: what it takes, and how much it differs. */
 struct xrnpe_point {
 	uint64_t bytes;			/**< of weights, scales and biases together */
 	double cycles;			/**< of one inference, on the default array */
 	double picojoules;		/**< of one inference, likewise */
 	struct xrnpe_quality quality;
+	struct xrnpe_task task;		/**< if there are labels; else all zero */
 	bool best;			/**< no other is as good in all of these, and better in one */
 	bool chosen;			/**< this one was taken */
 };
@@ -749,6 +769,7 @@ struct xrnpe_limits {
 	double cycles;			/**< of one inference, on the default array */
 	double picojoules;		/**< of one inference, likewise; see struct xrnpe_cost */
 	double error;			/**< as in struct xrnpe_quality: 0.01 is 1 % */
+	double loss;			/**< as in struct xrnpe_task: 0.01 is one of 100 inputs; needs labels */
 };
 
 /** An error that is not seen: a point is off by less than a pixel of a hundred. */
@@ -769,9 +790,17 @@ struct xrnpe_compile_options {
 	 */
 	const struct xrnpe_array *calibration;
 	/**
+	 * What the network should say of each calibration input: its class, which the largest
+	 * element of the first output tells, an array of count; or the first output itself, an
+	 * array of count x its elements. Half of the inputs, and those that are left out otherwise,
+	 * are then kept aside to learn what models lose: xrnpe_model_task(). NULL: none.
+	 */
+	const struct xrnpe_array *labels;
+	/**
 	 * With limits of bytes, cycles or energy, the model is that with the least error within
 	 * them; with one of error, that with the fewest bytes and cycles whose error is no
-	 * larger, on inputs that nothing was fitted to, and which keeps the other limits.
+	 * larger, on inputs that nothing was fitted to, and which keeps the other limits; likewise
+	 * with one of loss, that is kept with a certainty of 95 %.
 	 * Without any, that for an error of XRNPE_VISIBLE_ERROR, or what comes closest.
 	 */
 	struct xrnpe_limits limits;
@@ -820,7 +849,7 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
  * that is not finite, or are all zero, or formats are given for a layer that there is not
- * or that cannot read them; -ENOSPC: a limit cannot be kept (the message says what can);
+ * or that cannot read them, or labels do not fit, or are too few for the limit of loss; -ENOSPC: a limit cannot be kept (the message says what can);
  * -ENOTSUP: the device cannot do a layer; -ECANCELED.
  */
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,

@@ -31,6 +31,11 @@ static const char usage[] =
 	"                       1.5Mcycles), energy (80uJ) or error (1%); may be repeated.\n"
 	"                       With a limit of error the model is the smallest and fastest\n"
 	"                       that keeps it, else that of least error. Default: 1%\n"
+	"  -l, --labels FILE    what the network should say of each typical input, a .npy file: count\n"
+	"                       class numbers, or count x shape of the first output. Half of the\n"
+	"                       inputs then tell what the model loses\n"
+	"      --max-loss LOSS  the most that it may lose: 0.2% is two of 1000 inputs, or, where\n"
+	"                       labels are outputs, 0.2 % more error. A limit as --budget's 1%\n"
 	"  -p, --points N       try N other models, too, and show bytes, cycles, energy and error\n"
 	"                       of those that none beats in all of it\n"
 	"  -o, --output FILE    the compiled model\n"
@@ -51,7 +56,8 @@ static const char usage[] =
 
 struct options {
 	const char *model, *output;
-	const char *save_formats, *page;
+	const char *save_formats, *page, *labels;
+	double loss;
 	size_t points;
 	struct arguments calib, names, budgets;
 	struct formats formats;
@@ -78,6 +84,15 @@ static void add_note(void *data, const char *text)
 	fprintf(notes->lines, "%s\n", text);
 }
 
+/* "0.2%" as 0.002. */
+static bool parse_share(const char *text, double *share)
+{
+	char *end;
+
+	*share = strtod(text, &end) / 100;
+	return end != text && !strcmp(end, "%") && *share > 0 && *share < 1;
+}
+
 /* The graph compiled for the calibration data. */
 static int compile_graph(const struct options *options, const struct xrnpe_graph *graph,
 			 struct notes *notes, struct xrnpe_model **model,
@@ -89,6 +104,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 		.points = (unsigned int)options->points, .formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
+	struct xrnpe_array labels = { 0 };
 	struct xrnpe_array *arrays = calloc(inputs.count + 1, sizeof(*arrays));
 	size_t count;
 	int ret = arrays && inputs.infos ? 0 : xrnpe_fail_memory(error);
@@ -97,13 +113,18 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 		ret = xrnpe_limits_parse(options->budgets.values[i], graph, &how.limits, error);
 	if (!ret)
 		ret = read_inputs(&inputs, &options->calib, "--calib", arrays, &count, error);
+	if (!ret && options->labels)
+		ret = xrnpe_npy_read(options->labels, &labels, error);
 	if (!ret) {
 		how.calibration = arrays;
+		how.labels = options->labels ? &labels : NULL;
+		how.limits.loss = options->loss;
 		ret = xrnpe_compile(graph, &how, model, error);
 		clear_progress(&notes->progress);
 	}
 	for (unsigned int i = 0; arrays && i < inputs.count; i++)
 		xrnpe_array_clear(&arrays[i]);
+	xrnpe_array_clear(&labels);
 	free(arrays);
 	free(inputs.infos);
 	return ret;
@@ -175,10 +196,12 @@ static int compile(const struct options *options)
 /* Returns 0, an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256, FORMATS, SAVE_FORMATS, REPORT, INPUT_FORMAT, MEAN, SCALE };
+	enum { OUTPUTS = 256, MAX_LOSS, FORMATS, SAVE_FORMATS, REPORT, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
+		{ "labels", required_argument, NULL, 'l' },
+		{ "max-loss", required_argument, NULL, MAX_LOSS },
 		{ "output", required_argument, NULL, 'o' },
 		{ "shape", required_argument, NULL, 's' },
 		{ "outputs", required_argument, NULL, OUTPUTS },
@@ -197,7 +220,7 @@ static int parse(int argc, char **argv, struct options *options)
 	struct xrnpe_error error;
 	int option, at = 0;
 
-	while ((option = getopt_long(argc, argv, "c:b:o:s:f:p:jh", long_options, &at)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:jh", long_options, &at)) != -1) {
 		switch (option) {
 		case 'c':
 			arguments_add(&options->calib, optarg);
@@ -207,6 +230,13 @@ static int parse(int argc, char **argv, struct options *options)
 			break;
 		case 'o':
 			options->output = optarg;
+			break;
+		case 'l':
+			options->labels = optarg;
+			break;
+		case MAX_LOSS:
+			if (!parse_share(optarg, &options->loss))
+				return misused(argv[0], "--max-loss is not a share as in 0.2%%: %s", optarg);
 			break;
 		case 's':
 			if (!add_shape(&options->shapes, &options->shape_count, optarg))
@@ -254,6 +284,8 @@ static int parse(int argc, char **argv, struct options *options)
 		return misused(argv[0], "one network is expected");
 	if (!options->calib.count || !options->output)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
+	if (options->loss > 0 && !options->labels)
+		return misused(argv[0], "--max-loss needs --labels");
 	if (bytes_finish(&options->bytes, &error))
 		return misused(argv[0], "%s", error.message);
 	options->model = argv[optind];

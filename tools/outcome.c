@@ -84,14 +84,18 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 /* What was tried, but for what another one beats in everything. */
 static void print_points(const struct xrnpe_model *model)
 {
-	printf("\n%9s  %9s  %9s  %9s\n", "bytes", "cycles", "uJ", "error");
+	printf("\n%9s  %9s  %9s  %9s%s\n", "bytes", "cycles", "uJ", "error",
+	       xrnpe_model_task(model) ? "       lost" : "");
 	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
 		const struct xrnpe_point *point = xrnpe_model_point(model, i);
 
-		if (point->best || point->chosen)
-			printf("%9" PRIu64 "  %9.0f  %9.3f  %7.3f %%%s\n", point->bytes, point->cycles,
-			       point->picojoules / 1e6, 100 * point->quality.error,
-			       point->chosen ? "  *" : "");
+		if (!point->best && !point->chosen)
+			continue;
+		printf("%9" PRIu64 "  %9.0f  %9.3f  %7.3f %%", point->bytes, point->cycles,
+		       point->picojoules / 1e6, 100 * point->quality.error);
+		if (point->task.inputs)
+			printf("  %7.2f %%", 100 * point->task.loss);
+		puts(point->chosen ? "  *" : "");
 	}
 }
 
@@ -107,6 +111,7 @@ void outcome_print(const struct outcome *outcome)
 		       (double)outcome->float_bytes / (double)outcome->bytes);
 	printf("\n");
 	print_quality(xrnpe_model_quality(model));
+	print_task(stdout, xrnpe_model_task(model));
 	if (outcome->shows_points)
 		print_points(model);
 }
@@ -164,6 +169,7 @@ static void print_points_json(const struct xrnpe_model *model)
 		printf("%s{\"bytes\": %" PRIu64 ", \"cycles\": %.0f, \"picojoules\": %.9g, ",
 		       i ? ",\n  " : "\n  ", point->bytes, point->cycles, point->picojoules);
 		print_quality_json(&point->quality);
+		print_task_json(point->task.inputs ? &point->task : NULL);
 		printf("\"best\": %s, \"chosen\": %s}", point->best ? "true" : "false",
 		       point->chosen ? "true" : "false");
 	}
@@ -198,6 +204,7 @@ void outcome_print_json(const struct outcome *outcome)
 	       (uint64_t)outcome->total.counters.cycles, outcome->total.picojoules, outcome->bytes,
 	       outcome->float_bytes);
 	print_quality_json(xrnpe_model_quality(model));
+	print_task_json(xrnpe_model_task(model));
 	print_notes_json(outcome->notes);
 	print_points_json(model);
 	printf("\"layers\": [");

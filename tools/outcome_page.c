@@ -8,6 +8,7 @@
 
 #include "io.h"
 #include "outcome.h"
+#include "quality.h"
 
 /* Drawings, in units of about a pixel. */
 enum { WIDTH = 440, HEIGHT = 300, LEFT = 64, BOTTOM = 44, TOP = 14, RIGHT = 18 };
@@ -257,7 +258,9 @@ static void put_summary(FILE *f, const struct outcome *outcome)
 	fprintf(f, " (root mean square, relative), measured on %u input%s %s.</p>", quality->inputs,
 		quality->inputs == 1 ? "" : "s", quality->unseen ? "that nothing was fitted to" :
 		"that numbers were fitted to: on others it is larger");
-	fputs("<ul>", f);
+	fputs("<p>", f);
+	print_task(f, xrnpe_model_task(outcome->model));
+	fputs("</p><ul>", f);
 	for (const char *line = outcome->notes; *line; line = strchr(line, '\n') + 1) {
 		fputs("<li>", f);
 		put_text(f, line, strcspn(line, "\n"));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* How much a model differs from its network, as it is shown. */
+/* How much a model differs from its network, and what it loses, as it is shown. */
 #include <math.h>
-#include <stdio.h>
 
 #include "quality.h"
 
@@ -22,4 +21,27 @@ void print_quality_json(const struct xrnpe_quality *quality)
 		printf("\"output_error_spread\": %.9g, ", quality->spread);
 	printf("\"output_error_inputs\": %u, \"output_error_unseen\": %s, ", quality->inputs,
 	       quality->unseen ? "true" : "false");
+}
+
+/* "79.10 % of 3504 inputs kept aside told right, in FP32 79.32 %: 0.22 % +- 0.15 % lost" */
+void print_task(FILE *file, const struct xrnpe_task *task)
+{
+	if (!task)
+		return;
+	if (task->classes)
+		fprintf(file, "%.2f %% of %u inputs kept aside told right, in FP32 %.2f %%", 100 * task->score,
+			task->inputs, 100 * task->float_score);
+	else
+		fprintf(file, "RMS error %.4g on %u inputs kept aside, in FP32 %.4g", task->score,
+			task->inputs, task->float_score);
+	fprintf(file, ": %.2f %% +- %.2f %% lost\n", 100 * task->loss, 100 * task->spread);
+}
+
+void print_task_json(const struct xrnpe_task *task)
+{
+	if (task)
+		printf("\"task\": {\"classes\": %s, \"score\": %.9g, \"float_score\": %.9g, "
+		       "\"loss\": %.9g, \"spread\": %.9g, \"inputs\": %u}, ",
+		       task->classes ? "true" : "false", task->score, task->float_score, task->loss,
+		       task->spread, task->inputs);
 }

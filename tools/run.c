@@ -2,7 +2,6 @@
 /* xrnpe run: a model on inputs: on a device, on the emulator, or in FP32. */
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "console.h"
 #include "error.h"
 #include "file_format.h"
+#include "labels.h"
 #include "tensors.h"
 
 static const char usage[] =
@@ -122,20 +122,6 @@ static void close_subject(struct subject *subject)
 	xrnpe_graph_free(subject->graph);
 }
 
-/* Of values one of which is a NaN none is the largest: @count. */
-static size_t index_of_largest(const float *values, size_t count)
-{
-	size_t best = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (isnan(values[i]))
-			return count;
-		if (values[i] > values[best])
-			best = i;
-	}
-	return best;
-}
-
 /* Labels of @count inputs, classes that output @out tells. */
 static int read_labels(const struct options *options, const struct xrnpe_tensor_info *out,
 		       size_t count, struct xrnpe_array *labels, struct xrnpe_error *error)
@@ -151,17 +137,7 @@ static int read_labels(const struct options *options, const struct xrnpe_tensor_
 		return xrnpe_fail(error, -EINVAL, "%s: has shape %s; %zu labels are needed",
 				  options->labels, has, count);
 	}
-	for (size_t i = 0; i < count; i++) {
-		float label = labels->data[i];
-
-		if (label != truncf(label))
-			return xrnpe_fail(error, -EINVAL, "%s: label %zu is %g, which is no class",
-					  options->labels, i, (double)label);
-		if (!(label >= 0 && label < (float)out->count))
-			return xrnpe_fail(error, -EINVAL, "%s: label %zu is %g; %s tells %zu classes",
-					  options->labels, i, (double)label, options->model, out->count);
-	}
-	return 0;
+	return labels_check(labels, options->labels, count, out, error);
 }
 
 static void measure_accuracy(const struct xrnpe_tensor_info *out, const struct xrnpe_array *labels,
@@ -170,7 +146,7 @@ static void measure_accuracy(const struct xrnpe_tensor_info *out, const struct x
 	size_t right = 0;
 
 	for (size_t i = 0; i < result->count; i++) {
-		size_t largest = index_of_largest(outputs + i * out->count, out->count);
+		size_t largest = labels_class(outputs + i * out->count, out->count);
 
 		right += (float)largest == labels->data[i];
 		result->without_class += largest == out->count;

@@ -15,6 +15,10 @@
 /* An error so many times another one is as good, if that saves something. */
 #define AS_GOOD 1.1
 #define TRIALS_AS_GOOD 3
+/* How a limit of what the task loses is: by such factors of effects, then between them. */
+#define TASK_TRIALS 8
+#define TASK_FACTOR 8
+#define TASK_CLOSE 1.5
 /* So much of a limit is less than any choice takes. */
 #define LEAST_LIMIT 1e-6
 /* An error of so much of what is allowed is close enough. */
@@ -35,13 +39,22 @@ struct search {
 	struct trials trials;
 };
 
-/* Of what is limited: of an output on inputs not seen, at worst. */
+/*
+ * Of what is limited: of an output on inputs not seen, at worst. With a limit of what the task
+ * loses, the share of that which is lost at most, or of the other limit if it is more.
+ */
 static double error_of(const struct search *search, const struct trial *trial)
 {
+	const struct xrnpe_limits *given = &search->compiler->options->limits;
 	const struct xrnpe_quality *quality = &trial->model->quality;
+	double error = quality->error + (isfinite(quality->spread) ? quality->spread : 0);
 
-	return search->by_score ? trial->score :
-	       quality->error + (isfinite(quality->spread) ? quality->spread : 0);
+	if (search->by_score)
+		return trial->score;
+	if (!(given->loss > 0))
+		return error;
+	return fmax(given->error > 0 ? error / given->error : 0,
+		    task_most_loss(&trial->model->task) / given->loss);
 }
 
 /* Look for a model that keeps @given. */
@@ -323,6 +336,31 @@ static int find_cheapest(struct search *search, double allowed, double effect, i
 	return 0;
 }
 
+/*
+ * The cheapest model that keeps a limit of what the task loses, or that of the least loss found. All
+ * that is known of the loss is that it grows with effects, and is not known exactly.
+ */
+static int find_for_task(struct search *search, struct trial **best)
+{
+	double good = 0, bad = 0, effect = XRNPE_VISIBLE_ERROR * XRNPE_VISIBLE_ERROR;
+
+	for (int i = 0; i < TASK_TRIALS; i++) {
+		struct trial *trial;
+		int ret;
+
+		search->limits.effect = effect;
+		ret = find_model(search, &trial);
+		if (ret)
+			return ret == -ENOSPC && *best ? 0 : ret;
+		*best = better_of(search, 1, *best, trial);
+		*(error_of(search, trial) <= 1 ? &good : &bad) = effect;
+		if (good > 0 && bad > 0 && bad / good < TASK_CLOSE)
+			break;
+		effect = !(bad > 0) ? TASK_FACTOR * good : !(good > 0) ? bad / TASK_FACTOR : sqrt(good * bad);
+	}
+	return 0;
+}
+
 /* Raise all effects to @power. */
 static void change_effects(struct search *search, double power)
 {
@@ -357,6 +395,26 @@ static int find_best(struct search *search, struct trial **best)
 			     TRIALS_AS_GOOD, best);
 }
 
+/* The same of what the task loses; @share: of the limits, as of error_of(). */
+static int judge_task(const struct compiler *compiler, const struct xrnpe_task *task, double share)
+{
+	const struct xrnpe_limits *given = &compiler->options->limits;
+	const char *name = compiler->graph->name;
+
+	if (share > 1 && task_most_loss(task) > given->loss)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: a loss of %.3g %% is not reached: the least found is %.3g %% +- %.2g %%, on %u inputs with labels that were kept aside",
+				  name, 100 * given->loss, 100 * task->loss, 100 * task->spread, task->inputs);
+	if (share > 1)
+		return xrnpe_fail(compiler->error, -ENOSPC,
+				  "%s: an output error of %.3g %% is not reached: the least found is %.3g times as large",
+				  name, 100 * given->error, share);
+	if (task->spread > given->loss / 2)
+		compile_note(compiler, "labels: what is lost is not known better than to %.2g %% from %u inputs: with more of them a smaller model may be found to keep the limit",
+			     100 * task->spread, task->inputs);
+	return 0;
+}
+
 /* Say what is doubtful about the result, or that it is none. */
 static int judge(const struct search *search, const struct trial *best, double allowed)
 {
@@ -372,6 +430,8 @@ static int judge(const struct search *search, const struct trial *best, double a
 	else if (quality->spread > 0.15 * quality->error && quality->error > 1e-6)
 		compile_note(compiler, "calibration: the error differs much between the %u inputs kept aside: give more inputs to know it better",
 			     quality->inputs);
+	if (compiler->options->limits.loss > 0)
+		return judge_task(compiler, &best->model->task, error);
 	if (!(allowed > 0) || error <= allowed)
 		return 0;
 	if (compiler->options->limits.error > 0)
@@ -411,12 +471,15 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 {
 	const struct xrnpe_limits *given = &compiler->options->limits;
 	bool costs = given->bytes || given->cycles > 0 || given->picojoules > 0;
-	double allowed = given->error > 0 ? given->error : costs ? 0 : XRNPE_VISIBLE_ERROR;
+	double allowed = given->loss > 0 ? 1 : given->error > 0 ? given->error :
+			 costs ? 0 : XRNPE_VISIBLE_ERROR;
 	struct trial *best = NULL;
 	struct search search;
 	int ret = search_prepare(&search, compiler);
 
-	if (!ret)
+	if (!ret && given->loss > 0)
+		ret = find_for_task(&search, &best);
+	else if (!ret)
 		ret = allowed > 0 ? find_cheapest(&search, allowed, allowed * allowed, MOST_TRIALS, &best) :
 				    find_best(&search, &best);
 	if (!ret)

@@ -75,7 +75,8 @@ int compile_prepare(struct compiler *compiler)
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
 		compiler->nodes[n].chooses = chooses(compiler->nodes[n].place.kind);
 	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
-			  (USUAL_TRIALS + compiler->options->points) * (size_t)compiler->graph->node_count;
+			  (USUAL_TRIALS + compiler->options->points) *
+				  (compiler->graph->node_count + task_steps(compiler));
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)
 		return xrnpe_fail(compiler->error, -errno, "cannot start the datapath: %s",
@@ -100,6 +101,8 @@ void compile_clean_up(struct compiler *compiler)
 		reference_free(compiler->images[i]);
 	free(compiler->images);
 	free(compiler->inputs);
+	free(compiler->task.inputs);
+	free(compiler->task.exact);
 	free(compiler->nodes);
 	free(compiler->tensors);
 	free(compiler->ends);
@@ -123,6 +126,8 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 		ret = inputs_choose(&compiler);
 	if (!ret)
 		ret = compile_prepare(&compiler);
+	if (!ret)
+		ret = task_prepare(&compiler, inputs_count(&compiler));
 	if (!ret)
 		ret = options_check_given(&compiler);
 	if (!ret)

@@ -8,8 +8,9 @@
  * lists what there is to choose, choices.c and choose.c choose, trials.c remembers what was
  * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
  * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
- * runs the result to correct biases and to learn the errors, of the best few choices.
- * limits.c reads what users write. Documentation/compiler.rst tells the story.
+ * runs the result to correct biases and to learn the errors, of the best few choices, task.c
+ * what they lose of what the network is for. limits.c reads what users write.
+ * Documentation/compiler.rst tells the story.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H
@@ -193,6 +194,13 @@ struct end {
 	bool probability;	/* of a sigmoid: errors are judged relative to 1 */
 };
 
+/* What labels tell, by inputs that nothing is fitted to. */
+struct task {
+	bool classes;		/* else outputs, as they should be */
+	size_t *inputs, count;	/* calibration inputs */
+	double *exact;		/* how wrong binary32 is for each */
+};
+
 struct compiler {
 	const struct xrnpe_graph *source;	/* the caller's */
 	/*
@@ -209,6 +217,7 @@ struct compiler {
 	/* Calibration inputs: first those that numbers are fitted to, then those kept aside. */
 	size_t *inputs;
 	size_t fitted_count, unseen_wanted;
+	struct task task;
 	/* FP32 tensors of some of the first, and behind them of those that nothing is fitted to. */
 	struct reference **images;
 	uint32_t image_count, unseen_count;
@@ -292,11 +301,32 @@ int memory_share(struct compiler *compiler);
 /* That there are data for each input, as many of each, and of its shape. */
 int inputs_check(struct compiler *compiler);
 
+/* How many inputs there are data of. */
+size_t inputs_count(const struct compiler *compiler);
+
 /*
- * Fill compiler->inputs, and say what is odd about the data. Returns 0, -ENOMEM, or -EINVAL:
+ * Fill compiler->inputs, and, if there are labels, those of compiler->task; say what is odd about
+ * the data. Returns 0, -ENOMEM, or -EINVAL:
  * a value is not finite, or all are zero.
  */
 int inputs_choose(struct compiler *compiler);
+
+/* ---- task.c ------------------------------------------------------------ */
+
+/*
+ * Check labels of @count inputs, if there are any, and run the network in binary32. Returns 0,
+ * -ENOMEM, or -EINVAL: they do not fit, or are too few for the limit of what is lost.
+ */
+int task_prepare(struct compiler *compiler, size_t count);
+
+/* Steps that a run of all of the task's inputs counts. */
+size_t task_steps(const struct compiler *compiler);
+
+/* What is lost at most, for all that is known: with a certainty of 95 %. */
+double task_most_loss(const struct xrnpe_task *task);
+
+/* Set @model->task; for a compiler with labels. */
+int task_measure(struct compiler *compiler, struct xrnpe_model *model);
 
 /* ---- calibrate.c ------------------------------------------------------- */
 

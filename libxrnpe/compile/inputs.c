@@ -283,13 +283,18 @@ static size_t spread(size_t *from, size_t count, size_t *to, size_t wanted)
 	return left;
 }
 
+size_t inputs_count(const struct compiler *compiler)
+{
+	/* What takes nothing always gives the same. */
+	return compiler->source->input_count ?
+	       count_inputs(compiler->options->calibration, compiler->source->infos) : 1;
+}
+
 int inputs_choose(struct compiler *compiler)
 {
-	const struct xrnpe_graph *graph = compiler->source;
-	/* What takes nothing always gives the same. */
-	size_t count = graph->input_count ?
-		       count_inputs(compiler->options->calibration, graph->infos) : 1;
-	size_t *all = malloc(count * sizeof(*all)), good = 0, most;
+	bool labels = compiler->options->labels;
+	size_t count = inputs_count(compiler), good = 0, most;
+	size_t *all = malloc(count * sizeof(*all));
 	bool *out = calloc(count, sizeof(*out));
 	int ret;
 
@@ -303,8 +308,10 @@ int inputs_choose(struct compiler *compiler)
 			all[good++] = n;
 	}
 	if (!ret) {
-		most = good < XRNPE_CALIBRATION_MAX ? good : XRNPE_CALIBRATION_MAX;
-		if (good > most)
+		/* Labels tell something on those alone that nothing is fitted to. */
+		most = labels ? (good + 1) / 2 : good;
+		most = most < XRNPE_CALIBRATION_MAX ? most : XRNPE_CALIBRATION_MAX;
+		if (good > most && !labels)
 			compile_note(compiler, "calibration: %zu of %zu inputs are used, spread over the data",
 				     most, good);
 		compiler->unseen_wanted = most / ONE_ASIDE_OF < MOST_ASIDE ?
@@ -312,7 +319,12 @@ int inputs_choose(struct compiler *compiler)
 		compiler->fitted_count = most - compiler->unseen_wanted;
 		good = spread(all, good, compiler->inputs + compiler->fitted_count,
 			      compiler->unseen_wanted);
-		spread(all, good, compiler->inputs, compiler->fitted_count);
+		good = spread(all, good, compiler->inputs, compiler->fitted_count);
+		memcpy(all + good, compiler->inputs + compiler->fitted_count,
+		       compiler->unseen_wanted * sizeof(*all));
+		compiler->task.count = good + compiler->unseen_wanted;
+		compiler->task.inputs = all;
+		all = NULL;
 	}
 	free(all);
 	free(out);

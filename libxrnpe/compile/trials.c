@@ -106,6 +106,8 @@ static int make(struct compiler *compiler, struct trial *trial, const struct xrn
 		return ret;
 	if (!trial_exceeds(trial, limits)) {
 		ret = tune_model(compiler, model);
+		if (!ret && compiler->options->labels)
+			ret = task_measure(compiler, model);
 		if (!ret) {
 			trial->model = model;
 			trial->score = compiler->output_error;
@@ -189,6 +191,7 @@ int trials_hand_over(const struct trials *trials, const struct trial *best)
 			points[count++] = (struct xrnpe_point){
 				.bytes = trial->bytes, .cycles = trial->cycles,
 				.picojoules = trial->picojoules, .quality = trial->model->quality,
+				.task = trial->model->task,
 			};
 	}
 	qsort(points, count, sizeof(*points), compare_points);

@@ -99,6 +99,43 @@ def check_compile():
           "calib.npy", "-o", "none/m.xrnpe")
 
 
+def check_task():
+    """Labels of calibration inputs, and what models lose of them."""
+    write_npy("many.npy", (12, *SHAPE), images(9, 12))
+    succeeds("what binary32 says", "run", ONNX, "-i", "many.npy", "-o", "said.npy")
+    shape, said = read_npy("said.npy")
+    rows = [struct.unpack_from("<10f", said, 40 * i) for i in range(12)]
+    base = ("compile", ONNX, "-c", "many.npy", "-o", "task.xrnpe")
+    labels = [row.index(max(row)) for row in rows]
+    write_npy("classes.npy", (12,), labels, "B", "|u1")
+    table = json.loads(succeeds("compile with labels", *base, "-l", "classes.npy", "-p", "2",
+                                "--max-loss", "50%", "--report", "page.html", "--json"))
+    task = table["task"]
+    result(task["classes"] and task["inputs"] == 7 and task["float_score"] == 1 and
+           abs(task["loss"] - (1 - task["score"])) < 1e-6 and
+           task["loss"] + 1.645 * task["spread"] <= 0.5, "what is lost, which is no more", task)
+    result(all("task" in point for point in table["points"]), "of all points", table["points"])
+    line = f"{100 * task['score']:.2f} % of 7 inputs kept aside told right, in FP32 100.00 %: "
+    result(line in read("page.html").decode(), "the page tells it")
+    rows = succeeds("as text", *base, "-l", "classes.npy", "--max-loss", "50%").splitlines()
+    result(rows[-1].startswith(line), "so does the last line", rows[-1])
+    text = succeeds("labels that are outputs", *base, "-l", "said.npy", "-b", "4x")
+    result("RMS error " in text and " on 7 inputs kept aside, in FP32 0: " in text, "which binary32 gives",
+           text)
+    fails("a loss that so few cannot tell", "a loss of 1 % is not known from 7 inputs kept aside: "
+          "give at least 330 with labels", *base, "-l", "classes.npy", "--max-loss", "1%")
+    misused("a loss that nothing tells", "--max-loss needs --labels", *base, "--max-loss", "1%")
+    for loss in "1", "0%", "100%", "x%", "1%%":
+        misused(f"--max-loss {loss}", f"--max-loss is not a share as in 0.2%: {loss}", *base, "-l",
+                "classes.npy", "--max-loss", loss)
+    fails("too few labels for all inputs", "labels are not a class, or 10 values of output ", *base, "-l",
+          write_npy("few.npy", (11,), labels[:11], "B", "|u1"))
+    fails("a class that there is not", "label 11 is 10; output ", *base, "-l",
+          write_npy("large.npy", (12,), labels[:11] + [10], "B", "|u1"))
+    fails("an output that is none", "label 0 is not finite", *base, "-l",
+          write_npy("nans.npy", (12, 10), [float("nan")] * 120))
+
+
 def check_bytes():
     """Images as cameras give them."""
     rng = random.Random(7)
@@ -223,7 +260,7 @@ def check_run():
           write_npy("few.npy", (5,), labels[:5], "B", "|u1"))
     fails("half a class", "half.npy: label 1 is 2.5, which is no class", *base, "--labels",
           write_npy("half.npy", (6,), [1, 2.5, 3, 4, 5, 6]))
-    fails("a label too large", "large.npy: label 5 is 10; m.xrnpe tells 10 classes", *base,
+    fails("a label too large", "large.npy: label 5 is 10; output ", *base,
           "--labels", write_npy("large.npy", (n,), labels[:5] + [10], "B", "|u1"))
     fails("an output that cannot be written", "none/out.npy: cannot create", *base,
           "--output", "none/out.npy")

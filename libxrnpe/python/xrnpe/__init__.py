@@ -16,7 +16,7 @@ from ._buffer import Buffer
 from ._graph import Graph, compile, operators
 from ._info import (ByteInput, Cost, Counters, DeviceInfo, Fault, Footprint, Format, LayerInfo,
                     LayerProfile, Operand, OperatorInfo, Place, Point, Prediction, Priority,
-                    Quality, Result, TensorInfo, Type)
+                    Quality, Result, Task, TensorInfo, Type)
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
@@ -26,5 +26,5 @@ from ._session import Device, Request, Session, wait_any
 __all__ = ["Buffer", "ByteInput", "Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault",
            "Footprint", "Format", "Graph", "LayerInfo", "LayerProfile", "Model", "Operand",
            "OperatorInfo", "Place", "Point", "Prediction", "Priority", "Quality", "Request",
-           "Result", "Session", "TensorInfo", "Type", "__version__", "compile", "fit_scales",
-           "operators", "quantize", "wait_any"]
+           "Result", "Session", "Task", "TensorInfo", "Type", "__version__", "compile",
+           "fit_scales", "operators", "quantize", "wait_any"]

@@ -7,8 +7,10 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import Array, byref, c_char_p
+from ctypes import pointer as pointer_to
 
 import numpy
+from numpy.typing import ArrayLike
 
 from . import _structures as c
 from ._info import ByteInput, Format, OperatorInfo, TensorInfo
@@ -146,8 +148,19 @@ def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
     return array
 
 
+def _described(array: Floats) -> c.xrnpe_array:
+    """The array for C, which lives as long."""
+    if array.ndim > c.XRNPE_MAX_RANK:
+        raise ValueError(f"{array.ndim} dimensions are too many")
+    dims = (*array.shape, *(1,) * (c.XRNPE_MAX_RANK - array.ndim))
+    described = c.xrnpe_array(array.ndim, dims, array.size, pointer(array))
+    described.array = array  # type: ignore[attr-defined]
+    return described
+
+
 def compile(graph: Graph, calibration: Inputs, *,
             budget: Budget | Sequence[Budget] | None = None,
+            labels: ArrayLike | None = None, max_loss: float | None = None,
             formats: Mapping[str | None, str] | None = None, points: int = 0,
             progress: Progress | None = None,
             note: Callable[[str], object] = warnings.warn) -> Model:
@@ -159,7 +172,9 @@ def compile(graph: Graph, calibration: Inputs, *,
     times smaller than in binary32, ``"5x"``; time or cycles, ``"2ms"``, ``"1.5Mcycles"``; energy,
     ``"80uJ"``; error, ``"1%"``. With a limit of error the model is the smallest and fastest
     that keeps it, else that of least error; without any the limit is ``"1%"``, or what comes
-    closest. ``formats`` are those of layers, by name, that are not to be chosen:
+    closest. ``labels`` are what the network should say of each input, the number of its
+    class or the first output as it should be: half of the inputs then tell what the model loses,
+    Model.task, which ``max_loss`` limits (0.002: two inputs of 1000). ``formats`` are those of layers, by name, that are not to be chosen:
     ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers. So many
     other ``points`` are tried, too, to show what else there is: Model.points.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
@@ -171,19 +186,19 @@ def compile(graph: Graph, calibration: Inputs, *,
         raise ValueError(f"{points} points are not 0 to 1000")
     arrays, _ = read_inputs(graph.inputs, calibration)
     # Past the end nothing is read; C has no arrays of none.
-    described = (c.xrnpe_array * max(1, len(arrays)))()
-    described.arrays = arrays  # type: ignore[attr-defined]
-    for to, array in zip(described, arrays):
-        if array.ndim > c.XRNPE_MAX_RANK:
-            raise ValueError(f"{array.ndim} dimensions are too many")
-        to.rank, to.count, to.data = array.ndim, array.size, pointer(array)
-        to.dims[:] = (*array.shape, *(1,) * (c.XRNPE_MAX_RANK - array.ndim))
+    described = (c.xrnpe_array * max(1, len(arrays)))(*map(_described, arrays))
+    limits = _limits(handle, budget)
+    if max_loss is not None:
+        if not 0 < max_loss < 1:
+            raise ValueError(f"a loss of {max_loss} is no share: 0.002 are two inputs of 1000")
+        limits.loss = max_loss
+    told = None if labels is None else _described(numpy.ascontiguousarray(labels, numpy.float32))
     reporter = Reporter(progress)
     given = _formats(formats or {})
     notes: list[str] = []
     add_note = XRNPE_NOTE(lambda data, words: notes.append(text(words)))
-    options = xrnpe_compile_options(described, _limits(handle, budget), points, given, len(given),
-                                    reporter.callback, None, add_note, None)
+    options = xrnpe_compile_options(described, told and pointer_to(told), limits, points, given,
+                                    len(given), reporter.callback, None, add_note, None)
     model = Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
                          caller=reporter.call))
     for words in notes:

@@ -172,6 +172,27 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Task:
+    """How well a model does what the network is for, by labels of inputs kept aside."""
+    #: Labels are classes; else outputs, as they should be.
+    classes: bool
+    #: Share of inputs whose class it tells; or root mean square of output - label.
+    score: float
+    #: The same of the network in binary32.
+    float_score: float
+    #: float_score - score; or score / float_score - 1.
+    loss: float
+    #: Standard error of the loss.
+    spread: float
+    #: That it was measured on.
+    inputs: int
+
+    @classmethod
+    def _of(cls, task: c.xrnpe_task) -> Self:
+        return cls(**_fields(cls, task))
+
+
+@dataclass(frozen=True)
 class Point:
     """A model that the compiler tried: what it takes, and how much it differs."""
     #: Of weights, scales and biases together.
@@ -180,6 +201,8 @@ class Point:
     cycles: float
     picojoules: float
     quality: Quality
+    #: None: there were no labels.
+    task: Task | None
     #: No other is as good in bytes, cycles, energy and error, and better in one.
     best: bool
     #: This one was taken.
@@ -188,7 +211,7 @@ class Point:
     @classmethod
     def _of(cls, point: c.xrnpe_point) -> Self:
         return cls(point.bytes, point.cycles, point.picojoules, Quality._of(point.quality),
-                   point.best, point.chosen)
+                   Task._of(point.task) if point.task.inputs else None, point.best, point.chosen)
 
 
 @dataclass(frozen=True)

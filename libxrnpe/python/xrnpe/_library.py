@@ -21,8 +21,9 @@ XRNPE_NOTE = CFUNCTYPE(None, c_void_p, c_char_p)
 
 
 class xrnpe_compile_options(Structure):
-    _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("limits", c.xrnpe_limits),
-                ("points", c_uint), ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
+    _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("labels", POINTER(c.xrnpe_array)),
+                ("limits", c.xrnpe_limits), ("points", c_uint),
+                ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
                 ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
                 ("note", XRNPE_NOTE), ("note_data", c_void_p)]
 
@@ -81,6 +82,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
                                    POINTER(c.xrnpe_cost)]),
     "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),
     "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
+    "xrnpe_model_task": (POINTER(c.xrnpe_task), [_OBJECT]),
     "xrnpe_operator": (c_bool, [c_uint, POINTER(c.xrnpe_operator_info)]),
     "xrnpe_quantize": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, _FLOATS, _FLOATS]),
     "xrnpe_request_bind_input": (c_int, [_OBJECT, c_uint, _OBJECT, c_size_t, _ERROR]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _structures as c
 from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Point, Prediction, Quality,
-                    TensorInfo)
+                    Task, TensorInfo)
 from ._library import Handle, Object, call, encode, lib, path
 
 
@@ -63,6 +63,12 @@ class Model(Object):
     def quality(self) -> Quality:
         """How much it differs from the network in binary32, as the compiler measured it."""
         return Quality._of(lib.xrnpe_model_quality(self._open).contents)
+
+    @property
+    def task(self) -> Task | None:
+        """What it loses of what the network is for; None: no labels, or from a file."""
+        task = lib.xrnpe_model_task(self._open)
+        return Task._of(task.contents) if task else None
 
     @property
     def points(self) -> tuple[Point, ...]:

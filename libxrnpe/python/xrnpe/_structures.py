@@ -54,14 +54,20 @@ class xrnpe_quality(Structure):
                 ("unseen", c_bool)]
 
 
+class xrnpe_task(Structure):
+    _fields_ = [("classes", c_bool), ("score", c_double), ("float_score", c_double),
+                ("loss", c_double), ("spread", c_double), ("inputs", c_uint)]
+
+
 class xrnpe_point(Structure):
     _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
-                ("quality", xrnpe_quality), ("best", c_bool), ("chosen", c_bool)]
+                ("quality", xrnpe_quality), ("task", xrnpe_task), ("best", c_bool),
+                ("chosen", c_bool)]
 
 
 class xrnpe_limits(Structure):
     _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
-                ("error", c_double)]
+                ("error", c_double), ("loss", c_double)]
 
 
 class xrnpe_counters(Structure):
