@@ -16,7 +16,7 @@
 #include "model.h"
 
 #define FILE_MAGIC "\x89XRNPE\n\x1a"
-#define FILE_VERSION 4u
+#define FILE_VERSION 5u
 #define FILE_ALIGN 64
 
 enum section_id {
@@ -77,6 +77,8 @@ struct file_layer {
 	uint32_t format;
 	uint32_t weight_format;
 	uint32_t out_format;
+	uint32_t output;
+	uint32_t index, step, part;
 	uint64_t macs;
 	uint64_t bytes;
 	uint64_t float_bytes;
@@ -116,7 +118,7 @@ struct file_binding {
 /* What is on disk has no holes. */
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
 _Static_assert(sizeof(struct file_info) == 72, "info");
-_Static_assert(sizeof(struct file_layer) == 152, "layer");
+_Static_assert(sizeof(struct file_layer) == 168, "layer");
 _Static_assert(sizeof(struct file_tensor) == 80, "tensor");
 _Static_assert(sizeof(struct file_step) == 32, "step");
 _Static_assert(sizeof(struct file_binding) == 8, "binding");

@@ -143,13 +143,14 @@ static bool unpack_layer(const struct image *image, struct xrnpe_layer_info *to,
 		.format = (enum xrnpe_format)from->format,
 		.weight_format = (enum xrnpe_format)from->weight_format,
 		.out_format = (enum xrnpe_format)from->out_format,
+		.output = copy_string(image, from->output),
 		.error = from->error,
 	};
 	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
 		to->dims[i] = from->dims[i];
 	memcpy(to->weight_error, from->weight_error, sizeof(to->weight_error));
 	memcpy(to->input_error, from->input_error, sizeof(to->input_error));
-	return to->name && to->op && to->why;
+	return to->name && to->op && to->why && to->output;
 }
 
 static bool unpack_tensor(const struct image *image, struct xrnpe_model_tensor *to,
@@ -219,6 +220,9 @@ static int unpack_names(const char *path, const struct image *image, struct xrnp
 
 		if (!unpack_layer(image, &model->layers[i], &layers[i]))
 			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", path, i);
+		model->layer_outputs[i] = (struct xrnpe_layer_output){
+			layers[i].index, layers[i].step, layers[i].part,
+		};
 	}
 	while (model->tensor_count < tensor_count) {
 		uint32_t i = model->tensor_count++;
@@ -301,11 +305,12 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 	model->constants = copy_section(image, SECTION_CONSTANTS);
 	/* One more: a table may be empty. */
 	model->layers = calloc((size_t)layer_count + 1, sizeof(*model->layers));
+	model->layer_outputs = calloc((size_t)layer_count + 1, sizeof(*model->layer_outputs));
 	model->tensors = calloc((size_t)tensor_count + 1, sizeof(*model->tensors));
 	model->steps = calloc((size_t)model->step_count + 1, sizeof(*model->steps));
 	model->bindings = calloc((size_t)model->binding_count + 1, sizeof(*model->bindings));
 	if (!model->name || !model->cmds || !model->cmd_layer || !model->constants ||
-	    !model->layers || !model->tensors || !model->steps || !model->bindings)
+	    !model->layers || !model->layer_outputs || !model->tensors || !model->steps || !model->bindings)
 		return xrnpe_fail_memory(error);
 	ret = unpack_names(path, image, model, layer_count, tensor_count, error);
 	if (!ret)

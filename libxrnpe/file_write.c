@@ -34,7 +34,9 @@ static uint32_t add_string(struct strings *strings, const char *string)
 	return offset;
 }
 
+/* Of the CPU's nodes, what was folded stands apart in the file: @nodes, and the last is meant. */
 static void pack_layer(struct file_layer *to, const struct xrnpe_layer_info *from,
+		       const struct xrnpe_layer_output *output, const uint32_t *nodes,
 		       struct strings *strings)
 {
 	*to = (struct file_layer){
@@ -49,6 +51,10 @@ static void pack_layer(struct file_layer *to, const struct xrnpe_layer_info *fro
 		.format = from->format,
 		.weight_format = from->weight_format,
 		.out_format = from->out_format,
+		.output = add_string(strings, from->output),
+		.index = from->place == XRNPE_PLACE_CPU ? nodes[output->index + 1] - 1 : output->index,
+		.step = output->step,
+		.part = output->part,
 		.error = from->error,
 	};
 	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
@@ -172,7 +178,8 @@ static int pack(const struct xrnpe_model *model, struct tables *tables, struct x
 				      xrnpe_fail_memory(error);
 	}
 	for (uint32_t i = 0; !ret && i < model->layer_count; i++)
-		pack_layer(&tables->layers[i], &model->layers[i], strings);
+		pack_layer(&tables->layers[i], &model->layers[i], &model->layer_outputs[i],
+			   tables->nodes, strings);
 	for (uint32_t i = 0; !ret && i < model->tensor_count; i++)
 		pack_tensor(&tables->tensors[i], &model->tensors[i], strings);
 	for (uint32_t i = 0; !ret && i < model->step_count; i++)

@@ -50,6 +50,7 @@ void xrnpe_model_free(struct xrnpe_model *model)
 		free((char *)model->layers[i].name);
 		free((char *)model->layers[i].op);
 		free((char *)model->layers[i].why);
+		free((char *)model->layers[i].output);
 	}
 	for (uint32_t i = 0; i < model->tensor_count; i++)
 		free((char *)model->tensors[i].info.name);
@@ -60,6 +61,7 @@ void xrnpe_model_free(struct xrnpe_model *model)
 	free(model->cmds);
 	free(model->cmd_layer);
 	free(model->layers);
+	free(model->layer_outputs);
 	free(model->tensors);
 	free(model->steps);
 	free(model->bindings);
@@ -200,8 +202,9 @@ static int check_tensor(const struct xrnpe_model *model, uint32_t i, struct xrnp
 	enum xrnpe_model_region region =
 		i < model->input_count ? XRNPE_MODEL_INPUT :
 		i - model->input_count < model->output_count ? XRNPE_MODEL_OUTPUT :
-		/* An input, or part of one, may have another name besides. */
-		t->region == XRNPE_MODEL_INPUT ? XRNPE_MODEL_INPUT : XRNPE_MODEL_ARENA;
+		/* An input or output, or part of one, may have another name besides. */
+		t->region == XRNPE_MODEL_INPUT || t->region == XRNPE_MODEL_OUTPUT ? t->region :
+										   XRNPE_MODEL_ARENA;
 	const char *what = NULL;
 	uint64_t bytes;
 	size_t count;
@@ -242,7 +245,8 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 	const struct xrnpe_layer_info *layer = &model->layers[i];
 	size_t count;
 
-	if (!printable(layer->name) || !printable(layer->op) || !printable(layer->why))
+	if (!printable(layer->name) || !printable(layer->op) || !printable(layer->why) ||
+	    !printable(layer->output))
 		return xrnpe_fail(error, -EINVAL, "%s: name of layer %u is not printable",
 				  model->name, i);
 	if (!shape_is_valid(layer->rank, layer->dims, &count) ||
@@ -258,6 +262,39 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 		    !isfinite(layer->input_error[f]))
 			return xrnpe_fail(error, -EINVAL, "%s: layer %s: its error is not finite",
 					  model->name, layer->name);
+	return 0;
+}
+
+/* Whether the model ever is at @step with @part of its commands done; at the end it is. */
+static bool is_place(const struct xrnpe_model *model, uint32_t step, uint32_t part)
+{
+	if (step < model->step_count && model->steps[step].kind == XRNPE_MODEL_JOB)
+		return part < model->steps[step].count;
+	return step <= model->step_count && !part;
+}
+
+/* What a layer writes is a tensor of the layer's shape, at some time. */
+static int check_layer_output(const struct xrnpe_model *model, uint32_t i, struct xrnpe_error *error)
+{
+	const struct xrnpe_layer_info *layer = &model->layers[i];
+	const struct xrnpe_layer_output *output = &model->layer_outputs[i];
+	const struct xrnpe_graph *cpu = model->cpu;
+	size_t count, there = 0;
+
+	shape_is_valid(layer->rank, layer->dims, &count);
+	if (layer->place == XRNPE_PLACE_DEVICE) {
+		if (output->index < model->tensor_count &&
+		    model->tensors[output->index].info.type != XRNPE_TYPE_BYTE &&
+		    is_place(model, output->step, output->part))
+			there = model->tensors[output->index].info.count;
+	} else if (cpu && output->index < cpu->node_count && !output->step && !output->part) {
+		const struct graph_tensor *t = graph_output(cpu, &cpu->nodes[output->index], 0);
+
+		there = t && t->known ? graph_count(&t->shape) : 0;
+	}
+	if (there != count)
+		return xrnpe_fail(error, -EINVAL, "%s: layer %s: what it writes is not there",
+				  model->name, layer->name);
 	return 0;
 }
 
@@ -373,7 +410,11 @@ int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error
 		if (model->cmd_layer[i] >= model->layer_count)
 			ret = xrnpe_fail(error, -EINVAL, "%s: command %u belongs to no layer",
 					 model->name, i);
-	return ret ? ret : check_steps(model, error);
+	if (!ret)
+		ret = check_steps(model, error);
+	for (uint32_t i = 0; !ret && i < model->layer_count; i++)
+		ret = check_layer_output(model, i, error);
+	return ret;
 }
 
 int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error)

@@ -67,6 +67,18 @@ struct xrnpe_model_binding {
 	uint32_t tensor;		/* of @tensors */
 };
 
+/*
+ * Where a layer's first output is, for who wants to look at it.
+ *
+ * Of a layer on the device it is tensor @index, and there when the model is at @step and
+ * @part of that step's commands have run; what follows may use its memory again. Of a layer
+ * on the CPU it is the first output of node @index of @cpu, which keeps it.
+ */
+struct xrnpe_layer_output {
+	uint32_t index;
+	uint32_t step, part;		/* @part is less than the commands of @step; CPU: 0 */
+};
+
 struct xrnpe_model {
 	atomic_uint references;		/* set to 1 by xrnpe_model_new() */
 
@@ -100,10 +112,11 @@ struct xrnpe_model {
 	struct xrnpe_point *points;	/* not in a file */
 	uint32_t point_count;
 
-	struct xrnpe_layer_info *layers;	/* name and op are owned */
+	struct xrnpe_layer_info *layers;	/* their strings are owned */
+	struct xrnpe_layer_output *layer_outputs;	/* by layer */
 	uint32_t layer_count;		/* at least 1 */
 
-	/* First all inputs, then all outputs, then others in the arena, or in an input. */
+	/* First all inputs, then all outputs, then others, in any region but the constants. */
 	struct xrnpe_model_tensor *tensors;
 	uint32_t tensor_count;
 	uint32_t input_count;		/* at least 1 */

@@ -84,6 +84,7 @@ void xrnpe_request_free(struct xrnpe_request *request)
 	free(request->values);
 	free(request->profile);
 	free(request->cpu_layer);
+	request_keep_free(request);
 	for (unsigned int i = 0; i < request->job.region_count; i++)
 		xrnpe_buffer_free(request->bound[i]);
 	xrnpe_buffer_free(request->memory);
@@ -117,7 +118,7 @@ static bool goes_on(const struct xrnpe_request *request)
 	const struct xrnpe_model *model = request->session->model;
 
 	return model->step_count > 1 || model->steps[0].kind != XRNPE_MODEL_JOB ||
-	       request->job.ended || request->allowed || request->profile;
+	       request->job.ended || request->allowed || request->profile || request->kept;
 }
 
 int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error)

@@ -13,6 +13,12 @@ enum request_state {
 	REQUEST_ENDED,
 };
 
+/* What a layer wrote, in callers' order. */
+struct request_layer {
+	float *values;			/* NULL: it is not kept */
+	bool there;			/* since the last submission */
+};
+
 struct xrnpe_request {
 	struct xrnpe_session *session;
 	struct xrnpe_buffer *memory;	/* of the arena, and of inputs and outputs that are not bound */
@@ -30,6 +36,7 @@ struct xrnpe_request {
 	bool count;			/* the result's counters are wanted */
 	struct xrnpe_layer_profile *profile;	/* by layer; NULL: not wanted */
 	uint32_t *cpu_layer;		/* by node on the CPU, with @profile: its layer */
+	struct request_layer *kept;	/* by layer; NULL: none ever was */
 	int64_t allowed;		/* ns from submission to deadline; 0: no deadline */
 };
 
@@ -52,6 +59,20 @@ uint32_t request_layer_commands(const struct xrnpe_request *request);
 /* Add what the job's part that has ended took, or node @n on the CPU. */
 void request_profile_part(struct xrnpe_request *request);
 void request_profile_node(struct xrnpe_request *request, uint32_t n, int64_t ns);
+
+/* ---- request_keep.c ------------------------------------------------------ */
+
+/* The request begins, and has nothing of its layers. */
+void request_keep_begin(struct xrnpe_request *request);
+
+/* Of @count commands from @part on, those before what is kept is there. */
+uint32_t request_keep_commands(const struct xrnpe_request *request, uint32_t count);
+
+/* Copy what is there where the request is now, or when node @n on the CPU is done. */
+int request_keep_written(struct xrnpe_request *request, struct xrnpe_error *error);
+void request_keep_node(struct xrnpe_request *request, uint32_t n);
+
+void request_keep_free(struct xrnpe_request *request);
 
 /* ---- request_steps.c ----------------------------------------------------- */
 

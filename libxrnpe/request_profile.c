@@ -2,7 +2,6 @@
 /* What each layer takes: its commands are a part of the job of their own. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "error.h"
 #include "request.h"
@@ -35,13 +34,16 @@ void request_profile_node(struct xrnpe_request *request, uint32_t n, int64_t ns)
 		request->profile[request->cpu_layer[n]].seconds += (double)ns * 1e-9;
 }
 
-/* The layer of a node on the CPU; the number of layers: it has none. */
-static uint32_t find_layer(const struct xrnpe_model *model, const char *name)
+/*
+ * The layer of node @n on the CPU, of which a layer has one or several, the last being that which
+ * writes its output. The number of layers: it has none.
+ */
+static uint32_t find_layer(const struct xrnpe_model *model, uint32_t n)
 {
 	uint32_t i = 0;
 
 	while (i < model->layer_count && (model->layers[i].place != XRNPE_PLACE_CPU ||
-					  strcmp(model->layers[i].name, name)))
+					  model->layer_outputs[i].index < n))
 		i++;
 	return i;
 }
@@ -68,7 +70,7 @@ int xrnpe_request_profile(struct xrnpe_request *request, bool profile, struct xr
 		return xrnpe_fail_memory(error);
 	}
 	for (uint32_t n = 0; n < nodes; n++)
-		request->cpu_layer[n] = find_layer(model, model->cpu->nodes[n].name);
+		request->cpu_layer[n] = find_layer(model, n);
 	return 0;
 }
 

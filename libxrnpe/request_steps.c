@@ -67,6 +67,7 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 		reference_node(request->cpu, step->first + i);
 		if (request->profile)
 			request_profile_node(request, step->first + i, clock_now() - start);
+		request_keep_node(request, step->first + i);
 	}
 	/* Of a request that is given up, not all is computed that would be copied. */
 	return ret || xrnpe_job_stops(&request->job) ? ret : scatter(request, step, error);
@@ -163,15 +164,27 @@ static void collect(struct xrnpe_request *request)
 
 /* ---- all of it ----------------------------------------------------------- */
 
-/* Let the job's next part be that which the request is at: a step, or a layer of it. */
+/* Let the job's next part be that which the request is at: a step, or some layers of it. */
 static void set_part(struct xrnpe_request *request)
 {
 	request->job.cmds = request->session->cmds[request->step];
 	if (!request->job.cmds)
 		return;
 	request->job.cmd_first = request->part;
-	request->job.cmd_count = request->profile ? request_layer_commands(request) :
-						    request->session->model->steps[request->step].count;
+	request->job.cmd_count = request_keep_commands(request, request->profile ?
+		request_layer_commands(request) :
+		request->session->model->steps[request->step].count - request->part);
+}
+
+/* @count more commands of the step are done, or all of its nodes. */
+static int move_on(struct xrnpe_request *request, uint32_t count, struct xrnpe_error *error)
+{
+	request->part += count;
+	if (request->part == request->session->model->steps[request->step].count) {
+		request->part = 0;
+		request->step++;
+	}
+	return request_keep_written(request, error);
 }
 
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
@@ -183,6 +196,7 @@ int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 		memset(request->profile, 0, request->session->model->layer_count * sizeof(*request->profile));
 	request->job.stop = XRNPE_STOP_NOT;
 	request->job.code = 0;
+	request_keep_begin(request);
 	set_part(request);
 	return request_sync_inputs(request, error);
 }
@@ -203,16 +217,16 @@ bool request_advance(struct xrnpe_job *job)
 	const struct xrnpe_model *model = request->session->model;
 	int ret = 0;
 
-	if (job->cmds) {
+	/* Only now: what an input is bound to may not have been there when it was submitted. */
+	if (!request->step && !request->part && job->stop == XRNPE_STOP_NOT)
+		ret = request_keep_written(request, &job->error);
+	if (!ret && job->cmds) {
 		collect(request);
 		ret = job->stop == XRNPE_STOP_NOT ? judge(request, &job->error) : 0;
-		request->part += job->cmd_count;
-		if (request->part == model->steps[request->step].count) {
-			request->part = 0;
-			request->step++;
-		}
+		if (!ret && job->stop == XRNPE_STOP_NOT)
+			ret = move_on(request, job->cmd_count, &job->error);
 	}
-	for (; !ret && !xrnpe_job_stops(job) && request->step < model->step_count; request->step++) {
+	while (!ret && !xrnpe_job_stops(job) && request->step < model->step_count) {
 		const struct xrnpe_model_step *step = &model->steps[request->step];
 
 		if (step->kind == XRNPE_MODEL_JOB) {
@@ -220,6 +234,8 @@ bool request_advance(struct xrnpe_job *job)
 			return true;
 		}
 		ret = run_cpu(request, step, &job->error);
+		if (!ret && !xrnpe_job_stops(job))
+			ret = move_on(request, step->count, &job->error);
 	}
 	if (!ret && job->stop != XRNPE_STOP_NOT)
 		ret = say_stopped(request, &job->error);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "image.h"
 #include "transfer.h"
 
 /* Where channel 0 of pixel (@y, @x) lies, in floats. */
@@ -54,10 +55,22 @@ int transfer_in(const struct xrnpe_model_tensor *t, const float *values, void *m
 	return 0;
 }
 
+static void codes_out(const struct xrnpe_model_tensor *t, const void *memory, float *values)
+{
+	const struct image image = { t->height, t->width, t->channels, t->channels_first };
+	const struct image_layout layout = { t->format, t->scale, t->row_stride, t->pixel_stride };
+
+	image_read(&image, &layout, memory, values);
+}
+
 void transfer_out(const struct xrnpe_model_tensor *t, const void *memory, float *values)
 {
 	const struct order order = caller_order(t);
 
+	if (t->format != XRNPE_FORMAT_F32) {
+		codes_out(t, memory, values);
+		return;
+	}
 	for (size_t y = 0; y < t->height; y++) {
 		for (size_t x = 0; x < t->width; x++, values += order.pixel) {
 			const float *from = (const float *)memory + pixel_index(t, y, x);

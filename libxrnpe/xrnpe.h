@@ -246,6 +246,7 @@ struct xrnpe_layer_info {
 	const char *why;		/**< on the CPU: why not on the device; else empty */
 	unsigned int rank;		/**< of its first output, as in xrnpe_tensor_info */
 	size_t dims[XRNPE_TENSOR_RANK];	/**< shape of its first output; beyond the rank 1 */
+	const char *output;		/**< name of that: see xrnpe_request_keep_layer() */
 	uint64_t macs;			/**< products summed for one inference */
 	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies; F32: CPU */
 	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
@@ -549,6 +550,28 @@ int xrnpe_request_profile(struct xrnpe_request *request, bool profile,
 const struct xrnpe_layer_profile *xrnpe_request_layers(const struct xrnpe_request *request);
 
 /**
+ * Whether the request keeps what the @i-th layer writes, its first output, from the next
+ * submission on; at first it does not. The bits of all layers and outputs are the same, but
+ * the layer's commands end a job then: it takes longer, and memory for the output in
+ * binary32.
+ *
+ * Returns 0; -EINVAL: no such layer; -EBUSY: it is submitted.
+ */
+int xrnpe_request_keep_layer(struct xrnpe_request *request, unsigned int i, bool keep,
+			     struct xrnpe_error *error);
+
+/**
+ * Copy what the @i-th layer wrote, in the shape that its info tells, to @count floats: that of
+ * xrnpe_graph_run() where its output is one of the graph's, but for what its formats lose.
+ * Also of a request that ended badly, if it got so far.
+ *
+ * Returns 0; -EINVAL: no such layer, not its count, it was not kept, or the request did not get
+ * to it; -EBUSY: it is submitted and not waited for.
+ */
+int xrnpe_request_get_layer(struct xrnpe_request *request, unsigned int i, float *values,
+			    size_t count, struct xrnpe_error *error);
+
+/**
  * Submit the request and return at once. Nodes on the CPU run in threads of the library's,
  * or in one that waits. Requests of a session execute in any order and side by side; a
  * request may be submitted again after it was waited for, and keeps its inputs.
@@ -745,6 +768,30 @@ uint64_t xrnpe_graph_bytes(const struct xrnpe_graph *graph);
 int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *const *inputs,
 		    float *const *outputs, xrnpe_progress progress, void *data,
 		    struct xrnpe_error *error);
+
+/**
+ * A tensor on the way from the inputs to the outputs, by its name: as the file calls it, if it
+ * is still there when what is one with its neighbours is folded; such as what a layer of a
+ * model writes, struct xrnpe_layer_info.output.
+ *
+ * @info: out; its name is the graph's
+ *
+ * Returns 0; -EINVAL: nothing computes a tensor of that name.
+ */
+int xrnpe_graph_tensor(const struct xrnpe_graph *graph, const char *name,
+		       struct xrnpe_tensor_info *info, struct xrnpe_error *error);
+
+/**
+ * xrnpe_graph_run() for any tensors: the @tensor_count that @names lists.
+ *
+ * @tensors: by name, room for @count of each
+ *
+ * Returns -EINVAL, too: nothing computes a tensor of a name.
+ */
+int xrnpe_graph_run_tensors(const struct xrnpe_graph *graph, size_t count,
+			    const float *const *inputs, const char *const *names,
+			    size_t tensor_count, float *const *tensors, xrnpe_progress progress,
+			    void *data, struct xrnpe_error *error);
 
 /**
  * Write a graph as an ONNX file: what xrnpe_graph_load() read, with batch norms and what

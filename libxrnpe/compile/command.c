@@ -492,7 +492,9 @@ int lower_add_node(struct lowering *low, uint32_t n)
 		low->layer = plan->layer;
 	plan->cmd = GRAPH_NONE;
 	plan->first_cmd = low->model->cmd_count;
+	plan->step = low->model->step_count;
 	ret = moves ? add_parts(low, n) : add_own_commands(low, n);
+	plan->written_cmd = low->model->cmd_count;
 	/* Another name of a tensor has no versions of its own. */
 	for (uint32_t k = 0; !ret && plan->layer != GRAPH_NONE && k < node->output_count; k++) {
 		if (node->outputs[k] != GRAPH_NONE)

@@ -186,6 +186,8 @@ struct node_plan {
 	 * index in the model's graph.
 	 */
 	uint32_t first_cmd, cmd, end_cmd;
+	/* On the device: the step of its commands, or that follows, and where what it writes is there. */
+	uint32_t step, written_cmd;
 };
 
 /* Where the network ends: a tensor whose errors are the network's. */

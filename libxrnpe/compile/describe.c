@@ -58,6 +58,7 @@ static int describe_layer(struct lowering *low, uint32_t n)
 		.format = plan->chooses ? plan->choice.input : written,
 		.weight_format = plan->chooses ? plan->choice.weight : written,
 		.out_format = written,
+		.output = strdup(graph_output(graph, node, 0)->name),
 		.float_bytes = float_bytes(graph, node),
 	};
 	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
@@ -66,7 +67,8 @@ static int describe_layer(struct lowering *low, uint32_t n)
 		layer->weight_error[f] = plan->place.kind == PLACE_WEIGHTS ? plan->weight_loss[f].error : -1;
 		layer->input_error[f] = plan->chooses ? plan->input_loss[f].error : -1;
 	}
-	return layer->name && layer->op && layer->why ? 0 : xrnpe_fail_memory(low->compiler->error);
+	return layer->name && layer->op && layer->why && layer->output ? 0 :
+	       xrnpe_fail_memory(low->compiler->error);
 }
 
 int describe_layers(struct lowering *low)
@@ -91,19 +93,6 @@ int describe_layers(struct lowering *low)
 
 /* ---- tensors ----------------------------------------------------------- */
 
-static void set_info(const struct xrnpe_graph *graph, uint32_t tensor, struct xrnpe_tensor_info *info)
-{
-	const struct graph_tensor *from = &graph->tensors[tensor];
-
-	*info = (struct xrnpe_tensor_info){
-		.name = strdup(from->name), .rank = from->shape.rank, .count = graph_count(&from->shape),
-		.type = from->type == GRAPH_FLOAT ? XRNPE_TYPE_FLOAT :
-			from->type == GRAPH_INT ? XRNPE_TYPE_INT : XRNPE_TYPE_BOOL,
-	};
-	for (unsigned int i = 0; i < XRNPE_TENSOR_RANK; i++)
-		info->dims[i] = i < info->rank ? from->shape.dims[i] : 1;
-}
-
 /* Append a tensor of the model that lies at @at; its offset may still be a buffer's. */
 static int append_tensor(struct lowering *low, uint32_t tensor, const struct image *image,
 			 unsigned int version, const struct xrnpe_operand *at)
@@ -122,8 +111,9 @@ static int append_tensor(struct lowering *low, uint32_t tensor, const struct ima
 		.channels = image->c, .height = image->h, .width = image->w,
 		.channels_first = image->first,
 		.scale = lower_scale(low, tensor, version),
+		.info = graph_info(&low->compiler->graph->tensors[tensor]),
 	};
-	set_info(low->compiler->graph, tensor, &made->info);
+	made->info.name = strdup(made->info.name);
 	return made->info.name ? 0 : xrnpe_fail_memory(low->compiler->error);
 }
 
@@ -135,6 +125,42 @@ int describe_tensor(struct lowering *low, uint32_t tensor, unsigned int version,
 	lower_locate(low, tensor, version, image, NULL, &at);
 	*index = low->model->tensor_count;
 	return append_tensor(low, tensor, image, version, &at);
+}
+
+/* Where the model is when @node's first output is there; it was told when that was added. */
+static void find_place(const struct xrnpe_model *model, const struct node_plan *plan,
+		       struct xrnpe_layer_output *output)
+{
+	output->step = plan->step;
+	if (plan->step == model->step_count || model->steps[plan->step].kind != XRNPE_MODEL_JOB)
+		return;
+	output->part = plan->written_cmd - model->steps[plan->step].first;
+	while (output->step < model->step_count && output->part >= model->steps[output->step].count)
+		output->part -= model->steps[output->step++].count;
+}
+
+int describe_layer_outputs(struct lowering *low)
+{
+	const struct compiler *compiler = low->compiler;
+	int ret = 0;
+
+	low->ended = true;
+	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++) {
+		const struct node_plan *plan = &compiler->nodes[n];
+		uint32_t tensor = compile_output(compiler, n);
+		struct xrnpe_layer_output *output;
+
+		if (plan->layer == GRAPH_NONE)
+			continue;
+		output = &low->model->layer_outputs[plan->layer];
+		if (!compile_on_device(plan)) {
+			output->index = plan->cmd;
+			continue;
+		}
+		find_place(low->model, plan, output);
+		ret = describe_tensor(low, tensor, lower_versions(low, tensor)->primary, &output->index);
+	}
+	return ret;
 }
 
 /* A tensor of the interface, packed, behind those that are in the region already. */

@@ -42,30 +42,14 @@ static int allocate(struct lowering *low)
 	model->cmds = calloc(commands + 1, sizeof(*model->cmds));
 	model->cmd_layer = calloc(commands + 1, sizeof(*model->cmd_layer));
 	model->layers = calloc(graph->node_count + 1, sizeof(*model->layers));
+	model->layer_outputs = calloc(graph->node_count + 1, sizeof(*model->layer_outputs));
 	if (asprintf(&model->producer, "libxrnpe %s", xrnpe_version()) < 0)
 		model->producer = NULL;
 	if (!low->versions || !low->in_offset || !low->out_offset || !low->cpu || !low->buffers || !model->name ||
-	    !model->cmds || !model->cmd_layer || !model->layers || !model->producer)
+	    !model->cmds || !model->cmd_layer || !model->layers || !model->layer_outputs || !model->producer)
 		return xrnpe_fail_memory(low->compiler->error);
 	memset(low->cpu, 0xff, (graph->tensor_count + 1) * sizeof(*low->cpu));	/* GRAPH_NONE */
 	return 0;
-}
-
-/* What lies in the arena in formats that multiply, for who wants to look at it. */
-static int describe_codes(struct lowering *low)
-{
-	const struct xrnpe_graph *graph = low->compiler->graph;
-	uint32_t index;
-	int ret = 0;
-
-	low->ended = true;
-	for (uint32_t i = 0; i < graph->tensor_count; i++) {
-		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++) {
-			if (lower_same(low, i) == i && low->versions[i].made & 1u << f)
-				ret = describe_tensor(low, i, f, &index);
-		}
-	}
-	return ret;
 }
 
 static int make_model(struct lowering *low)
@@ -81,7 +65,7 @@ static int make_model(struct lowering *low)
 	if (!ret)
 		ret = steps_make(low);
 	if (!ret)
-		ret = describe_codes(low);
+		ret = describe_layer_outputs(low);
 	return ret ? ret : lower_place_buffers(low);
 }
 

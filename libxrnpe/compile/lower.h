@@ -115,6 +115,9 @@ int steps_make(struct lowering *low);
 /* The layers. */
 int describe_layers(struct lowering *low);
 
+/* Where what each of them writes is; commands and steps are there. */
+int describe_layer_outputs(struct lowering *low);
+
 /* Inputs and outputs, and where they lie in their regions. */
 int describe_interface(struct lowering *low);
 

@@ -429,17 +429,8 @@ static int fill_infos(struct xrnpe_graph *graph, struct xrnpe_error *error)
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t index = i < graph->input_count ? graph->inputs[i] :
 				 graph->outputs[i - graph->input_count];
-		const struct graph_tensor *tensor = &graph->tensors[index];
-		struct xrnpe_tensor_info *info = &graph->infos[i];
 
-		*info = (struct xrnpe_tensor_info){
-			.name = tensor->name,
-			.type = (enum xrnpe_type)tensor->type,
-			.rank = tensor->shape.rank,
-			.count = graph_count(&tensor->shape),
-		};
-		for (uint32_t k = 0; k < XRNPE_TENSOR_RANK; k++)
-			info->dims[k] = k < info->rank ? tensor->shape.dims[k] : 1;
+		graph->infos[i] = graph_info(&graph->tensors[index]);
 	}
 	return 0;
 }

@@ -170,6 +170,18 @@ int graph_add_tensor(struct xrnpe_graph *graph, char *name, uint32_t *index,
 	return 0;
 }
 
+struct xrnpe_tensor_info graph_info(const struct graph_tensor *tensor)
+{
+	struct xrnpe_tensor_info info = {
+		.name = tensor->name, .type = (enum xrnpe_type)tensor->type,
+		.rank = tensor->shape.rank, .count = graph_count(&tensor->shape),
+	};
+
+	for (uint32_t i = 0; i < XRNPE_TENSOR_RANK; i++)
+		info.dims[i] = i < info.rank ? tensor->shape.dims[i] : 1;
+	return info;
+}
+
 void graph_drop_scales(struct graph_tensor *tensor)
 {
 	for (unsigned int f = 0; tensor->scales && f < XRNPE_PRODUCT_FORMATS; f++)

@@ -285,6 +285,9 @@ static inline const float *graph_scales_of(const struct graph_tensor *tensor,
 /* Forget the scales of a tensor, whose values are others now. */
 void graph_drop_scales(struct graph_tensor *tensor);
 
+/* What programs are told of a tensor; the name is its own. */
+struct xrnpe_tensor_info graph_info(const struct graph_tensor *tensor);
+
 /* The tensor called @name; GRAPH_NONE: there is none. */
 uint32_t graph_find(const struct xrnpe_graph *graph, const char *name);
 

@@ -202,7 +202,9 @@ struct reference *reference_new(const struct xrnpe_graph *graph)
 struct batch {
 	const struct xrnpe_graph *graph;
 	const float *const *inputs;
-	float *const *outputs;
+	const uint32_t *tensors;	/* that are wanted, @tensor_count of them */
+	size_t tensor_count;
+	float *const *outputs;		/* of these; NULL: not wanted */
 	size_t count;
 	xrnpe_progress progress;
 	void *data;
@@ -232,11 +234,12 @@ static void run_element(struct batch *batch, struct reference *ref, size_t index
 		}
 	}
 	reference_run(ref);
-	for (uint32_t i = 0; i < graph->output_count; i++) {
-		size_t count = graph->infos[graph->input_count + i].count;
+	for (size_t i = 0; i < batch->tensor_count; i++) {
+		uint32_t tensor = batch->tensors[i];
 
 		if (batch->outputs[i])
-			reference_get(ref, graph->outputs[i], batch->outputs[i] + index * count);
+			reference_get(ref, tensor, batch->outputs[i] +
+				      index * graph_count(&graph->tensors[tensor].shape));
 	}
 }
 
@@ -259,25 +262,93 @@ static void run_elements(void *data, bool caller)
 	reference_free(ref);
 }
 
-int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *const *inputs,
-		    float *const *outputs, xrnpe_progress progress, void *data,
-		    struct xrnpe_error *error)
+static int run_batch(struct batch *batch, struct xrnpe_error *error)
 {
-	struct batch batch = { .graph = graph, .inputs = inputs, .outputs = outputs,
-			       .count = count, .progress = progress, .data = data };
+	const struct xrnpe_graph *graph = batch->graph;
 	char text[64];
 
-	threads_run(run_elements, &batch, count);
-	switch (atomic_load(&batch.code)) {
+	threads_run(run_elements, batch, batch->count);
+	switch (atomic_load(&batch->code)) {
 	case 0:
 		return 0;
 	case -ENOMEM:
 		return xrnpe_fail_memory(error);
 	case -EINVAL:
-		graph_printable(graph->infos[atomic_load(&batch.input)].name, text);
+		graph_printable(graph->infos[atomic_load(&batch->input)].name, text);
 		return xrnpe_fail(error, -EINVAL, "%s: input %s: takes integers, bytes or truths",
 				  graph->name, text);
 	default:
 		return xrnpe_fail(error, -ECANCELED, "%s: stopped", graph->name);
 	}
+}
+
+int xrnpe_graph_run(const struct xrnpe_graph *graph, size_t count, const float *const *inputs,
+		    float *const *outputs, xrnpe_progress progress, void *data,
+		    struct xrnpe_error *error)
+{
+	struct batch batch = {
+		.graph = graph, .inputs = inputs, .tensors = graph->outputs,
+		.tensor_count = graph->output_count, .outputs = outputs, .count = count,
+		.progress = progress, .data = data,
+	};
+
+	return run_batch(&batch, error);
+}
+
+/* ---- tensors on the way -------------------------------------------------- */
+
+static bool is_listed(const uint32_t *list, uint32_t count, uint32_t tensor)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (list[i] == tensor)
+			return true;
+	}
+	return false;
+}
+
+/* The tensor called @name that is an input or is computed. */
+static int find_tensor(const struct xrnpe_graph *graph, const char *name, uint32_t *tensor,
+		       struct xrnpe_error *error)
+{
+	bool found = false;
+	char text[64];
+
+	*tensor = graph_find(graph, name);
+	if (*tensor != GRAPH_NONE)
+		found = is_listed(graph->inputs, graph->input_count, *tensor);
+	for (uint32_t n = 0; *tensor != GRAPH_NONE && !found && n < graph->node_count; n++)
+		found = is_listed(graph->nodes[n].outputs, graph->nodes[n].output_count, *tensor);
+	return found ? 0 : xrnpe_fail(error, -EINVAL, "%s: nothing in it computes %s", graph->name,
+				      graph_printable(name, text));
+}
+
+int xrnpe_graph_tensor(const struct xrnpe_graph *graph, const char *name,
+		       struct xrnpe_tensor_info *info, struct xrnpe_error *error)
+{
+	uint32_t tensor;
+	int ret = find_tensor(graph, name, &tensor, error);
+
+	if (!ret)
+		*info = graph_info(&graph->tensors[tensor]);
+	return ret;
+}
+
+int xrnpe_graph_run_tensors(const struct xrnpe_graph *graph, size_t count,
+			    const float *const *inputs, const char *const *names,
+			    size_t tensor_count, float *const *tensors, xrnpe_progress progress,
+			    void *data, struct xrnpe_error *error)
+{
+	uint32_t *wanted = calloc(tensor_count + 1, sizeof(*wanted));
+	struct batch batch = {
+		.graph = graph, .inputs = inputs, .tensors = wanted, .tensor_count = tensor_count,
+		.outputs = tensors, .count = count, .progress = progress, .data = data,
+	};
+	int ret = wanted ? 0 : xrnpe_fail_memory(error);
+
+	for (size_t i = 0; !ret && i < tensor_count; i++)
+		ret = find_tensor(graph, names[i], &wanted[i], error);
+	if (!ret)
+		ret = run_batch(&batch, error);
+	free(wanted);
+	return ret;
 }

@@ -14,5 +14,6 @@ TCase *compile_split_tests(void);
 TCase *compile_bytes_tests(void);
 TCase *compile_scales_tests(void);
 TCase *compile_task_tests(void);
+TCase *compile_layers_tests(void);
 
 #endif

@@ -116,10 +116,11 @@ static struct xrnpe_model_tensor tensor(const char *name, enum xrnpe_model_regio
 	};
 }
 
-static struct xrnpe_layer_info layer(const char *name, const char *op, size_t channels)
+static struct xrnpe_layer_info layer(const char *name, const char *op, const char *output,
+				     size_t channels)
 {
 	return (struct xrnpe_layer_info){
-		.name = strdup(name), .op = strdup(op), .why = strdup(""),
+		.name = strdup(name), .op = strdup(op), .why = strdup(""), .output = strdup(output),
 		.rank = 3, .dims = { channels, 3, 2, 1, 1, 1 },
 		.macs = 12, .format = XRNPE_FORMAT_P16, .weight_format = XRNPE_FORMAT_P8,
 		.out_format = XRNPE_FORMAT_F32, .bytes = 36, .float_bytes = 48, .error = 0.25,
@@ -196,8 +197,11 @@ struct xrnpe_model *tiny_model(void)
 
 	model->layer_count = 2;
 	model->layers = calloc(2, sizeof(*model->layers));
-	model->layers[0] = layer("to_p16", "Cast", TINY_IN_C);
-	model->layers[1] = layer("mix", "Conv+Relu", TINY_OUT_C);
+	model->layers[0] = layer("to_p16", "Cast", "middle", TINY_IN_C);
+	model->layers[1] = layer("mix", "Conv+Relu", "out", TINY_OUT_C);
+	model->layer_outputs = calloc(2, sizeof(*model->layer_outputs));
+	model->layer_outputs[0] = (struct xrnpe_layer_output){ .index = 2, .part = 1 };
+	model->layer_outputs[1] = (struct xrnpe_layer_output){ .index = 1, .step = 1 };
 
 	model->input_count = 1;
 	model->output_count = 1;
@@ -245,6 +249,7 @@ int main(void)
 	suite_add_tcase(suite, runtime_session_tests());
 	suite_add_tcase(suite, runtime_events_tests());
 	suite_add_tcase(suite, runtime_buffers_tests());
+	suite_add_tcase(suite, runtime_layers_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

@@ -237,6 +237,7 @@ static struct xrnpe_model *with_second_output(uint64_t offset)
 	model->region_size[XRNPE_MODEL_OUTPUT] += offset;
 	model->tensor_count++;
 	model->output_count = 2;
+	model->layer_outputs[0].index++;
 	ck_ok(xrnpe_model_check(model, &error), error);
 	return model;
 }

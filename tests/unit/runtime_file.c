@@ -115,6 +115,8 @@ START_TEST(file_round_trip)
 	layer = xrnpe_model_layer(model, 1);
 	ck_assert_str_eq(layer->name, "mix");
 	ck_assert_str_eq(layer->op, "Conv+Relu");
+	ck_assert_str_eq(layer->output, "out");
+	ck_assert_mem_eq(model->layer_outputs, tiny->layer_outputs, 2 * sizeof(*model->layer_outputs));
 	ck_assert_int_eq(layer->format, XRNPE_FORMAT_P16);
 	ck_assert_uint_eq(layer->macs, 12);
 	ck_assert_int_eq(layer->weight_format, XRNPE_FORMAT_P8);
@@ -153,10 +155,10 @@ END_TEST
 
 START_TEST(file_version)
 {
-	set(HEADER_VERSION, 4, 5);
+	set(HEADER_VERSION, 4, 6);
 	sign();
 	ck_fails(load(bytes, size), -ENOTSUP, error,
-		 "m.xrnpe: is of format version 5; this library knows 4");
+		 "m.xrnpe: is of format version 6; this library knows 5");
 }
 END_TEST
 
@@ -238,7 +240,7 @@ struct forgery {
 #define CMD(i, member) ((i) * sizeof(struct xrnpe_cmd) + offsetof(struct xrnpe_cmd, member))
 #define OPERAND(i, o, member) \
 	(CMD(i, operand) + (o) * sizeof(struct xrnpe_operand) + offsetof(struct xrnpe_operand, member))
-#define LAYER_BYTES 152
+#define LAYER_BYTES 168
 
 static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_OFM, offset), 8, 4,
@@ -282,9 +284,16 @@ static const struct forgery forgeries[] = {
 	{ LAYERS, 44, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 48, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 52, 4, 5, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 80, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
-	{ LAYERS, 88, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
-	{ LAYERS, 120, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 56, 4, 5000, "layer 0 has no name" },
+	{ LAYERS, 60, 4, 3, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 60, 4, 1, "layer to_p16: what it writes is not there" },	/* of another shape */
+	{ LAYERS, 64, 4, 1, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 64, 4, 2, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 68, 4, 2, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 12, 4, 1, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 96, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 104, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 136, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
 	{ TENSORS, 0, 4, 4096, "tensor 0 has no name" },
 	{ TENSORS, 4, 4, 4, "tensor in: its shape or type is out of range" },
 	{ TENSORS, 4, 4, 3, "tensor in: its format is not allowed" },

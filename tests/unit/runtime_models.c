@@ -28,6 +28,7 @@ struct xrnpe_model *slow_model(uint32_t commands)
 	model->cmd_layer = realloc(model->cmd_layer, commands * sizeof(*model->cmd_layer));
 	model->cmd_count = commands;
 	model->steps[0].count = model->cmd_count;
+	model->layer_outputs[0] = (struct xrnpe_layer_output){ .index = 2 };
 	for (uint32_t i = 0; i < commands; i++) {
 		model->cmds[i] = cmd;
 		model->cmd_layer[i] = 1;

@@ -14,6 +14,7 @@ TCase *runtime_device_tests(void);
 TCase *runtime_session_tests(void);
 TCase *runtime_events_tests(void);
 TCase *runtime_buffers_tests(void);
+TCase *runtime_layers_tests(void);
 
 /* The device that sessions are tested on: XRNPE_TEST_DEVICE, or emu. */
 const char *test_device(void);

@@ -113,14 +113,29 @@ class Graph(Object):
             progress: Progress | None = None) -> dict[str, Floats]:
         """Compute in binary32 on the CPU: the reference to measure quantised models against.
 
-        Arrays and results are as those of Session.run().
+        Arrays and results are as those of Session.run(). ``outputs`` may name any tensors
+        that tensor() knows, such as what layers of a model write: LayerInfo.output.
         """
+        if isinstance(outputs, str):
+            raise TypeError("outputs is a sequence of names, not one")
+        infos = self.outputs if outputs is None else [self.tensor(name) for name in outputs]
+        names = [encode(info.name) for info in infos]
         arrays, count = read_inputs(self.inputs, inputs)
-        results = new_outputs(self.outputs, count, outputs)
+        results = new_outputs(infos, count, None)
         reporter = Reporter(progress, short=count is None)
-        reporter.call(lib.xrnpe_graph_run, self._open, 1 if count is None else count,
-                      pointers(arrays), pointers(results), reporter.callback, None)
-        return by_name(self.outputs, results)
+        reporter.call(lib.xrnpe_graph_run_tensors, self._open, 1 if count is None else count,
+                      pointers(arrays), (c_char_p * len(names))(*names), len(names),
+                      pointers(results), reporter.callback, None)
+        return by_name(infos, results)
+
+    def tensor(self, name: str) -> TensorInfo:
+        """A tensor on the way from the inputs to the outputs.
+
+        What is one with its neighbours is folded, and its tensor is no more: Error.
+        """
+        info = c.xrnpe_tensor_info()
+        call(lib.xrnpe_graph_tensor, self._open, encode(name), byref(info))
+        return TensorInfo._of(info)
 
 
 Budget = int | str

@@ -108,8 +108,9 @@ class LayerInfo:
     place: Place
     #: On the CPU: why not on the device.
     why: str
-    #: Of its first output.
+    #: Of its first output, and the name of that.
     shape: tuple[int, ...]
+    output: str
     #: Products summed for one inference.
     macs: int
     #: Of its inputs; of a Conv+Add: of what it multiplies.

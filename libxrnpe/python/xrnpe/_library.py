@@ -33,6 +33,7 @@ _NEW = POINTER(c_void_p)
 _ERROR = POINTER(c.xrnpe_error)
 _FLOATS = POINTER(c_float)
 _ARRAYS = POINTER(_FLOATS)
+_NAMES = POINTER(c_char_p)
 
 # What is used of xrnpe.h: function, its result, its arguments.
 PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
@@ -62,7 +63,10 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
                                   _NEW, _ERROR]),
     "xrnpe_graph_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
                                 _ERROR]),
+    "xrnpe_graph_run_tensors": (c_int, [_OBJECT, c_size_t, _ARRAYS, _NAMES, c_size_t, _ARRAYS,
+                                        XRNPE_PROGRESS, c_void_p, _ERROR]),
     "xrnpe_graph_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
+    "xrnpe_graph_tensor": (c_int, [_OBJECT, c_char_p, POINTER(c.xrnpe_tensor_info), _ERROR]),
     "xrnpe_limits_parse": (c_int, [c_char_p, _OBJECT, POINTER(c.xrnpe_limits), _ERROR]),
     "xrnpe_model_free": (None, [_OBJECT]),
     "xrnpe_model_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
@@ -91,7 +95,9 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_request_count": (None, [_OBJECT, c_bool]),
     "xrnpe_request_fd": (c_int, [_OBJECT, POINTER(c_int), _ERROR]),
     "xrnpe_request_free": (None, [_OBJECT]),
+    "xrnpe_request_get_layer": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
     "xrnpe_request_get_output": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
+    "xrnpe_request_keep_layer": (c_int, [_OBJECT, c_uint, c_bool, _ERROR]),
     "xrnpe_request_layers": (POINTER(c.xrnpe_layer_profile), [_OBJECT]),
     "xrnpe_request_new": (c_int, [_OBJECT, _NEW, _ERROR]),
     "xrnpe_request_profile": (c_int, [_OBJECT, c_bool, _ERROR]),

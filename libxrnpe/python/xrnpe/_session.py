@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _structures as c
 from ._buffer import Buffer, view
-from ._info import DeviceInfo, LayerProfile, Priority, Result, TensorInfo
+from ._info import DeviceInfo, LayerInfo, LayerProfile, Priority, Result, TensorInfo
 from ._library import Error, Handle, Object, Progress, Reporter, call, lib, path
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
@@ -57,6 +57,8 @@ class Session(Object):
         #: What the model takes and gives.
         self.inputs: tuple[TensorInfo, ...] = model.inputs
         self.outputs: tuple[TensorInfo, ...] = model.outputs
+        #: What runs there.
+        self.layers: tuple[LayerInfo, ...] = model.layers
         self._model = model._open
 
     def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None,
@@ -109,13 +111,15 @@ def _wait(wait: Callable[[int], bool], timeout: float | None) -> bool:
 
 class Request(Object):
     """One inference, submitted now and waited for later. With ``count``, its results count.
-    With ``profile`` it tells what each layer took, and takes longer itself.
+    With ``profile`` it tells what each layer took, and with ``keep`` what the layers of these
+    names wrote, or of all where it is ``"all"``; either takes longer itself.
 
     It serves one thread at a time: others wait. It has a ``fileno()`` for event loops, and
     can be awaited with asyncio.
     """
 
-    def __init__(self, session: Session, *, count: bool = False, profile: bool = False) -> None:
+    def __init__(self, session: Session, *, count: bool = False, profile: bool = False,
+                 keep: str | Sequence[str] = ()) -> None:
         self._handle = Handle(lib.xrnpe_request_free, lib.xrnpe_request_new, session._open)
         self._lock = threading.RLock()
         self.inputs: tuple[TensorInfo, ...] = session.inputs
@@ -123,6 +127,20 @@ class Request(Object):
         self._model = session._model
         lib.xrnpe_request_count(self._handle, count)
         call(lib.xrnpe_request_profile, self._handle, profile)
+        self._layers = tuple(session.layers)
+        self._keep(keep)
+
+    def _keep(self, layers: str | Sequence[str]) -> None:
+        if isinstance(layers, str) and layers != "all":
+            raise TypeError('keep is a sequence of names, or "all"')
+        for i in range(len(self._layers)) if layers == "all" else map(self._find_layer, layers):
+            call(lib.xrnpe_request_keep_layer, self._handle, i, True)
+
+    def _find_layer(self, name: str) -> int:
+        names = [layer.name for layer in self._layers]
+        if name not in names:
+            raise ValueError(f"there is no layer {name}; the layers are {', '.join(names)}")
+        return names.index(name)
 
     def bind_input(self, name: str, buffer: Buffer | None, offset: int = 0) -> NDArray[Any] | None:
         """Let an input lie in a buffer, from byte ``offset`` on, a multiple of 64; without a
@@ -236,6 +254,18 @@ class Request(Object):
         array = new_output(self.outputs[i])
         with self._lock:
             call(lib.xrnpe_request_get_output, self._open, i, pointer(array), array.size)
+        return array
+
+    def layer(self, name: str) -> Floats:
+        """What the layer of that name wrote, in the shape that its LayerInfo tells, after wait().
+
+        For what it is in binary32 ask Graph.run() for the tensor ``LayerInfo.output``. It is
+        there of a request that ended badly, too, if it got so far.
+        """
+        i = self._find_layer(name)
+        array = numpy.empty(self._layers[i].shape, numpy.float32)
+        with self._lock:
+            call(lib.xrnpe_request_get_layer, self._open, i, pointer(array), array.size)
         return array
 
     @property
