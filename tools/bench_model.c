@@ -203,11 +203,8 @@ static void print_layers(const struct xrnpe_model *model, const struct xrnpe_cos
 	unsigned int count = xrnpe_model_layer_count(model);
 	int width = 5;
 
-	for (unsigned int i = 0; i < count; i++) {
-		int length = (int)strlen(xrnpe_model_layer(model, i)->name);
-
-		width = length > width ? length : width;
-	}
+	for (unsigned int i = 0; i < count; i++)
+		width = wider(width, xrnpe_model_layer(model, i)->name);
 	printf("%-*s  %-9s  %9s  %11s  %10s  %9s\n", width, "layer", "products", "ms", "cycles", "bytes",
 	       "uJ");
 	for (unsigned int i = 0; i < count; i++) {

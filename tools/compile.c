@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* xrnpe compile: a network in, .xrnpe out, and a table of what was chosen. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "commands.h"
 #include "console.h"
 #include "error.h"
 #include "formats.h"
+#include "network.h"
 #include "outcome.h"
+#include "outputs.h"
 #include "tensors.h"
 
 /* Models tried beside the one that is made, for a report, and at most. */
@@ -56,14 +58,12 @@ static const char usage[] =
 
 struct options {
 	const char *model, *output;
-	const char *save_formats, *page, *labels;
+	const char *formats_file, *save_formats, *page, *labels;
 	double loss;
 	size_t points;
-	struct arguments calib, names, budgets;
+	struct arguments calib, budgets;
 	struct formats formats;
-	struct byte_inputs bytes;
-	struct xrnpe_shape *shapes;
-	size_t shape_count;
+	struct network_options network;
 	bool json;
 };
 
@@ -93,6 +93,33 @@ static bool parse_share(const char *text, double *share)
 	return end != text && !strcmp(end, "%") && *share > 0 && *share < 1;
 }
 
+/* Nothing that is read is written over, and what cannot be written is said before the work. */
+static int check_files(const struct options *options, const struct tensors *inputs,
+		       struct xrnpe_error *error)
+{
+	const struct named_file outputs[] = {
+		{ "--output", options->output }, { "--save-formats", options->save_formats },
+		{ "--report", options->page },
+	};
+	struct named_file *read = calloc(inputs->count + 3, sizeof(*read));
+	const char **paths = calloc(inputs->count + 1, sizeof(*paths));
+	int ret = read && paths ? match_files(inputs, &options->calib, "--calib", paths, error) :
+				  xrnpe_fail_memory(error);
+
+	if (!ret) {
+		read[0] = (struct named_file){ "the network", options->model };
+		read[1] = (struct named_file){ "--formats", options->formats_file };
+		read[2] = (struct named_file){ "--labels", options->labels };
+		for (unsigned int i = 0; i < inputs->count; i++)
+			read[3 + i] = (struct named_file){ "--calib", paths[i] };
+		ret = outputs_check(outputs, sizeof(outputs) / sizeof(*outputs), read, inputs->count + 3,
+				    error);
+	}
+	free(read);
+	free(paths);
+	return ret;
+}
+
 /* The graph compiled for the calibration data. */
 static int compile_graph(const struct options *options, const struct xrnpe_graph *graph,
 			 struct notes *notes, struct xrnpe_model **model,
@@ -101,7 +128,8 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	struct xrnpe_compile_options how = {
 		.progress = show_progress, .progress_data = &notes->progress,
 		.note = add_note, .note_data = notes,
-		.points = (unsigned int)options->points, .formats = options->formats.list, .format_count = options->formats.count,
+		.points = (unsigned int)options->points,
+		.formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array labels = { 0 };
@@ -111,6 +139,8 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 
 	for (unsigned int i = 0; !ret && i < options->budgets.count; i++)
 		ret = xrnpe_limits_parse(options->budgets.values[i], graph, &how.limits, error);
+	if (!ret)
+		ret = check_files(options, &inputs, error);
 	if (!ret)
 		ret = read_inputs(&inputs, &options->calib, "--calib", arrays, &count, error);
 	if (!ret && options->labels)
@@ -163,10 +193,7 @@ static int report(const struct options *options, const struct xrnpe_model *model
 
 static int compile(const struct options *options)
 {
-	const struct xrnpe_graph_options how = {
-		options->shapes, options->shape_count, options->names.values, options->names.count,
-		options->bytes.list, options->bytes.count,
-	};
+	const struct xrnpe_graph_options how = network_how(&options->network);
 	struct xrnpe_graph *graph = NULL;
 	struct xrnpe_model *model = NULL;
 	struct notes notes = { .progress = { .what = "compiling" } };
@@ -175,6 +202,9 @@ static int compile(const struct options *options)
 
 	notes.lines = open_memstream(&notes.text, &notes.size);
 	ret = notes.lines ? 0 : xrnpe_fail_memory(&error);
+	if (!ret && !is_network(options->model))
+		ret = xrnpe_fail(&error, -EINVAL, "%s: is a compiled model; compile takes a network, ONNX or TensorFlow Lite",
+				 options->model);
 	if (!ret)
 		ret = xrnpe_graph_load(options->model, &how, &graph, &error);
 	if (!ret)
@@ -193,21 +223,65 @@ static int compile(const struct options *options)
 	return ret ? failed(&error) : finish_output();
 }
 
-/* Returns 0, an exit status, or -1: all is well, go on. */
+enum { MAX_LOSS = 256, FORMATS, SAVE_FORMATS, REPORT };
+
+static int take_formats(struct options *options, const char *command, int option, char *argument)
+{
+	struct xrnpe_error error;
+
+	if (option == 'f')
+		return formats_add(&options->formats, argument, &error) ?
+		       misused(command, "--format %s", error.message) : 0;
+	options->formats_file = argument;
+	return formats_read(&options->formats, argument, &error) ? failed(&error) : 0;
+}
+
+/* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
+static int take(struct options *options, const char *command, int option, char *argument)
+{
+	switch (option) {
+	case 'c':
+		arguments_add(&options->calib, argument);
+		return 0;
+	case 'b':
+		arguments_add(&options->budgets, argument);
+		return 0;
+	case 'o':
+		options->output = argument;
+		return 0;
+	case 'l':
+		options->labels = argument;
+		return 0;
+	case MAX_LOSS:
+		return parse_share(argument, &options->loss) ? 0 :
+		       misused(command, "--max-loss is not a share as in 0.2%%: %s", argument);
+	case 'f':
+	case FORMATS:
+		return take_formats(options, command, option, argument);
+	case SAVE_FORMATS:
+		options->save_formats = argument;
+		return 0;
+	case 'p':
+		return parse_count(argument, MOST_POINTS, &options->points) ? 0 :
+		       misused(command, "--points is not a number from 1 to %d: %s", MOST_POINTS, argument);
+	case REPORT:
+		options->page = argument;
+		return 0;
+	default:
+		return network_option(&options->network, command, option, argument);
+	}
+}
+
+/* Returns an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256, MAX_LOSS, FORMATS, SAVE_FORMATS, REPORT, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "calib", required_argument, NULL, 'c' },
 		{ "budget", required_argument, NULL, 'b' },
 		{ "labels", required_argument, NULL, 'l' },
 		{ "max-loss", required_argument, NULL, MAX_LOSS },
 		{ "output", required_argument, NULL, 'o' },
-		{ "shape", required_argument, NULL, 's' },
-		{ "outputs", required_argument, NULL, OUTPUTS },
-		{ "input-format", required_argument, NULL, INPUT_FORMAT },
-		{ "mean", required_argument, NULL, MEAN },
-		{ "scale", required_argument, NULL, SCALE },
+		NETWORK_OPTIONS,
 		{ "format", required_argument, NULL, 'f' },
 		{ "formats", required_argument, NULL, FORMATS },
 		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
@@ -217,68 +291,20 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct xrnpe_error error;
-	int option, at = 0;
+	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:jh", long_options, &at)) != -1) {
-		switch (option) {
-		case 'c':
-			arguments_add(&options->calib, optarg);
-			break;
-		case 'b':
-			arguments_add(&options->budgets, optarg);
-			break;
-		case 'o':
-			options->output = optarg;
-			break;
-		case 'l':
-			options->labels = optarg;
-			break;
-		case MAX_LOSS:
-			if (!parse_share(optarg, &options->loss))
-				return misused(argv[0], "--max-loss is not a share as in 0.2%%: %s", optarg);
-			break;
-		case 's':
-			if (!add_shape(&options->shapes, &options->shape_count, optarg))
-				return misused(argv[0], "--shape is not NAME=N,N...: %s", optarg);
-			break;
-		case OUTPUTS:
-			parse_names(optarg, &options->names);
-			break;
-		case INPUT_FORMAT:
-		case MEAN:
-		case SCALE:
-			if (bytes_add(&options->bytes, (enum byte_option)(option - INPUT_FORMAT), optarg, &error))
-				return misused(argv[0], "--%s %s", long_options[at].name, error.message);
-			break;
-		case 'f':
-			if (formats_add(&options->formats, optarg, &error))
-				return misused(argv[0], "--format %s", error.message);
-			break;
-		case FORMATS:
-			if (formats_read(&options->formats, optarg, &error))
-				return failed(&error);
-			break;
-		case SAVE_FORMATS:
-			options->save_formats = optarg;
-			break;
-		case 'p':
-			if (!parse_count(optarg, MOST_POINTS, &options->points))
-				return misused(argv[0], "--points is not a number from 1 to %d: %s",
-					       MOST_POINTS, optarg);
-			break;
-		case REPORT:
-			options->page = optarg;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'h':
+	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:jh", long_options, NULL)) != -1) {
+		if (option == 'h') {
 			fputs(usage, stdout);
 			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
 		}
+		if (option == 'j') {
+			options->json = true;
+			continue;
+		}
+		status = take(options, argv[0], option, optarg);
+		if (status)
+			return status > 0 ? status : misused(argv[0], "cannot understand the options");
 	}
 	if (optind + 1 != argc)
 		return misused(argv[0], "one network is expected");
@@ -286,14 +312,10 @@ static int parse(int argc, char **argv, struct options *options)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");
 	if (options->loss > 0 && !options->labels)
 		return misused(argv[0], "--max-loss needs --labels");
-	if (bytes_finish(&options->bytes, &error))
-		return misused(argv[0], "%s", error.message);
 	options->model = argv[optind];
 	if (options->page && !options->points)
 		options->points = USUAL_POINTS;
-	if (is_same_file(options->model, options->output))
-		return misused(argv[0], "--output is the model itself: %s", options->output);
-	return -1;
+	return network_finish(&options->network, argv[0]) ? 2 : -1;
 }
 
 int xrnpe_compile_command(int argc, char **argv)
@@ -304,10 +326,8 @@ int xrnpe_compile_command(int argc, char **argv)
 	if (status < 0)
 		status = compile(&options);
 	arguments_free(&options.calib);
-	arguments_free(&options.names);
 	arguments_free(&options.budgets);
 	formats_free(&options.formats);
-	bytes_free_inputs(&options.bytes);
-	free(options.shapes);
+	network_free(&options.network);
 	return status;
 }

@@ -138,6 +138,13 @@ bool parse_count(const char *text, size_t most, size_t *count)
 	return !errno && *text >= '0' && *text <= '9' && !*end && *count && *count <= most;
 }
 
+int wider(int width, const char *text)
+{
+	int length = (int)strlen(text);
+
+	return length > width ? length : width;
+}
+
 void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size)
 {
 	size_t used = 0;

@@ -46,6 +46,9 @@ void json_string(FILE *stream, const char *string);
 /* A whole number from 1 to @most, in digits alone. */
 bool parse_count(const char *text, size_t most, size_t *count);
 
+/* The width of a column of a table that has @text in it, too. */
+int wider(int width, const char *text);
+
 /* "1x28x28" for dims 1, 28, 28; "scalar" for none. */
 void shape_text(unsigned int rank, const size_t *dims, char *text, size_t size);
 

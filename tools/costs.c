@@ -31,9 +31,9 @@ void costs_formats(const struct xrnpe_counters *counters, char *text, size_t siz
 	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
 		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS && used < size; w++) {
 			if (counters->products[i][w])
-				used += (size_t)snprintf(text + used, size - used, "%s%s x %s",
-							 used ? ", " : "", xrnpe_format_name(i),
-							 xrnpe_format_name(w));
+				used += (size_t)snprintf(text + used, size - used, "%s%s/%s",
+							 used ? ", " : "", xrnpe_format_name(w),
+							 xrnpe_format_name(i));
 		}
 	}
 }

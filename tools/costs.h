@@ -11,7 +11,7 @@ uint64_t costs_bytes(const struct xrnpe_counters *counters);
 /* Products, padding included. */
 uint64_t costs_products(const struct xrnpe_counters *counters);
 
-/* Formats of the products, input and weights: "p8 x fp4", more by commas; "-" without. */
+/* Formats of the products, weights and inputs: "fp4/p8", more by commas; "-" without. */
 void costs_formats(const struct xrnpe_counters *counters, char *text, size_t size);
 
 #endif

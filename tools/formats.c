@@ -107,6 +107,18 @@ int formats_write(const struct xrnpe_model *model, const char *path, struct xrnp
 	return xrnpe_file_commit(&file, error);
 }
 
+void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
+{
+	const char *input = xrnpe_format_name(layer->format);
+
+	if (layer->place == XRNPE_PLACE_CPU)
+		snprintf(text, size, "cpu");
+	else if (layer->float_bytes)
+		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
+	else
+		snprintf(text, size, "%s", input);
+}
+
 void formats_free(struct formats *formats)
 {
 	for (size_t i = 0; i < formats->count; i++)

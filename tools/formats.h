@@ -23,6 +23,9 @@ int formats_read(struct formats *formats, const char *path, struct xrnpe_error *
 /* Write the formats of a model's layers as such a file. */
 int formats_write(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error);
 
+/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
+void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size);
+
 void formats_free(struct formats *formats);
 
 #endif

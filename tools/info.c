@@ -191,11 +191,8 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	int width = 5;
 
 	xrnpe_model_footprint(model, &memory);
-	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
-		int length = (int)strlen(xrnpe_model_layer(model, i)->name);
-
-		width = length > width ? length : width;
-	}
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		width = wider(width, xrnpe_model_layer(model, i)->name);
 	printf("%-*s  %-9s  %11s  %11s  %7s  %7s  %10s  %9s\n", width, "layer", "products", "MACs",
 	       "cycles", "array", "stalled", "bytes", "uJ");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
@@ -235,8 +232,8 @@ static void print_cost_json(const struct xrnpe_cost *cost)
 		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS; w++) {
 			if (!c->products[i][w])
 				continue;
-			printf("%s\"%s x %s\": %" PRIu64, separator, xrnpe_format_name(i),
-			       xrnpe_format_name(w), (uint64_t)c->products[i][w]);
+			printf("%s\"%s/%s\": %" PRIu64, separator, xrnpe_format_name(w),
+			       xrnpe_format_name(i), (uint64_t)c->products[i][w]);
 			separator = ", ";
 		}
 	}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "formats.h"
 #include "outcome.h"
 #include "quality.h"
 #include "tensors.h"
@@ -26,19 +27,6 @@ static const char *format_colour(const struct xrnpe_layer_info *layer)
 	}
 }
 
-/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
-static void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
-{
-	const char *input = xrnpe_format_name(layer->format);
-
-	if (layer->place == XRNPE_PLACE_CPU)
-		snprintf(text, size, "cpu");
-	else if (layer->float_bytes)
-		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
-	else
-		snprintf(text, size, "%s", input);
-}
-
 static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost,
 		      int name_width, int op_width)
 {
@@ -51,13 +39,6 @@ static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_c
 	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
 	       colour ? format_colour(layer) : "", formats, colour ? "\033[m" : "",
 	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
-}
-
-static int wider(int width, const char *text)
-{
-	int length = (int)strlen(text);
-
-	return length > width ? length : width;
 }
 
 static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost *costs)

@@ -2,17 +2,19 @@
 /* xrnpe run: a model on inputs: on a device, on the emulator, or in FP32. */
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <nettle/sha2.h>
 
-#include "bytes.h"
 #include "commands.h"
 #include "console.h"
 #include "error.h"
-#include "file_format.h"
 #include "labels.h"
+#include "layers.h"
+#include "network.h"
+#include "outputs.h"
 #include "tensors.h"
 
 static const char usage[] =
@@ -30,6 +32,12 @@ static const char usage[] =
 	"  -l, --labels FILE  class numbers of the inputs, a .npy file: count; they are\n"
 	"                     compared with the largest element of the first output\n"
 	"  -n, --limit N      run the first N inputs only\n"
+	"      --dump FOLDER  write what each layer of a compiled model writes, a .npy file\n"
+	"                     each, and show a table; of the first input, or of N by --limit\n"
+	"      --layers NAME,...    only these layers; all: all of them. Without --dump the\n"
+	"                     table alone\n"
+	"      --reference NETWORK  what the model was compiled from: the table tells by how\n"
+	"                     much each layer differs from FP32, and FOLDER gets that, too\n"
 	"  -s, --shape NAME=N,N...  of an input that a network leaves open\n"
 	"      --outputs NAME,...   tensors of a network to be the outputs\n"
 	"      --input-format, --mean, --scale ...  as for xrnpe compile, of a network\n"
@@ -40,12 +48,18 @@ static const char usage[] =
 
 struct options {
 	const char *model, *labels, *device;
-	struct arguments inputs, outputs, names;
-	struct byte_inputs bytes;
-	struct xrnpe_shape *shapes;
-	size_t shape_count, limit;
+	struct arguments inputs, outputs;
+	struct network_options network;
+	struct layers_options layers;
+	size_t limit;
 	bool json;
 };
+
+/* Whether something is wanted of a model's layers. */
+static bool wants_layers(const struct options *options)
+{
+	return options->layers.folder || options->layers.names.count || options->layers.reference;
+}
 
 /* A model of either kind: a graph in FP32, or a session on a device. */
 struct subject {
@@ -54,10 +68,12 @@ struct subject {
 	struct xrnpe_model *model;
 	struct xrnpe_session *session;
 	struct tensors in, out;
+	struct layers layers;		/* that are looked at; else none */
 };
 
 struct result {
 	size_t count;
+	size_t not_finite;	/* inputs with a NaN or an infinity */
 	double seconds;
 	bool has_accuracy;
 	double accuracy;
@@ -66,28 +82,10 @@ struct result {
 	char digest[2 * SHA256_DIGEST_SIZE + 1];
 };
 
-/* Whatever is no compiled model, neither by its first bytes nor by its name. */
-static bool is_network(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-	char start[sizeof(FILE_MAGIC) - 1] = { 0 };
-	FILE *file = fopen(path, "rb");
-
-	if (file) {
-		if (fread(start, 1, sizeof(start), file) < sizeof(start))
-			start[0] = 0;
-		fclose(file);
-	}
-	return memcmp(start, FILE_MAGIC, sizeof(start)) && !(dot && !strcmp(dot, ".xrnpe"));
-}
-
 static int open_subject(struct subject *subject, const struct options *options,
 			struct xrnpe_error *error)
 {
-	const struct xrnpe_graph_options how = {
-		options->shapes, options->shape_count, options->names.values, options->names.count,
-		options->bytes.list, options->bytes.count,
-	};
+	const struct xrnpe_graph_options how = network_how(&options->network);
 	int ret;
 
 	if (is_network(options->model)) {
@@ -106,6 +104,8 @@ static int open_subject(struct subject *subject, const struct options *options,
 		if (!ret)
 			ret = xrnpe_session_new(subject->device, subject->model, NULL, &subject->session,
 						error);
+		if (!ret && wants_layers(options))
+			ret = layers_find(&subject->layers, subject->model, &options->layers, error);
 	}
 	if (!ret && (!subject->in.infos || !subject->out.infos))
 		ret = xrnpe_fail_memory(error);
@@ -116,6 +116,7 @@ static void close_subject(struct subject *subject)
 {
 	free(subject->in.infos);
 	free(subject->out.infos);
+	layers_free(&subject->layers);
 	xrnpe_session_free(subject->session);
 	xrnpe_device_close(subject->device);
 	xrnpe_model_free(subject->model);
@@ -190,14 +191,21 @@ static void report(const struct options *options, const struct subject *subject,
 		if (result->has_accuracy)
 			printf("\"accuracy\": %.4f, \"without_class\": %zu, ", result->accuracy,
 			       result->without_class);
-		printf("\"invalid\": %s, \"sha256\": \"%s\"}\n",
+		printf("\"not_finite\": %zu, \"invalid\": %s, \"sha256\": \"%s\"", result->not_finite,
 		       result->status & XRNPE_STATUS_INVALID ? "true" : "false", result->digest);
+		if (wants_layers(options))
+			layers_print_json(&subject->layers);
+		printf("}\n");
 		return;
 	}
+	if (wants_layers(options))
+		layers_print(&subject->layers);
 	printf("device    %s%s\n", device_name(subject), subject->graph ? " (FP32 reference)" : "");
 	printf("images    %zu in %.2f s, %.1f images/s\n", result->count, result->seconds, rate);
 	if (result->has_accuracy)
 		printf("accuracy  %.2f %%\n", result->accuracy);
+	if (result->not_finite)
+		printf("warning   %zu inputs hold a NaN or an infinity\n", result->not_finite);
 	if (result->without_class)
 		printf("warning   %zu outputs have a NaN and so no class\n", result->without_class);
 	printf("sha256    %s\n", result->digest);
@@ -205,53 +213,122 @@ static void report(const struct options *options, const struct subject *subject,
 		printf("warning   a NaN was encoded as FP4, which has none\n");
 }
 
-/* Room for the outputs: the shape of each with the count in front, or in place of its 1. */
-static int new_outputs(const struct subject *subject, struct xrnpe_array *outputs, size_t count,
-		       struct xrnpe_error *error)
+/* How many of the inputs have a value that is no number, in any of the arrays. */
+static size_t count_not_finite(const struct tensors *in, const struct xrnpe_array *inputs, size_t count)
 {
-	for (unsigned int i = 0; i < subject->out.count; i++) {
-		const struct xrnpe_tensor_info *info = subject->out.infos[i];
-		unsigned int lead = info->rank && info->dims[0] == 1;
-		struct xrnpe_array *array = &outputs[i];
+	size_t found = 0;
 
-		array->rank = info->rank + 1 - lead;
-		array->dims[0] = count;
-		for (unsigned int k = 1; k < XRNPE_MAX_RANK; k++)
-			array->dims[k] = k < array->rank ? info->dims[k - 1 + lead] : 1;
-		array->count = count * info->count;
-		array->data = calloc(array->count ? array->count : 1, sizeof(*array->data));
-		if (!array->data)
-			return xrnpe_fail(error, -ENOMEM, "no memory for %zu outputs", count);
+	for (size_t at = 0; at < count; at++) {
+		bool finite = true;
+
+		for (unsigned int i = 0; finite && i < in->count; i++) {
+			size_t size = in->infos[i]->count;
+
+			for (size_t k = 0; finite && k < size; k++)
+				finite = isfinite(inputs[i].data[at * size + k]);
+		}
+		found += !finite;
 	}
-	return 0;
+	return found;
 }
 
-static int run_subject(const struct subject *subject, const struct xrnpe_array *inputs,
-		       struct xrnpe_array *outputs, struct result *result,
-		       struct xrnpe_error *error)
+/* Everything that is computed. */
+static int compute(struct subject *subject, const struct options *options, const float *const *in,
+		   float *const *out, struct result *result, struct xrnpe_error *error)
 {
 	struct progress progress = { .what = "running" };
-	const float **in = calloc(subject->in.count + 1, sizeof(*in));
-	float **out = calloc(subject->out.count + 1, sizeof(*out));
-	double start;
-	int ret = in && out ? new_outputs(subject, outputs, result->count, error) :
-			      xrnpe_fail_memory(error);
+	double start = seconds_now();
+	int ret;
 
-	for (unsigned int i = 0; !ret && i < subject->in.count; i++)
-		in[i] = inputs[i].data;
-	for (unsigned int i = 0; !ret && i < subject->out.count; i++)
-		out[i] = outputs[i].data;
-	start = seconds_now();
-	if (!ret)
-		ret = subject->graph ?
-		      xrnpe_graph_run(subject->graph, result->count, in, out, show_progress,
-				      &progress, error) :
-		      xrnpe_session_run(subject->session, result->count, in, out, show_progress,
+	if (subject->graph)
+		ret = xrnpe_graph_run(subject->graph, result->count, in, out, show_progress, &progress,
+				      error);
+	else if (wants_layers(options))
+		ret = layers_run(&subject->layers, subject->session, result->count, in, out,
+				 &result->status, error);
+	else
+		ret = xrnpe_session_run(subject->session, result->count, in, out, show_progress,
 					&progress, &result->status, error);
 	result->seconds = seconds_now() - start;
 	clear_progress(&progress);
+	return !ret && wants_layers(options) ?
+	       layers_finish(&subject->layers, &options->layers, result->count, in, error) : ret;
+}
+
+static int run_subject(struct subject *subject, const struct options *options,
+		       const struct xrnpe_array *inputs, struct xrnpe_array *outputs,
+		       struct result *result, struct xrnpe_error *error)
+{
+	const float **in = calloc(subject->in.count + 1, sizeof(*in));
+	float **out = calloc(subject->out.count + 1, sizeof(*out));
+	int ret = in && out ? 0 : xrnpe_fail_memory(error);
+
+	for (unsigned int i = 0; !ret && i < subject->in.count; i++)
+		in[i] = inputs[i].data;
+	for (unsigned int i = 0; !ret && i < subject->out.count; i++) {
+		const struct xrnpe_tensor_info *info = subject->out.infos[i];
+
+		ret = new_batch(&outputs[i], info->rank, info->dims, result->count, error);
+		out[i] = outputs[i].data;
+	}
+	if (!ret)
+		ret = compute(subject, options, in, out, result, error);
 	free(in);
 	free(out);
+	return ret;
+}
+
+/* Nothing that is read is written over, and what cannot be written is said before it is computed. */
+static int check_files(const struct options *options, const struct subject *subject,
+		       const char *const *in_paths, const char *const *out_paths,
+		       struct xrnpe_error *error)
+{
+	unsigned int count = 3 + subject->in.count, written = 0;
+	struct named_file *inputs = calloc(count, sizeof(*inputs));
+	struct named_file *outputs = calloc(subject->out.count + 1, sizeof(*outputs));
+	int ret = inputs && outputs ? 0 : xrnpe_fail_memory(error);
+
+	if (!ret) {
+		inputs[0] = (struct named_file){ "the model", options->model };
+		inputs[1] = (struct named_file){ "--labels", options->labels };
+		inputs[2] = (struct named_file){ "--reference", options->layers.reference };
+		for (unsigned int i = 0; i < subject->in.count; i++)
+			inputs[3 + i] = (struct named_file){ "--input", in_paths[i] };
+		/* An archive takes several. */
+		for (unsigned int i = 0; i < subject->out.count; i++)
+			if (out_paths[i] && (!i || out_paths[i] != out_paths[i - 1]))
+				outputs[written++] = (struct named_file){ "--output", out_paths[i] };
+		ret = outputs_check(outputs, written, inputs, count, error);
+	}
+	if (!ret && options->layers.folder)
+		ret = outputs_make_folder(options->layers.folder, error);
+	free(inputs);
+	free(outputs);
+	return ret;
+}
+
+/* The inputs' and labels' files, and where outputs go. */
+static int read_files(const struct options *options, const struct subject *subject,
+		      struct xrnpe_array *inputs, struct xrnpe_array *labels, const char **out_paths,
+		      struct result *result, struct xrnpe_error *error)
+{
+	const char **in_paths = calloc(subject->in.count + 1, sizeof(*in_paths));
+	int ret = in_paths ? match_files(&subject->out, &options->outputs, "--output", out_paths, error) :
+			     xrnpe_fail_memory(error);
+
+	if (!ret)
+		ret = match_files(&subject->in, &options->inputs, "--input", in_paths, error);
+	if (!ret)
+		ret = check_files(options, subject, in_paths, out_paths, error);
+	if (!ret)
+		ret = read_inputs(&subject->in, &options->inputs, "--input", inputs, &result->count, error);
+	if (options->limit && result->count > options->limit)
+		result->count = options->limit;
+	if (!ret && options->labels)
+		ret = read_labels(options, subject->out.infos[0], result->count, labels, error);
+	if (!ret)
+		result->not_finite = count_not_finite(&subject->in, inputs, result->count);
+	free(in_paths);
 	return ret;
 }
 
@@ -273,17 +350,10 @@ static int run(const struct options *options)
 		if (!inputs || !outputs || !paths)
 			ret = xrnpe_fail_memory(&error);
 	}
-	/* What cannot be used or written is better said before anything is calculated. */
 	if (!ret)
-		ret = match_files(&subject.out, &options->outputs, "--output", paths, &error);
+		ret = read_files(options, &subject, inputs, &labels, paths, &result, &error);
 	if (!ret)
-		ret = read_inputs(&subject.in, &options->inputs, "--input", inputs, &result.count, &error);
-	if (options->limit && result.count > options->limit)
-		result.count = options->limit;
-	if (!ret && options->labels)
-		ret = read_labels(options, subject.out.infos[0], result.count, &labels, &error);
-	if (!ret)
-		ret = run_subject(&subject, inputs, outputs, &result, &error);
+		ret = run_subject(&subject, options, inputs, outputs, &result, &error);
 	if (!ret && options->labels)
 		measure_accuracy(subject.out.infos[0], &labels, outputs[0].data, &result);
 	if (!ret)
@@ -304,84 +374,105 @@ static int run(const struct options *options)
 	return ret ? failed(&error) : finish_output();
 }
 
-/* Returns 0, an exit status, or -1: all is well, go on. */
+/* ---- the command line ------------------------------------------------------ */
+
+enum { DUMP = 256, LAYERS, REFERENCE };
+
+/* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
+static int take(struct options *options, const char *command, int option, char *argument)
+{
+	switch (option) {
+	case 'i':
+		arguments_add(&options->inputs, argument);
+		return 0;
+	case 'o':
+		arguments_add(&options->outputs, argument);
+		return 0;
+	case 'l':
+		options->labels = argument;
+		return 0;
+	case 'n':
+		return parse_count(argument, SIZE_MAX, &options->limit) ? 0 :
+		       misused(command, "--limit is not a number of inputs: %s", argument);
+	case DUMP:
+		options->layers.folder = argument;
+		return 0;
+	case LAYERS:
+		parse_names(argument, &options->layers.names);
+		return 0;
+	case REFERENCE:
+		options->layers.reference = argument;
+		return 0;
+	case 'd':
+		options->device = argument;
+		return 0;
+	default:
+		return network_option(&options->network, command, option, argument);
+	}
+}
+
+/* What options mean together. Returns an exit status, or -1: all is well. */
+static int finish(struct options *options, const char *command)
+{
+	bool network = is_network(options->model);
+
+	if (!options->inputs.count)
+		return misused(command, "--input is missing");
+	if (options->device && network)
+		return misused(command, "a network runs on the CPU: --device is for compiled models");
+	if (wants_layers(options) && network)
+		return misused(command, "--dump, --layers and --reference are for compiled models; a network's tensors are named by --outputs");
+	if (network_finish(&options->network, command))
+		return 2;
+	if (network_options_given(&options->network) && !network && !options->layers.reference)
+		return misused(command, "--shape, --outputs and --input-format are for networks");
+	if (options->layers.reference && options->network.outputs.count)
+		return misused(command, "--outputs goes not with --reference");
+	options->layers.how = network_how(&options->network);
+	/* Layers take memory. */
+	if (wants_layers(options) && !options->limit)
+		options->limit = 1;
+	if (!options->device)
+		options->device = "emu";
+	return -1;
+}
+
+/* Returns an exit status, or -1: all is well, go on. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	enum { OUTPUTS = 256, INPUT_FORMAT, MEAN, SCALE };
 	static const struct option long_options[] = {
 		{ "input", required_argument, NULL, 'i' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "labels", required_argument, NULL, 'l' },
 		{ "limit", required_argument, NULL, 'n' },
-		{ "shape", required_argument, NULL, 's' },
-		{ "outputs", required_argument, NULL, OUTPUTS },
-		{ "input-format", required_argument, NULL, INPUT_FORMAT },
-		{ "mean", required_argument, NULL, MEAN },
-		{ "scale", required_argument, NULL, SCALE },
+		{ "dump", required_argument, NULL, DUMP },
+		{ "layers", required_argument, NULL, LAYERS },
+		{ "reference", required_argument, NULL, REFERENCE },
+		NETWORK_OPTIONS,
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct xrnpe_error error;
-	int option, at = 0;
+	int option, status;
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, &at)) != -1) {
-		switch (option) {
-		case 'i':
-			arguments_add(&options->inputs, optarg);
-			break;
-		case 'o':
-			arguments_add(&options->outputs, optarg);
-			break;
-		case 'l':
-			options->labels = optarg;
-			break;
-		case 'n':
-			if (!parse_count(optarg, SIZE_MAX, &options->limit))
-				return misused(argv[0], "--limit is not a number of inputs: %s", optarg);
-			break;
-		case 's':
-			if (!add_shape(&options->shapes, &options->shape_count, optarg))
-				return misused(argv[0], "--shape is not NAME=N,N...: %s", optarg);
-			break;
-		case OUTPUTS:
-			parse_names(optarg, &options->names);
-			break;
-		case INPUT_FORMAT:
-		case MEAN:
-		case SCALE:
-			if (bytes_add(&options->bytes, (enum byte_option)(option - INPUT_FORMAT), optarg, &error))
-				return misused(argv[0], "--%s %s", long_options[at].name, error.message);
-			break;
-		case 'd':
-			options->device = optarg;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'h':
+	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, NULL)) != -1) {
+		if (option == 'h') {
 			fputs(usage, stdout);
 			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
 		}
+		if (option == 'j') {
+			options->json = true;
+			continue;
+		}
+		status = take(options, argv[0], option, optarg);
+		if (status)
+			return status > 0 ? status : misused(argv[0], "cannot understand the options");
 	}
 	if (optind + 1 != argc)
 		return misused(argv[0], "one model is expected");
-	if (!options->inputs.count)
-		return misused(argv[0], "--input is missing");
 	options->model = argv[optind];
-	if (options->device && is_network(options->model))
-		return misused(argv[0], "a network runs on the CPU: --device is for compiled models");
-	if (bytes_finish(&options->bytes, &error))
-		return misused(argv[0], "%s", error.message);
-	if ((options->shape_count || options->names.count || options->bytes.count) &&
-	    !is_network(options->model))
-		return misused(argv[0], "--shape, --outputs and --input-format are for networks");
-	if (!options->device)
-		options->device = "emu";
-	return -1;
+	return finish(options, argv[0]);
 }
 
 int xrnpe_run(int argc, char **argv)
@@ -393,8 +484,7 @@ int xrnpe_run(int argc, char **argv)
 		status = run(&options);
 	arguments_free(&options.inputs);
 	arguments_free(&options.outputs);
-	arguments_free(&options.names);
-	bytes_free_inputs(&options.bytes);
-	free(options.shapes);
+	arguments_free(&options.layers.names);
+	network_free(&options.network);
 	return status;
 }

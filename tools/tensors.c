@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "console.h"
 #include "error.h"
@@ -87,6 +88,26 @@ static unsigned int find_named(const struct tensors *tensors, const char *argume
 	return i;
 }
 
+/*
+ * Whether @argument names a file by all of itself, though it has a '=': the file is there, or the
+ * folder that a '/' before the '=' is in.
+ */
+static bool is_file(const char *argument)
+{
+	const char *equals = strchr(argument, '='), *slash = strrchr(argument, '/');
+	char *folder;
+	bool there;
+
+	if (!equals || !access(argument, F_OK))
+		return true;
+	if (!memchr(argument, '/', (size_t)(equals - argument)))
+		return false;
+	folder = strndup(argument, (size_t)(slash + 1 - argument));
+	there = folder && !access(folder, F_OK);
+	free(folder);
+	return there;
+}
+
 int match_files(const struct tensors *tensors, const struct arguments *arguments,
 		const char *option, const char **paths, struct xrnpe_error *error)
 {
@@ -101,6 +122,9 @@ int match_files(const struct tensors *tensors, const struct arguments *arguments
 
 		if (i < tensors->count) {
 			path += strlen(tensors->infos[i]->name) + 1;
+		} else if (!is_file(argument)) {
+			return xrnpe_fail(error, -EINVAL, "%s %s: %s has no %s of that name; it has %s", option,
+					  argument, tensors->model, tensors->kind, names);
 		} else if (tensors->count == 1 || is_npz(path)) {
 			i = 0;
 			last = tensors->count - 1;
@@ -180,6 +204,21 @@ int read_inputs(const struct tensors *tensors, const struct arguments *arguments
 	}
 	free(paths);
 	return ret;
+}
+
+int new_batch(struct xrnpe_array *array, unsigned int rank, const size_t *dims, size_t count,
+	      struct xrnpe_error *error)
+{
+	unsigned int lead = rank && dims[0] == 1;
+
+	*array = (struct xrnpe_array){ .rank = rank + 1 - lead, .count = count };
+	for (unsigned int i = 0; i < XRNPE_MAX_RANK; i++)
+		array->dims[i] = !i ? count : i < array->rank ? dims[i - 1 + lead] : 1;
+	for (unsigned int i = 1; i < array->rank; i++)
+		array->count *= array->dims[i];
+	array->data = calloc(array->count ? array->count : 1, sizeof(*array->data));
+	return array->data ? 0 : xrnpe_fail(error, -ENOMEM, "no memory for %zu tensors of %zu elements",
+					    count, array->count / (count ? count : 1));
 }
 
 /* Write all outputs whose file is that of output @first. */

@@ -50,6 +50,10 @@ int read_inputs(const struct tensors *tensors, const struct arguments *arguments
 		const char *option, struct xrnpe_array *arrays, size_t *count,
 		struct xrnpe_error *error);
 
+/* Room for @count tensors: their shape with the count in front, or in place of a leading 1. */
+int new_batch(struct xrnpe_array *array, unsigned int rank, const size_t *dims, size_t count,
+	      struct xrnpe_error *error);
+
 /*
  * Write the outputs that have a file, by match_files(): to .npy files, or together to .npz
  * files. Returns 0 or what failed.

@@ -21,7 +21,7 @@ int build_input_shape(const struct xrnpe_graph *graph, const struct xrnpe_graph_
 {
 	const struct xrnpe_shape *given = given_shape(options, name);
 	const char *file = graph->name;
-	char text[64];
+	char text[64], other[64];
 
 	graph_printable(name, text);
 	if (!dims && !given)
@@ -49,8 +49,10 @@ int build_input_shape(const struct xrnpe_graph *graph, const struct xrnpe_graph_
 			dim = 1;	/* the batch */
 		if (dim < 1 || dim > (int64_t)GRAPH_MAX_ELEMENTS)
 			return xrnpe_fail(error, -ENOTSUP,
-					  "%s: input %s: dimension %zu is open in the file, or no size: a shape has to be given",
-					  file, text, i);
+					  "%s: input %s: dimension %zu is open in the file, or no size: a shape has to be given%s%s",
+					  file, text, i, options->shape_count ? " for it; one is for " : "",
+					  options->shape_count ? graph_printable(options->shapes[0].input, other) :
+								 "");
 		shape->dims[i] = (uint32_t)dim;
 	}
 	return 0;

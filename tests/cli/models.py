@@ -247,8 +247,19 @@ def check_run():
         got = json.loads(succeeds(f"NaNs through {name}", "run", name, "-i", "holes.npy", "-l",
                                   "zeros.npy", "-o", "nans.npy", "--json"))
         row = struct.unpack(f"<{2 * classes}f", read_npy("nans.npy")[1])[classes:]
-        result(got["without_class"] == 1 and got["accuracy"] <= 50 and all(v != v for v in row),
+        result(got["not_finite"] == 1 and got["without_class"] == 1 and got["accuracy"] <= 50 and all(v != v for v in row),
                "are seen in the end, and have no class", got, row)
+    text = succeeds("NaNs as text", "run", "m.xrnpe", "-i", "holes.npy")
+    result("warning   1 inputs hold a NaN or an infinity" in text, "are counted", text)
+    shutil.copy("m.xrnpe", "own.xrnpe")
+    for path, what in ("own.xrnpe", "the model"), ("in.npy", "--input"), ("zeros.npy", "--labels"):
+        fails(f"an output that is {what}", f"--output is {what} itself: ./{path}", "run", "own.xrnpe",
+              "-i", "in.npy", "-l", "zeros.npy", "-o", "./" + path)
+    result(read("own.xrnpe") == read("m.xrnpe"), "nothing is lost")
+    shutil.copy("in.npy", "a=b.npy")
+    succeeds("a file with a = in its name", "run", "m.xrnpe", "-i", "a=b.npy")
+    fails("a wrong name", "--input x=in.npy: m.xrnpe has no input of that name; it has ",
+          "run", "m.xrnpe", "-i", "x=in.npy")
     fails("labels that are not there", "typo.npy: cannot open", *base, "--labels", "typo.npy",
           "--output", "lost.npy")
     fails("an empty file", "zero.npy: holds no inputs", "run", ONNX, "--input",
@@ -286,9 +297,20 @@ def check_formats():
     result(read("again.txt") == read("chosen.txt"), "the same formats")
     shutil.copy(ONNX, "own.onnx")
     os.symlink("own.onnx", "link.onnx")
-    done = xrnpe("compile", "own.onnx", "--calib", "in.npy", "-o", "link.onnx")
-    result(done.returncode == 2 and "--output is the model itself: link.onnx" in done.stderr and
-           read("own.onnx") == read(ONNX), "an output that is the model", done)
+    own = ("compile", "own.onnx", "--calib", "in.npy")
+    fails("an output that is the network", "--output is the network itself: link.onnx", *own, "-o",
+          "link.onnx")
+    for option in "--report", "--save-formats":
+        fails(f"{option} that is the network", f"{option} is the network itself: ./own.onnx", *own,
+              "-o", "c.xrnpe", option, "./own.onnx")
+        fails(f"{option} that is the output", f"--output and {option} are one file: ./c.xrnpe", *own,
+              "-o", "c.xrnpe", option, "./c.xrnpe")
+    fails("an output that is the data", "--output is --calib itself: in.npy", *own, "-o", "in.npy")
+    result(read("own.onnx") == read(ONNX) and not os.path.exists("c.xrnpe"), "nothing is lost")
+    fails("a compiled model", "wide.xrnpe: is a compiled model; compile takes a network", "compile",
+          "wide.xrnpe", "--calib", "in.npy", "-o", "c.xrnpe")
+    fails("a wrong name", "--calib imgae=in.npy: own.onnx has no input of that name; it has ",
+          "compile", "own.onnx", "--calib", "imgae=in.npy", "-o", "c.xrnpe")
     fails("formats of no layer", "has no layer nowhere, for which formats are given", *compile_,
           "-f", "nowhere=p8", "-o", "c.xrnpe")
     write("bad.txt", b"# a comment\n\nconv=p7/p8\n")

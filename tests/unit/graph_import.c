@@ -520,6 +520,9 @@ START_TEST(input_shapes)
 	ck_assert_ptr_null(take(one("Relu", "x", 3, 1, 1, &node), &options));
 	ck_assert_str_eq(error.message, "m.onnx: has no input z, for which a shape is given");
 
+	ck_assert_ptr_null(take(one("Relu", "x", 1, 0, 2, &node), &options));
+	ck_assert_str_eq(error.message, "m.onnx: input x: dimension 2 is open in the file, or no size: "
+			 "a shape has to be given for it; one is for z");
 	refuse(one("Relu", "x", 1, 0, 2, &node), -ENOTSUP,
 	       "m.onnx: input x: dimension 2 is open in the file, or no size: a shape has to be given");
 	refuse(one("Relu", "x", 65535, 65535, 65535, &node), -ENOTSUP,
