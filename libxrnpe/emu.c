@@ -300,6 +300,7 @@ static void emu_cancel(struct xrnpe_device *device, struct xrnpe_job *job)
 		return;
 	xrnpe_job_stops(job);
 	job->result = (struct xrnpe_result){ 0 };
+	job->executed = 0;
 	job->state = DRM_XRNPE_JOB_CANCELLED;
 	job->advance(job);
 	xrnpe_job_tell(job);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Writes .xrnpe files. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,38 +86,58 @@ static void pack_tensor(struct file_tensor *to, const struct xrnpe_model_tensor 
 		to->dims[i] = (uint32_t)from->info.dims[i];
 }
 
-static int write_sections(const struct xrnpe_model *model, const char *path,
-			  const void *const data[SECTIONS], const uint64_t size[SECTIONS],
-			  struct xrnpe_error *error)
+/* A file as it will be: its header, and what the sections hold. */
+struct whole {
+	struct file_header header;
+	const void *data[SECTIONS];
+};
+
+/* Lay the sections out, whose data and sizes are set. */
+static void lay_out(struct whole *whole)
+{
+	struct file_header *header = &whole->header;
+	uint64_t end = sizeof(*header);
+
+	header->version = FILE_VERSION;
+	header->section_count = SECTIONS;
+	memcpy(header->magic, FILE_MAGIC, sizeof(header->magic));
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		struct file_section *section = &header->section[i];
+
+		section->offset = file_align(end);
+		section->crc = file_checksum(whole->data[i], section->size);
+		end = section->offset + section->size;
+	}
+	header->size = end;
+	header->crc = file_header_checksum(header, sizeof(*header));
+}
+
+static void write_whole(const struct whole *whole, FILE *stream)
 {
 	static const char zeros[FILE_ALIGN];
-	struct file_header header = { .version = FILE_VERSION, .section_count = SECTIONS };
-	uint64_t end = sizeof(header);
-	struct xrnpe_file file;
-	int ret;
+	uint64_t end = sizeof(whole->header);
 
-	memcpy(header.magic, FILE_MAGIC, sizeof(header.magic));
+	fwrite(&whole->header, sizeof(whole->header), 1, stream);
 	for (unsigned int i = 0; i < SECTIONS; i++) {
-		header.section[i].offset = file_align(end);
-		header.section[i].size = size[i];
-		header.section[i].crc = file_checksum(data[i], size[i]);
-		end = header.section[i].offset + size[i];
-	}
-	header.size = end;
-	header.crc = file_header_checksum(&header, sizeof(header));
+		const struct file_section *section = &whole->header.section[i];
 
-	ret = xrnpe_file_create(&file, path, error);
-	if (ret)
-		return ret;
-	fwrite(&header, sizeof(header), 1, file.stream);
-	end = sizeof(header);
-	for (unsigned int i = 0; i < SECTIONS; i++) {
-		fwrite(zeros, 1, header.section[i].offset - end, file.stream);
-		if (size[i])
-			fwrite(data[i], 1, size[i], file.stream);
-		end = header.section[i].offset + size[i];
+		fwrite(zeros, 1, section->offset - end, stream);
+		if (section->size)
+			fwrite(whole->data[i], 1, section->size, stream);
+		end = section->offset + section->size;
 	}
-	return xrnpe_file_commit(&file, error);
+}
+
+static void copy_whole(const struct whole *whole, uint8_t *to)
+{
+	memset(to, 0, whole->header.size);
+	memcpy(to, &whole->header, sizeof(whole->header));
+	for (unsigned int i = 0; i < SECTIONS; i++) {
+		const struct file_section *section = &whole->header.section[i];
+
+		if (section->size)
+			memcpy(to + section->offset, whole->data[i], section->size);
+	}
 }
 
 /* The tables of a model as they are on disk. */
@@ -192,10 +213,19 @@ static int pack(const struct xrnpe_model *model, struct tables *tables, struct x
 	return ret || !strings->failed ? ret : xrnpe_fail_memory(error);
 }
 
-int xrnpe_model_save(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error)
+static void set_section(struct whole *whole, enum section_id id, const void *data, uint64_t size)
 {
-	struct tables tables = { 0 };
-	struct file_info info = {
+	whole->data[id] = data;
+	whole->header.section[id].size = size;
+}
+
+/* All of @model; what it points to lies in the model, @info and @tables. */
+static int make_whole(const struct xrnpe_model *model, struct file_info *info,
+		      struct tables *tables, struct whole *whole, struct xrnpe_error *error)
+{
+	int ret;
+
+	*info = (struct file_info){
 		.input_count = model->input_count,
 		.output_count = model->output_count,
 		.quality_inputs = model->quality.inputs,
@@ -203,37 +233,67 @@ int xrnpe_model_save(const struct xrnpe_model *model, const char *path, struct x
 		.quality_spread = model->quality.spread,
 		.quality_unseen = model->quality.unseen,
 	};
-	int ret;
+	memcpy(info->region_size, model->region_size, sizeof(info->region_size));
+	info->producer = add_string(&tables->strings, model->producer);
+	ret = pack(model, tables, error);
+	if (ret)
+		return ret;
+	set_section(whole, SECTION_INFO, info, sizeof(*info));
+	set_section(whole, SECTION_STRINGS, tables->strings.bytes, tables->strings.size);
+	set_section(whole, SECTION_COMMANDS, model->cmds,
+		    (uint64_t)model->cmd_count * sizeof(*model->cmds));
+	set_section(whole, SECTION_COMMAND_LAYERS, model->cmd_layer,
+		    (uint64_t)model->cmd_count * sizeof(*model->cmd_layer));
+	set_section(whole, SECTION_LAYERS, tables->layers,
+		    (uint64_t)model->layer_count * sizeof(*tables->layers));
+	set_section(whole, SECTION_TENSORS, tables->tensors,
+		    (uint64_t)model->tensor_count * sizeof(*tables->tensors));
+	set_section(whole, SECTION_STEPS, tables->steps,
+		    (uint64_t)model->step_count * sizeof(*tables->steps));
+	set_section(whole, SECTION_BINDINGS, tables->bindings,
+		    (uint64_t)model->binding_count * sizeof(*tables->bindings));
+	set_section(whole, SECTION_CPU, tables->cpu, tables->cpu_size);
+	set_section(whole, SECTION_CONSTANTS, model->constants,
+		    model->region_size[XRNPE_MODEL_CONSTANTS]);
+	lay_out(whole);
+	return 0;
+}
 
-	memcpy(info.region_size, model->region_size, sizeof(info.region_size));
-	info.producer = add_string(&tables.strings, model->producer);
-	ret = pack(model, &tables, error);
+int xrnpe_model_save(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error)
+{
+	struct tables tables = { 0 };
+	struct whole whole = { 0 };
+	struct file_info info;
+	struct xrnpe_file file;
+	int ret = make_whole(model, &info, &tables, &whole, error);
+
 	if (!ret)
-		ret = write_sections(model, path, (const void *const [SECTIONS]){
-			[SECTION_INFO] = &info,
-			[SECTION_STRINGS] = tables.strings.bytes,
-			[SECTION_COMMANDS] = model->cmds,
-			[SECTION_COMMAND_LAYERS] = model->cmd_layer,
-			[SECTION_LAYERS] = tables.layers,
-			[SECTION_TENSORS] = tables.tensors,
-			[SECTION_STEPS] = tables.steps,
-			[SECTION_BINDINGS] = tables.bindings,
-			[SECTION_CPU] = tables.cpu,
-			[SECTION_CONSTANTS] = model->constants,
-		}, (const uint64_t [SECTIONS]){
-			[SECTION_INFO] = sizeof(info),
-			[SECTION_STRINGS] = tables.strings.size,
-			[SECTION_COMMANDS] = (uint64_t)model->cmd_count * sizeof(*model->cmds),
-			[SECTION_COMMAND_LAYERS] = (uint64_t)model->cmd_count *
-						   sizeof(*model->cmd_layer),
-			[SECTION_LAYERS] = (uint64_t)model->layer_count * sizeof(*tables.layers),
-			[SECTION_TENSORS] = (uint64_t)model->tensor_count * sizeof(*tables.tensors),
-			[SECTION_STEPS] = (uint64_t)model->step_count * sizeof(*tables.steps),
-			[SECTION_BINDINGS] = (uint64_t)model->binding_count *
-					     sizeof(*tables.bindings),
-			[SECTION_CPU] = tables.cpu_size,
-			[SECTION_CONSTANTS] = model->region_size[XRNPE_MODEL_CONSTANTS],
-		}, error);
+		ret = xrnpe_file_create(&file, path, error);
+	if (!ret) {
+		write_whole(&whole, file.stream);
+		ret = xrnpe_file_commit(&file, error);
+	}
+	free_tables(&tables);
+	return ret;
+}
+
+int xrnpe_model_pack(const struct xrnpe_model *model, void *data, size_t *size,
+		     struct xrnpe_error *error)
+{
+	struct tables tables = { 0 };
+	struct whole whole = { 0 };
+	struct file_info info;
+	size_t room = *size;
+	int ret = make_whole(model, &info, &tables, &whole, error);
+
+	if (!ret) {
+		*size = whole.header.size;
+		if (*size > room)
+			ret = xrnpe_fail(error, -ENOSPC, "%s: takes %zu bytes, not %zu", model->name, *size,
+					 room);
+		else
+			copy_whole(&whole, data);
+	}
 	free_tables(&tables);
 	return ret;
 }

@@ -92,6 +92,12 @@ void xrnpe_request_free(struct xrnpe_request *request)
 	free(request);
 }
 
+static int fail_busy(const struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
+			  request->session->model->name);
+}
+
 /* ---- what is set before ---------------------------------------------------- */
 
 void xrnpe_request_count(struct xrnpe_request *request, bool count)
@@ -99,10 +105,14 @@ void xrnpe_request_count(struct xrnpe_request *request, bool count)
 	request->count = count;
 }
 
-void xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data)
+int xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data,
+			       struct xrnpe_error *error)
 {
+	if (request->state == REQUEST_SUBMITTED)
+		return fail_busy(request, error);
 	request->job.ended = ended;
 	request->job.ended_data = data;
+	return 0;
 }
 
 void xrnpe_request_set_deadline(struct xrnpe_request *request, int64_t timeout_ns)
@@ -129,8 +139,7 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	int ret;
 
 	if (request->state == REQUEST_SUBMITTED)
-		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  request->session->model->name);
+		return fail_busy(request, error);
 	ret = request_begin(request, error);
 	if (ret)
 		return ret;

@@ -59,6 +59,7 @@ static int scatter(struct xrnpe_request *request, const struct xrnpe_model_step 
 static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step *step,
 		   struct xrnpe_error *error)
 {
+	int64_t begin = clock_now();
 	int ret = gather(request, step, error);
 
 	for (uint32_t i = 0; !ret && i < step->count && !xrnpe_job_stops(&request->job); i++) {
@@ -70,7 +71,10 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 		request_keep_node(request, step->first + i);
 	}
 	/* Of a request that is given up, not all is computed that would be copied. */
-	return ret || xrnpe_job_stops(&request->job) ? ret : scatter(request, step, error);
+	if (!ret && !xrnpe_job_stops(&request->job))
+		ret = scatter(request, step, error);
+	request->result.cpu_seconds += (double)(clock_now() - begin) * 1e-9;
+	return ret;
 }
 
 /* ---- the device's part ended --------------------------------------------- */

@@ -25,14 +25,15 @@ static struct order caller_order(const struct xrnpe_model_tensor *t)
 	return t->channels_first ? (struct order){ pixels, 1 } : (struct order){ 1, t->channels };
 }
 
-/* Bytes lie in callers' order. */
+/* Bytes lie in callers' order. All of them are written, or none. */
 static int bytes_in(const struct xrnpe_model_tensor *t, const float *values, uint8_t *bytes)
 {
 	for (size_t i = 0; i < t->info.count; i++) {
 		if (!(values[i] >= 0 && values[i] <= UINT8_MAX && values[i] == floorf(values[i])))
 			return -EINVAL;
-		bytes[i] = (uint8_t)values[i];
 	}
+	for (size_t i = 0; i < t->info.count; i++)
+		bytes[i] = (uint8_t)values[i];
 	return 0;
 }
 

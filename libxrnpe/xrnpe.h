@@ -286,6 +286,17 @@ int xrnpe_model_parse(const char *name, const void *data, size_t size,
 int xrnpe_model_save(const struct xrnpe_model *model, const char *path,
 		     struct xrnpe_error *error);
 
+/**
+ * The same to memory: what xrnpe_model_parse() reads.
+ *
+ * @data: room for *@size bytes; may be NULL if that is 0
+ * @size: in: the room; out: what the model takes, also where there is too little room
+ *
+ * Returns 0; -ENOSPC: there is too little room, and nothing is written.
+ */
+int xrnpe_model_pack(const struct xrnpe_model *model, void *data, size_t *size,
+		     struct xrnpe_error *error);
+
 /** Free a model. */
 void xrnpe_model_free(struct xrnpe_model *model);
 
@@ -427,6 +438,7 @@ struct xrnpe_result {
 	 * the CPU read or wrote, outputs got. Of what is bound to buffers, none.
 	 */
 	uint64_t copied;
+	double cpu_seconds;		/**< that nodes on the CPU took, with what they copied */
 };
 
 /** Which requests go first where several sessions want the device. */
@@ -484,7 +496,7 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 void xrnpe_request_free(struct xrnpe_request *request);
 
 /**
- * Set the @i-th input from @count floats.
+ * Set the @i-th input from @count floats. What is refused leaves the input as it was.
  * Returns 0; -EINVAL: no such input, not its count, or for one of bytes a value that is none;
  * -EBUSY: it is submitted; -ENOTSUP: it is bound to a buffer that cannot be mapped.
  */
@@ -624,8 +636,12 @@ int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error 
  */
 typedef void (*xrnpe_ended)(void *data);
 
-/** Have @ended called, from the next submission on; NULL: no more. Not while it is submitted. */
-void xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data);
+/**
+ * Have @ended called, from the next submission on; NULL: no more.
+ * Returns 0; -EBUSY: it is submitted and not waited for.
+ */
+int xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data,
+			       struct xrnpe_error *error);
 
 /**
  * Let each submission be cancelled if it has not ended after @timeout_ns, from the next one

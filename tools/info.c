@@ -184,6 +184,17 @@ static void print_cost(const char *name, int width, const char *formats, const s
 	       cost->picojoules / 1e6);
 }
 
+/* What the cycle model does not know. */
+static void print_cpu(const struct xrnpe_model *model)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		count += xrnpe_model_layer(model, i)->place == XRNPE_PLACE_CPU;
+	if (count)
+		printf("%u layers run on the CPU, whose time is not in this: xrnpe bench measures it\n", count);
+}
+
 static void print_costs(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
 			const struct xrnpe_cost *total, const struct xrnpe_cost *layers)
 {
@@ -196,13 +207,15 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	printf("%-*s  %-9s  %11s  %11s  %7s  %7s  %10s  %9s\n", width, "layer", "products", "MACs",
 	       "cycles", "array", "stalled", "bytes", "uJ");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
 		char formats[64];
 
 		costs_formats(&layers[i].counters, formats, sizeof(formats));
-		print_cost(xrnpe_model_layer(model, i)->name, width, formats, &layers[i]);
+		print_cost(layer->name, width, layer->place == XRNPE_PLACE_CPU ? "cpu" : formats, &layers[i]);
 	}
 	print_cost("total", width, "", total);
 	print_quality(xrnpe_model_quality(model));
+	print_cpu(model);
 	printf("%" PRIu64 " bytes of constants, %" PRIu64 " of commands; for each request %" PRIu64
 	       " of arena, %" PRIu64 " of inputs, %" PRIu64 " of outputs\n", memory.constants,
 	       memory.commands, memory.arena, memory.inputs, memory.outputs);
@@ -261,7 +274,8 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		printf(i ? ",\n  {\"name\": " : "\n  {\"name\": ");
 		json_string(stdout, xrnpe_model_layer(model, i)->name);
-		printf(", ");
+		printf(", \"place\": \"%s\", ",
+		       xrnpe_model_layer(model, i)->place == XRNPE_PLACE_CPU ? "cpu" : "device");
 		print_cost_json(&layers[i]);
 		printf("}");
 	}

@@ -359,7 +359,7 @@ START_TEST(bytes_bad_values)
 	struct xrnpe_device *device;
 	struct xrnpe_session *session;
 	struct xrnpe_request *request;
-	float values[COUNT] = { 0 }, out[OUT];
+	float values[COUNT] = { 0 }, out[OUT], before[OUT];
 
 	values[COUNT - 1] = wrong[_i];
 	ck_assert_int_eq(xrnpe_graph_run(graph, 1, &(const float *){ values }, &(float *){ out }, NULL,
@@ -371,6 +371,18 @@ START_TEST(bytes_bad_values)
 	ck_assert_msg(strstr(error.message, "input x takes bytes: integers from 0 to 255"), "%s",
 		      error.message);
 	ck_assert_int_eq(xrnpe_request_set_bytes(request, 0, (uint8_t[1]){ 0 }, 1, &error), -EINVAL);
+	/* What is refused changes nothing. */
+	for (unsigned int again = 0; again < 2; again++) {
+		for (size_t i = 0; i + 1 < COUNT; i++)
+			values[i] = again ? 200 : (float)i;
+		values[COUNT - 1] = again ? wrong[_i] : 1;
+		ck_assert_int_eq(xrnpe_request_set_input(request, 0, values, COUNT, &error),
+				 again ? -EINVAL : 0);
+		ck_assert_int_eq(xrnpe_request_submit(request, &error), 0);
+		ck_assert_int_eq(xrnpe_request_wait(request, -1, &error), 0);
+		ck_assert_int_eq(xrnpe_request_get_output(request, 0, again ? out : before, OUT, &error), 0);
+	}
+	ck_assert_mem_eq(out, before, sizeof(out));
 	xrnpe_request_free(request);
 	xrnpe_session_free(session);
 	xrnpe_device_close(device);

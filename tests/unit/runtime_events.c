@@ -126,7 +126,7 @@ START_TEST(event_callback)
 	unsigned int ended = 0;
 	int fd;
 
-	xrnpe_request_set_callback(request, count_up, &ended);
+	ck_ok(xrnpe_request_set_callback(request, count_up, &ended, &error), error);
 	for (unsigned int i = 1; i <= 10; i++) {
 		submit(request, i);
 		ck_ok(xrnpe_request_wait(request, -1, &error), error);
@@ -136,10 +136,12 @@ START_TEST(event_callback)
 	/* Nobody waits. */
 	ck_ok(xrnpe_request_fd(request, &fd, &error), error);
 	submit(request, 11);
+	ck_fails(xrnpe_request_set_callback(request, NULL, NULL, &error), -EBUSY, error,
+		 "not waited for");
 	ck_assert(is_readable(fd, -1));
 	ck_assert_uint_eq(__atomic_load_n(&ended, __ATOMIC_RELAXED), 11);
 	ck_ok(xrnpe_request_wait(request, 0, &error), error);
-	xrnpe_request_set_callback(request, NULL, NULL);
+	ck_ok(xrnpe_request_set_callback(request, NULL, NULL, &error), error);
 	submit(request, 12);
 	ck_ok(xrnpe_request_wait(request, -1, &error), error);
 	ck_assert_uint_eq(ended, 11);

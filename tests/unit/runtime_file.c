@@ -188,6 +188,28 @@ START_TEST(file_in_memory)
 }
 END_TEST
 
+START_TEST(file_to_memory)
+{
+	static unsigned char memory[sizeof(bytes) + 1];
+	struct xrnpe_model *tiny = tiny_model();
+	size_t room = 0;
+
+	ck_fails(xrnpe_model_pack(tiny, NULL, &room, &error), -ENOSPC, error, "tiny: takes ");
+	ck_assert_uint_eq(room, size);
+	memset(memory, 0xa5, sizeof(memory));
+	room = size - 1;
+	ck_fails(xrnpe_model_pack(tiny, memory, &room, &error), -ENOSPC, error, "tiny: takes ");
+	ck_assert_uint_eq(room, size);
+	ck_assert_uint_eq(memory[0], 0xa5);
+	room = sizeof(memory);
+	ck_ok(xrnpe_model_pack(tiny, memory, &room, &error), error);
+	ck_assert_uint_eq(room, size);
+	ck_assert_mem_eq(memory, bytes, size);
+	ck_assert_uint_eq(memory[size], 0xa5);
+	xrnpe_model_free(tiny);
+}
+END_TEST
+
 START_TEST(file_unreadable)
 {
 	struct xrnpe_model *tiny = tiny_model();
@@ -421,6 +443,7 @@ TCase *runtime_file_tests(void)
 	tcase_add_test(tcase, file_truncated);
 	tcase_add_test(tcase, file_version);
 	tcase_add_test(tcase, file_in_memory);
+	tcase_add_test(tcase, file_to_memory);
 	tcase_add_test(tcase, file_unreadable);
 	tcase_add_test(tcase, file_replaced_whole);
 	tcase_add_loop_test(tcase, file_forged, 0, sizeof(forgeries) / sizeof(*forgeries));

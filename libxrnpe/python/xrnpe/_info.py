@@ -336,6 +336,8 @@ class Result:
     counters: Counters
     #: Bytes that the CPU copied: none of what lies in buffers.
     copied: int
+    #: What nodes on the CPU took, with what they copied.
+    cpu_seconds: float
 
     @classmethod
     def _of(cls, result: c.xrnpe_result) -> Self:
@@ -343,4 +345,4 @@ class Result:
         if result.fault.kind != c.XRNPE_FAULT_NONE:
             fault = Fault(**_fields(Fault, result.fault))
         return cls(bool(result.status & c.XRNPE_STATUS_INVALID), fault,
-                   Counters._of(result.counters), result.copied)
+                   Counters._of(result.counters), result.copied, result.cpu_seconds)

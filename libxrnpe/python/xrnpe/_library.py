@@ -18,6 +18,7 @@ VERSION = "0.1.0"
 
 XRNPE_PROGRESS = CFUNCTYPE(c_int, c_void_p, c_size_t, c_size_t)
 XRNPE_NOTE = CFUNCTYPE(None, c_void_p, c_char_p)
+XRNPE_ENDED = CFUNCTYPE(None, c_void_p)
 
 
 class xrnpe_compile_options(Structure):
@@ -79,6 +80,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_output": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),
     "xrnpe_model_output_count": (c_uint, [_OBJECT]),
     "xrnpe_model_output_layout": (c_int, [_OBJECT, c_uint, POINTER(c.xrnpe_layout), _ERROR]),
+    "xrnpe_model_pack": (c_int, [_OBJECT, c_void_p, POINTER(c_size_t), _ERROR]),
     "xrnpe_model_parse": (c_int, [c_char_p, c_char_p, c_size_t, _NEW, _ERROR]),
     "xrnpe_model_point": (POINTER(c.xrnpe_point), [_OBJECT, c_uint]),
     "xrnpe_model_point_count": (c_uint, [_OBJECT]),
@@ -103,6 +105,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_request_profile": (c_int, [_OBJECT, c_bool, _ERROR]),
     "xrnpe_request_result": (POINTER(c.xrnpe_result), [_OBJECT]),
     "xrnpe_request_set_bytes": (c_int, [_OBJECT, c_uint, c_void_p, c_size_t, _ERROR]),
+    "xrnpe_request_set_callback": (c_int, [_OBJECT, XRNPE_ENDED, c_void_p, _ERROR]),
     "xrnpe_request_set_input": (c_int, [_OBJECT, c_uint, _FLOATS, c_size_t, _ERROR]),
     "xrnpe_request_set_deadline": (None, [_OBJECT, c_int64]),
     "xrnpe_request_submit": (c_int, [_OBJECT, _ERROR]),
@@ -193,6 +196,8 @@ class Handle:
         # NULL, which is freed as well, until new() has made it.
         self._as_parameter_ = c_void_p()
         self._free = free
+        #: A function that the object may call.
+        self.callback: Any = None
         # new()'s last arguments are the object and the error.
         caller(new, *arguments, byref(self._as_parameter_))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from ctypes import byref
+from ctypes import byref, c_size_t, create_string_buffer
+from errno import ENOSPC
 from typing import Any
 
 from . import _structures as c
 from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Point, Prediction, Quality,
                     Task, TensorInfo)
-from ._library import Handle, Object, call, encode, lib, path
+from ._library import Error, Handle, Object, call, encode, lib, path
 
 
 def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, int], Any],
@@ -44,6 +45,18 @@ class Model(Object):
     def save(self, file: str | os.PathLike[str]) -> None:
         """Write a .xrnpe file, which appears only when it is complete."""
         call(lib.xrnpe_model_save, self._open, path(file))
+
+    def pack(self) -> bytes:
+        """The bytes of such a file, which parse() reads."""
+        size = c_size_t()
+        try:
+            call(lib.xrnpe_model_pack, self._open, None, byref(size))
+        except Error as error:
+            if error.code != ENOSPC:
+                raise
+        data = create_string_buffer(size.value)
+        call(lib.xrnpe_model_pack, self._open, data, byref(size))
+        return data.raw
 
     @property
     def footprint(self) -> Footprint:

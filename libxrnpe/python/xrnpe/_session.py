@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _structures as c
 from ._buffer import Buffer, view
 from ._info import DeviceInfo, LayerInfo, LayerProfile, Priority, Result, TensorInfo
-from ._library import Error, Handle, Object, Progress, Reporter, call, lib, path
+from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, lib,
+                       path)
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
                        read_inputs, read_one)
@@ -203,6 +204,20 @@ class Request(Object):
             lib.xrnpe_request_set_deadline(
                 self._open, 0 if deadline is None else max(1, int(deadline * 1e9)))
             call(lib.xrnpe_request_submit, self._open)
+
+    def set_callback(self, callback: Callable[[], object] | None) -> None:
+        """Call ``callback`` once for each submission when it has ended, from the next one on;
+        None: no more.
+
+        It is called in a thread of the library's, and wait() returns when it has returned: it
+        passes the news on, as ``queue.put`` or ``loop.call_soon_threadsafe`` do, and calls
+        nothing of this module. What it raises is printed.
+        """
+        ended = XRNPE_ENDED(lambda data: callback()) if callback else XRNPE_ENDED()
+        with self._lock:
+            call(lib.xrnpe_request_set_callback, self._open, ended, None)
+            # It lives as long as what may call it.
+            self._handle.callback = ended
 
     def cancel(self) -> None:
         """Cancel it, from any thread; it is waited for all the same, and raises Error then."""

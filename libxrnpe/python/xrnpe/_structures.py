@@ -90,7 +90,7 @@ class xrnpe_fault(Structure):
 
 class xrnpe_result(Structure):
     _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters),
-                ("copied", c_uint64)]
+                ("copied", c_uint64), ("cpu_seconds", c_double)]
 
 
 class xrnpe_footprint(Structure):
