@@ -21,6 +21,7 @@
 
 enum section_id {
 	SECTION_INFO,
+	SECTION_POINTS,
 	SECTION_STRINGS,
 	SECTION_COMMANDS,
 	SECTION_COMMAND_LAYERS,
@@ -55,15 +56,31 @@ struct file_header {
 			       (uint64_t)(sections) * sizeof(struct file_section))
 
 struct file_info {
-	uint64_t region_size[XRNPE_MODEL_REGIONS];
+	uint64_t constants, inputs, outputs;	/* bytes */
 	uint32_t input_count;
 	uint32_t output_count;
 	uint32_t producer;	/* string */
+	uint32_t point;		/* that a session begins with */
+};
+
+/* Tables that have records of each point. Section command layers is as long as commands. */
+enum file_table {
+	TABLE_COMMANDS,
+	TABLE_LAYERS,
+	TABLE_TENSORS,
+	TABLE_STEPS,
+	TABLE_BINDINGS,
+	TABLES,
+};
+
+struct file_point {
+	uint32_t records[TABLES];	/* its own, behind those of the points before */
 	uint32_t quality_inputs;
-	double quality_error;
-	double quality_spread;	/* may be infinite */
 	uint32_t quality_unseen;
 	uint32_t reserved;
+	uint64_t arena;		/* bytes */
+	double quality_error;
+	double quality_spread;	/* may be infinite */
 };
 
 /* Strings are offsets into the strings section. */
@@ -117,7 +134,8 @@ struct file_binding {
 
 /* What is on disk has no holes. */
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
-_Static_assert(sizeof(struct file_info) == 72, "info");
+_Static_assert(sizeof(struct file_info) == 40, "info");
+_Static_assert(sizeof(struct file_point) == 56, "point");
 _Static_assert(sizeof(struct file_layer) == 168, "layer");
 _Static_assert(sizeof(struct file_tensor) == 80, "tensor");
 _Static_assert(sizeof(struct file_step) == 32, "step");

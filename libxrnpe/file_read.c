@@ -14,6 +14,7 @@
 
 static const char *const section_names[SECTIONS] = {
 	[SECTION_INFO] = "info",
+	[SECTION_POINTS] = "points",
 	[SECTION_STRINGS] = "strings",
 	[SECTION_COMMANDS] = "commands",
 	[SECTION_COMMAND_LAYERS] = "command layers",
@@ -106,14 +107,15 @@ static int count_elements(const char *path, const struct image *image, enum sect
 	return 0;
 }
 
-/* A copy of a section; of an empty one, a byte. */
-static void *copy_section(const struct image *image, enum section_id id)
+/* A copy of @count records of a section from the @first on, @size bytes each; of none, a byte. */
+static void *copy_records(const struct image *image, enum section_id id, uint64_t first,
+			  uint64_t count, size_t size)
 {
-	uint64_t size = image->header.section[id].size;
-	void *copy = malloc(size ? size : 1);
+	size_t bytes = count * size;
+	void *copy = malloc(bytes ? bytes : 1);
 
 	if (copy)
-		memcpy(copy, section(image, id), size);
+		memcpy(copy, (const char *)section(image, id) + first * size, bytes);
 	return copy;
 }
 
@@ -179,87 +181,104 @@ static bool unpack_tensor(const struct image *image, struct xrnpe_model_tensor *
 	return to->info.name;
 }
 
-/* Number of the records of every table, from the sizes of its sections. */
-static int count_records(const char *path, const struct image *image, struct xrnpe_model *model,
-			 uint32_t *layers, uint32_t *tensors, struct xrnpe_error *error)
-{
-	uint32_t labels = 0;
-	int ret = count_elements(path, image, SECTION_COMMANDS, sizeof(struct xrnpe_cmd),
-				 &model->cmd_count, error);
+/* ---- points -------------------------------------------------------------- */
 
+/* Records of each table that are before a point's. */
+struct records {
+	uint64_t of[TABLES];
+};
+
+static void add_records(struct records *records, const struct file_point *point)
+{
+	for (unsigned int t = 0; t < TABLES; t++)
+		records->of[t] += point->records[t];
+}
+
+/* That the points have all records of every table; @count: of points. */
+static int check_records(const char *path, const struct image *image, uint32_t *count,
+			 struct xrnpe_error *error)
+{
+	static const struct {
+		enum section_id section;
+		size_t size;
+	} tables[TABLES] = {
+		[TABLE_COMMANDS] = { SECTION_COMMANDS, sizeof(struct xrnpe_cmd) },
+		[TABLE_LAYERS] = { SECTION_LAYERS, sizeof(struct file_layer) },
+		[TABLE_TENSORS] = { SECTION_TENSORS, sizeof(struct file_tensor) },
+		[TABLE_STEPS] = { SECTION_STEPS, sizeof(struct file_step) },
+		[TABLE_BINDINGS] = { SECTION_BINDINGS, sizeof(struct file_binding) },
+	};
+	const struct file_point *points = section(image, SECTION_POINTS);
+	uint32_t there[TABLES] = { 0 }, labels = 0;
+	struct records all = { 0 };
+	bool whole;
+	int ret = count_elements(path, image, SECTION_POINTS, sizeof(*points), count, error);
+
+	for (unsigned int t = 0; !ret && t < TABLES; t++)
+		ret = count_elements(path, image, tables[t].section, tables[t].size, &there[t], error);
 	if (!ret)
 		ret = count_elements(path, image, SECTION_COMMAND_LAYERS, sizeof(uint32_t), &labels,
 				     error);
-	if (!ret)
-		ret = count_elements(path, image, SECTION_LAYERS, sizeof(struct file_layer), layers,
-				     error);
-	if (!ret)
-		ret = count_elements(path, image, SECTION_TENSORS, sizeof(struct file_tensor),
-				     tensors, error);
-	if (!ret)
-		ret = count_elements(path, image, SECTION_STEPS, sizeof(struct file_step),
-				     &model->step_count, error);
-	if (!ret)
-		ret = count_elements(path, image, SECTION_BINDINGS, sizeof(struct file_binding),
-				     &model->binding_count, error);
-	if (!ret && labels != model->cmd_count)
-		ret = xrnpe_fail(error, -EINVAL, "%s: has %u commands and layers for %u", path,
-				 model->cmd_count, labels);
-	return ret;
+	if (ret)
+		return ret;
+	if (labels != there[TABLE_COMMANDS])
+		return xrnpe_fail(error, -EINVAL, "%s: has %u commands and layers for %u", path,
+				  there[TABLE_COMMANDS], labels);
+	for (uint32_t i = 0; i < *count; i++)
+		add_records(&all, &points[i]);
+	whole = *count > 0;
+	for (unsigned int t = 0; t < TABLES; t++)
+		whole &= all.of[t] == there[t];
+	return whole ? 0 : xrnpe_fail(error, -EINVAL, "%s: its points are not all of it", path);
 }
 
 /* The counts grow with what has been made, for xrnpe_model_free(). */
-static int unpack_names(const char *path, const struct image *image, struct xrnpe_model *model,
-			uint32_t layer_count, uint32_t tensor_count, struct xrnpe_error *error)
+static int unpack_names(const struct image *image, struct xrnpe_model *model,
+			const struct records *from, const struct file_point *point,
+			struct xrnpe_error *error)
 {
 	const struct file_layer *layers = section(image, SECTION_LAYERS);
 	const struct file_tensor *tensors = section(image, SECTION_TENSORS);
 
-	while (model->layer_count < layer_count) {
+	layers += from->of[TABLE_LAYERS];
+	tensors += from->of[TABLE_TENSORS];
+	while (model->layer_count < point->records[TABLE_LAYERS]) {
 		uint32_t i = model->layer_count++;
 
 		if (!unpack_layer(image, &model->layers[i], &layers[i]))
-			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", path, i);
+			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", model->name, i);
 		model->layer_outputs[i] = (struct xrnpe_layer_output){
 			layers[i].index, layers[i].step, layers[i].part,
 		};
 	}
-	while (model->tensor_count < tensor_count) {
+	while (model->tensor_count < point->records[TABLE_TENSORS]) {
 		uint32_t i = model->tensor_count++;
 
 		if (!unpack_tensor(image, &model->tensors[i], &tensors[i]))
-			return xrnpe_fail(error, -EINVAL, "%s: tensor %u has no name", path, i);
+			return xrnpe_fail(error, -EINVAL, "%s: tensor %u has no name", model->name, i);
 		if (tensors[i].channels_first > 1)
-			return xrnpe_fail(error, -EINVAL, "%s: tensor %u is malformed", path, i);
+			return xrnpe_fail(error, -EINVAL, "%s: tensor %u is malformed", model->name, i);
 	}
 	return 0;
 }
 
-/* The nodes that run on the CPU, read as any ONNX model is; the section may be empty. */
-static int unpack_cpu(const char *path, const struct image *image, struct xrnpe_model *model,
-		      struct xrnpe_error *error)
+/* Steps and bindings of the CPU's nodes. */
+static int unpack_steps(const struct image *image, struct xrnpe_model *model,
+			const struct records *from, struct xrnpe_error *error)
 {
 	const struct file_step *steps = section(image, SECTION_STEPS);
 	const struct file_binding *bindings = section(image, SECTION_BINDINGS);
-	uint64_t size = image->header.section[SECTION_CPU].size;
-	int ret;
 
+	steps += from->of[TABLE_STEPS];
+	bindings += from->of[TABLE_BINDINGS];
 	for (uint32_t i = 0; i < model->step_count; i++) {
 		if (steps[i].reserved)
-			return xrnpe_fail(error, -EINVAL, "%s: step %u is malformed", path, i);
+			return xrnpe_fail(error, -EINVAL, "%s: step %u is malformed", model->name, i);
 		model->steps[i] = (struct xrnpe_model_step){
 			(enum xrnpe_model_step_kind)steps[i].kind, steps[i].first, steps[i].count,
 			steps[i].gather_first, steps[i].gather_count, steps[i].scatter_first,
 			steps[i].scatter_count,
 		};
-	}
-	if (size) {
-		model->cpu = graph_new(path);
-		ret = model->cpu ? onnx_read(model->cpu, section(image, SECTION_CPU), size, NULL,
-					     NULL, error) :
-				   xrnpe_fail_memory(error);
-		if (ret)
-			return ret;
 	}
 	for (uint32_t i = 0; i < model->binding_count; i++) {
 		char *name = copy_string(image, bindings[i].cpu);
@@ -267,55 +286,134 @@ static int unpack_cpu(const char *path, const struct image *image, struct xrnpe_
 
 		free(name);
 		if (cpu == GRAPH_NONE)
-			return xrnpe_fail(error, -EINVAL, "%s: binding %u names no tensor", path, i);
+			return xrnpe_fail(error, -EINVAL, "%s: binding %u names no tensor", model->name, i);
 		model->bindings[i] = (struct xrnpe_model_binding){ cpu, bindings[i].tensor };
 	}
 	return 0;
 }
 
+/* The records of @model, which has what all points share; those of the points before: @from. */
+static int unpack_point(const struct image *image, struct xrnpe_model *model,
+			const struct records *from, struct xrnpe_error *error)
+{
+	struct file_point point;
+	const uint32_t *records = point.records;
+	int ret;
+
+	memcpy(&point, (const char *)section(image, SECTION_POINTS) + model->point * sizeof(point),
+	       sizeof(point));
+	if (point.reserved || point.quality_unseen > 1 || !isfinite(point.quality_error) ||
+	    point.quality_error < 0 || !(point.quality_spread >= 0))
+		return xrnpe_fail(error, -EINVAL, "%s: section points is malformed", model->name);
+	model->quality = (struct xrnpe_quality){
+		.error = point.quality_error, .spread = point.quality_spread,
+		.inputs = point.quality_inputs, .unseen = point.quality_unseen,
+	};
+	model->region_size[XRNPE_MODEL_ARENA] = point.arena;
+	model->cmd_count = records[TABLE_COMMANDS];
+	model->step_count = records[TABLE_STEPS];
+	model->binding_count = records[TABLE_BINDINGS];
+	model->cmds = copy_records(image, SECTION_COMMANDS, from->of[TABLE_COMMANDS],
+				   model->cmd_count, sizeof(*model->cmds));
+	model->cmd_layer = copy_records(image, SECTION_COMMAND_LAYERS, from->of[TABLE_COMMANDS],
+					model->cmd_count, sizeof(*model->cmd_layer));
+	/* One more: a table may be empty. */
+	model->layers = calloc((size_t)records[TABLE_LAYERS] + 1, sizeof(*model->layers));
+	model->layer_outputs = calloc((size_t)records[TABLE_LAYERS] + 1, sizeof(*model->layer_outputs));
+	model->tensors = calloc((size_t)records[TABLE_TENSORS] + 1, sizeof(*model->tensors));
+	model->steps = calloc((size_t)model->step_count + 1, sizeof(*model->steps));
+	model->bindings = calloc((size_t)model->binding_count + 1, sizeof(*model->bindings));
+	if (!model->cmds || !model->cmd_layer || !model->layers || !model->layer_outputs ||
+	    !model->tensors || !model->steps || !model->bindings)
+		return xrnpe_fail_memory(error);
+	ret = unpack_names(image, model, from, &point, error);
+	if (!ret)
+		ret = unpack_steps(image, model, from, error);
+	return ret ? ret : xrnpe_model_check_tables(model, error);
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+/* @model becomes @count points, itself the @which-th. */
+static int make_points(struct xrnpe_model *model, uint32_t count, uint32_t which)
+{
+	struct xrnpe_model **points = calloc(count, sizeof(*points));
+	bool failed = !points;
+
+	for (uint32_t i = 0; !failed && i < count; i++) {
+		points[i] = i == which ? model : xrnpe_model_new();
+		if (points[i] && i != which)
+			points[i]->name = strdup(model->name);
+		failed = !points[i] || !points[i]->name;
+	}
+	if (!failed)
+		failed = xrnpe_model_link(points, count, which);
+	for (uint32_t i = 0; failed && points && i < count; i++) {
+		if (i != which)
+			xrnpe_model_free(points[i]);
+	}
+	free(points);
+	return failed ? -ENOMEM : 0;
+}
+
+/* What all points share goes to each. The section of the CPU's nodes may be empty. */
+static int unpack_shared(const char *path, const struct image *image, struct xrnpe_model *whole,
+			 const struct file_info *info, struct xrnpe_error *error)
+{
+	uint64_t size = image->header.section[SECTION_CPU].size;
+	int ret = 0;
+
+	whole->constants = copy_records(image, SECTION_CONSTANTS, 0, info->constants, 1);
+	if (!whole->constants)
+		return xrnpe_fail_memory(error);
+	/* They are read as any ONNX model is. */
+	if (size) {
+		whole->cpu = graph_new(path);
+		ret = whole->cpu ? onnx_read(whole->cpu, section(image, SECTION_CPU), size, NULL,
+					     NULL, error) :
+				   xrnpe_fail_memory(error);
+	}
+	for (uint32_t i = 0; !ret && i < xrnpe_model_point_count(whole); i++) {
+		struct xrnpe_model *point = xrnpe_model_point(whole, i);
+
+		point->constants = whole->constants;
+		point->cpu = whole->cpu;
+		point->input_count = info->input_count;
+		point->output_count = info->output_count;
+		point->region_size[XRNPE_MODEL_CONSTANTS] = info->constants;
+		point->region_size[XRNPE_MODEL_INPUT] = info->inputs;
+		point->region_size[XRNPE_MODEL_OUTPUT] = info->outputs;
+		point->producer = copy_string(image, info->producer);
+	}
+	return ret;
+}
+
 static int unpack(const char *path, const struct image *image, struct xrnpe_model *model,
 		  struct xrnpe_error *error)
 {
-	uint32_t layer_count = 0, tensor_count = 0;
+	const struct file_point *points = section(image, SECTION_POINTS);
+	struct records before = { 0 };
 	struct file_info info;
+	uint32_t count = 0;
 	int ret;
 
 	if (image->header.section[SECTION_INFO].size != sizeof(info))
 		return xrnpe_fail(error, -EINVAL, "%s: section info has an odd size", path);
 	memcpy(&info, section(image, SECTION_INFO), sizeof(info));
-	if (info.reserved || info.quality_unseen > 1 || !isfinite(info.quality_error) ||
-	    info.quality_error < 0 || !(info.quality_spread >= 0) ||
-	    info.region_size[XRNPE_MODEL_CONSTANTS] != image->header.section[SECTION_CONSTANTS].size)
-		return xrnpe_fail(error, -EINVAL, "%s: section info is malformed", path);
-	ret = count_records(path, image, model, &layer_count, &tensor_count, error);
+	ret = check_records(path, image, &count, error);
 	if (ret)
 		return ret;
-
-	model->input_count = info.input_count;
-	model->output_count = info.output_count;
-	model->quality = (struct xrnpe_quality){
-		.error = info.quality_error, .spread = info.quality_spread,
-		.inputs = info.quality_inputs, .unseen = info.quality_unseen,
-	};
-	memcpy(model->region_size, info.region_size, sizeof(model->region_size));
+	if (info.point >= count || info.constants != image->header.section[SECTION_CONSTANTS].size)
+		return xrnpe_fail(error, -EINVAL, "%s: section info is malformed", path);
 	model->name = strdup(path);
-	model->producer = copy_string(image, info.producer);
-	model->cmds = copy_section(image, SECTION_COMMANDS);
-	model->cmd_layer = copy_section(image, SECTION_COMMAND_LAYERS);
-	model->constants = copy_section(image, SECTION_CONSTANTS);
-	/* One more: a table may be empty. */
-	model->layers = calloc((size_t)layer_count + 1, sizeof(*model->layers));
-	model->layer_outputs = calloc((size_t)layer_count + 1, sizeof(*model->layer_outputs));
-	model->tensors = calloc((size_t)tensor_count + 1, sizeof(*model->tensors));
-	model->steps = calloc((size_t)model->step_count + 1, sizeof(*model->steps));
-	model->bindings = calloc((size_t)model->binding_count + 1, sizeof(*model->bindings));
-	if (!model->name || !model->cmds || !model->cmd_layer || !model->constants ||
-	    !model->layers || !model->layer_outputs || !model->tensors || !model->steps || !model->bindings)
+	if (!model->name || (count > 1 && make_points(model, count, info.point)))
 		return xrnpe_fail_memory(error);
-	ret = unpack_names(path, image, model, layer_count, tensor_count, error);
-	if (!ret)
-		ret = unpack_cpu(path, image, model, error);
-	return ret ? ret : xrnpe_model_check_tables(model, error);
+	ret = unpack_shared(path, image, model, &info, error);
+	for (uint32_t i = 0; !ret && i < count; i++) {
+		ret = unpack_point(image, xrnpe_model_point(model, i), &before, error);
+		add_records(&before, &points[i]);
+	}
+	return ret;
 }
 
 /* What the sections hold is read where it lies, so that @bytes are aligned. */
@@ -359,6 +457,8 @@ static int check(struct xrnpe_model *read, struct xrnpe_model **model, struct xr
 {
 	int ret = xrnpe_model_check(read, error);
 
+	if (!ret && xrnpe_model_count_constants(read))
+		ret = xrnpe_fail_memory(error);
 	if (ret)
 		xrnpe_model_free(read);
 	else

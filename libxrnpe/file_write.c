@@ -16,13 +16,16 @@ struct strings {
 	bool failed;
 };
 
-/* Append @string; returns its offset. */
+/* The offset of @string, which is appended unless it is there. */
 static uint32_t add_string(struct strings *strings, const char *string)
 {
 	size_t size = strlen(string) + 1;
 	uint32_t offset = strings->size;
-	char *bytes = NULL;
+	char *bytes = offset ? memmem(strings->bytes, offset, string, size) : NULL;
 
+	/* Points have most of theirs in common. */
+	if (bytes)
+		return (uint32_t)(bytes - strings->bytes);
 	if (!strings->failed && size <= UINT32_MAX - offset)
 		bytes = realloc(strings->bytes, offset + size);
 	if (!bytes) {
@@ -140,13 +143,18 @@ static void copy_whole(const struct whole *whole, uint8_t *to)
 	}
 }
 
-/* The tables of a model as they are on disk. */
+/* The tables of a model as they are on disk: of all points, one after the other. */
 struct tables {
 	struct strings strings;
+	struct file_point *points;
+	struct xrnpe_cmd *cmds;
+	uint32_t *cmd_layers;
 	struct file_layer *layers;
 	struct file_tensor *tensors;
 	struct file_step *steps;
 	struct file_binding *bindings;
+	/* Records in them. */
+	size_t cmd_count, layer_count, tensor_count, step_count, binding_count;
 	uint8_t *cpu;
 	size_t cpu_size;
 	uint32_t *nodes;	/* by node of the CPU's graph: its first one in the file */
@@ -155,12 +163,40 @@ struct tables {
 static void free_tables(struct tables *tables)
 {
 	free(tables->strings.bytes);
+	free(tables->points);
+	free(tables->cmds);
+	free(tables->cmd_layers);
 	free(tables->layers);
 	free(tables->tensors);
 	free(tables->steps);
 	free(tables->bindings);
 	free(tables->cpu);
 	free(tables->nodes);
+}
+
+static bool allocate(const struct xrnpe_model *model, struct tables *tables)
+{
+	size_t cmds = 0, layers = 0, tensors = 0, steps = 0, bindings = 0;
+
+	for (uint32_t p = 0; p < xrnpe_model_point_count(model); p++) {
+		const struct xrnpe_model *point = xrnpe_model_point(model, p);
+
+		cmds += point->cmd_count;
+		layers += point->layer_count;
+		tensors += point->tensor_count;
+		steps += point->step_count;
+		bindings += point->binding_count;
+	}
+	/* One more: a table may be empty. */
+	tables->points = calloc(xrnpe_model_point_count(model), sizeof(*tables->points));
+	tables->cmds = calloc(cmds + 1, sizeof(*tables->cmds));
+	tables->cmd_layers = calloc(cmds + 1, sizeof(*tables->cmd_layers));
+	tables->layers = calloc(layers + 1, sizeof(*tables->layers));
+	tables->tensors = calloc(tensors + 1, sizeof(*tables->tensors));
+	tables->steps = calloc(steps + 1, sizeof(*tables->steps));
+	tables->bindings = calloc(bindings + 1, sizeof(*tables->bindings));
+	return tables->points && tables->cmds && tables->cmd_layers && tables->layers &&
+	       tables->tensors && tables->steps && tables->bindings;
 }
 
 /* Steps name nodes as they are in the file, where what was folded stands apart. */
@@ -180,37 +216,54 @@ static void pack_step(struct file_step *to, const struct xrnpe_model_step *from,
 	};
 }
 
-static int pack(const struct xrnpe_model *model, struct tables *tables, struct xrnpe_error *error)
+/* Append what is @model's. */
+static void pack_point(const struct xrnpe_model *model, struct tables *tables)
 {
 	struct strings *strings = &tables->strings;
-	int ret = 0;
 
-	/* One more: a table may be empty. */
-	tables->layers = calloc(model->layer_count + 1, sizeof(*tables->layers));
-	tables->tensors = calloc(model->tensor_count + 1, sizeof(*tables->tensors));
-	tables->steps = calloc(model->step_count + 1, sizeof(*tables->steps));
-	tables->bindings = calloc(model->binding_count + 1, sizeof(*tables->bindings));
-	if (!tables->layers || !tables->tensors || !tables->steps || !tables->bindings)
-		return xrnpe_fail_memory(error);
-	if (model->cpu) {
-		tables->nodes = calloc(model->cpu->node_count + 1, sizeof(*tables->nodes));
-		ret = tables->nodes ? onnx_write(model->cpu, tables->nodes, &tables->cpu,
-						 &tables->cpu_size, error) :
-				      xrnpe_fail_memory(error);
+	tables->points[model->point] = (struct file_point){
+		.records = {
+			[TABLE_COMMANDS] = model->cmd_count, [TABLE_LAYERS] = model->layer_count,
+			[TABLE_TENSORS] = model->tensor_count, [TABLE_STEPS] = model->step_count,
+			[TABLE_BINDINGS] = model->binding_count,
+		},
+		.arena = model->region_size[XRNPE_MODEL_ARENA],
+		.quality_inputs = model->quality.inputs, .quality_unseen = model->quality.unseen,
+		.quality_error = model->quality.error, .quality_spread = model->quality.spread,
+	};
+	for (uint32_t i = 0; i < model->cmd_count; i++) {
+		tables->cmds[tables->cmd_count] = model->cmds[i];
+		tables->cmd_layers[tables->cmd_count++] = model->cmd_layer[i];
 	}
-	for (uint32_t i = 0; !ret && i < model->layer_count; i++)
-		pack_layer(&tables->layers[i], &model->layers[i], &model->layer_outputs[i],
-			   tables->nodes, strings);
-	for (uint32_t i = 0; !ret && i < model->tensor_count; i++)
-		pack_tensor(&tables->tensors[i], &model->tensors[i], strings);
-	for (uint32_t i = 0; !ret && i < model->step_count; i++)
-		pack_step(&tables->steps[i], &model->steps[i], tables->nodes);
-	for (uint32_t i = 0; !ret && i < model->binding_count; i++)
-		tables->bindings[i] = (struct file_binding){
+	for (uint32_t i = 0; i < model->layer_count; i++)
+		pack_layer(&tables->layers[tables->layer_count++], &model->layers[i],
+			   &model->layer_outputs[i], tables->nodes, strings);
+	for (uint32_t i = 0; i < model->tensor_count; i++)
+		pack_tensor(&tables->tensors[tables->tensor_count++], &model->tensors[i], strings);
+	for (uint32_t i = 0; i < model->step_count; i++)
+		pack_step(&tables->steps[tables->step_count++], &model->steps[i], tables->nodes);
+	for (uint32_t i = 0; i < model->binding_count; i++)
+		tables->bindings[tables->binding_count++] = (struct file_binding){
 			add_string(strings, model->cpu->tensors[model->bindings[i].cpu].name),
 			model->bindings[i].tensor,
 		};
-	return ret || !strings->failed ? ret : xrnpe_fail_memory(error);
+}
+
+static int pack(const struct xrnpe_model *model, struct tables *tables, struct xrnpe_error *error)
+{
+	const struct xrnpe_graph *cpu = model->cpu;
+	int ret = 0;
+
+	if (!allocate(model, tables))
+		return xrnpe_fail_memory(error);
+	if (cpu) {
+		tables->nodes = calloc(cpu->node_count + 1, sizeof(*tables->nodes));
+		ret = tables->nodes ? onnx_write(cpu, tables->nodes, &tables->cpu, &tables->cpu_size, error) :
+				      xrnpe_fail_memory(error);
+	}
+	for (uint32_t p = 0; !ret && p < xrnpe_model_point_count(model); p++)
+		pack_point(xrnpe_model_point(model, p), tables);
+	return ret || !tables->strings.failed ? ret : xrnpe_fail_memory(error);
 }
 
 static void set_section(struct whole *whole, enum section_id id, const void *data, uint64_t size)
@@ -226,32 +279,31 @@ static int make_whole(const struct xrnpe_model *model, struct file_info *info,
 	int ret;
 
 	*info = (struct file_info){
+		.constants = model->region_size[XRNPE_MODEL_CONSTANTS],
+		.inputs = model->region_size[XRNPE_MODEL_INPUT],
+		.outputs = model->region_size[XRNPE_MODEL_OUTPUT],
 		.input_count = model->input_count,
 		.output_count = model->output_count,
-		.quality_inputs = model->quality.inputs,
-		.quality_error = model->quality.error,
-		.quality_spread = model->quality.spread,
-		.quality_unseen = model->quality.unseen,
+		.point = model->whole->point,
 	};
-	memcpy(info->region_size, model->region_size, sizeof(info->region_size));
 	info->producer = add_string(&tables->strings, model->producer);
 	ret = pack(model, tables, error);
 	if (ret)
 		return ret;
 	set_section(whole, SECTION_INFO, info, sizeof(*info));
+	set_section(whole, SECTION_POINTS, tables->points,
+		    xrnpe_model_point_count(model) * sizeof(*tables->points));
 	set_section(whole, SECTION_STRINGS, tables->strings.bytes, tables->strings.size);
-	set_section(whole, SECTION_COMMANDS, model->cmds,
-		    (uint64_t)model->cmd_count * sizeof(*model->cmds));
-	set_section(whole, SECTION_COMMAND_LAYERS, model->cmd_layer,
-		    (uint64_t)model->cmd_count * sizeof(*model->cmd_layer));
+	set_section(whole, SECTION_COMMANDS, tables->cmds, tables->cmd_count * sizeof(*tables->cmds));
+	set_section(whole, SECTION_COMMAND_LAYERS, tables->cmd_layers,
+		    tables->cmd_count * sizeof(*tables->cmd_layers));
 	set_section(whole, SECTION_LAYERS, tables->layers,
-		    (uint64_t)model->layer_count * sizeof(*tables->layers));
+		    tables->layer_count * sizeof(*tables->layers));
 	set_section(whole, SECTION_TENSORS, tables->tensors,
-		    (uint64_t)model->tensor_count * sizeof(*tables->tensors));
-	set_section(whole, SECTION_STEPS, tables->steps,
-		    (uint64_t)model->step_count * sizeof(*tables->steps));
+		    tables->tensor_count * sizeof(*tables->tensors));
+	set_section(whole, SECTION_STEPS, tables->steps, tables->step_count * sizeof(*tables->steps));
 	set_section(whole, SECTION_BINDINGS, tables->bindings,
-		    (uint64_t)model->binding_count * sizeof(*tables->bindings));
+		    tables->binding_count * sizeof(*tables->bindings));
 	set_section(whole, SECTION_CPU, tables->cpu, tables->cpu_size);
 	set_section(whole, SECTION_CONSTANTS, model->constants,
 		    model->region_size[XRNPE_MODEL_CONSTANTS]);

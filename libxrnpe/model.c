@@ -31,21 +31,23 @@ struct xrnpe_model *xrnpe_model_new(void)
 {
 	struct xrnpe_model *model = calloc(1, sizeof(*model));
 
-	if (model)
-		atomic_init(&model->references, 1);
+	if (!model)
+		return NULL;
+	atomic_init(&model->references, 1);
+	model->whole = model;
+	model->point_count = 1;
 	return model;
 }
 
 struct xrnpe_model *xrnpe_model_ref(struct xrnpe_model *model)
 {
-	atomic_fetch_add(&model->references, 1);
+	atomic_fetch_add(&model->whole->references, 1);
 	return model;
 }
 
-void xrnpe_model_free(struct xrnpe_model *model)
+/* What is this point's own. */
+static void free_point(struct xrnpe_model *model)
 {
-	if (!model || atomic_fetch_sub(&model->references, 1) > 1)
-		return;
 	for (uint32_t i = 0; i < model->layer_count; i++) {
 		free((char *)model->layers[i].name);
 		free((char *)model->layers[i].op);
@@ -56,8 +58,7 @@ void xrnpe_model_free(struct xrnpe_model *model)
 		free((char *)model->tensors[i].info.name);
 	free(model->name);
 	free(model->producer);
-	free(model->constants);
-	free(model->points);
+	free(model->trials);
 	free(model->cmds);
 	free(model->cmd_layer);
 	free(model->layers);
@@ -65,8 +66,23 @@ void xrnpe_model_free(struct xrnpe_model *model)
 	free(model->tensors);
 	free(model->steps);
 	free(model->bindings);
-	xrnpe_graph_free(model->cpu);
 	free(model);
+}
+
+void xrnpe_model_free(struct xrnpe_model *model)
+{
+	struct xrnpe_model *whole = model ? model->whole : NULL;
+
+	if (!whole || atomic_fetch_sub(&whole->references, 1) > 1)
+		return;
+	for (uint32_t i = 0; whole->points && i < whole->point_count; i++) {
+		if (whole->points[i] != whole)
+			free_point(whole->points[i]);
+	}
+	free(whole->points);
+	free(whole->constants);
+	xrnpe_graph_free(whole->cpu);
+	free_point(whole);
 }
 
 unsigned int xrnpe_model_input_count(const struct xrnpe_model *model)
@@ -94,14 +110,14 @@ unsigned int xrnpe_model_layer_count(const struct xrnpe_model *model)
 	return model->layer_count;
 }
 
-unsigned int xrnpe_model_point_count(const struct xrnpe_model *model)
+unsigned int xrnpe_model_trial_count(const struct xrnpe_model *model)
 {
-	return model->point_count;
+	return model->whole->trial_count;
 }
 
-const struct xrnpe_point *xrnpe_model_point(const struct xrnpe_model *model, unsigned int i)
+const struct xrnpe_trial *xrnpe_model_trial(const struct xrnpe_model *model, unsigned int i)
 {
-	return i < model->point_count ? &model->points[i] : NULL;
+	return i < model->whole->trial_count ? &model->whole->trials[i] : NULL;
 }
 
 const struct xrnpe_quality *xrnpe_model_quality(const struct xrnpe_model *model)
@@ -117,17 +133,6 @@ const struct xrnpe_task *xrnpe_model_task(const struct xrnpe_model *model)
 const struct xrnpe_layer_info *xrnpe_model_layer(const struct xrnpe_model *model, unsigned int i)
 {
 	return &model->layers[i];
-}
-
-void xrnpe_model_footprint(const struct xrnpe_model *model, struct xrnpe_footprint *footprint)
-{
-	*footprint = (struct xrnpe_footprint){
-		.constants = model->region_size[XRNPE_MODEL_CONSTANTS],
-		.commands = (uint64_t)model->cmd_count * sizeof(*model->cmds),
-		.arena = model->region_size[XRNPE_MODEL_ARENA],
-		.inputs = model->region_size[XRNPE_MODEL_INPUT],
-		.outputs = model->region_size[XRNPE_MODEL_OUTPUT],
-	};
 }
 
 /* ---- check ------------------------------------------------------------ */
@@ -298,10 +303,10 @@ static int check_layer_output(const struct xrnpe_model *model, uint32_t i, struc
 	return 0;
 }
 
-bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i, struct xrnpe_fault *fault)
+bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i,
+			   struct xrnpe_span spans[XRNPE_OPERANDS], struct xrnpe_fault *fault)
 {
 	struct xrnpe_extent extents[XRNPE_MODEL_REGIONS];
-	struct xrnpe_span spans[XRNPE_OPERANDS];
 
 	for (unsigned int r = 0; r < XRNPE_MODEL_REGIONS; r++)
 		extents[r] = (struct xrnpe_extent){ model->region_size[r],
@@ -311,11 +316,12 @@ bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i, struct x
 
 static int check_commands(const struct xrnpe_model *model, struct xrnpe_error *error)
 {
+	struct xrnpe_span spans[XRNPE_OPERANDS];
 	struct xrnpe_fault fault;
 	char text[320];
 
 	for (uint32_t i = 0; i < model->cmd_count; i++) {
-		if (!xrnpe_model_cmd_check(model, i, &fault)) {
+		if (!xrnpe_model_cmd_check(model, i, spans, &fault)) {
 			xrnpe_model_fault_text(model, &fault, text, sizeof(text));
 			return xrnpe_fail(error, -EINVAL, "%s: %s", model->name, text);
 		}
@@ -419,9 +425,16 @@ int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error
 
 int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error)
 {
-	int ret = xrnpe_model_check_tables(model, error);
+	int ret = 0;
 
-	return ret ? ret : check_commands(model, error);
+	for (uint32_t i = 0; !ret && i < xrnpe_model_point_count(model); i++) {
+		const struct xrnpe_model *point = xrnpe_model_point(model, i);
+
+		ret = xrnpe_model_check_tables(point, error);
+		if (!ret)
+			ret = check_commands(point, error);
+	}
+	return ret ? ret : xrnpe_model_check_points(model, error);
 }
 
 /* ---- faults in words -------------------------------------------------- */

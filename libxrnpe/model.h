@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "datapath.h"
 #include "xrnpe.h"
 
 /* The regions of a model's job: index into the region table. */
@@ -79,25 +80,37 @@ struct xrnpe_layer_output {
 	uint32_t step, part;		/* @part is less than the commands of @step; CPU: 0 */
 };
 
+/*
+ * One point of a model. Points that were linked are one model: they live and are freed
+ * together, and have all but the arena's size, commands, steps, bindings, tensors of the arena,
+ * formats and errors in common.
+ */
 struct xrnpe_model {
-	atomic_uint references;		/* set to 1 by xrnpe_model_new() */
+	atomic_uint references;		/* of @whole: to any of its points; 1 by xrnpe_model_new() */
+
+	/* The point that a session begins with, which has the list, and owns what all share. */
+	struct xrnpe_model *whole;
+	struct xrnpe_model **points;	/* of @whole; NULL: it is the only one */
+	uint32_t point_count;		/* of @whole: at least 1 */
+	uint32_t point;			/* index of this one */
 
 	/*
 	 * All strings are owned. @name: what messages call the model: the file it
-	 * was loaded from, or the ONNX file. @producer: who compiled it, and how.
+	 * was loaded from, or the ONNX file, and the point, if there are several.
+	 * @producer: who compiled it, and how.
 	 */
 	char *name;
 	char *producer;
 
 	uint64_t region_size[XRNPE_MODEL_REGIONS];	/* bytes */
-	void *constants;		/* region_size[XRNPE_MODEL_CONSTANTS] bytes */
+	void *constants;		/* shared: region_size[XRNPE_MODEL_CONSTANTS] bytes */
 
 	struct xrnpe_model_step *steps;
 	uint32_t step_count;		/* at least 1; commands and nodes are in steps' order */
 
 	/*
 	 * The nodes that run on the CPU, by the same code as the FP32 reference; NULL: none.
-	 * Its tensors keep their values from step to step.
+	 * Shared. Its tensors keep their values from step to step.
 	 */
 	struct xrnpe_graph *cpu;
 	struct xrnpe_model_binding *bindings;
@@ -107,10 +120,13 @@ struct xrnpe_model {
 	uint32_t cmd_count;		/* of a job: 1..XRNPE_MAX_CMDS */
 	uint32_t *cmd_layer;		/* by command: index into layers */
 
+	/* Of several points: bytes of the constants that this one uses, and that no other does. */
+	uint64_t used_constants, own_constants;
+
 	struct xrnpe_quality quality;
 	struct xrnpe_task task;		/* not in a file */
-	struct xrnpe_point *points;	/* not in a file */
-	uint32_t point_count;
+	struct xrnpe_trial *trials;	/* of @whole; not in a file */
+	uint32_t trial_count;
 
 	struct xrnpe_layer_info *layers;	/* their strings are owned */
 	struct xrnpe_layer_output *layer_outputs;	/* by layer */
@@ -132,17 +148,55 @@ struct xrnpe_model *xrnpe_model_ref(struct xrnpe_model *model);
 int xrnpe_model_read(const char *path, struct xrnpe_model **model, struct xrnpe_error *error);
 
 /*
- * Check everything a session relies on: counts, formats, that tensors lie in their
+ * Check everything a session relies on, of all points: counts, formats, that tensors lie in their
  * regions, that every command passes xrnpe_cmd_check(). Returns 0 or -EINVAL with
  * a message that starts with the model's name.
  */
 int xrnpe_model_check(const struct xrnpe_model *model, struct xrnpe_error *error);
 
-/* All of that but the commands; of those only that each belongs to a layer. */
+/* All of that of one point but the commands; of those only that each belongs to a layer. */
 int xrnpe_model_check_tables(const struct xrnpe_model *model, struct xrnpe_error *error);
 
 /* xrnpe_cmd_check() of command @i in the model's regions. */
-bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i, struct xrnpe_fault *fault);
+bool xrnpe_model_cmd_check(const struct xrnpe_model *model, uint32_t i,
+			   struct xrnpe_span spans[XRNPE_OPERANDS], struct xrnpe_fault *fault);
+
+/* ---- model_points.c ------------------------------------------------------ */
+
+/*
+ * Make points of one model of @count that were models of their own; @whole is the index of
+ * that which a session begins with, and owns them. Their names get the number of the point.
+ * Constants and CPU's nodes are the caller's affair. Nothing is changed on -ENOMEM.
+ */
+int xrnpe_model_link(struct xrnpe_model *const *points, uint32_t count, uint32_t whole);
+
+/* That all points take and give the same, and are the same layers. */
+int xrnpe_model_check_points(const struct xrnpe_model *model, struct xrnpe_error *error);
+
+/* What constants are aligned to: what the widest of them, a scale, needs. */
+#define XRNPE_MODEL_ALIGN sizeof(uint32_t)
+
+static inline uint64_t model_align(uint64_t offset)
+{
+	return (offset + XRNPE_MODEL_ALIGN - 1) / XRNPE_MODEL_ALIGN * XRNPE_MODEL_ALIGN;
+}
+
+/* Some of the constants. */
+struct xrnpe_model_part {
+	uint64_t offset, size;
+};
+
+/*
+ * The constants that a point's legal commands use, from malloc(): in order, apart from each
+ * other, and aligned. Returns 0 or -ENOMEM.
+ */
+int xrnpe_model_constant_parts(const struct xrnpe_model *model, struct xrnpe_model_part **parts,
+			       size_t *count);
+
+/* Find how much each point uses, and alone. Returns 0 or -ENOMEM. */
+int xrnpe_model_count_constants(const struct xrnpe_model *model);
+
+/* ---- model.c again ------------------------------------------------------- */
 
 /* Bytes from a tensor's first to its last element, inclusive; for legal strides. */
 uint64_t xrnpe_model_tensor_bytes(const struct xrnpe_model_tensor *tensor);

@@ -12,16 +12,29 @@
 
 /* ---- making and freeing ------------------------------------------------ */
 
+/* Elements of the largest tensor that is copied to or from the CPU's. */
+static size_t largest_binding(const struct xrnpe_model *model)
+{
+	size_t largest = 0;
+
+	for (uint32_t i = 0; i < model->binding_count; i++) {
+		size_t count = model->tensors[model->bindings[i].tensor].info.count;
+
+		largest = count > largest ? count : largest;
+	}
+	return largest;
+}
+
 /* What the nodes on the CPU need. */
 static int make_cpu(struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	size_t largest = 1;
 
 	if (!model->cpu)
 		return 0;
-	for (uint32_t i = 0; i < model->binding_count; i++) {
-		size_t count = model->tensors[model->bindings[i].tensor].info.count;
+	for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+		size_t count = largest_binding(xrnpe_model_point(model, p));
 
 		largest = count > largest ? count : largest;
 	}
@@ -42,6 +55,7 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 		return xrnpe_fail_memory(error);
 	atomic_fetch_add(&session->references, 1);
 	made->session = session;
+	made->point = &session->points[xrnpe_session_point(session)];
 	made->job.region_count = regions->count;
 	made->job.queue = session->queue;
 	made->job.advance = request_advance;
@@ -95,7 +109,7 @@ void xrnpe_request_free(struct xrnpe_request *request)
 static int fail_busy(const struct xrnpe_request *request, struct xrnpe_error *error)
 {
 	return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-			  request->session->model->name);
+			  request_model(request)->name);
 }
 
 /* ---- what is set before ---------------------------------------------------- */
@@ -125,7 +139,7 @@ void xrnpe_request_set_deadline(struct xrnpe_request *request, int64_t timeout_n
 /* Nobody has to wait for a job to end that is one part of the device's. */
 static bool goes_on(const struct xrnpe_request *request)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 
 	return model->step_count > 1 || model->steps[0].kind != XRNPE_MODEL_JOB ||
 	       request->job.ended || request->allowed || request->profile || request->kept;
@@ -173,7 +187,7 @@ int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error 
 	if (request->job.fd < 0) {
 		made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (made < 0)
-			return xrnpe_fail_errno(error, request->session->model->name,
+			return xrnpe_fail_errno(error, request_model(request)->name,
 						"make an eventfd");
 		if (request->state == REQUEST_SUBMITTED)
 			ret = device->backend->watch(device, &request->job, made, error);
@@ -191,7 +205,7 @@ int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error 
 int xrnpe_request_wait(struct xrnpe_request *request, int64_t timeout_ns, struct xrnpe_error *error)
 {
 	struct xrnpe_device *device = request->session->device;
-	const char *name = request->session->model->name;
+	const char *name = request_model(request)->name;
 
 	if (request->state == REQUEST_IDLE)
 		return xrnpe_fail(error, -EINVAL, "%s: the request was never submitted", name);

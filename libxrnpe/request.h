@@ -21,6 +21,7 @@ struct request_layer {
 
 struct xrnpe_request {
 	struct xrnpe_session *session;
+	const struct session_point *point;	/* that it runs at, or ran at last */
 	struct xrnpe_buffer *memory;	/* of the arena, and of inputs and outputs that are not bound */
 	uint64_t own[XRNPE_MAX_REGIONS];	/* by region: offset in it */
 	struct xrnpe_buffer *bound[XRNPE_MAX_REGIONS];	/* by region: NULL, or one that it holds */
@@ -39,6 +40,12 @@ struct xrnpe_request {
 	struct request_layer *kept;	/* by layer; NULL: none ever was */
 	int64_t allowed;		/* ns from submission to deadline; 0: no deadline */
 };
+
+/* The model at the request's point. Inputs, outputs, layers and the CPU's nodes are those of all. */
+static inline const struct xrnpe_model *request_model(const struct xrnpe_request *request)
+{
+	return request->point->model;
+}
 
 /* ---- request_io.c -------------------------------------------------------- */
 

@@ -73,7 +73,7 @@ int request_sync_outputs(struct xrnpe_request *request, struct xrnpe_error *erro
 static const struct xrnpe_model_tensor *find(const struct xrnpe_request *request, bool output,
 					     unsigned int i, int *ret, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 
 	if (request->state == REQUEST_SUBMITTED)
 		*ret = xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
@@ -99,10 +99,10 @@ static const struct xrnpe_model_tensor *find_values(const struct xrnpe_request *
 		return NULL;
 	if (count != t->info.count)
 		*ret = xrnpe_fail(error, -EINVAL, "%s: %s %s has %zu elements, not %zu",
-				  request->session->model->name, kind, t->info.name, t->info.count, count);
+				  request_model(request)->name, kind, t->info.name, t->info.count, count);
 	else if (!request->job.regions[region_of(request, t)].buffer->data)
 		*ret = xrnpe_fail(error, -ENOTSUP, "%s: %s %s is bound to a buffer that cannot be mapped",
-				  request->session->model->name, kind, t->info.name);
+				  request_model(request)->name, kind, t->info.name);
 	else
 		return t;
 	return NULL;
@@ -125,7 +125,7 @@ int xrnpe_request_set_input(struct xrnpe_request *request, unsigned int i, const
 		return ret;
 	if (transfer_in(t, values, request_tensor_data(request, t)))
 		return xrnpe_fail(error, -EINVAL, "%s: input %s takes bytes: integers from 0 to 255",
-				  request->session->model->name, t->info.name);
+				  request_model(request)->name, t->info.name);
 	note_set(request, t);
 	return 0;
 }
@@ -140,7 +140,7 @@ int xrnpe_request_set_bytes(struct xrnpe_request *request, unsigned int i, const
 		return ret;
 	if (t->format != XRNPE_FORMAT_U8)
 		return xrnpe_fail(error, -EINVAL, "%s: input %s takes no bytes",
-				  request->session->model->name, t->info.name);
+				  request_model(request)->name, t->info.name);
 	memcpy(request_tensor_data(request, t), bytes, count);
 	note_set(request, t);
 	return 0;
@@ -156,7 +156,7 @@ int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i, floa
 		return ret;
 	if (request->state == REQUEST_IDLE)
 		return xrnpe_fail(error, -EINVAL, "%s: the request was never submitted",
-				  request->session->model->name);
+				  request_model(request)->name);
 	ret = request->bound[region_of(request, t)] ?
 	      request_tensor_sync(request, t, XRNPE_SYNC_FOR_CPU, error) : 0;
 	if (ret)
@@ -168,8 +168,8 @@ int xrnpe_request_get_output(struct xrnpe_request *request, unsigned int i, floa
 
 /* ---- buffers that are bound ------------------------------------------------ */
 
-/* Whether nodes on the CPU read or write @t. */
-static bool is_cpus(const struct xrnpe_model *model, const struct xrnpe_model_tensor *t)
+/* Whether nodes on the CPU read or write @t at a point. */
+static bool is_cpus_at(const struct xrnpe_model *model, const struct xrnpe_model_tensor *t)
 {
 	for (uint32_t i = 0; i < model->binding_count; i++) {
 		const struct xrnpe_model_tensor *bound = &model->tensors[model->bindings[i].tensor];
@@ -181,10 +181,20 @@ static bool is_cpus(const struct xrnpe_model *model, const struct xrnpe_model_te
 	return false;
 }
 
+/* ... or at any. */
+static bool is_cpus(const struct xrnpe_model *model, const struct xrnpe_model_tensor *t)
+{
+	for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+		if (is_cpus_at(xrnpe_model_point(model, p), t))
+			return true;
+	}
+	return false;
+}
+
 static int check_buffer(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
 			const struct xrnpe_buffer *buffer, size_t offset, struct xrnpe_error *error)
 {
-	const char *name = request->session->model->name;
+	const char *name = request_model(request)->name;
 	uint64_t size = request->job.regions[region_of(request, t)].size;
 
 	if (!request->session->regions.divided)
@@ -198,7 +208,7 @@ static int check_buffer(const struct xrnpe_request *request, const struct xrnpe_
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: %s takes %" PRIu64 " bytes from a multiple of %d on, not from %zu on in a buffer of %zu",
 				  name, t->info.name, size, XRNPE_MEMORY_ALIGN, offset, buffer->size);
-	if (!buffer->data && is_cpus(request->session->model, t))
+	if (!buffer->data && is_cpus(request_model(request), t))
 		return xrnpe_fail(error, -ENOTSUP,
 				  "%s: the CPU needs %s, and its buffer cannot be mapped", name,
 				  t->info.name);

@@ -24,12 +24,12 @@ static size_t count_elements(const struct xrnpe_layer_info *layer)
 static bool is_kept(const struct xrnpe_request *request, uint32_t i)
 {
 	return request->kept[i].values &&
-	       request->session->model->layers[i].place == XRNPE_PLACE_DEVICE;
+	       request_model(request)->layers[i].place == XRNPE_PLACE_DEVICE;
 }
 
 uint32_t request_keep_commands(const struct xrnpe_request *request, uint32_t count)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 
 	for (uint32_t i = 0; request->kept && i < model->layer_count; i++) {
 		const struct xrnpe_layer_output *output = &model->layer_outputs[i];
@@ -49,7 +49,7 @@ static int keep_tensor(struct xrnpe_request *request, const struct xrnpe_model_t
 
 	if (!memory)
 		return xrnpe_fail(error, -ENOTSUP, "%s: %s is bound to a buffer that cannot be mapped",
-				  request->session->model->name, t->info.name);
+				  request_model(request)->name, t->info.name);
 	ret = request_tensor_sync(request, t, XRNPE_SYNC_FOR_CPU, error);
 	if (ret)
 		return ret;
@@ -61,7 +61,7 @@ static int keep_tensor(struct xrnpe_request *request, const struct xrnpe_model_t
 
 int request_keep_written(struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && request->kept && i < model->layer_count; i++) {
@@ -75,7 +75,7 @@ int request_keep_written(struct xrnpe_request *request, struct xrnpe_error *erro
 
 void request_keep_node(struct xrnpe_request *request, uint32_t n)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 
 	for (uint32_t i = 0; request->kept && i < model->layer_count; i++) {
 		struct request_layer *kept = &request->kept[i];
@@ -90,13 +90,13 @@ void request_keep_node(struct xrnpe_request *request, uint32_t n)
 
 void request_keep_begin(struct xrnpe_request *request)
 {
-	for (uint32_t i = 0; request->kept && i < request->session->model->layer_count; i++)
+	for (uint32_t i = 0; request->kept && i < request_model(request)->layer_count; i++)
 		request->kept[i].there = false;
 }
 
 void request_keep_free(struct xrnpe_request *request)
 {
-	for (uint32_t i = 0; request->kept && i < request->session->model->layer_count; i++)
+	for (uint32_t i = 0; request->kept && i < request_model(request)->layer_count; i++)
 		free(request->kept[i].values);
 	free(request->kept);
 }
@@ -105,7 +105,7 @@ void request_keep_free(struct xrnpe_request *request)
 
 static int check(const struct xrnpe_request *request, unsigned int i, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 
 	if (request->state == REQUEST_SUBMITTED)
 		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
@@ -119,7 +119,7 @@ static int check(const struct xrnpe_request *request, unsigned int i, struct xrn
 int xrnpe_request_keep_layer(struct xrnpe_request *request, unsigned int i, bool keep,
 			     struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	int ret = check(request, i, error);
 
 	if (ret)
@@ -140,7 +140,7 @@ int xrnpe_request_keep_layer(struct xrnpe_request *request, unsigned int i, bool
 int xrnpe_request_get_layer(struct xrnpe_request *request, unsigned int i, float *values,
 			    size_t count, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	int ret = check(request, i, error);
 
 	if (ret)

@@ -8,7 +8,7 @@
 
 uint32_t request_layer_commands(const struct xrnpe_request *request)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	const struct xrnpe_model_step *step = &model->steps[request->step];
 	const uint32_t *layers = model->cmd_layer + step->first;
 	uint32_t end = request->part;
@@ -20,7 +20,7 @@ uint32_t request_layer_commands(const struct xrnpe_request *request)
 
 void request_profile_part(struct xrnpe_request *request)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	uint32_t cmd = model->steps[request->step].first + request->part;
 	struct xrnpe_layer_profile *layer = &request->profile[model->cmd_layer[cmd]];
 
@@ -30,7 +30,7 @@ void request_profile_part(struct xrnpe_request *request)
 
 void request_profile_node(struct xrnpe_request *request, uint32_t n, int64_t ns)
 {
-	if (request->cpu_layer[n] < request->session->model->layer_count)
+	if (request->cpu_layer[n] < request_model(request)->layer_count)
 		request->profile[request->cpu_layer[n]].seconds += (double)ns * 1e-9;
 }
 
@@ -50,7 +50,7 @@ static uint32_t find_layer(const struct xrnpe_model *model, uint32_t n)
 
 int xrnpe_request_profile(struct xrnpe_request *request, bool profile, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	uint32_t nodes = model->cpu ? model->cpu->node_count : 0;
 
 	if (request->state == REQUEST_SUBMITTED)

@@ -18,7 +18,7 @@
 static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *step,
 		  struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	char text[64];
 	int ret = 0;
 
@@ -41,7 +41,7 @@ static int gather(struct xrnpe_request *request, const struct xrnpe_model_step *
 static int scatter(struct xrnpe_request *request, const struct xrnpe_model_step *step,
 		   struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < step->scatter_count; i++) {
@@ -82,7 +82,7 @@ static int run_cpu(struct xrnpe_request *request, const struct xrnpe_model_step 
 /* The fault is one of the job's commands and regions: in messages and results, of the model's. */
 static void place_fault(struct xrnpe_request *request)
 {
-	const struct xrnpe_model_step *step = &request->session->model->steps[request->step];
+	const struct xrnpe_model_step *step = &request_model(request)->steps[request->step];
 	struct xrnpe_fault *fault = &request->job.result.fault;
 
 	if (fault->kind == XRNPE_FAULT_NONE)
@@ -119,7 +119,7 @@ static int say_cancelled(const struct xrnpe_model *model, const struct xrnpe_dev
 /* What the end of the device's part means to the caller. */
 static int judge(const struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	const struct xrnpe_device_info *info = &request->session->device->info;
 	const struct xrnpe_job *job = &request->job;
 	char text[320];
@@ -171,20 +171,20 @@ static void collect(struct xrnpe_request *request)
 /* Let the job's next part be that which the request is at: a step, or some layers of it. */
 static void set_part(struct xrnpe_request *request)
 {
-	request->job.cmds = request->session->cmds[request->step];
+	request->job.cmds = request->point->cmds[request->step];
 	if (!request->job.cmds)
 		return;
 	request->job.cmd_first = request->part;
 	request->job.cmd_count = request_keep_commands(request, request->profile ?
 		request_layer_commands(request) :
-		request->session->model->steps[request->step].count - request->part);
+		request_model(request)->steps[request->step].count - request->part);
 }
 
 /* @count more commands of the step are done, or all of its nodes. */
 static int move_on(struct xrnpe_request *request, uint32_t count, struct xrnpe_error *error)
 {
 	request->part += count;
-	if (request->part == request->session->model->steps[request->step].count) {
+	if (request->part == request_model(request)->steps[request->step].count) {
 		request->part = 0;
 		request->step++;
 	}
@@ -193,11 +193,14 @@ static int move_on(struct xrnpe_request *request, uint32_t count, struct xrnpe_e
 
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	request->result = (struct xrnpe_result){ .copied = request->copied };
+	const unsigned int point = xrnpe_session_point(request->session);
+
+	request->point = &request->session->points[point];
+	request->result = (struct xrnpe_result){ .copied = request->copied, .point = point };
 	request->copied = 0;
 	request->step = request->part = 0;
 	if (request->profile)
-		memset(request->profile, 0, request->session->model->layer_count * sizeof(*request->profile));
+		memset(request->profile, 0, request_model(request)->layer_count * sizeof(*request->profile));
 	request->job.stop = XRNPE_STOP_NOT;
 	request->job.code = 0;
 	request_keep_begin(request);
@@ -207,7 +210,7 @@ int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 
 static int say_stopped(const struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const char *name = request->session->model->name;
+	const char *name = request_model(request)->name;
 
 	return request->job.stop == XRNPE_STOP_LATE ?
 	       xrnpe_fail(error, -ECANCELED, "%s: the request's deadline has passed", name) :
@@ -218,7 +221,7 @@ bool request_advance(struct xrnpe_job *job)
 {
 	struct xrnpe_request *request =
 		(struct xrnpe_request *)((char *)job - offsetof(struct xrnpe_request, job));
-	const struct xrnpe_model *model = request->session->model;
+	const struct xrnpe_model *model = request_model(request);
 	int ret = 0;
 
 	/* Only now: what an input is bound to may not have been there when it was submitted. */

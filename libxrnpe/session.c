@@ -10,16 +10,28 @@
 
 /* ---- sessions --------------------------------------------------------- */
 
+static int check_steps(const struct xrnpe_device_info *info, const struct xrnpe_model *point,
+		       struct xrnpe_error *error)
+{
+	for (uint32_t i = 0; i < point->step_count; i++) {
+		const struct xrnpe_model_step *step = &point->steps[i];
+
+		if (step->kind == XRNPE_MODEL_JOB && step->count > info->max_cmds)
+			return xrnpe_fail(error, -E2BIG, "%s: has %u commands; %s takes %u a job",
+					  point->name, step->count, info->path, info->max_cmds);
+	}
+	return 0;
+}
+
 /* Before commands are looked at. */
 static int check_counts(const struct xrnpe_device_info *info, const struct xrnpe_model *model,
 			struct xrnpe_error *error)
 {
-	for (uint32_t i = 0; i < model->step_count; i++) {
-		const struct xrnpe_model_step *step = &model->steps[i];
+	for (uint32_t i = 0; i < xrnpe_model_point_count(model); i++) {
+		int ret = check_steps(info, xrnpe_model_point(model, i), error);
 
-		if (step->kind == XRNPE_MODEL_JOB && step->count > info->max_cmds)
-			return xrnpe_fail(error, -E2BIG, "%s: has %u commands; %s takes %u a job",
-					  model->name, step->count, info->path, info->max_cmds);
+		if (ret)
+			return ret;
 	}
 	if (info->max_regions < XRNPE_MODEL_REGIONS)
 		return xrnpe_fail(error, -E2BIG, "%s: needs %u regions; %s has %u", model->name,
@@ -58,24 +70,63 @@ static int upload(struct xrnpe_device *device, const void *data, uint64_t size,
 	return xrnpe_buffer_sync(*buffer, XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 
-/* The commands of step @i. */
-static int upload_job(struct xrnpe_session *session, uint32_t i, struct xrnpe_error *error)
+/* The commands of step @i of a point. */
+static int upload_job(struct xrnpe_session *session, struct session_point *point, uint32_t i,
+		      struct xrnpe_error *error)
 {
-	const struct xrnpe_model_step *step = &session->model->steps[i];
+	const struct xrnpe_model_step *step = &point->model->steps[i];
 	size_t size = step->count * sizeof(struct xrnpe_cmd);
 	struct xrnpe_cmd *cmds;
-	int ret = xrnpe_buffer_new(session->device, size, &session->cmds[i], error);
+	int ret = xrnpe_buffer_new(session->device, size, &point->cmds[i], error);
 
 	if (ret)
 		return ret;
-	cmds = session->cmds[i]->data;
+	cmds = point->cmds[i]->data;
 	for (uint32_t k = 0; k < step->count; k++) {
-		struct xrnpe_cmd cmd = session->model->cmds[step->first + k];
+		struct xrnpe_cmd cmd = point->model->cmds[step->first + k];
 
 		session_move_cmd(&session->regions, &cmd);
 		cmds[k] = cmd;
 	}
-	return xrnpe_buffer_sync(session->cmds[i], XRNPE_SYNC_FOR_DEVICE, 0, size, error);
+	return xrnpe_buffer_sync(point->cmds[i], XRNPE_SYNC_FOR_DEVICE, 0, size, error);
+}
+
+/* Commands of all points. */
+static int upload_points(struct xrnpe_session *session, struct xrnpe_error *error)
+{
+	unsigned int count = xrnpe_model_point_count(session->model);
+	int ret = 0;
+
+	session->points = calloc(count, sizeof(*session->points));
+	if (!session->points)
+		return xrnpe_fail_memory(error);
+	for (unsigned int p = 0; !ret && p < count; p++) {
+		struct session_point *point = &session->points[p];
+
+		point->model = xrnpe_model_point(session->model, p);
+		point->cmds = calloc(point->model->step_count, sizeof(*point->cmds));
+		if (!point->cmds)
+			return xrnpe_fail_memory(error);
+		for (uint32_t i = 0; !ret && i < point->model->step_count; i++) {
+			if (point->model->steps[i].kind == XRNPE_MODEL_JOB)
+				ret = upload_job(session, point, i, error);
+		}
+	}
+	return ret;
+}
+
+static void free_points(struct xrnpe_session *session)
+{
+	unsigned int count = xrnpe_model_point_count(session->model);
+
+	for (unsigned int p = 0; session->points && p < count; p++) {
+		struct session_point *point = &session->points[p];
+
+		for (uint32_t i = 0; point->cmds && i < point->model->step_count; i++)
+			xrnpe_buffer_free(point->cmds[i]);
+		free(point->cmds);
+	}
+	free(session->points);
 }
 
 /* The queue of a priority; a device that has few of them serves several priorities with one. */
@@ -125,14 +176,11 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	made->regions = regions;
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
-	made->cmds = calloc(model->step_count, sizeof(*made->cmds));
-	ret = made->cmds ? upload(device, model->constants,
-				  model->region_size[XRNPE_MODEL_CONSTANTS], &made->constants, error) :
-			   xrnpe_fail_memory(error);
-	for (uint32_t i = 0; !ret && i < model->step_count; i++) {
-		if (model->steps[i].kind == XRNPE_MODEL_JOB)
-			ret = upload_job(made, i, error);
-	}
+	atomic_init(&made->point, model->point);
+	ret = upload(device, model->constants, model->region_size[XRNPE_MODEL_CONSTANTS],
+		     &made->constants, error);
+	if (!ret)
+		ret = upload_points(made, error);
 	if (ret) {
 		xrnpe_session_free(made);
 		return ret;
@@ -145,13 +193,28 @@ void xrnpe_session_free(struct xrnpe_session *session)
 {
 	if (!session || atomic_fetch_sub(&session->references, 1) > 1)
 		return;
-	for (uint32_t i = 0; session->cmds && i < session->model->step_count; i++)
-		xrnpe_buffer_free(session->cmds[i]);
-	free(session->cmds);
+	free_points(session);
 	xrnpe_buffer_free(session->constants);
 	xrnpe_model_free(session->model);
 	xrnpe_device_close(session->device);
 	free(session);
+}
+
+int xrnpe_session_set_point(struct xrnpe_session *session, unsigned int point,
+			    struct xrnpe_error *error)
+{
+	unsigned int count = xrnpe_model_point_count(session->model);
+
+	if (point >= count)
+		return xrnpe_fail(error, -EINVAL, "%s: there is no point %u; it has %u",
+				  session->model->name, point, count);
+	atomic_store(&session->point, point);
+	return 0;
+}
+
+unsigned int xrnpe_session_point(struct xrnpe_session *session)
+{
+	return atomic_load(&session->point);
 }
 
 /* ---- batches ---------------------------------------------------------- */

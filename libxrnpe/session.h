@@ -18,14 +18,21 @@ struct session_regions {
 	bool divided;			/* inputs and outputs have one each */
 };
 
+/* A point of the model. */
+struct session_point {
+	const struct xrnpe_model *model;
+	struct xrnpe_buffer **cmds;	/* by step: of a job its commands, else NULL */
+};
+
 struct xrnpe_session {
 	atomic_uint references;
 	struct xrnpe_device *device;
 	struct xrnpe_model *model;
 	unsigned int queue;
-	struct session_regions regions;
+	struct session_regions regions;	/* the same for all points */
 	struct xrnpe_buffer *constants;
-	struct xrnpe_buffer **cmds;	/* by step: of a job its commands, else NULL */
+	struct session_point *points;	/* as many as the model has */
+	atomic_uint point;		/* of the next submission */
 };
 
 static inline uint64_t session_align(uint64_t size)
@@ -35,7 +42,7 @@ static inline uint64_t session_align(uint64_t size)
 
 /* ---- session_regions.c --------------------------------------------------- */
 
-/* Of @model's regions, which are at least as many as fit, make those of jobs: at most @most. */
+/* Of regions of all @model's points, at least as many as fit, make those of jobs: at most @most. */
 void session_make_regions(struct session_regions *regions, const struct xrnpe_model *model,
 			  unsigned int most);
 

@@ -110,6 +110,19 @@ static bool tensors_fit(const struct session_regions *regions, const struct xrnp
 	return true;
 }
 
+/* Region @r of the model, which has room for that of each point. */
+static uint64_t size_of(const struct xrnpe_model *model, unsigned int r)
+{
+	uint64_t size = 0;
+
+	for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+		uint64_t of_point = xrnpe_model_point(model, p)->region_size[r];
+
+		size = of_point > size ? of_point : size;
+	}
+	return size;
+}
+
 static bool divide(struct session_regions *regions, const struct xrnpe_model *model,
 		   unsigned int most)
 {
@@ -121,12 +134,18 @@ static bool divide(struct session_regions *regions, const struct xrnpe_model *mo
 	if (most < XRNPE_MODEL_INPUT || count > most - XRNPE_MODEL_INPUT)
 		return false;
 	for (unsigned int r = 0; r < XRNPE_MODEL_INPUT; r++)
-		add(regions, r, 0, model->region_size[r]);
+		add(regions, r, 0, size_of(model, r));
 	for (uint32_t i = 0; i < count; i++) {
 		if (!add_tensor(regions, &model->tensors[i]))
 			return false;
 	}
-	return tensors_fit(regions, model) && commands_fit(regions, model);
+	for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+		const struct xrnpe_model *point = xrnpe_model_point(model, p);
+
+		if (!tensors_fit(regions, point) || !commands_fit(regions, point))
+			return false;
+	}
+	return true;
 }
 
 void session_make_regions(struct session_regions *regions, const struct xrnpe_model *model,
@@ -137,5 +156,5 @@ void session_make_regions(struct session_regions *regions, const struct xrnpe_mo
 		return;
 	regions->count = 0;
 	for (unsigned int r = 0; r < XRNPE_MODEL_REGIONS; r++)
-		add(regions, r, 0, model->region_size[r]);
+		add(regions, r, 0, size_of(model, r));
 }

@@ -308,13 +308,32 @@ const struct xrnpe_tensor_info *xrnpe_model_input(const struct xrnpe_model *mode
 unsigned int xrnpe_model_output_count(const struct xrnpe_model *model);
 const struct xrnpe_tensor_info *xrnpe_model_output(const struct xrnpe_model *model, unsigned int i);
 
-/** Memory that a model needs on a device, bytes. */
+/**
+ * Number of points of a model. A model may have several: the same network in other formats, with
+ * the same inputs, outputs and layers, from the fastest to the most exact. They share the
+ * constants that are equal, and a session switches between them.
+ */
+unsigned int xrnpe_model_point_count(const struct xrnpe_model *model);
+
+/**
+ * The @i-th point of @model, NULL if there is none. It is a model: what is told of layers, costs
+ * and quality, and what a session begins with, is that of the point. It lives as long as @model.
+ */
+struct xrnpe_model *xrnpe_model_point(const struct xrnpe_model *model, unsigned int i);
+
+/** Which point @model is. What is loaded or compiled is the one that suits the limits best. */
+unsigned int xrnpe_model_point_index(const struct xrnpe_model *model);
+
+/** Memory that a model needs on a device, bytes: what all points need together, and one. */
 struct xrnpe_footprint {
 	uint64_t constants;		/**< weights, scales, tables: once a session */
 	uint64_t commands;		/**< once a session */
 	uint64_t arena;			/**< tensors between layers: for each request, as what follows */
 	uint64_t inputs;
 	uint64_t outputs;
+	uint64_t used_constants;	/**< of @constants: what this point uses */
+	uint64_t own_constants;		/**< of these: what no other point uses */
+	uint64_t own_commands;		/**< of @commands: this point's */
 };
 
 void xrnpe_model_footprint(const struct xrnpe_model *model, struct xrnpe_footprint *footprint);
@@ -383,8 +402,8 @@ struct xrnpe_task {
 /** What the compiler measured of that. NULL: there were no labels, or the model is from a file. */
 const struct xrnpe_task *xrnpe_model_task(const struct xrnpe_model *model);
 
-/** A model that the compiler tried: what it takes, and how much it differs. */
-struct xrnpe_point {
+/** A choice of formats that the compiler tried: what it takes, and how much it differs. */
+struct xrnpe_trial {
 	uint64_t bytes;			/**< of weights, scales and biases together */
 	double cycles;			/**< of one inference, on the default array */
 	double picojoules;		/**< of one inference, likewise */
@@ -392,14 +411,15 @@ struct xrnpe_point {
 	struct xrnpe_task task;		/**< if there are labels; else all zero */
 	bool best;			/**< no other is as good in all of these, and better in one */
 	bool chosen;			/**< this one was taken */
+	bool carried;			/**< it is a point of the model */
 };
 
 /**
- * The models that the compiler tried, from the smallest on; see
- * struct xrnpe_compile_options.points. Of a model from a file there are none.
+ * What the compiler tried, from the smallest on; see
+ * struct xrnpe_compile_options.trials. Of a model from a file there are none.
  */
-unsigned int xrnpe_model_point_count(const struct xrnpe_model *model);
-const struct xrnpe_point *xrnpe_model_point(const struct xrnpe_model *model, unsigned int i);
+unsigned int xrnpe_model_trial_count(const struct xrnpe_model *model);
+const struct xrnpe_trial *xrnpe_model_trial(const struct xrnpe_model *model, unsigned int i);
 
 /** What a layer or a model costs on a device, for one inference. */
 struct xrnpe_cost {
@@ -439,6 +459,7 @@ struct xrnpe_result {
 	 */
 	uint64_t copied;
 	double cpu_seconds;		/**< that nodes on the CPU took, with what they copied */
+	unsigned int point;		/**< of the model, that it ran at */
 };
 
 /** Which requests go first where several sessions want the device. */
@@ -454,7 +475,7 @@ struct xrnpe_session_options {
 };
 
 /**
- * Put a model on a device.
+ * Put a model on a device, all of its points.
  *
  * @options: may be NULL
  *
@@ -464,6 +485,19 @@ struct xrnpe_session_options {
 int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 		      const struct xrnpe_session_options *options,
 		      struct xrnpe_session **session, struct xrnpe_error *error);
+
+/**
+ * Let what is submitted from now on run at another point of the model; what was submitted before
+ * is not touched. Requests, their inputs and what is bound to them stay. A session begins with
+ * the point that it was made from.
+ *
+ * Returns 0; -EINVAL: there is no such point.
+ */
+int xrnpe_session_set_point(struct xrnpe_session *session, unsigned int point,
+			    struct xrnpe_error *error);
+
+/** The point that a submission would run at now. */
+unsigned int xrnpe_session_point(struct xrnpe_session *session);
 
 /** Free a session. */
 void xrnpe_session_free(struct xrnpe_session *session);
@@ -868,8 +902,14 @@ struct xrnpe_compile_options {
 	 */
 	struct xrnpe_limits limits;
 	/**
-	 * Try so many other models, too, from the most exact to the cheapest there can be,
-	 * whatever the limits, to show what else there is; see xrnpe_model_point().
+	 * Try so many other choices, too, from the most exact to the cheapest there can be,
+	 * whatever the limits, to show what else there is; see xrnpe_model_trial().
+	 */
+	unsigned int trials;
+	/**
+	 * Most points that the model has: that which suits the limits, and of the others that
+	 * were tried, none of which another one beats in cycles, energy and error, those that
+	 * differ most. At least twice as many others are tried. 0: 1.
 	 */
 	unsigned int points;
 	/**

@@ -175,7 +175,8 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
-	runtime_models runtime_session runtime_events runtime_buffers runtime_layers)
+	runtime_models runtime_session runtime_events runtime_buffers runtime_layers \
+	runtime_points)
 $(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe \
 	$(shell $(PKG_CONFIG) --cflags libdrm)
 
@@ -287,7 +288,7 @@ NEEDS_conformance := $(B)/tests/conformance/conformance
 # ---- libxrnpe: compiling -------------------------------------------------
 COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_choice compile_precision compile_model \
 	compile_pieces compile_split compile_bytes compile_scales compile_task compile_layers \
-	compile_run compile_networks onnx_builder)
+	compile_points compile_run compile_networks onnx_builder)
 $(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile \
 	-I$(B)/libxrnpe
 $(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c

@@ -10,20 +10,22 @@
 #include "console.h"
 #include "costs.h"
 #include "error.h"
+#include "points.h"
 
 #define BATCH 64
 #define MOST_BATCH 65536
 #define LEAST 5		/* turns of each kind */
 
 static const char usage[] =
-	"usage: xrnpe bench MODEL.xrnpe [--device DEV] [--threads N] [--seconds S]\n"
-	"                         [--batch N] [--layers] [--json]\n"
+	"usage: xrnpe bench MODEL.xrnpe [--point N] [--device DEV] [--threads N]\n"
+	"                         [--seconds S] [--batch N] [--layers] [--json]\n"
 	"\n"
 	"Measures a compiled model on random inputs: how long one input takes from its\n"
 	"submission to its output, nothing else running, and how many a second there are in\n"
 	"batches, in the fastest of them. Cycles, bytes and energy are the device's, by the\n"
 	"cycle model.\n"
 	"\n"
+	"  -p, --point N     of a model that has several; xrnpe info lists them\n"
 	"  -d, --device DEV  emu (default), drm (the first found), or a device node\n"
 	"  -t, --threads N   of the emulator: inputs that it computes side by side\n"
 	"  -s, --seconds S   for each of the two (default: 2)\n"
@@ -36,6 +38,7 @@ struct options {
 	const char *model, *device;
 	double seconds;
 	size_t batch;
+	int point;
 	bool layers, json;
 };
 
@@ -310,6 +313,8 @@ static int bench(const struct options *options)
 
 	ret = xrnpe_model_load(options->model, &model, &error);
 	if (!ret)
+		ret = select_point(&model, options->point, options->model, &error);
+	if (!ret)
 		ret = xrnpe_device_open(options->device, &device, &error);
 	if (!ret)
 		ret = xrnpe_session_new(device, model, NULL, &session, &error);
@@ -324,6 +329,7 @@ static int bench(const struct options *options)
 int xrnpe_bench_model(int argc, char **argv)
 {
 	static const struct option long_options[] = {
+		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "seconds", required_argument, NULL, 's' },
@@ -333,12 +339,16 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH };
+	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH, .point = NO_POINT };
 	int option;
 	char *end;
 
-	while ((option = getopt_long(argc, argv, "d:t:s:b:ljh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:d:t:s:b:ljh", long_options, NULL)) != -1) {
 		switch (option) {
+		case 'p':
+			if (!parse_point(optarg, &options.point))
+				return misused(argv[0], "--point is not the number of one: %s", optarg);
+			break;
 		case 'd':
 			options.device = optarg;
 			break;

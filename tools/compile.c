@@ -16,8 +16,9 @@
 #include "tensors.h"
 
 /* Models tried beside the one that is made, for a report, and at most. */
-#define USUAL_POINTS 10
-#define MOST_POINTS 100
+#define USUAL_TRIALS 10
+#define MOST_TRIALS 100
+#define MOST_POINTS 16
 
 static const char usage[] =
 	"usage: xrnpe compile NETWORK --calib FILE --output MODEL.xrnpe [OPTION...]\n"
@@ -38,7 +39,9 @@ static const char usage[] =
 	"                       inputs then tell what the model loses\n"
 	"      --max-loss LOSS  the most that it may lose: 0.2% is two of 1000 inputs, or, where\n"
 	"                       labels are outputs, 0.2 % more error. A limit as --budget's 1%\n"
-	"  -p, --points N       try N other models, too, and show bytes, cycles, energy and error\n"
+	"  -p, --points N       let the model have N points, at most: the same network in other\n"
+	"                       formats, from fast to exact, between which programs switch\n"
+	"  -t, --trials N       try N other choices, too, and show bytes, cycles, energy and error\n"
 	"                       of those that none beats in all of it\n"
 	"  -o, --output FILE    the compiled model\n"
 	"      --report FILE    write a page (HTML) with drawings of what was chosen, and of\n"
@@ -60,7 +63,7 @@ struct options {
 	const char *model, *output;
 	const char *formats_file, *save_formats, *page, *labels;
 	double loss;
-	size_t points;
+	size_t trials, points;
 	struct arguments calib, budgets;
 	struct formats formats;
 	struct network_options network;
@@ -128,7 +131,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 	struct xrnpe_compile_options how = {
 		.progress = show_progress, .progress_data = &notes->progress,
 		.note = add_note, .note_data = notes,
-		.points = (unsigned int)options->points,
+		.trials = (unsigned int)options->trials, .points = (unsigned int)options->points,
 		.formats = options->formats.list, .format_count = options->formats.count,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
@@ -167,7 +170,7 @@ static int report(const struct options *options, const struct xrnpe_model *model
 	unsigned int count = xrnpe_model_layer_count(model);
 	struct outcome outcome = {
 		.model = model, .network = options->model, .path = options->output, .notes = notes,
-		.shows_points = options->points, .costs = calloc(count, sizeof(*outcome.costs)),
+		.shows_trials = options->trials, .costs = calloc(count, sizeof(*outcome.costs)),
 	};
 	int ret = 0;
 
@@ -264,6 +267,9 @@ static int take(struct options *options, const char *command, int option, char *
 	case 'p':
 		return parse_count(argument, MOST_POINTS, &options->points) ? 0 :
 		       misused(command, "--points is not a number from 1 to %d: %s", MOST_POINTS, argument);
+	case 't':
+		return parse_count(argument, MOST_TRIALS, &options->trials) ? 0 :
+		       misused(command, "--trials is not a number from 1 to %d: %s", MOST_TRIALS, argument);
 	case REPORT:
 		options->page = argument;
 		return 0;
@@ -286,6 +292,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "formats", required_argument, NULL, FORMATS },
 		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
 		{ "points", required_argument, NULL, 'p' },
+		{ "trials", required_argument, NULL, 't' },
 		{ "report", required_argument, NULL, REPORT },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -293,7 +300,7 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:t:jh", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
 			return finish_output();
@@ -313,8 +320,8 @@ static int parse(int argc, char **argv, struct options *options)
 	if (options->loss > 0 && !options->labels)
 		return misused(argv[0], "--max-loss needs --labels");
 	options->model = argv[optind];
-	if (options->page && !options->points)
-		options->points = USUAL_POINTS;
+	if (options->page && !options->trials)
+		options->trials = USUAL_TRIALS;
 	return network_finish(&options->network, argv[0]) ? 2 : -1;
 }
 

@@ -15,6 +15,7 @@
 #include "io.h"
 #include "model.h"
 #include "names.h"
+#include "points.h"
 
 static const char usage[] =
 	"usage: xrnpe disasm FILE [OPTION...]\n"
@@ -23,6 +24,7 @@ static const char usage[] =
 	"virtual device (qemu-system-aarch64 -trace 'xrnpe_*'), or a dump of the driver\n"
 	"(/sys/class/devcoredump/devcd*/data).\n"
 	"\n"
+	"  -p, --point N   of a compiled model that has several\n"
 	"  -r, --raw       FILE is a command buffer, as the device fetches it\n"
 	"  -s, --stride N  bytes from a record to the next in it (default: 192)\n"
 	"  -J, --record    FILE is a job record, as the device writes it\n"
@@ -267,6 +269,11 @@ static int disasm_model(const struct disasm_options *options, struct xrnpe_error
 
 	if (ret)
 		return ret;
+	ret = select_point(&model, options->point, options->path, error);
+	if (ret) {
+		xrnpe_model_free(model);
+		return ret;
+	}
 	if (options->json)
 		fputs("{\"regions\": [", stdout);
 	else
@@ -332,6 +339,7 @@ static bool parse_stride(const char *text, size_t *stride)
 int xrnpe_disasm(int argc, char **argv)
 {
 	static const struct option long_options[] = {
+		{ "point", required_argument, NULL, 'p' },
 		{ "raw", no_argument, NULL, 'r' },
 		{ "stride", required_argument, NULL, 's' },
 		{ "record", no_argument, NULL, 'J' },
@@ -340,11 +348,15 @@ int xrnpe_disasm(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct disasm_options options = { 0 };
+	struct disasm_options options = { .point = NO_POINT };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "rs:Jfjh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:rs:Jfjh", long_options, NULL)) != -1) {
 		switch (option) {
+		case 'p':
+			if (!parse_point(optarg, &options.point))
+				return misused(argv[0], "--point is not the number of one: %s", optarg);
+			break;
 		case 'r':
 			options.raw = true;
 			break;
@@ -374,6 +386,8 @@ int xrnpe_disasm(int argc, char **argv)
 		return misused(argv[0], "one file is expected");
 	if (options.raw && options.record)
 		return misused(argv[0], "a file is --raw or a --record, not both");
+	if (options.point != NO_POINT && (options.raw || options.record))
+		return misused(argv[0], "--point is for a model");
 	if (options.stride && !options.raw)
 		return misused(argv[0], "--stride goes with --raw");
 	options.path = argv[optind];

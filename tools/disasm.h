@@ -13,6 +13,7 @@
 struct disasm_options {
 	const char *path;
 	size_t stride;		/* 0: a record follows the other */
+	int point;		/* of a model, or NO_POINT */
 	bool raw, record, fields, json;
 };
 

@@ -10,15 +10,17 @@
 #include "console.h"
 #include "costs.h"
 #include "error.h"
+#include "points.h"
 #include "quality.h"
 
 static const char usage[] =
-	"usage: xrnpe info [MODEL.xrnpe] [--device DEV] [--json]\n"
+	"usage: xrnpe info [MODEL.xrnpe [--point N]] [--device DEV] [--json]\n"
 	"       xrnpe info --operators [--json]\n"
 	"\n"
 	"Show the emulator and the first XR-NPE device found, or the one named. With a\n"
 	"model: what its layers cost there (or on the default device) by the cycle model.\n"
 	"\n"
+	"  -p, --point N     of a model that has several: they are listed\n"
 	"  -O, --operators   ONNX's operators that networks may have: how many inputs and\n"
 	"                    outputs they have, and which attributes\n"
 	"  -d, --device DEV  emu, drm (the first found), or a device node\n"
@@ -222,6 +224,7 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	printf("%.3f ms on %u x %u processing elements at %g MHz with %u KiB and %u bytes a cycle\n",
 	       1e3 * total->seconds, device->rows, device->cols, device->clock_khz / 1e3,
 	       device->sram_kib, device->bus_bytes);
+	print_points(model, device);
 }
 
 static void print_cost_json(const struct xrnpe_cost *cost)
@@ -267,6 +270,7 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	print_json(device);
 	printf(", ");
 	print_quality_json(xrnpe_model_quality(model));
+	print_points_json(model, device);
 	print_cost_json(total);
 	printf(", \"memory\": {\"constants\": %" PRIu64 ", \"commands\": %" PRIu64 ", \"arena\": %" PRIu64
 	       ", \"inputs\": %" PRIu64 ", \"outputs\": %" PRIu64 "}, \"layers\": [", memory.constants,
@@ -282,7 +286,7 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	printf("]}\n");
 }
 
-static int show_model(const char *path, const char *device_name, bool json)
+static int show_model(const char *path, int point, const char *device_name, bool json)
 {
 	struct xrnpe_cost total, *layers = NULL;
 	struct xrnpe_device *device = NULL;
@@ -291,6 +295,8 @@ static int show_model(const char *path, const char *device_name, bool json)
 	int ret;
 
 	ret = xrnpe_model_load(path, &model, &error);
+	if (!ret)
+		ret = select_point(&model, point, path, &error);
 	if (!ret)
 		ret = xrnpe_device_open(device_name ? device_name : "emu", &device, &error);
 	if (!ret) {
@@ -317,6 +323,7 @@ int xrnpe_info(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "operators", no_argument, NULL, 'O' },
+		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -324,12 +331,16 @@ int xrnpe_info(int argc, char **argv)
 	};
 	const char *device = NULL;
 	bool json = false, operators = false;
-	int option;
+	int option, point = NO_POINT;
 
-	while ((option = getopt_long(argc, argv, "Od:jh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "Op:d:jh", options, NULL)) != -1) {
 		switch (option) {
 		case 'O':
 			operators = true;
+			break;
+		case 'p':
+			if (!parse_point(optarg, &point))
+				return misused(argv[0], "--point is not the number of one: %s", optarg);
 			break;
 		case 'd':
 			device = optarg;
@@ -346,9 +357,11 @@ int xrnpe_info(int argc, char **argv)
 	}
 	if (optind + 1 < argc)
 		return misused(argv[0], "takes one model: %s", argv[optind + 1]);
+	if (point != NO_POINT && optind == argc)
+		return misused(argv[0], "--point is for a model");
 	if (operators && (device || optind < argc))
 		return misused(argv[0], "--operators goes with --json only");
 	if (operators)
 		return show_operators(json);
-	return optind < argc ? show_model(argv[optind], device, json) : show_devices(device, json);
+	return optind < argc ? show_model(argv[optind], point, device, json) : show_devices(device, json);
 }

@@ -8,6 +8,7 @@
 #include "console.h"
 #include "formats.h"
 #include "outcome.h"
+#include "points.h"
 #include "quality.h"
 #include "tensors.h"
 
@@ -63,20 +64,20 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 }
 
 /* What was tried, but for what another one beats in everything. */
-static void print_points(const struct xrnpe_model *model)
+static void print_trials(const struct xrnpe_model *model)
 {
 	printf("\n%9s  %9s  %9s  %9s%s\n", "bytes", "cycles", "uJ", "error",
 	       xrnpe_model_task(model) ? "       lost" : "");
-	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
-		const struct xrnpe_point *point = xrnpe_model_point(model, i);
+	for (unsigned int i = 0; i < xrnpe_model_trial_count(model); i++) {
+		const struct xrnpe_trial *trial = xrnpe_model_trial(model, i);
 
-		if (!point->best && !point->chosen)
+		if (!trial->best && !trial->chosen)
 			continue;
-		printf("%9" PRIu64 "  %9.0f  %9.3f  %7.3f %%", point->bytes, point->cycles,
-		       point->picojoules / 1e6, 100 * point->quality.error);
-		if (point->task.inputs)
-			printf("  %7.2f %%", 100 * point->task.loss);
-		puts(point->chosen ? "  *" : "");
+		printf("%9" PRIu64 "  %9.0f  %9.3f  %7.3f %%", trial->bytes, trial->cycles,
+		       trial->picojoules / 1e6, 100 * trial->quality.error);
+		if (trial->task.inputs)
+			printf("  %7.2f %%", 100 * trial->task.loss);
+		puts(trial->chosen ? "  *" : "");
 	}
 }
 
@@ -93,8 +94,9 @@ void outcome_print(const struct outcome *outcome)
 	printf("\n");
 	print_quality(xrnpe_model_quality(model));
 	print_task(stdout, xrnpe_model_task(model));
-	if (outcome->shows_points)
-		print_points(model);
+	if (outcome->shows_trials)
+		print_trials(model);
+	print_points(model, NULL);
 }
 
 /* ---- JSON ----------------------------------------------------------------- */
@@ -141,18 +143,18 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 	printf("}");
 }
 
-static void print_points_json(const struct xrnpe_model *model)
+static void print_trials_json(const struct xrnpe_model *model)
 {
-	printf("\"points\": [");
-	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
-		const struct xrnpe_point *point = xrnpe_model_point(model, i);
+	printf("\"trials\": [");
+	for (unsigned int i = 0; i < xrnpe_model_trial_count(model); i++) {
+		const struct xrnpe_trial *trial = xrnpe_model_trial(model, i);
 
 		printf("%s{\"bytes\": %" PRIu64 ", \"cycles\": %.0f, \"picojoules\": %.9g, ",
-		       i ? ",\n  " : "\n  ", point->bytes, point->cycles, point->picojoules);
-		print_quality_json(&point->quality);
-		print_task_json(point->task.inputs ? &point->task : NULL);
-		printf("\"best\": %s, \"chosen\": %s}", point->best ? "true" : "false",
-		       point->chosen ? "true" : "false");
+		       i ? ",\n  " : "\n  ", trial->bytes, trial->cycles, trial->picojoules);
+		print_quality_json(&trial->quality);
+		print_task_json(trial->task.inputs ? &trial->task : NULL);
+		printf("\"best\": %s, \"chosen\": %s, \"carried\": %s}", trial->best ? "true" : "false",
+		       trial->chosen ? "true" : "false", trial->carried ? "true" : "false");
 	}
 	printf("], ");
 }
@@ -187,7 +189,8 @@ void outcome_print_json(const struct outcome *outcome)
 	print_quality_json(xrnpe_model_quality(model));
 	print_task_json(xrnpe_model_task(model));
 	print_notes_json(outcome->notes);
-	print_points_json(model);
+	print_trials_json(model);
+	print_points_json(model, NULL);
 	printf("\"layers\": [");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		printf(i ? ",\n  " : "\n  ");

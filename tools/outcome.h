@@ -11,7 +11,7 @@ struct outcome {
 	const struct xrnpe_model *model;
 	const char *network, *path;	/* what was compiled, and to what */
 	const char *notes;		/* what the compiler said, a line each */
-	bool shows_points;		/* others than the one chosen are of interest */
+	bool shows_trials;		/* others than the one chosen are of interest */
 	struct xrnpe_cost total, *costs;	/* by the cycle model; of each layer */
 	/* Of all layers together. */
 	uint64_t bytes, float_bytes, macs;

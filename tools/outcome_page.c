@@ -111,19 +111,19 @@ static void put_ticks(FILE *f, const struct axis *axis, bool across)
 }
 
 /* In thousands: of bytes, or of cycles. */
-static double point_size(const struct xrnpe_point *point, bool bytes)
+static double trial_size(const struct xrnpe_trial *trial, bool bytes)
 {
-	return (bytes ? (double)point->bytes : point->cycles) / 1000;
+	return (bytes ? (double)trial->bytes : trial->cycles) / 1000;
 }
 
-static void put_points(FILE *f, const struct xrnpe_model *model, bool bytes)
+static void put_trials(FILE *f, const struct xrnpe_model *model, bool bytes)
 {
 	struct axis x = { INFINITY, -INFINITY, LEFT, WIDTH - RIGHT };
 	struct axis y = { INFINITY, -INFINITY, HEIGHT - BOTTOM, TOP };
 
-	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
-		axis_add(&x, point_size(xrnpe_model_point(model, i), bytes));
-		axis_add(&y, 100 * xrnpe_model_point(model, i)->quality.error);
+	for (unsigned int i = 0; i < xrnpe_model_trial_count(model); i++) {
+		axis_add(&x, trial_size(xrnpe_model_trial(model, i), bytes));
+		axis_add(&y, 100 * xrnpe_model_trial(model, i)->quality.error);
 	}
 	x.low -= 0.05;
 	x.high += 0.05;
@@ -136,15 +136,15 @@ static void put_points(FILE *f, const struct xrnpe_model *model, bool bytes)
 		"<text transform='translate(14 %d) rotate(-90)' text-anchor=middle>error, %%</text>",
 		(LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, bytes ? "bytes" : "cycles",
 		(TOP + HEIGHT - BOTTOM) / 2);
-	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
-		const struct xrnpe_point *point = xrnpe_model_point(model, i);
+	for (unsigned int i = 0; i < xrnpe_model_trial_count(model); i++) {
+		const struct xrnpe_trial *trial = xrnpe_model_trial(model, i);
 
 		fprintf(f, "<circle class=%s cx='%.1f' cy='%.1f' r='%d' fill-opacity='%s'><title>%" PRIu64
 			" bytes, %.0f cycles, %.2f uJ, error %.3g %%</title></circle>",
-			point->chosen ? "c" : "o", axis_place(&x, point_size(point, bytes)),
-			axis_place(&y, 100 * point->quality.error), point->chosen ? 7 : 4,
-			point->best ? "1" : ".35", point->bytes, point->cycles,
-			point->picojoules / 1e6, 100 * point->quality.error);
+			trial->chosen ? "c" : "o", axis_place(&x, trial_size(trial, bytes)),
+			axis_place(&y, 100 * trial->quality.error), trial->chosen ? 7 : 4,
+			trial->best ? "1" : ".35", trial->bytes, trial->cycles,
+			trial->picojoules / 1e6, 100 * trial->quality.error);
 	}
 	fputs("</svg>", f);
 }
@@ -281,11 +281,11 @@ static void put_page(FILE *f, const struct outcome *outcome)
 	put_name(f, name);
 	fputs("</h1>", f);
 	put_summary(f, outcome);
-	if (xrnpe_model_point_count(model) > 1) {
+	if (xrnpe_model_trial_count(model) > 1) {
 		fputs("<h2>What else there is</h2><p>Models that were tried; the large dot is the one that "
 		      "was taken, pale ones are beaten in bytes, cycles, energy and error at once.</p>", f);
-		put_points(f, model, true);
-		put_points(f, model, false);
+		put_trials(f, model, true);
+		put_trials(f, model, false);
 	}
 	fputs("\n<h2>Layers</h2><p>Bytes by the format of weights, cycles by that of inputs: "
 	      "<svg width='330' height='16'>", f);

@@ -15,6 +15,7 @@
 #include "layers.h"
 #include "network.h"
 #include "outputs.h"
+#include "points.h"
 #include "tensors.h"
 
 static const char usage[] =
@@ -41,6 +42,7 @@ static const char usage[] =
 	"  -s, --shape NAME=N,N...  of an input that a network leaves open\n"
 	"      --outputs NAME,...   tensors of a network to be the outputs\n"
 	"      --input-format, --mean, --scale ...  as for xrnpe compile, of a network\n"
+	"  -p, --point N      of a compiled model that has several; xrnpe info lists them\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
@@ -52,6 +54,7 @@ struct options {
 	struct network_options network;
 	struct layers_options layers;
 	size_t limit;
+	int point;
 	bool json;
 };
 
@@ -96,6 +99,8 @@ static int open_subject(struct subject *subject, const struct options *options,
 		subject->out = graph_outputs(subject->graph, options->model);
 	} else {
 		ret = xrnpe_model_load(options->model, &subject->model, error);
+		if (!ret)
+			ret = select_point(&subject->model, options->point, options->model, error);
 		if (ret)
 			return ret;
 		subject->in = model_inputs(subject->model, options->model);
@@ -394,6 +399,9 @@ static int take(struct options *options, const char *command, int option, char *
 	case 'n':
 		return parse_count(argument, SIZE_MAX, &options->limit) ? 0 :
 		       misused(command, "--limit is not a number of inputs: %s", argument);
+	case 'p':
+		return parse_point(argument, &options->point) ? 0 :
+		       misused(command, "--point is not the number of one: %s", argument);
 	case DUMP:
 		options->layers.folder = argument;
 		return 0;
@@ -420,6 +428,8 @@ static int finish(struct options *options, const char *command)
 		return misused(command, "--input is missing");
 	if (options->device && network)
 		return misused(command, "a network runs on the CPU: --device is for compiled models");
+	if (options->point != NO_POINT && network)
+		return misused(command, "a network has no points: --point is for compiled models");
 	if (wants_layers(options) && network)
 		return misused(command, "--dump, --layers and --reference are for compiled models; a network's tensors are named by --outputs");
 	if (network_finish(&options->network, command))
@@ -449,6 +459,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "layers", required_argument, NULL, LAYERS },
 		{ "reference", required_argument, NULL, REFERENCE },
 		NETWORK_OPTIONS,
+		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -456,7 +467,7 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:s:d:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "i:o:l:n:s:p:d:jh", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
 			return finish_output();
@@ -477,7 +488,7 @@ static int parse(int argc, char **argv, struct options *options)
 
 int xrnpe_run(int argc, char **argv)
 {
-	struct options options = { 0 };
+	struct options options = { .point = NO_POINT };
 	int status = parse(argc, argv, &options);
 
 	if (status < 0)

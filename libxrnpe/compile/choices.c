@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "error.h"
-#include "trials.h"
+#include "points.h"
 
 /* ---- what is searched --------------------------------------------------- */
 
@@ -450,7 +450,7 @@ static int judge(const struct search *search, const struct trial *best, double a
 /* Try models of less and less effect, by equal factors, whatever the limits. */
 static int try_others(struct search *search)
 {
-	uint32_t count = search->compiler->options->points;
+	uint32_t count = trials_wanted(search->compiler->options);
 	const struct xrnpe_limits none = { 0 };
 
 	search_limit(search, &none);
@@ -487,9 +487,7 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 	if (!ret)
 		ret = try_others(&search);
 	if (!ret)
-		ret = trials_hand_over(&search.trials, best);
-	if (!ret)
-		*model = xrnpe_model_ref(best->model);
+		ret = points_make(&search.trials, best, compiler->options->points, model);
 	search_free(&search);
 	return ret;
 }

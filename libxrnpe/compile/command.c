@@ -94,14 +94,11 @@ struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_p
 
 /* ---- constants --------------------------------------------------------- */
 
-/* Constants are aligned to what the widest of them, a scale, needs. */
-#define CONSTANT_ALIGN sizeof(uint32_t)
-
 /* Add @size bytes to the constants, from *@offset on. */
 static int add_constants(struct lowering *low, const void *data, size_t size, uint64_t *offset)
 {
 	uint64_t *total = &low->model->region_size[XRNPE_MODEL_CONSTANTS];
-	size_t room = (size + CONSTANT_ALIGN - 1) / CONSTANT_ALIGN * CONSTANT_ALIGN;
+	size_t room = model_align(size);
 	uint8_t *constants = realloc(low->model->constants, *total + room);
 
 	if (!constants)

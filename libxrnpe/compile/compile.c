@@ -9,6 +9,7 @@
 #include "compile.h"
 #include "copy.h"
 #include "error.h"
+#include "trials.h"
 
 /* Models that are made and measured before one is taken; how many is not known before. */
 #define USUAL_TRIALS 4
@@ -75,7 +76,7 @@ int compile_prepare(struct compiler *compiler)
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
 		compiler->nodes[n].chooses = chooses(compiler->nodes[n].place.kind);
 	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
-			  (USUAL_TRIALS + compiler->options->points) *
+			  (USUAL_TRIALS + trials_wanted(compiler->options)) *
 				  (compiler->graph->node_count + task_steps(compiler));
 	compiler->datapath = xrnpe_datapath_new(0, NULL);
 	if (!compiler->datapath)

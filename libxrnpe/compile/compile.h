@@ -9,8 +9,9 @@
  * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
  * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
  * runs the result to correct biases and to learn the errors, of the best few choices, task.c
- * what they lose of what the network is for. limits.c reads what users write.
- * Documentation/compiler.rst tells the story.
+ * what they lose of what the network is for. points.c makes of several one model, whose
+ * constants share.c lays out. limits.c reads what users write. Documentation/compiler.rst
+ * tells the story.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H

@@ -136,9 +136,9 @@ int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe
 
 /* ---- what is told of them ------------------------------------------------ */
 
-static int compare_points(const void *a, const void *b)
+static int compare_told(const void *a, const void *b)
 {
-	const struct xrnpe_point *x = a, *y = b;
+	const struct xrnpe_trial *x = a, *y = b;
 
 	if (x->bytes != y->bytes)
 		return x->bytes < y->bytes ? -1 : 1;
@@ -147,61 +147,69 @@ static int compare_points(const void *a, const void *b)
 	return (x->quality.error > y->quality.error) - (x->quality.error < y->quality.error);
 }
 
-static bool is_beaten(const struct xrnpe_point *points, uint32_t count,
-		      const struct xrnpe_point *point)
+static bool is_beaten(const struct xrnpe_trial *told, uint32_t count, uint32_t which)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		const struct xrnpe_point *other = &points[i];
+	const struct xrnpe_trial *one = &told[which];
 
-		if (other->bytes <= point->bytes && other->cycles <= point->cycles &&
-		    other->picojoules <= point->picojoules &&
-		    other->quality.error <= point->quality.error &&
-		    (other->bytes < point->bytes || other->cycles < point->cycles ||
-		     other->picojoules < point->picojoules ||
-		     other->quality.error < point->quality.error))
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xrnpe_trial *other = &told[i];
+
+		if (other->bytes <= one->bytes && other->cycles <= one->cycles &&
+		    other->picojoules <= one->picojoules &&
+		    other->quality.error <= one->quality.error &&
+		    (other->bytes < one->bytes || other->cycles < one->cycles ||
+		     other->picojoules < one->picojoules ||
+		     other->quality.error < one->quality.error))
 			return true;
 	}
 	return false;
 }
 
 /* Choices that differ may become models that do not. */
-static uint32_t leave_out_repeats(struct xrnpe_point *points, uint32_t count)
+static uint32_t leave_out_repeats(struct xrnpe_trial *told, uint32_t count)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (!kept || compare_points(&points[kept - 1], &points[i]))
-			points[kept++] = points[i];
+		if (!kept || compare_told(&told[kept - 1], &told[i]))
+			told[kept++] = told[i];
+		told[kept - 1].chosen |= told[i].chosen;
+		told[kept - 1].carried |= told[i].carried;
 	}
 	return kept;
 }
 
-int trials_hand_over(const struct trials *trials, const struct trial *best)
+uint32_t trials_wanted(const struct xrnpe_compile_options *options)
 {
-	struct xrnpe_model *model = best->model;
-	struct xrnpe_point *points = calloc(trials->count, sizeof(*points));
+	/* Twice as many as there may be points, to have a choice. */
+	uint32_t points = options->points > 1 ? 2 * options->points : 0;
+
+	return options->trials > points ? options->trials : points;
+}
+
+int trials_tell(const struct trials *trials, const struct trial *best)
+{
+	struct xrnpe_trial *told = calloc(trials->count, sizeof(*told));
 	uint32_t count = 0;
 
-	if (!points)
+	if (!told)
 		return xrnpe_fail_memory(trials->compiler->error);
 	for (uint32_t i = 0; i < trials->count; i++) {
 		const struct trial *trial = trials->list[i];
 
 		if (trial->model)
-			points[count++] = (struct xrnpe_point){
+			told[count++] = (struct xrnpe_trial){
 				.bytes = trial->bytes, .cycles = trial->cycles,
 				.picojoules = trial->picojoules, .quality = trial->model->quality,
-				.task = trial->model->task,
+				.task = trial->model->task, .chosen = trial == best,
+				.carried = trial->carried,
 			};
 	}
-	qsort(points, count, sizeof(*points), compare_points);
-	count = leave_out_repeats(points, count);
-	for (uint32_t i = 0; i < count; i++) {
-		points[i].best = !is_beaten(points, count, &points[i]);
-		points[i].chosen = points[i].bytes == best->bytes && points[i].cycles == best->cycles &&
-				   points[i].quality.error == model->quality.error;
-	}
-	model->points = points;
-	model->point_count = count;
+	qsort(told, count, sizeof(*told), compare_told);
+	count = leave_out_repeats(told, count);
+	for (uint32_t i = 0; i < count; i++)
+		told[i].best = !is_beaten(told, count, i);
+	best->model->trials = told;
+	best->model->trial_count = count;
 	return 0;
 }

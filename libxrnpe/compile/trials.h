@@ -13,6 +13,7 @@ struct trial {
 	double cycles, picojoules;
 	struct xrnpe_model *model;	/* with its biases corrected; NULL: it was never within limits */
 	double score;		/* of the model: the error of all outputs, on inputs not seen */
+	bool carried;		/* it becomes a point of the result */
 };
 
 struct trials {
@@ -30,7 +31,10 @@ bool trial_exceeds(const struct trial *trial, const struct xrnpe_limits *limits)
 int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe_limits *limits,
 		struct trial **trial);
 
+/* How many others are to be tried than what the limits ask for. */
+uint32_t trials_wanted(const struct xrnpe_compile_options *options);
+
 /* Let the model of @best, which is the result, tell of all that were made. */
-int trials_hand_over(const struct trials *trials, const struct trial *best);
+int trials_tell(const struct trials *trials, const struct trial *best);
 
 #endif

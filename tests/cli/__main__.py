@@ -20,8 +20,8 @@ import models
 
 # In this order: later ones use files that earlier ones made.
 CHECKS = (general.check_usage, general.check_devices, models.check_compile,
-          models.check_task, models.check_bytes, models.check_model_info, models.check_run, general.check_pipes, models.check_formats,
-          layers.check_layers,
+          models.check_task, models.check_points, models.check_bytes, models.check_model_info,
+          models.check_run, general.check_pipes, models.check_formats, layers.check_layers,
           models.check_several, archives.check_archives, disasm.check_disasm,
           measures.check_num, measures.check_bench_products, measures.check_bench,
           models.check_damage)

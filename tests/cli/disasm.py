@@ -71,7 +71,7 @@ def check_disasm():
     layers = json.loads(succeeds("compile for disasm", "compile", ONNX, "--calib", "calib.npy",
                                  "-o", "m.xrnpe", "--json"))["layers"]
     good = read("m.xrnpe")
-    start, size = sections(good)[2]
+    start, size = sections(good)[COMMAND_SECTION]
     count, raw = size // RECORD, good[start:start + size]
     text = succeeds("disasm of a model", "disasm", "m.xrnpe")
     lines = text.splitlines()

@@ -12,7 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)
 ONNX = os.path.join(TOP, "models/fashion-resnet.onnx")
 SHAPE = (1, 28, 28)
 # Sections of a .xrnpe file, as Documentation/model-format.rst describes them.
-INFO_SECTION, COMMAND_SECTION, CONSTANT_SECTION = 0, 2, 9
+POINT_SECTION, COMMAND_SECTION, CONSTANT_SECTION = 1, 3, 10
 # Of a command record: where its operands start (ifm, ifm2, weight, scale, ofm), and their size.
 OPERANDS, OPERAND_BYTES = 24, 24
 RECORD = 192            # bytes of it

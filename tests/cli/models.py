@@ -10,14 +10,60 @@ import shutil
 import struct
 
 from command import fails, misused, result, succeeds, xrnpe
-from files import (COMMAND_SECTION, CONSTANT_SECTION, INFO_SECTION, ONNX, OPERAND_BYTES, OPERANDS,
-                   SHAPE, forge, images, read, read_npy, sections, sign, write, write_npy,
+from files import (COMMAND_SECTION, CONSTANT_SECTION, ONNX, OPERAND_BYTES, OPERANDS,
+                   POINT_SECTION, SHAPE, forge, images, read, read_npy, sections, sign, write, write_npy,
                    write_npz, write_sum)
 
 
 def formats_of(layer):
     """As the table has them: of weights, where there are any, and of inputs."""
     return "/".join(layer[key] for key in ("weight_format", "format") if key in layer)
+
+
+def check_points():
+    """Compiled into p.xrnpe; m.xrnpe is the same without other points."""
+    made = json.loads(succeeds("compile points", "compile", ONNX, "--calib", "calib.npy", "-b", "4x",
+                               "-o", "p.xrnpe", "--points", "3", "--json"))
+    alone = json.loads(succeeds("a model alone", "info", "m.xrnpe", "--json"))
+    points = made["points"]
+    begin = points[made["point"]]
+    result(len(points) == 3 and len(alone["points"]) == 1 and
+           [p["cycles"] for p in points] == sorted(p["cycles"] for p in points) and
+           all(begin[key] == alone["points"][0][key] for key in
+               ("bytes", "cycles", "picojoules", "output_error")) and
+           sum(trial["carried"] for trial in made["trials"]) == 3,
+           "the fastest is first, and the one asked for is there", points)
+    told = json.loads(succeeds("info of points", "info", "p.xrnpe", "--json"))
+    result(told["points"] == points and told["point"] == made["point"] and
+           told["memory"]["constants"] < sum(p["constants"] for p in points),
+           "the file tells the same, and constants are shared", told["points"])
+    text = succeeds("points as text", "info", "p.xrnpe")
+    result([row.split()[0] for row in text.splitlines()[-3:]] == ["0", "1", "2"] and
+           sum(row.endswith(" *") for row in text.splitlines()) == 1, "a row each", text)
+    write_npy("few.npy", (5, *SHAPE), images(8, 5))
+    run = ("run", "--input", "few.npy", "--json")
+    digests = [json.loads(succeeds(f"run point {i}", *run, "p.xrnpe", "--point", str(i)))["sha256"]
+               for i in range(3)]
+    result(len(set(digests)) == 3 and digests[made["point"]] ==
+           json.loads(succeeds("run none", *run, "p.xrnpe"))["sha256"] ==
+           json.loads(succeeds("run alone", *run, "m.xrnpe"))["sha256"],
+           "points differ; one is the model alone, bit for bit", digests)
+    for i, point in enumerate(points):
+        got = json.loads(succeeds(f"bench point {i}", "bench", "p.xrnpe", "--point", str(i),
+                                  "--seconds", "0.01", "--batch", "1", "--json"))
+        result(got["cycles"] == point["cycles"], "is the point's", got)
+        commands = json.loads(succeeds(f"disasm point {i}", "disasm", "p.xrnpe", "-p", str(i), "-j"))
+        result(len(commands["commands"]) * 192 == point["own_commands"], "has its commands")
+    for command in (("info",), ("run", "--input", "few.npy"), ("bench",), ("disasm",)):
+        fails(f"{command[0]}: no such point", "p.xrnpe: has no point 3; the last is 2", *command,
+              "p.xrnpe", "--point", "3")
+        misused(f"{command[0]}: no number", "--point is not the number of one: x", *command,
+                "p.xrnpe", "--point", "x")
+    misused("a point of a network", "a network has no points", "run", ONNX, "--input", "few.npy",
+            "--point", "0")
+    misused("a point of no model", "--point is for a model", "info", "--point", "0")
+    misused("a point of a buffer", "--point is for a model", "disasm", "p.xrnpe", "--raw", "--point",
+            "0")
 
 
 def check_compile():
@@ -44,26 +90,27 @@ def check_compile():
            "the table has a row a layer", text)
     result("\033" not in text, "no colours in a file")
 
-    points = json.loads(succeeds("other points", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x",
-                                 "--points", "4", "--report", "page.html", "--json"))["points"]
+    trials = json.loads(succeeds("other choices", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x",
+                                 "--trials", "4", "--report", "page.html", "--json"))["trials"]
     result(read("again.xrnpe") == read("m.xrnpe"), "do not change the model")
     takes = ("bytes", "cycles", "picojoules", "output_error")
-    result([p["chosen"] for p in points].count(True) == 1 and len(points) > 4 and all(
+    result([p["chosen"] for p in trials].count(True) == 1 and len(trials) > 4 and all(
         not p["best"] or not any(
-            all(q[k] <= p[k] for k in takes) and any(q[k] < p[k] for k in takes) for q in points)
-        for p in points),
-        "one is chosen, none beats the best", points)
+            all(q[k] <= p[k] for k in takes) and any(q[k] < p[k] for k in takes) for q in trials)
+        for p in trials),
+        "one is chosen, none beats the best", trials)
     page = read("page.html").decode()
     result(page.startswith("<!DOCTYPE html>") and page.count("<svg") == page.count("</svg>") == 4 and
            "src=" not in page and "href=" not in page and
            all(layer["name"] in page for layer in table["layers"]),
            "the page has drawings and all layers, and nothing from elsewhere")
-    text = succeeds("points as text", *base, "calib.npy", "-o", "again.xrnpe", "-p", "2")
+    text = succeeds("trials as text", *base, "calib.npy", "-o", "again.xrnpe", "-t", "2")
     result(sum(row.endswith(" *") for row in text.splitlines()) == 1, "a star at what is chosen",
            text)
-    for count in ("many", "0", "101", "-1", "4294967297"):
-        misused(f"--points {count}", "--points is not a number", *base, "calib.npy", "-o",
-                "none.xrnpe", "-p", count)
+    for option in ("--trials", "--points"):
+        for count in ("many", "0", "101", "-1", "4294967297"):
+            misused(f"{option} {count}", f"{option} is not a number", *base, "calib.npy", "-o",
+                    "none.xrnpe", option, count)
     fails("nowhere to write the page", "none/page.html: cannot create", *base, "calib.npy", "-o",
           "again.xrnpe", "--report", "none/page.html")
 
@@ -108,13 +155,13 @@ def check_task():
     base = ("compile", ONNX, "-c", "many.npy", "-o", "task.xrnpe")
     labels = [row.index(max(row)) for row in rows]
     write_npy("classes.npy", (12,), labels, "B", "|u1")
-    table = json.loads(succeeds("compile with labels", *base, "-l", "classes.npy", "-p", "2",
+    table = json.loads(succeeds("compile with labels", *base, "-l", "classes.npy", "-t", "2",
                                 "--max-loss", "50%", "--report", "page.html", "--json"))
     task = table["task"]
     result(task["classes"] and task["inputs"] == 7 and task["float_score"] == 1 and
            abs(task["loss"] - (1 - task["score"])) < 1e-6 and
            task["loss"] + 1.645 * task["spread"] <= 0.5, "what is lost, which is no more", task)
-    result(all("task" in point for point in table["points"]), "of all points", table["points"])
+    result(all("task" in trial for trial in table["trials"]), "of all trials", table["trials"])
     line = f"{100 * task['score']:.2f} % of 7 inputs kept aside told right, in FP32 100.00 %: "
     result(line in read("page.html").decode(), "the page tells it")
     rows = succeeds("as text", *base, "-l", "classes.npy", "--max-loss", "50%").splitlines()
@@ -372,8 +419,8 @@ def check_damage():
           "in.npy")
     fails("a folder", "/: cannot read: Is a directory", "run", "/", "--input", "in.npy")
 
-    arena = struct.unpack_from("<Q", good, sections(good)[INFO_SECTION][0] + 8)[0]
-    write("bad.xrnpe", forge(good, INFO_SECTION, 8, "<Q", arena // 2))
+    arena = struct.unpack_from("<Q", good, sections(good)[POINT_SECTION][0] + 32)[0]
+    write("bad.xrnpe", forge(good, POINT_SECTION, 32, "<Q", arena // 2))
     done = xrnpe(*run)
     result(done.returncode == 1 and re.match(
         r"xrnpe: bad\.xrnpe: (command \d+ \(\w+, layer \S+\): \w+|tensor \S+:) outside region 1 "

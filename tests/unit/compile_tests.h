@@ -15,5 +15,6 @@ TCase *compile_bytes_tests(void);
 TCase *compile_scales_tests(void);
 TCase *compile_task_tests(void);
 TCase *compile_layers_tests(void);
+TCase *compile_points_tests(void);
 
 #endif

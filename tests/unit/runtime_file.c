@@ -20,7 +20,7 @@
 #define HEADER_TABLE 32
 #define SECTION_BYTES 24
 
-enum { INFO, STRINGS, COMMANDS, COMMAND_LAYERS, LAYERS, TENSORS, STEPS, BINDINGS,
+enum { INFO, POINTS, STRINGS, COMMANDS, COMMAND_LAYERS, LAYERS, TENSORS, STEPS, BINDINGS,
        CPU, CONSTANTS, SECTIONS };
 
 static struct xrnpe_error error;
@@ -280,22 +280,28 @@ static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_IFM, row_stride), 4, 3, "field ifm.row_stride is out" },
 	{ COMMANDS, CMD(0, image.reserved), 1, 1, "field reserved is out" },
 	/* A region too small for the commands. */
-	{ INFO, 8, 8, 20, "tensor middle: outside region 1 (arena): offset 0, size 24 of 20 bytes" },
-	{ INFO, 16, 8, 40, "tensor in: outside region 2 (input)" },
-	{ INFO, 24, 8, 0, "tensor out: outside region 3 (output)" },
-	{ INFO, 24, 8, UINT64_MAX, "region 3 (output) is too large" },
+	{ POINTS, 32, 8, 20, "tensor middle: outside region 1 (arena): offset 0, size 24 of 20 bytes" },
+	{ INFO, 8, 8, 40, "tensor in: outside region 2 (input)" },
+	{ INFO, 16, 8, 0, "tensor out: outside region 3 (output)" },
+	{ INFO, 16, 8, UINT64_MAX, "region 3 (output) is too large" },
 	{ INFO, 0, 8, 151, "section info is malformed" },
-	{ INFO, 32, 4, 0, "lacks layers, inputs or outputs" },
-	{ INFO, 32, 4, 4, "lacks layers, inputs or outputs" },
-	{ INFO, 36, 4, 0, "lacks layers, inputs or outputs" },
-	{ INFO, 36, 4, UINT32_MAX, "lacks layers, inputs or outputs" },
-	{ INFO, 36, 4, 2, "tensor middle: its format is not allowed" },
-	{ INFO, 40, 4, 4096, "producer is not printable" },
-	{ INFO, 48, 8, 0x7ff0000000000000, "section info is malformed" },
-	{ INFO, 48, 8, 0xbff0000000000000, "section info is malformed" },
-	{ INFO, 56, 8, 0x7ff8000000000000, "section info is malformed" },
-	{ INFO, 64, 4, 2, "section info is malformed" },
-	{ INFO, 68, 4, 1, "section info is malformed" },
+	{ INFO, 24, 4, 0, "lacks layers, inputs or outputs" },
+	{ INFO, 24, 4, 4, "lacks layers, inputs or outputs" },
+	{ INFO, 28, 4, 0, "lacks layers, inputs or outputs" },
+	{ INFO, 28, 4, UINT32_MAX, "lacks layers, inputs or outputs" },
+	{ INFO, 28, 4, 2, "tensor middle: its format is not allowed" },
+	{ INFO, 32, 4, 4096, "producer is not printable" },
+	{ INFO, 36, 4, 1, "section info is malformed" },
+	{ POINTS, 40, 8, 0x7ff0000000000000, "section points is malformed" },
+	{ POINTS, 40, 8, 0xbff0000000000000, "section points is malformed" },
+	{ POINTS, 48, 8, 0x7ff8000000000000, "section points is malformed" },
+	{ POINTS, 24, 4, 2, "section points is malformed" },
+	{ POINTS, 28, 4, 1, "section points is malformed" },
+	{ POINTS, 0, 4, 1, "its points are not all of it" },
+	{ POINTS, 4, 4, 3, "its points are not all of it" },
+	{ POINTS, 8, 4, UINT32_MAX, "its points are not all of it" },
+	{ POINTS, 12, 4, 0, "its points are not all of it" },
+	{ POINTS, 16, 4, 1, "its points are not all of it" },
 	{ COMMAND_LAYERS, 4, 4, 2, "command 1 belongs to no layer" },
 	{ LAYERS, 0, 4, UINT32_MAX, "layer 0 has no name" },
 	{ LAYERS, LAYER_BYTES + 4, 4, 5000, "layer 1 has no name" },
@@ -351,6 +357,60 @@ START_TEST(file_forged)
 }
 END_TEST
 
+/* The file of two points, in place of the tiny model's. */
+static void make_points(void)
+{
+	struct xrnpe_model *points = two_points(tiny_model);
+
+	ck_ok(xrnpe_model_save(points, test_path("m.xrnpe"), &error), error);
+	size = read_file(test_path("m.xrnpe"), bytes, sizeof(bytes));
+	xrnpe_model_free(points);
+}
+
+#define POINT_BYTES 56
+#define TENSOR_BYTES 80
+
+static const struct forgery point_forgeries[] = {
+	{ INFO, 36, 4, 2, "section info is malformed" },
+	{ POINTS, POINT_BYTES, 4, 1, "its points are not all of it" },
+	{ POINTS, POINT_BYTES + 28, 4, 1, "m.xrnpe, point 1: section points is malformed" },
+	{ POINTS, POINT_BYTES + 32, 8, 80,
+	  "m.xrnpe, point 1: tensor middle: outside region 1 (arena): offset 64, size 24 of 80 bytes" },
+	{ COMMANDS, OPERAND(3, XRNPE_OPERAND_SCALE, offset), 8, 160,
+	  "m.xrnpe, point 1: command 1 (conv2d, layer mix): scale outside region 0 (constants, 176 bytes)" },
+	{ COMMAND_LAYERS, 12, 4, 2, "m.xrnpe, point 1: command 1 belongs to no layer" },
+	{ LAYERS, 2 * LAYER_BYTES, 4, UINT32_MAX, "m.xrnpe, point 1: layer 0 has no name" },
+	{ LAYERS, 3 * LAYER_BYTES, 4, 0, "m.xrnpe, point 1: its layers are not those of point 0" },
+	{ TENSORS, 3 * TENSOR_BYTES, 4, 0, "m.xrnpe, point 1: its inputs or outputs are not those of point 0" },
+	{ TENSORS, 4 * TENSOR_BYTES + 68, 4, 0x40000000,
+	  "m.xrnpe, point 1: its inputs or outputs are not those of point 0" },
+	{ STEPS, 32 + 8, 4, 2, "m.xrnpe, point 1: step 1 is out of order" },
+};
+
+START_TEST(file_points_forged)
+{
+	const struct forgery *f = &point_forgeries[_i];
+
+	make_points();
+	ck_assert_uint_le(f->at + f->width, size_of(f->section));
+	set(start_of(f->section) + f->at, f->width, f->value);
+	sign();
+	refused(bytes, size, f->text);
+}
+END_TEST
+
+/* Records that change hands from one point to the other. */
+START_TEST(file_points_shifted)
+{
+	make_points();
+	set(start_of(POINTS) + 4 * (size_t)_i, 4, get(start_of(POINTS) + 4 * (size_t)_i, 4) - 1);
+	set(start_of(POINTS) + POINT_BYTES + 4 * (size_t)_i, 4,
+	    get(start_of(POINTS) + POINT_BYTES + 4 * (size_t)_i, 4) + 1);
+	sign();
+	refused(bytes, size, "m.xrnpe, point ");
+}
+END_TEST
+
 START_TEST(file_misplaced)
 {
 	static unsigned char good[sizeof(bytes)];
@@ -397,6 +457,8 @@ START_TEST(file_fuzzed)
 	uint32_t seed = 12345;
 	unsigned int loaded = 0;
 
+	if (_i)
+		make_points();
 	memcpy(good, bytes, size);
 	ck_ok(xrnpe_device_open("emu", &device, &error), error);
 	for (unsigned int round = 0; round < 4000; round++) {
@@ -420,14 +482,17 @@ START_TEST(file_fuzzed)
 		if (xrnpe_model_input(model, 0)->count == TINY_IN &&
 		    xrnpe_model_output(model, 0)->count == TINY_OUT &&
 		    !xrnpe_session_new(device, model, NULL, &session, &error)) {
-			xrnpe_session_run(session, 1, (const float *[]){ in }, (float *[]){ out },
-					  NULL, NULL, NULL, &error);
+			for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+				ck_ok(xrnpe_session_set_point(session, p, &error), error);
+				xrnpe_session_run(session, 1, (const float *[]){ in },
+						  (float *[]){ out }, NULL, NULL, NULL, &error);
+			}
 			xrnpe_session_free(session);
 		}
 		xrnpe_model_free(model);
 	}
 	/* Names, reports and constants may change freely. */
-	ck_assert_uint_gt(loaded, 500);
+	ck_assert_uint_gt(loaded, 300);
 	xrnpe_device_close(device);
 }
 END_TEST
@@ -447,7 +512,10 @@ TCase *runtime_file_tests(void)
 	tcase_add_test(tcase, file_unreadable);
 	tcase_add_test(tcase, file_replaced_whole);
 	tcase_add_loop_test(tcase, file_forged, 0, sizeof(forgeries) / sizeof(*forgeries));
+	tcase_add_loop_test(tcase, file_points_forged, 0,
+			    sizeof(point_forgeries) / sizeof(*point_forgeries));
+	tcase_add_loop_test(tcase, file_points_shifted, 0, 4);
 	tcase_add_test(tcase, file_misplaced);
-	tcase_add_test(tcase, file_fuzzed);
+	tcase_add_loop_test(tcase, file_fuzzed, 0, 2);
 	return tcase;
 }

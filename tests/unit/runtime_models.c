@@ -84,3 +84,53 @@ struct xrnpe_model *negative_model(void)
 	};
 	return model;
 }
+
+/* Let the second point's records of scales be behind all constants, twice as large. */
+static void double_scales(struct xrnpe_model *const points[2])
+{
+	enum { SIZE = TINY_OUT_C * sizeof(struct xrnpe_scale) };
+	char *constants = realloc(points[0]->constants, TINY_CONSTANTS + SIZE);
+	float values[SIZE / sizeof(float)];
+
+	memcpy(values, constants + TINY_SCALES, SIZE);
+	for (size_t i = 0; i < SIZE / sizeof(float); i++)
+		values[i] *= 2;
+	memcpy(constants + TINY_CONSTANTS, values, SIZE);
+	free(points[1]->constants);
+	for (unsigned int p = 0; p < 2; p++) {
+		points[p]->constants = constants;
+		points[p]->region_size[XRNPE_MODEL_CONSTANTS] = TINY_CONSTANTS + SIZE;
+	}
+	points[1]->cmds[1].operand[XRNPE_OPERAND_SCALE].offset = TINY_CONSTANTS;
+}
+
+/* What is between its commands moves behind the arena that was, and they are jobs of their own. */
+static void rearrange(struct xrnpe_model *point)
+{
+	uint64_t at = (point->region_size[XRNPE_MODEL_ARENA] + 63) / 64 * 64;
+
+	point->region_size[XRNPE_MODEL_ARENA] = at + 2 * TINY_IN;
+	point->cmds[0].operand[XRNPE_OPERAND_OFM].offset = at;
+	point->cmds[1].operand[XRNPE_OPERAND_IFM].offset = at;
+	point->tensors[2].offset = at;
+	point->layer_outputs[0] = (struct xrnpe_layer_output){ .index = 2, .step = 1 };
+	point->layer_outputs[1].step++;
+	point->steps = realloc(point->steps, (point->step_count + 1) * sizeof(*point->steps));
+	memmove(point->steps + 1, point->steps, point->step_count++ * sizeof(*point->steps));
+	point->steps[0].count = point->steps[1].first = point->steps[1].count = 1;
+}
+
+struct xrnpe_model *two_points(struct xrnpe_model *(*make)(void))
+{
+	struct xrnpe_model *points[] = { make(), make() };
+
+	double_scales(points);
+	rearrange(points[1]);
+	xrnpe_graph_free(points[1]->cpu);
+	points[1]->cpu = points[0]->cpu;
+	points[1]->quality.error = 0.125;
+	ck_assert_int_eq(xrnpe_model_link(points, 2, 0), 0);
+	ck_ok(xrnpe_model_check(points[0], &error), error);
+	ck_assert_int_eq(xrnpe_model_count_constants(points[0]), 0);
+	return points[0];
+}

@@ -15,6 +15,7 @@ TCase *runtime_session_tests(void);
 TCase *runtime_events_tests(void);
 TCase *runtime_buffers_tests(void);
 TCase *runtime_layers_tests(void);
+TCase *runtime_points_tests(void);
 
 /* The device that sessions are tested on: XRNPE_TEST_DEVICE, or emu. */
 const char *test_device(void);
@@ -60,6 +61,12 @@ struct xrnpe_model *slow_model(uint32_t commands);
 
 /* The tiny model with its result negated on the CPU: arena, then output. */
 struct xrnpe_model *negative_model(void);
+
+/*
+ * Two points of one model: that which @make makes, one of the above, and one whose outputs are
+ * twice as large. They differ in scales, steps and arena, and share all else.
+ */
+struct xrnpe_model *two_points(struct xrnpe_model *(*make)(void));
 
 /* Inputs that differ with @seed, and what the model makes of them. */
 void tiny_input(unsigned int seed, float in[TINY_IN]);

@@ -15,8 +15,8 @@ The library is libxrnpe.so.0, or the file that the environment variable XRNPE_LI
 from ._buffer import Buffer
 from ._graph import Graph, compile, operators
 from ._info import (ByteInput, Cost, Counters, DeviceInfo, Fault, Footprint, Format, LayerInfo,
-                    LayerProfile, Operand, OperatorInfo, Place, Point, Prediction, Priority,
-                    Quality, Result, Task, TensorInfo, Type)
+                    LayerProfile, Operand, OperatorInfo, Place, Prediction, Priority,
+                    Quality, Result, Task, TensorInfo, Trial, Type)
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
@@ -25,6 +25,6 @@ from ._session import Device, Request, Session, wait_any
 
 __all__ = ["Buffer", "ByteInput", "Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault",
            "Footprint", "Format", "Graph", "LayerInfo", "LayerProfile", "Model", "Operand",
-           "OperatorInfo", "Place", "Point", "Prediction", "Priority", "Quality", "Request",
-           "Result", "Session", "Task", "TensorInfo", "Type", "__version__", "compile",
+           "OperatorInfo", "Place", "Prediction", "Priority", "Quality", "Request",
+           "Result", "Session", "Task", "TensorInfo", "Trial", "Type", "__version__", "compile",
            "fit_scales", "operators", "quantize", "wait_any"]

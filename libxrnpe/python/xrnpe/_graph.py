@@ -176,7 +176,7 @@ def _described(array: Floats) -> c.xrnpe_array:
 def compile(graph: Graph, calibration: Inputs, *,
             budget: Budget | Sequence[Budget] | None = None,
             labels: ArrayLike | None = None, max_loss: float | None = None,
-            formats: Mapping[str | None, str] | None = None, points: int = 0,
+            formats: Mapping[str | None, str] | None = None, trials: int = 0, points: int = 1,
             progress: Progress | None = None,
             note: Callable[[str], object] = warnings.warn) -> Model:
     """Compile a network: choose formats, round weights, and write commands.
@@ -191,14 +191,17 @@ def compile(graph: Graph, calibration: Inputs, *,
     class or the first output as it should be: half of the inputs then tell what the model loses,
     Model.task, which ``max_loss`` limits (0.002: two inputs of 1000). ``formats`` are those of layers, by name, that are not to be chosen:
     ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers. So many
-    other ``points`` are tried, too, to show what else there is: Model.points.
+    other ``trials`` are tried, too, to show what else there is: Model.trials. The model has so
+    many ``points`` at most, from fast to exact: Model.points.
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     ``note(text)`` is called for what a person should know: what is odd about the calibration
     data, what could not be reached. The same arguments always give the same model.
     """
     handle = graph._open
-    if not 0 <= points <= 1000:
-        raise ValueError(f"{points} points are not 0 to 1000")
+    if not 0 <= trials <= 1000:
+        raise ValueError(f"{trials} trials are not 0 to 1000")
+    if not 1 <= points <= 1000:
+        raise ValueError(f"{points} points are not 1 to 1000")
     arrays, _ = read_inputs(graph.inputs, calibration)
     # Past the end nothing is read; C has no arrays of none.
     described = (c.xrnpe_array * max(1, len(arrays)))(*map(_described, arrays))
@@ -212,7 +215,7 @@ def compile(graph: Graph, calibration: Inputs, *,
     given = _formats(formats or {})
     notes: list[str] = []
     add_note = XRNPE_NOTE(lambda data, words: notes.append(text(words)))
-    options = xrnpe_compile_options(described, told and pointer_to(told), limits, points, given,
+    options = xrnpe_compile_options(described, told and pointer_to(told), limits, trials, points, given,
                                     len(given), reporter.callback, None, add_note, None)
     model = Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
                          caller=reporter.call))

@@ -194,8 +194,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A model that the compiler tried: what it takes, and how much it differs."""
+class Trial:
+    """A choice that the compiler tried: what it takes, and how much it differs."""
     #: Of weights, scales and biases together.
     bytes: int
     #: Of one inference, on the default array.
@@ -208,11 +208,14 @@ class Point:
     best: bool
     #: This one was taken.
     chosen: bool
+    #: It is a point of the model.
+    carried: bool
 
     @classmethod
-    def _of(cls, point: c.xrnpe_point) -> Self:
-        return cls(point.bytes, point.cycles, point.picojoules, Quality._of(point.quality),
-                   Task._of(point.task) if point.task.inputs else None, point.best, point.chosen)
+    def _of(cls, trial: c.xrnpe_trial) -> Self:
+        return cls(trial.bytes, trial.cycles, trial.picojoules, Quality._of(trial.quality),
+                   Task._of(trial.task) if trial.task.inputs else None, trial.best, trial.chosen,
+                   trial.carried)
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a model needs on a device, bytes."""
+    """What a model needs on a device, bytes: all of its points together, and one."""
     #: Once a session.
     constants: int
     commands: int
@@ -239,6 +242,11 @@ class Footprint:
     arena: int
     inputs: int
     outputs: int
+    #: Of the constants: what this point uses, and what no other does.
+    used_constants: int
+    own_constants: int
+    #: Of the commands: this point's.
+    own_commands: int
 
     @classmethod
     def _of(cls, footprint: c.xrnpe_footprint) -> Self:
@@ -338,6 +346,8 @@ class Result:
     copied: int
     #: What nodes on the CPU took, with what they copied.
     cpu_seconds: float
+    #: Of the model, that it ran at.
+    point: int
 
     @classmethod
     def _of(cls, result: c.xrnpe_result) -> Self:
@@ -345,4 +355,4 @@ class Result:
         if result.fault.kind != c.XRNPE_FAULT_NONE:
             fault = Fault(**_fields(Fault, result.fault))
         return cls(bool(result.status & c.XRNPE_STATUS_INVALID), fault,
-                   Counters._of(result.counters), result.copied, result.cpu_seconds)
+                   Counters._of(result.counters), result.copied, result.cpu_seconds, result.point)

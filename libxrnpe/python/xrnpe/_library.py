@@ -23,7 +23,7 @@ XRNPE_ENDED = CFUNCTYPE(None, c_void_p)
 
 class xrnpe_compile_options(Structure):
     _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("labels", POINTER(c.xrnpe_array)),
-                ("limits", c.xrnpe_limits), ("points", c_uint),
+                ("limits", c.xrnpe_limits), ("trials", c_uint), ("points", c_uint),
                 ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
                 ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
                 ("note", XRNPE_NOTE), ("note_data", c_void_p)]
@@ -82,8 +82,11 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_output_layout": (c_int, [_OBJECT, c_uint, POINTER(c.xrnpe_layout), _ERROR]),
     "xrnpe_model_pack": (c_int, [_OBJECT, c_void_p, POINTER(c_size_t), _ERROR]),
     "xrnpe_model_parse": (c_int, [c_char_p, c_char_p, c_size_t, _NEW, _ERROR]),
-    "xrnpe_model_point": (POINTER(c.xrnpe_point), [_OBJECT, c_uint]),
+    "xrnpe_model_point": (c_void_p, [_OBJECT, c_uint]),
     "xrnpe_model_point_count": (c_uint, [_OBJECT]),
+    "xrnpe_model_point_index": (c_uint, [_OBJECT]),
+    "xrnpe_model_trial": (POINTER(c.xrnpe_trial), [_OBJECT, c_uint]),
+    "xrnpe_model_trial_count": (c_uint, [_OBJECT]),
     "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
                                    POINTER(c.xrnpe_cost)]),
     "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),
@@ -114,6 +117,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_session_free": (None, [_OBJECT]),
     "xrnpe_session_new": (c_int, [_OBJECT, _OBJECT, POINTER(c.xrnpe_session_options), _NEW,
                                   _ERROR]),
+    "xrnpe_session_point": (c_uint, [_OBJECT]),
+    "xrnpe_session_set_point": (c_int, [_OBJECT, c_uint, _ERROR]),
     "xrnpe_session_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
                                   POINTER(c_uint32), _ERROR]),
 }
@@ -203,6 +208,17 @@ class Handle:
 
     def __del__(self) -> None:
         self._free(self._as_parameter_)
+
+
+class Part(Handle):
+    """What lives as long as the object that it is a part of, and is not freed itself."""
+
+    def __init__(self, whole: Handle, pointer: int) -> None:
+        self._as_parameter_ = c_void_p(pointer)
+        self._whole = whole
+
+    def __del__(self) -> None:
+        pass
 
 
 class Object:

@@ -9,9 +9,9 @@ from errno import ENOSPC
 from typing import Any
 
 from . import _structures as c
-from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Point, Prediction, Quality,
-                    Task, TensorInfo)
-from ._library import Error, Handle, Object, call, encode, lib, path
+from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Prediction, Quality, Task,
+                    TensorInfo, Trial)
+from ._library import Error, Handle, Object, Part, call, encode, lib, path
 
 
 def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, int], Any],
@@ -84,11 +84,24 @@ class Model(Object):
         return Task._of(task.contents) if task else None
 
     @property
-    def points(self) -> tuple[Point, ...]:
-        """The models that the compiler tried, from the smallest on; none of one from a file."""
+    def points(self) -> tuple[Model, ...]:
+        """The same network in other formats, from the fastest to the most exact: models that
+        share what is equal, and between which Session.point switches. Itself is one of them."""
         handle = self._open
-        return tuple(Point._of(lib.xrnpe_model_point(handle, i).contents)
+        return tuple(Model(Part(handle, lib.xrnpe_model_point(handle, i)))
                      for i in range(lib.xrnpe_model_point_count(handle)))
+
+    @property
+    def point(self) -> int:
+        """Which of the points it is."""
+        return int(lib.xrnpe_model_point_index(self._open))
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """What the compiler tried, from the smallest on; nothing of a model from a file."""
+        handle = self._open
+        return tuple(Trial._of(lib.xrnpe_model_trial(handle, i).contents)
+                     for i in range(lib.xrnpe_model_trial_count(handle)))
 
     def predict(self, device: DeviceInfo | None = None) -> Prediction:
         """What it costs by the device's cycle model, without running it.

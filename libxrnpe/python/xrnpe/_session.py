@@ -62,6 +62,20 @@ class Session(Object):
         self.layers: tuple[LayerInfo, ...] = model.layers
         self._model = model._open
 
+    @property
+    def point(self) -> int:
+        """Which of Model.points a submission runs at from now on; at first that of the model.
+
+        It may be set at any time, in any thread: what was submitted before is not touched.
+        """
+        return int(lib.xrnpe_session_point(self._open))
+
+    @point.setter
+    def point(self, point: int) -> None:
+        if point < 0:
+            raise ValueError(f"there is no point {point}")
+        call(lib.xrnpe_session_set_point, self._open, point)
+
     def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None,
             progress: Progress | None = None) -> dict[str, Floats]:
         """Run one input or a batch, and wait.

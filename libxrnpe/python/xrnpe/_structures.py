@@ -60,10 +60,10 @@ class xrnpe_task(Structure):
                 ("loss", c_double), ("spread", c_double), ("inputs", c_uint)]
 
 
-class xrnpe_point(Structure):
+class xrnpe_trial(Structure):
     _fields_ = [("bytes", c_uint64), ("cycles", c_double), ("picojoules", c_double),
                 ("quality", xrnpe_quality), ("task", xrnpe_task), ("best", c_bool),
-                ("chosen", c_bool)]
+                ("chosen", c_bool), ("carried", c_bool)]
 
 
 class xrnpe_limits(Structure):
@@ -90,12 +90,13 @@ class xrnpe_fault(Structure):
 
 class xrnpe_result(Structure):
     _fields_ = [("status", c_uint32), ("fault", xrnpe_fault), ("counters", xrnpe_counters),
-                ("copied", c_uint64), ("cpu_seconds", c_double)]
+                ("copied", c_uint64), ("cpu_seconds", c_double), ("point", c_uint)]
 
 
 class xrnpe_footprint(Structure):
     _fields_ = [("constants", c_uint64), ("commands", c_uint64), ("arena", c_uint64),
-                ("inputs", c_uint64), ("outputs", c_uint64)]
+                ("inputs", c_uint64), ("outputs", c_uint64), ("used_constants", c_uint64),
+                ("own_constants", c_uint64), ("own_commands", c_uint64)]
 
 
 class xrnpe_layout(Structure):

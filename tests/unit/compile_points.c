@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+/* Several points of one model: each is what it would be alone. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit/compile_run.h"
+#include "unit/compile_tests.h"
+
+enum { POINTS = 3, OUTPUTS = 4, INPUTS = 4 };
+
+/* Those that take little time. */
+static const unsigned int subjects[] = { 1, 2, 3, 4, 5, 6, 7 };
+
+/* What a model computes for TESTS inputs. */
+struct outputs {
+	float *of[OUTPUTS];
+};
+
+static void run(struct xrnpe_model *model, const struct xrnpe_array *arrays, struct outputs *outputs)
+{
+	const float *inputs[INPUTS];
+	struct xrnpe_session *session;
+	struct xrnpe_device *device;
+
+	for (unsigned int i = 0; i < xrnpe_model_input_count(model); i++)
+		inputs[i] = arrays[i].data;
+	for (unsigned int i = 0; i < xrnpe_model_output_count(model); i++) {
+		outputs->of[i] = malloc(TESTS * xrnpe_model_output(model, i)->count * sizeof(float));
+		ck_assert_ptr_nonnull(outputs->of[i]);
+	}
+	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
+	ck_assert_msg(!xrnpe_session_new(device, model, NULL, &session, &error), "%s", error.message);
+	ck_assert_msg(!xrnpe_session_run(session, TESTS, inputs, outputs->of, NULL, NULL, NULL, &error),
+		      "%s", error.message);
+	xrnpe_session_free(session);
+	xrnpe_device_close(device);
+}
+
+static bool same(const struct xrnpe_model *model, const struct outputs *a, const struct outputs *b)
+{
+	bool equal = true;
+
+	for (unsigned int i = 0; i < xrnpe_model_output_count(model); i++)
+		equal &= !memcmp(a->of[i], b->of[i],
+				 TESTS * xrnpe_model_output(model, i)->count * sizeof(float));
+	return equal;
+}
+
+static void clear(const struct xrnpe_model *model, struct outputs *outputs)
+{
+	for (unsigned int i = 0; i < xrnpe_model_output_count(model); i++)
+		free(outputs->of[i]);
+}
+
+/* The network compiled to the formats that @point has. */
+static struct xrnpe_model *compile_like(const struct xrnpe_graph *graph,
+					const struct xrnpe_array *calibration,
+					const struct xrnpe_model *point)
+{
+	unsigned int count = xrnpe_model_layer_count(point);
+	struct xrnpe_layer_formats *formats = calloc(count, sizeof(*formats));
+	struct xrnpe_compile_options options = { .calibration = calibration, .formats = formats };
+	struct xrnpe_model *model;
+
+	ck_assert_ptr_nonnull(formats);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(point, i);
+
+		if (layer->place == XRNPE_PLACE_DEVICE && layer->input_error[XRNPE_FORMAT_P16] >= 0)
+			formats[options.format_count++] = (struct xrnpe_layer_formats){
+				layer->name, layer->weight_format, layer->format,
+			};
+	}
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	free(formats);
+	return model;
+}
+
+/* What a layer adds to its product may have a format that nobody can ask for. */
+static bool adds_other_format(const struct xrnpe_model *point)
+{
+	bool other = false;
+
+	for (uint32_t i = 0; i < point->cmd_count; i++) {
+		const struct xrnpe_operand *operand = point->cmds[i].operand;
+
+		/* Sums of a piece before are no tensor. */
+		other |= point->cmds[i].flags & XRNPE_CMD_RESIDUAL &&
+			 operand[XRNPE_OPERAND_IFM2].format != XRNPE_FORMAT_F32 &&
+			 operand[XRNPE_OPERAND_IFM2].format != operand[XRNPE_OPERAND_IFM].format;
+	}
+	return other;
+}
+
+START_TEST(points_are_as_alone)
+{
+	struct xrnpe_graph *graph = load(networks[subjects[_i]]());
+	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
+	struct xrnpe_array *inputs = noise(graph, TESTS, 77);
+	struct xrnpe_compile_options options = { .calibration = calibration, .points = POINTS };
+	unsigned int compared = 0;
+	struct xrnpe_model *model;
+
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	ck_assert_uint_le(xrnpe_model_point_count(model), POINTS);
+	for (unsigned int p = 0; p < xrnpe_model_point_count(model); p++) {
+		struct xrnpe_model *point = xrnpe_model_point(model, p), *alone;
+		struct outputs a, b;
+
+		if (adds_other_format(point))
+			continue;
+		alone = compile_like(graph, calibration, point);
+		run(point, inputs, &a);
+		run(alone, inputs, &b);
+		ck_assert_msg(same(point, &a, &b), "point %u differs", p);
+		ck_assert(xrnpe_model_quality(point)->error == xrnpe_model_quality(alone)->error);
+		clear(point, &a);
+		clear(point, &b);
+		xrnpe_model_free(alone);
+		compared++;
+	}
+	ck_assert_uint_gt(compared, 1);
+	xrnpe_model_free(model);
+	noise_free(graph, calibration);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+TCase *compile_points_tests(void)
+{
+	TCase *tests = tcase_create("points");
+
+	tcase_set_timeout(tests, 120);
+	tcase_add_loop_test(tests, points_are_as_alone, 0,
+			    sizeof(subjects) / sizeof(*subjects));
+	return tests;
+}
