@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cost.h"
 #include "error.h"
 #include "lower.h"
 
@@ -56,7 +57,8 @@ static void set_constants(const struct node_plan *plan, const struct place_piece
 	if (place->weights.out_c)
 		cmd->operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
 			.region = XRNPE_MODEL_CONSTANTS, .format = (uint8_t)choice.weight,
-			.offset = (uint64_t)piece->tap * weight->pixel_stride +
+			.offset = (uint64_t)piece->row * weight->row_stride +
+				  (uint64_t)piece->tap * weight->pixel_stride +
 				  xrnpe_row_bytes(choice.weight, piece->channel),
 			.row_stride = weight->row_stride,
 			.pixel_stride = cmd->opcode == XRNPE_OP_MATMUL ? 0 : weight->pixel_stride,
@@ -68,10 +70,29 @@ static void set_constants(const struct node_plan *plan, const struct place_piece
 	if (place->scale_count)
 		cmd->operand[XRNPE_OPERAND_SCALE] = (struct xrnpe_operand){
 			.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32,
+			.offset = (uint64_t)piece->row * lower_scale_size(place),
 			.row_stride = single ? 0 : lower_scale_size(place),
 		};
 	if (place->slope)
 		cmd->activation = XRNPE_ACT_PRELU;
+}
+
+/* How many tensors a piece reads: not all of them add one. */
+static uint32_t count_reads(const struct node_plan *plan, const struct place_piece *piece)
+{
+	bool adds = piece->cmd.flags & XRNPE_CMD_RESIDUAL;
+
+	return compile_adds(plan) && !adds ? 1 : plan->place.read_count;
+}
+
+/* What a piece reads of the @k-th tensor. */
+static struct image_part read_part(const struct place_piece *piece, uint32_t k)
+{
+	struct image_part part = k ? piece->to : piece->from;
+
+	if (k)
+		part.c = 0;
+	return part;
 }
 
 struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_piece *piece,
@@ -81,15 +102,33 @@ struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_p
 	struct xrnpe_cmd cmd = piece->cmd;
 
 	set_constants(plan, piece, choice, &cmd);
-	for (uint32_t k = 0; k < place->read_count; k++)
-		lower_operand(&cmd, &place->reads[k].image, k ? &piece->to : &piece->from,
-			      choice.input, &cmd.operand[place->reads[k].operand]);
+	for (uint32_t k = 0; k < count_reads(plan, piece); k++) {
+		const struct image_part part = read_part(piece, k);
+
+		lower_operand(&cmd, &place->reads[k].image, &part, choice.input,
+			      &cmd.operand[place->reads[k].operand]);
+	}
 	lower_operand(&cmd, image, &piece->to, piece->partial ? XRNPE_FORMAT_F32 : choice.input,
 		      &cmd.operand[XRNPE_OPERAND_OFM]);
 	if (piece->continues)
 		lower_operand(&cmd, image, &piece->to, XRNPE_FORMAT_F32,
 			      &cmd.operand[XRNPE_OPERAND_IFM2]);
 	return cmd;
+}
+
+struct xrnpe_counters lower_cost(const struct node_plan *plan, const struct image *image,
+				 struct choice choice)
+{
+	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
+	struct xrnpe_counters counters = { 0 };
+
+	for (uint32_t k = 0; k < place_pieces(&plan->place); k++) {
+		const struct place_piece piece = place_piece(&plan->place, k);
+		const struct xrnpe_cmd cmd = lower_packed(plan, &piece, image, choice);
+
+		xrnpe_cmd_cost(&machine, &cmd, &counters);
+	}
+	return counters;
 }
 
 /* ---- constants --------------------------------------------------------- */
@@ -232,7 +271,7 @@ static void set_output_stage(const struct node_plan *plan, const float *in_scale
 		cmd->lo = float_bits((double)activation->lo / out_scale);
 		cmd->hi = float_bits((double)activation->hi / out_scale);
 	}
-	if (compile_adds(plan))
+	if (cmd->flags & XRNPE_CMD_RESIDUAL)
 		cmd->residual = float_bits((double)in_scales[1] / out_scale);
 }
 
@@ -317,15 +356,16 @@ static int add_piece(struct lowering *low, struct own *own, const struct place_p
 
 	set_constants(plan, piece, plan->choice, &cmd);
 	cmd.operand[XRNPE_OPERAND_WEIGHT].offset += own->weights;
-	cmd.operand[XRNPE_OPERAND_SCALE].offset = own->scales;
+	cmd.operand[XRNPE_OPERAND_SCALE].offset += own->scales;
 	if (place->kind == PLACE_TABLE)
 		cmd.operand[XRNPE_OPERAND_WEIGHT].format = (uint8_t)version_format(own->primary);
-	for (uint32_t k = 0; k < place->read_count; k++) {
+	for (uint32_t k = 0; k < count_reads(plan, piece); k++) {
 		const struct place_read *read = &place->reads[k];
+		const struct image_part part = read_part(piece, k);
 		struct xrnpe_operand *operand = &cmd.operand[read->operand];
 
 		set_operand(low, &cmd, read->tensor, lower_read_format(low, own->n, k), &read->image,
-			    k ? &piece->to : &piece->from, read->operand);
+			    &part, read->operand);
 		operand->row_stride = read->repeat_rows ? 0 : operand->row_stride;
 		operand->pixel_stride = read->repeat_pixels ? 0 : operand->pixel_stride;
 	}

@@ -75,14 +75,15 @@ struct place_part {
 
 /*
  * One of several commands that make a node's output together: each other elements of it
- * (transposed convolutions, interpolation), or each a part of all sums, which the next one
- * adds to its own.
+ * (transposed convolutions, interpolation, channels that something is added to), or each a
+ * part of all sums, which the next one adds to its own.
  */
 struct place_piece {
 	struct xrnpe_cmd cmd;	/* as that of struct place */
 	struct image_part from;	/* what it reads of the first input */
-	struct image_part to;	/* what it writes, and reads of a tensor that is added */
-	uint32_t tap, channel;	/* its first weight */
+	/* What it writes, and reads of a tensor that is added: of that from the first channel on. */
+	struct image_part to;
+	uint32_t tap, channel, row;	/* its first weight; @row: output channel */
 	/* It goes on with the sums of the piece before, and leaves its own to the next. */
 	bool continues, partial;
 };
@@ -496,6 +497,10 @@ void lower_operand(const struct xrnpe_cmd *cmd, const struct image *image,
  */
 struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_piece *piece,
 			      const struct image *image, struct choice choice);
+
+/* What all commands of a node cost that writes @image. */
+struct xrnpe_counters lower_cost(const struct node_plan *plan, const struct image *image,
+				 struct choice choice);
 
 /* Bytes of one of a command's scale records. */
 uint32_t lower_scale_size(const struct place *place);

@@ -70,12 +70,10 @@ static const struct image *output_image(const struct compiler *compiler, uint32_
 void measure_linear(struct reference *ref, const struct graph_node *node, void **tensors,
 		    const float *added, float *out)
 {
-	size_t count = graph_count(&ref->graph->tensors[node->outputs[0]].shape);
-
 	tensors[node->outputs[0]] = out;
 	reference_compute(ref, node, tensors);
-	for (size_t i = 0; added && i < count; i++)
-		out[i] += added[i];
+	if (added)
+		reference_add(ref->graph, node, added, out);
 }
 
 /* Round tensor @tensor as the job says; its values are @exact. */

@@ -13,16 +13,9 @@ static struct option node_cost(const struct compiler *compiler, uint32_t n, stru
 {
 	const struct node_plan *plan = &compiler->nodes[n];
 	const struct image *output = &compiler->tensors[compile_output(compiler, n)].image;
-	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	const struct xrnpe_energy energy = xrnpe_energy_default();
-	struct xrnpe_counters counters = { 0 };
+	const struct xrnpe_counters counters = lower_cost(plan, output, choice);
 
-	for (uint32_t k = 0; k < place_pieces(&plan->place); k++) {
-		const struct place_piece piece = place_piece(&plan->place, k);
-		const struct xrnpe_cmd cmd = lower_packed(plan, &piece, output, choice);
-
-		xrnpe_cmd_cost(&machine, &cmd, &counters);
-	}
 	return (struct option){
 		.cycles = (double)counters.cycles, .picojoules = xrnpe_energy_pj(&energy, &counters),
 	};

@@ -494,6 +494,8 @@ static const char *place(struct placing *p)
 	if (!why && !p->no_memory &&
 	    !is_legal(p->compiler, &(struct node_plan){ .place = *p->place }, p->node->outputs[0]))
 		why = PLACE_TOO_LARGE;
+	if (!why && !p->no_memory && p->node->residual)
+		place_unpadded(p);
 	return why;
 }
 

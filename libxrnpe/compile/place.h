@@ -134,6 +134,12 @@ bool place_in_pieces(struct placing *p, uint32_t count);
 /* A Resize from @in to @out, by weighted averages. */
 const char *place_interpolation(struct placing *p, const struct image *in, const struct image *out);
 
+/*
+ * If what a product adds is a tensor with channels of zeros around it, add that to some channels
+ * alone, where this is faster.
+ */
+void place_unpadded(struct placing *p);
+
 /* ---- nodes without a command ------------------------------------------- */
 
 /* Room for @count parts, for the caller to fill. False: p->no_memory is set. */

@@ -5,6 +5,7 @@
  * equally far apart, as is what they are made of.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "operators/families.h"
 #include "place.h"
@@ -309,4 +310,89 @@ const char *place_interpolation(struct placing *p, const struct image *in, const
 	}
 	place_average(p, in, out);
 	return NULL;
+}
+
+/* ---- channels that something is added to ------------------------------- */
+
+/* Whether nothing but one node reads @tensor. */
+static bool is_read_once(const struct xrnpe_graph *graph, uint32_t tensor)
+{
+	uint32_t *readers = graph_readers(graph);
+	bool once = readers && readers[tensor] == 1;
+
+	free(readers);
+	return once;
+}
+
+/*
+ * Whether @plan, of a Pad, makes an image like @out by channels of zeros, of which *@first come
+ * before what it reads, so that no byte of 4-bit codes is divided.
+ */
+static bool pads_channels(const struct node_plan *plan, const struct image *out, uint32_t *first)
+{
+	const struct xrnpe_dims_copy *copy = &plan->place.cmd.copy;
+	const struct image *in = &plan->place.reads[0].image;
+
+	*first = copy->pad_c;
+	return plan->place.kind == PLACE_COPY && plan->place.fill == 0 && out->first && in->first &&
+	       in->h == out->h && in->w == out->w && copy->out_c == out->c && copy->in_c < out->c &&
+	       *first % 2 == 0 && (in->c % 2 == 0 || *first + in->c == out->c);
+}
+
+/* A piece for the channels before @first, those of @in from there on, and what is left. */
+static bool divide_channels(struct placing *p, const struct image *in, uint32_t first,
+			    uint32_t channels)
+{
+	const uint32_t ends[] = { first, first + in->c, channels };
+	uint32_t count = 0, row = 0;
+
+	if (!place_in_pieces(p, 1 + (first > 0) + (ends[1] < channels)))
+		return false;
+	for (int i = 0; i < 3; row = ends[i++]) {
+		struct place_piece *piece = &p->place->pieces[count];
+
+		if (row == ends[i])
+			continue;
+		if (row != first)
+			piece->cmd.flags &= ~XRNPE_CMD_RESIDUAL;
+		if (piece->cmd.opcode == XRNPE_OP_MATMUL)
+			piece->cmd.matmul.n = ends[i] - row;
+		else
+			piece->cmd.image.out_c = (uint16_t)(ends[i] - row);
+		piece->row = piece->to.c = row;
+		count++;
+	}
+	return true;
+}
+
+void place_unpadded(struct placing *p)
+{
+	static const struct choice choice = { XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 };
+	struct compiler *compiler = p->compiler;
+	uint32_t padded = p->node->inputs[GRAPH_RESIDUAL], n = place_producer(compiler, padded), first;
+	const struct image *out = &compiler->tensors[p->node->outputs[0]].image;
+	const struct node_plan *pad = n == GRAPH_NONE ? NULL : &compiler->nodes[n];
+	struct place *place = p->place;
+	const struct place_read whole = place->reads[1];
+	const struct node_plan before = { .place = *place };
+	uint64_t cycles;
+
+	if (!pad || place->weights.groups != 1 || place->piece_count ||
+	    strcmp(compiler->graph->nodes[n].op->name, "Pad") || !pads_channels(pad, out, &first) ||
+	    !is_read_once(compiler->source, padded))
+		return;
+	cycles = lower_cost(&before, out, choice).cycles + lower_cost(pad, out, choice).cycles;
+	if (!divide_channels(p, &pad->place.reads[0].image, first, out->c))
+		return;
+	place->reads[1].tensor = pad->place.reads[0].tensor;
+	place->reads[1].image = pad->place.reads[0].image;
+	if (lower_cost(&(struct node_plan){ .place = *place }, out, choice).cycles < cycles) {
+		p->node->inputs[GRAPH_RESIDUAL] = place->reads[1].tensor;
+		p->node->residual_first = (size_t)first * image_pixels(out);
+		return;
+	}
+	place->reads[1] = whole;
+	free(place->pieces);
+	place->pieces = NULL;
+	place->piece_count = 0;
 }

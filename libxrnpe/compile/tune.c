@@ -86,7 +86,8 @@ static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const stru
 		layout.row_stride = ofm->batch_stride ? ofm->batch_stride :
 							 (size_t)image->w * ofm->row_stride;
 	}
-	*offset = ofm->offset - part->h * layout.row_stride - part->w * layout.pixel_stride;
+	*offset = ofm->offset - part->h * layout.row_stride - part->w * layout.pixel_stride -
+		  xrnpe_row_bytes(layout.format, part->c);
 	return layout;
 }
 
@@ -157,11 +158,13 @@ static int correct_biases(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
 	uint32_t output = compile_output(compiler, n);
-	size_t size = lower_scale_size(&compiler->nodes[n].place);
+	const struct place *place = &compiler->nodes[n].place;
+	size_t size = lower_scale_size(place);
 	const struct image *image = &compiler->tensors[output].image;
 	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	uint8_t *records = (uint8_t *)tuning->model->constants +
-			   cmd->operand[XRNPE_OPERAND_SCALE].offset;
+			   cmd->operand[XRNPE_OPERAND_SCALE].offset -
+			   place_piece(place, place_pieces(place) - 1).row * size;
 	float unit = output_scale(tuning, output, cmd);
 	struct shift *shifts = calloc(image->c, sizeof(*shifts));
 	int ret = shifts ? run_linear(tuning, n, unit) : xrnpe_fail_memory(compiler->error);

@@ -178,13 +178,14 @@ struct graph_node {
 	 * activation. The activation is that of the first output.
 	 */
 	bool residual;
+	size_t residual_first;	/* place_pieces.c: element, in C order, that it is added from */
 	struct graph_activation activation;
 };
 
 /* Inputs of products that were other nodes'; ONNX has fewer. */
 enum {
 	GRAPH_OFFSETS = 2,	/* of MatMul; Conv and Gemm have such. Constant, by element of the last axis */
-	GRAPH_RESIDUAL = 3,	/* of the output's shape */
+	GRAPH_RESIDUAL = 3,	/* of the output's shape, unless node->residual_first says else */
 	GRAPH_SLOPES = 4,	/* of XRNPE_ACT_PRELU: constant, finite, by element of axis 1 */
 };
 
@@ -346,6 +347,10 @@ void reference_get(const struct reference *ref, uint32_t tensor, float *values);
  */
 void reference_compute(struct reference *ref, const struct graph_node *node,
 		       void *const *tensors);
+
+/* Add @added, the residual of @node, to @values, its first output. */
+void reference_add(const struct xrnpe_graph *graph, const struct graph_node *node,
+		   const float *added, float *values);
 
 /* Apply the activation of @node in place to @values, its first output. A NaN stays one. */
 void reference_activate(const struct xrnpe_graph *graph, const struct graph_node *node,

@@ -22,6 +22,15 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 	node->op->compute(&call);
 }
 
+void reference_add(const struct xrnpe_graph *graph, const struct graph_node *node,
+		   const float *added, float *values)
+{
+	size_t count = graph_count(&graph_input(graph, node, GRAPH_RESIDUAL)->shape);
+
+	for (size_t i = 0; i < count; i++)
+		values[node->residual_first + i] += added[i];
+}
+
 /* Multiplied always, not only below zero, or no vectors are made of it. */
 VECTORS
 static void leak(float *values, size_t count, float slope)
@@ -69,15 +78,10 @@ void reference_node(struct reference *ref, uint32_t index)
 {
 	const struct graph_node *node = &ref->graph->nodes[index];
 	float *out = ref->tensors[node->outputs[0]];
-	size_t count = graph_count(&ref->graph->tensors[node->outputs[0]].shape);
 
 	reference_compute(ref, node, ref->tensors);
-	if (node->residual) {
-		const float *added = ref->tensors[node->inputs[GRAPH_RESIDUAL]];
-
-		for (size_t i = 0; i < count; i++)
-			out[i] += added[i];
-	}
+	if (node->residual)
+		reference_add(ref->graph, node, ref->tensors[node->inputs[GRAPH_RESIDUAL]], out);
 	reference_activate(ref->graph, node, out);
 }
 

@@ -118,6 +118,34 @@ static Onnx__ModelProto *slope_network(void)
 	return model;
 }
 
+/* Blocks that add what they read to some of their channels, by one and by three. */
+static Onnx__ModelProto *padded_network(void)
+{
+	Onnx__ModelProto *model = image_network(8, 20, 20);
+	Onnx__NodeProto *node;
+
+	onnx_floats(model, "w1", DIMS(16, 8, 1, 1), NULL);
+	onnx_floats(model, "k1", DIMS(16, 1, 1), NULL);
+	onnx_floats(model, "w2", DIMS(64, 16, 3, 3), NULL);
+	onnx_ints(model, "p1", 8, (int64_t[]){ 0, 0, 0, 0, 0, 8, 0, 0 });
+	onnx_ints(model, "p2", 8, (int64_t[]){ 0, 24, 0, 0, 0, 24, 0, 0 });
+	onnx_node(model, "Relu", "x", "r0");
+	onnx_node(model, "Conv", "r0 w1", "c1");
+	onnx_node(model, "Pad", "r0 p1", "q1");
+	onnx_node(model, "Add", "c1 q1", "s1");
+	onnx_node(model, "PRelu", "s1 k1", "r1");
+	node = onnx_node(model, "Conv", "r1 w2", "c2");
+	onnx_attr_ints(node, "pads", DIMS(1, 1, 1, 1));
+	onnx_attr_ints(node, "strides", DIMS(2, 2));
+	node = onnx_node(model, "MaxPool", "r1", "m1");
+	onnx_attr_ints(node, "kernel_shape", DIMS(2, 2));
+	onnx_attr_ints(node, "strides", DIMS(2, 2));
+	onnx_node(model, "Pad", "m1 p2", "q2");
+	onnx_node(model, "Add", "q2 c2", "s2");
+	onnx_node(model, "Relu", "s2", "y");
+	return model;
+}
+
 static Onnx__ModelProto *matrix_network(void)
 {
 	Onnx__ModelProto *model = onnx_new();
@@ -282,5 +310,5 @@ static Onnx__ModelProto *long_network(void)
 
 network_function *const networks[NETWORKS] = {
 	onnx_resnet, odd_network, loose_network, matrix_network, activation_network, slope_network,
-	parts_network, token_network, transposed_network, resize_network, long_network,
+	padded_network, parts_network, token_network, transposed_network, resize_network, long_network,
 };

@@ -184,6 +184,47 @@ START_TEST(long_sums)
 }
 END_TEST
 
+/* What is padded with channels of zeros is added to the others alone: nothing is copied. */
+START_TEST(padded_residual)
+{
+	static const struct {
+		uint32_t before, channels, after;
+		float fill;
+		unsigned int copies;
+	} cases[] = {
+		{ 0, 16, 16, 0, 0 }, { 16, 32, 16, 0, 0 }, { 16, 16, 0, 0, 0 }, { 0, 24, 9, 0, 0 },
+		{ 24, 23, 0, 0, 0 },
+		/* Within a byte of 4-bit codes; by something else than zeros; more for the array. */
+		{ 0, 23, 9, 0, 1 }, { 15, 16, 1, 0, 1 }, { 0, 16, 16, 0.5f, 1 }, { 4, 8, 4, 0, 1 },
+	};
+	uint32_t channels = cases[_i].channels, all = cases[_i].before + channels + cases[_i].after;
+	Onnx__ModelProto *onnx = image_network(channels, 24, 20);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+	unsigned int copies = 0;
+
+	onnx_floats(onnx, "w1", DIMS(channels, channels, 3, 3), NULL);
+	onnx_floats(onnx, "w2", DIMS(all, channels, 1, 1), NULL);
+	onnx_floats(onnx, "b2", DIMS(all), NULL);
+	onnx_floats(onnx, "k", DIMS(all, 1, 1), NULL);
+	onnx_floats(onnx, "fill", 0, (int64_t[]){ 0 }, &cases[_i].fill);
+	onnx_ints(onnx, "pads", 8, (int64_t[]){ 0, cases[_i].before, 0, 0, 0, cases[_i].after, 0, 0 });
+	onnx_attr_ints(onnx_node(onnx, "Conv", "x w1", "a"), "pads", DIMS(1, 1, 1, 1));
+	onnx_node(onnx, "Conv", "a w2 b2", "c");
+	onnx_node(onnx, "Pad", "a pads fill", "p");
+	onnx_node(onnx, "Add", "p c", "s");
+	onnx_node(onnx, "PRelu", "s k", "y");
+	graph = load(onnx);
+	model = on_device(graph);
+	for (uint32_t i = 0; i < model->cmd_count; i++)
+		copies += model->cmds[i].opcode == XRNPE_OP_COPY &&
+			  model->cmds[i].copy.out_c != model->cmds[i].copy.in_c;
+	ck_assert_uint_eq(copies, cases[_i].copies);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 TCase *compile_pieces_tests(void)
 {
 	TCase *tests = tcase_create("pieces");
@@ -195,5 +236,6 @@ TCase *compile_pieces_tests(void)
 	tcase_add_test(tests, weights_stay_exact);
 	tcase_add_test(tests, not_interpolated);
 	tcase_add_test(tests, long_sums);
+	tcase_add_loop_test(tests, padded_residual, 0, 9);
 	return tests;
 }
