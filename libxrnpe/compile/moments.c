@@ -80,24 +80,30 @@ static void add_products(const struct moments_block *block, const float *row, fl
 	}
 }
 
-/* Replace the lower triangle of a positive matrix of @size by its Cholesky factor. */
+/*
+ * Replace the lower triangle of a positive matrix of @size by its Cholesky factor. Meanwhile
+ * the upper one has the factor's columns as rows, so that what a row is made of lies together.
+ */
 static void factorise(float *matrix, uint32_t size)
 {
+	double sums[MAX_BLOCK];
+
 	for (uint32_t i = 0; i < size; i++) {
 		float *row = matrix + (size_t)i * size;
 
-		for (uint32_t j = 0; j <= i; j++) {
-			const float *other = matrix + (size_t)j * size;
-			double sum = row[j];
+		for (uint32_t j = 0; j <= i; j++)
+			sums[j] = row[j];
+		for (uint32_t k = 0; k < i; k++) {
+			float *column = matrix + (size_t)k * size;
+			const double value = row[k] = (float)(sums[k] / column[k]);
 
-			for (uint32_t k = 0; k < j; k++)
-				sum -= (double)row[k] * other[k];
-			if (j < i)
-				row[j] = (float)(sum / other[j]);
-			else
-				/* What is added to the diagonal keeps it from zero, but for rounding. */
-				row[i] = sum > 0 ? (float)sqrt(sum) : 1e-18f;
+			for (uint32_t j = k + 1; j < i; j++)
+				sums[j] -= value * column[j];
+			column[i] = row[k];
+			sums[i] -= value * value;
 		}
+		/* What is added to the diagonal keeps it from zero, but for rounding. */
+		row[i] = sums[i] > 0 ? (float)sqrt(sums[i]) : 1e-18f;
 	}
 }
 
