@@ -133,7 +133,7 @@ TEST_F(job, interrupted_all_the_time)
  */
 TEST_F_TIMEOUT(job, time_is_up, 120)
 {
-	const unsigned int limit = 100, most = 4096, m = 256;
+	const unsigned int limit = 100, most = 8192, m = 64;
 	unsigned int done = 0, timeouts = 0;
 	struct xrnpe_job_record record;
 	struct drm_xrnpe_job_wait end;
@@ -144,7 +144,7 @@ TEST_F_TIMEOUT(job, time_is_up, 120)
 	ASSERT_EQ(0, make_long(self->fd, most, m, &edge));
 
 	/* Too long, or soon so; then a little shorter than one that was, or longer. */
-	edge.cmds = 128;
+	edge.cmds = 512;
 	for (int i = 0; i < 200 && (done < 30 || timeouts < 30); i++) {
 		int64_t first, second;
 
@@ -190,14 +190,18 @@ struct hog {
 	volatile bool stop;
 };
 
+/* Until told to stop; then all of it has ended. */
 static void *keep_busy(void *data)
 {
 	struct hog *h = data;
 	struct drm_xrnpe_region region;
 	const struct drm_xrnpe_job job = job_args(&h->work, &region);
+	int64_t last;
 
-	while (!h->stop && submit_jobs(h->fd, h->queue, &job, 1, 0) > 0)
-		;
+	do
+		last = submit_jobs(h->fd, h->queue, &job, 1, 0);
+	while (!h->stop && last > 0);
+	state_of(h->fd, last);
 	return NULL;
 }
 
@@ -213,10 +217,11 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 	struct work endless;
 
 	begin_with(_metadata, self, "job_timeout_ms=100");
-	ASSERT_EQ(0, make_long(self->fd, 8192, 256, &endless));
+	/* Commands so short that it gets little done between two of the others' jobs. */
+	ASSERT_EQ(0, make_long(self->fd, 8192, 32, &endless));
 	for (int i = 0; i < 2; i++) {
 		hogs[i].fd = self->fd;
-		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 16);
+		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 32);
 		ASSERT_EQ(0, make_long(self->fd, 4, 256, &hogs[i].work));
 		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
 	}

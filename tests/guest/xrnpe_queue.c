@@ -359,7 +359,7 @@ TEST_F(queue, turns_by_time)
 
 	for (int i = 0; i < 2; i++) {
 		ASSERT_LE(0, fds[i]);
-		ASSERT_EQ(0, make_long(fds[i], cmds[i], 1024, &works[i]));
+		ASSERT_EQ(0, make_long(fds[i], cmds[i], 512, &works[i]));
 		first[i] = submit(fds[i], 2, &works[i]);
 		for (int j = 1; j < count[i]; j++)
 			ASSERT_LT(0, submit(fds[i], 2, &works[i]));
