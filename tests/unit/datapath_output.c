@@ -515,8 +515,10 @@ START_TEST(cancelled)
 			set_scale(&matmul, n, scale, (ref_load(XRNPE_FORMAT_F32, sums, n) ^ 0x80000000) +
 				  (n % 4 ? 0 : random_below(&state, 2)));
 		}
-		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
-			check(&matmul, out);
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
+			if (!trial_is_left_out(&state))
+				check(&matmul, out);
+		}
 		free(sums);
 		free_matmul(&matmul);
 	}
@@ -973,6 +975,8 @@ START_TEST(limits)
 			uint32_t tie = ref_encode(XRNPE_FORMAT_F32, ref_tie(out, random_below(&state, ref_top(out))), NULL);
 			uint32_t lo, hi;
 
+			if (i && trial_is_left_out(&state))
+				continue;
 			if ((tie & 0x7f800000) == 0x7f800000)
 				tie = 0x7f7fffff;
 			lo = i % 3 ? tie + i / 3 % 3 - (tie > 0 && tie < 0x7f7fffff) :
@@ -1039,8 +1043,10 @@ START_TEST(residual_cancels)
 			set_residual(&matmul, at / matmul.n, at % matmul.n, bits_of(sum) + at % 3 - (sum != 0));
 		}
 		matmul.cmd.activation = (uint8_t)(i % 2 ? XRNPE_ACT_PRELU : XRNPE_ACT_NONE);
-		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++)
-			check(&matmul, out);
+		for (enum xrnpe_format out = XRNPE_FORMAT_FP4; out < XRNPE_OUTPUT_FORMATS; out++) {
+			if (!trial_is_left_out(&state))
+				check(&matmul, out);
+		}
 	}
 	free(sums);
 	free_matmul(&matmul);
@@ -1151,6 +1157,7 @@ START_TEST(nar_places)
 	static const uint32_t lengths[] = { 1, 2, 31, 33, 63, 65, 97, 129 };
 	enum xrnpe_format format = (enum xrnpe_format)_i;
 	uint32_t nar = 1u << (xrnpe_format_bits(format) - 1), one = code_of(format, 1);
+	uint64_t state = 221 + (uint64_t)_i;
 
 	make_contexts();
 	for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -1167,6 +1174,8 @@ START_TEST(nar_places)
 		}
 		check(&matmul, format);
 		for (uint32_t k = 0; k < matmul.k; k++) {
+			if (trial_is_left_out(&state))
+				continue;
 			set_a(&matmul, k % 2, k, nar);
 			check(&matmul, format);
 			set_b(&matmul, k % 3, k, nar);
