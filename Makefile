@@ -29,8 +29,10 @@ LDFLAGS += -pthread $(SANITIZE)
 all:
 
 # Programs that print TAP, started by `make check` in this order: SUITES names them,
-# SUITE_<name> is the command, NEEDS_<name> what must be built first.
+# SUITE_<name> is the command, NEEDS_<name> what must be built first. Of these TIMED are run
+# by themselves, as far as may be.
 SUITES :=
+TIMED :=
 
 include qemu-device/datapath/build.mk
 include $(wildcard driver/build.mk libxrnpe/build.mk tools/build.mk tools/guest.mk tools/demo.mk tools/packaging/build.mk tools/upstream/build.mk qemu-device/build.mk tests/build.mk)
@@ -48,7 +50,7 @@ check:
 	@$(MAKE) --no-print-directory run-suites
 
 run-suites: all $(foreach s,$(SUITES),$(NEEDS_$(s)))
-	@tests/run $(B)/logs $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
+	@TIMED='$(TIMED)' tests/run $(B)/logs $(foreach s,$(SUITES),'$(s)=$(SUITE_$(s))')
 
 ## clean: remove build/ (what is cached under ~/.cache/xrnpe stays)
 clean:

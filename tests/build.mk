@@ -73,7 +73,7 @@ arm64-datapath:
 	$(call guest-make,) $(B)/arm64/tests/unit/datapath
 DATAPATH_CPUS := cortex-a72 max
 DATAPATH_SHARE_cortex-a72 := XRNPE_TEST_KERNEL=neon XRNPE_TEST_ONE_IN=16
-DATAPATH_SHARE_max := XRNPE_TEST_ONE_IN=8
+DATAPATH_SHARE_max := XRNPE_TEST_ONE_IN=16
 SUITES += $(DATAPATH_CPUS:%=unit-datapath-arm64-%)
 define arm64-suite
 DATAPATH_ON_$(1) := CK_INCLUDE_TAGS=cpu qemu-aarch64 -cpu $(1) -L $$$$(tools/build-sysroot) \
@@ -194,6 +194,7 @@ guest-runtime:
 	$(call guest-make,) $(B)/arm64/tests/unit/runtime
 RUNTIME_GUESTS := runtime-7.3 runtime-6.12
 SUITES += $(RUNTIME_GUESTS)
+TIMED += $(RUNTIME_GUESTS)
 $(foreach g,$(RUNTIME_GUESTS),$(eval SUITE_$(g) := tools/vm --kernel $(g:runtime-%=%) \
 	--add $(B)/arm64/tests/unit/runtime -- "XRNPE_TEST_DEVICE=drm runtime"))
 $(foreach g,$(RUNTIME_GUESTS),$(eval NEEDS_$(g) := guest-runtime))
@@ -325,40 +326,46 @@ coverage-device:
 
 # ---- virtual SoC ---------------------------------------------------------
 SUITES += vm
+TIMED += vm
 SUITE_vm := tests/vm.sh
 
 GUESTS := 7.3-fast 6.12-fast 7.3-debug 6.12-debug
 SUITES += $(GUESTS:%=guest-%)
+TIMED += $(GUESTS:%=guest-%)
 define guest-suite
 SUITE_guest-$(1) := tests/guest.sh $(subst -, ,$(1)) $(GUEST_TESTS:%=$(B)/arm64/%)
 NEEDS_guest-$(1) := guest-tests guest
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 
-## fuzz-driver: calls at random on a debug kernel; FUZZ_CALLS=200000, FUZZ_ROUNDS=50 processes killed, FUZZ_SEED
+# Where these are run, of GUESTS.
+GUEST ?= 7.3-debug
+
+## fuzz-driver: calls at random in GUEST=7.3-debug; FUZZ_CALLS=200000, FUZZ_ROUNDS=50 processes killed, FUZZ_SEED
 FUZZ_CALLS ?= 200000
 FUZZ_ROUNDS ?= 50
 .PHONY: fuzz-driver
 fuzz-driver: guest-tests guest
 	XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_CALLS=$(FUZZ_CALLS) XRNPE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) \
-		XRNPE_FUZZ_SECONDS=86400 tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_fuzz
+		XRNPE_SECONDS=86400 tests/guest.sh $(subst -, ,$(GUEST)) $(B)/arm64/tests/guest/xrnpe_fuzz
 
 ## faults-driver: a device that fails at random under load, until FAULTS=10000 jobs have failed, from FAULTS_SEED
 FAULTS ?= 10000
 FAULTS_SEED ?= 1
 .PHONY: faults-driver
 faults-driver: guest-tests
-	tests/faults 7.3 debug $(FAULTS) $(FAULTS_SEED) $(B)/arm64/tests/guest/xrnpe_faults
+	tests/faults $(subst -, ,$(GUEST)) $(FAULTS) $(FAULTS_SEED) $(B)/arm64/tests/guest/xrnpe_faults
 
 ## kills-driver: programs killed, device unbound, sleep, no memory, KILLS=1000 rounds from KILLS_SEED
 KILLS ?= 1000
 KILLS_SEED ?= 1
 .PHONY: kills-driver
 kills-driver: guest-tests
-	XRNPE_KILLS=$(KILLS) XRNPE_SEED=$(KILLS_SEED) XRNPE_KILL_SECONDS=86400 \
-		tests/guest.sh 7.3 debug $(B)/arm64/tests/guest/xrnpe_kill
+	XRNPE_KILLS=$(KILLS) XRNPE_SEED=$(KILLS_SEED) XRNPE_SECONDS=86400 \
+		tests/guest.sh $(subst -, ,$(GUEST)) $(B)/arm64/tests/guest/xrnpe_kill
 
 # ---- the demo network ----------------------------------------------------
 SUITES += demo-network
+TIMED += demo-network
 SUITE_demo-network := tests/demo-network 7.3 fast
 NEEDS_demo-network := $(B)/xrnpe guest
