@@ -58,7 +58,7 @@ install-lib: $(LIBXRNPE) $(LIBXRNPE_STATIC)
 	ln -sf libxrnpe.so.$(LIBXRNPE_VERSION) $(DESTDIR)$(LIBDIR)/libxrnpe.so.0
 	ln -sf libxrnpe.so.0 $(DESTDIR)$(LIBDIR)/libxrnpe.so
 	install -m 644 $(LIBXRNPE_STATIC) $(DESTDIR)$(LIBDIR)/
-	install -m 644 libxrnpe/xrnpe.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/
+	install -m 644 libxrnpe/xrnpe.h qemu-device/datapath/energy.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/
 	install -m 644 uapi/drm/xrnpe_cmd.h $(DESTDIR)$(INCLUDEDIR)/xrnpe/drm/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 		-e 's|@VERSION@|$(LIBXRNPE_VERSION)|' -e 's|@PACKAGES@|$(LIBXRNPE_PACKAGES)|' \

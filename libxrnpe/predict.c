@@ -21,9 +21,9 @@ static struct xrnpe_machine machine_of(const struct xrnpe_device_info *device)
 }
 
 /* All but the counters, from them. */
-static void derive(const struct xrnpe_machine *machine, struct xrnpe_cost *cost)
+static void derive(const struct xrnpe_machine *machine, const struct xrnpe_energy *energy,
+		   struct xrnpe_cost *cost)
 {
-	const struct xrnpe_energy energy = xrnpe_energy_default();
 	const struct xrnpe_counters *c = &cost->counters;
 	double elements = machine->rows * (double)machine->cols, busy = 0;
 
@@ -33,15 +33,19 @@ static void derive(const struct xrnpe_machine *machine, struct xrnpe_cost *cost)
 	}
 	cost->utilisation = c->cycles ? busy / elements / (double)c->cycles : 0;
 	cost->seconds = (double)c->cycles / machine->clock_khz / 1000;
-	cost->picojoules = xrnpe_energy_pj(&energy, c);
+	cost->picojoules = xrnpe_energy_pj(energy, c);
 }
 
 void xrnpe_model_predict(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
-			 struct xrnpe_cost *total, struct xrnpe_cost *layers)
+			 const struct xrnpe_energy *energy, struct xrnpe_cost *total,
+			 struct xrnpe_cost *layers)
 {
+	const struct xrnpe_energy usual = xrnpe_energy_default();
 	const struct xrnpe_machine machine = machine_of(device);
 	struct xrnpe_cost all = { 0 };
 
+	if (!energy)
+		energy = &usual;
 	if (layers)
 		memset(layers, 0, model->layer_count * sizeof(*layers));
 	for (uint32_t i = 0; i < model->cmd_count; i++) {
@@ -50,8 +54,8 @@ void xrnpe_model_predict(const struct xrnpe_model *model, const struct xrnpe_dev
 			xrnpe_cmd_cost(&machine, &model->cmds[i], &layers[model->cmd_layer[i]].counters);
 	}
 	for (uint32_t i = 0; layers && i < model->layer_count; i++)
-		derive(&machine, &layers[i]);
-	derive(&machine, &all);
+		derive(&machine, energy, &layers[i]);
+	derive(&machine, energy, &all);
 	if (total)
 		*total = all;
 }

@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 #include "drm/xrnpe_cmd.h"	/* formats, fault kinds, limits */
+#include "energy.h"		/* struct xrnpe_energy */
 
 #ifdef __cplusplus
 extern "C" {
@@ -426,19 +427,37 @@ struct xrnpe_cost {
 	struct xrnpe_counters counters;	/**< as the device counts; see uapi and hardware.rst */
 	double utilisation;		/**< share of the array's multiply-adds that was used, 0..1 */
 	double seconds;			/**< of its cycles */
-	double picojoules;		/**< by the figures of hardware.rst, "Energy" */
+	double picojoules;		/**< by the figures that were given */
 };
+
+/**
+ * Fill in the figures by default: for 28 nm, some measured by others and some assumed, as
+ * hardware.rst tells under "Energy". Who knows better ones of a chip sets them.
+ */
+void xrnpe_energy_init(struct xrnpe_energy *energy);
+
+/**
+ * Set a figure by its name, which is that of its field; of a product formats of weights and
+ * inputs: "fp4/p8".
+ *
+ * Returns 0; -EINVAL: there is no such figure, or @value is none: it is not from 0, of sharing
+ * from 1, to 1e12.
+ */
+int xrnpe_energy_set(struct xrnpe_energy *energy, const char *name, double value,
+		     struct xrnpe_error *error);
 
 /**
  * Predict by the device's cycle model what a model costs, without running it. The
  * counters are those that a request's result would have, exactly.
  *
  * @device: its array, bus, memory and clock count; NULL: the default, the emulator's
+ * @energy: figures by which energy is told; NULL: those of xrnpe_energy_init()
  * @total: of all layers; may be NULL
  * @layers: room for xrnpe_model_layer_count(), or NULL
  */
 void xrnpe_model_predict(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
-			 struct xrnpe_cost *total, struct xrnpe_cost *layers);
+			 const struct xrnpe_energy *energy, struct xrnpe_cost *total,
+			 struct xrnpe_cost *layers);
 
 /* ---- running ---------------------------------------------------------- */
 
@@ -918,6 +937,8 @@ struct xrnpe_compile_options {
 	 */
 	const struct xrnpe_layer_formats *formats;
 	size_t format_count;
+	/** Figures by which energy is told, in limits and otherwise; NULL: xrnpe_energy_init()'s. */
+	const struct xrnpe_energy *energy;
 	/**
 	 * Called as the compiler proceeds; @total is the number of steps. May be
 	 * NULL. Not zero: stop, and xrnpe_compile() returns -ECANCELED.

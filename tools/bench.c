@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "commands.h"
+#include "console.h"
 #include "kernels/kernel.h"
 #include "peak.h"
 
@@ -663,7 +664,7 @@ int xrnpe_bench(int argc, char **argv)
 	bool conv, codec;
 	struct blas blas = { { NULL }, { NULL } };
 	int option, ret = 0;
-	char *end;
+	size_t threads;
 
 	for (int i = 1; i < argc; i++) {
 		if (is_model(argv[i]))
@@ -684,9 +685,9 @@ int xrnpe_bench(int argc, char **argv)
 				return misuse("no such format: ", optarg);
 			break;
 		case 't':
-			options.threads = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || !options.threads || options.threads > MAX_THREADS)
-				return misuse("threads are 1 to 1024, not ", optarg);
+			if (!parse_count(optarg, MAX_THREADS, &threads))
+				return misused(argv[0], "--threads is not 1..%d: %s", MAX_THREADS, optarg);
+			options.threads = (unsigned int)threads;
 			break;
 		case 's':
 			if (!parse_size(optarg, &options))

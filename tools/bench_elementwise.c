@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "commands.h"
+#include "console.h"
 #include "internal.h"
 
 #define TURNS 7			/* at least, of each */
@@ -286,7 +287,7 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 	struct options options = { .threads = 1 };
 	struct xrnpe_datapath *datapath;
 	int option, ret = 0;
-	char *end;
+	size_t threads;
 
 	while ((option = getopt_long(argc, argv, "f:t:k:jh", long_options, NULL)) != -1) {
 		switch (option) {
@@ -297,9 +298,9 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 				return misuse("no such format: ", optarg);
 			break;
 		case 't':
-			options.threads = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || !options.threads || options.threads > MAX_THREADS)
-				return misuse("threads are 1 to 1024, not ", optarg);
+			if (!parse_count(optarg, MAX_THREADS, &threads))
+				return misused(argv[0], "--threads is not 1..%d: %s", MAX_THREADS, optarg);
+			options.threads = (unsigned int)threads;
 			break;
 		case 'k':
 			options.kernel = optarg;

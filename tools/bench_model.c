@@ -9,16 +9,19 @@
 #include "commands.h"
 #include "console.h"
 #include "costs.h"
+#include "energy_figures.h"
 #include "error.h"
 #include "points.h"
 
 #define BATCH 64
 #define MOST_BATCH 65536
 #define LEAST 5		/* turns of each kind */
+#define MOST_THREADS 256	/* of the emulator */
 
 static const char usage[] =
 	"usage: xrnpe bench MODEL.xrnpe [--point N] [--device DEV] [--threads N]\n"
-	"                         [--seconds S] [--batch N] [--layers] [--json]\n"
+	"                         [--seconds S] [--batch N] [--layers]\n"
+	"                         [--energy NAME=PJ|FILE] [--json]\n"
 	"\n"
 	"Measures a compiled model on random inputs: how long one input takes from its\n"
 	"submission to its output, nothing else running, and how many a second there are in\n"
@@ -31,6 +34,7 @@ static const char usage[] =
 	"  -s, --seconds S   for each of the two (default: 2)\n"
 	"  -b, --batch N     inputs in a batch (default: 64)\n"
 	"  -l, --layers      and layer by layer; times are the shortest, each layer alone\n"
+	"      --energy NAME=PJ|FILE  a figure by which energy is told, or a file of them\n"
 	"  -j, --json        the results as JSON\n"
 	"  -h, --help        this text\n";
 
@@ -39,6 +43,7 @@ struct options {
 	double seconds;
 	size_t batch;
 	int point;
+	struct xrnpe_energy energy;
 	bool layers, json;
 };
 
@@ -248,7 +253,7 @@ static void report(const struct options *options, const struct xrnpe_model *mode
 	double p50 = percentile(result, 50) * 1e3, p90 = percentile(result, 90) * 1e3;
 	double p99 = percentile(result, 99) * 1e3, best = result->latencies[0] * 1e3;
 
-	xrnpe_model_predict(model, info, &total, costs);
+	xrnpe_model_predict(model, info, &options->energy, &total, costs);
 	if (options->json) {
 		printf("{\"name\": \"model\", \"model\": ");
 		json_string(stdout, options->model);
@@ -328,6 +333,7 @@ static int bench(const struct options *options)
 
 int xrnpe_bench_model(int argc, char **argv)
 {
+	enum { ENERGY = 256 };
 	static const struct option long_options[] = {
 		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
@@ -335,14 +341,18 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "batch", required_argument, NULL, 'b' },
 		{ "layers", no_argument, NULL, 'l' },
+		{ "energy", required_argument, NULL, ENERGY },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH, .point = NO_POINT };
+	struct xrnpe_error error;
 	int option;
+	size_t threads;
 	char *end;
 
+	xrnpe_energy_init(&options.energy);
 	while ((option = getopt_long(argc, argv, "p:d:t:s:b:ljh", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
@@ -353,7 +363,8 @@ int xrnpe_bench_model(int argc, char **argv)
 			options.device = optarg;
 			break;
 		case 't':
-			/* Judged where the emulator is opened. */
+			if (!parse_count(optarg, MOST_THREADS, &threads))
+				return misused(argv[0], "--threads is not 1..%d: %s", MOST_THREADS, optarg);
 			setenv("XRNPE_THREADS", optarg, 1);
 			break;
 		case 's':
@@ -367,6 +378,10 @@ int xrnpe_bench_model(int argc, char **argv)
 			break;
 		case 'l':
 			options.layers = true;
+			break;
+		case ENERGY:
+			if (energy_add(&options.energy, optarg, &error))
+				return failed(&error);
 			break;
 		case 'j':
 			options.json = true;

@@ -3,8 +3,8 @@
 # The command line, build/xrnpe. It has the library inside, so that the one file
 # works from anywhere and in a guest.
 
-TOOL_SOURCES := $(addprefix tools/,main.c console.c tensors.c formats.c network.c bytes.c quality.c costs.c \
-	points.c outputs.c layers.c outcome.c outcome_page.c npz.c info.c \
+TOOL_SOURCES := $(addprefix tools/,main.c console.c lines.c tensors.c formats.c network.c bytes.c \
+	quality.c costs.c energy_figures.c points.c outputs.c layers.c outcome.c outcome_page.c npz.c info.c \
 	compile.c run.c disasm.c trace.c dump.c num.c bench.c bench_model.c bench_elementwise.c peak.c)
 TOOL_PACKAGES := nettle minizip
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)

@@ -8,6 +8,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "energy_figures.h"
 #include "error.h"
 #include "formats.h"
 #include "network.h"
@@ -39,6 +40,9 @@ static const char usage[] =
 	"                       inputs then tell what the model loses\n"
 	"      --max-loss LOSS  the most that it may lose: 0.2% is two of 1000 inputs, or, where\n"
 	"                       labels are outputs, 0.2 % more error. A limit as --budget's 1%\n"
+	"      --energy NAME=PJ|FILE  a figure by which energy is told, or a file with a line for\n"
+	"                       each: memory_byte, sram_byte, gated_block, cycle, sharing, or of\n"
+	"                       products as fp4/p8; may be repeated\n"
 	"  -p, --points N       let the model have N points, at most: the same network in other\n"
 	"                       formats, from fast to exact, between which programs switch\n"
 	"  -t, --trials N       try N other choices, too, and show bytes, cycles, energy and error\n"
@@ -67,6 +71,7 @@ struct options {
 	struct arguments calib, budgets;
 	struct formats formats;
 	struct network_options network;
+	struct xrnpe_energy energy;
 	bool json;
 };
 
@@ -133,6 +138,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 		.note = add_note, .note_data = notes,
 		.trials = (unsigned int)options->trials, .points = (unsigned int)options->points,
 		.formats = options->formats.list, .format_count = options->formats.count,
+		.energy = &options->energy,
 	};
 	struct tensors inputs = graph_inputs(graph, options->model);
 	struct xrnpe_array labels = { 0 };
@@ -170,13 +176,14 @@ static int report(const struct options *options, const struct xrnpe_model *model
 	unsigned int count = xrnpe_model_layer_count(model);
 	struct outcome outcome = {
 		.model = model, .network = options->model, .path = options->output, .notes = notes,
-		.shows_trials = options->trials, .costs = calloc(count, sizeof(*outcome.costs)),
+		.energy = &options->energy, .shows_trials = options->trials,
+		.costs = calloc(count, sizeof(*outcome.costs)),
 	};
 	int ret = 0;
 
 	if (!outcome.costs)
 		return xrnpe_fail_memory(error);
-	xrnpe_model_predict(model, NULL, &outcome.total, outcome.costs);
+	xrnpe_model_predict(model, NULL, &options->energy, &outcome.total, outcome.costs);
 	for (unsigned int i = 0; i < count; i++) {
 		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
 
@@ -226,17 +233,23 @@ static int compile(const struct options *options)
 	return ret ? failed(&error) : finish_output();
 }
 
-enum { MAX_LOSS = 256, FORMATS, SAVE_FORMATS, REPORT };
+enum { MAX_LOSS = 256, ENERGY, FORMATS, SAVE_FORMATS, REPORT };
 
-static int take_formats(struct options *options, const char *command, int option, char *argument)
+/* Those that may be files. */
+static int take_settings(struct options *options, const char *command, int option, char *argument)
 {
 	struct xrnpe_error error;
 
-	if (option == 'f')
+	switch (option) {
+	case 'f':
 		return formats_add(&options->formats, argument, &error) ?
 		       misused(command, "--format %s", error.message) : 0;
-	options->formats_file = argument;
-	return formats_read(&options->formats, argument, &error) ? failed(&error) : 0;
+	case FORMATS:
+		options->formats_file = argument;
+		return formats_read(&options->formats, argument, &error) ? failed(&error) : 0;
+	default:
+		return energy_add(&options->energy, argument, &error) ? failed(&error) : 0;
+	}
 }
 
 /* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
@@ -260,7 +273,8 @@ static int take(struct options *options, const char *command, int option, char *
 		       misused(command, "--max-loss is not a share as in 0.2%%: %s", argument);
 	case 'f':
 	case FORMATS:
-		return take_formats(options, command, option, argument);
+	case ENERGY:
+		return take_settings(options, command, option, argument);
 	case SAVE_FORMATS:
 		options->save_formats = argument;
 		return 0;
@@ -290,6 +304,7 @@ static int parse(int argc, char **argv, struct options *options)
 		NETWORK_OPTIONS,
 		{ "format", required_argument, NULL, 'f' },
 		{ "formats", required_argument, NULL, FORMATS },
+		{ "energy", required_argument, NULL, ENERGY },
 		{ "save-formats", required_argument, NULL, SAVE_FORMATS },
 		{ "points", required_argument, NULL, 'p' },
 		{ "trials", required_argument, NULL, 't' },
@@ -328,8 +343,10 @@ static int parse(int argc, char **argv, struct options *options)
 int xrnpe_compile_command(int argc, char **argv)
 {
 	struct options options = { 0 };
-	int status = parse(argc, argv, &options);
+	int status;
 
+	xrnpe_energy_init(&options.energy);
+	status = parse(argc, argv, &options);
 	if (status < 0)
 		status = compile(&options);
 	arguments_free(&options.calib);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "xrnpe.h"
+struct xrnpe_error;
 
 /* Print an error of the library; returns 1, the exit status. */
 int failed(const struct xrnpe_error *error);

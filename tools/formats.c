@@ -7,9 +7,7 @@
 #include "error.h"
 #include "formats.h"
 #include "io.h"
-
-/* Far more than any list of layers takes. */
-#define MAX_FILE ((size_t)1 << 24)
+#include "lines.h"
 
 /* "fp4/p8" or "p8" for both. */
 static bool parse_formats(const char *text, struct xrnpe_layer_formats *formats)
@@ -49,33 +47,14 @@ int formats_add(struct formats *formats, const char *text, struct xrnpe_error *e
 	return 0;
 }
 
+static int add_line(void *formats, const char *line, struct xrnpe_error *error)
+{
+	return formats_add(formats, line, error);
+}
+
 int formats_read(struct formats *formats, const char *path, struct xrnpe_error *error)
 {
-	struct xrnpe_error why;
-	unsigned char *data;
-	char *text, *rest;
-	size_t size, number = 0;
-	int ret = xrnpe_file_read(path, MAX_FILE, &data, &size, error);
-
-	if (ret)
-		return ret;
-	text = strndup((const char *)data, size);
-	free(data);
-	if (!text)
-		return xrnpe_fail_memory(error);
-	rest = text;
-	for (char *line = strsep(&rest, "\n"); !ret && line; line = strsep(&rest, "\n")) {
-		number++;
-		line[strcspn(line, "#\r")] = 0;
-		line += strspn(line, " \t");
-		for (size_t end = strlen(line); end && (line[end - 1] == ' ' || line[end - 1] == '\t'); end--)
-			line[end - 1] = 0;
-		ret = *line ? formats_add(formats, line, &why) : 0;
-		if (ret)
-			xrnpe_fail(error, ret, "%s: line %zu: %s", path, number, why.message);
-	}
-	free(text);
-	return ret;
+	return lines_read(path, add_line, formats, error);
 }
 
 /* What only moves or compares numbers has no choice, and nothing is measured of it. */

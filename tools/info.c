@@ -9,12 +9,14 @@
 #include "commands.h"
 #include "console.h"
 #include "costs.h"
+#include "energy_figures.h"
 #include "error.h"
 #include "points.h"
 #include "quality.h"
 
 static const char usage[] =
-	"usage: xrnpe info [MODEL.xrnpe [--point N]] [--device DEV] [--json]\n"
+	"usage: xrnpe info [MODEL.xrnpe [--point N]] [--device DEV] [--energy NAME=PJ|FILE]\n"
+	"                  [--json]\n"
 	"       xrnpe info --operators [--json]\n"
 	"\n"
 	"Show the emulator and the first XR-NPE device found, or the one named. With a\n"
@@ -24,6 +26,9 @@ static const char usage[] =
 	"  -O, --operators   ONNX's operators that networks may have: how many inputs and\n"
 	"                    outputs they have, and which attributes\n"
 	"  -d, --device DEV  emu, drm (the first found), or a device node\n"
+	"      --energy NAME=PJ|FILE  a figure by which a model's energy is told, or a file with a\n"
+	"                    line for each: memory_byte, sram_byte, gated_block, cycle, sharing,\n"
+	"                    or of products as fp4/p8; may be repeated. --json tells all\n"
 	"  -j, --json        as JSON\n"
 	"  -h, --help        this text\n";
 
@@ -198,7 +203,8 @@ static void print_cpu(const struct xrnpe_model *model)
 }
 
 static void print_costs(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
-			const struct xrnpe_cost *total, const struct xrnpe_cost *layers)
+			const struct xrnpe_energy *energy, const struct xrnpe_cost *total,
+			const struct xrnpe_cost *layers)
 {
 	struct xrnpe_footprint memory;
 	int width = 5;
@@ -224,7 +230,7 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	printf("%.3f ms on %u x %u processing elements at %g MHz with %u KiB and %u bytes a cycle\n",
 	       1e3 * total->seconds, device->rows, device->cols, device->clock_khz / 1e3,
 	       device->sram_kib, device->bus_bytes);
-	print_points(model, device);
+	print_points(model, device, energy);
 }
 
 static void print_cost_json(const struct xrnpe_cost *cost)
@@ -258,8 +264,8 @@ static void print_cost_json(const struct xrnpe_cost *cost)
 }
 
 static void print_costs_json(const struct xrnpe_model *model, const char *path,
-			     const struct xrnpe_device_info *device, const struct xrnpe_cost *total,
-			     const struct xrnpe_cost *layers)
+			     const struct xrnpe_device_info *device, const struct xrnpe_energy *energy,
+			     const struct xrnpe_cost *total, const struct xrnpe_cost *layers)
 {
 	struct xrnpe_footprint memory;
 
@@ -270,7 +276,10 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	print_json(device);
 	printf(", ");
 	print_quality_json(xrnpe_model_quality(model));
-	print_points_json(model, device);
+	print_points_json(model, device, energy);
+	printf("\"energy\": ");
+	energy_print_json(energy);
+	printf(", ");
 	print_cost_json(total);
 	printf(", \"memory\": {\"constants\": %" PRIu64 ", \"commands\": %" PRIu64 ", \"arena\": %" PRIu64
 	       ", \"inputs\": %" PRIu64 ", \"outputs\": %" PRIu64 "}, \"layers\": [", memory.constants,
@@ -286,7 +295,8 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	printf("]}\n");
 }
 
-static int show_model(const char *path, int point, const char *device_name, bool json)
+static int show_model(const char *path, int point, const char *device_name,
+		      const struct xrnpe_energy *energy, bool json)
 {
 	struct xrnpe_cost total, *layers = NULL;
 	struct xrnpe_device *device = NULL;
@@ -307,11 +317,11 @@ static int show_model(const char *path, int point, const char *device_name, bool
 	if (!ret) {
 		const struct xrnpe_device_info *info = xrnpe_device_info(device);
 
-		xrnpe_model_predict(model, info, &total, layers);
+		xrnpe_model_predict(model, info, energy, &total, layers);
 		if (json)
-			print_costs_json(model, path, info, &total, layers);
+			print_costs_json(model, path, info, energy, &total, layers);
 		else
-			print_costs(model, info, &total, layers);
+			print_costs(model, info, energy, &total, layers);
 	}
 	free(layers);
 	xrnpe_device_close(device);
@@ -321,18 +331,23 @@ static int show_model(const char *path, int point, const char *device_name, bool
 
 int xrnpe_info(int argc, char **argv)
 {
+	enum { ENERGY = 256 };
 	static const struct option options[] = {
 		{ "operators", no_argument, NULL, 'O' },
 		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
+		{ "energy", required_argument, NULL, ENERGY },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *device = NULL;
-	bool json = false, operators = false;
+	bool json = false, operators = false, has_energy = false;
+	struct xrnpe_energy energy;
+	struct xrnpe_error error;
 	int option, point = NO_POINT;
 
+	xrnpe_energy_init(&energy);
 	while ((option = getopt_long(argc, argv, "Op:d:jh", options, NULL)) != -1) {
 		switch (option) {
 		case 'O':
@@ -344,6 +359,11 @@ int xrnpe_info(int argc, char **argv)
 			break;
 		case 'd':
 			device = optarg;
+			break;
+		case ENERGY:
+			has_energy = true;
+			if (energy_add(&energy, optarg, &error))
+				return failed(&error);
 			break;
 		case 'j':
 			json = true;
@@ -359,9 +379,12 @@ int xrnpe_info(int argc, char **argv)
 		return misused(argv[0], "takes one model: %s", argv[optind + 1]);
 	if (point != NO_POINT && optind == argc)
 		return misused(argv[0], "--point is for a model");
-	if (operators && (device || optind < argc))
+	if (operators && (device || has_energy || optind < argc))
 		return misused(argv[0], "--operators goes with --json only");
+	if (has_energy && optind == argc)
+		return misused(argv[0], "--energy goes with a model");
 	if (operators)
 		return show_operators(json);
-	return optind < argc ? show_model(argv[optind], point, device, json) : show_devices(device, json);
+	return optind < argc ? show_model(argv[optind], point, device, &energy, json) :
+			       show_devices(device, json);
 }

@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "xrnpe.h"
 
 struct command {
 	const char *name;

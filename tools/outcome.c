@@ -96,7 +96,7 @@ void outcome_print(const struct outcome *outcome)
 	print_task(stdout, xrnpe_model_task(model));
 	if (outcome->shows_trials)
 		print_trials(model);
-	print_points(model, NULL);
+	print_points(model, NULL, outcome->energy);
 }
 
 /* ---- JSON ----------------------------------------------------------------- */
@@ -190,7 +190,7 @@ void outcome_print_json(const struct outcome *outcome)
 	print_task_json(xrnpe_model_task(model));
 	print_notes_json(outcome->notes);
 	print_trials_json(model);
-	print_points_json(model, NULL);
+	print_points_json(model, NULL, outcome->energy);
 	printf("\"layers\": [");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		printf(i ? ",\n  " : "\n  ");

@@ -11,6 +11,7 @@ struct outcome {
 	const struct xrnpe_model *model;
 	const char *network, *path;	/* what was compiled, and to what */
 	const char *notes;		/* what the compiler said, a line each */
+	const struct xrnpe_energy *energy;	/* figures that it is told by */
 	bool shows_trials;		/* others than the one chosen are of interest */
 	struct xrnpe_cost total, *costs;	/* by the cycle model; of each layer */
 	/* Of all layers together. */

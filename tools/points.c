@@ -44,18 +44,20 @@ struct needs {
 	struct xrnpe_footprint memory;
 };
 
-static struct needs needs_of(const struct xrnpe_model *point, const struct xrnpe_device_info *device)
+static struct needs needs_of(const struct xrnpe_model *point, const struct xrnpe_device_info *device,
+			     const struct xrnpe_energy *energy)
 {
 	struct needs needs = { 0 };
 
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(point); i++)
 		needs.bytes += xrnpe_model_layer(point, i)->bytes;
-	xrnpe_model_predict(point, device, &needs.cost, NULL);
+	xrnpe_model_predict(point, device, energy, &needs.cost, NULL);
 	xrnpe_model_footprint(point, &needs.memory);
 	return needs;
 }
 
-void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device)
+void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+		  const struct xrnpe_energy *energy)
 {
 	unsigned int count = xrnpe_model_point_count(model);
 
@@ -65,7 +67,7 @@ void print_points(const struct xrnpe_model *model, const struct xrnpe_device_inf
 	       "error");
 	for (unsigned int i = 0; i < count; i++) {
 		const struct xrnpe_model *point = xrnpe_model_point(model, i);
-		const struct needs needs = needs_of(point, device);
+		const struct needs needs = needs_of(point, device, energy);
 
 		printf("%5u  %9" PRIu64 "  %9" PRIu64 "  %9" PRIu64 "  %9.3f  %9.3f  %7.3f %%%s\n", i,
 		       needs.bytes, needs.memory.own_constants + needs.memory.own_commands,
@@ -75,12 +77,13 @@ void print_points(const struct xrnpe_model *model, const struct xrnpe_device_inf
 	}
 }
 
-void print_points_json(const struct xrnpe_model *model, const struct xrnpe_device_info *device)
+void print_points_json(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+		       const struct xrnpe_energy *energy)
 {
 	printf("\"point\": %u, \"points\": [", xrnpe_model_point_index(model));
 	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
 		const struct xrnpe_model *point = xrnpe_model_point(model, i);
-		const struct needs needs = needs_of(point, device);
+		const struct needs needs = needs_of(point, device, energy);
 
 		printf("%s{\"bytes\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"seconds\": %.9g, \"picojoules\": %.9g, ",
 		       i ? ",\n  " : "\n  ", needs.bytes, (uint64_t)needs.cost.counters.cycles,

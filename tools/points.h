@@ -16,10 +16,15 @@ bool parse_point(const char *text, int *point);
 /* Point @point of *@model, which is replaced by it, or the error. The reference stays the one. */
 int select_point(struct xrnpe_model **model, int point, const char *path, struct xrnpe_error *error);
 
-/* A table of what the points of @model take on @device, or on the default one; nothing of one alone. */
-void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device);
+/*
+ * A table of what the points of @model take on @device, or on the default one, energy by
+ * @energy; nothing of one alone.
+ */
+void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+		  const struct xrnpe_energy *energy);
 
 /* A member of an object, with a comma behind. */
-void print_points_json(const struct xrnpe_model *model, const struct xrnpe_device_info *device);
+void print_points_json(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
+		       const struct xrnpe_energy *energy);
 
 #endif

@@ -9,6 +9,7 @@
 #include "compile.h"
 #include "copy.h"
 #include "error.h"
+#include "figures.h"
 #include "trials.h"
 
 /* Models that are made and measured before one is taken; how many is not known before. */
@@ -122,7 +123,13 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	struct xrnpe_model *made = NULL;
 	int ret;
 
-	ret = inputs_check(&compiler);
+	if (options->energy)
+		compiler.energy = *options->energy;
+	else
+		xrnpe_energy_init(&compiler.energy);
+	ret = figures_check(&compiler.energy, error);
+	if (!ret)
+		ret = inputs_check(&compiler);
 	if (!ret)
 		ret = inputs_choose(&compiler);
 	if (!ret)

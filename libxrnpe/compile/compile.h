@@ -214,6 +214,7 @@ struct compiler {
 	 */
 	struct xrnpe_graph *graph;
 	const struct xrnpe_compile_options *options;
+	struct xrnpe_energy energy;	/* figures by which it is told */
 	struct xrnpe_error *error;
 	struct xrnpe_datapath *datapath;
 	struct node_plan *nodes;

@@ -13,11 +13,10 @@ static struct option node_cost(const struct compiler *compiler, uint32_t n, stru
 {
 	const struct node_plan *plan = &compiler->nodes[n];
 	const struct image *output = &compiler->tensors[compile_output(compiler, n)].image;
-	const struct xrnpe_energy energy = xrnpe_energy_default();
 	const struct xrnpe_counters counters = lower_cost(plan, output, choice);
 
 	return (struct option){
-		.cycles = (double)counters.cycles, .picojoules = xrnpe_energy_pj(&energy, &counters),
+		.cycles = (double)counters.cycles, .picojoules = xrnpe_energy_pj(&compiler->energy, &counters),
 	};
 }
 

@@ -87,7 +87,7 @@ static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_mo
 	ret = lower_model(compiler, model);
 	if (ret)
 		return ret;
-	xrnpe_model_predict(*model, NULL, &cost, NULL);
+	xrnpe_model_predict(*model, NULL, &compiler->energy, &cost, NULL);
 	trial->bytes = 0;
 	for (uint32_t i = 0; i < (*model)->layer_count; i++)
 		trial->bytes += (*model)->layers[i].bytes;

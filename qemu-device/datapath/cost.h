@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "drm/xrnpe_cmd.h"
+#include "energy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,17 +52,6 @@ unsigned int xrnpe_blocks(enum xrnpe_format ifm, enum xrnpe_format weight);
  */
 void xrnpe_cmd_cost(const struct xrnpe_machine *machine, const struct xrnpe_cmd *cmd,
 		    struct xrnpe_counters *counters);
-
-/** What things take, in picojoules. Measured values may replace any of the defaults. */
-struct xrnpe_energy {
-	/** a product, by format of ifm, then of weight: decoded, multiplied, added up */
-	double product[XRNPE_PRODUCT_FORMATS][XRNPE_PRODUCT_FORMATS];
-	double gated_block;	/**< a multiplier block in a cycle in which it is gated */
-	double sram_byte;	/**< a byte written to SRAM or read from it */
-	double memory_byte;	/**< a byte over the bus, memory included */
-	double cycle;		/**< clocks, control, leakage of all the rest */
-	double sharing;		/**< processing elements that share a word read from SRAM */
-};
 
 /**
  * Figures for 28 nm. Documentation/hardware.rst, "Energy", tells where each comes from,

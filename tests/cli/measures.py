@@ -75,5 +75,9 @@ def check_bench():
     misused("bench: two models", "one model is expected", "bench", "m.xrnpe", "m.xrnpe")
     fails("bench of no model", "none.xrnpe: cannot open", "bench", "none.xrnpe")
     fails("bench on no device", "accel99: cannot open", "bench", "m.xrnpe", "--device", "accel99")
-    fails("bench on no threads", "XRNPE_THREADS=0 is not 1..256", "bench", "m.xrnpe", "--threads",
-          "0")
+    for threads in "0", "257", "4294967297", "x", "-1":
+        misused(f"bench on {threads} threads", f"--threads is not 1..256: {threads}", "bench",
+                "m.xrnpe", "--threads", threads)
+    for bench in "gemm", "elementwise":
+        misused(f"bench {bench} on too many threads", "--threads is not 1..1024: 4294967297",
+                "bench", bench, "--threads", "4294967297")

@@ -238,6 +238,27 @@ def check_model_info():
     result(len(rows) == len(layers) + 5 and
            all(row.startswith(layer["name"]) and f" {layer['cycles']} " in row
                for layer, row in zip(layers, rows[1:])), "a row a layer", text)
+    figures = write("figures.txt", b"# of a board\nmemory_byte=40\n fp4/p8=0.5 # a product\n")
+    told = json.loads(succeeds("figures of energy", "info", "m.xrnpe", "--energy", figures, "--energy",
+                               "cycle=10", "--json"))
+    usual = cost["energy"]
+    result(told["energy"] == {**usual, "memory_byte": 40, "fp4/p8": 0.5, "cycle": 10} and
+           told["cycles"] == cost["cycles"] and told["picojoules"] < cost["picojoules"],
+           "are those that count", told["energy"], usual)
+    table = json.loads(succeeds("compiled by them", "compile", ONNX, "--calib", "calib.npy", "-o",
+                                "again.xrnpe", "-b", "4x", "--json", "--energy", figures, "--energy",
+                                "cycle=10"))
+    again = json.loads(succeeds("and told", "info", "again.xrnpe", "--energy", figures, "--energy",
+                                "cycle=10", "--json"))
+    result(abs(table["picojoules"] - again["picojoules"]) < 1e-6 * again["picojoules"], "the same energy",
+           table["picojoules"], again["picojoules"])
+    for text, message in (("dram=1", "there is no figure dram; there are "), ("cycle=x", "is not NAME="),
+                          ("cycle=-1", "cycle is -1, not a number from 0 on"),
+                          ("sharing=0", "sharing is 0, not a number from 1 on"),
+                          (write("bad.txt", b"\ncycle\n"), "bad.txt: line 2: cycle: is not NAME="),
+                          ("none.txt", "none.txt: cannot open")):
+        fails(f"--energy {text}", message, "info", "m.xrnpe", "--energy", text)
+    misused("figures of nothing", "--energy goes with a model", "info", "--energy", "cycle=1")
     fails("info of no model", "none.xrnpe: cannot open: No such file", "info", "none.xrnpe")
 
 

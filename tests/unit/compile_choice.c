@@ -270,6 +270,33 @@ START_TEST(of_two_limits_the_tighter_holds)
 }
 END_TEST
 
+START_TEST(figures_of_energy)
+{
+	struct xrnpe_graph *graph = load_resnet();
+	struct xrnpe_compile_options options = { 0 };
+	struct xrnpe_model *model = NULL;
+	struct xrnpe_energy energy, usual;
+	struct xrnpe_error error;
+
+	xrnpe_energy_init(&usual);
+	ck_assert_double_gt(usual.memory_byte, 0);
+	options.energy = &energy;
+	energy = usual;
+	energy.cycle = NAN;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_msg(strstr(error.message, "energy: cycle is nan"), "%s", error.message);
+	energy = usual;
+	energy.product[XRNPE_FORMAT_P8][XRNPE_FORMAT_FP4] = -1;
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_msg(strstr(error.message, "energy: fp4/p8 is -1"), "%s", error.message);
+	ck_assert_int_eq(xrnpe_energy_set(&usual, "fp4/p8", 0.25, &error), 0);
+	ck_assert_double_eq(usual.product[XRNPE_FORMAT_P8][XRNPE_FORMAT_FP4], 0.25);
+	ck_assert_int_eq(xrnpe_energy_set(&usual, "fp4/p8x", 1, &error), -EINVAL);
+	ck_assert_int_eq(xrnpe_energy_set(&usual, "sharing", INFINITY, &error), -EINVAL);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 TCase *compile_choice_tests(void)
 {
 	TCase *tests = tcase_create("choice");
@@ -281,5 +308,6 @@ TCase *compile_choice_tests(void)
 	tcase_add_test(tests, choice_of_many);
 	tcase_add_test(tests, limits_are_read);
 	tcase_add_test(tests, of_two_limits_the_tighter_holds);
+	tcase_add_test(tests, figures_of_energy);
 	return tests;
 }

@@ -36,7 +36,7 @@ START_TEST(predicted_is_counted)
 	ck_assert_msg(!compile(graph, xrnpe_graph_bytes(graph) / 3, &model), "%s", error.message);
 	layers = calloc(xrnpe_model_layer_count(model), sizeof(*layers));
 	ck_assert_ptr_nonnull(layers);
-	xrnpe_model_predict(model, NULL, &total, layers);
+	xrnpe_model_predict(model, NULL, NULL, &total, layers);
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		const struct xrnpe_cost *cost = &layers[i];
 
@@ -86,7 +86,7 @@ START_TEST(predicted_is_counted)
 	struct xrnpe_cost there;
 
 	larger.rows *= 2;
-	xrnpe_model_predict(model, &larger, &there, NULL);
+	xrnpe_model_predict(model, &larger, NULL, &there, NULL);
 	ck_assert_uint_lt(there.counters.cycles, total.counters.cycles);
 
 	xrnpe_request_free(request);

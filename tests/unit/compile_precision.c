@@ -356,7 +356,7 @@ START_TEST(error_limit_is_kept)
 		ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
 		ck_assert_double_le(xrnpe_model_quality(model)->error, errors[i]);
 		ck_assert_double_lt(run_error(graph, model), 1.3 * errors[i]);
-		xrnpe_model_predict(model, NULL, &cost, NULL);
+		xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
 		ck_assert_uint_le(cost.counters.cycles, before.counters.cycles);
 		before = cost;
 		xrnpe_model_free(model);
@@ -376,18 +376,18 @@ START_TEST(cycles_and_energy_are_kept)
 
 	options.limits.bytes = 1 << 20;
 	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), 0);
-	xrnpe_model_predict(model, NULL, &free_of_limits, NULL);
+	xrnpe_model_predict(model, NULL, NULL, &free_of_limits, NULL);
 	xrnpe_model_free(model);
 	options.limits.cycles = 0.9 * (double)free_of_limits.counters.cycles;
 	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
-	xrnpe_model_predict(model, NULL, &cost, NULL);
+	xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
 	ck_assert_double_le((double)cost.counters.cycles, options.limits.cycles);
 	ck_assert_double_lt(run_error(graph, model), 0.1);
 	xrnpe_model_free(model);
 	options.limits.cycles = 0;
 	options.limits.picojoules = 0.8 * free_of_limits.picojoules;
 	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
-	xrnpe_model_predict(model, NULL, &cost, NULL);
+	xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
 	ck_assert_double_le(cost.picojoules, options.limits.picojoules);
 	ck_assert_double_lt(run_error(graph, model), 0.1);
 	xrnpe_model_free(model);
@@ -409,7 +409,7 @@ static double needed(const struct xrnpe_graph *graph, const struct xrnpe_array *
 	int ret = xrnpe_compile(graph, &options, &model, &error);
 
 	if (!ret) {
-		xrnpe_model_predict(model, NULL, cost, NULL);
+		xrnpe_model_predict(model, NULL, NULL, cost, NULL);
 		xrnpe_model_free(model);
 		return 0;
 	}
@@ -437,7 +437,7 @@ START_TEST(what_is_needed_is_enough)
 	struct xrnpe_cost least;
 
 	ck_assert_msg(!xrnpe_compile(graph, &narrow, &model, &error), "%s", error.message);
-	xrnpe_model_predict(model, NULL, &least, NULL);
+	xrnpe_model_predict(model, NULL, NULL, &least, NULL);
 	xrnpe_model_free(model);
 	ck_assert_double_le(cycles, (double)least.counters.cycles);
 	ck_assert_double_le(microjoules, 1.001e-6 * least.picojoules);

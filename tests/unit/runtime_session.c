@@ -517,7 +517,7 @@ START_TEST(session_profile)
 		ck_assert(k ? !layers : layers != NULL);
 		if (k)
 			continue;
-		xrnpe_model_predict(model, xrnpe_device_info(device), &total, costs);
+		xrnpe_model_predict(model, xrnpe_device_info(device), NULL, &total, costs);
 		for (unsigned int l = 0; l < 2; l++) {
 			ck_assert_mem_eq(&layers[l].counters, &costs[l].counters, sizeof(costs[l].counters));
 			ck_assert(layers[l].seconds >= 0 && layers[l].seconds < 60);

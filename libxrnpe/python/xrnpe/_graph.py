@@ -16,7 +16,7 @@ from . import _structures as c
 from ._info import ByteInput, Format, OperatorInfo, TensorInfo
 from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, lib, path,
                        text, xrnpe_compile_options)
-from ._model import Model, tensor_infos
+from ._model import Model, energy_figures, tensor_infos
 from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
 
 
@@ -177,7 +177,7 @@ def compile(graph: Graph, calibration: Inputs, *,
             budget: Budget | Sequence[Budget] | None = None,
             labels: ArrayLike | None = None, max_loss: float | None = None,
             formats: Mapping[str | None, str] | None = None, trials: int = 0, points: int = 1,
-            progress: Progress | None = None,
+            energy: Mapping[str, float] | None = None, progress: Progress | None = None,
             note: Callable[[str], object] = warnings.warn) -> Model:
     """Compile a network: choose formats, round weights, and write commands.
 
@@ -193,6 +193,7 @@ def compile(graph: Graph, calibration: Inputs, *,
     ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers. So many
     other ``trials`` are tried, too, to show what else there is: Model.trials. The model has so
     many ``points`` at most, from fast to exact: Model.points.
+    ``energy`` are figures by which energy is told, as for Model.predict().
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     ``note(text)`` is called for what a person should know: what is odd about the calibration
     data, what could not be reached. The same arguments always give the same model.
@@ -215,8 +216,9 @@ def compile(graph: Graph, calibration: Inputs, *,
     given = _formats(formats or {})
     notes: list[str] = []
     add_note = XRNPE_NOTE(lambda data, words: notes.append(text(words)))
-    options = xrnpe_compile_options(described, told and pointer_to(told), limits, trials, points, given,
-                                    len(given), reporter.callback, None, add_note, None)
+    options = xrnpe_compile_options(described, told and pointer_to(told), limits, trials, points,
+                                    given, len(given), pointer_to(energy_figures(energy)),
+                                    reporter.callback, None, add_note, None)
     model = Model(Handle(lib.xrnpe_model_free, lib.xrnpe_compile, handle, byref(options),
                          caller=reporter.call))
     for words in notes:

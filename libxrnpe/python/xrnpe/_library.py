@@ -25,7 +25,7 @@ class xrnpe_compile_options(Structure):
     _fields_ = [("calibration", POINTER(c.xrnpe_array)), ("labels", POINTER(c.xrnpe_array)),
                 ("limits", c.xrnpe_limits), ("trials", c_uint), ("points", c_uint),
                 ("formats", POINTER(c.xrnpe_layer_formats)), ("format_count", c_size_t),
-                ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
+                ("energy", POINTER(c.xrnpe_energy)), ("progress", XRNPE_PROGRESS), ("progress_data", c_void_p),
                 ("note", XRNPE_NOTE), ("note_data", c_void_p)]
 
 
@@ -52,6 +52,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_device_close": (None, [_OBJECT]),
     "xrnpe_device_info": (POINTER(c.xrnpe_device_info), [_OBJECT]),
     "xrnpe_device_open": (c_int, [c_char_p, _NEW, _ERROR]),
+    "xrnpe_energy_init": (None, [POINTER(c.xrnpe_energy)]),
+    "xrnpe_energy_set": (c_int, [POINTER(c.xrnpe_energy), c_char_p, c_double, _ERROR]),
     "xrnpe_fit_scales": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, POINTER(c_double), _FLOATS]),
     "xrnpe_graph_bytes": (c_uint64, [_OBJECT]),
     "xrnpe_graph_free": (None, [_OBJECT]),
@@ -87,8 +89,8 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_model_point_index": (c_uint, [_OBJECT]),
     "xrnpe_model_trial": (POINTER(c.xrnpe_trial), [_OBJECT, c_uint]),
     "xrnpe_model_trial_count": (c_uint, [_OBJECT]),
-    "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_cost),
-                                   POINTER(c.xrnpe_cost)]),
+    "xrnpe_model_predict": (None, [_OBJECT, POINTER(c.xrnpe_device_info), POINTER(c.xrnpe_energy),
+                                   POINTER(c.xrnpe_cost), POINTER(c.xrnpe_cost)]),
     "xrnpe_model_quality": (POINTER(c.xrnpe_quality), [_OBJECT]),
     "xrnpe_model_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
     "xrnpe_model_task": (POINTER(c.xrnpe_task), [_OBJECT]),

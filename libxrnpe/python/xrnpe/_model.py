@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import byref, c_size_t, create_string_buffer
 from errno import ENOSPC
 from typing import Any
@@ -18,6 +18,15 @@ def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, i
                  handle: Handle) -> tuple[TensorInfo, ...]:
     """Inputs or outputs of an object, by the functions that tell them."""
     return tuple(TensorInfo._of(info_of(handle, i).contents) for i in range(count_of(handle)))
+
+
+def energy_figures(changes: Mapping[str, float] | None) -> c.xrnpe_energy:
+    """Those by default, with changes by name."""
+    figures = c.xrnpe_energy()
+    lib.xrnpe_energy_init(byref(figures))
+    for name, value in (changes or {}).items():
+        call(lib.xrnpe_energy_set, byref(figures), encode(name), value)
+    return figures
 
 
 class Model(Object):
@@ -103,16 +112,19 @@ class Model(Object):
         return tuple(Trial._of(lib.xrnpe_model_trial(handle, i).contents)
                      for i in range(lib.xrnpe_model_trial_count(handle)))
 
-    def predict(self, device: DeviceInfo | None = None) -> Prediction:
+    def predict(self, device: DeviceInfo | None = None, *,
+                energy: Mapping[str, float] | None = None) -> Prediction:
         """What it costs by the device's cycle model, without running it.
 
         ``device`` tells array, bus, memory and clock; without, they are the emulator's.
-        ``dataclasses.replace(device.info, clock_khz=...)`` asks about another one.
+        ``dataclasses.replace(device.info, clock_khz=...)`` asks about another one. ``energy``
+        are figures that are not those by default, in picojoules: ``{"memory_byte": 40.0,
+        "fp4/p8": 0.2}``, of a byte over the bus and of a product of weights in FP4.
         """
         handle = self._open
         total = c.xrnpe_cost()
         layers = (c.xrnpe_cost * max(1, lib.xrnpe_model_layer_count(handle)))()
         info = device and byref(device._structure())
-        lib.xrnpe_model_predict(handle, info, byref(total), layers)
+        lib.xrnpe_model_predict(handle, info, byref(energy_figures(energy)), byref(total), layers)
         return Prediction(Cost._of(total), tuple(
             Cost._of(layers[i]) for i in range(lib.xrnpe_model_layer_count(handle))))

@@ -78,6 +78,12 @@ class xrnpe_counters(Structure):
                 ("products", c_uint64 * XRNPE_PRODUCT_FORMATS * XRNPE_PRODUCT_FORMATS)]
 
 
+class xrnpe_energy(Structure):
+    _fields_ = [("product", c_double * XRNPE_PRODUCT_FORMATS * XRNPE_PRODUCT_FORMATS),
+                ("gated_block", c_double), ("sram_byte", c_double), ("memory_byte", c_double),
+                ("cycle", c_double), ("sharing", c_double)]
+
+
 class xrnpe_cost(Structure):
     _fields_ = [("counters", xrnpe_counters), ("utilisation", c_double), ("seconds", c_double),
                 ("picojoules", c_double)]

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Figures of energy on the command line: --energy NAME=PICOJOULES, or a file of such lines. */
+#ifndef XRNPE_TOOLS_ENERGY_FIGURES_H
+#define XRNPE_TOOLS_ENERGY_FIGURES_H
+
+#include "xrnpe.h"
+
+/* Set what @argument says. Returns 0, or what failed with a message that names it. */
+int energy_add(struct xrnpe_energy *energy, const char *argument, struct xrnpe_error *error);
+
+/* All figures, as a JSON object. */
+void energy_print_json(const struct xrnpe_energy *energy);
+
+#endif
