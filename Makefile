@@ -41,7 +41,9 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# Not those of trees that a suite builds meanwhile.
+-include $(shell find $(B) \( -path $(B)/deb -o -path $(B)/upstream \) -prune -o \
+	-name '*.d' -type f -print 2>/dev/null)
 
 .PHONY: check run-suites clean help
 ## check: all tests; a subset with SUITES="unit-datapath ...", one at a time with JOBS=1
