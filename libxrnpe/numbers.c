@@ -7,6 +7,10 @@
 #include "compile.h"
 #include "error.h"
 #include "names.h"
+#include "round.h"
+
+/* In one matrix: indices have 32 bits. */
+#define MAX_WEIGHTS (1u << 30)
 
 static bool multiplies(enum xrnpe_format format)
 {
@@ -39,6 +43,31 @@ int xrnpe_fit_scales(enum xrnpe_format format, size_t rows, size_t columns, cons
 				       scratch);
 	free(scratch);
 	return 0;
+}
+
+int xrnpe_fit_weights(enum xrnpe_format format, size_t rows, size_t columns, const float *weights,
+		      const float *products, float *scales, float *rounded)
+{
+	const struct weights shape = {
+		.stride_n = columns, .stride_c = 1, .out_c = (uint32_t)rows,
+		.in_c = (uint32_t)columns, .taps = 1, .groups = 1,
+	};
+	struct quantized quantized = { 0 };
+	struct moments moments;
+	int ret;
+
+	if (!multiplies(format) || !rows || !columns || rows > MAX_WEIGHTS / columns)
+		return -EINVAL;
+	ret = moments_of_products((uint32_t)columns, products, &moments);
+	if (!ret)
+		ret = quantize_weights(&shape, weights, &moments, NULL, format, &quantized);
+	if (!ret) {
+		quantize_restore(&shape, &quantized, format, rounded);
+		memcpy(scales, quantized.scales, rows * sizeof(*scales));
+	}
+	quantize_free(&quantized);
+	moments_free(&moments);
+	return ret;
 }
 
 /* ---- commands ---------------------------------------------------------- */

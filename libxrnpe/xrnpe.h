@@ -1007,6 +1007,23 @@ int xrnpe_quantize(enum xrnpe_format format, size_t rows, size_t columns, const 
 int xrnpe_fit_scales(enum xrnpe_format format, size_t rows, size_t columns, const float *values,
 		     const double *importance, float *scales);
 
+/**
+ * Round rows of weights to multiples of a scale for each row, such that not the errors of weights
+ * are small but those of the sums that a row makes of what it is multiplied by: as
+ * xrnpe_compile() rounds them. Weights nearer to zero than to the least number of a format become
+ * zero.
+ *
+ * @weights: @rows x @columns, finite
+ * @products: @columns x @columns, of which what is right of the diagonal is not read: for any two
+ *	columns the mean of the product of what they are multiplied by
+ * @scales: out, @rows
+ * @rounded: out, @rows x @columns, in units of one; may be @weights
+ *
+ * Returns 0; -EINVAL: @format multiplies nothing, or there are no or too many weights; -ENOMEM.
+ */
+int xrnpe_fit_weights(enum xrnpe_format format, size_t rows, size_t columns, const float *weights,
+		      const float *products, float *scales, float *rounded);
+
 /** Memory of the caller's that commands may use. */
 struct xrnpe_memory {
 	void *data;

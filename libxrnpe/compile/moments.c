@@ -205,7 +205,18 @@ static void add_blocks(struct moments *moments, uint32_t first, uint32_t end)
 	}
 }
 
-static int make_room(struct moments *moments, const struct place *place)
+/* Room for factors of the blocks that there are. */
+static int make_room(struct moments *moments)
+{
+	size_t length = (size_t)moments->groups * moments->length;
+
+	moments->factors = calloc(moments->groups * moments->size + 1, sizeof(*moments->factors));
+	moments->diagonal = malloc(length * sizeof(*moments->diagonal));
+	return moments->factors && moments->diagonal ? 0 : -ENOMEM;
+}
+
+/* As many blocks as the sums of @place take. */
+static int divide(struct moments *moments, const struct place *place)
 {
 	size_t most = place->piece_count + moments->length / MAX_BLOCK + 1;
 	struct place_piece piece;
@@ -214,10 +225,7 @@ static int make_room(struct moments *moments, const struct place *place)
 	moments->blocks = malloc(most * sizeof(*moments->blocks));
 	for (uint32_t i = 0; moments->blocks && find_sum(place, i, &piece, &end); i++)
 		add_blocks(moments, piece.tap * place->weights.in_c, end);
-	moments->factors = calloc(moments->groups * moments->size + 1, sizeof(*moments->factors));
-	moments->diagonal = malloc((size_t)moments->groups * moments->length *
-				   sizeof(*moments->diagonal));
-	return moments->blocks && moments->factors && moments->diagonal ? 0 : -ENOMEM;
+	return moments->blocks ? make_room(moments) : -ENOMEM;
 }
 
 int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments)
@@ -231,7 +239,7 @@ int moments_measure(struct compiler *compiler, uint32_t n, struct moments *momen
 		.length = place->weights.taps * place->weights.in_c, .groups = place->weights.groups,
 	};
 	row = malloc(moments->length * sizeof(*row));
-	if (!row || make_room(moments, place)) {
+	if (!row || divide(moments, place)) {
 		free(row);
 		moments_free(moments);
 		return -ENOMEM;
@@ -249,6 +257,28 @@ int moments_measure(struct compiler *compiler, uint32_t n, struct moments *momen
 	for (uint32_t g = 0; g < moments->groups; g++)
 		finish_group(moments, g);
 	free(row);
+	return 0;
+}
+
+int moments_of_products(uint32_t length, const float *products, struct moments *moments)
+{
+	*moments = (struct moments){ .length = length, .groups = 1 };
+	moments->blocks = malloc((length / MAX_BLOCK + 1) * sizeof(*moments->blocks));
+	if (moments->blocks)
+		add_blocks(moments, 0, length);
+	if (!moments->blocks || make_room(moments)) {
+		moments_free(moments);
+		return -ENOMEM;
+	}
+	for (uint32_t b = 0; b < moments->block_count; b++) {
+		const struct moments_block *block = &moments->blocks[b];
+
+		for (uint32_t i = 0; i < block->size; i++)
+			memcpy(moments->factors + block->factors + (size_t)i * block->size,
+			       products + (size_t)(block->first + i) * length + block->first,
+			       (i + 1) * sizeof(*products));
+	}
+	finish_group(moments, 0);
 	return 0;
 }
 

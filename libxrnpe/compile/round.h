@@ -28,6 +28,9 @@ struct moments {
 
 /* Of node @n, which has weights of a tensor. Returns 0 or -ENOMEM. */
 int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments);
+
+/* Of sums of @length products, of which any two have means as in the matrix @products. */
+int moments_of_products(uint32_t length, const float *products, struct moments *moments);
 void moments_free(struct moments *moments);
 
 /* The finite values of a format of up to 8 bits, rising; zero once. */

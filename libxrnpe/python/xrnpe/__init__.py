@@ -20,11 +20,11 @@ from ._info import (ByteInput, Cost, Counters, DeviceInfo, Fault, Footprint, For
 from ._library import VERSION as __version__
 from ._library import Error
 from ._model import Model
-from ._numbers import fit_scales, quantize
+from ._numbers import fit_scales, fit_weights, quantize
 from ._session import Device, Request, Session, wait_any
 
 __all__ = ["Buffer", "ByteInput", "Cost", "Counters", "Device", "DeviceInfo", "Error", "Fault",
            "Footprint", "Format", "Graph", "LayerInfo", "LayerProfile", "Model", "Operand",
            "OperatorInfo", "Place", "Prediction", "Priority", "Quality", "Request",
            "Result", "Session", "Task", "TensorInfo", "Trial", "Type", "__version__", "compile",
-           "fit_scales", "operators", "quantize", "wait_any"]
+           "fit_scales", "fit_weights", "operators", "quantize", "wait_any"]

@@ -55,6 +55,7 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_energy_init": (None, [POINTER(c.xrnpe_energy)]),
     "xrnpe_energy_set": (c_int, [POINTER(c.xrnpe_energy), c_char_p, c_double, _ERROR]),
     "xrnpe_fit_scales": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, POINTER(c_double), _FLOATS]),
+    "xrnpe_fit_weights": (c_int, [c_uint, c_size_t, c_size_t, _FLOATS, _FLOATS, _FLOATS, _FLOATS]),
     "xrnpe_graph_bytes": (c_uint64, [_OBJECT]),
     "xrnpe_graph_free": (None, [_OBJECT]),
     "xrnpe_graph_input": (POINTER(c.xrnpe_tensor_info), [_OBJECT, c_uint]),

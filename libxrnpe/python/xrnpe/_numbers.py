@@ -64,3 +64,18 @@ def fit_scales(format: Format, values: ArrayLike, importance: ArrayLike | None =
                                None if weights is None else
                                weights.ctypes.data_as(POINTER(c_double)), pointer(scales)))
     return scales
+
+
+def fit_weights(format: Format, weights: ArrayLike, products: ArrayLike) -> tuple[Floats, Floats]:
+    """Rows of weights, rounded so that errors of their sums are small, and the scale of each row.
+
+    ``products`` are the means of the products of what any two columns are multiplied by, a
+    symmetric matrix. It is how compile() rounds.
+    """
+    weights, products = _floats(weights), _floats(products)
+    if weights.ndim != 2 or products.shape != weights.shape[1:] * 2:
+        raise ValueError(f"weights of {weights.shape} have no products of {products.shape}")
+    rounded, scales = numpy.empty_like(weights), numpy.empty(len(weights), numpy.float32)
+    _call(lib.xrnpe_fit_weights(_number(format), *weights.shape, pointer(weights),
+                                pointer(products), pointer(scales), pointer(rounded)))
+    return rounded, scales

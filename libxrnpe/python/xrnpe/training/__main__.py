@@ -8,12 +8,14 @@ takes as they are, and the formats that it was trained for.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from typing import Any
 
 import numpy
+import torch
 
 from .. import Error, Graph, compile
 from .._tensors import Floats, read_inputs
@@ -67,7 +69,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     p.add_argument("--data", metavar="FILE", action="append", required=True,
                    help="inputs, a .npy file: count x input shape; NAME=FILE for each of "
                    "several inputs, or an .npz file with their arrays")
-    p.add_argument("--labels", metavar="FILE", help="classes of the inputs, a .npy file")
+    p.add_argument("--labels", metavar="FILE", help="classes of the inputs, a .npy file; without, "
+                   "the network learns to give what it gives in binary32")
     p.add_argument("--formats", metavar="FILE",
                    help="formats of layers, as `xrnpe compile --save-formats` writes them")
     p.add_argument("--budget", help="else these are chosen by the compiler within this budget")
@@ -75,17 +78,39 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     p.add_argument("--save-formats", metavar="FILE", help="write the formats")
     p.add_argument("--checkpoint", metavar="FILE", help="kept up to date; if it is there, "
                    "training goes on from it")
-    p.add_argument("--epochs", type=int, default=Options.epochs)
-    p.add_argument("--batch", type=int, default=Options.batch)
-    p.add_argument("--rate", type=float, default=Options.rate, help="of learning, at first")
-    p.add_argument("--seed", type=int, default=Options.seed)
+    p.add_argument("--epochs", metavar="N", type=int, default=Options.epochs,
+                   help="how often all inputs are gone through; %(default)s")
+    p.add_argument("--batch", metavar="N", type=int, default=Options.batch,
+                   help="inputs of a step; %(default)s")
+    p.add_argument("--rate", type=float, help="of learning, at first; 0.0005 with labels, "
+                   "0.0001 without")
+    p.add_argument("--seed", metavar="N", type=int, default=Options.seed,
+                   help="of the order of inputs, and of what varies them")
     p.add_argument("--mirror", action="store_true", help="mirror half of the images")
     p.add_argument("--shift", type=int, metavar="N", default=0,
                    help="shift images by up to N lines and pixels")
     p.add_argument("--held-out", type=int, metavar="N",
                    help="the last N inputs are not trained on, but choose the best epoch; "
                    "a tenth, if not given")
+    p.add_argument("--device", metavar="NAME", default=Options.device,
+                   help="where to train, as PyTorch names it, as in cuda; %(default)s")
+    p.add_argument("--json", action="store_true", help="the results as JSON on standard output")
     return p.parse_args(arguments)
+
+
+def _load(file: str) -> Any:
+    """An array, or those of an archive by their names."""
+    try:
+        content = numpy.load(file)
+    except (ValueError, EOFError):
+        raise ValueError(f"{file}: is no .npy or .npz file") from None
+    return dict(content) if isinstance(content, numpy.lib.npyio.NpzFile) else content
+
+
+def _check(file: str, name: str, array: Floats) -> None:
+    bad = numpy.flatnonzero(~numpy.isfinite(array.reshape(len(array), -1)).all(1))
+    if len(bad):
+        raise ValueError(f"{file}: of {name}, input {bad[0]} has a NaN or an infinity")
 
 
 def _read_arrays(graph: Graph, files: list[str]) -> dict[str, Floats]:
@@ -93,64 +118,103 @@ def _read_arrays(graph: Graph, files: list[str]) -> dict[str, Floats]:
     found: dict[str, Any] = {}
     for file in files:
         name, equals, path = file.partition("=")
-        content = numpy.load(path if equals else file)
-        if isinstance(content, numpy.lib.npyio.NpzFile):
+        content = _load(path if equals else file)
+        if isinstance(content, dict):
             found.update(content)
         else:
             found[name if equals else graph.inputs[0].name] = content
-    arrays, count = read_inputs(graph.inputs, found)
+    where = " and ".join(files)
+    try:
+        arrays, count = read_inputs(graph.inputs, found)
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"{where}: {e}") from None
     if count is None:
-        raise ValueError("inputs are one, where many are wanted")
+        raise ValueError(f"{where}: inputs are one, where many are wanted")
+    for info, array in zip(graph.inputs, arrays):
+        _check(where, info.name, array)
     return {info.name: array for info, array in zip(graph.inputs, arrays)}
 
 
-def _read_data(graph: Graph, options: argparse.Namespace) -> Data:
-    inputs = _read_arrays(graph, options.data)
-    if not options.labels:
-        return Data(inputs)
-    data = Data(inputs, numpy.load(options.labels))
-    assert data.labels is not None
+def _read_labels(graph: Graph, file: str, count: int) -> Any:
+    labels = _load(file)
+    if isinstance(labels, dict):
+        if len(labels) != 1:
+            raise ValueError(f"{file}: holds {', '.join(labels)}, where one array is wanted")
+        labels, = labels.values()
     classes = graph.outputs[0].shape[-1]
-    if data.labels.shape != (len(data),) or data.labels.dtype.kind not in "iu":
-        raise ValueError(f"{options.labels}: holds no class for each of {len(data)} inputs")
-    if len(graph.outputs) != 1 or not 0 <= data.labels.min() <= data.labels.max() < classes:
-        raise ValueError(f"{options.labels}: the network has no one output of classes up to "
-                         f"{data.labels.max()}")
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise ValueError(f"{file}: holds no class for each of {count} inputs, but "
+                         f"{labels.dtype} of {' x '.join(map(str, labels.shape)) or 'no'} elements")
+    if len(graph.outputs) != 1 or not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{file}: the network has no one output of classes {labels.min()} to "
+                         f"{labels.max()}")
+    return labels
+
+
+def _read_data(graph: Graph, options: argparse.Namespace) -> Data:
+    data = Data(_read_arrays(graph, options.data))
+    if (options.mirror or options.shift) and any(x.ndim != 4 for x in data.inputs.values()):
+        raise ValueError("--mirror and --shift are for images, which are of three dimensions each")
+    if options.labels:
+        data = Data(data.inputs, _read_labels(graph, options.labels, len(data)))
     return data
 
 
-def _train(trainer: Trainer, held: Data, options: argparse.Namespace) -> None:
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros(1).to(name)
+    except (AssertionError, RuntimeError) as e:
+        raise ValueError(f"--device {name}: {str(e).splitlines()[0]}") from None
+
+
+def _train(trainer: Trainer, held: Data, options: argparse.Namespace) -> dict[str, Any]:
+    """Train, and tell how good the network was and is, on what is held out."""
+    binary32, before = trainer.score_teacher(held), trainer.score(held)
+    _say(f"held out, in binary32: {binary32.text}, rounded: {before.text}")
+    trainer.keep(before)
     if options.checkpoint and os.path.exists(options.checkpoint):
         trainer.load(options.checkpoint)
-    else:
-        _say(f"held out, in binary32: {trainer.score(held, Mode.FLOAT).text}, "
-             f"rounded: {trainer.score(held).text}")
+    epochs = []
     while trainer.epoch < options.epochs:
         epoch = _Epoch(trainer, options)
         trainer.train(epoch)
-        epoch.end(trainer.score(held))
+        epochs.append(trainer.score(held))
+        epoch.end(epochs[-1])
     trainer.take_best()
-    _say(f"held out, with the device's bits: {trainer.score(held, Mode.EXACT).text}")
+    exact = trainer.score(held, Mode.EXACT)
+    _say(f"held out, with the device's bits: {exact.text}")
+    return {"measure": "error" if held.labels is None else "wrong", "held_out": len(held),
+            "binary32": binary32.loss, "rounded": before.loss,
+            "epochs": [score.loss for score in epochs], "exact": exact.loss}
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = _arguments(arguments)
+    _check_device(options.device)
+    for file in (options.output, options.save_formats, options.checkpoint):
+        folder = os.path.dirname(file or "") or "."
+        if not os.path.isdir(folder):
+            raise ValueError(f"{file}: there is no folder {folder}")
     graph = Graph.load(options.model)
     data = _read_data(graph, options)
     count = len(data) // 10 if options.held_out is None else options.held_out
-    if not 0 < count < len(data) or options.batch < 1 or options.epochs < 0:
+    if not 0 < count < len(data):
         raise ValueError(f"of {len(data)} inputs, {count} cannot be held out")
+    if options.batch < 1 or options.epochs < 0 or options.shift < 0:
+        raise ValueError("--batch is at least 1, --epochs and --shift are not negative")
     held, data = data.part(slice(len(data) - count, None)), data.part(slice(len(data) - count))
     calibration = data.part(slice(_CALIBRATION)).inputs
     formats = read_formats(options.formats) if options.formats else \
         formats_of(compile(graph, calibration, budget=options.budget, note=_say))
     network = Network(graph, formats, calibration)
     how = Options(options.epochs, min(options.batch, len(data)), options.rate, options.seed,
-                  options.mirror, options.shift)
-    _train(Trainer(network, data, how), held, options)
+                  options.mirror, options.shift, options.device)
+    results = _train(Trainer(network, data, how), held, options)
     network.export(options.output)
     if options.save_formats:
         write_formats(network.formats(), options.save_formats)
+    if options.json:
+        print(json.dumps(results))
 
 
 if __name__ == "__main__":

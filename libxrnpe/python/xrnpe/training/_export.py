@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from .._tensors import Floats
 from ._file import OWN
-from ._layers import Product, Slopes
+from ._layers import Layer, Product
 
 
 class Weights:
@@ -20,6 +20,7 @@ class Weights:
         self._graph = model.graph
         self._readers = Counter(name for node in model.graph.node for name in node.input)
         self._nodes = {node.name: node for node in reversed(model.graph.node)}
+        self._prelus = {node.name: node for node in model.graph.node if node.op_type == "PRelu"}
 
     def _set(self, node: onnx.NodeProto, i: int, kind: str, values: Floats) -> None:
         """Input @i becomes @values; a constant that others read, too, stays as it is."""
@@ -31,10 +32,13 @@ class Weights:
             self._graph.initializer.add()
         tensor.CopyFrom(numpy_helper.from_array(numpy.ascontiguousarray(values), node.input[i]))
 
-    def write_slopes(self, layer: Slopes) -> None:
-        """Slopes of a layer, in the shape that they had."""
-        self._set(self._nodes[layer.name], 1, "slopes",
-                  layer.slopes.detach().numpy().reshape(-1, 1, 1))
+    def write_slopes(self, layer: Layer) -> None:
+        """Slopes of a layer, if it has any, in the shape that they had."""
+        if layer.slopes is None:
+            return
+        node = self._prelus[layer.name]
+        old, = (tensor for tensor in self._graph.initializer if tensor.name == node.input[1])
+        self._set(node, 1, "slopes", layer.slopes.detach().numpy().reshape(tuple(old.dims)))
 
     def write(self, layer: Product) -> str:
         """Weights, rounded, and biases of a layer. Returns the name of its weights."""

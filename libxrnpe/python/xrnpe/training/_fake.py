@@ -11,6 +11,7 @@ from torch import nn
 from .._info import Format
 from .._numbers import quantize
 from .._tensors import Floats
+from ._table import round_by_table
 
 _PRODUCTS = (Format.FP4, Format.P4, Format.P8, Format.P16)
 # Of the formats that multiply the largest value, and what a small number becomes: posits never
@@ -26,15 +27,29 @@ def round_weights(values: Floats, scales: Floats, format: Format) -> Floats:
     return quantize(format, numpy.where(small, numpy.float32(0), values), scales)
 
 
+def _rows(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    return scales.reshape(-1, *(1,) * (values.dim() - 1)) if len(scales) > 1 else scales
+
+
+def _round(values: torch.Tensor, scales: torch.Tensor, format: Format,
+           weights: bool) -> torch.Tensor:
+    if values.device.type == "cpu":
+        numbers = values.numpy(), scales.numpy()
+        return torch.from_numpy(round_weights(*numbers, format) if weights else
+                                quantize(format, *numbers))
+    rows = _rows(values, scales)
+    if weights:
+        values = values * (values.abs() >= _LEAST[format] / 2 * rows)
+    return round_by_table(values, rows, format)
+
+
 class _FakeQuantize(torch.autograd.Function):
     """Rounds forward. Backward, what is within the format's range passes unchanged."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any, **_: Any) -> torch.Tensor:
         values, scales, format, weights = arguments
-        numbers = values.detach().numpy(), scales.detach().numpy()
-        rounded = torch.from_numpy(round_weights(*numbers, format) if weights else
-                                   quantize(format, *numbers))
+        rounded = _round(values.detach(), scales.detach(), format, weights)
         ctx.save_for_backward(values, scales, rounded)
         ctx.largest = _LARGEST[format]
         return rounded
@@ -43,7 +58,7 @@ class _FakeQuantize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor | None, ...]:
         grad, = gradients
         values, scales, rounded = ctx.saved_tensors
-        rows = scales.reshape(-1, *(1,) * (values.dim() - 1)) if len(scales) > 1 else scales
+        rows = _rows(values, scales)
         inside = values.abs() <= ctx.largest * rows
         passed = grad * inside
         if not ctx.needs_input_grad[1]:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from .._info import Format
-from .._numbers import fit_scales
+from .._numbers import fit_scales, fit_weights
 from .._tensors import Floats
 from ._commands import (Image, Output, Windows, addition, convert, convolution, decode, encode)
 from ._fake import fake_quantize, log_scales, round_weights, scales_of, set_log_scales
@@ -60,12 +60,25 @@ class Lattice:
 class Layer(nn.Module):
     """A layer that reads its inputs in a format of its choice and rounds once, at its end."""
 
-    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation) -> None:
+    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
+                 slopes: Floats | None = None) -> None:
+        """@slopes: by channel, of what is negative before the activation limits it."""
         super().__init__()
         self.name, self.inputs, self.output = name, inputs, output
         self.activation = activation
+        self.slopes = None if slopes is None else nn.Parameter(torch.from_numpy(slopes.copy()))
         #: Of its inputs; Network sets it from the choice of formats.
         self.format = Format.P16
+
+    def activated(self, x: torch.Tensor) -> torch.Tensor:
+        """What its sums become."""
+        return self.activation(x if self.slopes is None else functional.prelu(x, self.slopes))
+
+    def stage(self, scale: Any, bias: Any, out_scale: float, added: float = 0.0) -> Output:
+        """Its output stage, as Activation.output()."""
+        output = self.activation.output(scale, bias, out_scale, added)
+        return output if self.slopes is None else \
+            replace(output, slopes=self.slopes.detach().numpy())
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
@@ -77,14 +90,14 @@ class Product(Layer):
     """A convolution, or a matrix as a convolution of one tap, that may add a second input."""
 
     def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
-                 weight: Floats, bias: Floats | None, windows: Windows,
+                 slopes: Floats | None, weight: Floats, bias: Floats | None, windows: Windows,
                  padding: tuple[int, int, int, int], rank: int, last: bool,
                  weight_name: str, trains_bias: bool = True) -> None:
         """@weight: output channels x input channels of a group x lines x columns.
 
         @padding: above, below, left, right. @rank: of what it reads; @last: channels last.
         """
-        super().__init__(name, inputs, output, activation)
+        super().__init__(name, inputs, output, activation, slopes)
         self.weight = nn.Parameter(torch.from_numpy(weight.copy()))
         values = numpy.zeros(1, numpy.float32) if bias is None else bias.reshape(-1)
         self.bias = nn.Parameter(torch.from_numpy(numpy.broadcast_to(values, len(weight)).copy()),
@@ -117,14 +130,28 @@ class Product(Layer):
         """Of the weights, by output channel."""
         return scales_of(self.log_scales)
 
-    def fit(self, energy: Floats | None) -> None:
-        """Find scales. @energy: mean squares of the channels that it reads."""
+    def fit(self) -> None:
+        """Find scales."""
         rows = self.weight.detach().numpy().reshape(len(self.weight), -1)
-        importance = None
-        if energy is not None and self.windows.groups == 1:
-            taps = self.weight.shape[2] * self.weight.shape[3]
-            importance = numpy.repeat(energy, taps)
-        self.set_scales(fit_scales(self.weight_format, rows, importance))
+        self.set_scales(fit_scales(self.weight_format, rows))
+
+    def windows_of(self, x: torch.Tensor) -> torch.Tensor:
+        """What each of its sums multiplies of @x: groups x products x sums."""
+        kernel = self.weight.shape[2:]
+        parts = functional.unfold(self._padded(self.image(x)), kernel, self.windows.dilation, 0,
+                                  self.windows.stride)
+        return parts.transpose(0, 1).reshape(self.windows.groups, -1, parts[:, 0].numel())
+
+    def round(self, windows: torch.Tensor) -> None:
+        """Round weights so that sums over @windows err least, as the compiler does."""
+        with torch.no_grad():
+            groups = self.weight.reshape(self.windows.groups, -1, windows.shape[1])
+            found = [fit_weights(self.weight_format, group.numpy(),
+                                 (seen @ seen.T / seen.shape[1]).numpy())
+                     for group, seen in zip(groups, windows)]
+            rounded, scales = (numpy.concatenate(parts) for parts in zip(*found))
+            self.weight.copy_(torch.from_numpy(rounded).reshape(self.weight.shape))
+        self.set_scales(scales)
 
     def set_scales(self, scales: Floats) -> None:
         set_log_scales(self.log_scales, scales)
@@ -136,22 +163,19 @@ class Product(Layer):
 
     # ---- computing --------------------------------------------------------
 
+    def _padded(self, image: torch.Tensor) -> torch.Tensor:
+        above, below, left, right = self.padding
+        return functional.pad(image, (left, right, above, below)) if any(self.padding) else image
+
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None,
                 quantizes: bool = True) -> torch.Tensor:
         weight: torch.Tensor = self.weight
         if quantizes:
             weight = fake_quantize(weight, self.scales(), self.weight_format, weights=True)
-        above, below, left, right = self.padding
-        image = self.image(x)
-        pads: Any = 0
-        if (above, left) == (below, right):
-            pads = (above, left)
-        else:
-            image = functional.pad(image, (left, right, above, below))
-        y = functional.conv2d(image, weight, self.bias, self.windows.stride, pads,
+        y = functional.conv2d(self._padded(self.image(x)), weight, self.bias, self.windows.stride, 0,
                               self.windows.dilation, self.windows.groups)
         y = self._tensor(y)
-        return self.activation(y if added is None else y + added)
+        return self.activated(y if added is None else y + added)
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
@@ -165,7 +189,7 @@ class Product(Layer):
         size = [(n + pad - d * (k - 1) - 1) // s + 1 for n, pad, d, k, s in
                 zip(image.shape[2:], (above + below, left + right), self.windows.dilation, kernel,
                     self.windows.stride)]
-        output = self.activation.output(
+        output = self.stage(
             lattices[0].scale * scales.astype(numpy.float64), self.bias.detach().numpy(), out.scale,
             lattices[1].scale if len(inputs) > 1 else 0.0)
         added = lattices[1].codes(self.image(inputs[1])) if len(inputs) > 1 else None
@@ -216,21 +240,14 @@ class Average(Layer):
 class Slopes(Layer):
     """PRelu by channel of N x C x H x W: what is negative times the channel's slope."""
 
-    def __init__(self, name: str, inputs: list[str], output: str, activation: Activation,
-                 slopes: Floats) -> None:
-        super().__init__(name, inputs, output, activation)
-        self.slopes = nn.Parameter(torch.from_numpy(slopes.copy()))
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activation(functional.prelu(x, self.slopes))
+        return self.activated(x)
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
         x = inputs[0]
         channels = x.shape[1]
-        output = replace(self.activation.output(numpy.full(channels, lattices[0].scale),
-                                                numpy.zeros(channels), out.scale),
-                         slopes=self.slopes.detach().numpy())
+        output = self.stage(numpy.full(channels, lattices[0].scale), numpy.zeros(channels), out.scale)
         result = convolution(lattices[0].codes(x), _by_one(lattices[0], channels, 1), (1, 1),
                              Windows(groups=channels), (x.shape[2], x.shape[3]), output, out.format)
         return out.values(result)

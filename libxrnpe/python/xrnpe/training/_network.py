@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -23,7 +23,7 @@ from ._commands import Output, convert
 from ._export import Weights
 from ._fake import fake_quantize, log_scales, replace_values, scales_of, set_log_scales
 from ._file import read_scales, write_scales
-from ._layers import Lattice, Layer, Product, Slopes
+from ._layers import Lattice, Layer, Product
 from ._moves import Move
 from ._plan import make_plan
 from ._read import read_layers
@@ -35,6 +35,10 @@ _PLANNING = 4
 _SAMPLES = 1 << 14
 # Inputs that are computed at a time.
 _BATCH = 64
+# Typical inputs that weights are rounded for, computed so many at a time, and of each layer at
+# least so many sums: for each product that is rounded together with others, so many.
+_ROUNDING, _ROUNDING_BATCH = 64, 4
+_WINDOWS, _WINDOWS_EACH, _BLOCK = 1024, 4, 640
 
 
 class Mode(Enum):
@@ -109,6 +113,8 @@ class Network(nn.Module):
         self.layers = nn.ModuleList(step for step in self._steps if isinstance(step, Layer))
         self._plan = make_plan(name, folded, self._steps, formats, {
             name: values[:_PLANNING] for name, values in calibration.items()})
+        self._given = read_scales(self._model.graph, {
+            t.name: numpy_helper.to_array(t) for t in self._model.graph.initializer})
         self._make_scales()
         self._fit(calibration)
 
@@ -124,33 +130,53 @@ class Network(nn.Module):
     # ---- scales -----------------------------------------------------------
 
     def _fit(self, calibration: Mapping[str, Floats]) -> None:
-        given = read_scales(self._model.graph, {
-            t.name: numpy_helper.to_array(t) for t in self._model.graph.initializer})
-        samples: dict[str, list[Floats]] = {root: [] for root, _ in self._index}
-        energy: dict[str, Floats] = {}
-        count = len(next(iter(calibration.values())))
         random = numpy.random.default_rng(1)
-        mode, self.mode = self.mode, Mode.FLOAT
-        with torch.no_grad():
-            for i in range(0, count, _BATCH):
-                tensors = self._compute({name: torch.from_numpy(values[i:i + _BATCH])
-                                         for name, values in calibration.items()})
-                self._sample(tensors, samples, _SAMPLES * min(_BATCH, count - i) // count, random)
-                self._add_energy(tensors, energy)
-        self.mode = mode
+        samples: dict[str, list[Floats]] = {root: [] for root, _ in self._index}
+        for tensors, share in self._plain(calibration, _BATCH):
+            self._sample(tensors, samples, int(_SAMPLES * share), random)
         for (root, format), i in self._index.items():
-            scale = given.get((root, format.value))
+            scale = self._given.get((root, format.value))
             if scale is None:
                 values = numpy.concatenate(samples[root])
                 scale = fit_scales(format, values[None]) if values.size else numpy.ones(1, numpy.float32)
             set_log_scales(self.log_scales[i], scale)
-        for layer in self.layers:
-            if isinstance(layer, Product):
-                scales = given.get((layer.weight_name, layer.weight_format.value))
-                if scales is None:
-                    layer.fit(energy.get(layer.name))
-                else:
-                    layer.set_scales(scales)
+        for layer in self._products():
+            scales = self._given.get((layer.weight_name, layer.weight_format.value))
+            if scales is None:
+                layer.fit()
+            else:
+                layer.set_scales(scales)
+
+    def _products(self) -> list[Product]:
+        return [layer for layer in self.layers if isinstance(layer, Product)]
+
+    def _plain(self, inputs: Mapping[str, Floats], batch: int) -> Iterator[tuple[_Tensors, float]]:
+        """In binary32, tensors of @batch inputs at a time, and which share of all these are."""
+        count = len(next(iter(inputs.values())))
+        mode, self.mode = self.mode, Mode.FLOAT
+        with torch.no_grad():
+            for i in range(0, count, batch):
+                part = {name: torch.from_numpy(values[i:i + batch]) for name, values in inputs.items()}
+                yield self._compute(part), min(batch, count - i) / count
+        self.mode = mode
+
+    def round_weights(self, inputs: Mapping[str, Floats]) -> None:
+        """Begin where xrnpe.compile() does: with weights rounded such that their errors cancel in
+        sums over typical inputs, and scales that fit. Where the file gives scales, it has been."""
+        layers = [layer for layer in self._products() if layer.weight_format is not Format.P16 and
+                  (layer.weight_name, layer.weight_format.value) not in self._given]
+        seen: dict[Product, list[torch.Tensor]] = {layer: [] for layer in layers}
+        random = torch.Generator().manual_seed(1)
+        count = len(next(iter(inputs.values())))
+        some = {name: values[::max(1, count // _ROUNDING)] for name, values in inputs.items()}
+        for tensors, share in self._plain(some, _ROUNDING_BATCH):
+            for layer in layers:
+                windows = layer.windows_of(tensors.get(layer.inputs[0]))
+                wanted = max(_WINDOWS, _WINDOWS_EACH * min(windows.shape[1], _BLOCK))
+                at = torch.randperm(windows.shape[2], generator=random)[:int(wanted * share) + 1]
+                seen[layer].append(windows[:, :, at])
+        for layer in layers:
+            layer.round(torch.cat(seen.pop(layer), 2))
 
     def _sample(self, tensors: _Tensors, samples: dict[str, list[Floats]],
                 quota: int, random: numpy.random.Generator) -> None:
@@ -162,11 +188,10 @@ class Network(nn.Module):
                 # Every format holds zero exactly.
                 samples[root].append(values[values != 0])
 
-    def _add_energy(self, tensors: _Tensors, energy: dict[str, Floats]) -> None:
-        for layer in self.layers:
-            if isinstance(layer, Product):
-                squares = layer.image(tensors.get(layer.inputs[0])).square().sum((0, 2, 3)).numpy()
-                energy[layer.name] = energy.get(layer.name, numpy.float32(0)) + squares
+    @property
+    def device(self) -> torch.device:
+        """Where it computes. Modes other than EXACT can on any that PyTorch has: to()."""
+        return next(self.parameters()).device
 
     def scale(self, name: str, format: Format) -> torch.Tensor:
         """The scale of a tensor in a format; of binary32 one."""
@@ -238,8 +263,7 @@ class Network(nn.Module):
             if isinstance(layer, Product):
                 scales[weights.write(layer), layer.weight_format.value] = \
                     layer.scales().detach().numpy()
-            elif isinstance(layer, Slopes):
-                weights.write_slopes(layer)
+            weights.write_slopes(layer)
         for name, root in self._plan.root.items():
             for (of, format), i in self._index.items():
                 if of == root:
@@ -254,6 +278,7 @@ def outputs_of(network: Network, inputs: Mapping[str, Floats],
     count = len(next(iter(inputs.values())))
     with torch.no_grad():
         parts: Sequence[dict[str, torch.Tensor]] = [
-            network({name: torch.from_numpy(values[i:i + batch]) for name, values in inputs.items()})
+            network({name: torch.from_numpy(values[i:i + batch]).to(network.device)
+                     for name, values in inputs.items()})
             for i in range(0, count, batch)]
-    return {name: numpy.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
+    return {name: numpy.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}

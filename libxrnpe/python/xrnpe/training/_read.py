@@ -44,19 +44,27 @@ def _activation(nodes: list[Node]) -> Activation:
     return Activation(kind, slope, limits)
 
 
-def _folded(row: list[Node]) -> tuple[list[str], Activation]:
-    """What the layer adds, and its activation."""
-    rest = row[1:]
-    added = []
+def _by_channel(node: Node) -> numpy.ndarray[Any, Any]:
+    """Slopes of a PRelu."""
+    slopes = node.constant(1)
+    if slopes is None or slopes.ndim not in (1, 3) or slopes.size != slopes.shape[0]:
+        raise Unsupported("slopes that are not one for each channel")
+    return slopes.reshape(-1)
+
+
+def _folded(row: list[Node]) -> tuple[list[str], Activation, Any]:
+    """What the layer adds, its activation, and the slopes of that."""
+    rest, added, slopes = row[1:], [], None
     if rest and rest[0].op == "Add":
-        added = [rest[0].inputs[1]]
-        rest = rest[1:]
-    return added, _activation(rest)
+        added = [rest.pop(0).inputs[1]]
+    if rest and rest[0].op == "PRelu":
+        slopes = _by_channel(rest.pop(0))
+    return added, _activation(rest), slopes
 
 
 def _convolution(row: list[Node]) -> Layer:
     node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
-    added, activation = _folded(row)
+    added, activation, slopes = _folded(row)
     if weight is None or (len(node.inputs) > 2 and node.inputs[2] and bias is None):
         raise Unsupported("weights that are computed")
     _, stride, dilation, padding = node.windows()
@@ -64,14 +72,14 @@ def _convolution(row: list[Node]) -> Layer:
     rank = weight.ndim
     if rank == 3:
         weight = weight[:, :, None]
-    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation, weight,
-                   bias, windows, padding, rank, False, node.inputs[1])
+    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation, slopes,
+                   weight, bias, windows, padding, rank, False, node.inputs[1])
 
 
 def _matrix(row: list[Node]) -> Layer:
     """Gemm, or MatMul with a constant matrix."""
     node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
-    added, activation = _folded(row)
+    added, activation, slopes = _folded(row)
     if weight is None or weight.ndim != 2 or len(node.tensors()) != 1:
         raise Unsupported("weights that are no constant matrix")
     if node.attribute("alpha", 1.0) != 1 or node.attribute("beta", 1.0) != 1 or \
@@ -79,7 +87,7 @@ def _matrix(row: list[Node]) -> Layer:
         raise Unsupported("alpha, beta or transA")
     if not node.attribute("transB", 0):
         weight = weight.T
-    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation,
+    return Product(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation, slopes,
                    numpy.ascontiguousarray(weight)[:, :, None, None], bias, Windows(),
                    (0, 0, 0, 0), 2 if node.op == "Gemm" else 3, True, node.inputs[1], node.op == "Gemm")
 
@@ -104,11 +112,8 @@ def _mean(row: list[Node]) -> Layer:
 
 
 def _slopes(row: list[Node]) -> Layer:
-    node, slopes = row[0], row[0].constant(1)
-    if slopes is None or slopes.ndim != 3 or slopes.size != slopes.shape[0]:
-        raise Unsupported("slopes that are not one for each channel")
-    return Slopes(node.name, node.tensors(), row[-1].outputs[0], _activation(row[1:]),
-                  slopes.reshape(-1))
+    return Slopes(row[0].name, row[0].tensors(), row[-1].outputs[0], _activation(row[1:]),
+                  _by_channel(row[0]))
 
 
 def _alone(row: list[Node]) -> Layer:

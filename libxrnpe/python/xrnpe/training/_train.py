@@ -18,6 +18,11 @@ from ._network import Mode, Network, outputs_of
 
 # Share of a class that is the label's; the rest is what binary32 makes of the input.
 _LABEL_SHARE = 0.5
+# Typical inputs that weights are rounded for at first.
+_CALIBRATION = 256
+# What networks of all kinds learnt well with. Labels ask for larger steps: a network that follows
+# only its own outputs is there already, but for what rounding lost.
+_RATE, _RATE_WITH_LABELS = 1e-4, 5e-4
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,13 @@ class Data:
 @dataclass(frozen=True)
 class Options:
     """How to train."""
-    epochs: int = 6
+    epochs: int = 10
     batch: int = 128
-    rate: float = 5e-4
+    rate: float | None = None   # of learning, at first; None: what suits the data
     seed: int = 1
     mirror: bool = False        # half of the images, left to right
     shift: int = 0              # images by up to so many lines and pixels
+    device: str = "cpu"         # where to train, as PyTorch names it
 
 
 @dataclass(frozen=True)
@@ -67,44 +73,56 @@ def score(outputs: Mapping[str, Floats], exact: Mapping[str, Floats], data: Data
 
 
 def _augmented(images: Floats, options: Options, random: numpy.random.Generator) -> Floats:
-    """Images N x C x H x W, some mirrored, each shifted; what comes in repeats the edge."""
-    count, channels, height, width = images.shape
+    """Images, some mirrored, each shifted; what comes in repeats the edge. Of the last and the
+    second axis the shorter one is their channels."""
+    last = images.shape[3] < images.shape[1]
+    first = images.transpose(0, 3, 1, 2) if last else images
+    count, channels, height, width = first.shape
     across = numpy.arange(width) + random.integers(-options.shift, options.shift + 1, (count, 1))
     down = numpy.arange(height) + random.integers(-options.shift, options.shift + 1, (count, 1))
     if options.mirror:
         across = numpy.where(random.random((count, 1)) < 0.5, width - 1 - across, across)
-    moved: Floats = images[numpy.arange(count)[:, None, None, None],
-                           numpy.arange(channels)[None, :, None, None],
-                           down.clip(0, height - 1)[:, None, :, None],
-                           across.clip(0, width - 1)[:, None, None, :]]
-    return moved
+    moved: Floats = first[numpy.arange(count)[:, None, None, None],
+                          numpy.arange(channels)[None, :, None, None],
+                          down.clip(0, height - 1)[:, None, :, None],
+                          across.clip(0, width - 1)[:, None, None, :]]
+    return numpy.ascontiguousarray(moved.transpose(0, 2, 3, 1)) if last else moved
 
 
 class Trainer:
-    """Trains a network, whose binary32 values at the start are what it shall come to."""
+    """Trains a network, whose binary32 values at the start are what it shall come to.
+
+    It begins with weights that are rounded as the compiler does.
+    """
 
     def __init__(self, network: Network, data: Data, options: Options) -> None:
         self.network, self._data, self._options = network, data, options
         self._teacher = copy.deepcopy(network).requires_grad_(False)
         self._teacher.mode = Mode.FLOAT
+        network.round_weights(data.part(slice(_CALIBRATION)).inputs)
+        for module in (network, self._teacher):
+            module.to(options.device)
         #: In an epoch, and those that are done of all.
         self.steps = max(1, len(data) // options.batch)
         self.step = 0
-        self._optimizer = torch.optim.Adam(network.parameters(), options.rate)
+        self._rate = options.rate if options.rate is not None else \
+            _RATE if data.labels is None else _RATE_WITH_LABELS
+        self._optimizer = torch.optim.Adam(network.parameters(), self._rate)
         self._best: tuple[float, dict[str, Any]] | None = None
 
     # ---- one epoch --------------------------------------------------------
 
     def _loss(self, batch: Data) -> torch.Tensor:
-        inputs = {name: torch.from_numpy(values) for name, values in batch.inputs.items()}
+        device = self.network.device
+        inputs = {name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()}
         outputs, wanted = self.network(inputs), self._teacher(inputs)
         if batch.labels is None:
             return sum(((outputs[name] - wanted[name]).square().sum() /
                         wanted[name].square().sum().clamp_min(1e-30) for name in wanted),
-                       torch.zeros(()))
+                       torch.zeros((), device=device))
         logits, = outputs.values()
         target, = (y.softmax(1) for y in wanted.values())
-        labels = functional.one_hot(torch.from_numpy(batch.labels).long(), logits.shape[1])
+        labels = functional.one_hot(torch.from_numpy(batch.labels).long().to(device), logits.shape[1])
         return functional.cross_entropy(logits, torch.lerp(target, labels.float(), _LABEL_SHARE))
 
     @property
@@ -127,7 +145,7 @@ class Trainer:
         """From the rate that is given to nothing, along half a cosine."""
         done = self.step / (self._options.epochs * self.steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._options.rate * (1 + math.cos(math.pi * done)) / 2
+            group["lr"] = self._rate * (1 + math.cos(math.pi * done)) / 2
 
     def train(self, progress: Callable[[int, float], None]) -> None:
         """To the end of the epoch; progress(step, loss) is called after each step."""
@@ -151,15 +169,22 @@ class Trainer:
         exact = {} if data.labels is not None else outputs_of(self._teacher, data.inputs)
         return score(outputs, exact, data)
 
+    def score_teacher(self, data: Data) -> Score:
+        """Of the network as it was in binary32."""
+        outputs = outputs_of(self._teacher, data.inputs)
+        return score(outputs, outputs, data)
+
     def keep(self, found: Score) -> None:
         """Remember the network if it has no better score than this so far."""
         if not self._best or found.loss <= self._best[0]:
             self._best = found.loss, copy.deepcopy(self.network.state_dict())
 
     def take_best(self) -> None:
-        """Go back to what was kept."""
+        """Go back to what was kept, where the device's bits can be computed."""
         if self._best:
             self.network.load_state_dict(self._best[1])
+        for module in (self.network, self._teacher):
+            module.to("cpu")
 
     # ---- interruptions ----------------------------------------------------
 
@@ -170,7 +195,7 @@ class Trainer:
         os.replace(file + ".part", file)
 
     def load(self, file: str) -> None:
-        state = torch.load(file)
+        state = torch.load(file, map_location=self.network.device)
         self.step, self._best = state["step"], state["best"]
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
