@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Placing of what takes several convolutions, each of which makes other elements of the
- * output: those that have the same taps. Along an axis they are runs, of elements that are
- * equally far apart, as is what they are made of.
+ * output: those that have the same taps, or channels that something is added to. Along an axis
+ * they are runs, of elements that are equally far apart, as is what they are made of.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -32,19 +32,22 @@ static void need(struct lowering *low, uint32_t tensor, unsigned int versions)
 	lower_versions(low, tensor)->needed |= versions;
 }
 
-/* The version that @kind's command writes of a tensor that its readers need like this. */
-static void choose_primary(struct versions *versions, enum place_kind kind)
+/*
+ * The version that @kind's command writes of a tensor that its readers need like this.
+ *
+ * @codes_only: no binary32
+ */
+static void choose_primary(struct versions *versions, enum place_kind kind, bool codes_only)
 {
 	unsigned int codes = versions->needed & COMPILE_ALL_FORMATS;
-	bool moves = kind >= PLACE_POOL;
 
-	/* These write no binary32; and from 4 bits to others is no way. */
-	if (moves && !codes)
+	/* From 4 bits to others is no way. */
+	if (codes_only && !codes)
 		codes = 1u << XRNPE_FORMAT_P16;
 	else if (kind < PLACE_PART && codes == COMPILE_FOUR_BITS)
 		codes |= 1u << XRNPE_FORMAT_P8;
 	versions->needed |= codes;
-	if (!moves && versions->needed & 1u << VERSION_F32)
+	if (!codes_only && versions->needed & 1u << VERSION_F32)
 		versions->primary = VERSION_F32;
 	else
 		versions->primary = codes ? widest(codes) : VERSION_OUTPUT;
@@ -67,9 +70,15 @@ static void find_part_needs(struct lowering *low, const struct graph_node *node,
 			need(low, input, versions->needed & COMPILE_ALL_FORMATS);
 			continue;
 		}
-		choose_primary(versions, PLACE_PART);
+		choose_primary(versions, PLACE_PART, true);
 		need(low, input, versions->needed & COMPILE_ALL_FORMATS);
 	}
+}
+
+/* By 16 bits: with results of binary32 twice as large, and of no use to others. */
+static bool has_large_table(const struct node_plan *plan)
+{
+	return plan->place.kind == PLACE_TABLE && plan->choice.input == XRNPE_FORMAT_P16;
 }
 
 static void find_node_needs(struct lowering *low, uint32_t n)
@@ -94,13 +103,14 @@ static void find_node_needs(struct lowering *low, uint32_t n)
 		for (uint32_t k = 0; k < place->part_count; k++) {
 			uint32_t output = node->outputs[place->parts[k].output];
 
-			choose_primary(lower_versions(low, output), PLACE_JOIN);
+			choose_primary(lower_versions(low, output), PLACE_JOIN, true);
 			need(low, node->inputs[place->parts[k].input],
 			     lower_versions(low, output)->needed & COMPILE_ALL_FORMATS);
 		}
 		break;
 	default:
-		choose_primary(lower_versions(low, node->outputs[0]), place->kind);
+		choose_primary(lower_versions(low, node->outputs[0]), place->kind,
+			       place->kind >= PLACE_POOL || has_large_table(&low->compiler->nodes[n]));
 		for (uint32_t k = 0; k < place->read_count; k++)
 			need(low, place->reads[k].tensor, 1u << lower_read_format(low, n, k));
 	}

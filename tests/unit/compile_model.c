@@ -454,6 +454,28 @@ START_TEST(device_takes_the_largest)
 }
 END_TEST
 
+/* A table of 16 bits holds codes, not binary32, which is converted from these. */
+START_TEST(tables_of_codes)
+{
+	Onnx__ModelProto *onnx = image_network(4, 8, 8);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(4, 4, 3, 3), NULL);
+	onnx_node(onnx, "Conv", "x w", "c");
+	onnx_node(onnx, "Sigmoid", "c", "y");
+	graph = load(onnx);
+	model = faithful(graph, 2e-3);
+	for (uint32_t i = 0; i < model->cmd_count; i++)
+		ck_assert(model->cmds[i].opcode != XRNPE_OP_LUT ||
+			  model->cmds[i].operand[XRNPE_OPERAND_IFM].format != XRNPE_FORMAT_P16 ||
+			  model->cmds[i].operand[XRNPE_OPERAND_OFM].format == XRNPE_FORMAT_P16);
+	ck_assert_int_eq(xrnpe_model_layer(model, 1)->format, XRNPE_FORMAT_P16);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 static int stop_midway(void *data, size_t done, size_t total)
 {
 	ck_assert_uint_le(done, total);
@@ -534,6 +556,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, all_zero_calibration);
 	tcase_add_test(tests, device_cannot);
 	tcase_add_test(tests, device_takes_the_largest);
+	tcase_add_test(tests, tables_of_codes);
 	tcase_add_test(tests, stops_when_told);
 	tcase_add_test(tests, stops_in_any_trial);
 	return tests;
