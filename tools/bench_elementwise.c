@@ -8,16 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "commands.h"
 #include "console.h"
 #include "internal.h"
 
-#define TURNS 7			/* at least, of each */
 #define SECONDS 0.2		/* at least, for all of them */
 #define ELEMENTS 65536		/* at least, in a turn: else clocks would be measured */
-#define MAX_THREADS 1024
 
 static const char usage[] =
 	"usage: xrnpe bench elementwise [--format fp4|p4|p8|p16] [--threads N] [--kernel NAME]\n"
@@ -89,14 +87,6 @@ struct work {
 	double outputs;
 	uint8_t *from, *to;		/* half as many, for memcpy */
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- a command and its memory -------------------------------------------- */
 
@@ -199,12 +189,6 @@ static int make(const struct row *row, enum xrnpe_format format, double elements
 
 /* ---- measuring ------------------------------------------------------------- */
 
-static void keep_least(double *least, double value)
-{
-	if (value < *least)
-		*least = value;
-}
-
 /* Seconds that a command takes, and memcpy. */
 struct seconds {
 	double ours, copy;
@@ -213,11 +197,11 @@ struct seconds {
 static int measure(struct xrnpe_datapath *datapath, struct work *work, struct seconds *seconds)
 {
 	int times = 1 + (int)(ELEMENTS / work->outputs);
-	double start = now();
+	double start = seconds_now();
 
 	*seconds = (struct seconds){ 1e9, 1e9 };
-	for (int i = 0; i < TURNS || now() - start < SECONDS; i++) {
-		double before = now(), between;
+	for (int i = 0; i < BENCH_TURNS || seconds_now() - start < SECONDS; i++) {
+		double before = seconds_now(), between;
 
 		for (int j = 0; j < times; j++) {
 			struct xrnpe_fault fault;
@@ -229,12 +213,12 @@ static int measure(struct xrnpe_datapath *datapath, struct work *work, struct se
 				return -1;
 			}
 		}
-		between = now();
+		between = seconds_now();
 		memcpy(work->to, work->from, work->bytes / 2);
 		/* Or a compiler finds that nobody reads the copy. */
 		__asm__ volatile("" : : "r"(work->to) : "memory");
-		keep_least(&seconds->copy, now() - between);
-		keep_least(&seconds->ours, (between - before) / times);
+		bench_keep_least(&seconds->copy, seconds_now() - between);
+		bench_keep_least(&seconds->ours, (between - before) / times);
 	}
 	return 0;
 }
@@ -268,12 +252,6 @@ static int measure_row(const struct options *options, struct xrnpe_datapath *dat
 
 /* ---- command line ---------------------------------------------------------- */
 
-static int misuse(const char *what, const char *value)
-{
-	fprintf(stderr, "xrnpe bench: %s%s\n%s", what, value, usage);
-	return 2;
-}
-
 int xrnpe_bench_elementwise(int argc, char **argv)
 {
 	static const struct option long_options[] = {
@@ -295,11 +273,11 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 			options.has_format = true;
 			if (xrnpe_format_from_name(optarg, &options.format) ||
 			    options.format >= XRNPE_PRODUCT_FORMATS)
-				return misuse("no such format: ", optarg);
+				return misused(argv[0], "--format is not fp4, p4, p8 or p16: %s", optarg);
 			break;
 		case 't':
-			if (!parse_count(optarg, MAX_THREADS, &threads))
-				return misused(argv[0], "--threads is not 1..%d: %s", MAX_THREADS, optarg);
+			if (!parse_count(optarg, BENCH_MAX_THREADS, &threads))
+				return misused(argv[0], "--threads is not 1..%d: %s", BENCH_MAX_THREADS, optarg);
 			options.threads = (unsigned int)threads;
 			break;
 		case 'k':
@@ -310,17 +288,16 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 			break;
 		case 'h':
 			fputs(usage, stdout);
-			return 0;
+			return finish_output();
 		default:
-			fputs(usage, stderr);
-			return 2;
+			return misused(argv[0], "cannot understand the options");
 		}
 	}
 	if (optind + 1 != argc)
-		return misuse("one benchmark is expected", "");
+		return misused(argv[0], "one benchmark is expected");
 	datapath = xrnpe_datapath_new(options.threads, options.kernel);
 	if (!datapath && options.kernel && (errno == EINVAL || errno == ENOTSUP))
-		return misuse("no kernel that this CPU runs: ", options.kernel);
+		return misused(argv[0], "--kernel is none that this CPU runs: %s", options.kernel);
 	if (datapath && !options.json)
 		printf("%-17s %-4s %3s  %-12s %6s %6s %6s %7s %7s %6s\n", "", "", "thr", "kernel", "1k", "16k",
 		       "Gout/s", "GB/s", "memcpy", "ratio");

@@ -5,7 +5,8 @@
 
 TOOL_SOURCES := $(addprefix tools/,main.c console.c lines.c tensors.c formats.c network.c bytes.c \
 	quality.c costs.c energy_figures.c points.c outputs.c layers.c outcome.c outcome_page.c npz.c info.c \
-	compile.c run.c disasm.c trace.c dump.c num.c bench.c bench_model.c bench_elementwise.c peak.c)
+	compile.c run.c disasm.c trace.c dump.c num.c bench.c bench_data.c bench_work.c bench_blas.c \
+	bench_products.c bench_codec.c bench_elementwise.c bench_model.c peak.c)
 TOOL_PACKAGES := nettle minizip
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)
 
