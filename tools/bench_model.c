@@ -11,6 +11,7 @@
 #include "costs.h"
 #include "energy_figures.h"
 #include "error.h"
+#include "network.h"
 #include "points.h"
 
 #define BATCH 64
@@ -316,7 +317,7 @@ static int bench(const struct options *options)
 	struct xrnpe_error error;
 	int ret;
 
-	ret = xrnpe_model_load(options->model, &model, &error);
+	ret = load_model(options->model, &model, &error);
 	if (!ret)
 		ret = select_point(&model, options->point, options->model, &error);
 	if (!ret)

@@ -328,7 +328,9 @@ static int parse(int argc, char **argv, struct options *options)
 		if (status)
 			return status > 0 ? status : misused(argv[0], "cannot understand the options");
 	}
-	if (optind + 1 != argc)
+	if (optind + 1 < argc)
+		return misused(argv[0], "one network is expected, not %s as well", argv[optind + 1]);
+	if (optind == argc)
 		return misused(argv[0], "one network is expected");
 	if (!options->calib.count || !options->output)
 		return misused(argv[0], "%s is missing", options->calib.count ? "--output" : "--calib");

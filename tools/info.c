@@ -11,6 +11,7 @@
 #include "costs.h"
 #include "energy_figures.h"
 #include "error.h"
+#include "network.h"
 #include "points.h"
 #include "quality.h"
 
@@ -199,7 +200,8 @@ static void print_cpu(const struct xrnpe_model *model)
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
 		count += xrnpe_model_layer(model, i)->place == XRNPE_PLACE_CPU;
 	if (count)
-		printf("%u layers run on the CPU, whose time is not in this: xrnpe bench measures it\n", count);
+		printf("on the CPU: %u of %u layers, whose time is not in this; xrnpe bench measures it\n",
+		       count, xrnpe_model_layer_count(model));
 }
 
 static void print_costs(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
@@ -304,7 +306,7 @@ static int show_model(const char *path, int point, const char *device_name,
 	struct xrnpe_error error;
 	int ret;
 
-	ret = xrnpe_model_load(path, &model, &error);
+	ret = load_model(path, &model, &error);
 	if (!ret)
 		ret = select_point(&model, point, path, &error);
 	if (!ret)

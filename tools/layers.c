@@ -194,6 +194,52 @@ static int list_tensors(struct layers *layers, const struct xrnpe_graph *graph, 
 	return ret;
 }
 
+/* Whether a shape is given for input @name. */
+static bool has_shape(const struct xrnpe_graph_options *how, const char *name)
+{
+	for (size_t i = 0; i < how->shape_count; i++) {
+		if (!strcmp(how->shapes[i].input, name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The network, whose open dimensions are those of the model, unless they are given. Bytes have an
+ * order of their own.
+ */
+static int load_reference(const struct layers *layers, const struct layers_options *options,
+			  struct xrnpe_graph **graph, struct xrnpe_error *error)
+{
+	unsigned int count = xrnpe_model_input_count(layers->model);
+	struct xrnpe_graph_options how = options->how;
+	struct xrnpe_shape *shapes;
+	int ret = xrnpe_graph_load(options->reference, &how, graph, error);
+
+	if (ret != -ENOTSUP)
+		return ret;
+	shapes = calloc(how.shape_count + count + 1, sizeof(*shapes));
+	if (!shapes)
+		return xrnpe_fail_memory(error);
+	for (size_t i = 0; i < how.shape_count; i++)
+		shapes[i] = how.shapes[i];
+	for (unsigned int i = 0; i < count; i++) {
+		const struct xrnpe_tensor_info *info = xrnpe_model_input(layers->model, i);
+		struct xrnpe_shape shape = { .input = info->name, .rank = info->rank };
+
+		if (has_shape(&options->how, info->name) || info->type == XRNPE_TYPE_BYTE || !info->rank)
+			continue;
+		memcpy(shape.dims, info->dims, sizeof(shape.dims));
+		shapes[how.shape_count++] = shape;
+	}
+	how.shapes = shapes;
+	/* If that does not help, the first message tells more. */
+	if (!xrnpe_graph_load(options->reference, &how, graph, NULL))
+		ret = 0;
+	free(shapes);
+	return ret;
+}
+
 static int run_reference(struct layers *layers, const struct layers_options *options, size_t count,
 			 const float *const *inputs, struct xrnpe_error *error)
 {
@@ -202,7 +248,7 @@ static int run_reference(struct layers *layers, const struct layers_options *opt
 	const float **matched = NULL;
 	struct xrnpe_graph *graph = NULL;
 	size_t listed;
-	int ret = names && values ? xrnpe_graph_load(options->reference, &options->how, &graph, error) :
+	int ret = names && values ? load_reference(layers, options, &graph, error) :
 				    xrnpe_fail_memory(error);
 
 	if (!ret) {

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 		print_help(stdout);
 		return finish_output();
 	}
-	if (!strcmp(argv[1], "--version")) {
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version")) {
 		printf("xrnpe %s\n", xrnpe_version());
 		return finish_output();
 	}

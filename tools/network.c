@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "network.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "console.h"
+#include "error.h"
 #include "file_format.h"
 
 static int add_bytes(struct network_options *options, const char *command, int option, char *argument)
@@ -77,4 +80,11 @@ bool is_network(const char *path)
 		fclose(file);
 	}
 	return memcmp(start, FILE_MAGIC, sizeof(start)) && !(dot && !strcmp(dot, ".xrnpe"));
+}
+
+int load_model(const char *path, struct xrnpe_model **model, struct xrnpe_error *error)
+{
+	return is_network(path) && !access(path, R_OK) ?
+	       xrnpe_fail(error, -EINVAL, "%s: is no compiled model; of a network xrnpe compile makes one", path) :
+	       xrnpe_model_load(path, model, error);
 }

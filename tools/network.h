@@ -46,6 +46,9 @@ struct xrnpe_graph_options network_how(const struct network_options *options);
 
 void network_free(struct network_options *options);
 
+/* xrnpe_model_load(), which says of a network what makes a model of it. */
+int load_model(const char *path, struct xrnpe_model **model, struct xrnpe_error *error);
+
 /* Whether @path is no compiled model, neither by its first bytes nor by its name. */
 bool is_network(const char *path);
 

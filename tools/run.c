@@ -430,6 +430,8 @@ static int finish(struct options *options, const char *command)
 		return misused(command, "a network runs on the CPU: --device is for compiled models");
 	if (options->point != NO_POINT && network)
 		return misused(command, "a network has no points: --point is for compiled models");
+	if (options->layers.reference && !is_network(options->layers.reference))
+		return misused(command, "--reference is no network: %s", options->layers.reference);
 	if (wants_layers(options) && network)
 		return misused(command, "--dump, --layers and --reference are for compiled models; a network's tensors are named by --outputs");
 	if (network_finish(&options->network, command))
@@ -480,7 +482,10 @@ static int parse(int argc, char **argv, struct options *options)
 		if (status)
 			return status > 0 ? status : misused(argv[0], "cannot understand the options");
 	}
-	if (optind + 1 != argc)
+	if (optind + 1 < argc)
+		return misused(argv[0], "one model is expected, not %s as well; inputs go with --input",
+			       argv[optind + 1]);
+	if (optind == argc)
 		return misused(argv[0], "one model is expected");
 	options->model = argv[optind];
 	return finish(options, argv[0]);

@@ -19,7 +19,7 @@ import measures
 import models
 
 # In this order: later ones use files that earlier ones made.
-CHECKS = (general.check_usage, general.check_devices, models.check_compile,
+CHECKS = (general.check_usage, general.check_mistakes, general.check_devices, models.check_compile,
           models.check_task, models.check_points, models.check_bytes, models.check_model_info,
           models.check_run, general.check_pipes, models.check_formats, layers.check_layers,
           models.check_several, archives.check_archives, disasm.check_disasm,

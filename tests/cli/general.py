@@ -46,6 +46,18 @@ def check_usage():
     misused("info: two models", "takes one model: n.xrnpe", "info", "m.xrnpe", "n.xrnpe")
 
 
+def check_mistakes():
+    """What is typed first, and is something else."""
+    for command in "info", "bench":
+        fails(f"{command} of a network", f"{ONNX}: is no compiled model; of a network xrnpe compile "
+              "makes one", command, ONNX)
+    misused("an input without its option", "one model is expected, not in.npy as well; inputs go with "
+            "--input", "run", ONNX, "in.npy", "-i", "in.npy")
+    misused("two networks", "one network is expected, not in.npy as well", "compile", ONNX, "in.npy")
+    result(succeeds("version", "version") == succeeds("-V", "-V") == succeeds("--version", "--version"),
+           "the version, however it is asked for")
+
+
 def check_devices():
     out = succeeds("info", "info")
     result("emu\n" in out and "8 x 8" in out, "info shows the emulator", out)

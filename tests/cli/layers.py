@@ -53,6 +53,8 @@ def check_layers():
     write_sum("other.onnx", 8)
     fails("a reference that is another network", "its input left is not one of the model's",
           *run, "--reference", "other.onnx")
+    misused("a reference that is a model", "--reference is no network: m.xrnpe", *run, "--reference",
+            "m.xrnpe")
     fails("no such reference", "none.onnx: cannot open", *run, "--reference", "none.onnx")
     write("file", b"")
     fails("a file for a folder", "file: cannot make the folder", *run, "--dump", "file")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import _structures as c
 from ._info import Format, TensorInfo
-from ._library import Handle, Object, call, lib
+from ._library import Handle, Object, call, handle_of, lib
 
 if TYPE_CHECKING:
     from ._session import Device
@@ -26,7 +26,8 @@ class Buffer(Object):
 
     def __init__(self, device: Device, size: int) -> None:
         self._memory: object = None
-        self._handle = Handle(lib.xrnpe_buffer_free, lib.xrnpe_buffer_new, device._open, size)
+        self._handle = Handle(lib.xrnpe_buffer_free, lib.xrnpe_buffer_new,
+                              handle_of(device, "Device"), size)
 
     @classmethod
     def _made(cls, memory: object, new: Callable[..., int], *arguments: Any) -> Buffer:
@@ -42,15 +43,15 @@ class Buffer(Object):
         The descriptor stays the caller's. The emulator takes those of ``os.memfd_create()``,
         too.
         """
-        return cls._made(None, lib.xrnpe_buffer_import, device._open, fd)
+        return cls._made(None, lib.xrnpe_buffer_import, handle_of(device, "Device"), fd)
 
     @classmethod
     def wrap(cls, device: Device, array: NDArray[Any]) -> Buffer:
         """The memory of an array, aligned to 64 bytes, which it keeps; for the emulator only."""
         if not array.flags.c_contiguous or not array.flags.writeable:
             raise ValueError("an array that is wrapped is contiguous and may be written")
-        return cls._made(array, lib.xrnpe_buffer_wrap, device._open, array.ctypes.data,
-                         array.nbytes)
+        return cls._made(array, lib.xrnpe_buffer_wrap, handle_of(device, "Device"),
+                         array.ctypes.data, array.nbytes)
 
     @property
     def size(self) -> int:

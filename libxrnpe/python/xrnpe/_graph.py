@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from . import _structures as c
 from ._info import ByteInput, Format, OperatorInfo, TensorInfo
-from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, lib, path,
+from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, handle_of,
+                       lib, made, path,
                        text, xrnpe_compile_options)
 from ._model import Model, energy_figures, tensor_infos
 from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
@@ -69,7 +70,7 @@ class Graph(Object):
     """A network read from a file. Immutable; threads may share it."""
 
     def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+        self._handle = made(handle, "Graph")
         #: What it takes and gives.
         self.inputs: tuple[TensorInfo, ...] = tensor_infos(
             lib.xrnpe_graph_input_count, lib.xrnpe_graph_input, handle)
@@ -198,7 +199,7 @@ def compile(graph: Graph, calibration: Inputs, *,
     ``note(text)`` is called for what a person should know: what is odd about the calibration
     data, what could not be reached. The same arguments always give the same model.
     """
-    handle = graph._open
+    handle = handle_of(graph, "Graph")
     if not 0 <= trials <= 1000:
         raise ValueError(f"{trials} trials are not 0 to 1000")
     if not 1 <= points <= 1000:

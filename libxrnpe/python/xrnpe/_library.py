@@ -254,6 +254,29 @@ class Object:
         self.close()
 
 
+# What to do instead of giving something else, a file's name mostly.
+_HINTS = {
+    "Graph": "; Graph.load() reads a file",
+    "Model": "; Model.load() reads a file, compile() makes one of a Graph",
+    "Device": '; Device("emu") opens one',
+    "Session": "; Session(device, model) makes one",
+}
+
+
+def handle_of(value: object, kind: str) -> Handle:
+    """The handle of an object of that class: the library takes no other for it."""
+    if not isinstance(value, Object) or kind not in {c.__name__ for c in type(value).__mro__}:
+        raise TypeError(f"a {kind} is taken, not {type(value).__name__}{_HINTS.get(kind, '')}")
+    return value._open
+
+
+def made(handle: object, kind: str) -> Handle:
+    """What the library made, for an object of that class, which nobody makes otherwise."""
+    if not isinstance(handle, Handle):
+        raise TypeError(f"nobody makes a {kind} of {type(handle).__name__}{_HINTS[kind]}")
+    return handle
+
+
 # ---- progress -------------------------------------------------------------
 
 Progress = Callable[[int, int], object]

@@ -11,7 +11,7 @@ from typing import Any
 from . import _structures as c
 from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Prediction, Quality, Task,
                     TensorInfo, Trial)
-from ._library import Error, Handle, Object, Part, call, encode, lib, path
+from ._library import Error, Handle, Object, Part, call, encode, lib, made, path
 
 
 def tensor_infos(count_of: Callable[[Handle], int], info_of: Callable[[Handle, int], Any],
@@ -33,7 +33,7 @@ class Model(Object):
     """A compiled model. Immutable; threads and devices may share it."""
 
     def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+        self._handle = made(handle, "Model")
         #: What it takes and gives.
         self.inputs: tuple[TensorInfo, ...] = tensor_infos(
             lib.xrnpe_model_input_count, lib.xrnpe_model_input, handle)
@@ -124,6 +124,8 @@ class Model(Object):
         handle = self._open
         total = c.xrnpe_cost()
         layers = (c.xrnpe_cost * max(1, lib.xrnpe_model_layer_count(handle)))()
+        if device is not None and not isinstance(device, DeviceInfo):
+            raise TypeError(f"a DeviceInfo is taken, not {type(device).__name__}; Device.info is one")
         info = device and byref(device._structure())
         lib.xrnpe_model_predict(handle, info, byref(energy_figures(energy)), byref(total), layers)
         return Prediction(Cost._of(total), tuple(

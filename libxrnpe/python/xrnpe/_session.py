@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _structures as c
 from ._buffer import Buffer, view
 from ._info import DeviceInfo, LayerInfo, LayerProfile, Priority, Result, TensorInfo
-from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, lib,
-                       path)
+from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, handle_of,
+                       lib, path)
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
                        read_inputs, read_one)
@@ -53,8 +53,9 @@ class Session(Object):
     def __init__(self, device: Device, model: Model, *,
                  priority: Priority | str = Priority.NORMAL) -> None:
         options = c.xrnpe_session_options(list(Priority).index(Priority(priority)))
-        self._handle = Handle(lib.xrnpe_session_free, lib.xrnpe_session_new, device._open,
-                              model._open, byref(options))
+        self._handle = Handle(lib.xrnpe_session_free, lib.xrnpe_session_new,
+                              handle_of(device, "Device"), handle_of(model, "Model"),
+                              byref(options))
         #: What the model takes and gives.
         self.inputs: tuple[TensorInfo, ...] = model.inputs
         self.outputs: tuple[TensorInfo, ...] = model.outputs
@@ -135,7 +136,8 @@ class Request(Object):
 
     def __init__(self, session: Session, *, count: bool = False, profile: bool = False,
                  keep: str | Sequence[str] = ()) -> None:
-        self._handle = Handle(lib.xrnpe_request_free, lib.xrnpe_request_new, session._open)
+        self._handle = Handle(lib.xrnpe_request_free, lib.xrnpe_request_new,
+                              handle_of(session, "Session"))
         self._lock = threading.RLock()
         self.inputs: tuple[TensorInfo, ...] = session.inputs
         self.outputs: tuple[TensorInfo, ...] = session.outputs
@@ -182,8 +184,11 @@ class Request(Object):
             raise ValueError(f"there is no {kind} {name}; the {kind}s are {', '.join(names)}")
         i = names.index(name)
         with self._lock:
-            call(bind, self._open, i, buffer and buffer._open, offset)
-        return buffer and view(buffer, offset, self._model, infos[i], layout_of, i)
+            call(bind, self._open, i, None if buffer is None else handle_of(buffer, "Buffer"),
+                 offset)
+        if buffer is None:
+            return None
+        return view(buffer, offset, self._model, infos[i], layout_of, i)
 
     def set_input(self, name: str, value: ArrayLike) -> None:
         """Copy a single input. Inputs are kept from one submission to the next."""
@@ -318,7 +323,7 @@ def wait_any(requests: Sequence[Request], timeout: float | None = None) -> Reque
     Those that are not submitted, or were waited for, are left out. None: none has ended
     after ``timeout`` seconds.
     """
-    handles = [request._open for request in requests]
+    handles = [handle_of(request, "Request") for request in requests]
     array = (c_void_p * max(1, len(handles)))(*(handle._as_parameter_ for handle in handles))
     index = c_size_t()
 

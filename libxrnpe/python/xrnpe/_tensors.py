@@ -30,6 +30,8 @@ def _convert(info: TensorInfo, value: ArrayLike, keep_bytes: bool = False) -> ND
     bytes for what takes them are kept."""
     array = numpy.asarray(value)
     kind = array.dtype.kind
+    if kind in "US":
+        raise TypeError(f"input {info.name}: takes an array, not text; numpy.load() reads a file")
     if keep_bytes and info.type is Type.BYTE and array.dtype == numpy.uint8:
         return numpy.require(array, None, "C")
     if kind in "iu":
