@@ -356,6 +356,23 @@ static int xrnpe_job_lock_bos(struct xrnpe_job *job, struct drm_exec *exec, unsi
 	return ret;
 }
 
+/*
+ * What drm_sched_job_add_implicit_dependencies() does, but for fences that have signaled:
+ * when each job is waited for that is what most are.
+ */
+static int xrnpe_job_add_fences_of(struct xrnpe_job *job, struct dma_resv *resv, bool write)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+	int ret = 0;
+
+	dma_resv_for_each_fence(&cursor, resv, dma_resv_usage_rw(write), fence) {
+		if (!ret && !dma_fence_is_signaled(fence))
+			ret = drm_sched_job_add_dependency(&job->base, dma_fence_get(fence));
+	}
+	return ret;
+}
+
 static int xrnpe_job_add_implicit_fences(struct xrnpe_job *job)
 {
 	int ret = 0;
@@ -363,8 +380,8 @@ static int xrnpe_job_add_implicit_fences(struct xrnpe_job *job)
 	if (job->flags & DRM_XRNPE_JOB_NO_IMPLICIT_SYNC)
 		return 0;
 	for (unsigned int i = 0; !ret && i < job->bo_count; i++)
-		ret = drm_sched_job_add_implicit_dependencies(&job->base, job->bos[i],
-							      job->bo_written & BIT(i));
+		ret = xrnpe_job_add_fences_of(job, job->bos[i]->resv,
+					      job->bo_written & BIT(i));
 	return ret;
 }
 
