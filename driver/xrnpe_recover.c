@@ -217,6 +217,11 @@ void xrnpe_reset_work(struct work_struct *work)
 
 /* ---- rest ---- */
 
+static bool xrnpe_hw_has_halted(struct xrnpe_device *xdev)
+{
+	return xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUS_ERROR;
+}
+
 /**
  * xrnpe_hw_park() - let the device come to rest, between two jobs
  * @xdev: the device, powered; its schedulers are stopped
@@ -236,11 +241,16 @@ void xrnpe_hw_park(struct xrnpe_device *xdev)
  * xrnpe_hw_is_parked() - whether the device has come to rest
  * @xdev: the device, after xrnpe_hw_park()
  *
+ * It is reset if it has halted, and so will not come to rest by itself.
+ *
  * Return: true if no job of any queue has begun that has not ended.
  */
 bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
 {
 	guard(mutex)(&xdev->hw_lock);
+	/* The interrupt that tells of it may be lost. */
+	if (xrnpe_hw_has_halted(xdev) && !work_busy(&xdev->reset_work))
+		queue_work(xdev->reset_wq, &xdev->reset_work);
 	for (unsigned int i = 0; i < xdev->info.rings; i++) {
 		struct xrnpe_ring *ring = &xdev->ring[i];
 
@@ -296,7 +306,7 @@ static bool xrnpe_ring_is_at(struct xrnpe_ring *ring, const struct xrnpe_job *jo
  */
 static const char *xrnpe_hw_complaint(struct xrnpe_device *xdev, bool at_job)
 {
-	if (xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUS_ERROR)
+	if (xrnpe_hw_has_halted(xdev))
 		return "the device has halted";
 	return at_job ? NULL : "the device has not told of a job's end";
 }
