@@ -27,6 +27,7 @@
 #include "xrnpe_job.h"
 #include "xrnpe_perfmon.h"
 #include "xrnpe_pm.h"
+#include "xrnpe_pool.h"
 #include "xrnpe_queue.h"
 #include "xrnpe_recover.h"
 #include "xrnpe_ring.h"
@@ -267,6 +268,9 @@ static int xrnpe_probe(struct platform_device *pdev)
 	if (xdev->irq < 0)
 		return xdev->irq;
 
+	ret = xrnpe_pool_probe(xdev);
+	if (ret)
+		return ret;
 	ret = xrnpe_pm_probe(xdev);
 	if (ret)
 		return ret;
