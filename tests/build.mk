@@ -334,7 +334,7 @@ SUITES += $(GUESTS:%=guest-%)
 TIMED += $(GUESTS:%=guest-%)
 define guest-suite
 SUITE_guest-$(1) := tests/guest.sh $(subst -, ,$(1)) $(GUEST_TESTS:%=$(B)/arm64/%)
-NEEDS_guest-$(1) := guest-tests guest
+NEEDS_guest-$(1) := guest-tests guest $(B)/xrnpe
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 

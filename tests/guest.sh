@@ -26,17 +26,22 @@ debug) jobs_failing=200 kills=50 ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" resetters="" lost="" untold="" stuck="" faults=""
+costs="" pools="" slow="" restless=""
 for t; do
 	case $t in
 	*_fuzz) fuzzers="$fuzzers $t" ;;
 	*_cache) incoherent="$incoherent $t" ;;
 	# Jobs and buffers of others work without coherent caches, too.
 	*_job | *_prime) plain="$plain $t" incoherent="$incoherent $t" ;;
+	*_restless) restless="$restless $t" ;;
 	*_sleep | *_kill) asleep="$asleep $t" ;;
 	*_reset) resetters="$resetters $t" ;;
 	*_dump) plain="$plain $t" resetters="$resetters $t" ;;
 	*_lost) lost="$lost $t" ;;
 	*_untold) untold="$untold $t" ;;
+	*_pool) pools="$pools $t" ;;
+	*_slow) slow="$slow $t" ;;
+	*_cost) costs="$costs $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
 	*_faults) faults="$faults $t" ;;
 	*) plain="$plain $t" ;;
@@ -102,6 +107,21 @@ for t in $faults; do
 		failed=$?
 done
 
+# For one with memory of its own.
+for t in $pools; do
+	guest --leaks --add "$t" --pool 16 -- "/bin/${t##*/}"
+done
+
+# For time that goes by without the host's.
+for t in $slow; do
+	guest --add "$t" --icount --device-args x-fault-slow=2000 -- "/bin/${t##*/}"
+done
+
+# What a job costs. A debug kernel is not what anybody pays for.
+[ "$flavour" = debug ] || for t in $costs; do
+	tests/costs "$kernel" "$t" || failed=$?
+done
+
 # For one that cannot be stopped, once for each way to find out.
 for t in $stuck; do
 	for how in timeout unbind; do
@@ -113,20 +133,29 @@ done
 # Those that send the machine to sleep: QEMU's virtio console does not come back
 # from that, so they report by the UART, as a part of the kernel's log, and the
 # launcher has no status (125). Of a splat it knows (123).
-if [ -n "$asleep" ]; then
-	log=build/vm/sleep-$kernel-$flavour.log
+# In some of them the device fails.
+log=build/vm/sleep-$kernel-$flavour.log
+sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
+	line=$1 status=0
+	shift
 	rm -f "$log"
-	status=0
-	# shellcheck disable=SC2046,SC2086
 	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --leaks --log "$log" \
-		$(adding $asleep) -- "
+		"$@" -- "
 		export XRNPE_KILLS=${XRNPE_KILLS:-$kills} XRNPE_SEED=${XRNPE_SEED:-1}
 		exec > /tmp/tap 2>&1
-		$(running $asleep)
+		$line
 		sh /vm/unload || echo not ok - unload
 		dmesg -n 1; cat /tmp/tap > /dev/ttyAMA0; sleep 1; poweroff -f" 2> "$log.vm" ||
 		status=$?
 	tr -d '\r' < "$log" | sed -n '/^TAP version/,/^# Totals/p; /^not ok - unload/p'
 	[ "$status" = 125 ] || { cat "$log.vm"; failed=1; }
-fi
+}
+# shellcheck disable=SC2046,SC2086
+[ -z "$asleep" ] || sleeper "$(running $asleep)" $(adding $asleep)
+for t in $restless; do
+	sleeper "/bin/${t##*/} -t when_a_job_does_not_abort" --add "$t" \
+		--device-args x-fault-ignore-abort=on
+	sleeper "/bin/${t##*/} -t when_the_device_has_halted" --add "$t" \
+		--device-args x-fault-bus-error=10,x-fault-drop-irq=1 --module-args job_timeout_ms=60000
+done
 exit "$failed"
