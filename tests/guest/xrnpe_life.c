@@ -181,6 +181,35 @@ TEST_F(life, unbind_under_fire)
 	}
 }
 
+/* How a process ends that touches @map: by this signal, or 0. */
+static int signal_of_touching(const volatile uint8_t *map)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		(void)*map;
+		_exit(0);
+	}
+	return child < 0 || waitpid(child, &status, 0) != child ? -1 :
+	       WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+TEST_F(life, mapping_outlives_device)
+{
+	struct bo cached;
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, DRM_XRNPE_BO_CACHED, &cached));
+	EXPECT_EQ(0, signal_of_touching(self->work.data.map));
+	EXPECT_EQ(0, signal_of_touching(cached.map));
+	EXPECT_EQ(0, bind_device(self->device, "unbind"));
+	EXPECT_EQ(SIGBUS, signal_of_touching(self->work.data.map));
+	EXPECT_EQ(SIGBUS, signal_of_touching(cached.map));
+	EXPECT_EQ(0, bind_device(self->device, "bind"));
+	/* It was another device's. */
+	EXPECT_EQ(SIGBUS, signal_of_touching(self->work.data.map));
+}
+
 /* A file closed only after its device is gone, with a job that nobody ended. */
 TEST_F(life, close_after_unbind)
 {

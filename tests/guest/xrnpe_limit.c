@@ -1,131 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Limits: of time, of memory, and of what one may do to others. Needs root.
+ * Limits: of time, as far as it depends on the device, and of memory. Needs root.
  */
-#include "xrnpe_job.h"
-#include "xrnpe_module.h"
-
-#include <pthread.h>
-
-/* Load the module with parameters: then there is a file, and no work. */
-static void begin_with(struct __test_metadata *_metadata, FIXTURE_DATA(job) *self,
-		       const char *parameters)
-{
-	free_work(self->fd, &self->work);
-	close(self->fd);
-	ASSERT_EQ(0, reload_module(parameters));
-	self->fd = open_npu();
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, device_info(self->fd, &self->info));
-}
-
-/* ... and without. Of the file nothing may be mapped. */
-static void end_with(struct __test_metadata *_metadata, FIXTURE_DATA(job) *self)
-{
-	close(self->fd);
-	ASSERT_EQ(0, reload_module(""));
-	self->fd = open_npu();
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(0, make_work(self->fd, &self->work));
-}
-
-/* Before its file is closed. */
-static void unmap_work(struct work *work)
-{
-	munmap(work->cmd.map, work->cmd.size);
-	munmap(work->data.map, work->data.size);
-}
+#include "xrnpe_limit.h"
 
 /* ---- time limits ---- */
-
-TEST_F(job, endless)
-{
-	const uint32_t low = QUEUES - 1;
-	struct drm_xrnpe_job_wait end;
-	struct work endless, other;
-	int64_t a, behind[12], begin = now_ns();
-
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
-	set_cmd(&endless, 0, matmul_cmd());
-	ASSERT_EQ(0, make_work(self->fd, &other));
-
-	a = submit(self->fd, low, &endless);
-	ASSERT_LT(0, a);
-	for (int i = 0; i < 12; i++)
-		behind[i] = submit(self->fd, low, &self->work);
-
-	/* A more urgent queue is served all the while. */
-	do {
-		clear_result(&other);
-		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &other));
-		ASSERT_TRUE(result_is_right(&other));
-	} while (wait_job(self->fd, a, in_ms(10), &end) == -ETIME);
-
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
-	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
-	EXPECT_LE(1, end.fault.cmd);
-	EXPECT_LE(self->info.job_timeout_ms, (now_ns() - begin) / 1000000);
-	/* Those behind it had to wait; that is all. */
-	for (int i = 0; i < 12; i++)
-		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, behind[i]));
-}
-
-/* A job that waits for its turn has all of its time before it. */
-TEST_F(job, waiting_is_not_running)
-{
-	struct work endless, other;
-	int64_t first, second, third;
-
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
-	ASSERT_EQ(0, make_work(self->fd, &other));
-
-	/* Twice the limit passes on queue 0 while queue 1 waits. */
-	first = submit(self->fd, 0, &endless);
-	second = submit(self->fd, 0, &endless);
-	third = submit(self->fd, 1, &other);
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, first));
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, second));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, third));
-}
-
-struct accomplice {
-	pthread_t thread;
-	int fd;
-	struct work work;
-	volatile bool stop;
-};
-
-static void *interrupt_others(void *data)
-{
-	struct accomplice *a = data;
-
-	while (!a->stop && run_work(a->fd, 0, &a->work) == DRM_XRNPE_JOB_DONE)
-		;
-	return NULL;
-}
-
-/* Who interrupts a job is not charged for it: its time limit is as near as ever. */
-TEST_F(job, interrupted_all_the_time)
-{
-	const uint64_t limit = (uint64_t)self->info.job_timeout_ms * self->info.timer_khz;
-	struct accomplice accomplice = { .fd = open_npu() };
-	struct xrnpe_job_record record;
-	struct drm_xrnpe_job_wait end;
-	struct work interrupted;
-
-	ASSERT_LE(0, accomplice.fd);
-	ASSERT_EQ(0, make_work(accomplice.fd, &accomplice.work));
-	ASSERT_EQ(0, make_long(self->fd, 8192, 8192, &interrupted));
-	ASSERT_EQ(0, pthread_create(&accomplice.thread, NULL, interrupt_others, &accomplice));
-	ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, 1, &interrupted), &end, &record));
-	accomplice.stop = true;
-	pthread_join(accomplice.thread, NULL);
-	close(accomplice.fd);
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
-	EXPECT_EQ(XRNPE_FAULT_ABORTED, record.fault.kind);
-	EXPECT_LE(limit, record.executed);
-	EXPECT_GE(2 * limit, record.executed);
-}
 
 /*
  * A job that ends just when its time is up ends well or by the limit, and nothing of
@@ -182,72 +61,49 @@ TEST_F_TIMEOUT(job, time_is_up, 120)
 	end_with(_metadata, self);
 }
 
-struct hog {
-	pthread_t thread;
-	int fd;
-	uint32_t queue;
-	struct work work;
-	volatile bool stop;
-};
-
-/* Until told to stop; then all of it has ended. */
-static void *keep_busy(void *data)
+/* Pooling of 255 x 255 pixels, of which a command may have a million. */
+static struct xrnpe_cmd pooling_cmd(uint8_t format, uint32_t out)
 {
-	struct hog *h = data;
-	struct drm_xrnpe_region region;
-	const struct drm_xrnpe_job job = job_args(&h->work, &region);
-	int64_t last;
-
-	do
-		last = submit_jobs(h->fd, h->queue, &job, 1, 0);
-	while (!h->stop && last > 0);
-	state_of(h->fd, last);
-	return NULL;
+	return (struct xrnpe_cmd){
+		.opcode = XRNPE_OP_MAXPOOL,
+		.operand = {
+			[XRNPE_OPERAND_IFM] = { .format = format },
+			[XRNPE_OPERAND_OFM] = {
+				.offset = 4096, .row_stride = 2 * out, .pixel_stride = 2, .format = format,
+			},
+		},
+		.image = {
+			.in_h = out + 254, .in_w = out + 254, .in_c = 1, .out_h = out, .out_w = out,
+			.out_c = 1, .groups = 1, .kernel_h = 255, .kernel_w = 255, .stride_h = 1,
+			.stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+		},
+	};
 }
 
-/*
- * Whom more urgent jobs, all of them legal, keep from executing ends some day, and is
- * told why. A queue whose jobs time out again and again is banned.
- */
-TEST_F_TIMEOUT(job, starved_and_banned, 120)
+/* The longest commands that there may be are given up in time, and longer ones refused. */
+TEST_F(job, longest_commands)
 {
+	static const uint8_t formats[] = {
+		XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4, XRNPE_FORMAT_P8, XRNPE_FORMAT_P16,
+	};
+	const int64_t resets = resets_of(self->fd);
 	struct drm_xrnpe_job_wait end;
-	struct hog hogs[2] = {};
-	int64_t jobs[12], starved;
-	struct work endless;
+	struct work work;
 
-	begin_with(_metadata, self, "job_timeout_ms=100");
-	/* Commands so short that it gets little done between two of the others' jobs. */
-	ASSERT_EQ(0, make_long(self->fd, 8192, 32, &endless));
-	for (int i = 0; i < 2; i++) {
-		hogs[i].fd = self->fd;
-		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 32);
-		ASSERT_EQ(0, make_long(self->fd, 4, 256, &hogs[i].work));
-		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
+	ASSERT_EQ(0, make_long(self->fd, 64, 1 << 22, &work));
+	for (unsigned int f = 0; f < sizeof(formats); f++) {
+		set_cmd(&work, 0, pooling_cmd(formats[f], 1029));
+		ASSERT_EQ(0, wait_job(self->fd, submit(self->fd, 1, &work), in_ms(60000), &end));
+		EXPECT_EQ(DRM_XRNPE_JOB_FAULT, end.state);
+		EXPECT_EQ(XRNPE_FAULT_ILLEGAL_FIELD, end.fault.kind);
+		for (unsigned int i = 0; i < work.cmds; i++)
+			set_cmd(&work, i, pooling_cmd(formats[f], 1028));
+		ASSERT_EQ(0, wait_job(self->fd, submit(self->fd, 1, &work), in_ms(60000), &end));
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+		EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
 	}
-	sleep_ms(100);
-	starved = submit(self->fd, 3, &endless);
-	EXPECT_EQ(0, wait_job(self->fd, starved, in_ms(60000), &end));
-	for (int i = 0; i < 2; i++)
-		hogs[i].stop = true;
-	for (int i = 0; i < 2; i++)
-		pthread_join(hogs[i].thread, NULL);
-	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
-	EXPECT_EQ(DRM_XRNPE_CANCEL_STARVED, end.reason);
-	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
-
-	for (int i = 0; i < 12; i++)
-		jobs[i] = submit(self->fd, 2, &endless);
-	for (int i = 0; i < 10; i++)
-		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, jobs[i]));
-	for (int i = 10; i < 12; i++)
-		EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, reason_of(self->fd, jobs[i]));
-	EXPECT_EQ(-EIO, submit(self->fd, 2, &endless));
-
-	unmap_work(&endless);
-	for (int i = 0; i < 2; i++)
-		unmap_work(&hogs[i].work);
-	end_with(_metadata, self);
+	EXPECT_EQ(resets, resets_of(self->fd));
+	free_work(self->fd, &work);
 }
 
 /* ---- memory ---- */

@@ -58,6 +58,47 @@ TEST_F(job, fdinfo_is_exact)
 	EXPECT_GT(ns + 50, fdinfo(self->fd, "drm-engine-npu:"));
 }
 
+/* A file that submits jobs now and then; what their records say. */
+struct user {
+	int fd;
+	struct work work;
+	double ns;
+};
+
+static int add_record(struct user *user, int64_t job, const struct drm_xrnpe_dev_info *info)
+{
+	struct xrnpe_job_record record;
+	struct drm_xrnpe_job_wait end;
+	int ret = wait_record(user->fd, job, &end, &record);
+
+	user->ns += record.executed * 1e6 / info->timer_khz;
+	return ret ? ret : (int)end.state;
+}
+
+/* Who has to wait for another's long command is not charged for it, and the other is. */
+TEST_F(job, fdinfo_beside_others)
+{
+	struct user urgent = { .fd = open_npu() }, hog = { .fd = open_npu() };
+	int64_t jobs[8];
+
+	ASSERT_EQ(0, make_work(urgent.fd, &urgent.work));
+	ASSERT_EQ(0, make_long(hog.fd, 1, 8192, &hog.work));
+	for (int i = 0; i < 8; i++)
+		jobs[i] = submit(hog.fd, 1, &hog.work);
+	for (int i = 0; i < 20; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE,
+			  add_record(&urgent, submit(urgent.fd, 0, &urgent.work), &self->info));
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, add_record(&hog, jobs[i], &self->info));
+	EXPECT_LT(urgent.ns, hog.ns);
+	EXPECT_LT(urgent.ns - 50, fdinfo(urgent.fd, "drm-engine-npu:"));
+	EXPECT_GT(urgent.ns + 50, fdinfo(urgent.fd, "drm-engine-npu:"));
+	EXPECT_LT(hog.ns - 50, fdinfo(hog.fd, "drm-engine-npu:"));
+	EXPECT_GT(hog.ns + 50, fdinfo(hog.fd, "drm-engine-npu:"));
+	close(urgent.fd);
+	close(hog.fd);
+}
+
 /* Of an accel node debugfs has a directory by the device, of others by the number. */
 static const char *read_debugfs(const char *device, int fd, const char *name)
 {

@@ -38,16 +38,14 @@ TEST_F(uapi, prime)
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
 }
 
+/* Its handle keeps the memory. */
 TEST_F(uapi, import_contiguous)
 {
 	struct work work = self->work;
-	int dmabuf = contiguous_alloc(work.data.size, O_RDWR);
-	int64_t handle;
+	const int64_t handle = import_contiguous(self->fd, work.data.size, O_RDWR);
 
-	if (dmabuf == -ENOENT)
+	if (handle == -ENOENT)
 		SKIP(return, "this kernel has no heap of contiguous memory");
-	ASSERT_LE(0, dmabuf);
-	handle = import(self->fd, dmabuf);
 	ASSERT_LT(0, handle);
 
 	/* Mapped through us, and through the exporter. */
@@ -58,9 +56,6 @@ TEST_F(uapi, import_contiguous)
 	clear_result(&work);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &work));
 	EXPECT_TRUE(result_is_right(&work));
-	close(dmabuf);
-	/* The handle keeps the memory. */
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &work));
 	free_bo(self->fd, &work.data);
 }
 
@@ -131,15 +126,11 @@ static void expect_read_only(struct __test_metadata *_metadata, FIXTURE_DATA(uap
 
 TEST_F(uapi, read_only_import)
 {
-	int dmabuf = contiguous_alloc(self->work.data.size, O_RDONLY);
-	int64_t handle;
+	const int64_t handle = import_contiguous(self->fd, self->work.data.size, O_RDONLY);
 
-	if (dmabuf == -ENOENT)
+	if (handle == -ENOENT)
 		SKIP(return, "this kernel has no heap of contiguous memory");
-	ASSERT_LE(0, dmabuf);
-	handle = import(self->fd, dmabuf);
 	ASSERT_LT(0, handle);
-	close(dmabuf);
 	expect_read_only(_metadata, self, self->fd, handle);
 }
 
@@ -164,13 +155,12 @@ TEST_F(uapi, read_only_export)
 /* Its cache is the exporter's business. */
 TEST_F(uapi, sync_of_import)
 {
-	struct drm_xrnpe_bo_sync args = { .size = 4096 };
-	int dmabuf = contiguous_alloc(4096, O_RDWR);
+	const int64_t handle = import_contiguous(self->fd, 4096, O_RDWR);
+	struct drm_xrnpe_bo_sync args = { .handle = handle, .size = 4096 };
 
-	if (dmabuf == -ENOENT)
+	if (handle == -ENOENT)
 		SKIP(return, "this kernel has no heap of contiguous memory");
-	args.handle = import(self->fd, dmabuf);
-	close(dmabuf);
+	ASSERT_LT(0, handle);
 	EXPECT_EQ(-EINVAL, call(self->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args));
 }
 

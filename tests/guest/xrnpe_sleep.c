@@ -4,37 +4,10 @@
  * stays awake. A program of its own: QEMU's virtio console does not survive it,
  * so that what is printed must go to the UART.
  */
+#include "xrnpe_sleep.h"
 #include "xrnpe_sync.h"
-#include "xrnpe_work.h"
 
 #define JOBS 20
-
-FIXTURE(sleep)
-{
-	int fd;
-	int64_t resets;
-	struct work work;
-};
-
-FIXTURE_SETUP(sleep)
-{
-	self->fd = open_npu();
-	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
-	ASSERT_EQ(0, make_work(self->fd, &self->work));
-	ASSERT_EQ(0, write_file("/sys/power/pm_test", "devices"));
-	self->resets = resets_of(self->fd);
-}
-
-FIXTURE_TEARDOWN(sleep)
-{
-	EXPECT_EQ(0, write_file("/sys/power/pm_test", "none"));
-	/* A device that works need not be reset for it. */
-	EXPECT_EQ(self->resets, resets_of(self->fd));
-	clear_result(&self->work);
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
-	EXPECT_TRUE(result_is_right(&self->work));
-	close(self->fd);
-}
 
 TEST_F(sleep, idle)
 {

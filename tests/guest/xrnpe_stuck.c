@@ -46,13 +46,8 @@ static bool memory_is_quiet(void)
 /* Data of another's memory, if there is such memory. */
 static int import_data(int fd, struct work *work)
 {
-	int dmabuf = contiguous_alloc(work->data.size, O_RDWR);
-	int64_t handle;
+	int64_t handle = import_contiguous(fd, work->data.size, O_RDWR);
 
-	if (dmabuf < 0)
-		return dmabuf;
-	handle = import(fd, dmabuf);
-	close(dmabuf);
 	if (handle < 0)
 		return handle;
 	free_bo(fd, &work->data);

@@ -227,6 +227,22 @@ static inline int64_t import(int fd, int dmabuf)
 	return ret ? ret : (int64_t)args.handle;
 }
 
+/*
+ * The handle of a new dma-buf of contiguous memory, opened with @flags, or -errno; -ENOENT:
+ * this kernel has no such heap.
+ */
+static inline int64_t import_contiguous(int fd, uint64_t size, uint32_t flags)
+{
+	int dmabuf = contiguous_alloc(size, flags);
+	int64_t handle;
+
+	if (dmabuf < 0)
+		return dmabuf;
+	handle = import(fd, dmabuf);
+	close(dmabuf);
+	return handle;
+}
+
 /* ---- files of the kernel ---- */
 
 /* The contents of a small file, "" if it cannot be read. */

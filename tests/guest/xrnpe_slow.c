@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Limits of time, and what one may do to others before they are reached. For a machine whose
+ * time goes by the guest's instructions, and QEMU's -device xrnpe,x-fault-slow=2000, so that
+ * a command takes 2 ms of it: how busy the host is does not matter. Needs root.
+ */
+#include "xrnpe_limit.h"
+
+#include <pthread.h>
+
+/* Work of 16 seconds, with no more to compute than there must be. */
+static int make_slow(int fd, struct work *work)
+{
+	return make_long(fd, 8192, 1, work);
+}
+
+TEST_F(job, endless)
+{
+	const uint32_t low = QUEUES - 1;
+	struct drm_xrnpe_job_wait end;
+	struct work endless, other;
+	int64_t a, behind[12], begin = now_ns();
+
+	ASSERT_EQ(0, make_slow(self->fd, &endless));
+	set_cmd(&endless, 0, matmul_cmd());
+	ASSERT_EQ(0, make_work(self->fd, &other));
+
+	a = submit(self->fd, low, &endless);
+	ASSERT_LT(0, a);
+	for (int i = 0; i < 12; i++)
+		behind[i] = submit(self->fd, low, &self->work);
+
+	/* A more urgent queue is served all the while. */
+	do {
+		clear_result(&other);
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &other));
+		ASSERT_TRUE(result_is_right(&other));
+	} while (wait_job(self->fd, a, in_ms(10), &end) == -ETIME);
+
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
+	EXPECT_LE(1, end.fault.cmd);
+	EXPECT_LE(self->info.job_timeout_ms, (now_ns() - begin) / 1000000);
+	/* Those behind it had to wait; that is all. */
+	for (int i = 0; i < 12; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, behind[i]));
+}
+
+/* A job that waits for its turn has all of its time before it. */
+TEST_F(job, waiting_is_not_running)
+{
+	struct work endless, other;
+	int64_t first, second, third;
+
+	ASSERT_EQ(0, make_slow(self->fd, &endless));
+	ASSERT_EQ(0, make_work(self->fd, &other));
+
+	/* Twice the limit passes on queue 0 while queue 1 waits. */
+	first = submit(self->fd, 0, &endless);
+	second = submit(self->fd, 0, &endless);
+	third = submit(self->fd, 1, &other);
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, first));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, second));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, third));
+}
+
+/* A thread with jobs that are more urgent. */
+struct rival {
+	pthread_t thread;
+	int fd;
+	uint32_t queue;
+	struct work work;
+	volatile bool stop;
+};
+
+/* Submit a job when the one before has ended. */
+static void *interrupt_others(void *data)
+{
+	struct rival *r = data;
+
+	while (!r->stop && run_work(r->fd, 0, &r->work) == DRM_XRNPE_JOB_DONE)
+		;
+	return NULL;
+}
+
+/* Who interrupts a job is not charged for it: its time limit is as near as ever. */
+TEST_F(job, interrupted_all_the_time)
+{
+	const uint64_t limit = (uint64_t)self->info.job_timeout_ms * self->info.timer_khz;
+	struct rival accomplice = { .fd = open_npu() };
+	struct xrnpe_job_record record;
+	struct drm_xrnpe_job_wait end;
+	struct work interrupted;
+
+	ASSERT_LE(0, accomplice.fd);
+	ASSERT_EQ(0, make_work(accomplice.fd, &accomplice.work));
+	ASSERT_EQ(0, make_slow(self->fd, &interrupted));
+	ASSERT_EQ(0, pthread_create(&accomplice.thread, NULL, interrupt_others, &accomplice));
+	ASSERT_EQ(0, wait_record(self->fd, submit(self->fd, 1, &interrupted), &end, &record));
+	accomplice.stop = true;
+	pthread_join(accomplice.thread, NULL);
+	close(accomplice.fd);
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(XRNPE_FAULT_ABORTED, record.fault.kind);
+	EXPECT_LE(limit, record.executed);
+	EXPECT_GE(2 * limit, record.executed);
+}
+
+/* Submit as many as the queue may hold until told to stop; then all of them have ended. */
+static void *keep_busy(void *data)
+{
+	struct rival *r = data;
+	struct drm_xrnpe_region region;
+	const struct drm_xrnpe_job job = job_args(&r->work, &region);
+	int64_t last;
+
+	do
+		last = submit_jobs(r->fd, r->queue, &job, 1, 0);
+	while (!r->stop && last > 0);
+	state_of(r->fd, last);
+	return NULL;
+}
+
+/*
+ * Whom more urgent jobs, all of them legal, keep from executing ends some day, and is
+ * told why. A queue whose jobs time out again and again is banned.
+ */
+TEST_F_TIMEOUT(job, starved_and_banned, 120)
+{
+	struct drm_xrnpe_job_wait end;
+	struct rival hogs[2] = {};
+	int64_t jobs[12], starved;
+	struct work endless;
+
+	begin_with(_metadata, self, "job_timeout_ms=100");
+	ASSERT_EQ(0, make_slow(self->fd, &endless));
+	for (int i = 0; i < 2; i++) {
+		hogs[i].fd = self->fd;
+		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 16);
+		ASSERT_EQ(0, make_long(self->fd, 4, 1, &hogs[i].work));
+		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
+	}
+	sleep_ms(100);
+	starved = submit(self->fd, 3, &endless);
+	EXPECT_EQ(0, wait_job(self->fd, starved, in_ms(60000), &end));
+	for (int i = 0; i < 2; i++)
+		hogs[i].stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(hogs[i].thread, NULL);
+	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
+	EXPECT_EQ(DRM_XRNPE_CANCEL_STARVED, end.reason);
+	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
+
+	for (int i = 0; i < 12; i++)
+		jobs[i] = submit(self->fd, 2, &endless);
+	for (int i = 0; i < 10; i++)
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, jobs[i]));
+	for (int i = 10; i < 12; i++)
+		EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, reason_of(self->fd, jobs[i]));
+	EXPECT_EQ(-EIO, submit(self->fd, 2, &endless));
+
+	unmap_work(&endless);
+	for (int i = 0; i < 2; i++)
+		unmap_work(&hogs[i].work);
+	end_with(_metadata, self);
+}
+
+TEST_HARNESS_MAIN
