@@ -158,7 +158,7 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	if (ret)
 		return ret;
 	job->goes_on = goes_on(request);
-	job->count = request->count || request->profile;
+	job->count = request->count || request->profile || request->measures;
 	job->deadline = request->allowed ? clock_end(request->allowed) : INT64_MAX;
 	__atomic_store_n(&job->cancelled, false, __ATOMIC_RELAXED);
 	if (job->fd >= 0)

@@ -33,6 +33,8 @@ struct xrnpe_request {
 	uint32_t step;			/* that the job is at, or the number of steps */
 	uint32_t part;			/* command in the step that the job's part begins with */
 	struct xrnpe_result result;	/* of the device's parts so far */
+	bool measures;			/* the session's governor wants to know what it takes */
+	double device_seconds;		/* that its parts so far executed, with @measures */
 	enum request_state state;
 	bool count;			/* the result's counters are wanted */
 	struct xrnpe_layer_profile *profile;	/* by layer; NULL: not wanted */

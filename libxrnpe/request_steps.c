@@ -160,6 +160,8 @@ static void collect(struct xrnpe_request *request)
 	place_fault(request);
 	request->result.status |= request->job.result.status;
 	request->result.fault = request->job.result.fault;
+	if (request->measures)
+		request->device_seconds += (double)request->job.executed * 1e-9;
 	if (request->count)
 		request_add_counters(&request->result.counters, &request->job.result.counters);
 	if (request->profile)
@@ -198,6 +200,8 @@ int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 	request->point = &request->session->points[point];
 	request->result = (struct xrnpe_result){ .copied = request->copied, .point = point };
 	request->copied = 0;
+	request->measures = session_measures(request->session);
+	request->device_seconds = 0;
 	request->step = request->part = 0;
 	if (request->profile)
 		memset(request->profile, 0, request_model(request)->layer_count * sizeof(*request->profile));
@@ -247,5 +251,8 @@ bool request_advance(struct xrnpe_job *job)
 	if (!ret && job->stop != XRNPE_STOP_NOT)
 		ret = say_stopped(request, &job->error);
 	job->code = ret ? ret : request_sync_outputs(request, &job->error);
+	if (!job->code && request->measures)
+		session_observe(request->session, request->result.point, request->device_seconds,
+				request->result.cpu_seconds);
 	return false;
 }

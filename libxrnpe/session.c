@@ -176,9 +176,11 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	made->regions = regions;
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
-	atomic_init(&made->point, model->point);
-	ret = upload(device, model->constants, model->region_size[XRNPE_MODEL_CONSTANTS],
-		     &made->constants, error);
+	pthread_mutex_init(&made->lock, NULL);
+	ret = session_points_init(made) ? xrnpe_fail_memory(error) : 0;
+	if (!ret)
+		ret = upload(device, model->constants, model->region_size[XRNPE_MODEL_CONSTANTS],
+			     &made->constants, error);
 	if (!ret)
 		ret = upload_points(made, error);
 	if (ret) {
@@ -194,27 +196,12 @@ void xrnpe_session_free(struct xrnpe_session *session)
 	if (!session || atomic_fetch_sub(&session->references, 1) > 1)
 		return;
 	free_points(session);
+	free(session->costs);
+	pthread_mutex_destroy(&session->lock);
 	xrnpe_buffer_free(session->constants);
 	xrnpe_model_free(session->model);
 	xrnpe_device_close(session->device);
 	free(session);
-}
-
-int xrnpe_session_set_point(struct xrnpe_session *session, unsigned int point,
-			    struct xrnpe_error *error)
-{
-	unsigned int count = xrnpe_model_point_count(session->model);
-
-	if (point >= count)
-		return xrnpe_fail(error, -EINVAL, "%s: there is no point %u; it has %u",
-				  session->model->name, point, count);
-	atomic_store(&session->point, point);
-	return 0;
-}
-
-unsigned int xrnpe_session_point(struct xrnpe_session *session)
-{
-	return atomic_load(&session->point);
 }
 
 /* ---- batches ---------------------------------------------------------- */

@@ -3,7 +3,10 @@
 #ifndef XRNPE_SESSION_H
 #define XRNPE_SESSION_H
 
+#include <pthread.h>
+
 #include "backend.h"
+#include "govern.h"
 #include "model.h"
 
 /* A region of a session's jobs: bytes @offset .. @offset + @size - 1 of the model's region @of. */
@@ -32,13 +35,29 @@ struct xrnpe_session {
 	struct session_regions regions;	/* the same for all points */
 	struct xrnpe_buffer *constants;
 	struct session_point *points;	/* as many as the model has */
-	atomic_uint point;		/* of the next submission */
+	struct govern_point *costs;	/* of each */
+	pthread_mutex_t lock;		/* of what follows */
+	unsigned int point;		/* of the next submission */
+	bool governed;			/* ... unless @govern picks another */
+	struct govern govern;
 };
 
 static inline uint64_t session_align(uint64_t size)
 {
 	return (size + XRNPE_BUFFER_ALIGN - 1) / XRNPE_BUFFER_ALIGN * XRNPE_BUFFER_ALIGN;
 }
+
+/* ---- session_points.c ---------------------------------------------------- */
+
+/* Returns 0 or -ENOMEM. */
+int session_points_init(struct xrnpe_session *session);
+
+/* Whether a governor wants to know what requests take. */
+bool session_measures(struct xrnpe_session *session);
+
+/* Tell it, of one that ran at @point. */
+void session_observe(struct xrnpe_session *session, unsigned int point, double device_seconds,
+		     double cpu_seconds);
 
 /* ---- session_regions.c --------------------------------------------------- */
 

@@ -508,7 +508,7 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 /**
  * Let what is submitted from now on run at another point of the model; what was submitted before
  * is not touched. Requests, their inputs and what is bound to them stay. A session begins with
- * the point that it was made from.
+ * the point that it was made from. A governor that there is governs no more.
  *
  * Returns 0; -EINVAL: there is no such point.
  */
@@ -517,6 +517,37 @@ int xrnpe_session_set_point(struct xrnpe_session *session, unsigned int point,
 
 /** The point that a submission would run at now. */
 unsigned int xrnpe_session_point(struct xrnpe_session *session);
+
+/** What inferences may take where a governor picks points. 0: no limit. */
+struct xrnpe_governor {
+	double seconds;		/**< deadline: of the device, and of nodes on the CPU */
+	double picojoules;	/**< hint of power: of the device */
+	double error;		/**< as in struct xrnpe_quality: points that differ more are left out */
+};
+
+/**
+ * Let a governor pick the point of each submission from now on: of the points that keep the
+ * limits the most exact; if none does, that which exceeds them least.
+ *
+ * Energy is that of xrnpe_model_predict(), by the figures of xrnpe_energy_init(). So is time on
+ * the emulator, whose own time tells nothing. On a device it is in proportion to what its jobs took so far, alone, without waiting
+ * for others', and with what nodes on the CPU took; and to go to a point that is more exact, that
+ * must keep the deadline by a tenth.
+ *
+ * @governor: copied; NULL: no more, the point stays what it is
+ *
+ * Returns 0; -EINVAL: a limit is negative, or no number.
+ */
+int xrnpe_session_govern(struct xrnpe_session *session, const struct xrnpe_governor *governor,
+			 struct xrnpe_error *error);
+
+/**
+ * Read a limit as a user writes it, and add it to @governor: a time ("2ms", "300us"), an energy
+ * ("2mJ", "80uJ") or an error ("1%"). Of two of a kind the tighter one holds. Returns 0 or
+ * -EINVAL.
+ */
+int xrnpe_governor_parse(const char *text, struct xrnpe_governor *governor,
+			 struct xrnpe_error *error);
 
 /** Free a session. */
 void xrnpe_session_free(struct xrnpe_session *session);

@@ -8,6 +8,7 @@
 
 #include "io.h"
 #include "outcome.h"
+#include "points.h"
 #include "quality.h"
 
 /* Drawings, in units of about a pixel. */
@@ -141,12 +142,28 @@ static void put_trials(FILE *f, const struct xrnpe_model *model, bool bytes)
 
 		fprintf(f, "<circle class=%s cx='%.1f' cy='%.1f' r='%d' fill-opacity='%s'><title>%" PRIu64
 			" bytes, %.0f cycles, %.2f uJ, error %.3g %%</title></circle>",
-			trial->chosen ? "c" : "o", axis_place(&x, trial_size(trial, bytes)),
+			trial->carried ? "c" : "o", axis_place(&x, trial_size(trial, bytes)),
 			axis_place(&y, 100 * trial->quality.error), trial->chosen ? 7 : 4,
 			trial->best ? "1" : ".35", trial->bytes, trial->cycles,
 			trial->picojoules / 1e6, 100 * trial->quality.error);
 	}
 	fputs("</svg>", f);
+}
+
+static void put_points(FILE *f, const struct xrnpe_model *model, const struct xrnpe_energy *energy)
+{
+	fputs("<div class=scroll><table><tr><th>point<th>bytes<th>own<th>cycles<th>ms<th>uJ<th>error</tr>\n", f);
+	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
+		const struct xrnpe_model *point = xrnpe_model_point(model, i);
+		const struct point_needs needs = point_needs(point, NULL, energy);
+
+		fprintf(f, "<tr><td%s>%u</td><td>%" PRIu64 "</td><td>%" PRIu64 "</td><td>%" PRIu64
+			"</td><td>%.3f</td><td>%.3f</td><td>%.2g %%</td></tr>\n",
+			i == xrnpe_model_point_index(model) ? " class=on" : "", i, needs.bytes, needs.own,
+			(uint64_t)needs.cost.counters.cycles, 1e3 * needs.cost.seconds,
+			needs.cost.picojoules / 1e6, 100 * xrnpe_model_quality(point)->error);
+	}
+	fputs("</table></div>", f);
 }
 
 /* ---- layers ------------------------------------------------------------- */
@@ -283,9 +300,16 @@ static void put_page(FILE *f, const struct outcome *outcome)
 	put_summary(f, outcome);
 	if (xrnpe_model_trial_count(model) > 1) {
 		fputs("<h2>What else there is</h2><p>Models that were tried; the large dot is the one that "
-		      "was taken, pale ones are beaten in bytes, cycles, energy and error at once.</p>", f);
+		      "was taken, others of its colour are points of the model, too; pale ones are beaten "
+		      "in bytes, cycles, energy and error at once.</p>", f);
 		put_trials(f, model, true);
 		put_trials(f, model, false);
+	}
+	if (xrnpe_model_point_count(model) > 1) {
+		fputs("<h2>Points</h2><p>The model has several points, between which programs switch; bold is the "
+		      "one that it begins with, and that is meant below. Own are constants and commands that "
+		      "no other point uses.</p>", f);
+		put_points(f, model, outcome->energy);
 	}
 	fputs("\n<h2>Layers</h2><p>Bytes by the format of weights, cycles by that of inputs: "
 	      "<svg width='330' height='16'>", f);

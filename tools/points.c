@@ -37,22 +37,17 @@ int select_point(struct xrnpe_model **model, int point, const char *path, struct
 	return 0;
 }
 
-/* What a point takes. */
-struct needs {
-	uint64_t bytes;		/* of parameters */
-	struct xrnpe_cost cost;
-	struct xrnpe_footprint memory;
-};
-
-static struct needs needs_of(const struct xrnpe_model *point, const struct xrnpe_device_info *device,
-			     const struct xrnpe_energy *energy)
+struct point_needs point_needs(const struct xrnpe_model *point,
+			       const struct xrnpe_device_info *device,
+			       const struct xrnpe_energy *energy)
 {
-	struct needs needs = { 0 };
+	struct point_needs needs = { 0 };
 
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(point); i++)
 		needs.bytes += xrnpe_model_layer(point, i)->bytes;
 	xrnpe_model_predict(point, device, energy, &needs.cost, NULL);
 	xrnpe_model_footprint(point, &needs.memory);
+	needs.own = needs.memory.own_constants + needs.memory.own_commands;
 	return needs;
 }
 
@@ -67,12 +62,12 @@ void print_points(const struct xrnpe_model *model, const struct xrnpe_device_inf
 	       "error");
 	for (unsigned int i = 0; i < count; i++) {
 		const struct xrnpe_model *point = xrnpe_model_point(model, i);
-		const struct needs needs = needs_of(point, device, energy);
+		const struct point_needs needs = point_needs(point, device, energy);
 
 		printf("%5u  %9" PRIu64 "  %9" PRIu64 "  %9" PRIu64 "  %9.3f  %9.3f  %7.3f %%%s\n", i,
-		       needs.bytes, needs.memory.own_constants + needs.memory.own_commands,
-		       (uint64_t)needs.cost.counters.cycles, 1e3 * needs.cost.seconds,
-		       needs.cost.picojoules / 1e6, 100 * xrnpe_model_quality(point)->error,
+		       needs.bytes, needs.own, (uint64_t)needs.cost.counters.cycles,
+		       1e3 * needs.cost.seconds, needs.cost.picojoules / 1e6,
+		       100 * xrnpe_model_quality(point)->error,
 		       i == xrnpe_model_point_index(model) ? "  *" : "");
 	}
 }
@@ -83,7 +78,7 @@ void print_points_json(const struct xrnpe_model *model, const struct xrnpe_devic
 	printf("\"point\": %u, \"points\": [", xrnpe_model_point_index(model));
 	for (unsigned int i = 0; i < xrnpe_model_point_count(model); i++) {
 		const struct xrnpe_model *point = xrnpe_model_point(model, i);
-		const struct needs needs = needs_of(point, device, energy);
+		const struct point_needs needs = point_needs(point, device, energy);
 
 		printf("%s{\"bytes\": %" PRIu64 ", \"cycles\": %" PRIu64 ", \"seconds\": %.9g, \"picojoules\": %.9g, ",
 		       i ? ",\n  " : "\n  ", needs.bytes, (uint64_t)needs.cost.counters.cycles,

@@ -43,6 +43,8 @@ static const char usage[] =
 	"      --outputs NAME,...   tensors of a network to be the outputs\n"
 	"      --input-format, --mean, --scale ...  as for xrnpe compile, of a network\n"
 	"  -p, --point N      of a compiled model that has several; xrnpe info lists them\n"
+	"  -b, --budget LIMIT at most so much time (2ms), energy (80uJ) or error (1%) for an\n"
+	"                     inference: the most exact point that keeps it; may be repeated\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
@@ -55,6 +57,8 @@ struct options {
 	struct layers_options layers;
 	size_t limit;
 	int point;
+	struct xrnpe_governor governor;
+	bool governed;
 	bool json;
 };
 
@@ -109,6 +113,8 @@ static int open_subject(struct subject *subject, const struct options *options,
 		if (!ret)
 			ret = xrnpe_session_new(subject->device, subject->model, NULL, &subject->session,
 						error);
+		if (!ret && options->governed)
+			ret = xrnpe_session_govern(subject->session, &options->governor, error);
 		if (!ret && wants_layers(options))
 			ret = layers_find(&subject->layers, subject->model, &options->layers, error);
 	}
@@ -193,6 +199,8 @@ static void report(const struct options *options, const struct subject *subject,
 		json_string(stdout, device_name(subject));
 		printf(", \"count\": %zu, \"seconds\": %.6f, \"images_per_second\": %.3f, ",
 		       result->count, result->seconds, rate);
+		if (subject->session)
+			printf("\"point\": %u, ", xrnpe_session_point(subject->session));
 		if (result->has_accuracy)
 			printf("\"accuracy\": %.4f, \"without_class\": %zu, ", result->accuracy,
 			       result->without_class);
@@ -206,6 +214,8 @@ static void report(const struct options *options, const struct subject *subject,
 	if (wants_layers(options))
 		layers_print(&subject->layers);
 	printf("device    %s%s\n", device_name(subject), subject->graph ? " (FP32 reference)" : "");
+	if (subject->model && xrnpe_model_point_count(subject->model) > 1)
+		printf("point     %u\n", xrnpe_session_point(subject->session));
 	printf("images    %zu in %.2f s, %.1f images/s\n", result->count, result->seconds, rate);
 	if (result->has_accuracy)
 		printf("accuracy  %.2f %%\n", result->accuracy);
@@ -386,6 +396,8 @@ enum { DUMP = 256, LAYERS, REFERENCE };
 /* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
 static int take(struct options *options, const char *command, int option, char *argument)
 {
+	struct xrnpe_error error;
+
 	switch (option) {
 	case 'i':
 		arguments_add(&options->inputs, argument);
@@ -402,6 +414,10 @@ static int take(struct options *options, const char *command, int option, char *
 	case 'p':
 		return parse_point(argument, &options->point) ? 0 :
 		       misused(command, "--point is not the number of one: %s", argument);
+	case 'b':
+		options->governed = true;
+		return xrnpe_governor_parse(argument, &options->governor, &error) ?
+		       misused(command, "%s", error.message) : 0;
 	case DUMP:
 		options->layers.folder = argument;
 		return 0;
@@ -428,6 +444,10 @@ static int finish(struct options *options, const char *command)
 		return misused(command, "--input is missing");
 	if (options->device && network)
 		return misused(command, "a network runs on the CPU: --device is for compiled models");
+	if (options->governed && network)
+		return misused(command, "a network has no points: --budget is for compiled models");
+	if (options->governed && options->point != NO_POINT)
+		return misused(command, "--budget picks a point, and --point gives one");
 	if (options->point != NO_POINT && network)
 		return misused(command, "a network has no points: --point is for compiled models");
 	if (options->layers.reference && !is_network(options->layers.reference))
@@ -462,6 +482,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "reference", required_argument, NULL, REFERENCE },
 		NETWORK_OPTIONS,
 		{ "point", required_argument, NULL, 'p' },
+		{ "budget", required_argument, NULL, 'b' },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -469,7 +490,7 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:s:p:d:jh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "i:o:l:n:s:p:b:d:jh", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
 			return finish_output();

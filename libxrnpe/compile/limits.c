@@ -45,22 +45,32 @@ static void tighten(double *limit, double value)
 	*limit = *limit > 0 ? fmin(*limit, value) : value;
 }
 
+/* A number and its unit, if it has one. */
+static const struct unit *parse(const char *text, double *value)
+{
+	const struct unit *unit;
+	char *end;
+
+	errno = 0;
+	*value = strtod(text, &end);
+	unit = find_unit(end);
+	if (end == text || errno || !unit || !(*value > 0 && *value < 0x1p53))
+		return NULL;
+	*value *= unit->factor;
+	return unit;
+}
+
 int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
 		       struct xrnpe_limits *limits, struct xrnpe_error *error)
 {
 	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	double bytes = (double)limits->bytes, value;
-	const struct unit *unit;
-	char *end;
+	const struct unit *unit = parse(text, &value);
 
-	errno = 0;
-	value = strtod(text, &end);
-	unit = find_unit(end);
-	if (end == text || errno || !unit || !(value > 0 && value < 0x1p53))
+	if (!unit)
 		return xrnpe_fail(error, -EINVAL,
 				  "budget %s: is not bytes (61440, 60KiB, 1.5MiB), a factor (4x), a time (2ms, 300us), cycles (1.5Mcycles), an energy (2mJ, 80uJ) or an error (1%%)",
 				  text);
-	value *= unit->factor;
 	switch (unit->kind) {
 	case SMALLER:
 	case BYTES:
@@ -82,4 +92,27 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
 		break;
 	}
 	return 0;
+}
+
+int xrnpe_governor_parse(const char *text, struct xrnpe_governor *governor,
+			 struct xrnpe_error *error)
+{
+	double value;
+	const struct unit *unit = parse(text, &value);
+
+	switch (unit ? unit->kind : BYTES) {
+	case SECONDS:
+		tighten(&governor->seconds, value);
+		return 0;
+	case JOULES:
+		tighten(&governor->picojoules, value * 1e12);
+		return 0;
+	case ERROR:
+		tighten(&governor->error, value);
+		return 0;
+	default:
+		return xrnpe_fail(error, -EINVAL,
+				  "budget %s: is not a time (2ms, 300us), an energy (2mJ, 80uJ) or an error (1%%)",
+				  text);
+	}
 }

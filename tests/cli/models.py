@@ -23,7 +23,8 @@ def formats_of(layer):
 def check_points():
     """Compiled into p.xrnpe; m.xrnpe is the same without other points."""
     made = json.loads(succeeds("compile points", "compile", ONNX, "--calib", "calib.npy", "-b", "4x",
-                               "-o", "p.xrnpe", "--points", "3", "--json"))
+                               "-o", "p.xrnpe", "--points", "3", "--report", "points.html",
+                               "--json"))
     alone = json.loads(succeeds("a model alone", "info", "m.xrnpe", "--json"))
     points = made["points"]
     begin = points[made["point"]]
@@ -33,6 +34,9 @@ def check_points():
                ("bytes", "cycles", "picojoules", "output_error")) and
            sum(trial["carried"] for trial in made["trials"]) == 3,
            "the fastest is first, and the one asked for is there", points)
+    page = read("points.html").decode()
+    result(page.count("circle class=c") == 2 * len(points) and
+           all(f"<td>{p['bytes']}</td>" in page for p in points), "the page shows them")
     told = json.loads(succeeds("info of points", "info", "p.xrnpe", "--json"))
     result(told["points"] == points and told["point"] == made["point"] and
            told["memory"]["constants"] < sum(p["constants"] for p in points),
@@ -48,6 +52,14 @@ def check_points():
            json.loads(succeeds("run none", *run, "p.xrnpe"))["sha256"] ==
            json.loads(succeeds("run alone", *run, "m.xrnpe"))["sha256"],
            "points differ; one is the model alone, bit for bit", digests)
+    for limit, i in (("1s", 2), (f"{1.01e3 * points[0]['seconds']:.9f}ms", 0),
+                     (f"{1.01e-6 * points[1]['picojoules']:.9f}uJ", 1), ("0.001us", 0)):
+        got = json.loads(succeeds(f"run within {limit}", *run, "p.xrnpe", "--budget", limit))
+        result(got["point"] == i and got["sha256"] == digests[i], "at the most exact that keeps it", got)
+    misused("run: a budget of bytes", "budget 4x: is not a time", *run, "p.xrnpe", "--budget", "4x")
+    misused("run: a budget and a point", "--point gives one", *run, "p.xrnpe", "--budget", "1s",
+            "--point", "0")
+    misused("run: a network's budget", "a network has no points", *run, ONNX, "-b", "1s")
     for i, point in enumerate(points):
         got = json.loads(succeeds(f"bench point {i}", "bench", "p.xrnpe", "--point", str(i),
                                   "--seconds", "0.01", "--batch", "1", "--json"))

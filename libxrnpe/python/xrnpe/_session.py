@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _structures as c
 from ._buffer import Buffer, view
 from ._info import DeviceInfo, LayerInfo, LayerProfile, Priority, Result, TensorInfo
-from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, handle_of,
-                       lib, path)
+from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, encode,
+                       handle_of, lib, path)
 from ._model import Model
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
                        read_inputs, read_one)
@@ -67,7 +67,8 @@ class Session(Object):
     def point(self) -> int:
         """Which of Model.points a submission runs at from now on; at first that of the model.
 
-        It may be set at any time, in any thread: what was submitted before is not touched.
+        It may be set at any time, in any thread: what was submitted before is not touched. A
+        governor that there is governs no more.
         """
         return int(lib.xrnpe_session_point(self._open))
 
@@ -76,6 +77,20 @@ class Session(Object):
         if point < 0:
             raise ValueError(f"there is no point {point}")
         call(lib.xrnpe_session_set_point, self._open, point)
+
+    def govern(self, *budget: str) -> None:
+        """Let a governor pick the point of each submission: of those that keep the budget the
+        most exact; if none does, that which exceeds it least.
+
+        ``budget`` is what an inference may take: time on the device, ``"2ms"``, energy,
+        ``"80uJ"``, and error, ``"1%"``. Time and energy are those of Model.predict(); on a device
+        time follows what inferences really take. Without a budget there is no governor any more,
+        and the point stays what it is.
+        """
+        governor = c.xrnpe_governor()
+        for limit in budget:
+            call(lib.xrnpe_governor_parse, encode(limit), byref(governor))
+        call(lib.xrnpe_session_govern, self._open, byref(governor) if budget else None)
 
     def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None,
             progress: Progress | None = None) -> dict[str, Floats]:

@@ -117,6 +117,10 @@ class xrnpe_session_options(Structure):
     _fields_ = [("priority", c_uint)]
 
 
+class xrnpe_governor(Structure):
+    _fields_ = [("seconds", c_double), ("picojoules", c_double), ("error", c_double)]
+
+
 class xrnpe_operator_info(Structure):
     _fields_ = [("name", c_char_p), ("min_inputs", c_uint), ("max_inputs", c_uint),
                 ("max_outputs", c_uint), ("attributes", c_char_p)]
