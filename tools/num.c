@@ -10,13 +10,15 @@
 #include <string.h>
 
 #include "commands.h"
+#include "console.h"
 #include "datapath.h"
 
 static const char usage[] =
 	"usage: xrnpe num encode|decode|dot --format fp4|p4|p8|p16\n"
-	"                 [--weight-format fp4|p4|p8|p16] [--out fp4|p4|p8|p16|f32]\n"
+	"                 [--weight-format fp4|p4|p8|p16] [--out fp4|p4|p8|p16|f32] [LINE...]\n"
 	"\n"
-	"A line in on standard input, a line out on standard output.\n"
+	"A line in, from the command line or else from standard input, a line out on standard\n"
+	"output. Before a number below 0 on the command line goes --.\n"
 	"  encode  a number (decimal, C hexfloat, or 0x and 8 hex digits: the bits of a\n"
 	"          binary32) -> its code in hex\n"
 	"  decode  a code in hex -> its value as C hexfloat, NaR for NaR\n"
@@ -154,19 +156,73 @@ static int dot_line(struct options *options, char *text)
 	return 0;
 }
 
-static int misuse(const char *what, const char *value)
-{
-	fprintf(stderr, "xrnpe num: %s%s\n%s", what, value, usage);
-	return 2;
-}
-
 /* A format that multiplies, by name. */
 static bool product_format(const char *name, enum xrnpe_format *format)
 {
 	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS;
 }
 
-int xrnpe_num(int argc, char **argv)
+struct conversion {
+	const char *name;
+	int (*convert)(struct options *options, char *text);
+};
+
+static const struct conversion conversions[] = {
+	{ "encode", encode_line }, { "decode", decode_line }, { "dot", dot_line },
+};
+
+static const struct conversion *find_conversion(const char *name)
+{
+	for (size_t i = 0; i < sizeof(conversions) / sizeof(*conversions); i++) {
+		if (!strcmp(conversions[i].name, name))
+			return &conversions[i];
+	}
+	return NULL;
+}
+
+static int take_format(const char *command, const char *option, const char *name,
+		       enum xrnpe_format *format)
+{
+	return product_format(name, format) ? 0 :
+	       misused(command, "%s is not fp4, p4, p8 or p16: %s", option, name);
+}
+
+/* Take an option with an argument. Returns 0, or an exit status. */
+static int take(struct options *options, const char *command, int option, const char *argument)
+{
+	switch (option) {
+	case 'f':
+		return take_format(command, "--format", argument, &options->format);
+	case 'w':
+		return take_format(command, "--weight-format", argument, &options->weight_format);
+	case 'o':
+		return !xrnpe_format_from_name(argument, &options->out) && options->out < XRNPE_OUTPUT_FORMATS ?
+		       0 : misused(command, "--out is not fp4, p4, p8, p16 or f32: %s", argument);
+	default:
+		return misused(command, "cannot understand the options; before a number below 0 goes --");
+	}
+}
+
+/* Options that were not given, and those that do not go together. Returns 0, or an exit status. */
+static int finish(struct options *options, const char *command, const struct conversion *conversion)
+{
+	bool dot = conversion->convert == dot_line;
+
+	if (options->format == XRNPE_OUTPUT_FORMATS)
+		return misused(command, "--format is missing");
+	if (options->out == XRNPE_OUTPUT_FORMATS)
+		options->out = options->format;
+	else if (!dot)
+		return misused(command, "--out goes with dot");
+	if (options->weight_format == XRNPE_OUTPUT_FORMATS)
+		options->weight_format = options->format;
+	else if (!dot)
+		return misused(command, "--weight-format goes with dot");
+	return 0;
+}
+
+/* Returns an exit status, or -1: all is well; the conversion is argv[optind]. */
+static int parse(int argc, char **argv, struct options *options, const struct conversion **conversion)
 {
 	static const struct option long_options[] = {
 		{ "format", required_argument, NULL, 'f' },
@@ -175,73 +231,71 @@ int xrnpe_num(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int (*convert)(struct options *options, char *text) = NULL;
-	struct options options = { .format = XRNPE_OUTPUT_FORMATS, .weight_format = XRNPE_OUTPUT_FORMATS,
-				   .out = XRNPE_OUTPUT_FORMATS };
+	int option, status = 0;
+
+	while (!status && (option = getopt_long(argc, argv, "f:w:o:h", long_options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return finish_output();
+		}
+		status = take(options, argv[0], option, optarg);
+	}
+	if (status)
+		return status;
+	if (optind == argc)
+		return misused(argv[0], "one of encode, decode and dot is expected");
+	*conversion = find_conversion(argv[optind]);
+	if (!*conversion)
+		return misused(argv[0], "no such operation: %s", argv[optind]);
+	status = finish(options, argv[0], *conversion);
+	return status ? status : -1;
+}
+
+/* Convert @line, in place, without the spaces around it. */
+static int convert_line(struct options *options, const struct conversion *conversion, char *line)
+{
+	char *text = line + strspn(line, " \t\r\n");
+	size_t length = strlen(text);
+
+	while (length && isspace((unsigned char)text[length - 1]))
+		text[--length] = '\0';
+	options->line++;
+	return conversion->convert(options, text);
+}
+
+static int convert_input(struct options *options, const struct conversion *conversion)
+{
 	char *line = NULL;
 	size_t size = 0;
-	int option, ret = 0;
+	int ret = 0;
 
-	while ((option = getopt_long(argc, argv, "f:w:o:h", long_options, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			if (!product_format(optarg, &options.format))
-				return misuse("no such format: ", optarg);
-			break;
-		case 'w':
-			if (!product_format(optarg, &options.weight_format))
-				return misuse("no such format: ", optarg);
-			break;
-		case 'o':
-			if (xrnpe_format_from_name(optarg, &options.out) || options.out >= XRNPE_OUTPUT_FORMATS)
-				return misuse("no such output format: ", optarg);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			fputs(usage, stderr);
-			return 2;
-		}
-	}
-	if (optind + 1 != argc)
-		return misuse("one of encode, decode and dot is expected", "");
-	if (!strcmp(argv[optind], "encode"))
-		convert = encode_line;
-	else if (!strcmp(argv[optind], "decode"))
-		convert = decode_line;
-	else if (!strcmp(argv[optind], "dot"))
-		convert = dot_line;
-	else
-		return misuse("no such operation: ", argv[optind]);
-	if (options.format == XRNPE_OUTPUT_FORMATS)
-		return misuse("--format is missing", "");
-	if (options.out == XRNPE_OUTPUT_FORMATS)
-		options.out = options.format;
-	else if (convert != dot_line)
-		return misuse("--out goes with dot", "");
-	if (options.weight_format == XRNPE_OUTPUT_FORMATS)
-		options.weight_format = options.format;
-	else if (convert != dot_line)
-		return misuse("--weight-format goes with dot", "");
-
-	/* Each answer before the next question: a program may ask line by line. */
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	while (!ret && getline(&line, &size, stdin) >= 0) {
-		char *text = line + strspn(line, " \t\r\n");
-		size_t length = strlen(text);
-
-		while (length && isspace((unsigned char)text[length - 1]))
-			text[--length] = '\0';
-		options.line++;
-		ret = convert(&options, text);
-	}
+	while (!ret && getline(&line, &size, stdin) >= 0)
+		ret = convert_line(options, conversion, line);
 	free(line);
-	if (!ret && (ferror(stdin) || fflush(stdout) || ferror(stdout))) {
+	if (!ret && ferror(stdin)) {
 		fprintf(stderr, "xrnpe num: %s\n", strerror(errno));
 		ret = -EIO;
 	}
+	return ret;
+}
+
+int xrnpe_num(int argc, char **argv)
+{
+	struct options options = { .format = XRNPE_OUTPUT_FORMATS, .weight_format = XRNPE_OUTPUT_FORMATS,
+				   .out = XRNPE_OUTPUT_FORMATS };
+	const struct conversion *conversion = NULL;
+	int ret = parse(argc, argv, &options, &conversion);
+
+	if (ret >= 0)
+		return ret;
+	/* Each answer before the next question: a program may ask line by line. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (optind + 1 == argc)
+		ret = convert_input(&options, conversion);
+	else
+		for (ret = 0; !ret && optind + 1 < argc; optind++)
+			ret = convert_line(&options, conversion, argv[optind + 1]);
 	if (options.status & XRNPE_STATUS_INVALID)
 		fprintf(stderr, "xrnpe num: a NaN was encoded as FP4, which has none\n");
-	return ret ? 1 : 0;
+	return ret ? 1 : finish_output();
 }

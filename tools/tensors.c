@@ -272,14 +272,9 @@ int write_outputs(const struct tensors *tensors, const char *const *paths,
 
 /* ---- shapes and names ---------------------------------------------------- */
 
-static bool parse_shape(char *text, struct xrnpe_shape *shape)
+/* The numbers from @at on. */
+static bool parse_dims(const char *at, struct xrnpe_shape *shape)
 {
-	char *at = strrchr(text, '=');
-
-	if (!at || at == text)
-		return false;
-	*at++ = 0;
-	*shape = (struct xrnpe_shape){ .input = text };
 	for (; shape->rank < XRNPE_TENSOR_RANK; at++) {
 		unsigned long value;
 		char *end;
@@ -296,6 +291,17 @@ static bool parse_shape(char *text, struct xrnpe_shape *shape)
 			return false;
 	}
 	return false;
+}
+
+static bool parse_shape(char *text, struct xrnpe_shape *shape)
+{
+	char *equals = strrchr(text, '=');
+
+	*shape = (struct xrnpe_shape){ .input = text };
+	if (!equals || equals == text || !parse_dims(equals + 1, shape))
+		return false;
+	*equals = 0;
+	return true;
 }
 
 bool add_shape(struct xrnpe_shape **shapes, size_t *count, char *text)

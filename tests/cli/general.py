@@ -53,6 +53,8 @@ def check_mistakes():
               "makes one", command, ONNX)
     misused("an input without its option", "one model is expected, not in.npy as well; inputs go with "
             "--input", "run", ONNX, "in.npy", "-i", "in.npy")
+    misused("a shape with another mark", "--shape is not NAME=N,N...: x=1x2", "run", ONNX, "-i", "x",
+            "-s", "x=1x2")
     misused("two networks", "one network is expected, not in.npy as well", "compile", ONNX, "in.npy")
     result(succeeds("version", "version") == succeeds("-V", "-V") == succeeds("--version", "--version"),
            "the version, however it is asked for")

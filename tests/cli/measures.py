@@ -28,9 +28,14 @@ def check_num():
     result(done.stdout == "40\n", "num dot: the second list is of the first one's format", done)
     done = num("dot", "--format", "p8", "--weight-format", "fp4", text="40 40")
     result(done.returncode == 1 and "too many bits" in done.stderr, "num dot: too long a weight", done)
+    lines = num("encode", "--format", "p8", text="0.3\n-2\n")
+    result(num("encode", "-f", "p8", "--", "0.3", "-2").stdout == lines.stdout and
+           len(lines.stdout.splitlines()) == 2, "num: numbers on the command line", lines)
+    misused("num: a number below 0", "before a number below 0 goes --", "num", "encode", "-f", "p8", "-2")
+    misused("num: no operation", "no such operation: 0.3", "num", "0.3", "-f", "p8")
     fails("num: --weight-format", "--weight-format goes with dot", "num", "encode", "--format", "p8",
           "--weight-format", "p8", status=2)
-    fails("num: weights in binary32", "no such format: f32", "num", "dot", "--format", "p8",
+    fails("num: weights in binary32", "--weight-format is not fp4, p4, p8 or p16: f32", "num", "dot", "--format", "p8",
           "--weight-format", "f32", status=2)
 
 
