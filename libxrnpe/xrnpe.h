@@ -958,8 +958,8 @@ struct xrnpe_compile_options {
 	unsigned int trials;
 	/**
 	 * Most points that the model has: that which suits the limits, and of the others that
-	 * were tried, none of which another one beats in cycles, energy and error, those that
-	 * differ most. At least twice as many others are tried. 0: 1.
+	 * were tried, have an error of 25 % at most, and are not beaten in cycles, energy and
+	 * error at once, those that differ most. At least twice as many others are tried. 0: 1.
 	 */
 	unsigned int points;
 	/**

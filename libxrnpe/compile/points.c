@@ -6,6 +6,9 @@
 #include "error.h"
 #include "points.h"
 
+/* Outputs that differ more are of no use, however fast they are had. */
+#define MOST_ERROR 0.25
+
 /* Of all that could be points, the logarithms of the least and the most there is. */
 struct range {
 	double least, most;
@@ -55,13 +58,15 @@ static bool is_beaten(const struct trials *trials, const struct trial *trial)
 	return false;
 }
 
+/* @best is asked for; others must be good for something. */
 static void find_candidates(const struct trials *trials, const struct trial *best,
 			    struct selection *selection)
 {
 	for (uint32_t i = 0; i < trials->count; i++) {
 		struct trial *trial = trials->list[i];
 
-		if (!trial->model || (trial != best && is_beaten(trials, trial)))
+		if (!trial->model || (trial != best && (trial->model->quality.error > MOST_ERROR ||
+							is_beaten(trials, trial))))
 			continue;
 		selection->candidates[selection->candidate_count++] = trial;
 		widen(&selection->cycles, log_cycles(trial));

@@ -107,6 +107,7 @@ START_TEST(points_are_as_alone)
 		struct xrnpe_model *point = xrnpe_model_point(model, p), *alone;
 		struct outputs a, b;
 
+		ck_assert(point == model || xrnpe_model_quality(point)->error <= 0.25);
 		if (adds_other_format(point))
 			continue;
 		alone = compile_like(graph, calibration, point);
