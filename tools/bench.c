@@ -91,9 +91,11 @@ static int take_threads(struct bench_options *options, const char *command, cons
 	return 0;
 }
 
-/* Take an option with an argument. Returns 0, or an exit status. */
-static int take(struct bench_options *options, const char *command, int option, const char *argument)
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
 {
+	struct bench_options *options = data;
+
 	switch (option) {
 	case 'f':
 		return take_format(command, "--format", argument, &options->has_format, &options->format);
@@ -119,8 +121,14 @@ static int take(struct bench_options *options, const char *command, int option, 
 		options->kernel = argument;
 		return runs(argument) ? 0 :
 		       misused(command, "--kernel is none that this CPU runs: %s", argument);
+	case 'c':
+		options->clamp = true;
+		return 0;
+	case 'j':
+		options->json = true;
+		return 0;
 	default:
-		return misused(command, "cannot understand the options");
+		return -1;
 	}
 }
 
@@ -141,21 +149,9 @@ static int parse(int argc, char **argv, struct bench_options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, status = 0;
+	int status = take_options(argc, argv, "f:w:t:s:d:a:cr:k:jh", long_options, usage, take, options);
 
-	while (!status && (option = getopt_long(argc, argv, "f:w:t:s:d:a:cr:k:jh", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return finish_output();
-		}
-		if (option == 'c')
-			options->clamp = true;
-		else if (option == 'j')
-			options->json = true;
-		else
-			status = take(options, argv[0], option, optarg);
-	}
-	if (status)
+	if (status >= 0)
 		return status;
 	if (optind + 1 != argc)
 		return misused(argv[0], "one of gemm, gemv, conv, codec and elementwise, or one MODEL.xrnpe, is expected");

@@ -252,9 +252,11 @@ static int take_settings(struct options *options, const char *command, int optio
 	}
 }
 
-/* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
-static int take(struct options *options, const char *command, int option, char *argument)
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
 {
+	struct options *options = data;
+
 	switch (option) {
 	case 'c':
 		arguments_add(&options->calib, argument);
@@ -287,6 +289,9 @@ static int take(struct options *options, const char *command, int option, char *
 	case REPORT:
 		options->page = argument;
 		return 0;
+	case 'j':
+		options->json = true;
+		return 0;
 	default:
 		return network_option(&options->network, command, option, argument);
 	}
@@ -313,21 +318,10 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, status;
+	int status = take_options(argc, argv, "c:b:l:o:s:f:p:t:jh", long_options, usage, take, options);
 
-	while ((option = getopt_long(argc, argv, "c:b:l:o:s:f:p:t:jh", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return finish_output();
-		}
-		if (option == 'j') {
-			options->json = true;
-			continue;
-		}
-		status = take(options, argv[0], option, optarg);
-		if (status)
-			return status > 0 ? status : misused(argv[0], "cannot understand the options");
-	}
+	if (status >= 0)
+		return status;
 	if (optind + 1 < argc)
 		return misused(argv[0], "one network is expected, not %s as well", argv[optind + 1]);
 	if (optind == argc)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,24 @@ int misused(const char *command, const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "\nTry '%s --help'.\n", command);
 	return 2;
+}
+
+int take_options(int argc, char **argv, const char *letters, const struct option *options,
+		 const char *usage,
+		 int (*take)(void *data, const char *command, int option, char *argument), void *data)
+{
+	int option, status;
+
+	while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return finish_output();
+		}
+		status = option == '?' ? -1 : take(data, argv[0], option, optarg);
+		if (status)
+			return status > 0 ? status : misused(argv[0], "cannot understand the options");
+	}
+	return -1;
 }
 
 int finish_output(void)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct option;
 struct xrnpe_error;
 
 /* Print an error of the library; returns 1, the exit status. */
@@ -14,6 +15,15 @@ int failed(const struct xrnpe_error *error);
 
 /* Print what is wrong with the command line and where help is; returns 2. */
 int misused(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Give each option of the command line, by getopt_long(), to @take with @data: it returns 0, an
+ * exit status, or -1: there is no such option. 'h' prints @usage. Returns an exit status, or -1:
+ * all is well, and the rest begins at argv[optind].
+ */
+int take_options(int argc, char **argv, const char *letters, const struct option *options,
+		 const char *usage,
+		 int (*take)(void *data, const char *command, int option, char *argument), void *data);
 
 /* Flush standard output; returns the exit status: 1 with a message if it cannot. */
 int finish_output(void);

@@ -187,9 +187,11 @@ static int take_format(const char *command, const char *option, const char *name
 	       misused(command, "%s is not fp4, p4, p8 or p16: %s", option, name);
 }
 
-/* Take an option with an argument. Returns 0, or an exit status. */
-static int take(struct options *options, const char *command, int option, const char *argument)
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
 {
+	struct options *options = data;
+
 	switch (option) {
 	case 'f':
 		return take_format(command, "--format", argument, &options->format);
@@ -199,7 +201,7 @@ static int take(struct options *options, const char *command, int option, const 
 		return !xrnpe_format_from_name(argument, &options->out) && options->out < XRNPE_OUTPUT_FORMATS ?
 		       0 : misused(command, "--out is not fp4, p4, p8, p16 or f32: %s", argument);
 	default:
-		return misused(command, "cannot understand the options; before a number below 0 goes --");
+		return -1;
 	}
 }
 
@@ -231,16 +233,9 @@ static int parse(int argc, char **argv, struct options *options, const struct co
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, status = 0;
+	int status = take_options(argc, argv, "f:w:o:h", long_options, usage, take, options);
 
-	while (!status && (option = getopt_long(argc, argv, "f:w:o:h", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return finish_output();
-		}
-		status = take(options, argv[0], option, optarg);
-	}
-	if (status)
+	if (status >= 0)
 		return status;
 	if (optind == argc)
 		return misused(argv[0], "one of encode, decode and dot is expected");

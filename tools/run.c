@@ -393,9 +393,10 @@ static int run(const struct options *options)
 
 enum { DUMP = 256, LAYERS, REFERENCE };
 
-/* Take an option with an argument. Returns 0, an exit status, or -1: there is no such option. */
-static int take(struct options *options, const char *command, int option, char *argument)
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
 {
+	struct options *options = data;
 	struct xrnpe_error error;
 
 	switch (option) {
@@ -429,6 +430,9 @@ static int take(struct options *options, const char *command, int option, char *
 		return 0;
 	case 'd':
 		options->device = argument;
+		return 0;
+	case 'j':
+		options->json = true;
 		return 0;
 	default:
 		return network_option(&options->network, command, option, argument);
@@ -488,21 +492,10 @@ static int parse(int argc, char **argv, struct options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int option, status;
+	int status = take_options(argc, argv, "i:o:l:n:s:p:b:d:jh", long_options, usage, take, options);
 
-	while ((option = getopt_long(argc, argv, "i:o:l:n:s:p:b:d:jh", long_options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return finish_output();
-		}
-		if (option == 'j') {
-			options->json = true;
-			continue;
-		}
-		status = take(options, argv[0], option, optarg);
-		if (status)
-			return status > 0 ? status : misused(argv[0], "cannot understand the options");
-	}
+	if (status >= 0)
+		return status;
 	if (optind + 1 < argc)
 		return misused(argv[0], "one model is expected, not %s as well; inputs go with --input",
 			       argv[optind + 1]);

@@ -31,7 +31,7 @@ def check_num():
     lines = num("encode", "--format", "p8", text="0.3\n-2\n")
     result(num("encode", "-f", "p8", "--", "0.3", "-2").stdout == lines.stdout and
            len(lines.stdout.splitlines()) == 2, "num: numbers on the command line", lines)
-    misused("num: a number below 0", "before a number below 0 goes --", "num", "encode", "-f", "p8", "-2")
+    misused("num: a number below 0", "invalid option", "num", "encode", "-f", "p8", "-2")
     misused("num: no operation", "no such operation: 0.3", "num", "0.3", "-f", "p8")
     fails("num: --weight-format", "--weight-format goes with dot", "num", "encode", "--format", "p8",
           "--weight-format", "p8", status=2)
