@@ -147,7 +147,7 @@ sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
 		sh /vm/unload || echo not ok - unload
 		dmesg -n 1; cat /tmp/tap > /dev/ttyAMA0; sleep 1; poweroff -f" 2> "$log.vm" ||
 		status=$?
-	tr -d '\r' < "$log" | sed -n '/^TAP version/,/^# Totals/p; /^not ok - unload/p'
+	[ ! -e "$log" ] || tr -d '\r' < "$log" | sed -n '/^TAP version/,/^# Totals/p; /^not ok - unload/p'
 	[ "$status" = 125 ] || { cat "$log.vm"; failed=1; }
 }
 # shellcheck disable=SC2046,SC2086
