@@ -29,7 +29,7 @@ _COMMAND = numpy.dtype([("opcode", "u1"), ("activation", "u1"), ("order", "u1"),
                         ("residual", "<f4"), ("operand", _OPERAND, 5), ("image", _IMAGE),
                         ("reserved2", "V16")])
 _BITS = {Format.FP4: 4, Format.P4: 4, Format.P8: 8, Format.P16: 16, Format.F32: 32}
-_CONV2D, _ADD, _CONVERT = 2, 4, 5
+_CONV2D, _ADD, _CONVERT, _MUL = 2, 4, 5, 6
 _IFM, _IFM2, _WEIGHT, _SCALE, _OFM = range(5)
 _PRELU = 3
 _CLAMP, _RESIDUAL = 1, 2
@@ -190,11 +190,20 @@ def convolution(image: Image, weights: Image, kernel: tuple[int, int], windows: 
     return result
 
 
-def addition(first: Image, second: Image, output: Output, format: Format) -> Image:
-    """ADD; @output has a scale for each."""
+def _pair(opcode: int, first: Image, second: Image, output: Output, format: Format) -> Image:
     result = new_image(format, first.shape)
     images = [(_IFM, first), (_IFM2, second), (_OFM, result)]
-    command, regions = _command(_ADD, output, images)
+    command, regions = _command(opcode, output, images)
     _set_input(command, first)
     _run(_for_each(command, images), regions)
     return result
+
+
+def addition(first: Image, second: Image, output: Output, format: Format) -> Image:
+    """ADD; @output has a scale for each."""
+    return _pair(_ADD, first, second, output, format)
+
+
+def multiplication(first: Image, second: Image, output: Output, format: Format) -> Image:
+    """MUL; @output has one scale."""
+    return _pair(_MUL, first, second, output, format)

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from .._tensors import Floats
 from ._file import OWN
-from ._layers import Layer, Product
+from ._layers import Layer, Product, turned
 
 
 class Weights:
@@ -46,6 +46,8 @@ class Weights:
         weight = layer.rounded()
         if node.op_type == "Conv":
             weight = weight if layer.rank == 4 else weight.squeeze(2)
+        elif node.op_type == "ConvTranspose":
+            weight = turned(weight, layer.windows.groups)
         else:
             weight = weight.reshape(weight.shape[:2])
             if not any(a.name == "transB" and a.i for a in node.attribute):

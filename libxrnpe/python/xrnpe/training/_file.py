@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+
+from .._graph import Graph
 
 #: What the library's own names begin with.
 OWN = "xrnpe:"
@@ -19,7 +21,9 @@ class Unsupported(Exception):
 class Node:
     """A node with its attributes and constants at hand."""
 
-    def __init__(self, proto: onnx.NodeProto, constants: dict[str, numpy.ndarray[Any, Any]]) -> None:
+    def __init__(self, proto: onnx.NodeProto, constants: dict[str, numpy.ndarray[Any, Any]],
+                 opset: int) -> None:
+        self.proto, self.opset = proto, opset
         self.name, self.op = proto.name, proto.op_type
         self.inputs, self.outputs = list(proto.input), list(proto.output)
         self._attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
@@ -67,6 +71,22 @@ class Node:
         return (two(kernel, 1), two(self.attribute("strides", [1] * axes), 1),
                 two(self.attribute("dilations", [1] * axes), 1),
                 (begin[0], end[0], begin[1], end[1]))
+
+
+def graph_of(nodes: list[Node], shape: tuple[int, ...]) -> Graph:
+    """Nodes in a row of one input, of @shape without the batch, as a graph: what the library
+    computes in binary32."""
+    def value(name: str, dims: Any) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+
+    constants = {name: constant for node in nodes for i, name in enumerate(node.inputs)
+                 if name and (constant := node.constant(i)) is not None}
+    made = helper.make_graph(
+        [node.proto for node in nodes], nodes[0].name,
+        [value(nodes[0].inputs[0], ["N", *shape])], [value(nodes[-1].outputs[0], None)],
+        [numpy_helper.from_array(constant, name) for name, constant in constants.items()])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", nodes[0].opset)])
+    return Graph.parse(model.SerializeToString())
 
 
 def constants_of(graph: onnx.GraphProto) -> dict[str, numpy.ndarray[Any, Any]]:

@@ -111,6 +111,10 @@ class Product(Layer):
     # ---- images: N x C x H x W of what the network has --------------------
 
     def image(self, x: torch.Tensor) -> torch.Tensor:
+        """What a convolution reads."""
+        return self.arranged(x)
+
+    def arranged(self, x: torch.Tensor) -> torch.Tensor:
         if self.rank == 2:
             return x.reshape(*x.shape, 1, 1)
         if self.rank == 3:
@@ -172,9 +176,9 @@ class Product(Layer):
         weight: torch.Tensor = self.weight
         if quantizes:
             weight = fake_quantize(weight, self.scales(), self.weight_format, weights=True)
-        y = functional.conv2d(self._padded(self.image(x)), weight, self.bias, self.windows.stride, 0,
-                              self.windows.dilation, self.windows.groups)
-        y = self._tensor(y)
+        image = self._padded(self.image(x))
+        y = self._tensor(functional.conv2d(image, weight, self.bias, self.windows.stride, 0,
+                                           self.windows.dilation, self.windows.groups))
         return self.activated(y if added is None else y + added)
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
@@ -192,10 +196,33 @@ class Product(Layer):
         output = self.stage(
             lattices[0].scale * scales.astype(numpy.float64), self.bias.detach().numpy(), out.scale,
             lattices[1].scale if len(inputs) > 1 else 0.0)
-        added = lattices[1].codes(self.image(inputs[1])) if len(inputs) > 1 else None
+        added = lattices[1].codes(self.arranged(inputs[1])) if len(inputs) > 1 else None
         result = convolution(lattices[0].codes(image), weights, kernel, self.windows,
                              (size[0], size[1]), output, out.format, added)
         return self._tensor(out.values(result))
+
+
+def turned(weight: Floats, groups: int) -> Floats:
+    """From weights of a convolution to those of the transposed one, or the way back."""
+    parts = [part.transpose(1, 0, 2, 3) for part in numpy.split(weight, groups)]
+    return numpy.ascontiguousarray(numpy.concatenate(parts)[:, :, ::-1, ::-1])
+
+
+class Transposed(Product):
+    """A transposed convolution: a convolution of its input with zeros between the elements."""
+
+    def __init__(self, *arguments: Any, spread: tuple[int, int]) -> None:
+        """@spread: elements of the result from one of the input to the next."""
+        super().__init__(*arguments)
+        self._spread = spread
+
+    def image(self, x: torch.Tensor) -> torch.Tensor:
+        lines, columns = self._spread
+        image = self.arranged(x)
+        size = [(n - 1) * step + 1 for n, step in zip(image.shape[2:], self._spread)]
+        wide = image.new_zeros(*image.shape[:2], *size)
+        wide[:, :, ::lines, ::columns] = image
+        return wide
 
 
 def _by_one(lattice: Lattice, channels: int, taps: int) -> Image:

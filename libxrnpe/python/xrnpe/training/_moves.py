@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from ._file import Node, Unsupported
+from ._resize import nearest
 
 Function = Callable[..., Any]
 
@@ -124,11 +125,26 @@ def _pad(node: Node) -> Function:
     return lambda x: functional.pad(x, ends)
 
 
+def _depth_to_space(node: Node) -> Function:
+    size, mode = node.attribute("blocksize", 1), node.attribute("mode", b"DCR")
+
+    def spread(x: torch.Tensor) -> torch.Tensor:
+        count, channels, height, width = x.shape
+        kept = channels // size ** 2
+        if mode == b"DCR":
+            parts = x.reshape(count, size, size, kept, height, width).permute(0, 3, 4, 1, 5, 2)
+        else:
+            parts = x.reshape(count, kept, size, size, height, width).permute(0, 1, 4, 2, 5, 3)
+        return parts.reshape(count, kept, height * size, width * size)
+    return spread
+
+
 # How each is made, and whether it copies.
 _MOVES: dict[str, tuple[Callable[[Node], Function], bool]] = {
     "MaxPool": (_max_pool, True), "Pad": (_pad, True), "Reshape": (_reshape, False),
     "Flatten": (_flatten, False), "Squeeze": (_squeeze, False), "Unsqueeze": (_unsqueeze, False),
     "Transpose": (_transpose, True), "Slice": (_slice, False), "Concat": (_concat, False),
+    "Resize": (nearest, True), "DepthToSpace": (_depth_to_space, False),
     "Identity": (lambda node: lambda x: x, False),
 }
 

@@ -23,6 +23,7 @@ from ._commands import Output, convert
 from ._export import Weights
 from ._fake import fake_quantize, log_scales, replace_values, scales_of, set_log_scales
 from ._file import read_scales, write_scales
+from ._functions import Softmax
 from ._layers import Lattice, Layer, Product
 from ._moves import Move
 from ._plan import make_plan
@@ -109,7 +110,7 @@ class Network(nn.Module):
         self._inputs = [info.name for info in graph.inputs]
         self._outputs = [info.name for info in graph.outputs]
         name = self._model.graph.name
-        self._steps = read_layers(name, self._model.graph)
+        self._steps = read_layers(name, self._model)
         self.layers = nn.ModuleList(step for step in self._steps if isinstance(step, Layer))
         self._plan = make_plan(name, folded, self._steps, formats, {
             name: values[:_PLANNING] for name, values in calibration.items()})
@@ -138,7 +139,7 @@ class Network(nn.Module):
             scale = self._given.get((root, format.value))
             if scale is None:
                 values = numpy.concatenate(samples[root])
-                scale = fit_scales(format, values[None]) if values.size else numpy.ones(1, numpy.float32)
+                scale = fit_scales(format, values[None] if values.size else [[0]])
             set_log_scales(self.log_scales[i], scale)
         for layer in self._products():
             scales = self._given.get((layer.weight_name, layer.weight_format.value))
@@ -156,7 +157,8 @@ class Network(nn.Module):
         mode, self.mode = self.mode, Mode.FLOAT
         with torch.no_grad():
             for i in range(0, count, batch):
-                part = {name: torch.from_numpy(values[i:i + batch]) for name, values in inputs.items()}
+                part = {name: torch.from_numpy(values[i:i + batch])
+                        for name, values in inputs.items()}
                 yield self._compute(part), min(batch, count - i) / count
         self.mode = mode
 
@@ -192,6 +194,12 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         """Where it computes. Modes other than EXACT can on any that PyTorch has: to()."""
         return next(self.parameters()).device
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether all outputs are those of a Softmax."""
+        return all(isinstance(step, Softmax) for step in self._steps
+                   if step.output in self._outputs)
 
     def scale(self, name: str, format: Format) -> torch.Tensor:
         """The scale of a tensor in a format; of binary32 one."""
@@ -250,9 +258,9 @@ class Network(nn.Module):
     # ---- the way back -----------------------------------------------------
 
     def formats(self) -> dict[str, str]:
-        """Of every layer that computes, as xrnpe.compile() takes them."""
+        """Of every layer that the device computes, as xrnpe.compile() takes them."""
         return {layer.name: f"{getattr(layer, 'weight_format', layer.format)}/{layer.format}"
-                for layer in self.layers}
+                for layer in self.layers if layer.format is not Format.F32}
 
     def export(self, file: str | os.PathLike[str]) -> None:
         """Write an ONNX file: weights rounded, and the scales of weights and of tensors."""

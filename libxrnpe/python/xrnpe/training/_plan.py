@@ -10,6 +10,7 @@ from .._graph import Graph, compile
 from .._info import Format, LayerInfo, Place
 from .._library import Error
 from .._tensors import Floats
+from ._functions import Table
 from ._layers import Layer, Product
 from ._moves import Move
 
@@ -31,6 +32,10 @@ class Plan:
 def _set_formats(name: str, step: Layer, info: LayerInfo,
                  formats: Mapping[str | None, str]) -> None:
     if info.place is Place.CPU:
+        # In binary32, as the library computes it; of what is trained nothing is left there.
+        if isinstance(step, Table):
+            step.format = Format.F32
+            return
         raise Error(_EINVAL, f"{name}: layer {step.name} runs on the CPU: {info.why}")
     if step.name not in formats and None not in formats:
         raise Error(_EINVAL, f"{name}: no formats are given for layer {step.name}")

@@ -9,10 +9,13 @@ import numpy
 import onnx
 
 from .._library import Error
+from ._arithmetic import read_arithmetic, read_normalization
 from ._commands import Windows
 from ._file import OWN, Node, Unsupported, constants_of
-from ._layers import Activation, Alone, Average, Layer, Product, Slopes, Sum
+from ._functions import Table, read_function, read_softmax
+from ._layers import (Activation, Alone, Average, Layer, Product, Slopes, Sum, Transposed, turned)
 from ._moves import Move, read_move
+from ._resize import read_resize
 
 _ENOTSUP = 95
 
@@ -76,6 +79,27 @@ def _convolution(row: list[Node]) -> Layer:
                    weight, bias, windows, padding, rank, False, node.inputs[1])
 
 
+def _transposed(row: list[Node]) -> Layer:
+    node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
+    added, activation, slopes = _folded(row)
+    if weight is None or (len(node.inputs) > 2 and node.inputs[2] and bias is None):
+        raise Unsupported("weights that are computed")
+    if weight.ndim != 4 or node.attribute("output_shape", None):
+        raise Unsupported("one axis, or output_shape")
+    kernel, stride, dilation, (above, below, left, right) = node.windows()
+    more = node.attribute("output_padding", [0, 0])
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel)]
+    padding = (reach[0] - above, reach[0] - below + more[0],
+               reach[1] - left, reach[1] - right + more[1])
+    if min(padding) < 0:
+        raise Unsupported("padding that is wider than the kernel")
+    groups = node.attribute("group", 1)
+    windows = Windows((1, 1), dilation, (padding[0], padding[2]), groups)
+    return Transposed(node.name, [node.inputs[0], *added], row[-1].outputs[0], activation, slopes,
+                      turned(weight, groups), bias, windows, padding, 4, False, node.inputs[1],
+                      spread=stride)
+
+
 def _matrix(row: list[Node]) -> Layer:
     """Gemm, or MatMul with a constant matrix."""
     node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
@@ -120,33 +144,49 @@ def _alone(row: list[Node]) -> Layer:
     return Alone(row[0].name, row[0].tensors(), row[-1].outputs[0], _activation(row))
 
 
+def _arithmetic(row: list[Node]) -> Layer:
+    return read_arithmetic(row, _activation(row[1:]))
+
+
+def _normalization(row: list[Node]) -> Layer:
+    return read_normalization(row, _activation(row[1:]))
+
+
 def _sum(row: list[Node]) -> Layer:
     if len(row[0].tensors()) != 2:
-        raise Unsupported("a constant that is added")
+        return _arithmetic(row)
     return Sum(row[0].name, row[0].tensors(), row[-1].outputs[0], _activation(row[1:]))
 
 
 _LAYERS: dict[str, Callable[[list[Node]], Layer]] = {
     "Conv": _convolution, "Gemm": _matrix, "MatMul": _matrix, "AveragePool": _average,
     "GlobalAveragePool": _average, "ReduceMean": _mean, "PRelu": _slopes, "Relu": _alone,
-    "LeakyRelu": _alone, "Clip": _alone, "Add": _sum,
+    "LeakyRelu": _alone, "Clip": _alone, "Add": _sum, "ConvTranspose": _transposed,
+    "Sub": _arithmetic, "Mul": _arithmetic, "Div": _arithmetic,
+    "BatchNormalization": _normalization, "Softmax": read_softmax,
 }
 
 
 def _read_row(row: list[Node]) -> Layer | Move:
     if row[0].op in _LAYERS:
         return _LAYERS[row[0].op](row)
+    if row[0].op == "Resize" and row[0].attribute("mode", b"nearest") != b"nearest":
+        return read_resize(row, _activation(row[1:]))
+    function = read_function(row[0])
+    if function:
+        return Table(row, _activation(row[1:]), function)
     move = read_move(row[0])
     if not move or len(row) > 1:
         raise Unsupported("the operator" if not move else f"{row[1].op} behind it")
     return move
 
 
-def read_layers(name: str, graph: onnx.GraphProto) -> list[Layer | Move]:
+def read_layers(name: str, model: onnx.ModelProto) -> list[Layer | Move]:
     """The network's layers in their order; all that training has not is listed at once."""
-    constants: dict[str, numpy.ndarray[Any, Any]] = constants_of(graph)
+    constants: dict[str, numpy.ndarray[Any, Any]] = constants_of(model.graph)
+    opset = model.opset_import[0].version
     layers, complaints = [], []
-    for row in _rows([Node(proto, constants) for proto in graph.node]):
+    for row in _rows([Node(proto, constants, opset) for proto in model.graph.node]):
         try:
             layers.append(_read_row(row))
         except Unsupported as what:

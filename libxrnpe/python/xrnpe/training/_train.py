@@ -20,6 +20,8 @@ from ._network import Mode, Network, outputs_of
 _LABEL_SHARE = 0.5
 # Typical inputs that weights are rounded for at first.
 _CALIBRATION = 256
+# Probabilities below it are as small as it.
+_LEAST = 1e-12
 # What networks of all kinds learnt well with. Labels ask for larger steps: a network that follows
 # only its own outputs is there already, but for what rounding lost.
 _RATE, _RATE_WITH_LABELS = 1e-4, 5e-4
@@ -120,10 +122,15 @@ class Trainer:
             return sum(((outputs[name] - wanted[name]).square().sum() /
                         wanted[name].square().sum().clamp_min(1e-30) for name in wanted),
                        torch.zeros((), device=device))
-        logits, = outputs.values()
-        target, = (y.softmax(1) for y in wanted.values())
+        logits, target = (self._logits(y) for y in (outputs, wanted))
+        target = target.softmax(1)
         labels = functional.one_hot(torch.from_numpy(batch.labels).long().to(device), logits.shape[1])
         return functional.cross_entropy(logits, torch.lerp(target, labels.float(), _LABEL_SHARE))
+
+    def _logits(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Of the only output, which may be probabilities; softmax() gives these again."""
+        y, = outputs.values()
+        return y.clamp_min(_LEAST).log() if self.network.gives_probabilities else y
 
     @property
     def epoch(self) -> int:
