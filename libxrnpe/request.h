@@ -51,7 +51,7 @@ static inline const struct xrnpe_model *request_model(const struct xrnpe_request
 
 /* ---- request_io.c -------------------------------------------------------- */
 
-/* Where tensor @t of the model lies. */
+/* Where tensor @t of the model lies; NULL: it is bound to what cannot be mapped. */
 void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t);
 int request_tensor_sync(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
 			enum xrnpe_sync sync, struct xrnpe_error *error);

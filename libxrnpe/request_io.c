@@ -25,8 +25,9 @@ static uint64_t offset_of(const struct xrnpe_request *request, const struct xrnp
 
 void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t)
 {
-	return (char *)request->job.regions[region_of(request, t)].buffer->data +
-	       offset_of(request, t);
+	char *data = request->job.regions[region_of(request, t)].buffer->data;
+
+	return data ? data + offset_of(request, t) : NULL;
 }
 
 int request_tensor_sync(struct xrnpe_request *request, const struct xrnpe_model_tensor *t,
