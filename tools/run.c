@@ -220,7 +220,8 @@ static void report(const struct options *options, const struct subject *subject,
 	if (result->has_accuracy)
 		printf("accuracy  %.2f %%\n", result->accuracy);
 	if (result->not_finite)
-		printf("warning   %zu inputs hold a NaN or an infinity\n", result->not_finite);
+		printf("warning   %zu of %zu inputs hold a NaN or an infinity\n", result->not_finite,
+		       result->count);
 	if (result->without_class)
 		printf("warning   %zu outputs have a NaN and so no class\n", result->without_class);
 	printf("sha256    %s\n", result->digest);
