@@ -2,6 +2,7 @@
 /* From losses to options: what each node may be run in, and what that costs. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "compile.h"
@@ -96,6 +97,37 @@ static bool is_node(const struct compiler *compiler, const char *name)
 	return false;
 }
 
+/* The names of layers that formats can be given for, or of the first of them. */
+static void list_layers(const struct compiler *compiler, char *text, size_t size)
+{
+	const char *separator = "";
+	char name[64];
+	size_t used = 0;
+
+	*text = 0;
+	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		if (!compiler->nodes[n].chooses)
+			continue;
+		if (used + sizeof(name) + sizeof(", ...") > size) {
+			snprintf(text + used, size - used, ", ...");
+			return;
+		}
+		used += (size_t)snprintf(text + used, size - used, "%s%s", separator,
+					 graph_printable(compiler->graph->nodes[n].name, name));
+		separator = ", ";
+	}
+}
+
+static int fail_layer(const struct compiler *compiler, const char *layer)
+{
+	char layers[512], text[64];
+
+	list_layers(compiler, layers, sizeof(layers));
+	return xrnpe_fail(compiler->error, -EINVAL,
+			  "%s: has no layer %s, for which formats are given; it has %s",
+			  compiler->graph->name, graph_printable(layer, text), layers);
+}
+
 int options_check_given(struct compiler *compiler)
 {
 	const struct xrnpe_compile_options *options = compiler->options;
@@ -109,8 +141,7 @@ int options_check_given(struct compiler *compiler)
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: layers multiply in fp4, p4, p8 and p16",
 					  compiler->graph->name);
 		if (given->layer && !is_node(compiler, given->layer))
-			return xrnpe_fail(compiler->error, -EINVAL, "%s: has no layer %s, for which formats are given",
-					  compiler->graph->name, graph_printable(given->layer, text));
+			return fail_layer(compiler, given->layer);
 	}
 	/* Of all nodes, since those of all others are given to each. */
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {

@@ -391,7 +391,7 @@ def check_formats():
           "wide.xrnpe", "--calib", "in.npy", "-o", "c.xrnpe")
     fails("a wrong name", "--calib imgae=in.npy: own.onnx has no input of that name; it has ",
           "compile", "own.onnx", "--calib", "imgae=in.npy", "-o", "c.xrnpe")
-    fails("formats of no layer", "has no layer nowhere, for which formats are given", *compile_,
+    fails("formats of no layer", "has no layer nowhere, for which formats are given; it has /stem/conv/Conv, ", *compile_,
           "-f", "nowhere=p8", "-o", "c.xrnpe")
     write("bad.txt", b"# a comment\n\nconv=p7/p8\n")
     fails("a file with a format that there is not", "bad.txt: line 3: conv=p7/p8: is not LAYER=",
