@@ -20,6 +20,8 @@ enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 static void setup(void)
 {
 	runtime_setup();
+	session = NULL;
+	model = NULL;
 	ck_ok(xrnpe_device_open(test_device(), &device, &error), error);
 }
 
