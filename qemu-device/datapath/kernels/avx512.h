@@ -291,7 +291,7 @@ INLINE __m512i round_finite_fp4(__m512i bits)
 /* Bits of floats (rounded to odd, finite) to codes of any format but binary32. */
 INLINE __m512i encode_odd(enum xrnpe_format out, __m512i bits)
 {
-	return out == XRNPE_FORMAT_FP4 ? round_finite_fp4(bits) : (__m512i)round_words(out, (u32s)bits);
+	return out == XRNPE_FORMAT_FP4 ? round_finite_fp4(bits) : (__m512i)round_finite_words(out, (u32s)bits);
 }
 
 INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)
