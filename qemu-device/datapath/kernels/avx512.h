@@ -95,6 +95,7 @@ INLINE __mmask16 no_numbers(__m512 values)
 /* 16 elements from @n on of a row, as binary32. */
 INLINE __m512i load_values(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count)
 {
+	const u32s all = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 	__mmask16 lanes = (__mmask16)first_lanes(count);
 	__m512i codes;
 
@@ -102,7 +103,7 @@ INLINE __m512i load_values(enum xrnpe_format format, const uint8_t *row, uint64_
 	case XRNPE_FORMAT_FP4:
 	case XRNPE_FORMAT_P4:
 		codes = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(load_nibbles(row, n, count)));
-		break;
+		return _mm512_permutexvar_epi32(codes, (__m512i)value_words(format, all));
 	case XRNPE_FORMAT_P8:
 		codes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, row + n));
 		break;

@@ -106,9 +106,7 @@ TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, 
 		make_fp4_codes(stage);
 	factor = !product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80);
 	stage->adds_floats = stage->floats && !stage->bends && factor;
-	/* For FP4, two ends take longer than to round its few bits. */
-	stage->to_units = stage->floats && factor && product->out <= XRNPE_FORMAT_P8 &&
-			  (product->out != XRNPE_FORMAT_FP4 || !(stage->bends || product->residual));
+	stage->to_units = stage->floats && factor && product->out <= XRNPE_FORMAT_P8;
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)

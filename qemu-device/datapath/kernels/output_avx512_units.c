@@ -6,8 +6,8 @@
  * plus the one above it: twice 128 y if that is an integer, or odd. 32 of these are a vector,
  * and limits and rounding are those of 16-bit integers. With a residual or a slope there may be
  * more to round than floats hold; then there are two numbers between which the exact one is, and
- * if they do not agree, the general way decides (output_avx512.c). Sums of Posit(16,1) in
- * doubles, which may be off by a little, have the same two ends.
+ * if an integer may be, too, the general way decides (output_avx512.c). Sums of Posit(16,1) in
+ * doubles, which may be off by a little, have such ends, which have to agree.
  */
 #ifdef __x86_64__
 
@@ -129,6 +129,15 @@ INLINE __m512i units_of(const struct stage *stage, __m512i below, __m512i above)
 	return _mm512_min_epi16(units, _mm512_set1_epi16(stage->most_units));
 }
 
+/*
+ * Whether there may be an integer between two ends, which are the exact number or to either side of
+ * it: these are the integers below the lower and above the higher one.
+ */
+INLINE bool are_apart(__m512i below, __m512i above)
+{
+	return _mm512_cmpgt_epi16_mask(_mm512_subs_epi16(above, below), _mm512_set1_epi16(1));
+}
+
 /* The codes of packed lanes of 128 bits, in order. */
 INLINE __m256i bytes_of_units(enum xrnpe_format out, __m512i units)
 {
@@ -163,6 +172,14 @@ INLINE bool are_floats(__m512i a, __m512i b)
 
 	return !_mm512_test_epi32_mask(_mm512_or_si512(_mm512_add_epi32(a, more), _mm512_add_epi32(b, more)),
 				       _mm512_set1_epi32(-(1 << 25)));
+}
+
+/* Whether ends that a slope has bent may have zero at one of them, not beside it: slopes may not be positive. */
+INLINE bool may_be_zero(__m512 low, __m512 high)
+{
+	const __m512 zero = _mm512_setzero_ps();
+
+	return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, zero, _CMP_EQ_OQ), high, zero, _CMP_NEQ_UQ);
 }
 
 /* Residuals of a vector times 128, with its biases, rounded down and up; true if any is no number. */
@@ -212,7 +229,7 @@ INLINE uint32_t put_floats(enum xrnpe_format out, enum xrnpe_format format, cons
 				   _mm512_load_si512(rows->sums + last * LANES + lane) };
 		__m512 low[2] = { bias[0], bias[1] }, high[2] = { bias[0], bias[1] };
 		bool fails = !are_floats(sum[0], sum[1]);
-		__m512i mine, other;
+		__m512i below, above;
 		__m256i codes;
 
 		if (residual) {
@@ -226,17 +243,16 @@ INLINE uint32_t put_floats(enum xrnpe_format out, enum xrnpe_format format, cons
 
 			low[i] = _mm512_fmadd_round_ps(value, scale[i], low[i], DOWN);
 			high[i] = _mm512_fmadd_round_ps(value, scale[i], high[i], UP);
-			if (stage->bends)
+			if (stage->bends) {
 				bend_floats(_mm512_load_ps(stage->slope32 + i * lane), &low[i], &high[i]);
+				fails |= may_be_zero(low[i], high[i]);
+			}
 		}
-		if (residual || stage->bends) {
-			mine = units_of(stage, integers(low, false), integers(low, true));
-			other = units_of(stage, integers(high, false), integers(high, true));
-			fails |= _mm512_cmpneq_epi16_mask(mine, other) != 0;
-		} else {
-			mine = units_of(stage, integers(low, false), integers(high, true));
-		}
-		codes = bytes_of_units(out, mine);
+		below = integers(low, false);
+		above = integers(high, true);
+		if (residual || stage->bends)
+			fails |= are_apart(below, above);
+		codes = bytes_of_units(out, units_of(stage, below, above));
 		store_codes(out, rows->out[last], rows->n + lane, _mm256_extracti128_si256(codes, 1), count[1]);
 		store_codes(out, rows->out[r], rows->n, _mm256_castsi256_si128(codes), count[0]);
 		failed |= (uint32_t)fails << r | (uint32_t)fails << last;
