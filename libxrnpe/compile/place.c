@@ -49,6 +49,7 @@ static const struct placer {
 	{ "Relu", place_activation, ACTIVATES },
 	{ "LeakyRelu", place_activation, ACTIVATES },
 	{ "Clip", place_activation, ACTIVATES },
+	{ "HardSigmoid", place_hard_sigmoid, ACTIVATES },
 	{ "Neg", place_negation, ACTIVATES },
 	{ "Abs", place_absolute, ACTIVATES },
 	{ "Pow", place_power, ACTIVATES },
@@ -72,7 +73,7 @@ static const struct placer {
  * their input changes is as large as their result.
  */
 static const char *const functions[] = {
-	"Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Gelu", "Elu", "Softplus", "Exp", "Log",
+	"Sigmoid", "Tanh", "HardSwish", "Gelu", "Elu", "Softplus", "Exp", "Log",
 	"Sqrt", "Reciprocal", "Erf", "Swish", "Function",
 };
 

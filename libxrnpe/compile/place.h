@@ -22,7 +22,7 @@ typedef const char *place_function(struct placing *p);
 
 place_function place_convolution, place_transposed_convolution, place_gemm, place_matmul,
 	place_max_pool, place_average_pool, place_global, place_reduction, place_normalization,
-	place_arithmetic, place_prelu, place_activation, place_negation, place_absolute, place_table,
+	place_arithmetic, place_prelu, place_activation, place_hard_sigmoid, place_negation, place_absolute, place_table,
 	place_power, place_alias, place_transpose, place_slice, place_split, place_concat, place_pad,
 	place_resize, place_depth_to_space;
 

@@ -84,10 +84,11 @@ const char *place_table(struct placing *p)
 /* ---- activations ------------------------------------------------------- */
 
 /*
- * The activation @first and then that of the node, as a command; as a table where it
- * cannot have both.
+ * A factor, an offset, the activation @first and then that of the node, as a command; as a
+ * table where it cannot have both.
  */
-static const char *convert_and_activate(struct placing *p, const struct graph_activation *first)
+static const char *convert_and_activate(struct placing *p, float factor, float bias,
+					const struct graph_activation *first)
 {
 	struct graph_activation *all = &p->place->activation;
 
@@ -100,7 +101,7 @@ static const char *convert_and_activate(struct placing *p, const struct graph_ac
 		all->lo = first->lo;
 		all->hi = first->hi;
 	}
-	return convert(p, computed_input(p), 1, 0);
+	return convert(p, computed_input(p), factor, bias);
 }
 
 const char *place_activation(struct placing *p)
@@ -109,7 +110,13 @@ const char *place_activation(struct placing *p)
 
 	if (!graph_as_activation(p->node, &activation))
 		return "its limits exclude each other";
-	return convert_and_activate(p, &activation);
+	return convert_and_activate(p, 1, 0, &activation);
+}
+
+const char *place_hard_sigmoid(struct placing *p)
+{
+	return convert_and_activate(p, p->node->params.scalar.a, p->node->params.scalar.b,
+				    &(struct graph_activation){ .clamps = true, .hi = 1 });
 }
 
 const char *place_negation(struct placing *p)
@@ -119,7 +126,7 @@ const char *place_negation(struct placing *p)
 
 const char *place_absolute(struct placing *p)
 {
-	return convert_and_activate(p, &(struct graph_activation){
+	return convert_and_activate(p, 1, 0, &(struct graph_activation){
 		.kind = XRNPE_ACT_LEAKY, .slope = -1,
 	});
 }
@@ -240,7 +247,7 @@ static const char *with_constant(struct placing *p, uint32_t x)
 	}
 	if (!isfinite(value))
 		return place_table(p);
-	return convert_and_activate(p, &(struct graph_activation){
+	return convert_and_activate(p, 1, 0, &(struct graph_activation){
 		.kind = XRNPE_ACT_NONE, .clamps = true,
 		.lo = kind == MAX ? value : -FLT_MAX, .hi = kind == MIN ? value : FLT_MAX,
 	});

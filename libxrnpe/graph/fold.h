@@ -92,7 +92,10 @@ int fold_function(struct folding *fold, struct graph_node *node);
 /* A Gemm with constants has alpha and beta in them, and one bias a column. */
 int fold_gemm(struct folding *fold, struct graph_node *node);
 
-/* What scales and shifts channels goes into the weights of the product before it. */
+/*
+ * What scales and shifts channels goes into the weights of the product before it; so does what
+ * a HardSigmoid limits after that.
+ */
 int fold_affine(struct folding *fold, struct graph_node *node);
 
 /* A Gemm over an image that was flattened for it becomes a convolution. */

@@ -36,7 +36,7 @@ static uint32_t affine_input(const struct folding *fold, const struct graph_node
 {
 	bool commutes = fold_is(node, "Add") || fold_is(node, "Mul");
 
-	if (fold_is(node, "BatchNormalization"))
+	if (fold_is(node, "BatchNormalization") || fold_is(node, "HardSigmoid"))
 		return 0;
 	if (!commutes && !fold_is(node, "Sub") && !fold_is(node, "Div"))
 		return GRAPH_NONE;
@@ -72,6 +72,13 @@ static bool read_affine(const struct folding *fold, const struct graph_node *nod
 		for (size_t c = 0; c < affine->count; c++) {
 			affine->scale[c] = p[0][c] / sqrt((double)p[3][c] + node->params.scalar.a);
 			affine->shift[c] = p[1][c] - p[2][c] * affine->scale[c];
+		}
+		return true;
+	}
+	if (fold_is(node, "HardSigmoid")) {
+		for (size_t c = 0; c < affine->count; c++) {
+			affine->scale[c] = node->params.scalar.a;
+			affine->shift[c] = node->params.scalar.b;
 		}
 		return true;
 	}
@@ -243,6 +250,7 @@ int fold_affine(struct folding *fold, struct graph_node *node)
 	struct graph_node *product, *absorbs;
 	struct affine affine;
 	uint32_t input = affine_input(fold, node);
+	bool limits = fold_is(node, "HardSigmoid");
 	int ret;
 
 	if (input == GRAPH_NONE || out->type != GRAPH_FLOAT || out->shape.rank < 2)
@@ -255,6 +263,8 @@ int fold_affine(struct folding *fold, struct graph_node *node)
 		ret = apply_affine(fold, product, &affine, &layout, node);
 		if (!ret)
 			ret = fold_absorb(fold, absorbs, node);
+		if (!ret && limits)
+			product->activation = (struct graph_activation){ .clamps = true, .hi = 1 };
 	}
 	free(affine.scale);
 	free(affine.shift);

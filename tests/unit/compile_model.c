@@ -454,6 +454,29 @@ START_TEST(device_takes_the_largest)
 }
 END_TEST
 
+/* Behind a product it is part of that, and a conversion elsewhere: it needs no table. */
+START_TEST(hard_sigmoids)
+{
+	Onnx__ModelProto *onnx = image_network(4, 8, 8);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(4, 4, 3, 3), NULL);
+	onnx_attr_float(onnx_node(onnx, "HardSigmoid", "x", "a"), "alpha", 0.3f);
+	onnx_node(onnx, "Conv", "a w", "b");
+	onnx_node(onnx, "HardSigmoid", "b", "y");
+	graph = load(onnx);
+	model = faithful(graph, 2e-3);
+	ck_assert_uint_eq(xrnpe_model_layer_count(model), 2);
+	for (unsigned int i = 0; i < 2; i++)
+		ck_assert_str_eq(xrnpe_model_layer(model, i)->why, "");
+	for (uint32_t i = 0; i < model->cmd_count; i++)
+		ck_assert_int_ne(model->cmds[i].opcode, XRNPE_OP_LUT);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* A table of 16 bits holds codes, not binary32, which is converted from these. */
 START_TEST(tables_of_codes)
 {
@@ -556,6 +579,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, all_zero_calibration);
 	tcase_add_test(tests, device_cannot);
 	tcase_add_test(tests, device_takes_the_largest);
+	tcase_add_test(tests, hard_sigmoids);
 	tcase_add_test(tests, tables_of_codes);
 	tcase_add_test(tests, stops_when_told);
 	tcase_add_test(tests, stops_in_any_trial);

@@ -480,6 +480,9 @@ START_TEST(moves)
 		{ "a = Reshape x s84; b = Mul a a; y = Reshape b s1424", "Reshape Mul Reshape" },
 	};
 	static const struct folded products[] = {
+		{ "c = Conv x w; y = HardSigmoid c", "Conv/Clip" },
+		{ "c = Conv x w; d = Relu c; y = HardSigmoid d", "Conv/Relu HardSigmoid" },
+		{ "c = Conv x w; d = Add x c; y = HardSigmoid d", "Conv/Add HardSigmoid" },
 		{ "a = Reshape x s84; b = MatMul a q; y = Add b l", "Reshape Gemm" },
 		{ "a = Reshape x s84; b = MatMul a q; c = Reshape b s1424; d = Add c l; y = Relu d",
 		  "Reshape Gemm/Relu Reshape" },
