@@ -43,6 +43,7 @@
 #ifndef HAVE_SCHED_INIT_ARGS
 struct drm_sched_init_args {
 	const struct drm_sched_backend_ops *ops;
+	struct workqueue_struct *submit_wq;
 	struct workqueue_struct *timeout_wq;
 	u32 num_rqs;
 	u32 credit_limit;
@@ -54,7 +55,7 @@ struct drm_sched_init_args {
 static inline int xrnpe_compat_sched_init(struct drm_gpu_scheduler *sched,
 					  const struct drm_sched_init_args *args)
 {
-	return drm_sched_init(sched, args->ops, NULL, args->num_rqs, args->credit_limit, 0,
+	return drm_sched_init(sched, args->ops, args->submit_wq, args->num_rqs, args->credit_limit, 0,
 			      args->timeout, args->timeout_wq, NULL, args->name, args->dev);
 }
 

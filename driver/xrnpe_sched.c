@@ -143,9 +143,32 @@ void xrnpe_sched_start(struct xrnpe_device *xdev)
 		drm_sched_wqueue_start(&xdev->ring[i].sched);
 }
 
-static void xrnpe_reset_wq_fini(struct drm_device *drm, void *wq)
+static void xrnpe_wq_fini(struct drm_device *drm, void *wq)
 {
 	destroy_workqueue(wq);
+}
+
+/*
+ * Jobs get to a ring by a worker. That comes before what else the CPUs have to do: else the
+ * device waits for a time slice of those who wait for it.
+ */
+static int xrnpe_ring_probe_sched(struct xrnpe_ring *ring, const struct drm_sched_init_args *how)
+{
+	struct drm_device *drm = &ring->xdev->drm;
+	struct drm_sched_init_args args = *how;
+	int ret;
+
+	args.name = ring->name;
+	args.submit_wq = alloc_ordered_workqueue("xrnpe-%s", WQ_MEM_RECLAIM | WQ_HIGHPRI, ring->name);
+	if (!args.submit_wq)
+		return -ENOMEM;
+	ret = drmm_add_action_or_reset(drm, xrnpe_wq_fini, args.submit_wq);
+	if (ret)
+		return ret;
+	ret = drm_sched_init(&ring->sched, &args);
+	if (ret)
+		return ret;
+	return drmm_add_action_or_reset(drm, xrnpe_sched_fini, &ring->sched);
 }
 
 /**
@@ -176,22 +199,13 @@ int xrnpe_sched_probe(struct xrnpe_device *xdev)
 	xdev->reset_wq = alloc_ordered_workqueue("xrnpe-reset", WQ_MEM_RECLAIM);
 	if (!xdev->reset_wq)
 		return -ENOMEM;
-	ret = drmm_add_action_or_reset(drm, xrnpe_reset_wq_fini, xdev->reset_wq);
+	ret = drmm_add_action_or_reset(drm, xrnpe_wq_fini, xdev->reset_wq);
 	if (ret)
 		return ret;
 	args.timeout_wq = xdev->reset_wq;
 
-	for (unsigned int i = 0; i < xdev->info.rings; i++) {
-		struct xrnpe_ring *ring = &xdev->ring[i];
-
-		args.name = ring->name;
-		ret = drm_sched_init(&ring->sched, &args);
-		if (ret)
-			return ret;
-		ret = drmm_add_action_or_reset(drm, xrnpe_sched_fini, &ring->sched);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	for (unsigned int i = 0; !ret && i < xdev->info.rings; i++)
+		ret = xrnpe_ring_probe_sched(&xdev->ring[i], &args);
+	return ret;
 }
 
