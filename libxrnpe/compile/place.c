@@ -66,6 +66,7 @@ static const struct placer {
 	{ "Resize", place_resize, NOTHING },
 	{ "Upsample", place_resize, NOTHING },
 	{ "DepthToSpace", place_depth_to_space, NOTHING },
+	{ "SpaceToDepth", place_space_to_depth, NOTHING },
 };
 
 /*

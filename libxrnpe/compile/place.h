@@ -24,7 +24,7 @@ place_function place_convolution, place_transposed_convolution, place_gemm, plac
 	place_max_pool, place_average_pool, place_global, place_reduction, place_normalization,
 	place_arithmetic, place_prelu, place_activation, place_hard_sigmoid, place_negation, place_absolute, place_table,
 	place_power, place_alias, place_transpose, place_slice, place_split, place_concat, place_pad,
-	place_resize, place_depth_to_space;
+	place_resize, place_depth_to_space, place_space_to_depth;
 
 #define PLACE_TOO_LARGE "a size is more than the device's commands hold"
 #define PLACE_NO_IMAGE "its input is no image of one batch element"

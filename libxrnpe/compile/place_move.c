@@ -364,3 +364,28 @@ const char *place_depth_to_space(struct placing *p)
 	place_write(p, 0, &out);
 	return NULL;
 }
+
+/* Likewise: of pixels that are apart, to some of the channels. */
+const char *place_space_to_depth(struct placing *p)
+{
+	uint32_t size = p->node->params.block.size;
+	struct image in, out;
+
+	if (!image_first(&place_input(p, 0)->shape, &in) ||
+	    !image_first(&place_output(p)->shape, &out))
+		return PLACE_TOO_LARGE;
+	if (!place_parts(p, PLACE_JOIN, size * size))
+		return NULL;
+	for (uint32_t i = 0; i < size * size; i++) {
+		struct place_part *part = &p->place->parts[i];
+
+		*part = (struct place_part){
+			.from = { i / size, i % size, 0, size, size }, .to = IMAGE_WHOLE,
+			.h = out.h, .w = out.w, .c = in.c,
+		};
+		part->to.c = i * in.c;
+	}
+	place_exact(p, 0, &in);
+	place_write(p, 0, &out);
+	return NULL;
+}

@@ -454,6 +454,29 @@ START_TEST(device_takes_the_largest)
 }
 END_TEST
 
+/* Blocks of pixels become channels, of an odd number, and back. */
+START_TEST(blocks)
+{
+	Onnx__ModelProto *onnx = image_network(3, 8, 6);
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w1", DIMS(3, 3, 3, 3), NULL);
+	onnx_floats(onnx, "w2", DIMS(12, 12, 1, 1), NULL);
+	onnx_attr_ints(onnx_node(onnx, "Conv", "x w1", "a"), "pads", DIMS(1, 1, 1, 1));
+	onnx_attr_int(onnx_node(onnx, "SpaceToDepth", "a", "b"), "blocksize", 2);
+	onnx_node(onnx, "Conv", "b w2", "c");
+	onnx_attr_int(onnx_node(onnx, "DepthToSpace", "c", "d"), "blocksize", 2);
+	onnx_node(onnx, "Conv", "d w1", "y");
+	graph = load(onnx);
+	model = faithful(graph, 2e-3);
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		ck_assert_str_eq(xrnpe_model_layer(model, i)->why, "");
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Behind a product it is part of that, and a conversion elsewhere: it needs no table. */
 START_TEST(hard_sigmoids)
 {
@@ -579,6 +602,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, all_zero_calibration);
 	tcase_add_test(tests, device_cannot);
 	tcase_add_test(tests, device_takes_the_largest);
+	tcase_add_test(tests, blocks);
 	tcase_add_test(tests, hard_sigmoids);
 	tcase_add_test(tests, tables_of_codes);
 	tcase_add_test(tests, stops_when_told);
