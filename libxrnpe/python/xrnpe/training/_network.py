@@ -103,13 +103,13 @@ class Network(nn.Module):
             file = os.path.join(folder, "folded.onnx")
             graph.save(file)
             self._model = onnx.load(file)
-            folded = Graph.load(file)
+        name = self._model.graph.name
+        folded = Graph.parse(self._model.SerializeToString(), name=name)
         for info in graph.inputs:
             if not info.has_batch:
                 raise Error(_EINVAL, f"input {info.name}: its first dimension is no batch")
         self._inputs = [info.name for info in graph.inputs]
         self._outputs = [info.name for info in graph.outputs]
-        name = self._model.graph.name
         self._steps = read_layers(name, self._model)
         self.layers = nn.ModuleList(step for step in self._steps if isinstance(step, Layer))
         self._plan = make_plan(name, folded, self._steps, formats, {
