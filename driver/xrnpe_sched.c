@@ -159,7 +159,8 @@ static int xrnpe_ring_probe_sched(struct xrnpe_ring *ring, const struct drm_sche
 	int ret;
 
 	args.name = ring->name;
-	args.submit_wq = alloc_ordered_workqueue("xrnpe-%s", WQ_MEM_RECLAIM | WQ_HIGHPRI, ring->name);
+	args.submit_wq = alloc_ordered_workqueue("xrnpe-%s", WQ_MEM_RECLAIM | WQ_HIGHPRI,
+						 ring->name);
 	if (!args.submit_wq)
 		return -ENOMEM;
 	ret = drmm_add_action_or_reset(drm, xrnpe_wq_fini, args.submit_wq);
