@@ -9,13 +9,14 @@
 
 /* Products taken together at most: the work grows with their square. */
 #define MAX_BLOCK 640
-/* Windows that are looked at: so many, or four for each product of a block if that is more. */
-#define LEAST_WINDOWS 1024
+/* Windows that are looked at: so many, or eight for each product of a block if that is more. */
+#define LEAST_WINDOWS 2048
+#define WINDOWS_A_PRODUCT 8
 /*
  * Added to the diagonal, relative to its mean: errors of inputs do that, and what was never
  * seen in calibration must not count for nothing.
  */
-#define DAMPING 0.01
+#define DAMPING 0.03
 
 /* Where windows of a command's input lie. */
 struct windows {
@@ -147,8 +148,8 @@ static void add_windows(const struct compiler *compiler, uint32_t tensor,
 	size_t pixels = (size_t)windows->dims.out_h * windows->dims.out_w;
 	size_t all = pixels * compiler->image_count, wanted = LEAST_WINDOWS, count;
 
-	if (wanted < 4 * (size_t)blocks->size)
-		wanted = 4 * (size_t)blocks->size;
+	if (wanted < WINDOWS_A_PRODUCT * (size_t)blocks->size)
+		wanted = WINDOWS_A_PRODUCT * (size_t)blocks->size;
 	count = all < wanted ? all : wanted;
 	for (size_t i = 0; i < count; i++) {
 		/* Somewhere in the i-th of as many parts, and not always in the same column. */
