@@ -86,6 +86,15 @@ def read_arithmetic(row: list[Node], activation: Activation) -> Layer:
     return Affine(row, activation, factor, offset)
 
 
+def read_hard_sigmoid(row: list[Node]) -> Layer:
+    """A factor, an offset, and limits."""
+    node = row[0]
+    if len(row) > 1:
+        raise Unsupported(f"{row[1].op} behind it")
+    return Affine(row, Activation(limits=(0.0, 1.0)), node.attribute("alpha", 0.2),
+                  node.attribute("beta", 0.5))
+
+
 def read_normalization(row: list[Node], activation: Activation) -> Layer:
     """A BatchNormalization that could not be folded."""
     node = row[0]

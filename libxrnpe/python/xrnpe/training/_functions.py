@@ -48,7 +48,7 @@ _TWO: dict[str, Function] = {
 }
 # Those that are nodes of their own, with their attributes and what these are by default.
 _ALONE: dict[str, tuple[tuple[str, float], ...]] = {
-    "HardSigmoid": (("alpha", 0.2), ("beta", 0.5)), "HardSwish": (), "Sigmoid": (),
+    "HardSwish": (), "Sigmoid": (),
     "Swish": (("alpha", 1.0),), "Tanh": (), "Erf": (), "Softplus": (), "Elu": (("alpha", 1.0),),
     "Reciprocal": (), "Sqrt": (), "Exp": (), "Log": (),
 }

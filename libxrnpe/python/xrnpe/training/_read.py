@@ -9,7 +9,7 @@ import numpy
 import onnx
 
 from .._library import Error
-from ._arithmetic import read_arithmetic, read_normalization
+from ._arithmetic import read_arithmetic, read_hard_sigmoid, read_normalization
 from ._commands import Windows
 from ._file import OWN, Node, Unsupported, constants_of
 from ._functions import Table, read_function, read_softmax
@@ -164,6 +164,7 @@ _LAYERS: dict[str, Callable[[list[Node]], Layer]] = {
     "LeakyRelu": _alone, "Clip": _alone, "Add": _sum, "ConvTranspose": _transposed,
     "Sub": _arithmetic, "Mul": _arithmetic, "Div": _arithmetic,
     "BatchNormalization": _normalization, "Softmax": read_softmax,
+    "HardSigmoid": read_hard_sigmoid,
 }
 
 
