@@ -16,7 +16,8 @@ int session_points_init(struct xrnpe_session *session)
 	session->costs = calloc(count, sizeof(*session->costs));
 	if (!session->costs)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < count; i++) {
+	/* Of one alone there is no choice. */
+	for (unsigned int i = 0; count > 1 && i < count; i++) {
 		const struct xrnpe_model *point = xrnpe_model_point(session->model, i);
 		struct xrnpe_cost cost;
 
