@@ -338,54 +338,44 @@ const char *place_resize(struct placing *p)
 	return copy(p, &in, &out, XRNPE_ORDER_HWC, &dims);
 }
 
-/* One copy for each place in a block: of some of the channels, to pixels that are apart. */
-const char *place_depth_to_space(struct placing *p)
+/*
+ * One copy for each place in a block, between the image of few channels, whose pixels
+ * are apart, and that of many. @few_first: the input is the former
+ */
+static const char *place_blocks(struct placing *p, bool few_first)
 {
 	uint32_t size = p->node->params.block.size;
-	struct image in, out;
+	struct image in, out, few, many;
 
-	if (p->node->params.block.column_row_depth)
-		return "channels of a pixel are apart";
 	if (!image_first(&place_input(p, 0)->shape, &in) ||
 	    !image_first(&place_output(p)->shape, &out))
 		return PLACE_TOO_LARGE;
+	few = few_first ? in : out;
+	many = few_first ? out : in;
 	if (!place_parts(p, PLACE_JOIN, size * size))
 		return NULL;
 	for (uint32_t i = 0; i < size * size; i++) {
-		struct place_part *part = &p->place->parts[i];
+		const struct image_part pixels = { i / size, i % size, 0, size, size };
+		struct image_part channels = IMAGE_WHOLE;
 
-		*part = (struct place_part){
-			.from = IMAGE_WHOLE, .to = { i / size, i % size, 0, size, size },
-			.h = in.h, .w = in.w, .c = out.c,
+		channels.c = i * few.c;
+		p->place->parts[i] = (struct place_part){
+			.from = few_first ? pixels : channels, .to = few_first ? channels : pixels,
+			.h = many.h, .w = many.w, .c = few.c,
 		};
-		part->from.c = i * out.c;
 	}
 	place_exact(p, 0, &in);
 	place_write(p, 0, &out);
 	return NULL;
 }
 
-/* Likewise: of pixels that are apart, to some of the channels. */
+const char *place_depth_to_space(struct placing *p)
+{
+	return p->node->params.block.column_row_depth ? "channels of a pixel are apart" :
+							place_blocks(p, false);
+}
+
 const char *place_space_to_depth(struct placing *p)
 {
-	uint32_t size = p->node->params.block.size;
-	struct image in, out;
-
-	if (!image_first(&place_input(p, 0)->shape, &in) ||
-	    !image_first(&place_output(p)->shape, &out))
-		return PLACE_TOO_LARGE;
-	if (!place_parts(p, PLACE_JOIN, size * size))
-		return NULL;
-	for (uint32_t i = 0; i < size * size; i++) {
-		struct place_part *part = &p->place->parts[i];
-
-		*part = (struct place_part){
-			.from = { i / size, i % size, 0, size, size }, .to = IMAGE_WHOLE,
-			.h = out.h, .w = out.w, .c = in.c,
-		};
-		part->to.c = i * in.c;
-	}
-	place_exact(p, 0, &in);
-	place_write(p, 0, &out);
-	return NULL;
+	return place_blocks(p, true);
 }
