@@ -93,9 +93,11 @@ struct file_layer {
 	uint32_t dims[XRNPE_TENSOR_RANK];
 	uint32_t format;
 	uint32_t weight_format;
+	uint32_t added_format;
 	uint32_t out_format;
 	uint32_t output;
 	uint32_t index, step, part;
+	uint32_t reserved;
 	uint64_t macs;
 	uint64_t bytes;
 	uint64_t float_bytes;
@@ -136,7 +138,7 @@ struct file_binding {
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
 _Static_assert(sizeof(struct file_info) == 40, "info");
 _Static_assert(sizeof(struct file_point) == 56, "point");
-_Static_assert(sizeof(struct file_layer) == 168, "layer");
+_Static_assert(sizeof(struct file_layer) == 176, "layer");
 _Static_assert(sizeof(struct file_tensor) == 80, "tensor");
 _Static_assert(sizeof(struct file_step) == 32, "step");
 _Static_assert(sizeof(struct file_binding) == 8, "binding");

@@ -144,6 +144,7 @@ static bool unpack_layer(const struct image *image, struct xrnpe_layer_info *to,
 		.float_bytes = from->float_bytes,
 		.format = (enum xrnpe_format)from->format,
 		.weight_format = (enum xrnpe_format)from->weight_format,
+		.added_format = (enum xrnpe_format)from->added_format,
 		.out_format = (enum xrnpe_format)from->out_format,
 		.output = copy_string(image, from->output),
 		.error = from->error,
@@ -247,6 +248,8 @@ static int unpack_names(const struct image *image, struct xrnpe_model *model,
 
 		if (!unpack_layer(image, &model->layers[i], &layers[i]))
 			return xrnpe_fail(error, -EINVAL, "%s: layer %u has no name", model->name, i);
+		if (layers[i].reserved)
+			return xrnpe_fail(error, -EINVAL, "%s: layer %u is malformed", model->name, i);
 		model->layer_outputs[i] = (struct xrnpe_layer_output){
 			layers[i].index, layers[i].step, layers[i].part,
 		};

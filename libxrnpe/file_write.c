@@ -54,6 +54,7 @@ static void pack_layer(struct file_layer *to, const struct xrnpe_layer_info *fro
 		.float_bytes = from->float_bytes,
 		.format = from->format,
 		.weight_format = from->weight_format,
+		.added_format = from->added_format,
 		.out_format = from->out_format,
 		.output = add_string(strings, from->output),
 		.index = from->place == XRNPE_PLACE_CPU ? nodes[output->index + 1] - 1 : output->index,

@@ -258,6 +258,7 @@ static int check_layer(const struct xrnpe_model *model, uint32_t i, struct xrnpe
 	    (unsigned int)layer->place > XRNPE_PLACE_CPU ||
 	    (unsigned int)layer->format >= XRNPE_OUTPUT_FORMATS ||
 	    (unsigned int)layer->weight_format >= XRNPE_OUTPUT_FORMATS ||
+	    (unsigned int)layer->added_format >= XRNPE_OUTPUT_FORMATS ||
 	    (unsigned int)layer->out_format >= XRNPE_OUTPUT_FORMATS)
 		return xrnpe_fail(error, -EINVAL,
 				  "%s: layer %s: its shape or format is out of range",

@@ -251,6 +251,7 @@ struct xrnpe_layer_info {
 	uint64_t macs;			/**< products summed for one inference */
 	enum xrnpe_format format;	/**< of its inputs; of a Conv+Add: of what it multiplies; F32: CPU */
 	enum xrnpe_format weight_format; /**< of its weights; where it has none, as @format */
+	enum xrnpe_format added_format;	/**< of what a Conv+Add adds; of all others as @format */
 	enum xrnpe_format out_format;	/**< of its output */
 	uint64_t bytes;			/**< weights, scales and biases as stored */
 	uint64_t float_bytes;		/**< the same parameters in binary32 */
@@ -908,6 +909,8 @@ struct xrnpe_layer_formats {
 	const char *layer;		/**< its name; NULL: every layer that no other entry names */
 	enum xrnpe_format weight;	/**< of its weights, if it has any */
 	enum xrnpe_format input;	/**< of its inputs */
+	bool adds;			/**< @added is given; false: it is @input */
+	enum xrnpe_format added;	/**< of what a Conv+Add adds */
 };
 
 /** What a model may take, and how much it may differ from binary32. 0: no limit. */

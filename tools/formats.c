@@ -9,20 +9,23 @@
 #include "io.h"
 #include "lines.h"
 
-/* "fp4/p8" or "p8" for both. */
+/* "fp4/p8", or "p8" for both; "fp4/p8+p16". */
 static bool parse_formats(const char *text, struct xrnpe_layer_formats *formats)
 {
-	const char *slash = strchr(text, '/');
-	char first[8] = "";
+	char copy[32], *added, *input;
 
-	if (!slash)
-		return !xrnpe_format_from_name(text, &formats->input) &&
-		       !xrnpe_format_from_name(text, &formats->weight);
-	if ((size_t)(slash - text) >= sizeof(first))
+	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
 		return false;
-	memcpy(first, text, (size_t)(slash - text));
-	return !xrnpe_format_from_name(first, &formats->weight) &&
-	       !xrnpe_format_from_name(slash + 1, &formats->input);
+	added = strchr(copy, '+');
+	if (added)
+		*added++ = '\0';
+	input = strchr(copy, '/');
+	if (input)
+		*input++ = '\0';
+	formats->adds = added;
+	return !xrnpe_format_from_name(copy, &formats->weight) &&
+	       !xrnpe_format_from_name(input ? input : copy, &formats->input) &&
+	       (!added || !xrnpe_format_from_name(added, &formats->added));
 }
 
 int formats_add(struct formats *formats, const char *text, struct xrnpe_error *error)
@@ -32,7 +35,7 @@ int formats_add(struct formats *formats, const char *text, struct xrnpe_error *e
 	struct xrnpe_layer_formats *list, made = { 0 };
 
 	if (!parse_formats(equals ? equals + 1 : text, &made))
-		return xrnpe_fail(error, -EINVAL, "%s: is not LAYER=WEIGHT/INPUT with formats fp4, p4, p8, p16",
+		return xrnpe_fail(error, -EINVAL, "%s: is not LAYER=WEIGHT/INPUT, or WEIGHT/INPUT+ADDED, with formats fp4, p4, p8, p16",
 				  text);
 	list = realloc(formats->list, (formats->count + 1) * sizeof(*list));
 	if (!list)
@@ -57,6 +60,17 @@ int formats_read(struct formats *formats, const char *path, struct xrnpe_error *
 	return lines_read(path, add_line, formats, error);
 }
 
+/* The format of what it adds, where that is another one, and what stands before it. */
+static const char *added_of(const struct xrnpe_layer_info *layer)
+{
+	return layer->added_format == layer->format ? "" : xrnpe_format_name(layer->added_format);
+}
+
+static const char *plus_of(const struct xrnpe_layer_info *layer)
+{
+	return *added_of(layer) ? "+" : "";
+}
+
 /* What only moves or compares numbers has no choice, and nothing is measured of it. */
 static bool has_choice(const struct xrnpe_layer_info *layer)
 {
@@ -74,14 +88,14 @@ int formats_write(const struct xrnpe_model *model, const char *path, struct xrnp
 
 	if (ret)
 		return ret;
-	fprintf(file.stream, "# layer=format of weights/format of inputs\n");
+	fprintf(file.stream, "# layer=format of weights/format of inputs+format of what it adds, if another\n");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
 
 		if (has_choice(layer))
-			fprintf(file.stream, "%s=%s/%s\n", layer->name,
+			fprintf(file.stream, "%s=%s/%s%s%s\n", layer->name,
 				xrnpe_format_name(layer->weight_format),
-				xrnpe_format_name(layer->format));
+				xrnpe_format_name(layer->format), plus_of(layer), added_of(layer));
 	}
 	return xrnpe_file_commit(&file, error);
 }
@@ -93,7 +107,8 @@ void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size)
 	if (layer->place == XRNPE_PLACE_CPU)
 		snprintf(text, size, "cpu");
 	else if (layer->float_bytes)
-		snprintf(text, size, "%s/%s", xrnpe_format_name(layer->weight_format), input);
+		snprintf(text, size, "%s/%s%s%s", xrnpe_format_name(layer->weight_format), input,
+			 plus_of(layer), added_of(layer));
 	else
 		snprintf(text, size, "%s", input);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Formats of layers, as lines of text: LAYER=WEIGHT/INPUT. */
+/* Formats of layers, as lines of text: LAYER=WEIGHT/INPUT+ADDED. */
 #ifndef XRNPE_FORMATS_H
 #define XRNPE_FORMATS_H
 
@@ -12,8 +12,8 @@ struct formats {
 };
 
 /*
- * Append "LAYER=fp4/p8": weights and inputs; "LAYER=p8": both; without "LAYER=": of all
- * other layers. Returns 0 or -EINVAL with a message.
+ * Append "LAYER=fp4/p8": weights and inputs; "LAYER=p8": both; "LAYER=fp4/p8+p16": what it adds,
+ * if that is no input like others; without "LAYER=": of all other layers. Returns 0 or -EINVAL with a message.
  */
 int formats_add(struct formats *formats, const char *text, struct xrnpe_error *error);
 
@@ -23,7 +23,7 @@ int formats_read(struct formats *formats, const char *path, struct xrnpe_error *
 /* Write the formats of a model's layers as such a file. */
 int formats_write(const struct xrnpe_model *model, const char *path, struct xrnpe_error *error);
 
-/* "fp4/p8": weights, inputs; a layer without parameters has inputs only; "cpu". */
+/* "fp4/p8": weights, inputs, as above; a layer without parameters has inputs only; "cpu". */
 void formats_text(const struct xrnpe_layer_info *layer, char *text, size_t size);
 
 void formats_free(struct formats *formats);

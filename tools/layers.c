@@ -343,7 +343,7 @@ void layers_print(const struct layers *layers)
 		name_width = wider(name_width, info_of(layers, i)->name);
 		op_width = wider(op_width, info_of(layers, i)->op);
 	}
-	printf("%-*s  %-*s  %-7s  %-6s  %13s  %9s  %8s  %9s\n", name_width, "layer", op_width,
+	printf("%-*s  %-*s  %-10s  %-6s  %13s  %9s  %8s  %9s\n", name_width, "layer", op_width,
 	       "operators", "formats", "writes", "shape", "largest", "NaNs", "error");
 	for (unsigned int i = 0; i < layers->count; i++) {
 		const struct xrnpe_layer_info *info = info_of(layers, i);
@@ -354,7 +354,7 @@ void layers_print(const struct layers *layers)
 		formats_text(info, formats, sizeof(formats));
 		if (layer->exact.data)
 			snprintf(error, sizeof(error), "%.2e", layer->error);
-		printf("%-*s  %-*s  %-7s  %-6s  %13s  %9.3g  %8zu  %9s\n", name_width, info->name,
+		printf("%-*s  %-*s  %-10s  %-6s  %13s  %9.3g  %8zu  %9s\n", name_width, info->name,
 		       op_width, info->op, formats, xrnpe_format_name(info->out_format), shape,
 		       (double)layer->largest, layer->nans, error);
 	}

@@ -36,7 +36,7 @@ static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_c
 
 	shape_text(layer->rank, layer->dims, shape, sizeof(shape));
 	formats_text(layer, formats, sizeof(formats));
-	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-7s%s  %8" PRIu64 "  %9" PRIu64
+	printf("%-*s  %-*s  %11s  %10" PRIu64 "  %s%-10s%s  %8" PRIu64 "  %9" PRIu64
 	       "  %9.2e\n", name_width, layer->name, op_width, layer->op, shape, layer->macs,
 	       colour ? format_colour(layer) : "", formats, colour ? "\033[m" : "",
 	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
@@ -51,7 +51,7 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 		name_width = wider(name_width, xrnpe_model_layer(model, i)->name);
 		op_width = wider(op_width, xrnpe_model_layer(model, i)->op);
 	}
-	printf("%-*s  %-*s  %11s  %10s  %-7s  %8s  %9s  %9s\n", name_width, "layer",
+	printf("%-*s  %-*s  %11s  %10s  %-10s  %8s  %9s  %9s\n", name_width, "layer",
 	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
 	for (unsigned int i = 0; i < count; i++)
 		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
@@ -135,6 +135,8 @@ static void print_layer_json(const struct xrnpe_layer_info *layer, const struct 
 	       xrnpe_format_name(layer->format));
 	if (layer->float_bytes)
 		printf("\"weight_format\": \"%s\", ", xrnpe_format_name(layer->weight_format));
+	if (layer->added_format != layer->format)
+		printf("\"added_format\": \"%s\", ", xrnpe_format_name(layer->added_format));
 	printf("\"out_format\": \"%s\", \"bytes\": %" PRIu64 ", \"float_bytes\": %" PRIu64
 	       ", \"error\": %.9g", xrnpe_format_name(layer->out_format), layer->bytes,
 	       layer->float_bytes, layer->error);

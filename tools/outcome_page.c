@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats.h"
 #include "io.h"
 #include "outcome.h"
 #include "points.h"
@@ -224,6 +225,8 @@ static void put_alone(FILE *f, const double errors[XRNPE_PRODUCT_FORMATS], enum 
 
 static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
 {
+	char formats[16];
+
 	fputs("<tr><td class=t>", f);
 	put_name(f, layer->name);
 	fputs("</td><td class=t>", f);
@@ -232,8 +235,8 @@ static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struc
 		fputs("</td><td class='t dim'>CPU: ", f);
 		put_name(f, layer->why);
 	} else {
-		fprintf(f, "</td><td class=t>%s%s%s", layer->float_bytes ? xrnpe_format_name(layer->weight_format) : "",
-			layer->float_bytes ? "/" : "", xrnpe_format_name(layer->format));
+		formats_text(layer, formats, sizeof(formats));
+		fprintf(f, "</td><td class=t>%s", formats);
 	}
 	fprintf(f, "</td><td>%" PRIu64 "</td><td>%" PRIu64 "</td><td>%.3f</td><td>%.2g %%</td>",
 		layer->bytes, (uint64_t)cost->counters.cycles, cost->picojoules / 1e6, 100 * layer->error);

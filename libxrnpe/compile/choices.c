@@ -124,7 +124,8 @@ static void choose_alike(struct search *search, enum xrnpe_format wanted)
 
 		search->chosen[n] = compile_option(!weights ? input : given ? given->weight :
 						   XRNPE_FORMAT_FP4, input);
-		search->chosen[search->count + n] = compile_option(0, input);
+		search->chosen[search->count + n] =
+			compile_option(0, given ? options_given_added(given) : input);
 	}
 }
 

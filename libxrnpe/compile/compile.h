@@ -430,6 +430,9 @@ bool options_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 /* The formats that the caller gave for node @n; NULL: it is the compiler's choice. */
 const struct xrnpe_layer_formats *options_given(const struct compiler *compiler, uint32_t n);
 
+/* The format that is given for what a layer adds. */
+enum xrnpe_format options_given_added(const struct xrnpe_layer_formats *given);
+
 /* That layers for which the caller gave formats are there, and that all can be run in these. */
 int options_check_given(struct compiler *compiler);
 

@@ -57,6 +57,8 @@ static int describe_layer(struct lowering *low, uint32_t n)
 		.macs = device ? device_macs(&plan->place) : graph_node_macs(graph, node),
 		.format = plan->chooses ? plan->choice.input : written,
 		.weight_format = plan->chooses ? plan->choice.weight : written,
+		.added_format = compile_adds(plan) ? plan->residual :
+				plan->chooses ? plan->choice.input : written,
 		.out_format = written,
 		.output = strdup(graph_output(graph, node, 0)->name),
 		.float_bytes = float_bytes(graph, node),

@@ -78,6 +78,11 @@ const struct xrnpe_layer_formats *options_given(const struct compiler *compiler,
 	return given;
 }
 
+enum xrnpe_format options_given_added(const struct xrnpe_layer_formats *given)
+{
+	return given->adds ? given->added : given->input;
+}
+
 /* Whether node @n may be run in @choice as far as the caller is concerned. */
 static bool is_wanted(const struct compiler *compiler, uint32_t n, struct choice choice)
 {
@@ -146,12 +151,18 @@ int options_check_given(struct compiler *compiler)
 	/* Of all nodes, since those of all others are given to each. */
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
 		const struct xrnpe_layer_formats *given = options_given(compiler, n);
+		const struct node_plan *plan = &compiler->nodes[n];
+		enum xrnpe_format refused;
 
-		if (given && compiler->nodes[n].chooses && !options_allow(compiler, n, given->input))
+		if (!given || !plan->chooses)
+			continue;
+		refused = !options_allow(compiler, n, given->input) ? given->input :
+			  compile_adds(plan) ? options_given_added(given) : given->input;
+		if (!options_allow(compiler, n, refused))
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: layer %s cannot read %s",
 					  compiler->graph->name,
 					  graph_printable(compiler->graph->nodes[n].name, text),
-					  xrnpe_format_name(given->input));
+					  xrnpe_format_name(refused));
 	}
 	return 0;
 }
@@ -190,7 +201,7 @@ void options_list_residual(const struct compiler *compiler, uint32_t n,
 	for (unsigned int f = 0; f < formats; f++) {
 		const struct xrnpe_layer_formats *given = options_given(compiler, n);
 
-		if (!options_allow(compiler, n, f) || (given && f != given->input))
+		if (!options_allow(compiler, n, f) || (given && f != options_given_added(given)))
 			continue;
 		options[compile_option(0, f)] = (struct option){
 			.effect = plan->residual_loss[f].effect,

@@ -394,6 +394,14 @@ def check_formats():
     fails("formats of no layer", "has no layer nowhere, for which formats are given; it has /stem/conv/Conv, ", *compile_,
           "-f", "nowhere=p8", "-o", "c.xrnpe")
     write("bad.txt", b"# a comment\n\nconv=p7/p8\n")
+    adds = next(layer["name"] for layer in layers if "+Add" in layer["op"])
+    done = succeeds("formats of what is added", *compile_, "-f", f"{adds}=p4/p8+p16", "-o", "a.xrnpe",
+                    "--save-formats", "adds.txt", "--json")
+    layer = next(l for l in json.loads(done)["layers"] if l["name"] == adds)
+    result((layer["format"], layer.get("added_format")) == ("p8", "p16"), "they are its", layer)
+    result(f"{adds}=p4/p8+p16\n" in read("adds.txt").decode(), "and in the file")
+    misused("a format of what is added that there is not", f"{adds}=p4/p8+: is not LAYER=",
+            *compile_, "-f", f"{adds}=p4/p8+", "-o", "c.xrnpe")
     fails("a file with a format that there is not", "bad.txt: line 3: conv=p7/p8: is not LAYER=",
           *compile_, "--formats", "bad.txt", "-o", "c.xrnpe")
 

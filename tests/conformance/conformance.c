@@ -323,7 +323,7 @@ static enum outcome run_model(struct test *test, struct xrnpe_model *model,
 static enum outcome run_compiled(struct test *test, const struct xrnpe_graph *graph,
 				 const float *const *inputs, float *const *outputs)
 {
-	const struct xrnpe_layer_formats wide = { NULL, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16 };
+	const struct xrnpe_layer_formats wide = { .weight = XRNPE_FORMAT_P16, .input = XRNPE_FORMAT_P16 };
 	struct xrnpe_array arrays[MAX_TENSORS] = { 0 };
 	const struct xrnpe_compile_options options = {
 		.calibration = arrays, .formats = &wide, .format_count = 1,

@@ -15,7 +15,7 @@ static const double tolerances[VARIANTS] = { 0.01, 0.3 };
 
 static struct xrnpe_model *compile_for(const struct xrnpe_graph *graph, int variant)
 {
-	static const struct xrnpe_layer_formats wide = { NULL, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16 };
+	static const struct xrnpe_layer_formats wide = { .weight = XRNPE_FORMAT_P16, .input = XRNPE_FORMAT_P16 };
 	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
 	struct xrnpe_compile_options options = {
 		.calibration = calibration, .formats = &wide, .format_count = variant == WIDE,

@@ -429,7 +429,7 @@ START_TEST(what_is_needed_is_enough)
 	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
 	double cycles = needed(graph, inputs, &(struct xrnpe_limits){ .cycles = 1 }, NULL);
 	double microjoules = needed(graph, inputs, &(struct xrnpe_limits){ .picojoules = 1 }, NULL);
-	const struct xrnpe_layer_formats fp4 = { NULL, XRNPE_FORMAT_FP4, XRNPE_FORMAT_FP4 };
+	const struct xrnpe_layer_formats fp4 = { .weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_FP4 };
 	const struct xrnpe_compile_options narrow = {
 		.calibration = inputs, .formats = &fp4, .format_count = 1,
 	};

@@ -123,7 +123,7 @@ static struct xrnpe_layer_info layer(const char *name, const char *op, const cha
 		.name = strdup(name), .op = strdup(op), .why = strdup(""), .output = strdup(output),
 		.rank = 3, .dims = { channels, 3, 2, 1, 1, 1 },
 		.macs = 12, .format = XRNPE_FORMAT_P16, .weight_format = XRNPE_FORMAT_P8,
-		.out_format = XRNPE_FORMAT_F32, .bytes = 36, .float_bytes = 48, .error = 0.25,
+		.added_format = XRNPE_FORMAT_P16, .out_format = XRNPE_FORMAT_F32, .bytes = 36, .float_bytes = 48, .error = 0.25,
 		.weight_error = { 0.5, 0.75, -1, 0.25 }, .input_error = { -1, 0.125, -1, 0 },
 	};
 }

@@ -262,7 +262,7 @@ struct forgery {
 #define CMD(i, member) ((i) * sizeof(struct xrnpe_cmd) + offsetof(struct xrnpe_cmd, member))
 #define OPERAND(i, o, member) \
 	(CMD(i, operand) + (o) * sizeof(struct xrnpe_operand) + offsetof(struct xrnpe_operand, member))
-#define LAYER_BYTES 168
+#define LAYER_BYTES 176
 
 static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(1, XRNPE_OPERAND_OFM, offset), 8, 4,
@@ -312,16 +312,18 @@ static const struct forgery forgeries[] = {
 	{ LAYERS, 44, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 48, 4, 5, "layer to_p16: its shape or format is out of range" },
 	{ LAYERS, 52, 4, 5, "layer to_p16: its shape or format is out of range" },
-	{ LAYERS, 56, 4, 5000, "layer 0 has no name" },
-	{ LAYERS, 60, 4, 3, "layer to_p16: what it writes is not there" },
-	{ LAYERS, 60, 4, 1, "layer to_p16: what it writes is not there" },	/* of another shape */
-	{ LAYERS, 64, 4, 1, "layer to_p16: what it writes is not there" },
-	{ LAYERS, 64, 4, 2, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 56, 4, 5, "layer to_p16: its shape or format is out of range" },
+	{ LAYERS, 60, 4, 5000, "layer 0 has no name" },
+	{ LAYERS, 76, 4, 1, "layer 0 is malformed" },
+	{ LAYERS, 64, 4, 3, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 64, 4, 1, "layer to_p16: what it writes is not there" },	/* of another shape */
+	{ LAYERS, 68, 4, 1, "layer to_p16: what it writes is not there" },
 	{ LAYERS, 68, 4, 2, "layer to_p16: what it writes is not there" },
+	{ LAYERS, 72, 4, 2, "layer to_p16: what it writes is not there" },
 	{ LAYERS, 12, 4, 1, "layer to_p16: what it writes is not there" },
-	{ LAYERS, 96, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
 	{ LAYERS, 104, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
-	{ LAYERS, 136, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 112, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
+	{ LAYERS, 144, 8, 0x7ff8000000000000, "layer to_p16: its error is not finite" },
 	{ TENSORS, 0, 4, 4096, "tensor 0 has no name" },
 	{ TENSORS, 4, 4, 4, "tensor in: its shape or type is out of range" },
 	{ TENSORS, 4, 4, 3, "tensor in: its format is not allowed" },

@@ -154,12 +154,16 @@ def _formats(formats: Mapping[str | None, str]) -> Array[c.xrnpe_layer_formats]:
         raise TypeError(f"formats are given by layer, as in {{None: 'fp4/p8'}}; not {formats!r}")
     array = (c.xrnpe_layer_formats * len(formats))()
     for to, (layer, text) in zip(array, formats.items()):
-        weight, _, read = text.partition("/")
+        products, plus, added = text.partition("+")
+        weight, _, read = products.partition("/")
+        read = read or weight
         try:
-            to.weight, to.input = (list(Format).index(Format(f)) for f in (weight, read or weight))
+            to.weight, to.input, to.added = (list(Format).index(Format(f)) for f in
+                                             (weight, read, added if plus else read))
         except ValueError:
             raise ValueError(f"formats of {layer or 'all layers'}: {text!r} is not "
-                             "WEIGHT/INPUT, as in 'fp4/p8'") from None
+                             "WEIGHT/INPUT or WEIGHT/INPUT+ADDED, as in 'fp4/p8'") from None
+        to.adds = bool(plus)
         to.layer = None if layer is None else encode(layer)
     return array
 

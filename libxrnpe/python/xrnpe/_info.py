@@ -116,6 +116,8 @@ class LayerInfo:
     #: Of its inputs; of a Conv+Add: of what it multiplies.
     format: Format
     weight_format: Format
+    #: Of what a Conv+Add adds; of all others as format.
+    added_format: Format
     out_format: Format
     #: Weights, scales and biases as stored, and the same parameters in binary32.
     bytes: int
@@ -130,7 +132,7 @@ class LayerInfo:
     @classmethod
     def _of(cls, info: c.xrnpe_layer_info) -> Self:
         values = _fields(cls, info)
-        for name in "format", "weight_format", "out_format":
+        for name in "format", "weight_format", "added_format", "out_format":
             values[name] = _member(Format, values[name])
         values["place"] = _member(Place, values["place"])
         return cls(shape=tuple(info.dims[:info.rank]), **values)

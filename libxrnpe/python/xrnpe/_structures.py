@@ -44,7 +44,8 @@ class xrnpe_layer_info(Structure):
     _fields_ = [("name", c_char_p), ("op", c_char_p), ("place", c_uint), ("why", c_char_p),
                 ("rank", c_uint), ("dims", c_size_t * XRNPE_TENSOR_RANK), ("output", c_char_p),
                 ("macs", c_uint64),
-                ("format", c_uint), ("weight_format", c_uint), ("out_format", c_uint),
+                ("format", c_uint), ("weight_format", c_uint), ("added_format", c_uint),
+                ("out_format", c_uint),
                 ("bytes", c_uint64), ("float_bytes", c_uint64), ("error", c_double),
                 ("weight_error", c_double * XRNPE_PRODUCT_FORMATS),
                 ("input_error", c_double * XRNPE_PRODUCT_FORMATS)]
@@ -142,7 +143,8 @@ class xrnpe_graph_options(Structure):
 
 
 class xrnpe_layer_formats(Structure):
-    _fields_ = [("layer", c_char_p), ("weight", c_uint), ("input", c_uint)]
+    _fields_ = [("layer", c_char_p), ("weight", c_uint), ("input", c_uint), ("adds", c_bool),
+                ("added", c_uint)]
 
 
 class xrnpe_memory(Structure):

@@ -70,6 +70,10 @@ class Layer(nn.Module):
         #: Of its inputs; Network sets it from the choice of formats.
         self.format = Format.P16
 
+    def input_formats(self) -> list[Format]:
+        """Of each of its inputs."""
+        return [self.format] * len(self.inputs)
+
     def activated(self, x: torch.Tensor) -> torch.Tensor:
         """What its sums become."""
         return self.activation(x if self.slopes is None else functional.prelu(x, self.slopes))
@@ -106,7 +110,12 @@ class Product(Layer):
         self.weight_name = weight_name
         self.log_scales = log_scales(len(weight))
         self.weight_format = Format.P16
+        #: Of the second input.
+        self.added_format = Format.P16
         self.windows, self.padding, self.rank, self.last = windows, padding, rank, last
+
+    def input_formats(self) -> list[Format]:
+        return [self.format, self.added_format][:len(self.inputs)]
 
     # ---- images: N x C x H x W of what the network has --------------------
 

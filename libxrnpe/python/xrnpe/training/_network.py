@@ -23,6 +23,7 @@ from ._commands import Output, convert
 from ._export import Weights
 from ._fake import fake_quantize, log_scales, replace_values, scales_of, set_log_scales
 from ._file import read_scales, write_scales
+from ._formats import formats_text
 from ._functions import Softmax
 from ._layers import Lattice, Layer, Product
 from ._moves import Move
@@ -77,7 +78,7 @@ class _Tensors:
         if format not in (written, Format.F32):
             return self._network._convert(name, self.get(name), written, format)
         if isinstance(step, Layer):
-            inputs = [self.get(other, step.format) for other in step.inputs]
+            inputs = [self.get(*read) for read in zip(step.inputs, step.input_formats())]
             return self._network._layer(step, inputs)
         assert step, name
         return step(*(self.get(other, written) for other in step.inputs))
@@ -122,8 +123,8 @@ class Network(nn.Module):
     def _make_scales(self) -> None:
         """A scale for each root and each format that its tensors are read or written in."""
         used = {(self._plan.root[name], format) for name, format in self._plan.written.items()}
-        used |= {(self._plan.root[name], layer.format) for layer in self.layers
-                 for name in layer.inputs}
+        used |= {(self._plan.root[name], format) for layer in self.layers
+                 for name, format in zip(layer.inputs, layer.input_formats())}
         used = {(root, format) for root, format in used if format is not Format.F32}
         self._index = {key: i for i, key in enumerate(sorted(used))}
         self.log_scales = nn.ParameterList(log_scales(1) for _ in self._index)
@@ -239,7 +240,8 @@ class Network(nn.Module):
             y = fake_quantize(y, self.scale(layer.output, written), written)
         if self.mode is Mode.ROUNDED:
             return y
-        exact = layer.exact(inputs, [self._lattice(name, layer.format) for name in layer.inputs],
+        exact = layer.exact(inputs, [self._lattice(*read) for read in
+                                     zip(layer.inputs, layer.input_formats())],
                             self._lattice(layer.output, written))
         return replace_values(y, exact)
 
@@ -259,7 +261,8 @@ class Network(nn.Module):
 
     def formats(self) -> dict[str, str]:
         """Of every layer that the device computes, as xrnpe.compile() takes them."""
-        return {layer.name: f"{getattr(layer, 'weight_format', layer.format)}/{layer.format}"
+        return {layer.name: formats_text(getattr(layer, "weight_format", layer.format),
+                                         *layer.input_formats())
                 for layer in self.layers if layer.format is not Format.F32}
 
     def export(self, file: str | os.PathLike[str]) -> None:

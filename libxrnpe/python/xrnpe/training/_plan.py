@@ -41,7 +41,7 @@ def _set_formats(name: str, step: Layer, info: LayerInfo,
         raise Error(_EINVAL, f"{name}: no formats are given for layer {step.name}")
     step.format = info.format
     if isinstance(step, Product):
-        step.weight_format = info.weight_format
+        step.weight_format, step.added_format = info.weight_format, info.added_format
 
 
 def _find_roots(inputs: Iterable[str], steps: Sequence[Layer | Move]) -> dict[str, str]:
