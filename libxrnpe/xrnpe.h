@@ -531,9 +531,9 @@ struct xrnpe_governor {
  * limits the most exact; if none does, that which exceeds them least.
  *
  * Energy is that of xrnpe_model_predict(), by the figures of xrnpe_energy_init(). So is time on
- * the emulator, whose own time tells nothing. On a device it is in proportion to what its jobs took so far, alone, without waiting
- * for others', and with what nodes on the CPU took; and to go to a point that is more exact, that
- * must keep the deadline by a tenth.
+ * the emulator, whose own time tells nothing. On a device it is in proportion to what its jobs
+ * took so far, alone, without waiting for others', and with what nodes on the CPU took; and to go
+ * to a point that is more exact, that must keep the deadline by a tenth.
  *
  * @governor: copied; NULL: no more, the point stays what it is
  *

@@ -142,7 +142,7 @@ static void compute_gemm(const struct op_call *call)
 {
 	float alpha = call->node->params.gemm.alpha, beta = call->node->params.gemm.beta;
 	const struct graph_shape *shape = &call_output(call, 0)->shape;
-	size_t strides[GRAPH_MAX_RANK];
+	size_t strides[GRAPH_MAX_RANK] = { 0 };
 	const float *c = call_in(call, 2);
 	float *out = call_out(call, 0);
 	struct product product;

@@ -194,10 +194,11 @@ def compile(graph: Graph, calibration: Inputs, *,
     that keeps it, else that of least error; without any the limit is ``"1%"``, or what comes
     closest. ``labels`` are what the network should say of each input, the number of its
     class or the first output as it should be: half of the inputs then tell what the model loses,
-    Model.task, which ``max_loss`` limits (0.002: two inputs of 1000). ``formats`` are those of layers, by name, that are not to be chosen:
-    ``{"conv1": "fp4/p8"}`` of weights and inputs; ``None`` names all other layers. So many
-    other ``trials`` are tried, too, to show what else there is: Model.trials. The model has so
-    many ``points`` at most, from fast to exact: Model.points.
+    Model.task, which ``max_loss`` limits (0.002: two inputs of 1000). ``formats`` are those of
+    layers, by name, that are not to be chosen: ``{"conv1": "fp4/p8"}`` of weights and inputs,
+    ``"fp4/p8+p16"`` of what it adds, too; ``None`` names all other layers. So many other
+    ``trials`` are tried, too, to show what else there is: Model.trials. The model has so many
+    ``points`` at most, from fast to exact: Model.points.
     ``energy`` are figures by which energy is told, as for Model.predict().
     ``progress(done, total)`` is called as it proceeds; an exception stops it and is passed on.
     ``note(text)`` is called for what a person should know: what is odd about the calibration
