@@ -139,7 +139,7 @@ sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
 	line=$1 status=0
 	shift
 	rm -f "$log"
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --leaks --log "$log" \
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --log "$log" \
 		"$@" -- "
 		export XRNPE_KILLS=${XRNPE_KILLS:-$kills} XRNPE_SEED=${XRNPE_SEED:-1}
 		exec > /tmp/tap 2>&1
@@ -150,12 +150,15 @@ sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
 	[ ! -e "$log" ] || tr -d '\r' < "$log" | sed -n '/^TAP version/,/^# Totals/p; /^not ok - unload/p'
 	[ "$status" = 125 ] || { cat "$log.vm"; failed=1; }
 }
+# On 6.12 none of the failures that xrnpe_kill asks for comes while kmemleak is on.
+leaks=--leaks
+[ "$kernel" != 6.12 ] || leaks=
 # shellcheck disable=SC2046,SC2086
-[ -z "$asleep" ] || sleeper "$(running $asleep)" $(adding $asleep)
+[ -z "$asleep" ] || sleeper "$(running $asleep)" $leaks $(adding $asleep)
 for t in $restless; do
-	sleeper "/bin/${t##*/} -t when_a_job_does_not_abort" --add "$t" \
+	sleeper "/bin/${t##*/} -t when_a_job_does_not_abort" --leaks --add "$t" \
 		--device-args x-fault-ignore-abort=on
-	sleeper "/bin/${t##*/} -t when_the_device_has_halted" --add "$t" \
+	sleeper "/bin/${t##*/} -t when_the_device_has_halted" --leaks --add "$t" \
 		--device-args x-fault-bus-error=10,x-fault-drop-irq=1 --module-args job_timeout_ms=60000
 done
 exit "$failed"

@@ -11,6 +11,7 @@
 
 #define DEVICE "c000000.npu"
 #define CLIENTS 3
+#define LEAST_FAILURES 8	/* tries of a client whose allocations fail */
 #define FAILSLAB "/sys/kernel/debug/failslab/"
 #define FAIL_PAGES "/sys/kernel/debug/fail_page_alloc/"
 
@@ -63,13 +64,15 @@ static int run_client(struct shared *shared, uint64_t seed)
 	return -ret;
 }
 
-/* One whose allocations fail, each time another one. */
+/* One whose allocations fail, each time another one; so often at least, however slow the machine. */
 static int run_out_of_memory(struct shared *shared, uint64_t seed)
 {
 	struct random random = seeded(seed);
+	unsigned int left = LEAST_FAILURES;
 	int ret = 0;
 
-	while (!shared->stop && (!ret || ret == -ENOMEM || ret == -ENODEV)) {
+	while ((left || !shared->stop) && (!ret || ret == -ENOMEM || ret == -ENODEV)) {
+		left -= left > 0;
 		struct client client;
 		char nth[16];
 
