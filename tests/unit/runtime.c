@@ -232,6 +232,31 @@ void tiny_output(const float in[TINY_IN], float out[TINY_OUT])
 		}
 }
 
+struct xrnpe_request *request_of(struct xrnpe_device *device, struct xrnpe_model *model,
+				 enum xrnpe_priority priority)
+{
+	const struct xrnpe_session_options options = { .priority = priority };
+	struct xrnpe_session *session;
+	struct xrnpe_request *request;
+	struct xrnpe_error error;
+
+	ck_ok(xrnpe_session_new(device, model, &options, &session, &error), error);
+	xrnpe_model_free(model);
+	ck_ok(xrnpe_request_new(session, &request, &error), error);
+	xrnpe_session_free(session);
+	return request;
+}
+
+void submit(struct xrnpe_request *request, unsigned int seed)
+{
+	struct xrnpe_error error;
+	float in[TINY_IN];
+
+	tiny_input(seed, in);
+	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
+	ck_ok(xrnpe_request_submit(request, &error), error);
+}
+
 /* ---- the program ------------------------------------------------------ */
 
 int main(void)

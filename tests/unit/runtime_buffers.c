@@ -29,19 +29,6 @@ static bool is_emulator(void)
 	return !strcmp(test_device(), "emu");
 }
 
-/* A request of @model, which it takes over. */
-static struct xrnpe_request *request_of(struct xrnpe_model *model)
-{
-	struct xrnpe_session *session;
-	struct xrnpe_request *request;
-
-	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
-	xrnpe_model_free(model);
-	ck_ok(xrnpe_request_new(session, &request, &error), error);
-	xrnpe_session_free(session);
-	return request;
-}
-
 enum { SIZE = 4096, IN = 256, OUT = 1024 };
 
 /* ---- memory of all kinds --------------------------------------------------- */
@@ -148,7 +135,7 @@ START_TEST(buffer_bound)
 	if (kinds[_i] == wrap && !is_emulator())
 		return;
 	find_layouts();
-	request = request_of(tiny_model());
+	request = request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL);
 	buffer = kinds[_i](SIZE);
 	ck_ok(xrnpe_request_bind_input(request, 0, buffer, IN, &error), error);
 	ck_ok(xrnpe_request_bind_output(request, 0, buffer, OUT, &error), error);
@@ -189,7 +176,7 @@ END_TEST
 /* Nodes on the CPU use what is bound, too, and say what they copied. */
 START_TEST(buffer_bound_cpu)
 {
-	struct xrnpe_request *request = request_of(negative_model());
+	struct xrnpe_request *request = request_of(device, negative_model(), XRNPE_PRIORITY_NORMAL);
 	struct xrnpe_buffer *buffer = make(SIZE);
 
 	find_layouts();
@@ -207,7 +194,7 @@ END_TEST
 /* Requests that take turns with two buffers, as frames come from a camera. */
 START_TEST(buffer_turns)
 {
-	struct xrnpe_request *request = request_of(tiny_model());
+	struct xrnpe_request *request = request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL);
 	struct xrnpe_buffer *buffers[] = { make(SIZE), import(SIZE) };
 
 	find_layouts();
@@ -244,7 +231,7 @@ static struct xrnpe_model *with_second_output(uint64_t offset)
 
 START_TEST(buffer_two_names)
 {
-	struct xrnpe_request *request = request_of(with_second_output(0));
+	struct xrnpe_request *request = request_of(device, with_second_output(0), XRNPE_PRIORITY_NORMAL);
 	struct xrnpe_buffer *buffer = make(SIZE);
 
 	find_layouts();
@@ -253,7 +240,7 @@ START_TEST(buffer_two_names)
 	run_in_place(request, buffer, 3, 1);
 	xrnpe_request_free(request);
 
-	request = request_of(with_second_output(8));
+	request = request_of(device, with_second_output(8), XRNPE_PRIORITY_NORMAL);
 	ck_fails(xrnpe_request_bind_output(request, 0, buffer, 0, &error), -ENOTSUP, error,
 		 "tiny: has too many inputs and outputs, or ones that overlap, to bind them");
 	xrnpe_request_free(request);
@@ -263,7 +250,7 @@ END_TEST
 
 START_TEST(buffer_bad_bindings)
 {
-	struct xrnpe_request *request = request_of(tiny_model());
+	struct xrnpe_request *request = request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL);
 	struct xrnpe_device *other;
 	struct xrnpe_buffer *buffer = make(SIZE), *others;
 	char memory[256] __attribute__((aligned(64)));

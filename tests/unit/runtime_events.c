@@ -24,29 +24,6 @@ static void teardown(void)
 	xrnpe_device_close(device);
 }
 
-/* A request of @model, which it takes over. */
-static struct xrnpe_request *request_of(struct xrnpe_model *model, enum xrnpe_priority priority)
-{
-	const struct xrnpe_session_options options = { .priority = priority };
-	struct xrnpe_session *session;
-	struct xrnpe_request *request;
-
-	ck_ok(xrnpe_session_new(device, model, &options, &session, &error), error);
-	xrnpe_model_free(model);
-	ck_ok(xrnpe_request_new(session, &request, &error), error);
-	xrnpe_session_free(session);
-	return request;
-}
-
-static void submit(struct xrnpe_request *request, unsigned int seed)
-{
-	float in[TINY_IN];
-
-	tiny_input(seed, in);
-	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
-	ck_ok(xrnpe_request_submit(request, &error), error);
-}
-
 /* @sign: what the model multiplies the tiny one's outputs by. */
 static void check_output(struct xrnpe_request *request, unsigned int seed, float sign)
 {
@@ -72,7 +49,7 @@ static const float signs[] = { 1, -1 };
 /* Nobody waits, whether or not there is work for the CPU. */
 START_TEST(event_fd)
 {
-	struct xrnpe_request *request = request_of(models[_i](), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *request = request_of(device, models[_i](), XRNPE_PRIORITY_NORMAL);
 	int fd, again;
 
 	ck_ok(xrnpe_request_fd(request, &fd, &error), error);
@@ -94,8 +71,8 @@ END_TEST
 /* Asked for when the request is on its way, or has ended. */
 START_TEST(event_fd_late)
 {
-	struct xrnpe_request *slow = request_of(slow_model(1), XRNPE_PRIORITY_NORMAL);
-	struct xrnpe_request *steps = request_of(negative_model(), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *slow = request_of(device, slow_model(1), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *steps = request_of(device, negative_model(), XRNPE_PRIORITY_NORMAL);
 	int fd;
 
 	ck_ok(xrnpe_request_submit(slow, &error), error);
@@ -122,7 +99,7 @@ static void count_up(void *data)
 
 START_TEST(event_callback)
 {
-	struct xrnpe_request *request = request_of(models[_i](), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *request = request_of(device, models[_i](), XRNPE_PRIORITY_NORMAL);
 	unsigned int ended = 0;
 	int fd;
 
@@ -152,9 +129,9 @@ END_TEST
 START_TEST(event_any)
 {
 	struct xrnpe_request *requests[] = {
-		request_of(slow_model(2), XRNPE_PRIORITY_BACKGROUND),
-		request_of(tiny_model(), XRNPE_PRIORITY_NORMAL),
-		request_of(negative_model(), XRNPE_PRIORITY_NORMAL),
+		request_of(device, slow_model(2), XRNPE_PRIORITY_BACKGROUND),
+		request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL),
+		request_of(device, negative_model(), XRNPE_PRIORITY_NORMAL),
 	};
 	unsigned int seen = 0;
 	size_t index;
@@ -190,8 +167,8 @@ static void *cancel(void *data)
 
 START_TEST(event_cancel)
 {
-	struct xrnpe_request *slow = request_of(slow_model(4), XRNPE_PRIORITY_NORMAL);
-	struct xrnpe_request *behind = request_of(models[_i](), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *slow = request_of(device, slow_model(4), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *behind = request_of(device, models[_i](), XRNPE_PRIORITY_NORMAL);
 	struct timespec start, end;
 	pthread_t thread;
 
@@ -224,7 +201,7 @@ END_TEST
 
 START_TEST(event_deadline)
 {
-	struct xrnpe_request *request = request_of(models[_i](), XRNPE_PRIORITY_NORMAL);
+	struct xrnpe_request *request = request_of(device, models[_i](), XRNPE_PRIORITY_NORMAL);
 
 	xrnpe_request_set_deadline(request, 1);
 	submit(request, 1);
@@ -247,9 +224,9 @@ END_TEST
 START_TEST(event_priority)
 {
 	struct xrnpe_request *requests[] = {
-		request_of(slow_model(2), XRNPE_PRIORITY_NORMAL),
-		request_of(slow_model(2), XRNPE_PRIORITY_BACKGROUND),
-		request_of(tiny_model(), XRNPE_PRIORITY_URGENT),
+		request_of(device, slow_model(2), XRNPE_PRIORITY_NORMAL),
+		request_of(device, slow_model(2), XRNPE_PRIORITY_BACKGROUND),
+		request_of(device, tiny_model(), XRNPE_PRIORITY_URGENT),
 	};
 	const struct xrnpe_session_options none = { .priority = 99 };
 	struct xrnpe_model *model = tiny_model();

@@ -19,19 +19,6 @@ static void teardown(void)
 	xrnpe_device_close(device);
 }
 
-/* A request of @model, which it takes over. */
-static struct xrnpe_request *request_of(struct xrnpe_model *model)
-{
-	struct xrnpe_session *session;
-	struct xrnpe_request *request;
-
-	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
-	ck_ok(xrnpe_request_new(session, &request, &error), error);
-	xrnpe_session_free(session);
-	xrnpe_model_free(model);
-	return request;
-}
-
 static int run(struct xrnpe_request *request, const float in[TINY_IN])
 {
 	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
@@ -55,7 +42,7 @@ static void check_layers(struct xrnpe_request *request, unsigned int seed)
 
 START_TEST(layers_kept)
 {
-	struct xrnpe_request *request = request_of(tiny_model());
+	struct xrnpe_request *request = request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL);
 	float out[TINY_OUT], mixed[TINY_OUT];
 
 	ck_ok(xrnpe_request_keep_layer(request, 0, true, &error), error);
@@ -85,7 +72,7 @@ START_TEST(layers_on_cpu)
 	model->layers[1].place = XRNPE_PLACE_CPU;
 	model->layer_outputs[1] = (struct xrnpe_layer_output){ .index = 0 };
 	ck_ok(xrnpe_model_check(model, &error), error);
-	request = request_of(model);
+	request = request_of(device, model, XRNPE_PRIORITY_NORMAL);
 	ck_ok(xrnpe_request_keep_layer(request, 0, true, &error), error);
 	ck_ok(xrnpe_request_keep_layer(request, 1, true, &error), error);
 	tiny_input(3, in);
@@ -103,7 +90,7 @@ END_TEST
 
 START_TEST(layers_refused)
 {
-	struct xrnpe_request *request = request_of(tiny_model());
+	struct xrnpe_request *request = request_of(device, tiny_model(), XRNPE_PRIORITY_NORMAL);
 	float in[TINY_IN] = { 0 }, values[TINY_OUT];
 
 	ck_fails(xrnpe_request_keep_layer(request, 2, true, &error), -EINVAL, error,
@@ -136,7 +123,7 @@ START_TEST(layers_until_fault)
 	float in[TINY_IN], values[TINY_OUT];
 
 	memcpy((char *)model->constants + TINY_SCALES, &infinite, sizeof(infinite));
-	request = request_of(model);
+	request = request_of(device, model, XRNPE_PRIORITY_NORMAL);
 	ck_ok(xrnpe_request_keep_layer(request, 0, true, &error), error);
 	ck_ok(xrnpe_request_keep_layer(request, 1, true, &error), error);
 	tiny_input(1, in);

@@ -36,21 +36,12 @@ static struct xrnpe_session *session_of(struct xrnpe_model *model)
 	return session;
 }
 
-static struct xrnpe_request *request_of(struct xrnpe_session *session)
+static struct xrnpe_request *new_request(struct xrnpe_session *session)
 {
 	struct xrnpe_request *request;
 
 	ck_ok(xrnpe_request_new(session, &request, &error), error);
 	return request;
-}
-
-static void submit(struct xrnpe_request *request, unsigned int seed)
-{
-	float in[TINY_IN];
-
-	tiny_input(seed, in);
-	ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
-	ck_ok(xrnpe_request_submit(request, &error), error);
 }
 
 /* Not via ck_ok(), for threads. Returns whether the output is that of @seed. */
@@ -106,7 +97,7 @@ START_TEST(session_from_file)
 	xrnpe_model_free(tiny);
 	ck_ok(xrnpe_model_load(test_path("m.xrnpe"), &model, &error), error);
 	session = session_of(model);
-	request = request_of(session);
+	request = new_request(session);
 	submit(request, 5);
 	ck_ok(xrnpe_request_wait(request, -1, &error), error);
 	ck_assert(output_is_right(request, 5));
@@ -151,7 +142,7 @@ START_TEST(request_many_in_flight)
 	static struct xrnpe_request *requests[MANY];
 
 	for (unsigned int i = 0; i < MANY; i++) {
-		requests[i] = request_of(session);
+		requests[i] = new_request(session);
 		submit(requests[i], i);
 	}
 	for (unsigned int i = MANY; i-- > 0;) {
@@ -166,7 +157,7 @@ END_TEST
 START_TEST(request_again)
 {
 	struct xrnpe_session *session = session_of(tiny_model());
-	struct xrnpe_request *request = request_of(session);
+	struct xrnpe_request *request = new_request(session);
 
 	for (unsigned int i = 0; i < 20; i++) {
 		submit(request, i);
@@ -187,7 +178,7 @@ END_TEST
 START_TEST(request_misused)
 {
 	struct xrnpe_session *session = session_of(tiny_model());
-	struct xrnpe_request *request = request_of(session);
+	struct xrnpe_request *request = new_request(session);
 	float in[TINY_IN] = { 0 }, out[TINY_OUT];
 
 	ck_fails(xrnpe_request_wait(request, -1, &error), -EINVAL, error,
@@ -221,7 +212,7 @@ END_TEST
 START_TEST(request_not_yet)
 {
 	struct xrnpe_session *session = session_of(slow_model(1));
-	struct xrnpe_request *request = request_of(session);
+	struct xrnpe_request *request = new_request(session);
 
 	ck_ok(xrnpe_request_submit(request, &error), error);
 	ck_fails(xrnpe_request_wait(request, 0, &error), -ETIME, error, "tiny: has not ended yet");
@@ -263,7 +254,7 @@ static const struct {
 START_TEST(request_fault)
 {
 	struct xrnpe_session *good = session_of(tiny_model()), *bad;
-	struct xrnpe_request *before = request_of(good), *faulty, *after = request_of(good);
+	struct xrnpe_request *before = new_request(good), *faulty, *after = new_request(good);
 	struct xrnpe_model *model = tiny_model();
 	struct xrnpe_operand *operand = &model->cmds[1].operand[faults[_i].operand];
 	float out[TINY_OUT], in[TINY_IN];
@@ -274,7 +265,7 @@ START_TEST(request_fault)
 	operand->region = faults[_i].region;
 	operand->offset = faults[_i].offset;
 	bad = session_of(model);
-	faulty = request_of(bad);
+	faulty = new_request(bad);
 
 	submit(before, 1);
 	submit(faulty, 2);
@@ -311,7 +302,7 @@ START_TEST(request_illegal_scale)
 
 	memcpy((char *)model->constants + TINY_SCALES + 8, &infinite, sizeof(infinite));
 	session = session_of(model);
-	request = request_of(session);
+	request = new_request(session);
 	submit(request, 1);
 	ck_fails(xrnpe_request_wait(request, -1, &error), -EFAULT, error,
 		 "tiny: command 1 (conv2d, layer mix): a scale, bias or slope is illegal: offset ");
@@ -353,7 +344,7 @@ START_TEST(session_ownership)
 	ck_ok(xrnpe_session_new(own, model, NULL, &session, &error), error);
 	xrnpe_model_free(model);
 	xrnpe_device_close(own);
-	request = request_of(session);
+	request = new_request(session);
 	xrnpe_session_free(session);
 	submit(request, 8);
 	ck_ok(xrnpe_request_wait(request, -1, &error), error);

@@ -73,6 +73,13 @@ struct xrnpe_model *two_points(struct xrnpe_model *(*make)(void));
 void tiny_input(unsigned int seed, float in[TINY_IN]);
 void tiny_output(const float in[TINY_IN], float out[TINY_OUT]);
 
+/* A request of @model, which it takes over, on @device. */
+struct xrnpe_request *request_of(struct xrnpe_device *device, struct xrnpe_model *model,
+				 enum xrnpe_priority priority);
+
+/* Submit a request of a model that takes what the tiny one does. */
+void submit(struct xrnpe_request *request, unsigned int seed);
+
 /* The call succeeds, or the test fails with its message. */
 #define ck_ok(call, error) \
 	do { \
