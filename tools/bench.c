@@ -72,15 +72,6 @@ static bool runs(const char *kernel)
 	return false;
 }
 
-/* A format that multiplies, by name. Returns 0, or an exit status with what is wrong printed. */
-static int take_format(const char *command, const char *option, const char *name, bool *has,
-		       enum xrnpe_format *format)
-{
-	*has = true;
-	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS ? 0 :
-	       misused(command, "%s is not fp4, p4, p8 or p16: %s", option, name);
-}
-
 static int take_threads(struct bench_options *options, const char *command, const char *argument)
 {
 	size_t threads;
@@ -91,20 +82,20 @@ static int take_threads(struct bench_options *options, const char *command, cons
 	return 0;
 }
 
-/* Take an option, for take_options(). */
-static int take(void *data, const char *command, int option, char *argument)
+int bench_take(void *data, const char *command, int option, char *argument)
 {
 	struct bench_options *options = data;
 
 	switch (option) {
 	case 'f':
-		return take_format(command, "--format", argument, &options->has_format, &options->format);
+		options->has_format = true;
+		return take_format(command, "--format", argument, &options->format);
 	case 'w':
-		return take_format(command, "--weight-format", argument, &options->has_weight_format,
-				   &options->weight_format);
+		options->has_weight_format = true;
+		return take_format(command, "--weight-format", argument, &options->weight_format);
 	case 'r':
-		return take_format(command, "--residual", argument, &options->has_residual,
-				   &options->residual);
+		options->has_residual = true;
+		return take_format(command, "--residual", argument, &options->residual);
 	case 't':
 		return take_threads(options, command, argument);
 	case 's':
@@ -149,7 +140,7 @@ static int parse(int argc, char **argv, struct bench_options *options)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int status = take_options(argc, argv, "f:w:t:s:d:a:cr:k:jh", long_options, usage, take, options);
+	int status = take_options(argc, argv, "f:w:t:s:d:a:cr:k:jh", long_options, usage, bench_take, options);
 
 	if (status >= 0)
 		return status;

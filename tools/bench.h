@@ -28,6 +28,12 @@ struct bench_formats {
 	enum xrnpe_format input, weight;
 };
 
+/*
+ * bench.c: take an option of these, for take_options(): a table of long options says which of them
+ * a benchmark has.
+ */
+int bench_take(void *options, const char *command, int option, char *argument);
+
 /* ---- bench_data.c -------------------------------------------------------- */
 
 /* Elements that are random; what is larger repeats these. */

@@ -29,13 +29,6 @@ static const char usage[] =
 	"elements, and of large ones; of these GB/s that are read and written; memcpy's, of as\n"
 	"many bytes on one thread, in the same run; and the ratio. A row of JSON is an object.\n";
 
-struct options {
-	bool has_format, json;
-	enum xrnpe_format format;
-	unsigned int threads;
-	const char *kernel;	/* NULL: the fastest */
-};
-
 /* What is measured: a command but for its formats, and which of these are the row's. */
 struct row {
 	const char *name;
@@ -223,8 +216,8 @@ static int measure(struct xrnpe_datapath *datapath, struct work *work, struct se
 	return 0;
 }
 
-static int measure_row(const struct options *options, struct xrnpe_datapath *datapath, const struct row *row,
-		       enum xrnpe_format format)
+static int measure_row(const struct bench_options *options, struct xrnpe_datapath *datapath,
+		       const struct row *row, enum xrnpe_format format)
 {
 	struct seconds seconds = { 0, 0 };
 	struct work work;
@@ -262,42 +255,16 @@ int xrnpe_bench_elementwise(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options options = { .threads = 1 };
+	struct bench_options options = { .threads = 1 };
 	struct xrnpe_datapath *datapath;
-	int option, ret = 0;
-	size_t threads;
+	int status, ret = 0;
 
-	while ((option = getopt_long(argc, argv, "f:t:k:jh", long_options, NULL)) != -1) {
-		switch (option) {
-		case 'f':
-			options.has_format = true;
-			if (xrnpe_format_from_name(optarg, &options.format) ||
-			    options.format >= XRNPE_PRODUCT_FORMATS)
-				return misused(argv[0], "--format is not fp4, p4, p8 or p16: %s", optarg);
-			break;
-		case 't':
-			if (!parse_count(optarg, BENCH_MAX_THREADS, &threads))
-				return misused(argv[0], "--threads is not 1..%d: %s", BENCH_MAX_THREADS, optarg);
-			options.threads = (unsigned int)threads;
-			break;
-		case 'k':
-			options.kernel = optarg;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
-		}
-	}
+	status = take_options(argc, argv, "f:t:k:jh", long_options, usage, bench_take, &options);
+	if (status >= 0)
+		return status;
 	if (optind + 1 != argc)
 		return misused(argv[0], "one benchmark is expected");
 	datapath = xrnpe_datapath_new(options.threads, options.kernel);
-	if (!datapath && options.kernel && (errno == EINVAL || errno == ENOTSUP))
-		return misused(argv[0], "--kernel is none that this CPU runs: %s", options.kernel);
 	if (datapath && !options.json)
 		printf("%-17s %-4s %3s  %-12s %6s %6s %6s %7s %7s %6s\n", "", "", "thr", "kernel", "1k", "16k",
 		       "Gout/s", "GB/s", "memcpy", "ratio");

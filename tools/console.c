@@ -10,6 +10,7 @@
 
 #include "console.h"
 #include "error.h"
+#include "xrnpe.h"
 
 /* Seconds between two drawings of a progress line. */
 #define REDRAW 0.1
@@ -155,6 +156,13 @@ bool parse_count(const char *text, size_t most, size_t *count)
 	errno = 0;
 	*count = strtoul(text, &end, 10);
 	return !errno && *text >= '0' && *text <= '9' && !*end && *count && *count <= most;
+}
+
+int take_format(const char *command, const char *option, const char *name,
+		enum xrnpe_format *format)
+{
+	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS ? 0 :
+	       misused(command, "%s is not fp4, p4, p8 or p16: %s", option, name);
 }
 
 int wider(int width, const char *text)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "drm/xrnpe_cmd.h"	/* enum xrnpe_format */
+
 struct option;
 struct xrnpe_error;
 
@@ -55,6 +57,13 @@ void json_string(FILE *stream, const char *string);
 
 /* A whole number from 1 to @most, in digits alone. */
 bool parse_count(const char *text, size_t most, size_t *count);
+
+/*
+ * The value of @option, a format that multiplies, by name. Returns 0, or an exit status with what
+ * is wrong printed.
+ */
+int take_format(const char *command, const char *option, const char *name,
+		enum xrnpe_format *format);
 
 /* The width of a column of a table that has @text in it, too. */
 int wider(int width, const char *text);

@@ -156,12 +156,6 @@ static int dot_line(struct options *options, char *text)
 	return 0;
 }
 
-/* A format that multiplies, by name. */
-static bool product_format(const char *name, enum xrnpe_format *format)
-{
-	return !xrnpe_format_from_name(name, format) && *format < XRNPE_PRODUCT_FORMATS;
-}
-
 struct conversion {
 	const char *name;
 	int (*convert)(struct options *options, char *text);
@@ -178,13 +172,6 @@ static const struct conversion *find_conversion(const char *name)
 			return &conversions[i];
 	}
 	return NULL;
-}
-
-static int take_format(const char *command, const char *option, const char *name,
-		       enum xrnpe_format *format)
-{
-	return product_format(name, format) ? 0 :
-	       misused(command, "%s is not fp4, p4, p8 or p16: %s", option, name);
 }
 
 /* Take an option, for take_options(). */
