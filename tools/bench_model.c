@@ -332,9 +332,54 @@ static int bench(const struct options *options)
 	return ret ? failed(&error) : finish_output();
 }
 
+enum { ENERGY = 256 };
+
+static bool parse_seconds(const char *text, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(text, &end);
+	return end != text && !*end && *seconds > 0 && *seconds < 3600;
+}
+
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
+{
+	struct options *options = data;
+	size_t threads;
+
+	switch (option) {
+	case 'p':
+		return take_point(command, argument, &options->point);
+	case 'd':
+		options->device = argument;
+		return 0;
+	case 't':
+		if (!parse_count(argument, MOST_THREADS, &threads))
+			return misused(command, "--threads is not 1..%d: %s", MOST_THREADS, argument);
+		setenv("XRNPE_THREADS", argument, 1);
+		return 0;
+	case 's':
+		return parse_seconds(argument, &options->seconds) ? 0 :
+		       misused(command, "--seconds is not a number up to an hour: %s", argument);
+	case 'b':
+		return parse_count(argument, MOST_BATCH, &options->batch) ? 0 :
+		       misused(command, "--batch is not 1..%d: %s", MOST_BATCH, argument);
+	case 'l':
+		options->layers = true;
+		return 0;
+	case ENERGY:
+		return take_energy(argument, &options->energy);
+	case 'j':
+		options->json = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
 int xrnpe_bench_model(int argc, char **argv)
 {
-	enum { ENERGY = 256 };
 	static const struct option long_options[] = {
 		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
@@ -348,52 +393,12 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options options = { .device = "emu", .seconds = 2, .batch = BATCH, .point = NO_POINT };
-	struct xrnpe_error error;
-	int option;
-	size_t threads;
-	char *end;
+	int status;
 
 	xrnpe_energy_init(&options.energy);
-	while ((option = getopt_long(argc, argv, "p:d:t:s:b:ljh", long_options, NULL)) != -1) {
-		switch (option) {
-		case 'p':
-			if (!parse_point(optarg, &options.point))
-				return misused(argv[0], "--point is not the number of one: %s", optarg);
-			break;
-		case 'd':
-			options.device = optarg;
-			break;
-		case 't':
-			if (!parse_count(optarg, MOST_THREADS, &threads))
-				return misused(argv[0], "--threads is not 1..%d: %s", MOST_THREADS, optarg);
-			setenv("XRNPE_THREADS", optarg, 1);
-			break;
-		case 's':
-			options.seconds = strtod(optarg, &end);
-			if (end == optarg || *end || !(options.seconds > 0 && options.seconds < 3600))
-				return misused(argv[0], "--seconds is not a number up to an hour: %s", optarg);
-			break;
-		case 'b':
-			if (!parse_count(optarg, MOST_BATCH, &options.batch))
-				return misused(argv[0], "--batch is not 1..%d: %s", MOST_BATCH, optarg);
-			break;
-		case 'l':
-			options.layers = true;
-			break;
-		case ENERGY:
-			if (energy_add(&options.energy, optarg, &error))
-				return failed(&error);
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
-		}
-	}
+	status = take_options(argc, argv, "p:d:t:s:b:ljh", long_options, usage, take, &options);
+	if (status >= 0)
+		return status;
 	if (optind + 1 != argc)
 		return misused(argv[0], "one model is expected");
 	options.model = argv[optind];

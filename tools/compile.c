@@ -236,27 +236,11 @@ static int compile(const struct options *options)
 
 enum { MAX_LOSS = 256, ENERGY, FORMATS, SAVE_FORMATS, REPORT };
 
-/* Those that may be files. */
-static int take_settings(struct options *options, const char *command, int option, char *argument)
-{
-	struct xrnpe_error error;
-
-	switch (option) {
-	case 'f':
-		return formats_add(&options->formats, argument, &error) ?
-		       misused(command, "--format %s", error.message) : 0;
-	case FORMATS:
-		options->formats_file = argument;
-		return formats_read(&options->formats, argument, &error) ? failed(&error) : 0;
-	default:
-		return energy_add(&options->energy, argument, &error) ? failed(&error) : 0;
-	}
-}
-
 /* Take an option, for take_options(). */
 static int take(void *data, const char *command, int option, char *argument)
 {
 	struct options *options = data;
+	struct xrnpe_error error;
 
 	switch (option) {
 	case 'c':
@@ -275,9 +259,13 @@ static int take(void *data, const char *command, int option, char *argument)
 		return parse_share(argument, &options->loss) ? 0 :
 		       misused(command, "--max-loss is not a share as in 0.2%%: %s", argument);
 	case 'f':
+		return formats_add(&options->formats, argument, &error) ?
+		       misused(command, "--format %s", error.message) : 0;
 	case FORMATS:
+		options->formats_file = argument;
+		return formats_read(&options->formats, argument, &error) ? failed(&error) : 0;
 	case ENERGY:
-		return take_settings(options, command, option, argument);
+		return take_energy(argument, &options->energy);
 	case SAVE_FORMATS:
 		options->save_formats = argument;
 		return 0;

@@ -336,6 +336,35 @@ static bool parse_stride(const char *text, size_t *stride)
 	return *text >= '0' && *text <= '9' && !*end && disasm_stride_is_legal(*stride);
 }
 
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
+{
+	struct disasm_options *options = data;
+
+	switch (option) {
+	case 'p':
+		return take_point(command, argument, &options->point);
+	case 'r':
+		options->raw = true;
+		return 0;
+	case 's':
+		return parse_stride(argument, &options->stride) ? 0 :
+		       misused(command, "--stride is not a multiple of %u from %zu to %u: %s",
+			       XRNPE_CMD_ALIGN, sizeof(struct xrnpe_cmd), XRNPE_CMD_STRIDE_MAX, argument);
+	case 'J':
+		options->record = true;
+		return 0;
+	case 'f':
+		options->fields = true;
+		return 0;
+	case 'j':
+		options->json = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
 int xrnpe_disasm(int argc, char **argv)
 {
 	static const struct option long_options[] = {
@@ -349,39 +378,10 @@ int xrnpe_disasm(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct disasm_options options = { .point = NO_POINT };
-	int option;
+	int status = take_options(argc, argv, "p:rs:Jfjh", long_options, usage, take, &options);
 
-	while ((option = getopt_long(argc, argv, "p:rs:Jfjh", long_options, NULL)) != -1) {
-		switch (option) {
-		case 'p':
-			if (!parse_point(optarg, &options.point))
-				return misused(argv[0], "--point is not the number of one: %s", optarg);
-			break;
-		case 'r':
-			options.raw = true;
-			break;
-		case 's':
-			if (!parse_stride(optarg, &options.stride))
-				return misused(argv[0], "--stride is not a multiple of %u from %zu to %u: %s",
-					       XRNPE_CMD_ALIGN, sizeof(struct xrnpe_cmd),
-					       XRNPE_CMD_STRIDE_MAX, optarg);
-			break;
-		case 'J':
-			options.record = true;
-			break;
-		case 'f':
-			options.fields = true;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
-		}
-	}
+	if (status >= 0)
+		return status;
 	if (optind + 1 != argc)
 		return misused(argv[0], "one file is expected");
 	if (options.raw && options.record)

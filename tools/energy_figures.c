@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "console.h"
 #include "error.h"
 #include "lines.h"
 
@@ -29,10 +30,13 @@ static int set(void *data, const char *text, struct xrnpe_error *error)
 	return ret;
 }
 
-int energy_add(struct xrnpe_energy *energy, const char *argument, struct xrnpe_error *error)
+int take_energy(const char *argument, struct xrnpe_energy *energy)
 {
-	return strchr(argument, '=') && access(argument, F_OK) ? set(energy, argument, error) :
-	       lines_read(argument, set, energy, error);
+	struct xrnpe_error error;
+	int ret = strchr(argument, '=') && access(argument, F_OK) ? set(energy, argument, &error) :
+		  lines_read(argument, set, energy, &error);
+
+	return ret ? failed(&error) : 0;
 }
 
 void energy_print_json(const struct xrnpe_energy *energy)

@@ -5,8 +5,8 @@
 
 #include "xrnpe.h"
 
-/* Set what @argument says. Returns 0, or what failed with a message that names it. */
-int energy_add(struct xrnpe_energy *energy, const char *argument, struct xrnpe_error *error);
+/* Set what @argument says. Returns 0, or an exit status with what is wrong printed. */
+int take_energy(const char *argument, struct xrnpe_energy *energy);
 
 /* All figures, as a JSON object. */
 void energy_print_json(const struct xrnpe_energy *energy);

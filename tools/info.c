@@ -297,9 +297,16 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	printf("]}\n");
 }
 
-static int show_model(const char *path, int point, const char *device_name,
-		      const struct xrnpe_energy *energy, bool json)
+struct options {
+	const char *device;	/* NULL: none was named */
+	int point;
+	struct xrnpe_energy energy;
+	bool has_energy, operators, json;
+};
+
+static int show_model(const char *path, const struct options *options)
 {
+	const struct xrnpe_energy *energy = &options->energy;
 	struct xrnpe_cost total, *layers = NULL;
 	struct xrnpe_device *device = NULL;
 	struct xrnpe_model *model = NULL;
@@ -308,9 +315,9 @@ static int show_model(const char *path, int point, const char *device_name,
 
 	ret = load_model(path, &model, &error);
 	if (!ret)
-		ret = select_point(&model, point, path, &error);
+		ret = select_point(&model, options->point, path, &error);
 	if (!ret)
-		ret = xrnpe_device_open(device_name ? device_name : "emu", &device, &error);
+		ret = xrnpe_device_open(options->device ? options->device : "emu", &device, &error);
 	if (!ret) {
 		layers = calloc(xrnpe_model_layer_count(model), sizeof(*layers));
 		if (!layers)
@@ -320,7 +327,7 @@ static int show_model(const char *path, int point, const char *device_name,
 		const struct xrnpe_device_info *info = xrnpe_device_info(device);
 
 		xrnpe_model_predict(model, info, energy, &total, layers);
-		if (json)
+		if (options->json)
 			print_costs_json(model, path, info, energy, &total, layers);
 		else
 			print_costs(model, info, energy, &total, layers);
@@ -331,10 +338,38 @@ static int show_model(const char *path, int point, const char *device_name,
 	return ret ? failed(&error) : finish_output();
 }
 
+/* ---- command line --------------------------------------------------------- */
+
+enum { ENERGY = 256 };
+
+/* Take an option, for take_options(). */
+static int take(void *data, const char *command, int option, char *argument)
+{
+	struct options *options = data;
+
+	switch (option) {
+	case 'O':
+		options->operators = true;
+		return 0;
+	case 'p':
+		return take_point(command, argument, &options->point);
+	case 'd':
+		options->device = argument;
+		return 0;
+	case ENERGY:
+		options->has_energy = true;
+		return take_energy(argument, &options->energy);
+	case 'j':
+		options->json = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
 int xrnpe_info(int argc, char **argv)
 {
-	enum { ENERGY = 256 };
-	static const struct option options[] = {
+	static const struct option long_options[] = {
 		{ "operators", no_argument, NULL, 'O' },
 		{ "point", required_argument, NULL, 'p' },
 		{ "device", required_argument, NULL, 'd' },
@@ -343,50 +378,23 @@ int xrnpe_info(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *device = NULL;
-	bool json = false, operators = false, has_energy = false;
-	struct xrnpe_energy energy;
-	struct xrnpe_error error;
-	int option, point = NO_POINT;
+	struct options options = { .point = NO_POINT };
+	int status;
 
-	xrnpe_energy_init(&energy);
-	while ((option = getopt_long(argc, argv, "Op:d:jh", options, NULL)) != -1) {
-		switch (option) {
-		case 'O':
-			operators = true;
-			break;
-		case 'p':
-			if (!parse_point(optarg, &point))
-				return misused(argv[0], "--point is not the number of one: %s", optarg);
-			break;
-		case 'd':
-			device = optarg;
-			break;
-		case ENERGY:
-			has_energy = true;
-			if (energy_add(&energy, optarg, &error))
-				return failed(&error);
-			break;
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return finish_output();
-		default:
-			return misused(argv[0], "cannot understand the options");
-		}
-	}
+	xrnpe_energy_init(&options.energy);
+	status = take_options(argc, argv, "Op:d:jh", long_options, usage, take, &options);
+	if (status >= 0)
+		return status;
 	if (optind + 1 < argc)
 		return misused(argv[0], "takes one model: %s", argv[optind + 1]);
-	if (point != NO_POINT && optind == argc)
+	if (options.point != NO_POINT && optind == argc)
 		return misused(argv[0], "--point is for a model");
-	if (operators && (device || has_energy || optind < argc))
+	if (options.operators && (options.device || options.has_energy || optind < argc))
 		return misused(argv[0], "--operators goes with --json only");
-	if (has_energy && optind == argc)
+	if (options.has_energy && optind == argc)
 		return misused(argv[0], "--energy goes with a model");
-	if (operators)
-		return show_operators(json);
-	return optind < argc ? show_model(argv[optind], point, device, &energy, json) :
-			       show_devices(device, json);
+	if (options.operators)
+		return show_operators(options.json);
+	return optind < argc ? show_model(argv[optind], &options) :
+			       show_devices(options.device, options.json);
 }

@@ -10,17 +10,14 @@
 #include "points.h"
 #include "quality.h"
 
-bool parse_point(const char *text, int *point)
+int take_point(const char *command, const char *text, int *point)
 {
-	size_t count;
+	size_t count = 0;
 
-	if (!strcmp(text, "0"))
-		*point = 0;
-	else if (parse_count(text, INT32_MAX, &count))
-		*point = (int)count;
-	else
-		return false;
-	return true;
+	if (strcmp(text, "0") && !parse_count(text, INT32_MAX, &count))
+		return misused(command, "--point is not the number of one: %s", text);
+	*point = (int)count;
+	return 0;
 }
 
 int select_point(struct xrnpe_model **model, int point, const char *path, struct xrnpe_error *error)

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Points of a model on the command line. */
-#ifndef XRNPE_TOOL_POINTS_H
-#define XRNPE_TOOL_POINTS_H
-
-#include <stdbool.h>
+#ifndef XRNPE_TOOLS_POINTS_H
+#define XRNPE_TOOLS_POINTS_H
 
 #include "xrnpe.h"
 
 /* That which the model begins with, as long as --point says nothing. */
 #define NO_POINT (-1)
 
-/* The number of a point. */
-bool parse_point(const char *text, int *point);
+/* Take --point. Returns 0, or an exit status with what is wrong printed. */
+int take_point(const char *command, const char *text, int *point);
 
-/* Point @point of *@model, which is replaced by it, or the error. The reference stays the one. */
+/* Replace *@model by point @point of it, which has its reference. Returns 0 or -EINVAL. */
 int select_point(struct xrnpe_model **model, int point, const char *path, struct xrnpe_error *error);
 
 /* What a point takes on @device, or on the default one, energy by @energy. */
@@ -31,7 +29,6 @@ struct point_needs point_needs(const struct xrnpe_model *point,
 /* A table of that; nothing of one point alone. */
 void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
 		  const struct xrnpe_energy *energy);
-
 
 /* A member of an object, with a comma behind. */
 void print_points_json(const struct xrnpe_model *model, const struct xrnpe_device_info *device,

@@ -414,8 +414,7 @@ static int take(void *data, const char *command, int option, char *argument)
 		return parse_count(argument, SIZE_MAX, &options->limit) ? 0 :
 		       misused(command, "--limit is not a number of inputs: %s", argument);
 	case 'p':
-		return parse_point(argument, &options->point) ? 0 :
-		       misused(command, "--point is not the number of one: %s", argument);
+		return take_point(command, argument, &options->point);
 	case 'b':
 		options->governed = true;
 		return xrnpe_governor_parse(argument, &options->governor, &error) ?
