@@ -111,25 +111,6 @@ static int new_arrays(const struct xrnpe_model *model, size_t batch, struct arra
 	return 0;
 }
 
-/* One inference, from the inputs' values to the outputs'. */
-static int run_once(struct xrnpe_request *request, const struct xrnpe_model *model,
-		    const struct arrays *arrays, struct xrnpe_error *error)
-{
-	int ret = 0;
-
-	for (unsigned int i = 0; !ret && i < xrnpe_model_input_count(model); i++)
-		ret = xrnpe_request_set_input(request, i, arrays->in[i],
-					      xrnpe_model_input(model, i)->count, error);
-	if (!ret)
-		ret = xrnpe_request_submit(request, error);
-	if (!ret)
-		ret = xrnpe_request_wait(request, -1, error);
-	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++)
-		ret = xrnpe_request_get_output(request, i, arrays->out[i],
-					       xrnpe_model_output(model, i)->count, error);
-	return ret;
-}
-
 /* One at a time, as a program does that waits for each. */
 static int measure_single(struct xrnpe_session *session, const struct options *options,
 			  const struct xrnpe_model *model, const struct arrays *arrays,
@@ -153,7 +134,7 @@ static int measure_single(struct xrnpe_session *session, const struct options *o
 			result->latencies = more;
 		}
 		before = seconds_now();
-		ret = run_once(request, model, arrays, error);
+		ret = run_single(request, model, 0, (const float *const *)arrays->in, arrays->out, error);
 		result->latencies[result->count++] = seconds_now() - before;
 		before = xrnpe_request_result(request)->cpu_seconds;
 		if (result->count == 1 || before < result->cpu)
@@ -200,7 +181,7 @@ static int measure_layers(struct xrnpe_session *session, const struct options *o
 	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
 		const struct xrnpe_layer_profile *layers;
 
-		ret = run_once(request, model, arrays, error);
+		ret = run_single(request, model, 0, (const float *const *)arrays->in, arrays->out, error);
 		layers = xrnpe_request_layers(request);
 		for (unsigned int k = 0; !ret && k < count; k++)
 			if (!i || layers[k].seconds < result->layers[k])

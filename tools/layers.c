@@ -97,23 +97,8 @@ static int make_room(struct layers *layers, size_t count, struct xrnpe_error *er
 static int run_once(struct layers *layers, struct xrnpe_request *request, size_t at,
 		    const float *const *inputs, float *const *outputs, struct xrnpe_error *error)
 {
-	const struct xrnpe_model *model = layers->model;
-	int ret = 0;
+	int ret = run_single(request, layers->model, at, inputs, outputs, error);
 
-	for (unsigned int i = 0; !ret && i < xrnpe_model_input_count(model); i++) {
-		size_t count = xrnpe_model_input(model, i)->count;
-
-		ret = xrnpe_request_set_input(request, i, inputs[i] + at * count, count, error);
-	}
-	if (!ret)
-		ret = xrnpe_request_submit(request, error);
-	if (!ret)
-		ret = xrnpe_request_wait(request, -1, error);
-	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++) {
-		size_t count = xrnpe_model_output(model, i)->count;
-
-		ret = xrnpe_request_get_output(request, i, outputs[i] + at * count, count, error);
-	}
 	for (unsigned int i = 0; !ret && i < layers->count; i++) {
 		size_t count = count_elements(info_of(layers, i));
 

@@ -221,6 +221,28 @@ int new_batch(struct xrnpe_array *array, unsigned int rank, const size_t *dims, 
 					    count, array->count / (count ? count : 1));
 }
 
+int run_single(struct xrnpe_request *request, const struct xrnpe_model *model, size_t at,
+	       const float *const *inputs, float *const *outputs, struct xrnpe_error *error)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < xrnpe_model_input_count(model); i++) {
+		size_t count = xrnpe_model_input(model, i)->count;
+
+		ret = xrnpe_request_set_input(request, i, inputs[i] + at * count, count, error);
+	}
+	if (!ret)
+		ret = xrnpe_request_submit(request, error);
+	if (!ret)
+		ret = xrnpe_request_wait(request, -1, error);
+	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++) {
+		size_t count = xrnpe_model_output(model, i)->count;
+
+		ret = xrnpe_request_get_output(request, i, outputs[i] + at * count, count, error);
+	}
+	return ret;
+}
+
 /* Write all outputs whose file is that of output @first. */
 static int write_archive(const struct tensors *tensors, const char *const *paths,
 			 const struct xrnpe_array *arrays, unsigned int first,

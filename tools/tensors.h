@@ -54,6 +54,10 @@ int read_inputs(const struct tensors *tensors, const struct arguments *arguments
 int new_batch(struct xrnpe_array *array, unsigned int rank, const size_t *dims, size_t count,
 	      struct xrnpe_error *error);
 
+/* Run the @at-th of the inputs, and wait: from their values to those of the outputs. */
+int run_single(struct xrnpe_request *request, const struct xrnpe_model *model, size_t at,
+	       const float *const *inputs, float *const *outputs, struct xrnpe_error *error);
+
 /*
  * Write the outputs that have a file, by match_files(): to .npy files, or together to .npz
  * files. Returns 0 or what failed.
