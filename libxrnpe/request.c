@@ -106,9 +106,10 @@ void xrnpe_request_free(struct xrnpe_request *request)
 	free(request);
 }
 
-static int fail_busy(const struct xrnpe_request *request, struct xrnpe_error *error)
+int request_check_idle(const struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
+	return request->state != REQUEST_SUBMITTED ? 0 :
+	       xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
 			  request_model(request)->name);
 }
 
@@ -122,8 +123,10 @@ void xrnpe_request_count(struct xrnpe_request *request, bool count)
 int xrnpe_request_set_callback(struct xrnpe_request *request, xrnpe_ended ended, void *data,
 			       struct xrnpe_error *error)
 {
-	if (request->state == REQUEST_SUBMITTED)
-		return fail_busy(request, error);
+	int ret = request_check_idle(request, error);
+
+	if (ret)
+		return ret;
 	request->job.ended = ended;
 	request->job.ended_data = data;
 	return 0;
@@ -150,11 +153,10 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	struct xrnpe_device *device = request->session->device;
 	struct xrnpe_job *job = &request->job;
 	eventfd_t ended;
-	int ret;
+	int ret = request_check_idle(request, error);
 
-	if (request->state == REQUEST_SUBMITTED)
-		return fail_busy(request, error);
-	ret = request_begin(request, error);
+	if (!ret)
+		ret = request_begin(request, error);
 	if (ret)
 		return ret;
 	job->goes_on = goes_on(request);

@@ -49,6 +49,11 @@ static inline const struct xrnpe_model *request_model(const struct xrnpe_request
 	return request->point->model;
 }
 
+/* ---- request.c ----------------------------------------------------------- */
+
+/* That the request is not on its way. Returns 0 or -EBUSY. */
+int request_check_idle(const struct xrnpe_request *request, struct xrnpe_error *error);
+
 /* ---- request_io.c -------------------------------------------------------- */
 
 /* Where tensor @t of the model lies; NULL: it is bound to what cannot be mapped. */

@@ -76,15 +76,11 @@ static const struct xrnpe_model_tensor *find(const struct xrnpe_request *request
 {
 	const struct xrnpe_model *model = request_model(request);
 
-	if (request->state == REQUEST_SUBMITTED)
-		*ret = xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  model->name);
-	else if (i >= (output ? model->output_count : model->input_count))
+	*ret = request_check_idle(request, error);
+	if (!*ret && i >= (output ? model->output_count : model->input_count))
 		*ret = xrnpe_fail(error, -EINVAL, "%s: has no %s %u", model->name,
 				  output ? "output" : "input", i);
-	else
-		return &model->tensors[output ? model->input_count + i : i];
-	return NULL;
+	return *ret ? NULL : &model->tensors[output ? model->input_count + i : i];
 }
 
 /* ---- copies ---------------------------------------------------------------- */

@@ -106,14 +106,12 @@ void request_keep_free(struct xrnpe_request *request)
 static int check(const struct xrnpe_request *request, unsigned int i, struct xrnpe_error *error)
 {
 	const struct xrnpe_model *model = request_model(request);
+	int ret = request_check_idle(request, error);
 
-	if (request->state == REQUEST_SUBMITTED)
-		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  model->name);
-	if (i >= model->layer_count)
-		return xrnpe_fail(error, -EINVAL, "%s: has no layer %u, but %u layers", model->name, i,
-				  model->layer_count);
-	return 0;
+	if (!ret && i >= model->layer_count)
+		ret = xrnpe_fail(error, -EINVAL, "%s: has no layer %u, but %u layers", model->name, i,
+				 model->layer_count);
+	return ret;
 }
 
 int xrnpe_request_keep_layer(struct xrnpe_request *request, unsigned int i, bool keep,

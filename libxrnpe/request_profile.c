@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* What each layer takes: its commands are a part of the job of their own. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "error.h"
@@ -52,10 +51,10 @@ int xrnpe_request_profile(struct xrnpe_request *request, bool profile, struct xr
 {
 	const struct xrnpe_model *model = request_model(request);
 	uint32_t nodes = model->cpu ? model->cpu->node_count : 0;
+	int ret = request_check_idle(request, error);
 
-	if (request->state == REQUEST_SUBMITTED)
-		return xrnpe_fail(error, -EBUSY, "%s: the request was submitted and not waited for",
-				  model->name);
+	if (ret)
+		return ret;
 	free(request->profile);
 	free(request->cpu_layer);
 	request->profile = NULL;
