@@ -193,7 +193,7 @@ struct xrnpe_model_part {
 int xrnpe_model_constant_parts(const struct xrnpe_model *model, struct xrnpe_model_part **parts,
 			       size_t *count);
 
-/* Find how much each point uses, and alone. Returns 0 or -ENOMEM. */
+/* Find how much each of several points uses, and alone. Returns 0 or -ENOMEM. */
 int xrnpe_model_count_constants(const struct xrnpe_model *model);
 
 /* ---- model.c again ------------------------------------------------------- */

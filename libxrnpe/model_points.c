@@ -244,6 +244,9 @@ int xrnpe_model_count_constants(const struct xrnpe_model *model)
 	struct edges edges = { 0 };
 	int ret = 0;
 
+	/* One point alone uses what there is. */
+	if (xrnpe_model_point_count(model) == 1)
+		return 0;
 	for (uint32_t i = 0; !ret && i < xrnpe_model_point_count(model); i++)
 		ret = add_edges(&edges, xrnpe_model_point(model, i));
 	if (!ret) {
