@@ -297,22 +297,20 @@ static int unpack_steps(const struct image *image, struct xrnpe_model *model,
 
 /* The records of @model, which has what all points share; those of the points before: @from. */
 static int unpack_point(const struct image *image, struct xrnpe_model *model,
-			const struct records *from, struct xrnpe_error *error)
+			const struct records *from, const struct file_point *point,
+			struct xrnpe_error *error)
 {
-	struct file_point point;
-	const uint32_t *records = point.records;
+	const uint32_t *records = point->records;
 	int ret;
 
-	memcpy(&point, (const char *)section(image, SECTION_POINTS) + model->point * sizeof(point),
-	       sizeof(point));
-	if (point.reserved || point.quality_unseen > 1 || !isfinite(point.quality_error) ||
-	    point.quality_error < 0 || !(point.quality_spread >= 0))
+	if (point->reserved || point->quality_unseen > 1 || !isfinite(point->quality_error) ||
+	    point->quality_error < 0 || !(point->quality_spread >= 0))
 		return xrnpe_fail(error, -EINVAL, "%s: section points is malformed", model->name);
 	model->quality = (struct xrnpe_quality){
-		.error = point.quality_error, .spread = point.quality_spread,
-		.inputs = point.quality_inputs, .unseen = point.quality_unseen,
+		.error = point->quality_error, .spread = point->quality_spread,
+		.inputs = point->quality_inputs, .unseen = point->quality_unseen,
 	};
-	model->region_size[XRNPE_MODEL_ARENA] = point.arena;
+	model->region_size[XRNPE_MODEL_ARENA] = point->arena;
 	model->cmd_count = records[TABLE_COMMANDS];
 	model->step_count = records[TABLE_STEPS];
 	model->binding_count = records[TABLE_BINDINGS];
@@ -329,7 +327,7 @@ static int unpack_point(const struct image *image, struct xrnpe_model *model,
 	if (!model->cmds || !model->cmd_layer || !model->layers || !model->layer_outputs ||
 	    !model->tensors || !model->steps || !model->bindings)
 		return xrnpe_fail_memory(error);
-	ret = unpack_names(image, model, from, &point, error);
+	ret = unpack_names(image, model, from, point, error);
 	if (!ret)
 		ret = unpack_steps(image, model, from, error);
 	return ret ? ret : xrnpe_model_check_tables(model, error);
@@ -413,7 +411,7 @@ static int unpack(const char *path, const struct image *image, struct xrnpe_mode
 		return xrnpe_fail_memory(error);
 	ret = unpack_shared(path, image, model, &info, error);
 	for (uint32_t i = 0; !ret && i < count; i++) {
-		ret = unpack_point(image, xrnpe_model_point(model, i), &before, error);
+		ret = unpack_point(image, xrnpe_model_point(model, i), &before, &points[i], error);
 		add_records(&before, &points[i]);
 	}
 	return ret;
