@@ -195,12 +195,11 @@ static int move_on(struct xrnpe_request *request, uint32_t count, struct xrnpe_e
 
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error)
 {
-	const unsigned int point = xrnpe_session_point(request->session);
+	const unsigned int point = session_begin(request->session, &request->measures);
 
 	request->point = &request->session->points[point];
 	request->result = (struct xrnpe_result){ .copied = request->copied, .point = point };
 	request->copied = 0;
-	request->measures = session_measures(request->session);
 	request->device_seconds = 0;
 	request->step = request->part = 0;
 	if (request->profile)

@@ -52,8 +52,8 @@ static inline uint64_t session_align(uint64_t size)
 /* Returns 0 or -ENOMEM. */
 int session_points_init(struct xrnpe_session *session);
 
-/* Whether a governor wants to know what requests take. */
-bool session_measures(struct xrnpe_session *session);
+/* The point of a request that begins, and whether a governor wants to know what it takes. */
+unsigned int session_begin(struct xrnpe_session *session, bool *measures);
 
 /* Tell it, of one that ran at @point. */
 void session_observe(struct xrnpe_session *session, unsigned int point, double device_seconds,

@@ -44,7 +44,7 @@ int xrnpe_session_set_point(struct xrnpe_session *session, unsigned int point,
 	return 0;
 }
 
-unsigned int xrnpe_session_point(struct xrnpe_session *session)
+unsigned int session_begin(struct xrnpe_session *session, bool *measures)
 {
 	unsigned int point;
 
@@ -53,8 +53,17 @@ unsigned int xrnpe_session_point(struct xrnpe_session *session)
 		session->point = govern_pick(&session->govern, session->costs,
 					     xrnpe_model_point_count(session->model));
 	point = session->point;
+	/* The emulator's own time tells nothing. */
+	*measures = session->governed && strcmp(session->device->info.backend, "emu");
 	pthread_mutex_unlock(&session->lock);
 	return point;
+}
+
+unsigned int xrnpe_session_point(struct xrnpe_session *session)
+{
+	bool measures;
+
+	return session_begin(session, &measures);
 }
 
 /* Zero or more, and no NaN. */
@@ -77,16 +86,6 @@ int xrnpe_session_govern(struct xrnpe_session *session, const struct xrnpe_gover
 		govern_limit(&session->govern, limits);
 	pthread_mutex_unlock(&session->lock);
 	return 0;
-}
-
-bool session_measures(struct xrnpe_session *session)
-{
-	bool measures;
-
-	pthread_mutex_lock(&session->lock);
-	measures = session->governed && strcmp(session->device->info.backend, "emu");
-	pthread_mutex_unlock(&session->lock);
-	return measures;
 }
 
 void session_observe(struct xrnpe_session *session, unsigned int point, double device_seconds,
