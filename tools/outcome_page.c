@@ -278,9 +278,12 @@ static void put_summary(FILE *f, const struct outcome *outcome)
 	fprintf(f, " (root mean square, relative), measured on %u input%s %s.</p>", quality->inputs,
 		quality->inputs == 1 ? "" : "s", quality->unseen ? "that nothing was fitted to" :
 		"that numbers were fitted to: on others it is larger");
-	fputs("<p>", f);
-	print_task(f, xrnpe_model_task(outcome->model));
-	fputs("</p><ul>", f);
+	if (xrnpe_model_task(outcome->model)) {
+		fputs("<p>", f);
+		print_task(f, xrnpe_model_task(outcome->model));
+		fputs("</p>", f);
+	}
+	fputs("<ul>", f);
 	for (const char *line = outcome->notes; *line; line = strchr(line, '\n') + 1) {
 		fputs("<li>", f);
 		put_text(f, line, strcspn(line, "\n"));
