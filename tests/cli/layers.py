@@ -60,4 +60,3 @@ def check_layers():
     fails("a file for a folder", "file: cannot make the folder", *run, "--dump", "file")
     misused("layers of a network", "are for compiled models", "run", ONNX, "-i", "three.npy",
             "--dump", "layers")
-
