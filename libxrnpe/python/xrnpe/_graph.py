@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 from . import _structures as c
 from ._info import ByteInput, Format, OperatorInfo, TensorInfo
 from ._library import (XRNPE_NOTE, Handle, Object, Progress, Reporter, call, encode, handle_of,
-                       lib, made, path,
-                       text, xrnpe_compile_options)
+                       lib, made, path, text, xrnpe_compile_options)
 from ._model import Model, energy_figures, tensor_infos
 from ._tensors import (Floats, Inputs, by_name, new_outputs, pointer, pointers, read_inputs)
 

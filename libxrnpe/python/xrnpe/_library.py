@@ -66,8 +66,6 @@ PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "xrnpe_graph_output_count": (c_uint, [_OBJECT]),
     "xrnpe_graph_parse": (c_int, [c_char_p, c_char_p, c_size_t, POINTER(c.xrnpe_graph_options),
                                   _NEW, _ERROR]),
-    "xrnpe_graph_run": (c_int, [_OBJECT, c_size_t, _ARRAYS, _ARRAYS, XRNPE_PROGRESS, c_void_p,
-                                _ERROR]),
     "xrnpe_graph_run_tensors": (c_int, [_OBJECT, c_size_t, _ARRAYS, _NAMES, c_size_t, _ARRAYS,
                                         XRNPE_PROGRESS, c_void_p, _ERROR]),
     "xrnpe_graph_save": (c_int, [_OBJECT, c_char_p, _ERROR]),
