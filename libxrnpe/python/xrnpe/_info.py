@@ -71,6 +71,14 @@ def _fields(kind: type, structure: Structure) -> dict[str, Any]:
             if field.name in names}
 
 
+class _Copied:
+    """A dataclass whose fields are those of a structure."""
+
+    @classmethod
+    def _of(cls, structure: Structure) -> Self:
+        return cls(**_fields(cls, structure))
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """An input or output of a network."""
@@ -139,7 +147,7 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
-class Counters:
+class Counters(_Copied):
     """What the array did, by the device's cycle model; hardware.rst defines every counter."""
     cycles: int
     stall_cycles: int
@@ -152,13 +160,9 @@ class Counters:
     #: By the format of inputs, then of weights.
     products: tuple[tuple[int, ...], ...]
 
-    @classmethod
-    def _of(cls, counters: c.xrnpe_counters) -> Self:
-        return cls(**_fields(cls, counters))
-
 
 @dataclass(frozen=True)
-class Quality:
+class Quality(_Copied):
     """How much a model differs from the network in binary32."""
     #: Root mean square of the differences over that of the outputs, of that which differs most.
     error: float
@@ -169,13 +173,9 @@ class Quality:
     #: Nothing was fitted to these: on others like them the error will be the same.
     unseen: bool
 
-    @classmethod
-    def _of(cls, quality: c.xrnpe_quality) -> Self:
-        return cls(quality.error, quality.spread, quality.inputs, quality.unseen)
-
 
 @dataclass(frozen=True)
-class Task:
+class Task(_Copied):
     """How well a model does what the network is for, by labels of inputs kept aside."""
     #: Labels are classes; else outputs, as they should be.
     classes: bool
@@ -189,10 +189,6 @@ class Task:
     spread: float
     #: That it was measured on.
     inputs: int
-
-    @classmethod
-    def _of(cls, task: c.xrnpe_task) -> Self:
-        return cls(**_fields(cls, task))
 
 
 @dataclass(frozen=True)
@@ -235,7 +231,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class Footprint(_Copied):
     """What a model needs on a device, bytes: all of its points together, and one."""
     #: Once a session.
     constants: int
@@ -250,10 +246,6 @@ class Footprint:
     #: Of the commands: this point's.
     own_commands: int
 
-    @classmethod
-    def _of(cls, footprint: c.xrnpe_footprint) -> Self:
-        return cls(**_fields(cls, footprint))
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -263,7 +255,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class DeviceInfo:
+class DeviceInfo(_Copied):
     """What a device is."""
     backend: str
     path: str
@@ -282,10 +274,6 @@ class DeviceInfo:
     bus_bytes: int
     sram_kib: int
     clock_khz: int
-
-    @classmethod
-    def _of(cls, info: c.xrnpe_device_info) -> Self:
-        return cls(**_fields(cls, info))
 
     def _structure(self) -> c.xrnpe_device_info:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
