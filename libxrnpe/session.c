@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "figures.h"
 #include "session.h"
 
 /* ---- sessions --------------------------------------------------------- */
@@ -153,6 +154,7 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 		      const struct xrnpe_session_options *options,
 		      struct xrnpe_session **session, struct xrnpe_error *error)
 {
+	const struct xrnpe_energy *energy = options ? options->energy : NULL;
 	struct session_regions regions;
 	struct xrnpe_session *made;
 	unsigned int queue = 0;
@@ -166,6 +168,8 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	if (!ret)
 		ret = find_queue(&device->info, options ? options->priority : XRNPE_PRIORITY_NORMAL,
 				 &queue, error);
+	if (!ret && energy)
+		ret = figures_check(energy, error);
 	if (ret)
 		return ret;
 	made = calloc(1, sizeof(*made));
@@ -177,7 +181,7 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
 	pthread_mutex_init(&made->lock, NULL);
-	ret = session_points_init(made) ? xrnpe_fail_memory(error) : 0;
+	ret = session_points_init(made, energy) ? xrnpe_fail_memory(error) : 0;
 	if (!ret)
 		ret = upload(device, model->constants, model->region_size[XRNPE_MODEL_CONSTANTS],
 			     &made->constants, error);

@@ -49,8 +49,8 @@ static inline uint64_t session_align(uint64_t size)
 
 /* ---- session_points.c ---------------------------------------------------- */
 
-/* Returns 0 or -ENOMEM. */
-int session_points_init(struct xrnpe_session *session);
+/* @energy: figures that a governor goes by; may be NULL. Returns 0 or -ENOMEM. */
+int session_points_init(struct xrnpe_session *session, const struct xrnpe_energy *energy);
 
 /* The point of a request that begins, and whether a governor wants to know what it takes. */
 unsigned int session_begin(struct xrnpe_session *session, bool *measures);

@@ -8,7 +8,7 @@
 #include "error.h"
 #include "session.h"
 
-int session_points_init(struct xrnpe_session *session)
+int session_points_init(struct xrnpe_session *session, const struct xrnpe_energy *energy)
 {
 	unsigned int count = xrnpe_model_point_count(session->model);
 
@@ -21,7 +21,7 @@ int session_points_init(struct xrnpe_session *session)
 		const struct xrnpe_model *point = xrnpe_model_point(session->model, i);
 		struct xrnpe_cost cost;
 
-		xrnpe_model_predict(point, &session->device->info, NULL, &cost, NULL);
+		xrnpe_model_predict(point, &session->device->info, energy, &cost, NULL);
 		session->costs[i] = (struct govern_point){
 			cost.seconds, cost.picojoules, point->quality.error,
 		};

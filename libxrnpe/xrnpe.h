@@ -492,6 +492,8 @@ enum xrnpe_priority {
 /** How a session runs. A zeroed structure is a good start. */
 struct xrnpe_session_options {
 	enum xrnpe_priority priority;
+	/** Figures by which a governor tells energy, copied; NULL: those of xrnpe_energy_init() */
+	const struct xrnpe_energy *energy;
 };
 
 /**
@@ -500,7 +502,7 @@ struct xrnpe_session_options {
  * @options: may be NULL
  *
  * Returns 0; -E2BIG: the model has more commands or bytes than the device takes; -EINVAL: no
- * such priority.
+ * such priority, or a figure of energy is none, see xrnpe_energy_set().
  */
 int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 		      const struct xrnpe_session_options *options,
@@ -530,7 +532,7 @@ struct xrnpe_governor {
  * Let a governor pick the point of each submission from now on: of the points that keep the
  * limits the most exact; if none does, that which exceeds them least.
  *
- * Energy is that of xrnpe_model_predict(), by the figures of xrnpe_energy_init(). So is time on
+ * Energy is that of xrnpe_model_predict(), by the figures of the session's options. So is time on
  * the emulator, whose own time tells nothing. On a device it is in proportion to what its jobs
  * took so far, alone, without waiting for others', and with what nodes on the CPU took; and to go
  * to a point that is more exact, that must keep the deadline by a tenth.

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "energy_figures.h"
 #include "error.h"
 #include "labels.h"
 #include "layers.h"
@@ -45,6 +46,7 @@ static const char usage[] =
 	"  -p, --point N      of a compiled model that has several; xrnpe info lists them\n"
 	"  -b, --budget LIMIT at most so much time (2ms), energy (80uJ) or error (1%) for an\n"
 	"                     inference: the most exact point that keeps it; may be repeated\n"
+	"      --energy NAME=PJ|FILE  a figure by which --budget's energy is told, or a file of them\n"
 	"  -d, --device DEV   emu (default), drm (the first found), or a device node; for\n"
 	"                     compiled models\n"
 	"  -j, --json         the results as JSON\n"
@@ -58,8 +60,8 @@ struct options {
 	size_t limit;
 	int point;
 	struct xrnpe_governor governor;
-	bool governed;
-	bool json;
+	struct xrnpe_energy energy;
+	bool governed, has_energy, json;
 };
 
 /* Whether something is wanted of a model's layers. */
@@ -92,6 +94,7 @@ struct result {
 static int open_subject(struct subject *subject, const struct options *options,
 			struct xrnpe_error *error)
 {
+	const struct xrnpe_session_options session = { .energy = &options->energy };
 	const struct xrnpe_graph_options how = network_how(&options->network);
 	int ret;
 
@@ -111,8 +114,8 @@ static int open_subject(struct subject *subject, const struct options *options,
 		subject->out = model_outputs(subject->model, options->model);
 		ret = xrnpe_device_open(options->device, &subject->device, error);
 		if (!ret)
-			ret = xrnpe_session_new(subject->device, subject->model, NULL, &subject->session,
-						error);
+			ret = xrnpe_session_new(subject->device, subject->model, &session,
+						&subject->session, error);
 		if (!ret && options->governed)
 			ret = xrnpe_session_govern(subject->session, &options->governor, error);
 		if (!ret && wants_layers(options))
@@ -392,7 +395,7 @@ static int run(const struct options *options)
 
 /* ---- the command line ------------------------------------------------------ */
 
-enum { DUMP = 256, LAYERS, REFERENCE };
+enum { DUMP = 256, LAYERS, REFERENCE, ENERGY };
 
 /* Take an option, for take_options(). */
 static int take(void *data, const char *command, int option, char *argument)
@@ -419,6 +422,9 @@ static int take(void *data, const char *command, int option, char *argument)
 		options->governed = true;
 		return xrnpe_governor_parse(argument, &options->governor, &error) ?
 		       misused(command, "%s", error.message) : 0;
+	case ENERGY:
+		options->has_energy = true;
+		return take_energy(argument, &options->energy);
 	case DUMP:
 		options->layers.folder = argument;
 		return 0;
@@ -452,6 +458,8 @@ static int finish(struct options *options, const char *command)
 		return misused(command, "a network has no points: --budget is for compiled models");
 	if (options->governed && options->point != NO_POINT)
 		return misused(command, "--budget picks a point, and --point gives one");
+	if (options->has_energy && !options->governed)
+		return misused(command, "--energy goes with --budget");
 	if (options->point != NO_POINT && network)
 		return misused(command, "a network has no points: --point is for compiled models");
 	if (options->layers.reference && !is_network(options->layers.reference))
@@ -487,6 +495,7 @@ static int parse(int argc, char **argv, struct options *options)
 		NETWORK_OPTIONS,
 		{ "point", required_argument, NULL, 'p' },
 		{ "budget", required_argument, NULL, 'b' },
+		{ "energy", required_argument, NULL, ENERGY },
 		{ "device", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -508,8 +517,10 @@ static int parse(int argc, char **argv, struct options *options)
 int xrnpe_run(int argc, char **argv)
 {
 	struct options options = { .point = NO_POINT };
-	int status = parse(argc, argv, &options);
+	int status;
 
+	xrnpe_energy_init(&options.energy);
+	status = parse(argc, argv, &options);
 	if (status < 0)
 		status = run(&options);
 	arguments_free(&options.inputs);

@@ -56,6 +56,13 @@ def check_points():
                      (f"{1.01e-6 * points[1]['picojoules']:.9f}uJ", 1), ("0.001us", 0)):
         got = json.loads(succeeds(f"run within {limit}", *run, "p.xrnpe", "--budget", limit))
         result(got["point"] == i and got["sha256"] == digests[i], "at the most exact that keeps it", got)
+    figures = ("--energy", "memory_byte=0", "--energy", "cycle=0")
+    told = json.loads(succeeds("points by other figures", "info", "p.xrnpe", *figures, "--json"))["points"]
+    limit = 1.01 * told[1]["picojoules"]
+    got = json.loads(succeeds("run by other figures", *run, "p.xrnpe", "--budget", f"{1e-6 * limit:.9f}uJ",
+                              *figures))
+    result(got["point"] == 1 and limit < points[0]["picojoules"], "a governor goes by the same", got, told)
+    misused("run: figures of nothing", "--energy goes with --budget", *run, "p.xrnpe", "--energy", "cycle=1")
     misused("run: a budget of bytes", "budget 4x: is not a time", *run, "p.xrnpe", "--budget", "4x")
     misused("run: a budget and a point", "--point gives one", *run, "p.xrnpe", "--budget", "1s",
             "--point", "0")

@@ -6,9 +6,10 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from ctypes import byref, c_int, c_size_t, c_uint32, c_void_p
+from ctypes import pointer as pointer_to
 from errno import ETIME
 from time import monotonic
 from typing import Any
@@ -21,7 +22,7 @@ from ._buffer import Buffer, view
 from ._info import DeviceInfo, LayerInfo, LayerProfile, Priority, Result, TensorInfo
 from ._library import (XRNPE_ENDED, Error, Handle, Object, Progress, Reporter, call, encode,
                        handle_of, lib, path)
-from ._model import Model
+from ._model import Model, energy_figures
 from ._tensors import (Floats, Inputs, by_name, new_output, new_outputs, pointer, pointers,
                        read_inputs, read_one)
 
@@ -47,12 +48,15 @@ class Device(Object):
 class Session(Object):
     """A model made ready on a device: constants and commands are there. Threads may share it.
 
-    ``priority`` says whose requests go first where several sessions want the device.
+    ``priority`` says whose requests go first where several sessions want the device; ``energy``
+    are figures that a governor goes by, as for Model.predict().
     """
 
     def __init__(self, device: Device, model: Model, *,
-                 priority: Priority | str = Priority.NORMAL) -> None:
-        options = c.xrnpe_session_options(list(Priority).index(Priority(priority)))
+                 priority: Priority | str = Priority.NORMAL,
+                 energy: Mapping[str, float] | None = None) -> None:
+        options = c.xrnpe_session_options(list(Priority).index(Priority(priority)),
+                                          pointer_to(energy_figures(energy)))
         self._handle = Handle(lib.xrnpe_session_free, lib.xrnpe_session_new,
                               handle_of(device, "Device"), handle_of(model, "Model"),
                               byref(options))
@@ -83,8 +87,8 @@ class Session(Object):
         most exact; if none does, that which exceeds it least.
 
         ``budget`` is what an inference may take: time on the device, ``"2ms"``, energy,
-        ``"80uJ"``, and error, ``"1%"``. Time and energy are those of Model.predict(); on a device
-        time follows what inferences really take. Without a budget there is no governor any more,
+        ``"80uJ"``, and error, ``"1%"``. Time and energy are those of Model.predict(), with the
+        session's ``energy``; on a device time follows what inferences really take. Without a budget there is no governor any more,
         and the point stays what it is.
         """
         governor = c.xrnpe_governor()

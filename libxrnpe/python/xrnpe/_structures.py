@@ -115,7 +115,7 @@ class xrnpe_layer_profile(Structure):
 
 
 class xrnpe_session_options(Structure):
-    _fields_ = [("priority", c_uint)]
+    _fields_ = [("priority", c_uint), ("energy", POINTER(xrnpe_energy))]
 
 
 class xrnpe_governor(Structure):
