@@ -1009,7 +1009,8 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
  * that is not finite, or are all zero, or formats are given for a layer that there is not
- * or that cannot read them, or labels do not fit, or are too few for the limit of loss; -ENOSPC: a limit cannot be kept (the message says what can);
+ * or that cannot read them, or labels do not fit, or are too few for the limit of loss, or a
+ * figure of energy is none; -ENOSPC: a limit cannot be kept (the message says what can);
  * -ENOTSUP: the device cannot do a layer; -ECANCELED.
  */
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,

@@ -13,7 +13,8 @@ struct formats {
 
 /*
  * Append "LAYER=fp4/p8": weights and inputs; "LAYER=p8": both; "LAYER=fp4/p8+p16": what it adds,
- * if that is no input like others; without "LAYER=": of all other layers. Returns 0 or -EINVAL with a message.
+ * if that is no input like others; without "LAYER=": of all other layers. Returns 0 or -EINVAL
+ * with a message.
  */
 int formats_add(struct formats *formats, const char *text, struct xrnpe_error *error);
 
