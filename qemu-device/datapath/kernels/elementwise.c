@@ -133,6 +133,9 @@ union values {
 	float real[BATCH];
 };
 
+/* CONVERT multiplies its bias by them. */
+static const int16_t ones[BATCH] __attribute__((aligned(64))) = { [0 ... BATCH - 1] = 1 };
+
 /* A batch of parts, that is of values. Of several each is a line. */
 struct batch {
 	struct xrnpe_affine affine;
@@ -143,7 +146,6 @@ struct batch {
 	float scales[BATCH], biases[BATCH];
 	int16_t digits[2][XRNPE_FIXED_DIGITS][BATCH];
 	bool kept;		/* these three, for all batches */
-	int16_t ones[BATCH];	/* CONVERT: a bias times one */
 	uint8_t row[BATCH * sizeof(float)];
 	bool is_short;		/* parts are collected before they are decoded */
 	size_t pitch;		/* values from a part to the next: even if collected codes share bytes */
@@ -210,8 +212,6 @@ static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 		batch->fixed.others[i] = batch->digits[1][i];
 	}
 	batch->kept = false;
-	for (size_t i = 0; i < BATCH && !is_pair(pass); i++)
-		batch->ones[i] = 1;
 	batch->is_short = pass->part < SHORT;
 	batch->pitch = pass->part;
 	for (unsigned int i = 0; i < XRNPE_OPERANDS && (batch->is_short || pass->transposed); i++) {
@@ -482,7 +482,7 @@ static bool compute(const struct xrnpe_pass *pass, struct batch *batch, struct p
 	if (!batch->is_fixed)
 		return pass->codec->sum(&batch->affine, batch->a.real, is_pair(pass) ? batch->b.real : NULL, count);
 	if (!batch->nar)
-		pass->codec->fixed(&batch->fixed, batch->a.grid, is_pair(pass) ? batch->b.grid : batch->ones, batch->a.code,
+		pass->codec->fixed(&batch->fixed, batch->a.grid, is_pair(pass) ? batch->b.grid : ones, batch->a.code,
 				   count);
 	return !batch->nar;
 }
