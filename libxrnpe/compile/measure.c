@@ -326,6 +326,15 @@ static void measure_nodes(void *data, bool caller)
 
 /* ---- all nodes --------------------------------------------------------- */
 
+/* Whether @node's last operator is Sigmoid or HardSigmoid, which may be folded into a product. */
+static bool ends_with_sigmoid(const struct graph_node *node)
+{
+	static const char name[] = "Sigmoid";
+	size_t length = strlen(node->op_names), end = sizeof(name) - 1;
+
+	return length >= end && !strcmp(node->op_names + length - end, name);
+}
+
 /* Whether what @tensor holds comes from a sigmoid, perhaps with its elements moved. */
 static bool is_probability(const struct compiler *compiler, uint32_t tensor)
 {
@@ -337,7 +346,7 @@ static bool is_probability(const struct compiler *compiler, uint32_t tensor)
 
 		if (node->output_count != 1 || node->outputs[0] != tensor)
 			continue;
-		if (!strcmp(node->op->name, "Sigmoid") || !strcmp(node->op->name, "HardSigmoid"))
+		if (ends_with_sigmoid(node))
 			return true;
 		moved = compiler->nodes[n].place.kind == PLACE_PART ||
 			compiler->nodes[n].place.kind == PLACE_COPY;

@@ -193,6 +193,38 @@ START_TEST(what_is_certain_of_a_shift)
 }
 END_TEST
 
+/* ---- ends --------------------------------------------------------------- */
+
+/* Behind a sigmoid errors are relative to 1, also if it became part of a product or a function. */
+START_TEST(probabilities_are_known)
+{
+	static const struct {
+		const char *before, *op;
+		bool probability;
+	} cases[] = {
+		{ "Relu", "Sigmoid", true }, { "Relu", "HardSigmoid", true },
+		{ "Conv", "Sigmoid", true }, { "Conv", "HardSigmoid", true },
+		{ "Neg", "Sigmoid", true },
+		{ "Conv", "HardSwish", false }, { "Conv", "Relu", false }, { "Sigmoid", "Neg", false },
+	};
+	const struct xrnpe_compile_options options = { 0 };
+	Onnx__ModelProto *model = image_network(4, 6, 6);
+	struct compiler compiler = { .options = &options, .error = &error };
+	struct xrnpe_graph *graph;
+
+	onnx_floats(model, "w", DIMS(4, 4, 3, 3), NULL);
+	onnx_node(model, cases[_i].before, strcmp(cases[_i].before, "Conv") ? "x" : "x w", "b");
+	onnx_node(model, cases[_i].op, "b", "s");
+	onnx_node(model, "Flatten", "s", "y");
+	compiler.source = graph = load(model);
+	ck_assert_int_eq(compile_prepare(&compiler), 0);
+	ck_assert_uint_eq(compiler.end_count, 1);
+	ck_assert_int_eq(compiler.ends[0].probability, cases[_i].probability);
+	compile_clean_up(&compiler);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* ---- what is said ------------------------------------------------------ */
 
 static char notes[4096];
@@ -477,6 +509,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_loop_test(tests, errors_cancel, 0, XRNPE_FORMAT_P16);
 	tcase_add_test(tests, tiny_weights_become_zero);
 	tcase_add_test(tests, what_is_certain_of_a_shift);
+	tcase_add_loop_test(tests, probabilities_are_known, 0, 8);
 	tcase_add_test(tests, odd_data_are_named);
 	tcase_add_test(tests, not_all_are_left_out);
 	tcase_add_test(tests, dead_channels_may_wake_up);
