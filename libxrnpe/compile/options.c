@@ -142,7 +142,8 @@ int options_check_given(struct compiler *compiler)
 		const struct xrnpe_layer_formats *given = &options->formats[i];
 
 		if ((unsigned int)given->weight >= COMPILE_FORMATS ||
-		    (unsigned int)given->input >= COMPILE_FORMATS)
+		    (unsigned int)given->input >= COMPILE_FORMATS ||
+		    (unsigned int)options_given_added(given) >= COMPILE_FORMATS)
 			return xrnpe_fail(compiler->error, -EINVAL, "%s: layers multiply in fp4, p4, p8 and p16",
 					  compiler->graph->name);
 		if (given->layer && !is_node(compiler, given->layer))

@@ -107,23 +107,44 @@ START_TEST(interpolated)
 }
 END_TEST
 
+/* @graph, which is freed, is not compiled in @formats. */
+static void is_refused(struct xrnpe_graph *graph, const struct xrnpe_layer_formats *formats,
+		       const char *message)
+{
+	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
+	const struct xrnpe_compile_options options = {
+		.calibration = calibration, .formats = formats, .format_count = 1,
+	};
+	struct xrnpe_model *model;
+
+	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+	ck_assert_msg(strstr(error.message, message), "%s", error.message);
+	noise_free(graph, calibration);
+	xrnpe_graph_free(graph);
+}
+
 /* Formats for all layers are not for one whose weights they do not hold. */
 START_TEST(weights_do_not_fit)
 {
 	const struct xrnpe_layer_formats formats = {
 		.weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_FP4,
 	};
-	struct xrnpe_graph *graph = resized("linear", "half_pixel", 12, 8);
-	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
-	const struct xrnpe_compile_options options = {
-		.calibration = calibration, .formats = &formats, .format_count = 1,
-	};
-	struct xrnpe_model *model;
 
-	ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
-	ck_assert_msg(strstr(error.message, "cannot read fp4"), "%s", error.message);
-	noise_free(graph, calibration);
-	xrnpe_graph_free(graph);
+	is_refused(resized("linear", "half_pixel", 12, 8), &formats, "cannot read fp4");
+}
+END_TEST
+
+/* Nor is a format in which nothing is multiplied for any layer, wherever it is given. */
+START_TEST(formats_that_do_not_multiply)
+{
+	static const struct xrnpe_layer_formats cases[] = {
+		{ .weight = XRNPE_FORMAT_F32, .input = XRNPE_FORMAT_P8 },
+		{ .weight = XRNPE_FORMAT_P8, .input = XRNPE_FORMAT_F32 },
+		{ .weight = XRNPE_FORMAT_P8, .input = XRNPE_FORMAT_P8, .adds = true,
+		  .added = XRNPE_FORMAT_F32 },
+	};
+
+	is_refused(load(onnx_resnet()), &cases[_i], "layers multiply in fp4, p4, p8 and p16");
 }
 END_TEST
 
@@ -233,6 +254,7 @@ TCase *compile_pieces_tests(void)
 	tcase_add_loop_test(tests, transposed, 0, 60);
 	tcase_add_loop_test(tests, interpolated, 0, 7);
 	tcase_add_test(tests, weights_do_not_fit);
+	tcase_add_loop_test(tests, formats_that_do_not_multiply, 0, 3);
 	tcase_add_test(tests, weights_stay_exact);
 	tcase_add_test(tests, not_interpolated);
 	tcase_add_test(tests, long_sums);
