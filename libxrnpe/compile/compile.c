@@ -135,7 +135,7 @@ int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_op
 	if (!ret)
 		ret = compile_prepare(&compiler);
 	if (!ret)
-		ret = task_prepare(&compiler, inputs_count(&compiler));
+		ret = task_prepare(&compiler);
 	if (!ret)
 		ret = options_check_given(&compiler);
 	if (!ret)

@@ -311,18 +311,17 @@ size_t inputs_count(const struct compiler *compiler);
 
 /*
  * Fill compiler->inputs, and, if there are labels, those of compiler->task; say what is odd about
- * the data. Returns 0, -ENOMEM, or -EINVAL:
- * a value is not finite, or all are zero.
+ * the data. Returns 0, -ENOMEM, or -EINVAL: a value is not finite, or all are zero.
  */
 int inputs_choose(struct compiler *compiler);
 
 /* ---- task.c ------------------------------------------------------------ */
 
 /*
- * Check labels of @count inputs, if there are any, and run the network in binary32. Returns 0,
- * -ENOMEM, or -EINVAL: they do not fit, or are too few for the limit of what is lost.
+ * Check labels, if there are any, and run the network in binary32. Returns 0, -ENOMEM, or -EINVAL:
+ * they do not fit, or are too few for the limit of what is lost.
  */
-int task_prepare(struct compiler *compiler, size_t count);
+int task_prepare(struct compiler *compiler);
 
 /* Steps that a run of all of the task's inputs counts. */
 size_t task_steps(const struct compiler *compiler);

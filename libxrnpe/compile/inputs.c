@@ -290,10 +290,34 @@ size_t inputs_count(const struct compiler *compiler)
 	       count_inputs(compiler->options->calibration, compiler->source->infos) : 1;
 }
 
-int inputs_choose(struct compiler *compiler)
+/*
+ * Choose among the @good inputs listed in @all. With labels it becomes compiler->task's list, of
+ * those that nothing is fitted to: of others labels tell nothing.
+ */
+static void choose(struct compiler *compiler, size_t *all, size_t good)
 {
 	bool labels = compiler->options->labels;
-	size_t count = inputs_count(compiler), good = 0, most;
+	size_t most = labels ? (good + 1) / 2 : good, aside;
+
+	most = most < XRNPE_CALIBRATION_MAX ? most : XRNPE_CALIBRATION_MAX;
+	if (good > most && !labels)
+		compile_note(compiler, "calibration: %zu of %zu inputs are used, spread over the data",
+			     most, good);
+	aside = most / ONE_ASIDE_OF < MOST_ASIDE ? most / ONE_ASIDE_OF : MOST_ASIDE;
+	compiler->unseen_wanted = aside;
+	compiler->fitted_count = most - aside;
+	good = spread(all, good, compiler->inputs + compiler->fitted_count, aside);
+	good = spread(all, good, compiler->inputs, compiler->fitted_count);
+	if (!labels)
+		return;
+	memcpy(all + good, compiler->inputs + compiler->fitted_count, aside * sizeof(*all));
+	compiler->task.inputs = all;
+	compiler->task.count = good + aside;
+}
+
+int inputs_choose(struct compiler *compiler)
+{
+	size_t count = inputs_count(compiler), good = 0;
 	size_t *all = malloc(count * sizeof(*all));
 	bool *out = calloc(count, sizeof(*out));
 	int ret;
@@ -307,26 +331,10 @@ int inputs_choose(struct compiler *compiler)
 		if (!out[n])
 			all[good++] = n;
 	}
-	if (!ret) {
-		/* Labels tell something on those alone that nothing is fitted to. */
-		most = labels ? (good + 1) / 2 : good;
-		most = most < XRNPE_CALIBRATION_MAX ? most : XRNPE_CALIBRATION_MAX;
-		if (good > most && !labels)
-			compile_note(compiler, "calibration: %zu of %zu inputs are used, spread over the data",
-				     most, good);
-		compiler->unseen_wanted = most / ONE_ASIDE_OF < MOST_ASIDE ?
-					  most / ONE_ASIDE_OF : MOST_ASIDE;
-		compiler->fitted_count = most - compiler->unseen_wanted;
-		good = spread(all, good, compiler->inputs + compiler->fitted_count,
-			      compiler->unseen_wanted);
-		good = spread(all, good, compiler->inputs, compiler->fitted_count);
-		memcpy(all + good, compiler->inputs + compiler->fitted_count,
-		       compiler->unseen_wanted * sizeof(*all));
-		compiler->task.count = good + compiler->unseen_wanted;
-		compiler->task.inputs = all;
-		all = NULL;
-	}
-	free(all);
+	if (!ret)
+		choose(compiler, all, good);
+	if (!compiler->task.inputs)
+		free(all);
 	free(out);
 	return ret;
 }

@@ -209,12 +209,13 @@ int task_measure(struct compiler *compiler, struct xrnpe_model *model)
 
 /* ---- labels ------------------------------------------------------------- */
 
-/* That labels are one class, or one output, for each of @count inputs; which of them. */
-static int check_labels(struct compiler *compiler, size_t count)
+/* That labels are one class, or one output, for each input; which of them. */
+static int check_labels(struct compiler *compiler)
 {
 	const struct xrnpe_array *labels = compiler->options->labels;
 	const struct xrnpe_tensor_info *out = xrnpe_graph_output(compiler->source, 0);
 	const char *name = compiler->source->name;
+	size_t count = inputs_count(compiler);
 	char text[64];
 
 	compiler->task.classes = labels->rank == 1 && labels->count == count && out->count > 1;
@@ -251,7 +252,7 @@ static int check_count(struct compiler *compiler)
 	return 0;
 }
 
-int task_prepare(struct compiler *compiler, size_t count)
+int task_prepare(struct compiler *compiler)
 {
 	struct task *task = &compiler->task;
 	int ret;
@@ -260,7 +261,7 @@ int task_prepare(struct compiler *compiler, size_t count)
 		return compiler->options->limits.loss > 0 ?
 		       xrnpe_fail(compiler->error, -EINVAL, "%s: what is lost of a task needs labels to be known",
 				  compiler->source->name) : 0;
-	ret = check_labels(compiler, count);
+	ret = check_labels(compiler);
 	if (!ret)
 		ret = check_count(compiler);
 	if (ret)
