@@ -100,25 +100,39 @@ static void redirect(struct xrnpe_model *model, const struct moved *moved)
 	}
 }
 
-/* The CPU computes the same, whatever the formats: it keeps its nodes when points change. */
-static int check_cpu(const struct xrnpe_model *a, const struct xrnpe_model *b,
+/* The CPU's nodes of @model as a file, from malloc(); none: NULL. */
+static int write_cpu(const struct xrnpe_model *model, uint8_t **data, size_t *size,
 		     struct xrnpe_error *error)
 {
-	uint32_t *nodes = calloc((a->cpu ? a->cpu->node_count : 0) + (size_t)1, sizeof(*nodes));
-	uint8_t *of_a = NULL, *of_b = NULL;
-	size_t size_a = 0, size_b = 0;
-	int ret = nodes ? 0 : xrnpe_fail_memory(error);
+	uint32_t *nodes;
+	int ret;
 
-	if (!ret && a->cpu)
-		ret = onnx_write(a->cpu, nodes, &of_a, &size_a, error);
-	if (!ret && a->cpu && b->cpu && a->cpu->node_count == b->cpu->node_count)
-		ret = onnx_write(b->cpu, nodes, &of_b, &size_b, error);
-	if (!ret && (size_a != size_b || (size_a && memcmp(of_a, of_b, size_a))))
-		ret = xrnpe_fail(error, -ENOTSUP, "%s: its points do not have the same nodes on the CPU",
-				 a->name);
+	*data = NULL;
+	*size = 0;
+	if (!model->cpu)
+		return 0;
+	nodes = malloc((model->cpu->node_count + (size_t)1) * sizeof(*nodes));
+	ret = nodes ? onnx_write(model->cpu, nodes, data, size, error) : xrnpe_fail_memory(error);
 	free(nodes);
-	free(of_a);
-	free(of_b);
+	return ret;
+}
+
+/* The CPU computes the same, whatever the formats: it keeps its nodes when points change. */
+static int check_cpu(struct xrnpe_model *const *models, uint32_t count, struct xrnpe_error *error)
+{
+	uint8_t *first, *other;
+	size_t first_size, size;
+	int ret = write_cpu(models[0], &first, &first_size, error);
+
+	for (uint32_t i = 1; !ret && i < count; i++) {
+		ret = write_cpu(models[i], &other, &size, error);
+		if (!ret && (size != first_size || (size && memcmp(other, first, size))))
+			ret = xrnpe_fail(error, -ENOTSUP,
+					 "%s: its points do not have the same nodes on the CPU",
+					 models[i]->name);
+		free(other);
+	}
+	free(first);
 	return ret;
 }
 
@@ -144,10 +158,8 @@ int share_constants(struct xrnpe_model *const *models, uint32_t count, uint32_t 
 	struct moved *moved = calloc(count, sizeof(*moved));
 	struct pool pool = { 0 };
 	bool done = moved;
-	int ret = 0;
+	int ret = check_cpu(models, count, error);
 
-	for (uint32_t i = 0; !ret && i < count; i++)
-		ret = check_cpu(models[whole], models[i], error);
 	for (uint32_t i = 0; !ret && done && i < count; i++)
 		done = move(&pool, models[i], &moved[i]);
 	if (!ret && (!done || xrnpe_model_link(models, count, whole)))
