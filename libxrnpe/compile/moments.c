@@ -251,6 +251,9 @@ int moments_measure(struct compiler *compiler, uint32_t n, struct moments *momen
 
 		while (block + count < moments->block_count && moments->blocks[block + count].first < end)
 			count++;
+		/* Of pieces that divide output channels the last one has what all multiply. */
+		if (!count)
+			continue;
 		add_windows(compiler, place->reads[0].tensor, &windows, moments->blocks + block, count,
 			    moments, row);
 		block += count;
