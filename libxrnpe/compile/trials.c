@@ -93,7 +93,6 @@ static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_mo
 		trial->bytes += (*model)->layers[i].bytes;
 	trial->cycles = (double)cost.counters.cycles;
 	trial->picojoules = cost.picojoules;
-	trial->known = true;
 	return 0;
 }
 
@@ -129,7 +128,8 @@ int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe
 		if (ret)
 			return ret;
 	}
-	if ((*trial)->model || ((*trial)->known && trial_exceeds(*trial, limits)))
+	/* A new one takes nothing yet. */
+	if ((*trial)->model || trial_exceeds(*trial, limits))
 		return 0;
 	return make(trials->compiler, *trial, limits);
 }

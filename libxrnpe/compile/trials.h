@@ -8,7 +8,6 @@
 /* A choice, and what became of it. */
 struct trial {
 	uint8_t *chosen;	/* by node an option, then by node that of what it adds */
-	bool known;		/* what it takes */
 	uint64_t bytes;
 	double cycles, picojoules;
 	struct xrnpe_model *model;	/* with its biases corrected; NULL: it was never within limits */
