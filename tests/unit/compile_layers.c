@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What layers of compiled models write: kept while the model runs, beside the reference. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -84,17 +83,6 @@ static float *get_layer(struct xrnpe_request *request, unsigned int i,
 	return values;
 }
 
-static double difference(const float *values, const float *exact, size_t count)
-{
-	double off = 0, size = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		off += ((double)values[i] - exact[i]) * ((double)values[i] - exact[i]);
-		size += (double)exact[i] * exact[i];
-	}
-	return size > 0 ? sqrt(off / size) : off;
-}
-
 /* The tensors of @graph for @inputs. */
 static struct reference *reference_of(const struct xrnpe_graph *graph,
 				      const struct xrnpe_array *inputs)
@@ -126,7 +114,7 @@ static unsigned int compare(struct xrnpe_request *request, const struct xrnpe_mo
 			continue;
 		}
 		ck_assert_uint_eq(count_of(layer), graph_count(&graph->tensors[tensor].shape));
-		off = difference(values, reference->tensors[tensor], count_of(layer));
+		off = relative_error(values, reference->tensors[tensor], count_of(layer));
 		ck_assert_msg(off <= tolerance, "layer %u, %s (%s), tensor %s: error %g", i, layer->name,
 			      layer->op, layer->output, off);
 		compared++;

@@ -60,46 +60,72 @@ int compile(const struct xrnpe_graph *graph, uint64_t budget, struct xrnpe_model
 	return ret;
 }
 
-enum { MOST = 4 };	/* inputs and outputs of the networks here */
+uint64_t bytes_of(const struct xrnpe_model *model)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		bytes += xrnpe_model_layer(model, i)->bytes;
+	return bytes;
+}
+
+void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
+	       float *outputs[MOST_TENSORS])
+{
+	const float *data[MOST_TENSORS];
+	struct xrnpe_session *session;
+	struct xrnpe_device *device;
+
+	for (unsigned int i = 0; i < xrnpe_model_input_count(model); i++)
+		data[i] = inputs[i].data;
+	for (unsigned int k = 0; k < xrnpe_model_output_count(model); k++) {
+		outputs[k] = malloc(TESTS * xrnpe_model_output(model, k)->count * sizeof(float));
+		ck_assert_ptr_nonnull(outputs[k]);
+	}
+	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
+	ck_assert_msg(!xrnpe_session_new(device, model, NULL, &session, &error), "%s", error.message);
+	ck_assert_msg(!xrnpe_session_run(session, TESTS, data, outputs, NULL, NULL, NULL, &error), "%s",
+		      error.message);
+	xrnpe_session_free(session);
+	xrnpe_device_close(device);
+}
+
+double relative_error(const float *values, const float *exact, size_t count)
+{
+	double off = 0, size = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		off += ((double)values[i] - exact[i]) * ((double)values[i] - exact[i]);
+		size += (double)exact[i] * exact[i];
+	}
+	return off == 0 ? 0 : sqrt(off / size);
+}
 
 double run_error(const struct xrnpe_graph *graph, struct xrnpe_model *model)
 {
 	unsigned int outputs = xrnpe_graph_output_count(graph);
 	struct xrnpe_array *arrays = noise(graph, TESTS, 77);
-	float *fp32[MOST], *got[MOST];
-	const float *inputs[MOST];
-	struct xrnpe_session *session;
-	struct xrnpe_device *device;
+	float *fp32[MOST_TENSORS], *got[MOST_TENSORS];
+	const float *inputs[MOST_TENSORS];
 	double worst = 0;
 
 	for (unsigned int i = 0; i < xrnpe_graph_input_count(graph); i++)
 		inputs[i] = arrays[i].data;
 	for (unsigned int k = 0; k < outputs; k++) {
-		size_t count = TESTS * xrnpe_graph_output(graph, k)->count;
-
-		fp32[k] = malloc(count * sizeof(float));
-		got[k] = malloc(count * sizeof(float));
-		ck_assert(fp32[k] && got[k]);
+		fp32[k] = malloc(TESTS * xrnpe_graph_output(graph, k)->count * sizeof(float));
+		ck_assert_ptr_nonnull(fp32[k]);
 	}
 	ck_assert_int_eq(xrnpe_graph_run(graph, TESTS, inputs, fp32, NULL, NULL, &error), 0);
-	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
-	ck_assert_msg(!xrnpe_session_new(device, model, NULL, &session, &error), "%s", error.message);
-	ck_assert_msg(!xrnpe_session_run(session, TESTS, inputs, got, NULL, NULL, NULL,
-					 &error), "%s", error.message);
+	run_model(model, arrays, got);
 	for (unsigned int k = 0; k < outputs; k++) {
-		size_t count = TESTS * xrnpe_graph_output(graph, k)->count;
-		double difference = 0, size = 0;
+		double off = relative_error(got[k], fp32[k],
+					    TESTS * xrnpe_graph_output(graph, k)->count);
 
-		for (size_t i = 0; i < count; i++) {
-			difference += ((double)got[k][i] - fp32[k][i]) * ((double)got[k][i] - fp32[k][i]);
-			size += (double)fp32[k][i] * fp32[k][i];
-		}
-		worst = fmax(worst, sqrt(difference / size));
+		ck_assert_double_finite(off);
+		worst = fmax(worst, off);
 		free(fp32[k]);
 		free(got[k]);
 	}
-	xrnpe_session_free(session);
-	xrnpe_device_close(device);
 	noise_free(graph, arrays);
 	return worst;
 }
@@ -110,5 +136,14 @@ struct xrnpe_model *faithful(const struct xrnpe_graph *graph, double tolerance)
 
 	ck_assert_msg(!compile(graph, 1 << 20, &model), "%s", error.message);
 	ck_assert_double_le(run_error(graph, model), tolerance);
+	return model;
+}
+
+struct xrnpe_model *on_device(const struct xrnpe_graph *graph, double tolerance)
+{
+	struct xrnpe_model *model = faithful(graph, tolerance);
+
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
+		ck_assert_str_eq(xrnpe_model_layer(model, i)->why, "");
 	return model;
 }

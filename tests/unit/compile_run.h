@@ -25,11 +25,27 @@ void noise_free(const struct xrnpe_graph *graph, struct xrnpe_array *arrays);
 /* Compile with noise. */
 int compile(const struct xrnpe_graph *graph, uint64_t budget, struct xrnpe_model **model);
 
+/* Of weights, scales and biases together. */
+uint64_t bytes_of(const struct xrnpe_model *model);
+
+/* Inputs, and outputs, of the networks here. */
+enum { MOST_TENSORS = 4 };
+
+/* What @model computes of TESTS @inputs in the emulator; each of its outputs from malloc(). */
+void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
+	       float *outputs[MOST_TENSORS]);
+
+/* The root mean square of what @values are off, relative to that of @exact. */
+double relative_error(const float *values, const float *exact, size_t count);
+
 /* Relative error of what @model computes in the emulator, on inputs not calibrated with. */
 double run_error(const struct xrnpe_graph *graph, struct xrnpe_model *model);
 
 /* Compile with room for the widest formats; the result is as FP32 but for rounding. */
 struct xrnpe_model *faithful(const struct xrnpe_graph *graph, double tolerance);
+
+/* The same of a network whose layers are all on the device. */
+struct xrnpe_model *on_device(const struct xrnpe_graph *graph, double tolerance);
 
 /*
  * ---- networks (compile_networks.c) ----------------------------------------

@@ -58,15 +58,6 @@ static int compile_for(const struct classifier *c, const struct xrnpe_array *lab
 	return xrnpe_compile(c->graph, &options, model, &error);
 }
 
-static uint64_t bytes_of(const struct xrnpe_model *model)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
-		bytes += xrnpe_model_layer(model, i)->bytes;
-	return bytes;
-}
-
 START_TEST(loss_is_limited)
 {
 	uint64_t before = UINT64_MAX;
