@@ -12,11 +12,10 @@
 #ifndef XRNPE_DATAPATH_DEPTHWISE_H
 #define XRNPE_DATAPATH_DEPTHWISE_H
 
-#include "lines.h"
+#include "depthwise_blocks.h"
 #include "rounding.h"
 
 #define VECTORS (LANES / REALS)
-#define BLOCK_CHANNELS 256	/* at the most; even */
 #define DECODE_TOGETHER 256
 
 typedef double loose_reals __attribute__((vector_size(VECTOR), aligned(8), may_alias));
@@ -195,30 +194,15 @@ TARGET static void put(const struct xrnpe_product *product, const struct window 
 
 /* ---- blocks ----------------------------------------------------------- */
 
-/* Channels in a block, so that their lines are not too long; 0 if even few are. */
-static uint64_t block_channels(const struct xrnpe_product *product)
-{
-	size_t channels = BLOCK_CHANNELS;
-
-	while (channels >= LANES && !xrnpe_lines_size(product, &decoder, channels, 1))
-		channels /= 2;
-	return channels >= LANES ? channels : 0;
-}
-
 static bool suits(const struct xrnpe_product *product)
 {
-	return !xrnpe_one_group(product) && xrnpe_inputs(product) == 1 && block_channels(product);
+	return has_blocks(product, &decoder);
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads,
 		  struct xrnpe_block *block)
 {
-	const struct xrnpe_dims_image *d = &product->cmd->image;
-
-	if (block->n1 > block_channels(product))
-		block->n1 = block_channels(product);
-	/* Whole lines of the output. */
-	block->p1 = (d->out_h + (uint64_t)threads - 1) / threads * d->out_w;
+	shape_block(product, &decoder, threads, block);
 }
 
 static size_t weights_bytes(const struct xrnpe_product *product)

@@ -10,9 +10,8 @@
 #include <string.h>
 
 #include "avx512.h"
-#include "lines.h"
+#include "depthwise_blocks.h"
 
-#define BLOCK_CHANNELS 256	/* at the most; even */
 #define MOST_TAPS 128		/* no sum of so many products of FP4 or Posit(4,1) overflows */
 #define PAIR (2 * LANES * sizeof(int16_t))	/* bytes of the weights of two taps */
 
@@ -207,44 +206,23 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 /* ---- the kernel --------------------------------------------------------- */
 
-static size_t lines_size(const struct xrnpe_product *product, size_t channels)
-{
-	return xrnpe_lines_size(product, xrnpe_avx512_words(product->ifm.format), channels, 1);
-}
-
-/* Channels in a block, so that their lines are not too long; 0 if even few are. */
-static uint64_t block_channels(const struct xrnpe_product *product)
-{
-	size_t channels = BLOCK_CHANNELS;
-
-	while (channels >= LANES && !lines_size(product, channels))
-		channels /= 2;
-	return channels >= LANES ? channels : 0;
-}
-
 static bool suits(const struct xrnpe_product *product)
 {
-	if (xrnpe_one_group(product) || xrnpe_inputs(product) != 1 || product->group_channels != 1 ||
-	    xrnpe_wide(product) || product->k >= MOST_TAPS)
+	if (product->group_channels != 1 || xrnpe_wide(product) || product->k >= MOST_TAPS)
 		return false;
 	return (int64_t)product->k * xrnpe_largest(product->ifm.format) * xrnpe_largest(product->weight.format) <=
-	       INT32_MAX && block_channels(product);
+	       INT32_MAX && has_blocks(product, xrnpe_avx512_words(product->ifm.format));
 }
 
 static void shape(const struct xrnpe_product *product, unsigned int threads, struct xrnpe_block *block)
 {
-	const struct xrnpe_dims_image *d = &product->cmd->image;
-
-	if (block->n1 > block_channels(product))
-		block->n1 = block_channels(product);
-	/* Whole lines of the output. */
-	block->p1 = (d->out_h + (uint64_t)threads - 1) / threads * d->out_w;
+	shape_block(product, xrnpe_avx512_words(product->ifm.format), threads, block);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *block)
 {
 	return sizeof(struct scratch) + xrnpe_panels(block->n1, LANES) * sizeof(struct panel) +
-	       lines_size(product, block->n1);
+	       xrnpe_lines_size(product, xrnpe_avx512_words(product->ifm.format), block->n1, 1);
 }
 
 const struct xrnpe_kernel xrnpe_depthwise_avx512_words = {
