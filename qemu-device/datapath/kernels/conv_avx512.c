@@ -16,7 +16,7 @@ static struct plan plan_of(const struct xrnpe_product *product)
 	return plan_for(product, xrnpe_avx512_words(product->ifm.format), xrnpe_largest(product->ifm.format));
 }
 
-/* Layout of the scratch memory; then 16 rows of weights, or lines and what tiles read past them. */
+/* Layout of the scratch memory; then rows_or_lines(). */
 struct scratch {
 	int32_t sum[ROWS][LANES] __attribute__((aligned(64)));
 	int64_t wide[ROWS][LANES];
@@ -96,20 +96,14 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 {
 	struct plan plan = plan_of(product);
 
-	return (struct xrnpe_tiling){
-		.rows = ROWS,
-		.lanes = LANES,
-		.panel_bytes = panel_bytes(&plan),
-		.column_bytes = COLUMN_BYTES,
-	};
+	return tiling_of(&plan);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *shape)
 {
 	struct plan plan = plan_of(product);
-	size_t rows = 16 * plan.pitch, lines = windows_size(product, plan.input);
 
-	return sizeof(struct scratch) + (rows > lines ? rows : lines);
+	return sizeof(struct scratch) + rows_or_lines(product, &plan);
 }
 
 const struct xrnpe_kernel xrnpe_conv_avx512 = {

@@ -246,4 +246,24 @@ TARGET static void multiply_wide(const struct plan *plan, const struct panel *pa
 	}
 }
 
+/* ---- the kernel -------------------------------------------------------- */
+
+static struct xrnpe_tiling tiling_of(const struct plan *plan)
+{
+	return (struct xrnpe_tiling){
+		.rows = ROWS,
+		.lanes = LANES,
+		.panel_bytes = panel_bytes(plan),
+		.column_bytes = COLUMN_BYTES,
+	};
+}
+
+/* Bytes of what follows a kernel's own scratch memory: 16 rows of weights, or lines and what tiles read past them. */
+static size_t rows_or_lines(const struct xrnpe_product *product, const struct plan *plan)
+{
+	size_t rows = 16 * plan->pitch, lines = windows_size(product, plan->input);
+
+	return rows > lines ? rows : lines;
+}
+
 #endif
