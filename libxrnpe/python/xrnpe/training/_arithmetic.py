@@ -13,11 +13,6 @@ from ._file import Node, Unsupported
 from ._layers import Activation, Lattice, Layer
 
 
-def _four(x: torch.Tensor) -> torch.Tensor:
-    """As an image, whose channels are the second dimension."""
-    return x.reshape(*x.shape, *(1,) * (4 - x.dim())) if x.dim() < 4 else x
-
-
 class Affine(Layer):
     """x times a factor plus an offset, which are one, or one for each channel."""
 
@@ -38,7 +33,7 @@ class Affine(Layer):
               out: Lattice) -> torch.Tensor:
         output = self.stage(lattices[0].scale * self._factor.astype(numpy.float64), self._offset,
                             out.scale)
-        codes = lattices[0].codes(_four(inputs[0]))
+        codes = lattices[0].codes(inputs[0])
         return out.values(convert(codes, out.format, output)).reshape(inputs[0].shape)
 
 
@@ -51,8 +46,7 @@ class Pair(Layer):
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
         shape = torch.broadcast_shapes(*(x.shape for x in inputs))  # type: ignore[no-untyped-call]
-        first, second = (lattice.codes(_four(x.expand(shape)))
-                         for lattice, x in zip(lattices, inputs))
+        first, second = (lattice.codes(x.expand(shape)) for lattice, x in zip(lattices, inputs))
         output = self.stage([numpy.float64(lattices[0].scale) * lattices[1].scale], [0.0], out.scale)
         return out.values(multiplication(first, second, output, out.format)).reshape(shape)
 

@@ -47,12 +47,13 @@ class Lattice:
     scale: float
 
     def codes(self, x: torch.Tensor) -> Image:
-        """Values on the lattice, N x C x H x W, as the device has them."""
-        values = x.detach().permute(0, 2, 3, 1).numpy() / numpy.float32(self.scale)
+        """Values on the lattice, N x C x H x W, or of fewer dimensions, as the device has them."""
+        x = x.detach().reshape(*x.shape, *(1,) * (4 - x.dim()))
+        values = x.permute(0, 2, 3, 1).numpy() / numpy.float32(self.scale)
         return encode(values, self.format)
 
     def values(self, image: Image) -> torch.Tensor:
-        """The way back."""
+        """The way back, to N x C x H x W."""
         values = decode(image) * numpy.float32(self.scale)
         return torch.from_numpy(values).permute(0, 3, 1, 2)
 
@@ -297,10 +298,9 @@ class Alone(Layer):
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
-        shape = inputs[0].shape
         output = self.activation.output([lattices[0].scale], [0.0], out.scale)
-        codes = lattices[0].codes(inputs[0].reshape(*shape, *(1,) * (4 - len(shape))))
-        return out.values(convert(codes, out.format, output)).reshape(shape)
+        codes = lattices[0].codes(inputs[0])
+        return out.values(convert(codes, out.format, output)).reshape(inputs[0].shape)
 
 
 class Sum(Layer):
@@ -311,10 +311,7 @@ class Sum(Layer):
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
-        shape = inputs[0].shape
-        images = [x.reshape(*shape, *(1,) * (4 - len(shape))) for x in inputs]
         output = self.activation.output([lattice.scale for lattice in lattices], [0.0, 0.0],
                                         out.scale)
-        result = addition(lattices[0].codes(images[0]), lattices[1].codes(images[1]), output,
-                          out.format)
-        return out.values(result).reshape(shape)
+        first, second = (lattice.codes(x) for lattice, x in zip(lattices, inputs))
+        return out.values(addition(first, second, output, out.format)).reshape(inputs[0].shape)

@@ -222,11 +222,9 @@ class Network(nn.Module):
         if self.mode is Mode.ROUNDED:
             return rounded
         before, after = self._lattice(name, format), self._lattice(name, to)
-        image = x.reshape(*x.shape, *(1,) * (4 - x.dim())) if x.dim() < 4 else x
         ratio = numpy.float32(before.scale / after.scale)
         output = Output(numpy.full(1, ratio), numpy.zeros(1, numpy.float32))
-        codes = before.codes(image)
-        exact = after.values(convert(codes, to, output)).reshape(x.shape)
+        exact = after.values(convert(before.codes(x), to, output)).reshape(x.shape)
         return replace_values(rounded, exact)
 
     def _layer(self, layer: Layer, inputs: list[torch.Tensor]) -> torch.Tensor:
