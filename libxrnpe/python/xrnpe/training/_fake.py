@@ -20,26 +20,17 @@ _LARGEST = {format: float(quantize(format, [1e30], 1)[0]) for format in _PRODUCT
 _LEAST = {format: float(quantize(format, [1e-30], 1)[0]) for format in _PRODUCTS}
 
 
-def round_weights(values: Floats, scales: Floats, format: Format) -> Floats:
-    """Nearest multiples of a scale for each row. Unlike what is computed, a weight may be zero."""
-    rows = scales.reshape(-1, *(1,) * (values.ndim - 1))
-    small = numpy.abs(values) < _LEAST[format] / 2 * rows
-    return quantize(format, numpy.where(small, numpy.float32(0), values), scales)
-
-
 def _rows(values: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     return scales.reshape(-1, *(1,) * (values.dim() - 1)) if len(scales) > 1 else scales
 
 
 def _round(values: torch.Tensor, scales: torch.Tensor, format: Format,
            weights: bool) -> torch.Tensor:
-    if values.device.type == "cpu":
-        numbers = values.numpy(), scales.numpy()
-        return torch.from_numpy(round_weights(*numbers, format) if weights else
-                                quantize(format, *numbers))
     rows = _rows(values, scales)
-    if weights:
-        values = values * (values.abs() >= _LEAST[format] / 2 * rows)
+    if weights:     # Unlike what is computed, these may be zero.
+        values = torch.where(values.abs() < _LEAST[format] / 2 * rows, torch.zeros_like(values), values)
+    if values.device.type == "cpu":
+        return torch.from_numpy(quantize(format, values.numpy(), scales.numpy()))
     return round_by_table(values, rows, format)
 
 

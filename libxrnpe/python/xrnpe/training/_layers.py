@@ -14,7 +14,7 @@ from .._info import Format
 from .._numbers import fit_scales, fit_weights
 from .._tensors import Floats
 from ._commands import (Image, Output, Windows, addition, convert, convolution, decode, encode)
-from ._fake import fake_quantize, log_scales, round_weights, scales_of, set_log_scales
+from ._fake import fake_quantize, log_scales, scales_of, set_log_scales
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,14 @@ class Product(Layer):
     def set_scales(self, scales: Floats) -> None:
         set_log_scales(self.log_scales, scales)
 
-    def rounded(self) -> Floats:
+    def quantized(self) -> torch.Tensor:
         """The weights as they are exported: multiples of their scales."""
-        return round_weights(self.weight.detach().numpy(), self.scales().detach().numpy(),
-                             self.weight_format)
+        return fake_quantize(self.weight, self.scales(), self.weight_format, weights=True)
+
+    def rounded(self) -> Floats:
+        """The same as an array."""
+        values: Floats = self.quantized().detach().numpy()
+        return values
 
     # ---- computing --------------------------------------------------------
 
@@ -183,9 +187,7 @@ class Product(Layer):
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None,
                 quantizes: bool = True) -> torch.Tensor:
-        weight: torch.Tensor = self.weight
-        if quantizes:
-            weight = fake_quantize(weight, self.scales(), self.weight_format, weights=True)
+        weight = self.quantized() if quantizes else self.weight
         image = self._padded(self.image(x))
         y = self._tensor(functional.conv2d(image, weight, self.bias, self.windows.stride, 0,
                                            self.windows.dilation, self.windows.groups))
