@@ -21,10 +21,8 @@ from .. import Error, Graph, compile
 from .._tensors import Floats, read_inputs
 from ._formats import formats_of, read_formats, write_formats
 from ._network import Mode, Network
-from ._train import Data, Options, Score, Trainer
+from ._train import RATE, RATE_WITH_LABELS, Data, Options, Score, Trainer
 
-# Typical inputs that scales are fitted to at first.
-_CALIBRATION = 256
 # Seconds from one checkpoint to the next.
 _SAVE = 30
 _CLEAR = "\r\033[K"
@@ -82,8 +80,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
                    help="how often all inputs are gone through; %(default)s")
     p.add_argument("--batch", metavar="N", type=int, default=Options.batch,
                    help="inputs of a step; %(default)s")
-    p.add_argument("--rate", type=float, help="of learning, at first; 0.0005 with labels, "
-                   "0.0001 without")
+    p.add_argument("--rate", type=float, help="of learning, at first; "
+                   f"{RATE_WITH_LABELS} with labels, {RATE} without")
     p.add_argument("--seed", metavar="N", type=int, default=Options.seed,
                    help="of the order of inputs, and of what varies them")
     p.add_argument("--mirror", action="store_true", help="mirror half of the images")
@@ -203,10 +201,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.batch < 1 or options.epochs < 0 or options.shift < 0:
         raise ValueError("--batch is at least 1, --epochs and --shift are not negative")
     held, data = data.part(slice(len(data) - count, None)), data.part(slice(len(data) - count))
-    calibration = data.part(slice(_CALIBRATION)).inputs
     formats = read_formats(options.formats) if options.formats else \
-        formats_of(compile(graph, calibration, budget=options.budget, note=_say))
-    network = Network(graph, formats, calibration)
+        formats_of(compile(graph, data.typical, budget=options.budget, note=_say))
+    network = Network(graph, formats, data.typical)
     how = Options(options.epochs, min(options.batch, len(data)), options.rate, options.seed,
                   options.mirror, options.shift, options.device)
     results = _train(Trainer(network, data, how), held, options)

@@ -18,13 +18,13 @@ from ._network import Mode, Network, outputs_of
 
 # Share of a class that is the label's; the rest is what binary32 makes of the input.
 _LABEL_SHARE = 0.5
-# Typical inputs that weights are rounded for at first.
+# Typical inputs that scales are fitted to, and weights rounded for, at first.
 _CALIBRATION = 256
 # Probabilities below it are as small as it.
 _LEAST = 1e-12
 # What networks of all kinds learnt well with. Labels ask for larger steps: a network that follows
 # only its own outputs is there already, but for what rounding lost.
-_RATE, _RATE_WITH_LABELS = 1e-4, 5e-4
+RATE, RATE_WITH_LABELS = 1e-4, 5e-4
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Data:
     def part(self, which: Any) -> Data:
         return Data({name: values[which] for name, values in self.inputs.items()},
                     None if self.labels is None else self.labels[which])
+
+    @property
+    def typical(self) -> Mapping[str, Floats]:
+        """Inputs to fit numbers to at first."""
+        return self.part(slice(_CALIBRATION)).inputs
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,14 @@ class Trainer:
         self.network, self._data, self._options = network, data, options
         self._teacher = copy.deepcopy(network).requires_grad_(False)
         self._teacher.mode = Mode.FLOAT
-        network.round_weights(data.part(slice(_CALIBRATION)).inputs)
+        network.round_weights(data.typical)
         for module in (network, self._teacher):
             module.to(options.device)
         #: In an epoch, and those that are done of all.
         self.steps = max(1, len(data) // options.batch)
         self.step = 0
         self._rate = options.rate if options.rate is not None else \
-            _RATE if data.labels is None else _RATE_WITH_LABELS
+            RATE if data.labels is None else RATE_WITH_LABELS
         self._optimizer = torch.optim.Adam(network.parameters(), self._rate)
         self._best: tuple[float, dict[str, Any]] | None = None
 
