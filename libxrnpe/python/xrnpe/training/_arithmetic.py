@@ -7,7 +7,6 @@ from typing import Any
 import numpy
 import torch
 
-from .._tensors import Floats
 from ._commands import convert, multiplication
 from ._file import Node, Unsupported
 from ._layers import Activation, Lattice, Layer
@@ -16,22 +15,24 @@ from ._layers import Activation, Lattice, Layer
 class Affine(Layer):
     """x times a factor plus an offset, which are one, or one for each channel."""
 
+    _factor: torch.Tensor
+    _offset: torch.Tensor
+
     def __init__(self, row: list[Node], activation: Activation, factor: Any, offset: Any) -> None:
         super().__init__(row[0].name, row[0].tensors(), row[-1].outputs[0], activation)
-        self._factor, self._offset = numpy.broadcast_arrays(
-            numpy.asarray(factor, numpy.float32).reshape(-1),
-            numpy.asarray(offset, numpy.float32).reshape(-1))
-
-    def _by_channel(self, values: Floats, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(values.copy()).to(x.device).reshape(-1, *(1,) * (x.dim() - 2))
+        each = numpy.broadcast_arrays(*(numpy.asarray(values, numpy.float32).reshape(-1)
+                                        for values in (factor, offset)))
+        for name, values in zip(("_factor", "_offset"), each):
+            self.register_buffer(name, torch.from_numpy(values.copy()), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.activated(x * self._by_channel(self._factor, x) +
-                              self._by_channel(self._offset, x))
+        factor, offset = (values.reshape(-1, *(1,) * (x.dim() - 2))
+                          for values in (self._factor, self._offset))
+        return self.activated(x * factor + offset)
 
     def exact(self, inputs: list[torch.Tensor], lattices: list[Lattice],
               out: Lattice) -> torch.Tensor:
-        output = self.stage(lattices[0].scale * self._factor.astype(numpy.float64), self._offset,
+        output = self.stage(lattices[0].scale * self._factor.double().numpy(), self._offset.numpy(),
                             out.scale)
         codes = lattices[0].codes(inputs[0])
         return out.values(convert(codes, out.format, output)).reshape(inputs[0].shape)

@@ -44,7 +44,9 @@ class Resize(Layer):
             shape = tuple(x.shape)
             self._weights = _along(self._node, shape, 2), _along(self._node, shape, 3)
         lines, columns = self._weights
-        return lines.to(x.device), columns.to(x.device)
+        # They stay where they are wanted.
+        self._weights = lines.to(x.device), columns.to(x.device)
+        return self._weights
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         lines, columns = self.weights(x)
@@ -91,7 +93,8 @@ def nearest(node: Node) -> Any:
             full = numpy.broadcast_to(places.reshape(1, 1, *shape[1:]), (1, *x.shape[1:]))
             y, = graph_of([node], tuple(x.shape[1:])).run(numpy.ascontiguousarray(full)).values()
             found[shape] = torch.from_numpy(y[0, 0].astype(numpy.int64))
-        index = found[shape].to(x.device)
+        # It stays where it is wanted.
+        index = found[shape] = found[shape].to(x.device)
         return x.flatten(2)[:, :, index.reshape(-1)].reshape(*x.shape[:2], *index.shape)
     return pick
 
