@@ -65,11 +65,18 @@ def _folded(row: list[Node]) -> tuple[list[str], Activation, Any]:
     return added, _activation(rest), slopes
 
 
-def _convolution(row: list[Node]) -> Layer:
-    node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
-    added, activation, slopes = _folded(row)
+def _parameters(node: Node) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any] | None]:
+    """Weights and biases of a convolution."""
+    weight, bias = node.constant(1), node.constant(2)
     if weight is None or (len(node.inputs) > 2 and node.inputs[2] and bias is None):
         raise Unsupported("weights that are computed")
+    return weight, bias
+
+
+def _convolution(row: list[Node]) -> Layer:
+    node = row[0]
+    added, activation, slopes = _folded(row)
+    weight, bias = _parameters(node)
     _, stride, dilation, padding = node.windows()
     windows = Windows(stride, dilation, (padding[0], padding[2]), node.attribute("group", 1))
     rank = weight.ndim
@@ -80,10 +87,9 @@ def _convolution(row: list[Node]) -> Layer:
 
 
 def _transposed(row: list[Node]) -> Layer:
-    node, weight, bias = row[0], row[0].constant(1), row[0].constant(2)
+    node = row[0]
     added, activation, slopes = _folded(row)
-    if weight is None or (len(node.inputs) > 2 and node.inputs[2] and bias is None):
-        raise Unsupported("weights that are computed")
+    weight, bias = _parameters(node)
     if weight.ndim != 4 or node.attribute("output_shape", None):
         raise Unsupported("one axis, or output_shape")
     kernel, stride, dilation, (above, below, left, right) = node.windows()
