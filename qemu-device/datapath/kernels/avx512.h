@@ -270,29 +270,10 @@ INLINE __m256i narrow_odd(__m512d value)
 	return _mm256_mask_or_epi32(bits, lost, bits, _mm256_set1_epi32(1));
 }
 
-/* As round_fp4(), in fewer instructions as there is no NaN. */
-INLINE __m512i round_finite_fp4(__m512i bits)
-{
-	const __m512i sign = _mm512_srli_epi32(bits, 31), one = _mm512_set1_epi32(1);
-	__m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MAX)), small, code;
-	__mmask16 below_one = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(127 << 23));
-
-	magnitude = _mm512_min_epi32(magnitude, _mm512_castps_si512(_mm512_set1_ps(6)));
-	small = _mm512_cvt_roundps_epi32(_mm512_add_ps(_mm512_castsi512_ps(magnitude),
-						       _mm512_castsi512_ps(magnitude)),
-					 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-	code = _mm512_and_si512(_mm512_srli_epi32(magnitude, 22), one);
-	code = _mm512_add_epi32(code, _mm512_set1_epi32((1 << 21) - 1));
-	code = _mm512_srli_epi32(_mm512_add_epi32(magnitude, code), 22);
-	code = _mm512_sub_epi32(code, _mm512_set1_epi32((127 << 1) - 2));
-	code = _mm512_mask_blend_epi32(below_one, code, small);
-	return _mm512_or_si512(code, _mm512_slli_epi32(sign, 3));
-}
-
 /* Bits of floats (rounded to odd, finite) to codes of any format but binary32. */
 INLINE __m512i encode_odd(enum xrnpe_format out, __m512i bits)
 {
-	return out == XRNPE_FORMAT_FP4 ? round_finite_fp4(bits) : (__m512i)round_finite_words(out, (u32s)bits);
+	return (__m512i)round_finite_words(out, (u32s)bits);
 }
 
 INLINE __m512i encode16(enum xrnpe_format out, __m512d low, __m512d high)

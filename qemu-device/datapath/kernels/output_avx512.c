@@ -47,7 +47,7 @@ TARGET static void make_fp4_codes(struct stage *stage)
 		y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps((float)stage->least)),
 				  _mm512_set1_ps((float)stage->most));
 		_mm_store_si128((__m128i *)(stage->fp4 + (i & 127)),
-				_mm512_cvtepi32_epi8(round_finite_fp4(_mm512_castps_si512(y))));
+				_mm512_cvtepi32_epi8(encode_odd(XRNPE_FORMAT_FP4, _mm512_castps_si512(y))));
 	}
 }
 
