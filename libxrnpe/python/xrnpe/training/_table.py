@@ -41,14 +41,19 @@ def _of_ranks(ranks: Integers) -> Floats:
 
 @functools.cache
 def _table(format: Format, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The numbers that a format holds, and of each but the first the least that becomes it."""
+    """What numbers become, rising, and of each but the first the least that becomes it."""
     held = _held(format)
     below, above = _ranks(held[:-1]), _ranks(held[1:])
     while (above - below > 1).any():
         middle = (below + above) // 2
         reached = quantize(format, _of_ranks(middle), 1) >= held[1:]
         above, below = numpy.where(reached, middle, above), numpy.where(reached, below, middle)
-    return torch.from_numpy(held).to(device), torch.from_numpy(_of_ranks(above)).to(device)
+    least = _of_ranks(above)
+    if format is not Format.FP4:
+        # Infinities become NaR, and so do NaNs, which are found behind all numbers.
+        held = numpy.pad(held, 1, constant_values=numpy.nan)
+        least = numpy.pad(least, 1, constant_values=(numpy.finfo(numpy.float32).min, numpy.inf))
+    return torch.from_numpy(held).to(device), torch.from_numpy(least).to(device)
 
 
 def round_by_table(values: torch.Tensor, scales: torch.Tensor, format: Format) -> torch.Tensor:
