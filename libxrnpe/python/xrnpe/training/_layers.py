@@ -188,8 +188,11 @@ class Product(Layer):
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None,
                 quantizes: bool = True) -> torch.Tensor:
         weight = self.quantized() if quantizes else self.weight
-        image = self._padded(self.image(x))
-        y = self._tensor(functional.conv2d(image, weight, self.bias, self.windows.stride, 0,
+        above, below, left, right = self.padding
+        image, padding = self.image(x), (above, left)
+        if padding != (below, right):
+            image, padding = self._padded(image), (0, 0)    # which takes longer
+        y = self._tensor(functional.conv2d(image, weight, self.bias, self.windows.stride, padding,
                                            self.windows.dilation, self.windows.groups))
         return self.activated(y if added is None else y + added)
 
