@@ -16,6 +16,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
 #include <drm/drm_gem.h>
+#include <drm/drm_managed.h>
 #include <drm/gpu_scheduler.h>
 
 /* Kernels without accel nodes give render nodes. */
@@ -38,6 +39,19 @@
 #endif
 #ifndef kzalloc_objs
 #define kzalloc_objs(obj, n)	kcalloc(n, sizeof(obj), GFP_KERNEL)
+#endif
+
+#ifndef drmm_alloc_ordered_workqueue
+static inline void xrnpe_compat_wq_release(struct drm_device *drm, void *wq)
+{
+	destroy_workqueue(wq);
+}
+
+#define drmm_alloc_ordered_workqueue(drm, fmt, flags, args...) ({ \
+	struct workqueue_struct *__wq = alloc_ordered_workqueue(fmt, flags, ##args); \
+	int __ret = __wq ? drmm_add_action_or_reset(drm, xrnpe_compat_wq_release, __wq) : -ENOMEM; \
+	__ret ? ERR_PTR(__ret) : __wq; \
+})
 #endif
 
 #ifndef HAVE_SCHED_INIT_ARGS

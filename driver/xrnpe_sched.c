@@ -143,11 +143,6 @@ void xrnpe_sched_start(struct xrnpe_device *xdev)
 		drm_sched_wqueue_start(&xdev->ring[i].sched);
 }
 
-static void xrnpe_wq_fini(struct drm_device *drm, void *wq)
-{
-	destroy_workqueue(wq);
-}
-
 /*
  * Jobs get to a ring by a worker. That comes before what else the CPUs have to do: else the
  * device waits for a time slice of those who wait for it.
@@ -159,13 +154,10 @@ static int xrnpe_ring_probe_sched(struct xrnpe_ring *ring, const struct drm_sche
 	int ret;
 
 	args.name = ring->name;
-	args.submit_wq = alloc_ordered_workqueue("xrnpe-%s", WQ_MEM_RECLAIM | WQ_HIGHPRI,
-						 ring->name);
-	if (!args.submit_wq)
-		return -ENOMEM;
-	ret = drmm_add_action_or_reset(drm, xrnpe_wq_fini, args.submit_wq);
-	if (ret)
-		return ret;
+	args.submit_wq = drmm_alloc_ordered_workqueue(drm, "xrnpe-%s", WQ_MEM_RECLAIM | WQ_HIGHPRI,
+						      ring->name);
+	if (IS_ERR(args.submit_wq))
+		return PTR_ERR(args.submit_wq);
 	ret = drm_sched_init(&ring->sched, &args);
 	if (ret)
 		return ret;
@@ -197,12 +189,9 @@ int xrnpe_sched_probe(struct xrnpe_device *xdev)
 	if (ret)
 		return ret;
 	/* Memory may be freed only when a fence signals, and that may take a reset. */
-	xdev->reset_wq = alloc_ordered_workqueue("xrnpe-reset", WQ_MEM_RECLAIM);
-	if (!xdev->reset_wq)
-		return -ENOMEM;
-	ret = drmm_add_action_or_reset(drm, xrnpe_wq_fini, xdev->reset_wq);
-	if (ret)
-		return ret;
+	xdev->reset_wq = drmm_alloc_ordered_workqueue(drm, "xrnpe-reset", WQ_MEM_RECLAIM);
+	if (IS_ERR(xdev->reset_wq))
+		return PTR_ERR(xdev->reset_wq);
 	args.timeout_wq = xdev->reset_wq;
 
 	for (unsigned int i = 0; !ret && i < xdev->info.rings; i++)
