@@ -4,29 +4,11 @@
  */
 #include "xrnpe_job.h"
 
-/* Of a file, or -errno. */
-static int64_t make_perfmon(int fd)
-{
-	struct drm_xrnpe_perfmon_create args = {};
-	int ret = call(fd, DRM_IOCTL_XRNPE_PERFMON_CREATE, &args);
-
-	return ret ? ret : (int64_t)args.perfmon;
-}
-
 static int destroy_perfmon(int fd, uint32_t perfmon)
 {
 	struct drm_xrnpe_perfmon_destroy args = { .perfmon = perfmon };
 
 	return call(fd, DRM_IOCTL_XRNPE_PERFMON_DESTROY, &args);
-}
-
-static int get_values(int fd, uint32_t perfmon, struct drm_xrnpe_perfmon_values *sums)
-{
-	struct drm_xrnpe_perfmon_get_values args = {
-		.perfmon = perfmon, .size = sizeof(*sums), .pointer = (uintptr_t)sums,
-	};
-
-	return call(fd, DRM_IOCTL_XRNPE_PERFMON_GET_VALUES, &args);
 }
 
 /* How many jobs it has counted, or -errno. */

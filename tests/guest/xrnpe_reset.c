@@ -94,26 +94,22 @@ TEST_F(reset, interrupted_job)
 /* What the reset took a monitor does not count; what goes on after it, it does. */
 TEST_F(reset, perfmon)
 {
-	struct drm_xrnpe_perfmon_create create = {};
+	const int64_t perfmon = make_perfmon(self->fd);
 	struct drm_xrnpe_perfmon_values sums;
-	struct drm_xrnpe_perfmon_get_values get = {
-		.size = sizeof(sums), .pointer = (uintptr_t)&sums,
-	};
 	const struct work *works[2] = { &self->endless, &self->work };
 	struct drm_xrnpe_region regions[2];
 	struct drm_xrnpe_job jobs[2];
 	int64_t first;
 
-	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_PERFMON_CREATE, &create));
+	ASSERT_LT(0, perfmon);
 	for (int i = 0; i < 2; i++) {
 		jobs[i] = job_args(works[i], &regions[i]);
-		jobs[i].perfmon = create.perfmon;
+		jobs[i].perfmon = perfmon;
 	}
 	first = submit_jobs(self->fd, queue_of(self->fd, 1), jobs, 2, 0);
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, first));
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first + 1));
-	get.perfmon = create.perfmon;
-	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_PERFMON_GET_VALUES, &get));
+	ASSERT_EQ(0, get_values(self->fd, perfmon, &sums));
 	EXPECT_EQ(1, sums.jobs);
 	EXPECT_EQ(1, sums.counters.commands);
 }

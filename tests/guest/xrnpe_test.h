@@ -138,6 +138,26 @@ static inline int64_t resets_of(int fd)
 	return ret ? ret : (int64_t)info.resets;
 }
 
+/* ---- performance monitors ---- */
+
+/* Of a file, or -errno. */
+static inline int64_t make_perfmon(int fd)
+{
+	struct drm_xrnpe_perfmon_create args = {};
+	int ret = call(fd, DRM_IOCTL_XRNPE_PERFMON_CREATE, &args);
+
+	return ret ? ret : (int64_t)args.perfmon;
+}
+
+static inline int get_values(int fd, uint32_t perfmon, struct drm_xrnpe_perfmon_values *sums)
+{
+	struct drm_xrnpe_perfmon_get_values args = {
+		.perfmon = perfmon, .size = sizeof(*sums), .pointer = (uintptr_t)sums,
+	};
+
+	return call(fd, DRM_IOCTL_XRNPE_PERFMON_GET_VALUES, &args);
+}
+
 /* ---- buffers ---- */
 
 struct bo {
