@@ -286,8 +286,7 @@ TEST_F(life, module_unload)
 	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
 	for (int i = 0; i < 20; i++)
 		ASSERT_LT(0, submit(self->fd, i % 4, &self->work));
-	munmap(self->work.cmd.map, self->work.cmd.size);
-	munmap(self->work.data.map, self->work.data.size);
+	unmap_work(&self->work);
 	close(self->fd);
 	/* A dma-buf holds it still. */
 	EXPECT_EQ(-EAGAIN, unload_module());

@@ -28,11 +28,4 @@ static inline void end_with(struct __test_metadata *_metadata, FIXTURE_DATA(job)
 	ASSERT_EQ(0, make_work(self->fd, &self->work));
 }
 
-/* Before its file is closed. */
-static inline void unmap_work(struct work *work)
-{
-	munmap(work->cmd.map, work->cmd.size);
-	munmap(work->data.map, work->data.size);
-}
-
 #endif

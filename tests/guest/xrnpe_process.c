@@ -102,8 +102,7 @@ TEST_F(job, close_does_not_wait_for_ever)
 	ASSERT_EQ(0, make_endless(other, &endless));
 	for (int i = 0; i < 20; i++)
 		ASSERT_LT(0, submit(other, i % 2, &endless));
-	munmap(endless.cmd.map, endless.cmd.size);
-	munmap(endless.data.map, endless.data.size);
+	unmap_work(&endless);
 	begin = now_ns();
 	close(other);
 	EXPECT_GT(2000, (now_ns() - begin) / 1000000);

@@ -156,6 +156,13 @@ static inline int make_endless(int fd, struct work *work)
 	return make_long(fd, 128, XRNPE_MAX_WORK / XRNPE_MAX_K, work);
 }
 
+/* So that nothing but its file, which is to be closed, has the buffers. */
+static inline void unmap_work(struct work *work)
+{
+	munmap(work->cmd.map, work->cmd.size);
+	munmap(work->data.map, work->data.size);
+}
+
 static inline void free_work(int fd, struct work *work)
 {
 	free_bo(fd, &work->cmd);
