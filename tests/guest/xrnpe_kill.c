@@ -11,7 +11,8 @@
 
 #define DEVICE "c000000.npu"
 #define CLIENTS 3
-#define LEAST_FAILURES 8	/* tries of a client whose allocations fail */
+/* So often a client's allocations fail at least, however slow the machine. */
+#define LEAST_TRIES 8
 #define FAILSLAB "/sys/kernel/debug/failslab/"
 #define FAIL_PAGES "/sys/kernel/debug/fail_page_alloc/"
 
@@ -64,15 +65,14 @@ static int run_client(struct shared *shared, uint64_t seed)
 	return -ret;
 }
 
-/* One whose allocations fail, each time another one; so often at least, however slow the machine. */
+/* One whose allocations fail, each time another one. */
 static int run_out_of_memory(struct shared *shared, uint64_t seed)
 {
 	struct random random = seeded(seed);
-	unsigned int left = LEAST_FAILURES;
 	int ret = 0;
 
-	while ((left || !shared->stop) && (!ret || ret == -ENOMEM || ret == -ENODEV)) {
-		left -= left > 0;
+	for (unsigned int tries = 0; (tries < LEAST_TRIES || !shared->stop) &&
+	     (!ret || ret == -ENOMEM || ret == -ENODEV); tries++) {
 		struct client client;
 		char nth[16];
 
