@@ -71,8 +71,10 @@ static int add_record(struct user *user, int64_t job, const struct drm_xrnpe_dev
 	struct drm_xrnpe_job_wait end;
 	int ret = wait_record(user->fd, job, &end, &record);
 
+	if (ret)
+		return ret;
 	user->ns += record.executed * 1e6 / info->timer_khz;
-	return ret ? ret : (int)end.state;
+	return end.state;
 }
 
 /* Who has to wait for another's long command is not charged for it, and the other is. */
