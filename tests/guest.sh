@@ -49,15 +49,16 @@ for t; do
 done
 
 failed=0
-guest() {
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" "$@" || failed=$?
-}
+vm() { tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" "$@"; }
+guest() { vm "$@" || failed=$?; }
 # Options of tools/vm, and a line for the guest's shell, that take programs in and run them.
 adding() { printf -- ' --add %s' "$@"; }
 running() {
+	printf 'failed=0; '
 	for t; do
 		printf '/bin/%s || failed=1; ' "${t##*/}"
 	done
+	printf '%s' "exit \$failed"
 }
 
 # What the driver decides without its device is tested inside the kernel.
@@ -75,19 +76,18 @@ guest --leaks "$@" $(adding $command_line $plain $fuzzers) -- "
 	$results
 	export XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-1} XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-10000}
 	export XRNPE_FUZZ_ROUNDS=${XRNPE_FUZZ_ROUNDS:-10}
-	failed=0; $(running $plain $fuzzers)
-	exit \$failed"
+	$(running $plain $fuzzers)"
 
 # For a device that does not see the CPU's caches.
 # shellcheck disable=SC2046,SC2086
 [ -z "$incoherent" ] ||
-	guest --incoherent $(adding $incoherent) -- "failed=0; $(running $incoherent) exit \$failed"
+	guest --incoherent $(adding $incoherent) -- "$(running $incoherent)"
 
 # For one that must be reset, because it does not abort.
 # shellcheck disable=SC2046,SC2086
 [ -z "$resetters" ] ||
 	guest --leaks --device-args x-fault-ignore-abort=on $(adding $command_line $resetters) -- \
-		"failed=0; $(running $resetters) exit \$failed"
+		"$(running $resetters)"
 
 # For one that loses the news of its first jobs.
 for t in $lost; do
@@ -139,11 +139,10 @@ sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
 	line=$1 status=0
 	shift
 	rm -f "$log"
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --log "$log" \
-		"$@" -- "
+	vm --log "$log" "$@" -- "
 		export XRNPE_KILLS=${XRNPE_KILLS:-$kills} XRNPE_SEED=${XRNPE_SEED:-1}
 		exec > /tmp/tap 2>&1
-		$line
+		($line)
 		sh /vm/unload || echo not ok - unload
 		dmesg -n 1; cat /tmp/tap > /dev/ttyAMA0; sleep 1; poweroff -f" 2> "$log.vm" ||
 		status=$?
