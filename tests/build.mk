@@ -360,7 +360,7 @@ faults-driver: guest-tests
 KILLS ?= 1000
 KILLS_SEED ?= 1
 .PHONY: kills-driver
-kills-driver: guest-tests
+kills-driver: guest-tests guest
 	XRNPE_KILLS=$(KILLS) XRNPE_SEED=$(KILLS_SEED) XRNPE_SECONDS=86400 \
 		tests/guest.sh $(subst -, ,$(GUEST)) $(B)/arm64/tests/guest/xrnpe_kill
 
