@@ -101,6 +101,7 @@ struct xrnpe_cmd lower_packed(const struct node_plan *plan, const struct place_p
 	const struct place *place = &plan->place;
 	struct xrnpe_cmd cmd = piece->cmd;
 
+	image = place_written(place, image);
 	set_constants(plan, piece, choice, &cmd);
 	for (uint32_t k = 0; k < count_reads(plan, piece); k++) {
 		const struct image_part part = read_part(piece, k);
@@ -351,7 +352,7 @@ static int add_piece(struct lowering *low, struct own *own, const struct place_p
 	const struct node_plan *plan = &compiler->nodes[own->n];
 	const struct place *place = &plan->place;
 	uint32_t output = compile_output(compiler, own->n), status = 0;
-	const struct image *image = &compiler->tensors[output].image;
+	const struct image *image = place_written(place, &compiler->tensors[output].image);
 	struct xrnpe_cmd cmd = piece->cmd;
 
 	set_constants(plan, piece, plan->choice, &cmd);

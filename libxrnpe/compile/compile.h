@@ -104,6 +104,8 @@ struct place {
 	struct place_part *parts;	/* PLACE_PART, JOIN; none if an output is the same */
 	uint32_t part_count;
 	struct place_piece *pieces;	/* none: @cmd is all */
+	/* The output as the command sees it, packed; @c is 0: as it is. */
+	struct image write;
 	uint32_t piece_count;
 };
 
@@ -286,6 +288,12 @@ static inline struct place_piece place_piece(const struct place *place, uint32_t
 	return place->piece_count ? place->pieces[k] : (struct place_piece){
 		.cmd = place->cmd, .from = IMAGE_WHOLE, .to = IMAGE_WHOLE,
 	};
+}
+
+/* The output as commands of @place see it, which is a tensor of @image. */
+static inline const struct image *place_written(const struct place *place, const struct image *image)
+{
+	return place->write.c ? &place->write : image;
 }
 
 /* Whether @node is one that was added to copy a tensor to where a reader wants it. */

@@ -88,7 +88,8 @@ static void find_loose(const struct compiler *compiler, bool *loose)
 				    &place->cmd, loose);
 		if (place->kind < PLACE_PART && place->kind != PLACE_CPU)
 			note_access(compiler, node->outputs[0],
-				    &compiler->tensors[node->outputs[0]].image, &place->cmd, loose);
+				    place_written(place, &compiler->tensors[node->outputs[0]].image),
+				    &place->cmd, loose);
 	}
 }
 

@@ -61,6 +61,9 @@ static const struct placer {
 	{ "Transpose", place_transpose, NOTHING },
 	{ "Slice", place_slice, NOTHING },
 	{ "Split", place_split, NOTHING },
+	{ "Gather", place_gather, NOTHING },
+	{ "Tile", place_repeat, NOTHING },
+	{ "Expand", place_repeat, NOTHING },
 	{ "Concat", place_concat, NOTHING },
 	{ "Pad", place_pad, NOTHING },
 	{ "Resize", place_resize, NOTHING },
@@ -91,6 +94,13 @@ static const struct placer *find_placer(const char *op)
 			return &table;
 	}
 	return NULL;
+}
+
+bool place_is_alias(const char *op)
+{
+	const struct placer *placer = find_placer(op);
+
+	return placer && placer->place == place_alias;
 }
 
 void place_free(struct place *place)
@@ -141,8 +151,7 @@ static void set_image(struct compiler *compiler, uint32_t tensor, const struct i
 		compiler->tensors[plan->same].image = *image;
 }
 
-/* Whether one of the nodes that read @tensor slides windows over images. */
-static bool is_image(const struct compiler *compiler, uint32_t tensor)
+bool place_is_image(const struct compiler *compiler, uint32_t tensor)
 {
 	static const char *const windows[] = {
 		"Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization",
@@ -173,7 +182,7 @@ bool place_image(const struct placing *p, uint32_t i, struct image *image)
 	bool has_first = image_first(shape, &first), has_last = image_last(shape, &last);
 	bool wide = false, known = place_memory(p, i, &memory);
 	bool prefers_first = shape->rank > 3 || !has_last ||
-			     (!known && is_image(p->compiler, p->node->inputs[i]));
+			     (!known && place_is_image(p->compiler, p->node->inputs[i]));
 
 	if (known && has_first && image_same(&memory, &first, &wide) && memory.first)
 		*image = first;

@@ -23,10 +23,12 @@ typedef const char *place_function(struct placing *p);
 place_function place_convolution, place_transposed_convolution, place_gemm, place_matmul,
 	place_max_pool, place_average_pool, place_global, place_reduction, place_normalization,
 	place_arithmetic, place_prelu, place_activation, place_hard_sigmoid, place_negation, place_absolute, place_table,
-	place_power, place_alias, place_transpose, place_slice, place_split, place_concat, place_pad,
+	place_power, place_alias, place_transpose, place_slice, place_split, place_gather,
+	place_repeat, place_concat, place_pad,
 	place_resize, place_depth_to_space, place_space_to_depth;
 
 #define PLACE_TOO_LARGE "a size is more than the device's commands hold"
+#define PLACE_NOT_ITS_AXES "moves along an axis that its image does not have"
 #define PLACE_NO_IMAGE "its input is no image of one batch element"
 #define PLACE_LARGE_WINDOWS "its windows are larger than 255"
 #define PLACE_COMPUTED_WEIGHTS "its weights are computed"
@@ -49,6 +51,12 @@ const float *place_constant(const struct placing *p, uint32_t i);
  * one that suits its shape else. False: its shape suits none.
  */
 bool place_image(const struct placing *p, uint32_t i, struct image *image);
+
+/* Whether one of the nodes that read @tensor slides windows over images. */
+bool place_is_image(const struct compiler *compiler, uint32_t tensor);
+
+/* Whether what operator @op computes is its input under another name. */
+bool place_is_alias(const char *op);
 
 /* Input @i as it lies in memory; false: nobody has decided yet. */
 bool place_memory(const struct placing *p, uint32_t i, struct image *image);
@@ -125,6 +133,15 @@ const char *place_channels(const struct image *image, struct graph_window *h,
  * compiler->graph, without their places. @count: how many; 0: it is not.
  */
 int split_node(struct compiler *compiler, uint32_t n, uint32_t *count);
+
+/* ---- moves (place_move.c, place_permute.c) ------------------------------ */
+
+/* The order by whose name rows, pixels and elements of the input are these axes of the output. */
+enum xrnpe_order place_order(const enum image_axis axes[3]);
+
+/* Input 0, taken to be of @shape, with its axes in the order of @perm. */
+const char *place_permutation(struct placing *p, const struct graph_shape *shape,
+			      const uint32_t *perm);
 
 /* ---- pieces (place_pieces.c) ------------------------------------------- */
 

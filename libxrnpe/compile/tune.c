@@ -70,17 +70,26 @@ static float output_scale(const struct tuning *tuning, uint32_t tensor, const st
 }
 
 /*
- * How @image lies in memory, of which @cmd writes @part; *@offset: where it begins in the
- * region.
+ * How @image lies in memory, of which @cmd, the last of @place, writes a part; *@offset: where it
+ * begins in the region.
  */
-static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const struct image *image,
-					 const struct image_part *part, float scale, uint64_t *offset)
+static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const struct place *place,
+					 const struct image *image, float scale, uint64_t *offset)
 {
 	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
+	const struct place_piece piece = place_piece(place, place_pieces(place) - 1);
+	const struct image_part *part = &piece.to;
 	struct image_layout layout = {
 		ofm->format, scale, ofm->row_stride / part->step_h, ofm->pixel_stride / part->step_w,
 	};
 
+	if (place->write.c) {
+		struct xrnpe_operand there;
+
+		lower_operand(cmd, &place->write, part, ofm->format, &there);
+		*offset = ofm->offset - there.offset;
+		return image_packed(image, ofm->format, scale);
+	}
 	if (cmd->opcode == XRNPE_OP_MATMUL) {
 		layout.pixel_stride = ofm->row_stride;
 		layout.row_stride = ofm->batch_stride ? ofm->batch_stride :
@@ -226,9 +235,8 @@ static double command_error(struct tuning *tuning, uint32_t n)
 	const struct place *place = &compiler->nodes[n].place;
 	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
 	const struct image *image = &compiler->tensors[output].image;
-	const struct place_piece piece = place_piece(place, place_pieces(place) - 1);
 	uint64_t offset;
-	const struct image_layout layout = output_layout(cmd, image, &piece.to,
+	const struct image_layout layout = output_layout(cmd, place, image,
 							 output_scale(tuning, output, cmd), &offset);
 	struct squares sum = { 0 };
 

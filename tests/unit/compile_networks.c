@@ -308,7 +308,42 @@ static Onnx__ModelProto *long_network(void)
 	return model;
 }
 
+/* Elements that change places: of any axes, gathered, repeated. */
+static Onnx__ModelProto *moves_network(void)
+{
+	Onnx__ModelProto *model = image_network(6, 4, 5);
+
+	onnx_floats(model, "w1", DIMS(6, 6, 3, 3), NULL);
+	onnx_floats(model, "w2", DIMS(4, 15, 1, 1), NULL);
+	onnx_floats(model, "w3", DIMS(5, 5), NULL);
+	onnx_ints(model, "groups", 5, (int64_t[]){ 1, 2, 3, 4, 5 });
+	onnx_ints(model, "image", 4, (int64_t[]){ 1, 6, 4, 5 });
+	onnx_ints(model, "some", 4, (int64_t[]){ 4, 5, 0, 2 });
+	onnx_ints(model, "last", 1, (int64_t[]){ 3 })->n_dims = 0;
+	onnx_ints(model, "twice", 4, (int64_t[]){ 1, 1, 1, 2 });
+	onnx_ints(model, "all", 4, (int64_t[]){ 1, 5, 4, 10 });
+	onnx_attr_ints(onnx_node(model, "Conv", "x w1", "c1"), "pads", DIMS(1, 1, 1, 1));
+	onnx_node(model, "Reshape", "c1 groups", "g1");
+	onnx_attr_ints(onnx_node(model, "Transpose", "g1", "t"), "perm", DIMS(0, 2, 1, 3, 4));
+	onnx_node(model, "Reshape", "t image", "g2");
+	onnx_attr_int(onnx_node(model, "Gather", "c1 some", "g3"), "axis", 1);
+	onnx_attr_int(onnx_node(model, "Concat", "g2 g3", "j1"), "axis", 1);
+	onnx_node(model, "Tile", "j1 twice", "r");
+	onnx_node(model, "GlobalAveragePool", "x", "p");
+	onnx_ints(model, "five", 5, (int64_t[]){ 0, 1, 2, 3, 4 });
+	onnx_attr_int(onnx_node(model, "Gather", "p five", "p5"), "axis", 1);
+	onnx_node(model, "Expand", "p5 all", "e");
+	onnx_attr_int(onnx_node(model, "Concat", "r e", "j2"), "axis", 1);
+	onnx_node(model, "Conv", "j2 w2", "c2");
+	onnx_attr_int(onnx_node(model, "Gather", "g1 last", "q"), "axis", 3);
+	onnx_node(model, "MatMul", "q w3", "z");
+	onnx_node(model, "Mul", "c2 c2", "y");
+	onnx_output(model, "z", DIMS(0));
+	return model;
+}
+
 network_function *const networks[NETWORKS] = {
 	onnx_resnet, odd_network, loose_network, matrix_network, activation_network, slope_network,
 	padded_network, parts_network, token_network, transposed_network, resize_network, long_network,
+	moves_network,
 };

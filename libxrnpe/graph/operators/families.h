@@ -34,6 +34,9 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 /* Most steps of a Function, and most constants of these. */
 #define FUNCTION_STEPS 32
 
+/* Which element along an axis of @size Gather's @index is: one outside is the nearest one inside. */
+size_t gather_index(int64_t index, uint32_t size);
+
 /* How many values the operator @name reads as a step of a Function; 0: it cannot be one. */
 uint32_t function_step_inputs(const char *name);
 

@@ -205,8 +205,7 @@ static int infer_gather(const struct op *op)
 	return op_output(op, 0, in->type, &shape);
 }
 
-/* An index may be computed: one outside the axis is the nearest one inside. */
-static size_t inside(int64_t index, uint32_t size)
+size_t gather_index(int64_t index, uint32_t size)
 {
 	index += index < 0 ? size : 0;
 	return index < 0 ? 0 : index >= size ? size - 1 : (size_t)index;
@@ -228,7 +227,7 @@ static void compute_gather(const struct op_call *call)
 		bytes *= in->shape.dims[i];
 	for (size_t o = 0; o < outer; o++, from += size * bytes) {
 		for (size_t i = 0; i < count; i++, to += bytes)
-			memcpy(to, from + inside(indices[i], size) * bytes, bytes);
+			memcpy(to, from + gather_index(indices[i], size) * bytes, bytes);
 	}
 }
 
@@ -294,7 +293,7 @@ static void compute_gather_nd(const struct op_call *call)
 
 			for (uint32_t i = 0; i < depth; i++)
 				at = at * in->shape.dims[batch + i] +
-				     inside(*index++, in->shape.dims[batch + i]);
+				     gather_index(*index++, in->shape.dims[batch + i]);
 			memcpy(to, from + at * piece, piece);
 		}
 	}
