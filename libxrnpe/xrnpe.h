@@ -950,7 +950,8 @@ struct xrnpe_compile_options {
 	const struct xrnpe_array *labels;
 	/**
 	 * With limits of bytes, cycles or energy, the model is that with the least error within
-	 * them; with one of error, that with the fewest bytes and cycles whose error is no
+	 * them, or one that costs less of what is not limited and whose error cannot be told from
+	 * that; with one of error, that with the fewest bytes and cycles whose error is no
 	 * larger, on inputs that nothing was fitted to, and which keeps the other limits; likewise
 	 * with one of loss, that is kept with a certainty of 95 %.
 	 * Without any, that for an error of XRNPE_VISIBLE_ERROR, or what comes closest.

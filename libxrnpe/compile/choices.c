@@ -12,13 +12,20 @@
 
 /* How an error limit is chased. */
 #define MOST_TRIALS 6
-/* An error so many times another one is as good, if that saves something. */
-#define AS_GOOD 1.1
-#define TRIALS_AS_GOOD 3
-/* How a limit of what the task loses is: by such factors of effects, then between them. */
-#define TASK_TRIALS 8
+/*
+ * How an edge is looked for: by factors of effects, then between them, until what is left is this
+ * power of the factor. What a task loses may depend little on effects, errors do much.
+ */
+#define EDGE_TRIALS 8
+#define EDGE_CLOSE 0.2
 #define TASK_FACTOR 8
-#define TASK_CLOSE 1.5
+#define ERROR_FACTOR 2
+/*
+ * What is so many standard errors more than the least error is told from it, with a certainty of
+ * 95 %; and what is that share more, however little is known.
+ */
+#define TOLD_ERRORS 2
+#define TOLD_SHARE 0.1
 /* So much of a limit is less than any choice takes. */
 #define LEAST_LIMIT 1e-6
 /* An error of so much of what is allowed is close enough. */
@@ -287,15 +294,15 @@ static int find_model(struct search *search, struct trial **trial)
 
 /* ---- what is asked for --------------------------------------------------- */
 
-/* Whether @trial is cheaper than @best, as choose.c has it; all else alike, the smaller one is. */
-static bool is_cheaper(const struct search *search, const struct trial *trial,
-		       const struct trial *best)
+/* How much more than @other costs @trial costs, as choose.c has it, as shares of what that takes. */
+static double cost_beside(const struct search *search, const struct trial *trial,
+			  const struct trial *other)
 {
 	const struct choose_price *price = &search->limits.price;
-	double bytes = best->bytes ? (double)trial->bytes / (double)best->bytes : 1;
+	double bytes = other->bytes ? (double)trial->bytes / (double)other->bytes : 1;
 
-	return price->bytes * (bytes - 1) + price->cycles * (trial->cycles / best->cycles - 1) +
-	       price->picojoules * (trial->picojoules / best->picojoules - 1) < 0;
+	return price->bytes * (bytes - 1) + price->cycles * (trial->cycles / other->cycles - 1) +
+	       price->picojoules * (trial->picojoules / other->picojoules - 1);
 }
 
 /* The better of two models, where an error of @allowed is as good as none; @best: NULL at first. */
@@ -308,19 +315,18 @@ static struct trial *better_of(const struct search *search, double allowed, stru
 	if (!best || good != (least <= allowed))
 		better = !best || good;
 	else
-		better = good ? is_cheaper(search, trial, best) : error < least;
+		better = good ? cost_beside(search, trial, best) < 0 : error < least;
 	return better ? trial : best;
 }
 
 /*
- * The cheapest model whose error is at most @allowed, or that of the least error found, in so
- * many @trials; @effect: what is likely to cause that error. *@best: the best known, or NULL.
+ * The cheapest model whose error is at most @allowed, or that of the least error found.
+ * *@best: the best known, or NULL.
  */
-static int find_cheapest(struct search *search, double allowed, double effect, int trials,
-			 struct trial **best)
+static int find_cheapest(struct search *search, double allowed, struct trial **best)
 {
-	search->limits.effect = effect;
-	while (trials--) {
+	search->limits.effect = allowed * allowed;
+	for (int i = 0; i < MOST_TRIALS; i++) {
 		struct trial *trial;
 		int ret = find_model(search, &trial);
 		double share = ret ? 0 : error_of(search, trial) / allowed;
@@ -338,14 +344,16 @@ static int find_cheapest(struct search *search, double allowed, double effect, i
 }
 
 /*
- * The cheapest model that keeps a limit of what the task loses, or that of the least loss found. All
- * that is known of the loss is that it grows with effects, and is not known exactly.
+ * The same where all that is known of errors is that they grow with effects, of which @effect is
+ * tried first, and then @factor times as much and so on: what is looked for is where they become
+ * more than @allowed.
  */
-static int find_for_task(struct search *search, struct trial **best)
+static int find_edge(struct search *search, double allowed, double effect, double factor,
+		     struct trial **best)
 {
-	double good = 0, bad = 0, effect = XRNPE_VISIBLE_ERROR * XRNPE_VISIBLE_ERROR;
+	double good = 0, bad = 0;
 
-	for (int i = 0; i < TASK_TRIALS; i++) {
+	for (int i = 0; i < EDGE_TRIALS; i++) {
 		struct trial *trial;
 		int ret;
 
@@ -353,11 +361,11 @@ static int find_for_task(struct search *search, struct trial **best)
 		ret = find_model(search, &trial);
 		if (ret)
 			return ret == -ENOSPC && *best ? 0 : ret;
-		*best = better_of(search, 1, *best, trial);
-		*(error_of(search, trial) <= 1 ? &good : &bad) = effect;
-		if (good > 0 && bad > 0 && bad / good < TASK_CLOSE)
+		*best = better_of(search, allowed, *best, trial);
+		*(error_of(search, trial) <= allowed ? &good : &bad) = effect;
+		if (good > 0 && bad > 0 && bad / good < pow(factor, EDGE_CLOSE))
 			break;
-		effect = !(bad > 0) ? TASK_FACTOR * good : !(good > 0) ? bad / TASK_FACTOR : sqrt(good * bad);
+		effect = !(bad > 0) ? factor * good : !(good > 0) ? bad / factor : sqrt(good * bad);
 	}
 	return 0;
 }
@@ -371,29 +379,80 @@ static void change_effects(struct search *search, double power)
 	}
 }
 
+/* The score of a model that cannot be told from @trial at most. */
+static double as_good_as(const struct trial *trial)
+{
+	const struct xrnpe_quality *quality = &trial->model->quality;
+	double spread = quality->error > 0 ? quality->spread / quality->error : 0;
+
+	return trial->score * (1 + fmin(TOLD_ERRORS * spread, TOLD_SHARE));
+}
+
+/* How much more than @least @trial costs, and how much more its error is, as shares together. */
+static double burden(const struct search *search, const struct trial *trial,
+		     const struct trial *least)
+{
+	return cost_beside(search, trial, least) +
+	       (least->score > 0 ? trial->score / least->score - 1 : 0);
+}
+
 /*
- * The model of least error, or one that costs less and is as good. Where effects are not
- * independent they add up more as their roots do: that choice is tried, too.
+ * Of all models that were tried and keep the limits that of least error, or one that is as good, if
+ * it saves a larger share of what costs something than its error is larger.
+ */
+static struct trial *settle(const struct search *search)
+{
+	const struct trials *trials = &search->trials;
+	struct trial *least = NULL, *best;
+
+	for (uint32_t i = 0; i < trials->count; i++) {
+		if (trials->list[i]->model && keeps_limits(search, trials->list[i]))
+			least = better_of(search, 0, least, trials->list[i]);
+	}
+	best = least;
+	for (uint32_t i = 0; i < trials->count; i++) {
+		struct trial *trial = trials->list[i];
+
+		if (trial->model && keeps_limits(search, trial) && trial->score <= as_good_as(least) &&
+		    burden(search, trial, least) < burden(search, best, least))
+			best = trial;
+	}
+	return best;
+}
+
+/*
+ * The model of least error, or a cheaper one that is as good. Where effects are not independent
+ * they add up more as their roots do: that choice is tried, too. Cheaper ones are looked for by
+ * those sums that found the better one.
  */
 static int find_best(struct search *search, struct trial **best)
 {
+	const struct choose_price *price = &search->limits.price;
 	struct trial *other;
-	double effect;
-	int ret = find_model(search, best);
+	double effect, power = 1;
+	int ret;
 
+	search->by_score = true;
+	ret = find_model(search, best);
 	if (ret)
 		return ret;
 	effect = chosen_sum(search).effect;
 	change_effects(search, 0.5);
 	ret = find_model(search, &other);
-	change_effects(search, 2);
 	if (ret && ret != -ENOSPC)
 		return ret;
-	if (!ret && other->score < (*best)->score)
+	if (!ret && other->score < (*best)->score) {
 		*best = other;
-	search->by_score = true;
-	return find_cheapest(search, AS_GOOD * (*best)->score, AS_GOOD * AS_GOOD * effect,
-			     TRIALS_AS_GOOD, best);
+		effect = chosen_sum(search).effect;
+		power = 2;
+	} else {
+		change_effects(search, 2);
+	}
+	if (price->bytes > 0 || price->cycles > 0)
+		ret = find_edge(search, as_good_as(*best), effect, ERROR_FACTOR, best);
+	change_effects(search, power);
+	*best = settle(search);
+	return ret;
 }
 
 /* The same of what the task loses; @share: of the limits, as of error_of(). */
@@ -479,10 +538,9 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 	int ret = search_prepare(&search, compiler);
 
 	if (!ret && given->loss > 0)
-		ret = find_for_task(&search, &best);
+		ret = find_edge(&search, 1, XRNPE_VISIBLE_ERROR * XRNPE_VISIBLE_ERROR, TASK_FACTOR, &best);
 	else if (!ret)
-		ret = allowed > 0 ? find_cheapest(&search, allowed, allowed * allowed, MOST_TRIALS, &best) :
-				    find_best(&search, &best);
+		ret = allowed > 0 ? find_cheapest(&search, allowed, &best) : find_best(&search, &best);
 	if (!ret)
 		ret = judge(&search, best, allowed);
 	if (!ret)

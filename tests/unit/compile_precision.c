@@ -431,6 +431,38 @@ START_TEST(cycles_and_energy_are_kept)
 }
 END_TEST
 
+/*
+ * Who limits bytes alone gets no model that takes much more time than another one within them that
+ * is as good.
+ */
+START_TEST(bytes_alone_cost_no_time)
+{
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_compile_options options = { .calibration = inputs };
+	struct xrnpe_model *model, *faster;
+	struct xrnpe_cost cost, less;
+
+	options.limits.bytes = xrnpe_graph_bytes(graph) / (_i + 2);
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
+	for (double share = 0.5; share < 0.95; share += 0.1) {
+		options.limits.cycles = share * (double)cost.counters.cycles;
+		if (xrnpe_compile(graph, &options, &faster, &error))
+			continue;
+		xrnpe_model_predict(faster, NULL, NULL, &less, NULL);
+		ck_assert_msg(xrnpe_model_quality(faster)->error > xrnpe_model_quality(model)->error,
+			      "%llu cycles have an error of %g, %llu one of %g",
+			      (unsigned long long)cost.counters.cycles, xrnpe_model_quality(model)->error,
+			      (unsigned long long)less.counters.cycles, xrnpe_model_quality(faster)->error);
+		xrnpe_model_free(faster);
+	}
+	xrnpe_model_free(model);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Compile @graph for @limits, and tell what the model costs; or what the message says is needed. */
 static double needed(const struct xrnpe_graph *graph, const struct xrnpe_array *inputs,
 		     const struct xrnpe_limits *limits, struct xrnpe_cost *cost)
@@ -516,6 +548,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, reported_is_true);
 	tcase_add_test(tests, error_limit_is_kept);
 	tcase_add_test(tests, cycles_and_energy_are_kept);
+	tcase_add_loop_test(tests, bytes_alone_cost_no_time, 0, 4);
 	tcase_add_test(tests, what_is_needed_is_enough);
 	return tests;
 }
