@@ -87,7 +87,7 @@ static const struct xrnpe_peak peaks[] = {
 	{ "neon", XRNPE_FORMAT_P8, 4 * ACCUMULATORS, smlal },
 	{ "neon", XRNPE_FORMAT_P16, 2 * ACCUMULATORS, fmla },
 #endif
-	{ NULL },
+	{ .kernel = NULL },
 };
 
 const struct xrnpe_peak *xrnpe_peak_find(const char *kernel, enum xrnpe_format format)
