@@ -725,6 +725,7 @@ END_TEST
 
 START_TEST(bad_others)
 {
+	struct xrnpe_graph *graph;
 	Onnx__NodeProto *node;
 	Onnx__ModelProto *model;
 
@@ -733,6 +734,18 @@ START_TEST(bad_others)
 	model = one("MaxPool", "x", 2, 5, 5, &node);
 	onnx_attr_ints(node, "kernel_shape", DIMS(2, 2));
 	onnx_attr_ints(node, "pads", DIMS(2, 2, 2, 2));
+	refuse(model, -ENOTSUP,
+	       "m.onnx: MaxPool (node n_y): a window lies in the padding altogether");
+	/* A million windows of a million taps: all meet the image; one more does not. */
+	model = one("MaxPool", "x", 1, 1, 5, &node);
+	onnx_attr_ints(node, "kernel_shape", DIMS(1, 1 << 20));
+	onnx_attr_ints(node, "pads", DIMS(0, (1 << 20) - 1, 0, (1 << 20) - 1));
+	graph = take(model, NULL);
+	ck_assert_msg(graph, "%s", error.message);
+	xrnpe_graph_free(graph);
+	model = one("MaxPool", "x", 1, 1, 5, &node);
+	onnx_attr_ints(node, "kernel_shape", DIMS(1, 1 << 20));
+	onnx_attr_ints(node, "pads", DIMS(0, (1 << 20) - 1, 0, 1 << 20));
 	refuse(model, -ENOTSUP,
 	       "m.onnx: MaxPool (node n_y): a window lies in the padding altogether");
 

@@ -17,17 +17,15 @@ static float maximum(float a, float b)
 /* Whether every window along the axis has a tap on the image. */
 static bool windows_meet_image(const struct graph_window *axis, uint32_t in, uint32_t out)
 {
-	for (int64_t o = 0; o < out; o++) {
-		uint32_t tap = 0;
+	int64_t start = -(int64_t)axis->pad_begin, last = start + (int64_t)(out - 1) * axis->stride;
 
-		for (; tap < axis->kernel; tap++) {
-			int64_t at = o * axis->stride - axis->pad_begin +
-				     (int64_t)tap * axis->dilation;
+	if (last >= in)
+		return false;
+	/* All that start on the image do. Of the others the first tap that is not before it tells. */
+	for (; start < 0 && start <= last; start += axis->stride) {
+		int64_t tap = (axis->dilation - 1 - start) / axis->dilation;
 
-			if (at >= 0 && at < in)
-				break;
-		}
-		if (tap == axis->kernel)
+		if (tap >= axis->kernel || start + tap * axis->dilation >= in)
 			return false;
 	}
 	return true;
