@@ -371,6 +371,9 @@ START_TEST(impossible)
 	model = one("RELU");
 	model->operators[0].inputs[0] = -1;
 	refuse(model, -EINVAL, "m.tflite: RELU for y has no input 0");
+	model = one("CAST");
+	model->operators[0].outputs[0] = -1;
+	refuse(model, -EINVAL, "m.tflite: CAST has no output 0");
 	model = one("RELU");
 	model->operators[0].input_count = 2;
 	refuse(model, -EINVAL, "m.tflite: RELU for y has 2 inputs and 1 outputs, or another operator's "

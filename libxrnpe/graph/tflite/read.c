@@ -224,6 +224,9 @@ static void make(struct tflite_op *op, const char *name, int8_t options)
 			op->ret = xrnpe_fail(op->reader->error, -EINVAL, "%s: %s for %s has no input %u",
 					     op->reader->graph->name, name, op->name, i);
 	}
+	if (!op->ret && op->outputs[0] == GRAPH_NONE)
+		op->ret = xrnpe_fail(op->reader->error, -EINVAL, "%s: %s has no output 0",
+				     op->reader->graph->name, name);
 	if (!op->ret)
 		check_numbers(op);
 	/* Options of another kind than this operator's say nothing: they are left out. */
