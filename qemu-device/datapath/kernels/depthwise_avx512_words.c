@@ -137,11 +137,11 @@ static void find_nar(const struct xrnpe_product *product, uint64_t p, uint64_t n
 	for (size_t k = 0; k < product->k; k++) {
 		int64_t y = (int64_t)(p / d->out_w * d->stride_h + k / d->kernel_w * d->dilation_h) - d->pad_top;
 		int64_t x = (int64_t)(p % d->out_w * d->stride_w + k % d->kernel_w * d->dilation_w) - d->pad_left;
-		const uint8_t *pixel = product->ifm.memory + (uint64_t)y * product->ifm.row_stride +
-				       (uint64_t)x * o->pixel_stride;
+		const uint8_t *pixel;
 
 		if (y < 0 || y >= d->in_h || x < 0 || x >= d->in_w)
 			continue;
+		pixel = product->ifm.memory + (uint64_t)y * product->ifm.row_stride + (uint64_t)x * o->pixel_stride;
 		for (size_t i = 0; i < count; i++)
 			nar[i] |= product->ifm.narrow[xrnpe_load(product->ifm.format, pixel, n + i)] == XRNPE_NARROW_NAR;
 	}
