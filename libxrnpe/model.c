@@ -339,15 +339,19 @@ static bool is_listed(const uint32_t *list, uint32_t count, uint32_t index)
 	return false;
 }
 
-/* Bindings of a step: in range, of equal size; what is gathered is an input of the CPU's. */
+/*
+ * Bindings of a step: behind those before, of which there are @done, and of equal size; what is
+ * gathered is an input of the CPU's.
+ */
 static int check_bindings(const struct xrnpe_model *model, uint32_t step, uint32_t first,
-			  uint32_t count, bool gathers, struct xrnpe_error *error)
+			  uint32_t count, bool gathers, uint32_t *done, struct xrnpe_error *error)
 {
 	const struct xrnpe_graph *cpu = model->cpu;
 
-	if (first > model->binding_count || count > model->binding_count - first)
-		return xrnpe_fail(error, -EINVAL, "%s: step %u has bindings that there are not",
+	if (first != *done || count > model->binding_count - first)
+		return xrnpe_fail(error, -EINVAL, "%s: step %u has bindings that are not there, or not its own",
 				  model->name, step);
+	*done += count;
 	for (uint32_t i = first; i < first + count; i++) {
 		const struct xrnpe_model_binding *b = &model->bindings[i];
 		const struct xrnpe_model_tensor *t = b->tensor < model->tensor_count ?
@@ -364,10 +368,10 @@ static int check_bindings(const struct xrnpe_model *model, uint32_t step, uint32
 	return 0;
 }
 
-/* Steps cover the commands and the CPU's nodes, each in order. */
+/* Steps cover the commands, the CPU's nodes and the bindings, each in order. */
 static int check_steps(const struct xrnpe_model *model, struct xrnpe_error *error)
 {
-	uint32_t cmds = 0, nodes = 0, node_count = model->cpu ? model->cpu->node_count : 0;
+	uint32_t cmds = 0, nodes = 0, node_count = model->cpu ? model->cpu->node_count : 0, bindings = 0;
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < model->step_count; i++) {
@@ -383,12 +387,14 @@ static int check_steps(const struct xrnpe_model *model, struct xrnpe_error *erro
 		*done += step->count;
 		if (!cpu)
 			continue;
-		ret = check_bindings(model, i, step->gather_first, step->gather_count, true, error);
+		ret = check_bindings(model, i, step->gather_first, step->gather_count, true, &bindings,
+				     error);
 		if (!ret)
 			ret = check_bindings(model, i, step->scatter_first, step->scatter_count, false,
-					     error);
+					     &bindings, error);
 	}
-	if (!ret && (!model->step_count || cmds != model->cmd_count || nodes != node_count))
+	if (!ret && (!model->step_count || cmds != model->cmd_count || nodes != node_count ||
+		     bindings != model->binding_count))
 		ret = xrnpe_fail(error, -EINVAL, "%s: its steps are not all of it", model->name);
 	return ret;
 }

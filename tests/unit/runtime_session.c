@@ -414,9 +414,11 @@ START_TEST(session_bad_steps)
 		{ 16, 5, "out of order" },
 		{ 20, 1, "out of order" },
 		{ 24, 2, "out of order" },
-		{ 28, 2, "has bindings that there are not" },
-		{ 32, UINT32_MAX, "has bindings that there are not" },
-		{ 36, 0, "fits nothing" },	/* what is gathered, scattered */
+		{ 28, 2, "has bindings that are not there" },
+		{ 32, UINT32_MAX, "has bindings that are not there" },
+		{ 32, 2, "fits nothing" },	/* what is scattered, gathered */
+		{ 36, 0, "or not its own" },
+		{ 40, 0, "its steps are not all of it" },	/* one that no step has */
 	};
 	struct xrnpe_model *model = negative_model();
 	char *fields = cases[_i].at < 16 ? (char *)model->bindings + cases[_i].at :
@@ -543,7 +545,7 @@ TCase *runtime_session_tests(void)
 	tcase_add_test(tcase, session_ownership);
 	tcase_add_test(tcase, session_limits);
 	tcase_add_loop_test(tcase, session_steps, 0, 2);
-	tcase_add_loop_test(tcase, session_bad_steps, 0, 10);
+	tcase_add_loop_test(tcase, session_bad_steps, 0, 11);
 	tcase_add_test(tcase, session_threads);
 	tcase_add_loop_test(tcase, session_profile, 0, 2);
 	return tcase;
