@@ -187,7 +187,7 @@ int xrnpe_request_fd(struct xrnpe_request *request, int *fd, struct xrnpe_error 
 	int made, ret = 0;
 
 	if (request->job.fd < 0) {
-		made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		made = eventfd(request->state == REQUEST_ENDED, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (made < 0)
 			return xrnpe_fail_errno(error, request_model(request)->name,
 						"make an eventfd");

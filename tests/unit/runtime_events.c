@@ -68,7 +68,7 @@ START_TEST(event_fd)
 }
 END_TEST
 
-/* Asked for when the request is on its way, or has ended. */
+/* Asked for when the request is on its way, has ended, or was waited for. */
 START_TEST(event_fd_late)
 {
 	struct xrnpe_request *slow = request_of(device, slow_model(1), XRNPE_PRIORITY_NORMAL);
@@ -87,6 +87,12 @@ START_TEST(event_fd_late)
 	ck_assert(is_readable(fd, -1));
 	ck_ok(xrnpe_request_wait(steps, 0, &error), error);
 	check_output(steps, 3, -1);
+	xrnpe_request_free(steps);
+	steps = request_of(device, negative_model(), XRNPE_PRIORITY_NORMAL);
+	submit(steps, 4);
+	ck_ok(xrnpe_request_wait(steps, -1, &error), error);
+	ck_ok(xrnpe_request_fd(steps, &fd, &error), error);
+	ck_assert(is_readable(fd, 0));
 	xrnpe_request_free(slow);
 	xrnpe_request_free(steps);
 }
