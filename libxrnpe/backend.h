@@ -19,7 +19,13 @@ struct xrnpe_buffer {
 	struct xrnpe_device *device;	/* holds a reference */
 	void *data;			/* NULL: cannot be mapped */
 	size_t size;
+	/*
+	 * What is in it never changes again; and if that is commands, all jobs with them have the
+	 * same constant buffers, and regions of the same sizes and flags.
+	 */
+	bool constant;
 	/* The back end's. */
+	_Atomic(struct emu_plans *) plans;	/* of commands */
 	size_t mapped;			/* bytes at @data to be unmapped */
 	uint32_t handle;
 	int fd;				/* of a dma-buf; -1: it is none */

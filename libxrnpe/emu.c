@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "cost.h"
 #include "datapath.h"
+#include "emu_plans.h"
 #include "error.h"
 
 #define QUEUES 4
@@ -84,6 +85,7 @@ static int emu_buffer_wrap(struct xrnpe_device *device, struct xrnpe_buffer *buf
 
 static void emu_buffer_free(struct xrnpe_buffer *buffer)
 {
+	emu_plans_free(buffer->plans);
 	if (buffer->mapped)
 		munmap(buffer->data, buffer->mapped);
 }
@@ -109,51 +111,58 @@ static void fail_job(struct xrnpe_job *job, int code)
 		job->reason = DRM_XRNPE_CANCEL_LOST;
 }
 
+/* Command @i of @job. Returns 0 or what xrnpe_datapath_run() does. */
+static int run_command(struct context *context, struct xrnpe_job *job, uint32_t i, const struct emu_plan *plan)
+{
+	const struct xrnpe_cmd *cmds = (const struct xrnpe_cmd *)job->cmds->data + job->cmd_first;
+	struct xrnpe_result *result = &job->result;
+	void *memory[XRNPE_OPERANDS];
+	struct emu_plan now;
+	struct xrnpe_cmd cmd;
+	int ret;
+
+	xrnpe_datapath_set_cycles(context->datapath, result->counters.cycles);
+	if (plan && plan->prepared) {
+		emu_operands(job, plan->spans, memory);
+		ret = xrnpe_datapath_run_prepared(context->datapath, plan->prepared, memory, &job->cancelled,
+						  &result->status);
+	} else {
+		/* Whoever wrote it may change it meanwhile. */
+		cmd = cmds[i];
+		plan = &now;
+		if (!emu_plan_command(&now, job, i, &cmd, &result->fault))
+			return -EFAULT;
+		emu_operands(job, now.spans, memory);
+		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, &job->cancelled, &result->status,
+					 &result->fault);
+	}
+	if (ret)
+		result->counters.commands++;
+	else
+		xrnpe_counters_add(&result->counters, &plan->cost);
+	return ret;
+}
+
 static void run_commands(struct context *context, struct xrnpe_job *job)
 {
-	struct xrnpe_extent extents[XRNPE_MAX_REGIONS];
-	struct xrnpe_span spans[XRNPE_OPERANDS];
-	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
-	struct xrnpe_fault *fault = &job->result.fault;
-	struct xrnpe_counters *counters = &job->result.counters;
-	struct xrnpe_cmd cmd;
-
-	for (unsigned int i = 0; i < job->region_count; i++)
-		extents[i] = (struct xrnpe_extent){ job->regions[i].size, job->regions[i].flags };
+	const struct emu_plans *plans = emu_plans_of(job, context->datapath);
 
 	memset(&job->result, 0, sizeof(job->result));
 	job->state = DRM_XRNPE_JOB_DONE;
 	for (uint32_t i = 0; i < job->cmd_count; i++) {
-		void *memory[XRNPE_OPERANDS] = { NULL };
 		int ret;
 
 		if (xrnpe_job_stops(job)) {
 			job->state = DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
-		memcpy(&cmd, (const char *)job->cmds->data + (job->cmd_first + i) * sizeof(cmd), sizeof(cmd));
-		if (!xrnpe_cmd_check(&cmd, i, extents, job->region_count, spans, fault)) {
-			job->state = DRM_XRNPE_JOB_FAULT;
-			return;
-		}
-		for (unsigned int o = 0; o < XRNPE_OPERANDS; o++) {
-			const struct xrnpe_job_region *region = &job->regions[spans[o].region];
-
-			if (spans[o].size)
-				memory[o] = (char *)region->buffer->data + region->offset +
-					    spans[o].offset;
-		}
-		xrnpe_datapath_set_cycles(context->datapath, counters->cycles);
-		ret = xrnpe_datapath_run(context->datapath, &cmd, i, memory, &job->cancelled,
-					 &job->result.status, fault);
+		ret = run_command(context, job, i, plans ? &plans->plan[job->cmd_first + i] : NULL);
 		if (ret) {
-			counters->commands++;
 			fail_job(job, ret);
 			return;
 		}
-		xrnpe_cmd_cost(&machine, &cmd, counters);
 	}
-	memset(fault, 0, sizeof(*fault));
+	memset(&job->result.fault, 0, sizeof(job->result.fault));
 }
 
 static void run_job(struct context *context, struct xrnpe_job *job)

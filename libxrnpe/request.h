@@ -93,9 +93,6 @@ void request_keep_free(struct xrnpe_request *request);
 /* Let the job be at its first step. */
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
 
-/* The 64-bit counts of @more are added to those of @sum. */
-void request_add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more);
-
 /* The job's advance(). */
 bool request_advance(struct xrnpe_job *job);
 

@@ -2,6 +2,7 @@
 /* What each layer takes: its commands are a part of the job of their own. */
 #include <stdlib.h>
 
+#include "cost.h"
 #include "error.h"
 #include "request.h"
 
@@ -23,7 +24,7 @@ void request_profile_part(struct xrnpe_request *request)
 	uint32_t cmd = model->steps[request->step].first + request->part;
 	struct xrnpe_layer_profile *layer = &request->profile[model->cmd_layer[cmd]];
 
-	request_add_counters(&layer->counters, &request->job.result.counters);
+	xrnpe_counters_add(&layer->counters, &request->job.result.counters);
 	layer->seconds += (double)request->job.executed * 1e-9;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "cost.h"
 #include "error.h"
 #include "request.h"
 #include "transfer.h"
@@ -144,16 +145,6 @@ static int judge(const struct xrnpe_request *request, struct xrnpe_error *error)
 	}
 }
 
-void request_add_counters(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
-{
-	/* All of it is 64-bit counts. */
-	__u64 *to = (__u64 *)sum;
-	const __u64 *from = (const __u64 *)more;
-
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-		to[i] += from[i];
-}
-
 /* What the job that has ended adds to the request's result. */
 static void collect(struct xrnpe_request *request)
 {
@@ -163,7 +154,7 @@ static void collect(struct xrnpe_request *request)
 	if (request->measures)
 		request->device_seconds += (double)request->job.executed * 1e-9;
 	if (request->count)
-		request_add_counters(&request->result.counters, &request->job.result.counters);
+		xrnpe_counters_add(&request->result.counters, &request->job.result.counters);
 	if (request->profile)
 		request_profile_part(request);
 }

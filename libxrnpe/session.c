@@ -68,6 +68,7 @@ static int upload(struct xrnpe_device *device, const void *data, uint64_t size,
 	/* A model without commands, or without constants, has none in memory. */
 	if (size)
 		memcpy((*buffer)->data, data, size);
+	(*buffer)->constant = true;
 	return xrnpe_buffer_sync(*buffer, XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 
@@ -89,6 +90,7 @@ static int upload_job(struct xrnpe_session *session, struct session_point *point
 		session_move_cmd(&session->regions, &cmd);
 		cmds[k] = cmd;
 	}
+	point->cmds[i]->constant = true;
 	return xrnpe_buffer_sync(point->cmds[i], XRNPE_SYNC_FOR_DEVICE, 0, size, error);
 }
 

@@ -12,8 +12,8 @@ SUITE_networks := tests/networks
 
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
-	datapath_check datapath_names datapath_run datapath_output datapath_elementwise \
-	datapath_fixed datapath_cost)
+	datapath_check datapath_names datapath_run datapath_prepared datapath_output \
+	datapath_elementwise datapath_fixed datapath_cost)
 $(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/unit/datapath_cancel \
 	tests/reference/reference,\
 	$(eval CFLAGS_$(t) := -Itests))

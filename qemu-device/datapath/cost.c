@@ -455,6 +455,16 @@ void xrnpe_cmd_cost(const struct xrnpe_machine *machine, const struct xrnpe_cmd 
 	counters->bytes_other += sizeof(*cmd);
 }
 
+void xrnpe_counters_add(struct xrnpe_counters *sum, const struct xrnpe_counters *more)
+{
+	/* All of it is 64-bit counts. */
+	__u64 *to = (__u64 *)sum;
+	const __u64 *from = (const __u64 *)more;
+
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+		to[i] += from[i];
+}
+
 /* ---- energy --------------------------------------------------------------- */
 
 /*

@@ -53,6 +53,9 @@ unsigned int xrnpe_blocks(enum xrnpe_format ifm, enum xrnpe_format weight);
 void xrnpe_cmd_cost(const struct xrnpe_machine *machine, const struct xrnpe_cmd *cmd,
 		    struct xrnpe_counters *counters);
 
+/** Add the counts of @more to those of @sum. */
+void xrnpe_counters_add(struct xrnpe_counters *sum, const struct xrnpe_counters *more);
+
 /**
  * Figures for 28 nm. Documentation/hardware.rst, "Energy", tells where each comes from,
  * and which are assumptions.

@@ -172,6 +172,39 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		       const volatile bool *cancel, uint32_t *status,
 		       struct xrnpe_fault *fault);
 
+/**
+ * A command whose plan, scales, table and decoded weights are kept: for those that run often
+ * while these do not change.
+ */
+struct xrnpe_prepared;
+
+/**
+ * Prepare a legal command.
+ *
+ * @cmd: passed xrnpe_cmd_check(); copied
+ * @memory: as for xrnpe_datapath_run(); WEIGHT and SCALE are read, and must never change again
+ * @most: bytes to keep at the most; where decoded weights need more, they are decoded each
+ *	time the command runs
+ *
+ * Returns NULL if there is no memory, or a scale that is not allowed, or if @most is too little
+ * for anything: then it can but be run as it is.
+ */
+struct xrnpe_prepared *xrnpe_datapath_prepare(const struct xrnpe_datapath *datapath, const struct xrnpe_cmd *cmd,
+					      void *const memory[XRNPE_OPERANDS], size_t most);
+
+/** Bytes that it keeps. */
+size_t xrnpe_prepared_size(const struct xrnpe_prepared *prepared);
+void xrnpe_prepared_free(struct xrnpe_prepared *prepared);
+
+/**
+ * xrnpe_datapath_run() of a prepared command, by any context of the same kernel and number of
+ * threads; several may run it at once. @memory: WEIGHT and SCALE hold what they held.
+ * Returns 0, -ECANCELED or -ENOMEM.
+ */
+int xrnpe_datapath_run_prepared(struct xrnpe_datapath *datapath, const struct xrnpe_prepared *prepared,
+				void *const memory[XRNPE_OPERANDS], const volatile bool *cancel,
+				uint32_t *status);
+
 #ifdef __cplusplus
 }
 #endif

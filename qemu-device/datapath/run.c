@@ -8,17 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
-#include "kernels/kernel.h"
+#include "environment.h"
+#include "prepare.h"
 
 /* Below this much work (products; tasks of passes) waking threads costs more. */
 #define WORTH_WAKING 32768
 #define WORTH_WAKING_TASKS 4
 #define YIELDS 1000	/* some 0.3 ms before a thread sleeps, as being woken takes so long */
-#define POLL_SCALES 4096	/* between looks at whether the command is cancelled */
 
 static const struct xrnpe_kernel *const kernels[] = {
 	&xrnpe_kernel_plain,
@@ -43,6 +40,7 @@ struct job {
 	_Atomic uint32_t status;
 	const volatile bool *cancel;
 	const struct xrnpe_cmd *cmd;
+	const struct xrnpe_prepared *prepared;		/* or NULL */
 	void *const *memory;
 
 	const struct xrnpe_tasks *product;		/* MATMUL and CONV2D */
@@ -55,12 +53,8 @@ struct buffer {
 };
 
 struct xrnpe_datapath {
-	const struct xrnpe_kernel *kernel;
-	const struct xrnpe_codec *codec;
-	int16_t narrow[XRNPE_FORMAT_P16][256];	/* grid values by code */
-
+	struct xrnpe_planner planner;
 	uint64_t cycles;		/* that TIMESTAMP writes */
-	unsigned int threads;
 	struct buffer *scratch;		/* by thread; the caller is 0 */
 	struct buffer shared;
 
@@ -100,7 +94,7 @@ static void *worker_main(void *argument)
 	struct xrnpe_datapath *datapath = worker->datapath;
 	uint64_t seen = 0;
 
-	/* That of who made the thread is inherited, see xrnpe_datapath_run(). */
+	/* That of who made the thread is inherited. */
 	fesetenv(FE_DFL_ENV);
 	for (;;) {
 		struct job *job;
@@ -161,7 +155,7 @@ static int reserve_scratch(struct xrnpe_datapath *datapath, size_t size)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; i < datapath->threads && !ret; i++)
+	for (unsigned int i = 0; i < datapath->planner.threads && !ret; i++)
 		ret = reserve(&datapath->scratch[i], size);
 	return ret;
 }
@@ -170,7 +164,7 @@ size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath)
 {
 	size_t size = datapath->shared.size;
 
-	for (unsigned int i = 0; i < datapath->threads; i++)
+	for (unsigned int i = 0; i < datapath->planner.threads; i++)
 		size += datapath->scratch[i].size;
 	return size;
 }
@@ -192,12 +186,17 @@ const char *const *xrnpe_datapath_kernels(void)
 
 const char *xrnpe_datapath_kernel(const struct xrnpe_datapath *datapath)
 {
-	return datapath->kernel->name;
+	return datapath->planner.kernel->name;
 }
 
 const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *datapath)
 {
-	return datapath->codec;
+	return datapath->planner.codec;
+}
+
+const struct xrnpe_planner *xrnpe_datapath_planner(const struct xrnpe_datapath *datapath)
+{
+	return &datapath->planner;
 }
 
 static int choose_kernel(const char *name, const struct xrnpe_kernel **kernel)
@@ -238,10 +237,10 @@ struct xrnpe_datapath *xrnpe_datapath_new(unsigned int threads, const char *kern
 	datapath = calloc(1, sizeof(*datapath));
 	if (!datapath)
 		return NULL;
-	datapath->kernel = chosen;
+	datapath->planner.kernel = chosen;
 	/* Plain is for comparisons if it is asked for, else there is no kernel but it. */
-	datapath->codec = kernel && chosen->codec ? chosen->codec : xrnpe_fastest_codec();
-	datapath->threads = threads ? threads : cpu_count();
+	datapath->planner.codec = kernel && chosen->codec ? chosen->codec : xrnpe_fastest_codec();
+	datapath->planner.threads = threads ? threads : cpu_count();
 	pthread_mutex_init(&datapath->lock, NULL);
 	pthread_cond_init(&datapath->start, NULL);
 	pthread_cond_init(&datapath->done, NULL);
@@ -249,18 +248,18 @@ struct xrnpe_datapath *xrnpe_datapath_new(unsigned int threads, const char *kern
 		for (uint32_t code = 0; code < 1u << xrnpe_format_bits(format); code++) {
 			int64_t grid = xrnpe_grid(format, code);
 
-			datapath->narrow[format][code] =
+			datapath->planner.narrow[format][code] =
 				grid == XRNPE_GRID_NAR ? XRNPE_NARROW_NAR : (int16_t)grid;
 		}
 	}
-	datapath->scratch = calloc(datapath->threads, sizeof(*datapath->scratch));
-	datapath->workers = calloc(datapath->threads, sizeof(*datapath->workers));
+	datapath->scratch = calloc(datapath->planner.threads, sizeof(*datapath->scratch));
+	datapath->workers = calloc(datapath->planner.threads, sizeof(*datapath->workers));
 	if (!datapath->scratch || !datapath->workers) {
 		xrnpe_datapath_free(datapath);
 		errno = ENOMEM;
 		return NULL;
 	}
-	while (datapath->started + 1 < datapath->threads) {
+	while (datapath->started + 1 < datapath->planner.threads) {
 		struct worker *worker = &datapath->workers[datapath->started];
 
 		worker->datapath = datapath;
@@ -286,7 +285,7 @@ void xrnpe_datapath_free(struct xrnpe_datapath *datapath)
 	pthread_mutex_unlock(&datapath->lock);
 	for (unsigned int i = 0; i < datapath->started; i++)
 		pthread_join(datapath->workers[i].thread, NULL);
-	for (unsigned int i = 0; datapath->scratch && i < datapath->threads; i++)
+	for (unsigned int i = 0; datapath->scratch && i < datapath->planner.threads; i++)
 		free(datapath->scratch[i].memory);
 	free(datapath->scratch);
 	free(datapath->shared.memory);
@@ -304,64 +303,22 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 	xrnpe_tasks_run(job->product, index, scratch, status);
 }
 
-static const struct xrnpe_kernel *kernel_for(const struct xrnpe_kernel *kernel,
-					     const struct xrnpe_product *product)
-{
-	for (const struct xrnpe_kernel *const *other = kernel->preferred; other && *other; other++) {
-		if ((*other)->suits(product))
-			return *other;
-	}
-	return kernel->suits && !kernel->suits(product) ? kernel->otherwise : kernel;
-}
-
-static struct xrnpe_factor factor_of(const struct xrnpe_datapath *datapath, const struct job *job, int operand)
-{
-	const struct xrnpe_operand *o = &job->cmd->operand[operand];
-
-	return (struct xrnpe_factor){
-		.memory = job->memory[operand],
-		.row_stride = o->row_stride,
-		.format = o->format,
-		.narrow = o->format < XRNPE_FORMAT_P16 ? datapath->narrow[o->format] : NULL,
-	};
-}
-
 static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 {
 	const struct xrnpe_cmd *cmd = job->cmd;
 	const struct xrnpe_operand *o = cmd->operand;
-	struct xrnpe_product product = {
-		.cmd = cmd,
-		.ifm = factor_of(datapath, job, XRNPE_OPERAND_IFM),
-		.weight = factor_of(datapath, job, XRNPE_OPERAND_WEIGHT),
-		.scale = job->memory[XRNPE_OPERAND_SCALE],
-		.residual = cmd->flags & XRNPE_CMD_RESIDUAL ? job->memory[XRNPE_OPERAND_IFM2] : NULL,
-		.ofm = job->memory[XRNPE_OPERAND_OFM],
-		.out = o[XRNPE_OPERAND_OFM].format,
-		.cancel = job->cancel,
-	};
-	struct xrnpe_tasks tasks = { .product = &product };
-	uint32_t batch = 1;
-	bool alone;
+	struct xrnpe_product product = xrnpe_product_of(&datapath->planner, cmd, job->memory, job->cancel);
+	uint32_t batch = cmd->opcode == XRNPE_OP_MATMUL ? cmd->matmul.batch : 1;
+	bool alone = xrnpe_cmd_macs(cmd) / batch < WORTH_WAKING;
+	struct xrnpe_tasks tasks;
 
-	if (cmd->opcode == XRNPE_OP_MATMUL) {
-		product.positions = cmd->matmul.m;
-		product.channels = product.group_channels = cmd->matmul.n;
-		product.k = cmd->matmul.k;
-		batch = cmd->matmul.batch;
-	} else {
-		const struct xrnpe_dims_image *d = &cmd->image;
-
-		product.positions = (uint64_t)d->out_h * d->out_w;
-		product.channels = d->out_c;
-		product.group_channels = d->out_c / d->groups;
-		product.k = (size_t)d->kernel_h * d->kernel_w * (d->in_c / d->groups);
-	}
-	tasks.kernel = kernel_for(datapath->kernel, &product);
-	xrnpe_tasks_plan(&tasks, datapath->threads);
+	if (job->prepared)
+		tasks = job->prepared->tasks;
+	else
+		xrnpe_plan_product(&datapath->planner, &product, &tasks);
+	tasks.product = &product;
 	if (reserve_scratch(datapath, tasks.scratch) || reserve(&datapath->shared, tasks.shared))
 		return -ENOMEM;
-	alone = xrnpe_cmd_macs(cmd) / batch < WORTH_WAKING;
 	job->task = product_task;
 	job->product = &tasks;
 	job->tasks = tasks.count;
@@ -387,11 +344,14 @@ static void pass_task(const struct job *job, uint64_t index, void *scratch, uint
 
 static void run_pass(struct xrnpe_datapath *datapath, struct job *job)
 {
-	struct xrnpe_pass pass = {
-		.cmd = job->cmd, .memory = job->memory, .cancel = job->cancel, .codec = datapath->codec,
-	};
+	struct xrnpe_pass pass;
 
-	xrnpe_pass_plan(&pass);
+	if (job->prepared)
+		pass = job->prepared->pass;
+	else
+		xrnpe_plan_pass(&datapath->planner, job->cmd, job->memory, job->cancel, &pass);
+	pass.memory = job->memory;
+	pass.cancel = job->cancel;
 	job->task = pass_task;
 	job->pass = &pass;
 	job->tasks = pass.tasks;
@@ -406,67 +366,37 @@ static void put_cycles(const struct xrnpe_datapath *datapath, uint8_t *word)
 
 /* ---- commands --------------------------------------------------------- */
 
-/* The first scale, bias or slope that is not allowed, as an offset from the first; or -1. */
-static int64_t illegal_scale(const struct job *job, struct xrnpe_scales_shape shape)
-{
-	const uint8_t *record = job->memory[XRNPE_OPERAND_SCALE];
-	uint8_t opcode = job->cmd->opcode;
-	bool no_bias = opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX || opcode == XRNPE_OP_MIN;
-
-	for (uint64_t i = 0; i < shape.records; i++) {
-		for (size_t j = 0; j < shape.words; j++) {
-			uint32_t word = xrnpe_word(record + i * shape.stride, j);
-
-			if ((word & 0x7f800000) == 0x7f800000 || (no_bias && j == 1 && word << 1))
-				return (int64_t)(i * shape.stride + j * sizeof(word));
-		}
-		if (!(i % POLL_SCALES) && xrnpe_cancelled(job->cancel))
-			break;
-	}
-	return -1;
-}
-
 void xrnpe_datapath_set_cycles(struct xrnpe_datapath *datapath, uint64_t cycles)
 {
 	datapath->cycles = cycles;
 }
 
-/*
- * The default floating-point environment, and back. On x86-64 only SSE computes, and what <fenv.h>
- * does beside takes as long as small commands do.
- */
-#ifdef __x86_64__
-typedef unsigned int environment;
-
-static environment set_environment(void)
+static int run_command(struct xrnpe_datapath *datapath, struct job *job, uint32_t *status)
 {
-	environment before = _mm_getcsr();
+	environment before = set_environment();
+	int ret = 0;
 
-	_mm_setcsr(_MM_MASK_MASK);
-	return before;
+	switch (job->cmd->opcode) {
+	case XRNPE_OP_MATMUL:
+	case XRNPE_OP_CONV2D:
+		ret = run_product(datapath, job);
+		break;
+	case XRNPE_OP_BARRIER:
+		/* Commands are done one after the other. */
+		break;
+	case XRNPE_OP_TIMESTAMP:
+		put_cycles(datapath, job->memory[XRNPE_OPERAND_OFM]);
+		break;
+	default:
+		run_pass(datapath, job);
+		break;
+	}
+	restore_environment(before);
+	*status |= job->status;
+	if (!ret && xrnpe_cancelled(job->cancel))
+		ret = -ECANCELED;
+	return ret;
 }
-
-static void restore_environment(environment before)
-{
-	_mm_setcsr(before);
-}
-#else
-typedef fenv_t environment;
-
-static environment set_environment(void)
-{
-	environment before;
-
-	fegetenv(&before);
-	fesetenv(FE_DFL_ENV);
-	return before;
-}
-
-static void restore_environment(environment before)
-{
-	fesetenv(&before);
-}
-#endif
 
 int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *cmd,
 		       uint32_t index, void *const memory[XRNPE_OPERANDS],
@@ -474,9 +404,7 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		       struct xrnpe_fault *fault)
 {
 	struct job job = { .cmd = cmd, .memory = memory, .cancel = cancel };
-	int64_t illegal = illegal_scale(&job, xrnpe_cmd_scales(cmd));
-	environment before;
-	int ret = 0;
+	int64_t illegal = xrnpe_illegal_scale(cmd, memory[XRNPE_OPERAND_SCALE], cancel);
 
 	if (illegal >= 0) {
 		const struct xrnpe_operand *o = &cmd->operand[XRNPE_OPERAND_SCALE];
@@ -490,28 +418,16 @@ int xrnpe_datapath_run(struct xrnpe_datapath *datapath, const struct xrnpe_cmd *
 		};
 		return -EFAULT;
 	}
-	/* Kernels and their plans count on subnormals and rounding to nearest, the caller may not. */
-	before = set_environment();
-	switch (cmd->opcode) {
-	case XRNPE_OP_MATMUL:
-	case XRNPE_OP_CONV2D:
-		ret = run_product(datapath, &job);
-		break;
-	case XRNPE_OP_BARRIER:
-		/* Commands are done one after the other. */
-		break;
-	case XRNPE_OP_TIMESTAMP:
-		put_cycles(datapath, memory[XRNPE_OPERAND_OFM]);
-		break;
-	default:
-		run_pass(datapath, &job);
-		break;
-	}
-	restore_environment(before);
-	*status |= job.status;
-	if (!ret && xrnpe_cancelled(cancel))
-		ret = -ECANCELED;
-	return ret;
+	return run_command(datapath, &job, status);
+}
+
+int xrnpe_datapath_run_prepared(struct xrnpe_datapath *datapath, const struct xrnpe_prepared *prepared,
+				void *const memory[XRNPE_OPERANDS], const volatile bool *cancel,
+				uint32_t *status)
+{
+	struct job job = { .cmd = &prepared->cmd, .prepared = prepared, .memory = memory, .cancel = cancel };
+
+	return run_command(datapath, &job, status);
 }
 
 /* ---- a single sum ----------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * libFuzzer target: a legal command made from the input bytes, of any opcode,
  * shape, stride, alignment and format, gives the same bits on every kernel that
- * this CPU has. `make fuzz` runs it; driver.c runs it without libFuzzer.
+ * this CPU has, prepared or as it is. `make fuzz` runs it; driver.c runs it without libFuzzer.
  *
  * Inputs have exactly the size of their span, so that a sanitizer sees any access
  * outside it. Bytes around and between the rows of the output must stay.
@@ -52,13 +52,14 @@ struct outcome {
 };
 
 static void run(const char *kernel, unsigned int threads, const struct xrnpe_cmd *cmd,
-		void *memory[XRNPE_OPERANDS], size_t before, struct outcome *outcome)
+		void *memory[XRNPE_OPERANDS], size_t before, bool prepare, struct outcome *outcome)
 {
 	/* Made at the first use, and kept: threads are costly. */
 	static struct {
 		const char *kernel;
 		struct xrnpe_datapath *datapath[THREADS];
 	} contexts[16];
+	struct xrnpe_prepared *prepared = NULL;
 	size_t i = 0;
 
 	while (contexts[i].kernel && strcmp(contexts[i].kernel, kernel))
@@ -70,8 +71,15 @@ static void run(const char *kernel, unsigned int threads, const struct xrnpe_cmd
 	outcome->status = 0;
 	memset(&outcome->fault, 0, sizeof(outcome->fault));
 	memory[XRNPE_OPERAND_OFM] = outcome->output + before;
-	outcome->result = xrnpe_datapath_run(contexts[i].datapath[threads], cmd, 0, memory, NULL,
-					     &outcome->status, &outcome->fault);
+	if (prepare)
+		prepared = xrnpe_datapath_prepare(contexts[i].datapath[threads], cmd, memory, SIZE_MAX);
+	/* One whose scales are illegal cannot be. */
+	outcome->result = prepared ?
+		xrnpe_datapath_run_prepared(contexts[i].datapath[threads], prepared, memory, NULL,
+					    &outcome->status) :
+		xrnpe_datapath_run(contexts[i].datapath[threads], cmd, 0, memory, NULL, &outcome->status,
+				   &outcome->fault);
+	xrnpe_prepared_free(prepared);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -93,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct xrnpe_cmd cmd;
 	unsigned int threads;
 	uint64_t random;
+	bool prepare;
 
 	make_command(&source, opcodes[take(&source, sizeof(opcodes))], WORK, &cmd);
 	if (!xrnpe_cmd_check(&cmd, 0, &extent, 1, spans, &plain.fault)) {
@@ -102,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	random = take(&source, UINT16_MAX) + 1;
 	threads = take(&source, THREADS);
+	prepare = take(&source, 2);
 	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
 		align = take(&source, 65);
 		bytes = align + spans[i].size;
@@ -120,19 +130,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < bytes; i++)
 		before[i] = (uint8_t)random_word(&random);
 	memcpy(plain.output, before, bytes);
-	run("plain", 0, &cmd, memory, align, &plain);
+	run("plain", 0, &cmd, memory, align, false, &plain);
 	for (const char *const *kernel = xrnpe_datapath_kernels(); *kernel; kernel++) {
 		size_t at = 0;
 
 		memcpy(other.output, before, bytes);
-		run(*kernel, threads, &cmd, memory, align, &other);
+		run(*kernel, threads, &cmd, memory, align, prepare, &other);
 		while (at < bytes && other.output[at] == plain.output[at])
 			at++;
 		if (at == bytes && other.result == plain.result && other.status == plain.status &&
 		    !memcmp(&other.fault, &plain.fault, sizeof(plain.fault)))
 			continue;
-		fprintf(stderr, "%s on %u threads differs from plain: byte %zu of %" PRIu64
-			", result %d and %d, status %x and %x\n", *kernel, threads + 1, at - align,
+		fprintf(stderr, "%s on %u threads%s differs from plain: byte %zu of %" PRIu64
+			", result %d and %d, status %x and %x\n", *kernel, threads + 1, prepare ? ", prepared," : "", at - align,
 			spans[XRNPE_OPERAND_OFM].size, other.result, plain.result, other.status,
 			plain.status);
 		xrnpe_cmd_text(&cmd, text, sizeof(text));

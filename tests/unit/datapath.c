@@ -32,6 +32,7 @@ int main(void)
 	suite_add_tcase(suite, datapath_names_tests());
 	suite_add_tcase(suite, datapath_run_tests());
 	suite_add_tcase(suite, datapath_pass_tests());
+	suite_add_tcase(suite, datapath_prepared_tests());
 	suite_add_tcase(suite, datapath_output_tests());
 	suite_add_tcase(suite, datapath_elementwise_tests());
 	suite_add_tcase(suite, datapath_fixed_tests());

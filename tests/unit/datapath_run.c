@@ -264,27 +264,40 @@ static void free_contexts(void)
 		xrnpe_datapath_free(contexts[--context_count]);
 }
 
+/* Run by a context, as it is or prepared. */
+static void run_once(struct scene *scene, struct xrnpe_datapath *datapath, const struct xrnpe_prepared *prepared,
+		     const char *text)
+{
+	size_t size = scene->spans[XRNPE_OPERAND_OFM].size, at = 0;
+	uint8_t *out = scene->memory[XRNPE_OPERAND_OFM];
+	struct xrnpe_fault fault;
+	uint32_t status = 0;
+
+	memcpy(out, scene->before, size);
+	ck_assert_int_eq(prepared ?
+			 xrnpe_datapath_run_prepared(datapath, prepared, scene->memory, NULL, &status) :
+			 xrnpe_datapath_run(datapath, &scene->cmd, 0, scene->memory, NULL, &status, &fault), 0);
+	while (at < size && out[at] == scene->expected[at])
+		at++;
+	ck_assert_msg(at == size, "%s, kernel %s%s: byte %zu is %02x, expected %02x", text,
+		      xrnpe_datapath_kernel(datapath), prepared ? ", prepared" : "", at, out[at % size],
+		      scene->expected[at % size]);
+	ck_assert_msg(status == (scene->invalid ? XRNPE_STATUS_INVALID : 0), "%s: status", text);
+}
+
 static void run_everywhere(struct scene *scene)
 {
-	size_t size = scene->spans[XRNPE_OPERAND_OFM].size;
-	uint8_t *out = scene->memory[XRNPE_OPERAND_OFM];
 	char text[300];
 
 	describe(scene, text, sizeof(text));
 	for (unsigned int i = 0; i < context_count; i++) {
-		struct xrnpe_fault fault;
-		uint32_t status = 0;
-		size_t at = 0;
+		struct xrnpe_prepared *prepared =
+			xrnpe_datapath_prepare(contexts[i], &scene->cmd, scene->memory, SIZE_MAX);
 
-		memcpy(out, scene->before, size);
-		ck_assert_int_eq(xrnpe_datapath_run(contexts[i], &scene->cmd, 0, scene->memory, NULL,
-						    &status, &fault), 0);
-		while (at < size && out[at] == scene->expected[at])
-			at++;
-		ck_assert_msg(at == size, "%s, kernel %s: byte %zu is %02x, expected %02x", text,
-			      xrnpe_datapath_kernel(contexts[i]), at, out[at % size],
-			      scene->expected[at % size]);
-		ck_assert_msg(status == (scene->invalid ? XRNPE_STATUS_INVALID : 0), "%s: status", text);
+		ck_assert_ptr_nonnull(prepared);
+		run_once(scene, contexts[i], NULL, text);
+		run_once(scene, contexts[i], prepared, text);
+		xrnpe_prepared_free(prepared);
 	}
 }
 

@@ -39,6 +39,7 @@ TCase *datapath_check_tests(void);
 TCase *datapath_names_tests(void);
 TCase *datapath_run_tests(void);
 TCase *datapath_pass_tests(void);
+TCase *datapath_prepared_tests(void);
 TCase *datapath_output_tests(void);
 TCase *datapath_elementwise_tests(void);
 TCase *datapath_fixed_tests(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernels share: the implementations of the commands, and run.c, which chooses
- * among them.
+ * What the kernels share: the implementations of the commands, and prepare.c, which
+ * chooses among them.
  */
 #ifndef XRNPE_DATAPATH_KERNEL_H
 #define XRNPE_DATAPATH_KERNEL_H
@@ -487,9 +487,16 @@ struct xrnpe_tasks {
 	uint64_t places;		/**< for columns */
 	struct xrnpe_place *place;
 	uint8_t *memory;		/**< a column for each place */
+	const uint8_t *kept;		/**< instead of these, all panels; or NULL */
 };
 
 void xrnpe_tasks_plan(struct xrnpe_tasks *tasks, unsigned int threads);
+
+/** Bytes of all panels, which are decoded once if they are kept; 0: they cannot be. */
+size_t xrnpe_tasks_kept_bytes(const struct xrnpe_tasks *tasks);
+
+/** Decode them to @memory, aligned to 64. @scratch: as a task needs it. */
+void xrnpe_tasks_keep(struct xrnpe_tasks *tasks, void *memory, void *scratch);
 
 /** Before the first task. @memory: @shared bytes. */
 void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory);

@@ -7,7 +7,8 @@
  * make a column. Its tasks are to decode a panel each, and then to multiply a piece of
  * the positions by all of them. Tasks are handed out in order, so that one which has to
  * wait for others waits only for what threads are at already. Columns take turns at a few
- * places in memory, so that these are of limited size whatever the product.
+ * places in memory, so that these are of limited size whatever the product. Of a command that
+ * is prepared all panels are kept instead, and only pieces are left as tasks.
  */
 #include <sched.h>
 #include <stdatomic.h>
@@ -164,9 +165,33 @@ static struct xrnpe_product with_rows(const struct xrnpe_tasks *tasks, const str
 	return product;
 }
 
+/* Decode panel @index of all. */
+static void fill_panel(const struct xrnpe_tasks *tasks, uint64_t index, void *panel, void *scratch)
+{
+	struct xrnpe_block block = block_of(tasks, index, 1);
+	struct xrnpe_product rows = with_rows(tasks, &block, scratch);
+
+	tasks->kernel->fill(&rows, block.n0, (size_t)(block.n1 - block.n0), panel, scratch);
+}
+
+/* Multiply piece @piece of the positions by @count panels, from panel @first of all on. */
+static void multiply(const struct xrnpe_tasks *tasks, uint64_t piece, uint64_t first, uint64_t count,
+		     const uint8_t *panels, void *scratch, uint32_t *status)
+{
+	for (uint64_t at = 0, some; at < count; at += some) {
+		struct xrnpe_block block;
+
+		/* Up to the end of a group. */
+		some = smaller(count - at, tasks->group_panels - (first + at) % tasks->group_panels);
+		block = block_of(tasks, first + at, some);
+		block.p0 = piece * tasks->shape.p1;
+		block.p1 = smaller(block.p0 + tasks->shape.p1, tasks->product->positions);
+		tasks->kernel->run(tasks->product, &block, panels + at * tasks->tiling.panel_bytes, scratch, status);
+	}
+}
+
 static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
 {
-	const struct xrnpe_product *product = tasks->product;
 	const uint64_t column_tasks = tasks->column_panels + tasks->pieces;
 	/* The last column may have fewer panels. */
 	uint64_t c = index / column_tasks, i = index % column_tasks, first = c * tasks->column_panels;
@@ -174,17 +199,11 @@ static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *sc
 	uint64_t turn = c / tasks->places, before = turn * tasks->column_panels;
 	struct xrnpe_place *place = &tasks->place[c % tasks->places];
 	uint8_t *panel = tasks->memory + c % tasks->places * column_bytes(tasks);
-	struct xrnpe_block block;
 
 	if (i < panels) {
-		struct xrnpe_product rows;
-
-		block = block_of(tasks, first + i, 1);
 		if (!wait_for(tasks, &place->multiplied, turn * tasks->pieces))
 			return;
-		rows = with_rows(tasks, &block, scratch);
-		tasks->kernel->fill(&rows, block.n0, (size_t)(block.n1 - block.n0),
-				    panel + i * tasks->tiling.panel_bytes, scratch);
+		fill_panel(tasks, first + i, panel + i * tasks->tiling.panel_bytes, scratch);
 		add_one(&place->decoded);
 		return;
 	}
@@ -195,15 +214,31 @@ static void run_panels(const struct xrnpe_tasks *tasks, uint64_t index, void *sc
 	    !wait_for(tasks, &tasks->place[(c - 1) % tasks->places].multiplied,
 		      ((c - 1) / tasks->places + 1) * tasks->pieces))
 		return;
-	for (uint64_t at = 0, some; at < panels; at += some) {
-		/* Up to the end of a group. */
-		some = smaller(panels - at, tasks->group_panels - (first + at) % tasks->group_panels);
-		block = block_of(tasks, first + at, some);
-		block.p0 = (i - panels) * tasks->shape.p1;
-		block.p1 = smaller(block.p0 + tasks->shape.p1, product->positions);
-		tasks->kernel->run(product, &block, panel + at * tasks->tiling.panel_bytes, scratch, status);
-	}
+	multiply(tasks, i - panels, first, panels, panel, scratch, status);
 	add_one(&place->multiplied);
+}
+
+static void run_kept(const struct xrnpe_tasks *tasks, uint64_t index, void *scratch, uint32_t *status)
+{
+	uint64_t first = index / tasks->pieces * tasks->column_panels;
+
+	multiply(tasks, index % tasks->pieces, first, smaller(tasks->column_panels, tasks->panels - first),
+		 tasks->kept + first * tasks->tiling.panel_bytes, scratch, status);
+}
+
+size_t xrnpe_tasks_kept_bytes(const struct xrnpe_tasks *tasks)
+{
+	/* Nothing keeps apart columns that share bytes but the places that they take turns at. */
+	return tasks->kernel->tiling && !tasks->share_bytes ? tasks->panels * tasks->tiling.panel_bytes : 0;
+}
+
+void xrnpe_tasks_keep(struct xrnpe_tasks *tasks, void *memory, void *scratch)
+{
+	for (uint64_t i = 0; i < tasks->panels; i++)
+		fill_panel(tasks, i, (uint8_t *)memory + i * tasks->tiling.panel_bytes, scratch);
+	tasks->kept = memory;
+	tasks->count = tasks->columns * tasks->pieces;
+	tasks->shared = 0;
 }
 
 void xrnpe_tasks_start(struct xrnpe_tasks *tasks, void *memory)
@@ -221,6 +256,10 @@ void xrnpe_tasks_run(const struct xrnpe_tasks *tasks, uint64_t index, void *scra
 	struct xrnpe_product rows;
 	struct xrnpe_block block;
 
+	if (tasks->kept) {
+		run_kept(tasks, index, scratch, status);
+		return;
+	}
 	if (tasks->kernel->tiling) {
 		run_panels(tasks, index, scratch, status);
 		return;
