@@ -155,7 +155,7 @@ bool place_is_image(const struct compiler *compiler, uint32_t tensor)
 {
 	static const char *const windows[] = {
 		"Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization",
-		"InstanceNormalization", "PRelu",
+		"InstanceNormalization", "GroupNormalization", "PRelu",
 	};
 	const struct xrnpe_graph *graph = compiler->source;
 
@@ -415,7 +415,12 @@ void place_exact(struct placing *p, uint32_t i, const struct image *image)
 void place_read(struct placing *p, uint32_t i, enum xrnpe_operand_index operand,
 		const struct image *image)
 {
-	bring(p, i, image, false);
+	uint32_t tensor;
+
+	bring(p, i, p->lies.c ? &p->lies : image, false);
+	tensor = p->compiler->tensors[p->node->inputs[i]].same;
+	if (p->lies.c)
+		p->compiler->tensors[tensor].wide |= image->c % 2 || p->lies.c % 2;
 	p->place->reads[p->place->read_count++] = (struct place_read){
 		.tensor = p->node->inputs[i], .operand = operand, .image = *image, .factor = 1,
 	};

@@ -11,6 +11,8 @@ struct placing {
 	struct compiler *compiler;
 	struct graph_node *node;
 	struct place *place;
+	/* How an input lies that the command reads as another image of the same bytes; @c is 0: none. */
+	struct image lies;
 	bool no_memory;		/* then what is returned does not matter */
 };
 
@@ -120,10 +122,10 @@ void place_depthwise(struct placing *p, const struct image *image);
 
 /*
  * Windows that each cover the channels of one pixel of @image, whose memory is taken as
- * pixels of one channel: a line of them, or, if they are more than a window has pixels,
- * several. Returns NULL, or why there are none.
+ * pixels of one channel, @view: a part of a line of them, or, if they are more than a window has
+ * pixels, several lines. Returns NULL, or why there are none.
  */
-const char *place_channels(const struct image *image, struct graph_window *h,
+const char *place_channels(const struct image *image, struct image *view, struct graph_window *h,
 			   struct graph_window *w);
 
 /* ---- nodes that become several (split.c) ------------------------------- */

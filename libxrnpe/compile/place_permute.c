@@ -206,10 +206,9 @@ static void set_pieces(struct placing *p, const struct axes *axes, const struct 
 	}
 }
 
-/* Packed elements, of which @each are next to each other; @wide: these may end within a byte. */
-static struct image run_of(const struct image *memory, size_t each, bool *wide)
+/* Packed elements, of which @each are next to each other. */
+static struct image runs_of(const struct image *memory, size_t each)
 {
-	*wide |= each % 2 || memory->c % 2;
 	return (struct image){ (uint32_t)(image_count(memory) / each), 1, (uint32_t)each, false };
 }
 
@@ -220,8 +219,8 @@ static void copy_axes(struct placing *p, struct axes *axes, uint32_t pieces, con
 	const struct copied copied = take_three(axes);
 	const uint16_t h = (uint16_t)copied.axis[IMAGE_H].count, w = (uint16_t)copied.axis[IMAGE_W].count;
 	const uint16_t c = (uint16_t)copied.axis[IMAGE_C].count;
-	struct tensor_plan *tensors = p->compiler->tensors;
-	bool wide = false;
+	struct tensor_plan *tensors;
+	struct image view;
 
 	p->place->kind = PLACE_COPY;
 	p->place->cmd.opcode = XRNPE_OP_COPY;
@@ -229,13 +228,15 @@ static void copy_axes(struct placing *p, struct axes *axes, uint32_t pieces, con
 	p->place->cmd.copy = (struct xrnpe_dims_copy){
 		.in_h = h, .in_w = w, .in_c = c, .out_h = h, .out_w = w, .out_c = c, .up_h = 1, .up_w = 1,
 	};
-	place_read(p, 0, XRNPE_OPERAND_IFM, in);
+	view = runs_of(in, copied.axis[copied.in[IMAGE_C]].count);
+	p->lies = *in;
+	place_read(p, 0, XRNPE_OPERAND_IFM, &view);
 	place_write(p, 0, out);
+	p->place->write = runs_of(out, c);
 	if (p->no_memory || !place_in_pieces(p, pieces))
 		return;
-	p->place->reads[0].image = run_of(in, copied.axis[copied.in[IMAGE_C]].count, &wide);
-	p->place->write = run_of(out, c, &wide);
-	tensors[tensors[p->node->inputs[0]].same].wide |= wide;
+	tensors = p->compiler->tensors;
+	tensors[tensors[p->node->inputs[0]].same].wide |= c % 2 || out->c % 2;
 	set_pieces(p, axes, &copied);
 }
 

@@ -54,31 +54,36 @@ static const char *reduce_pixels(struct placing *p, const struct image *in, bool
 	return reduce(p, in, &out, &h, &w);
 }
 
-const char *place_channels(const struct image *image, struct graph_window *h,
+const char *place_channels(const struct image *image, struct image *view, struct graph_window *h,
 			   struct graph_window *w)
 {
 	uint32_t lines = 1;
+	uint64_t pixels;
 
-	if (image->first && image_pixels(image) > 1)
-		return "the channels that it reduces are not innermost";
 	while (image->c % lines || image->c / lines > UINT8_MAX)
 		lines++;
 	*h = (struct graph_window){ .kernel = lines, .stride = lines, .dilation = 1 };
 	*w = (struct graph_window){ .kernel = image->c / lines, .stride = 1, .dilation = 1 };
-	return image_pixels(image) * lines > UINT16_MAX || !place_window_fits(h) ? PLACE_TOO_LARGE :
-	       NULL;
+	pixels = image_pixels(image) * (uint64_t)lines;
+	*view = (struct image){ (uint32_t)pixels, w->kernel, 1, false };
+	if (pixels > UINT16_MAX && lines == 1) {
+		w->stride = w->kernel;
+		*view = (struct image){ image->h, image->w * image->c, 1, false };
+	}
+	return view->h > UINT16_MAX || view->w > UINT16_MAX || !place_window_fits(h) ?
+	       PLACE_TOO_LARGE : NULL;
 }
 
 static const char *reduce_channels(struct placing *p, const struct image *in)
 {
 	struct graph_window h, w;
-	const char *why = place_channels(in, &h, &w);
-	const struct image out = { (uint32_t)image_pixels(in), 1, 1, false };
-	struct image view;
+	struct image view, out;
+	const char *why = place_channels(in, &view, &h, &w);
 
 	if (why)
 		return why;
-	view = (struct image){ out.h * h.kernel, w.kernel, 1, false };
+	out = (struct image){ view.h / h.kernel, view.w / w.kernel, 1, in->first };
+	p->lies = *in;
 	return reduce(p, &view, &out, &h, &w);
 }
 

@@ -72,60 +72,77 @@ static uint32_t add_two(struct splitting *s, const char *op, uint32_t a, uint32_
 	return add(s, op, GRAPH_NONE, NULL, 2, a, b);
 }
 
-/* The last axis reduced to one element. */
-static uint32_t add_reduction(struct splitting *s, const char *op, uint32_t input)
+/* The axes from @first to before @end reduced to one element. */
+static uint32_t add_reduction(struct splitting *s, const char *op, uint32_t input, uint32_t first,
+			      uint32_t end)
 {
 	struct graph_attribute axes = {
-		.name = strdup("axes"), .kind = GRAPH_ATTRIBUTE_INTS, .count = 1,
-		.ints = malloc(sizeof(*axes.ints)),
+		.name = strdup("axes"), .kind = GRAPH_ATTRIBUTE_INTS, .count = end - first,
+		.ints = malloc((end - first) * sizeof(*axes.ints)),
 	};
 
-	if (axes.name && axes.ints)
-		axes.ints[0] = s->compiler->graph->tensors[s->node->inputs[0]].shape.rank - 1;
-	else if (!s->ret)
+	for (uint32_t i = first; axes.ints && i < end; i++)
+		axes.ints[i - first] = i;
+	if ((!axes.name || !axes.ints) && !s->ret)
 		s->ret = xrnpe_fail_memory(s->compiler->error);
 	return add(s, op, GRAPH_NONE, &axes, 1, input);
 }
 
+/* A constant of @shape; NULL: no memory. */
+static float *add_constant(struct splitting *s, const struct graph_shape *shape, uint32_t *tensor)
+{
+	void *data = NULL;
+
+	*tensor = GRAPH_NONE;
+	if (!s->ret)
+		s->ret = place_new_tensor(s->compiler, tensor);
+	if (!s->ret)
+		s->ret = build_constant(s->compiler->graph, *tensor, GRAPH_FLOAT, shape, &data,
+					s->compiler->error);
+	return data;
+}
+
+/* The same of one @value. */
+static uint32_t add_values(struct splitting *s, const struct graph_shape *shape, float value)
+{
+	uint32_t tensor;
+	float *data = add_constant(s, shape, &tensor);
+
+	for (size_t i = 0; data && i < graph_count(shape); i++)
+		data[i] = value;
+	return tensor;
+}
+
 static uint32_t add_number(struct splitting *s, float value)
 {
-	const struct graph_shape scalar = { 0 };
-	uint32_t tensor = GRAPH_NONE;
-	void *data;
-
-	if (!s->ret)
-		s->ret = place_new_tensor(s->compiler, &tensor);
-	if (!s->ret)
-		s->ret = build_constant(s->compiler->graph, tensor, GRAPH_FLOAT, &scalar, &data,
-					s->compiler->error);
-	if (!s->ret)
-		memcpy(data, &value, sizeof(value));
-	return tensor;
+	return add_values(s, &(struct graph_shape){ 0 }, value);
 }
 
 /* ---- operators --------------------------------------------------------- */
 
-/* The image of input 0 whose channels are all that is reduced; false: the device cannot. */
-static bool reduces_channels(const struct splitting *s)
+/* Whether the device can reduce axis @axis of input 0: it is the channels of its image. */
+static bool reduces_channels(const struct splitting *s, uint32_t axis)
 {
 	struct graph_node node = *s->node;
 	const struct placing p = { .compiler = s->compiler, .node = &node };
+	const struct graph_shape *shape = &s->compiler->graph->tensors[node.inputs[0]].shape;
 	struct graph_window h, w;
-	struct image image;
+	struct image image, view;
 
-	return place_image(&p, 0, &image) && !image.first && !place_channels(&image, &h, &w);
+	return place_image(&p, 0, &image) && image_axis(shape, &image, axis) == IMAGE_C &&
+	       !place_channels(&image, &view, &h, &w);
 }
 
 /* Less than the largest by so much, each: numbers that exp() makes at most one of. */
 static bool split_softmax(struct splitting *s)
 {
-	const struct graph_shape *shape = &s->compiler->graph->tensors[s->node->inputs[0]].shape;
+	uint32_t axis = s->node->params.softmax.first, end = s->node->params.softmax.end;
 	uint32_t x = s->node->inputs[0], powers, sum;
 
-	if (s->node->params.softmax.first + 1 != shape->rank || !reduces_channels(s))
+	if (axis + 1 != end || !reduces_channels(s, axis))
 		return false;
-	powers = add_one(s, "Exp", add_two(s, "Sub", x, add_reduction(s, "ReduceMax", x)));
-	sum = add_reduction(s, "ReduceSum", powers);
+	powers = add_one(s, "Exp", add_two(s, "Sub", x, add_reduction(s, "ReduceMax", x, axis, end)));
+	sum = add_reduction(s, "ReduceSum", powers, axis, end);
 	add(s, "Mul", s->node->outputs[0], NULL, 2, powers, add_one(s, "Reciprocal", sum));
 	return true;
 }
@@ -136,13 +153,14 @@ static bool split_normalization(struct splitting *s)
 	const struct graph_node *node = s->node;
 	bool biased = graph_input(graph, node, 2);
 	uint32_t x = node->inputs[0], difference, variance, inverse, result;
+	uint32_t axis = node->params.layer.axis, end = axis + 1;
 
-	if (node->params.layer.axis + 1 != graph->tensors[x].shape.rank || !reduces_channels(s) ||
+	if (end != graph->tensors[x].shape.rank || !reduces_channels(s, axis) ||
 	    graph_output(graph, node, 1) || graph_output(graph, node, 2) ||
 	    !graph_input(graph, node, 1)->data || (biased && !graph_input(graph, node, 2)->data))
 		return false;
-	difference = add_two(s, "Sub", x, add_reduction(s, "ReduceMean", x));
-	variance = add_reduction(s, "ReduceMean", add_two(s, "Mul", difference, difference));
+	difference = add_two(s, "Sub", x, add_reduction(s, "ReduceMean", x, axis, end));
+	variance = add_reduction(s, "ReduceMean", add_two(s, "Mul", difference, difference), axis, end);
 	variance = add_two(s, "Add", variance, add_number(s, node->params.layer.epsilon));
 	inverse = add_two(s, "Pow", variance, add_number(s, -0.5f));
 	result = add_two(s, "Mul", difference, inverse);
@@ -150,6 +168,128 @@ static bool split_normalization(struct splitting *s)
 		     node->inputs[1]);
 	if (biased)
 		add(s, "Add", node->outputs[0], NULL, 2, result, node->inputs[2]);
+	return true;
+}
+
+/* Means over lines and pixels, and then over the channels of each group by a convolution. */
+static uint32_t add_means(struct splitting *s, uint32_t x, const struct image *image)
+{
+	const struct graph_shape *shape = &s->compiler->graph->tensors[x].shape;
+	uint32_t channels = shape->dims[1], rank = shape->rank, groups = s->node->params.group.groups;
+	struct graph_shape weights = { .rank = rank, .dims = { channels, channels / groups } };
+	struct graph_attribute group = {
+		.name = strdup("group"), .kind = GRAPH_ATTRIBUTE_INT, .count = 1,
+		.ints = malloc(sizeof(*group.ints)),
+	};
+
+	/* More than a sum has is divided. */
+	if (image_pixels(image) > XRNPE_MAX_K)
+		x = add_reduction(s, "ReduceMean", x, 2, rank - 1);
+	x = add_reduction(s, "ReduceMean", x, image_pixels(image) > XRNPE_MAX_K ? rank - 1 : 2, rank);
+	if (groups == channels) {
+		graph_clear_attributes(&group, 1);
+		return x;
+	}
+	for (uint32_t i = 2; i < rank; i++)
+		weights.dims[i] = 1;
+	if (group.ints)
+		group.ints[0] = groups;
+	if ((!group.name || !group.ints) && !s->ret)
+		s->ret = xrnpe_fail_memory(s->compiler->error);
+	return add(s, "Conv", GRAPH_NONE, &group, 2, x,
+		   add_values(s, &weights, (float)groups / (float)channels));
+}
+
+/* Parameter @i of the node, by channel of tensor @x. */
+static uint32_t add_parameter(struct splitting *s, uint32_t i, uint32_t x)
+{
+	const struct graph_shape whole = s->compiler->graph->tensors[x].shape;
+	const struct graph_tensor *given = graph_input(s->compiler->graph, s->node, i);
+	size_t each = whole.dims[1] / graph_count(&given->shape);
+	const float *values = given->data;
+	struct graph_shape shape = whole;
+	uint32_t tensor;
+	float *data;
+
+	for (uint32_t k = 0; k < shape.rank; k++)
+		shape.dims[k] = k == 1 ? whole.dims[1] : 1;
+	data = add_constant(s, &shape, &tensor);
+	for (size_t c = 0; data && c < whole.dims[1]; c++)
+		data[c] = values[c / each];
+	return tensor;
+}
+
+static bool is_all(const struct graph_tensor *tensor, float value)
+{
+	for (size_t i = 0; i < graph_count(&tensor->shape); i++) {
+		if (((const float *)tensor->data)[i] != value)
+			return false;
+	}
+	return true;
+}
+
+/* The tensor @x as the node's output, which has another shape. */
+static void add_reshape(struct splitting *s, uint32_t x)
+{
+	struct xrnpe_graph *graph = s->compiler->graph;
+	const struct graph_shape shape = graph->tensors[s->node->outputs[0]].shape;
+	uint32_t dims = GRAPH_NONE;
+	void *values = NULL;
+
+	if (!s->ret)
+		s->ret = place_new_tensor(s->compiler, &dims);
+	if (!s->ret)
+		s->ret = build_constant(graph, dims, GRAPH_INT, &(struct graph_shape){ 1, { shape.rank } },
+					&values, s->compiler->error);
+	for (uint32_t i = 0; values && i < shape.rank; i++)
+		((int64_t *)values)[i] = shape.dims[i];
+	add(s, "Reshape", s->node->outputs[0], NULL, 2, x, dims);
+}
+
+/*
+ * The image that is normalised. Of one that was reshaped to rows, one for each group, which is
+ * how GroupNormalization is written in old operator sets, the channels are not side by side.
+ */
+static uint32_t find_grouped(const struct splitting *s)
+{
+	const struct xrnpe_graph *graph = s->compiler->graph;
+	uint32_t x = s->node->inputs[0], n = place_producer(s->compiler, x), from;
+	const struct graph_shape *shape;
+
+	if (n == GRAPH_NONE || strcmp(graph->nodes[n].op->name, "Reshape"))
+		return x;
+	from = graph->nodes[n].inputs[0];
+	shape = &graph->tensors[from].shape;
+	return shape->rank == 4 && shape->dims[0] == 1 && graph->tensors[x].shape.dims[0] == 1 &&
+	       shape->dims[1] % s->node->params.group.groups == 0 ? from : x;
+}
+
+static bool split_groups(struct splitting *s)
+{
+	const struct xrnpe_graph *graph = s->compiler->graph;
+	const struct graph_tensor *scale = graph_input(graph, s->node, 1);
+	const struct graph_tensor *bias = graph_input(graph, s->node, 2);
+	uint32_t x = find_grouped(s), out = s->node->outputs[0], difference, variance, inverse, made;
+	bool scaled, biased, reshaped = x != s->node->inputs[0];
+	struct image image;
+
+	if (!scale->data || !bias->data || graph->tensors[x].shape.rank < 3 ||
+	    graph->tensors[x].shape.rank > 4 || !image_first(&graph->tensors[x].shape, &image) ||
+	    image.h > UINT8_MAX || image.w > UINT8_MAX)
+		return false;
+	scaled = !is_all(scale, 1);
+	biased = !is_all(bias, 0);
+	difference = add_two(s, "Sub", x, add_means(s, x, &image));
+	variance = add_means(s, add_two(s, "Mul", difference, difference), &image);
+	variance = add_two(s, "Add", variance, add_number(s, s->node->params.group.epsilon));
+	inverse = add_two(s, "Pow", variance, add_number(s, -0.5f));
+	if (scaled)
+		inverse = add_two(s, "Mul", inverse, add_parameter(s, 1, x));
+	made = add(s, "Mul", biased || reshaped ? GRAPH_NONE : out, NULL, 2, difference, inverse);
+	if (biased)
+		made = add(s, "Add", reshaped ? GRAPH_NONE : out, NULL, 2, made, add_parameter(s, 2, x));
+	if (reshaped)
+		add_reshape(s, made);
 	return true;
 }
 
@@ -171,6 +311,8 @@ static const struct splitter {
 } splitters[] = {
 	{ "Softmax", split_softmax },
 	{ "LayerNormalization", split_normalization },
+	{ "InstanceNormalization", split_groups },
+	{ "GroupNormalization", split_groups },
 	{ "Div", split_division },
 };
 
@@ -213,6 +355,15 @@ static bool is_multiplied(struct splitting *s, uint32_t n)
 	return found;
 }
 
+/* Let the last node that computes apply @activation; a change of shape may follow. */
+static void activate_last(struct xrnpe_graph *graph, const struct graph_activation *activation)
+{
+	uint32_t last = graph->node_count - 1;
+
+	last -= place_is_alias(graph->nodes[last].op->name);
+	graph->nodes[last].activation = *activation;
+}
+
 int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 {
 	const struct graph_node *node = &compiler->source->nodes[n];
@@ -223,9 +374,7 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 	*count = 0;
 	for (size_t i = 0; i < sizeof(splitters) / sizeof(splitters[0]); i++) {
 		if (strcmp(node->op->name, splitters[i].op) || node->residual ||
-		    node->activation.kind != XRNPE_ACT_NONE || node->activation.clamps ||
-		    !from_device(compiler, node->inputs[0]) ||
-		    !is_multiplied(&s, n))
+		    !from_device(compiler, node->inputs[0]) || !is_multiplied(&s, n))
 			continue;
 		/* It is known already, and is found again. */
 		graph->tensors[node->outputs[0]].known = false;
@@ -233,5 +382,7 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 		graph->tensors[node->outputs[0]].known = true;
 	}
 	*count = done ? graph->node_count - s.first : 0;
+	if (done && !s.ret)
+		activate_last(graph, &node->activation);
 	return s.ret;
 }

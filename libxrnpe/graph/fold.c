@@ -300,7 +300,8 @@ static bool takes_activation(const struct graph_node *node, enum xrnpe_activatio
 {
 	static const char *const ops[] = {
 		"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul",
-		"AveragePool", "GlobalAveragePool", "Relu", "LeakyRelu", "Clip",
+		"AveragePool", "GlobalAveragePool", "InstanceNormalization", "GroupNormalization",
+		"LayerNormalization", "Relu", "LeakyRelu", "Clip",
 	};
 	size_t count = kind == XRNPE_ACT_PRELU ? 3 : sizeof(ops) / sizeof(*ops);
 

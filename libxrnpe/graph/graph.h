@@ -121,6 +121,10 @@ union graph_params {
 		float epsilon;
 	} layer;
 	struct {
+		uint32_t groups;	/* of channels that are normalised together */
+		float epsilon;
+	} group;
+	struct {
 		uint32_t first, end;	/* axes that sum to one */
 	} softmax;
 	struct {

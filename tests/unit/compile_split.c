@@ -119,7 +119,7 @@ START_TEST(reductions_of_images)
 		{ "ReduceSum", { 3 }, 1, "" },
 		{ "ReduceMean", { 2 }, 1, "" },
 		{ "GlobalMaxPool", { 0 }, 0, "" },
-		{ "ReduceMax", { 1 }, 1, "the channels that it reduces are not innermost" },
+		{ "ReduceMax", { 1 }, 1, "" },
 		{ "ReduceSum", { 1, 2 }, 2, "reduces channels and pixels" },
 	};
 	Onnx__ModelProto *onnx = image_network(4, 5, 6);
@@ -140,6 +140,61 @@ START_TEST(reductions_of_images)
 }
 END_TEST
 
+/* Of images, between convolutions: over channels, over pixels, over both in groups. */
+START_TEST(images)
+{
+	static const struct {
+		const char *op, *inputs;
+		int64_t opset, channels, width;
+		unsigned int layers;	/* with the convolutions */
+	} cases[] = {
+		{ "Softmax", "c", 13, 6, 5, 8 },
+		{ "Softmax", "c", 13, 300, 5, 8 },
+		{ "InstanceNormalization", "c s b", 13, 6, 5, 11 },
+		{ "InstanceNormalization", "c one zero", 13, 6, 5, 9 },
+		{ "InstanceNormalization", "c s b", 13, 2, 200, 13 },
+		{ "GroupNormalization", "c s3 b3", 18, 6, 5, 13 },
+		{ "GroupNormalization", "c s b", 21, 6, 5, 13 },
+		{ "rows", "r s3 b3", 13, 6, 5, 13 },
+	};
+	int64_t channels = cases[_i].channels;
+	Onnx__ModelProto *onnx = image_network(4, cases[_i].width > 5 ? 170 : 4, cases[_i].width);
+	bool rows = !strcmp(cases[_i].op, "rows"), activates = strcmp(cases[_i].op, "Softmax") != 0;
+	unsigned int device, cpu;
+	Onnx__NodeProto *node;
+	float ones[6] = { 1, 1, 1, 1, 1, 1 }, zeros[6] = { 0 };
+
+	onnx->opset_import[0]->version = cases[_i].opset;
+	onnx_floats(onnx, "w1", DIMS(channels, 4, 1, 1), NULL);
+	onnx_floats(onnx, "w2", DIMS(3, channels, 1, 1), NULL);
+	onnx_floats(onnx, "s", DIMS(channels), NULL);
+	onnx_floats(onnx, "b", DIMS(channels), NULL);
+	onnx_floats(onnx, "s3", DIMS(3), NULL);
+	onnx_floats(onnx, "b3", DIMS(3), NULL);
+	onnx_floats(onnx, "one", DIMS(6), ones);
+	onnx_floats(onnx, "zero", DIMS(6), zeros);
+	onnx_node(onnx, "Conv", "x w1", "c");
+	if (rows) {
+		onnx_ints(onnx, "three", 3, (int64_t[]){ 1, 3, -1 });
+		onnx_ints(onnx, "image", 4, (int64_t[]){ 1, channels, 4, 5 });
+		onnx_node(onnx, "Reshape", "c three", "r");
+		onnx_node(onnx, "InstanceNormalization", "r s3 b3", "r1");
+		onnx_node(onnx, "Reshape", "r1 image", "n");
+	} else {
+		node = onnx_node(onnx, cases[_i].op, cases[_i].inputs, "n");
+		if (!strcmp(cases[_i].op, "GroupNormalization"))
+			onnx_attr_int(node, "num_groups", 3);
+		if (!activates)
+			onnx_attr_int(node, "axis", 1);
+	}
+	onnx_node(onnx, activates ? "Relu" : "Identity", "n", "a");
+	onnx_node(onnx, "Conv", "a w2", "y");
+	count_layers(onnx, 0.02, &device, &cpu);
+	ck_assert_uint_eq(cpu, 0);
+	ck_assert_uint_eq(device, cases[_i].layers);
+}
+END_TEST
+
 TCase *compile_split_tests(void)
 {
 	TCase *tests = tcase_create("split");
@@ -148,5 +203,6 @@ TCase *compile_split_tests(void)
 	tcase_add_loop_test(tests, between_products, 0, 9);
 	tcase_add_loop_test(tests, not_split, 0, 2);
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
+	tcase_add_loop_test(tests, images, 0, 8);
 	return tests;
 }

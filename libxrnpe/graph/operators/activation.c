@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "broadcast.h"
+#include "build.h"
 #include "elementary.h"
 #include "families.h"
 #include "vectors.h"
@@ -303,6 +304,23 @@ static void compute_log_softmax(const struct op_call *call)
 	compute_softmax_of(call, true);
 }
 
+/* x tanh(softplus(x)), as three nodes. */
+static int infer_mish(const struct op *op)
+{
+	const char *name = op->node->name;
+	uint32_t x = op->node->inputs[0], output = op->node->outputs[0], made[2];
+	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+
+	for (uint32_t i = 0; !ret && i < 2; i++)
+		ret = graph_add_tensor(op->graph, NULL, &made[i], op->error);
+	if (!ret)
+		ret = build_part(op->graph, name, "Softplus", 1, &x, made[0], NULL, 0, op->error);
+	if (!ret)
+		ret = build_part(op->graph, name, "Tanh", 1, &made[0], made[1], NULL, 0, op->error);
+	return ret ? ret : build_part(op->graph, name, "Mul", 2, (const uint32_t[]){ x, made[1] }, output,
+				      NULL, 0, op->error);
+}
+
 const struct operator operators_activation[] = {
 	{ "Relu", 1, 1, 1, "", .infer = infer_one, .compute = compute_relu },
 	{ "LeakyRelu", 1, 1, 1, "alpha", .infer = infer_leaky_relu, .compute = compute_leaky_relu },
@@ -317,6 +335,7 @@ const struct operator operators_activation[] = {
 	{ "Erf", 1, 1, 1, "", .infer = infer_one, .compute = compute_erf },
 	{ "Gelu", 1, 1, 1, "approximate", .infer = infer_gelu, .compute = compute_gelu },
 	{ "Softplus", 1, 1, 1, "", .infer = infer_one, .compute = compute_softplus },
+	{ "Mish", 1, 1, 1, "", .infer = infer_mish },
 	{ "Elu", 1, 1, 1, "alpha", .infer = infer_elu, .compute = compute_elu },
 	{ "Softmax", 1, 1, 1, "axis", .infer = infer_softmax, .compute = compute_softmax },
 	{ "LogSoftmax", 1, 1, 1, "axis", .infer = infer_softmax, .compute = compute_log_softmax },

@@ -98,33 +98,68 @@ static void compute_batch(const struct op_call *call)
 	}
 }
 
-/* ---- InstanceNormalization --------------------------------------------- */
+/* ---- InstanceNormalization, GroupNormalization -------------------------- */
 
 static int infer_instance(const struct op *op)
 {
 	static const char *const names[] = { "scale", "bias" };
 	int ret = check_channels(op, names, 2);
 
-	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, &op_input(op, 0)->shape);
+	if (ret)
+		return ret;
+	op->node->params.group.epsilon = op->node->params.scalar.a;
+	op->node->params.group.groups = op_input(op, 0)->shape.dims[1];
+	return op_output(op, 0, GRAPH_FLOAT, &op_input(op, 0)->shape);
 }
 
-static void compute_instance(const struct op_call *call)
+/* Parameters are by group at first, and by channel since operator set 21. */
+static int infer_group(const struct op *op)
+{
+	const struct graph_shape *shape = &op_input(op, 0)->shape;
+	int64_t groups, stash;
+	size_t parameters;
+	int ret = check_channels(op, NULL, 0);
+	float epsilon = op->node->params.scalar.a;
+
+	if (!ret)	/* none that there is stands for one that is missing */
+		ret = op_int(op, "num_groups", 1, UINT32_MAX, 0, &groups);
+	if (!ret)
+		ret = op_int(op, "stash_type", 0, INT32_MAX, 1, &stash);
+	if (!ret && (!groups || shape->dims[1] % groups))
+		ret = op_fail(op, -EINVAL, "%u channels do not divide into %lld groups", shape->dims[1],
+			      (long long)groups);
+	if (ret)
+		return ret;
+	parameters = op->graph->opset < 21 ? (size_t)groups : shape->dims[1];
+	ret = check_parameter(op, 1, "scale", parameters);
+	if (!ret)
+		ret = check_parameter(op, 2, "bias", parameters);
+	op->node->params.group.groups = (uint32_t)groups;
+	op->node->params.group.epsilon = epsilon;
+	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, shape);
+}
+
+static void compute_group(const struct op_call *call)
 {
 	const struct graph_shape *shape = &call_input(call, 0)->shape;
 	const float *scale = call_in(call, 1), *bias = call_in(call, 2), *in = call_in(call, 0);
-	size_t channels = shape->dims[1];
-	size_t count = graph_count(shape) / (shape->dims[0] * channels);
+	size_t groups = call->node->params.group.groups, each = shape->dims[1] / groups;
+	size_t count = graph_count(shape) / (shape->dims[0] * groups * each);
+	bool by_group = graph_count(&call_input(call, 1)->shape) == groups;
 	float *out = call_out(call, 0);
 
-	for (size_t i = 0; i < shape->dims[0] * channels; i++, in += count, out += count) {
-		double mean, variance;
+	for (size_t i = 0; i < shape->dims[0] * groups; i++) {
+		double mean, variance, deviation;
 
-		find_moments(in, count, &mean, &variance);
-		apply(in, count, (struct line){
-			(float)mean,
-			(float)(scale[i % channels] / sqrt(variance + call->node->params.scalar.a)),
-			bias[i % channels],
-		}, out);
+		find_moments(in, count * each, &mean, &variance);
+		deviation = sqrt(variance + call->node->params.group.epsilon);
+		for (size_t k = 0; k < each; k++, in += count, out += count) {
+			size_t c = i % groups * (by_group ? 1 : each) + (by_group ? 0 : k);
+
+			apply(in, count, (struct line){
+				(float)mean, (float)(scale[c] / deviation), bias[c],
+			}, out);
+		}
 	}
 }
 
@@ -195,7 +230,9 @@ static void compute_layer(const struct op_call *call)
 const struct operator operators_normalization[] = {
 	{ "BatchNormalization", 5, 5, 1, "epsilon momentum spatial training_mode",
 	  .infer = infer_batch, .compute = compute_batch, .since = 7 },
-	{ "InstanceNormalization", 3, 3, 1, "epsilon", .infer = infer_instance, .compute = compute_instance },
+	{ "InstanceNormalization", 3, 3, 1, "epsilon", .infer = infer_instance, .compute = compute_group },
+	{ "GroupNormalization", 3, 3, 1, "epsilon num_groups stash_type", .infer = infer_group,
+	  .compute = compute_group },
 	{ "LayerNormalization", 2, 3, 3, "axis epsilon stash_type", .infer = infer_layer, .compute = compute_layer },
 	{ 0 },
 };
