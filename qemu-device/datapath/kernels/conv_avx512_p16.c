@@ -42,6 +42,9 @@ static size_t pitch_of(const struct xrnpe_product *product)
 
 /* In assembly as GCC 12 moves the accumulators when it is given the intrinsic. */
 #define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+/* @x: a double in memory. For Zen 4 its broadcast is work only if it is an instruction of its own. */
+#define MULTIPLY_ADD_EACH(acc, x, y) \
+	__asm__("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(acc) : "m"(x), "v"(y))
 
 /*
  * The sums of some quads and half of a panel's channels, or, with one of the vectors, a quarter.
@@ -73,11 +76,16 @@ INLINE void multiply_tile(size_t quads, size_t vectors, const struct windows *wi
 				for (size_t q = 0; q < quads; q++) {
 #pragma GCC unroll 4
 					for (size_t r = 0; r < QUAD; r++) {
-						__m512d x = _mm512_set1_pd(*(const double *)(a[q] + r * pitch));
+						const double *value = (const double *)(a[q] + r * pitch);
+						__m512d x;
 
+						if (vectors == 1) {
+							MULTIPLY_ADD_EACH(acc[q][r][0], *value, low);
+							continue;
+						}
+						x = _mm512_set1_pd(*value);
 						MULTIPLY_ADD(acc[q][r][0], x, low);
-						if (vectors > 1)
-							MULTIPLY_ADD(acc[q][r][1], x, high);
+						MULTIPLY_ADD(acc[q][r][1], x, high);
 					}
 					a[q] += sizeof(double);
 				}
