@@ -18,6 +18,7 @@ INLINE void decode_words(int es, __m512i codes, __m512d value[4])
 	/* Without the sign, and the mirror image of magnitudes above one. */
 	__m512i twice = _mm512_add_epi16(codes, codes), large = _mm512_xor_si512(codes, twice);
 
+#pragma GCC unroll 2
 	for (int odd = 0; odd < 2; odd++) {
 		__mmask16 above_one = _mm512_test_epi32_mask(large, _mm512_set1_epi32(odd ? INT32_MIN : 1 << 15));
 		__m512i bits = odd ? _mm512_and_si512(twice, _mm512_set1_epi32(-0x10000)) :

@@ -53,12 +53,14 @@ INLINE void decode_in_order(__m512i codes, double *to)
 	const __m512d grid = _mm512_set1_pd(power(SCALE(1) + 28));
 
 	decode_words(1, codes, value);
+#pragma GCC unroll 4
 	for (int i = 0; i < 4; i++)
 		value[i] = _mm512_mul_pd(value[i], grid);
 	ab[0] = _mm512_unpacklo_pd(value[0], value[2]);
 	ab[1] = _mm512_unpackhi_pd(value[0], value[2]);
 	cd[0] = _mm512_unpacklo_pd(value[1], value[3]);
 	cd[1] = _mm512_unpackhi_pd(value[1], value[3]);
+#pragma GCC unroll 2
 	for (int i = 0; i < 2; i++) {
 		low[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0x44);
 		high[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0xee);
