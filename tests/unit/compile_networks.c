@@ -191,7 +191,7 @@ Onnx__ModelProto *parts_network(void)
 	onnx_node(model, "Sub", "p x4", "d");
 	onnx_node(model, "Pad", "d pads", "y");
 	node = onnx_node(model, "Softmax", "c2", "sm");
-	onnx_attr_int(node, "axis", 1);
+	onnx_attr_int(node, "axis", 2);
 	onnx_floats(model, "w3", DIMS(8, 6, 1, 1), NULL);
 	onnx_node(model, "Conv", "sm w3", "c3");
 	onnx_attr_int(onnx_node(model, "DepthToSpace", "c3", "z"), "blocksize", 2);
