@@ -48,6 +48,13 @@ enum xrnpe_stop {
 	XRNPE_STOP_LATE,		/* its deadline passed */
 };
 
+/* What the submitter of a job goes on to do, so that nobody else has to be told of it. */
+enum xrnpe_awaited {
+	XRNPE_AWAITED_NOT,		/* not known */
+	XRNPE_AWAITED,			/* waits for it */
+	XRNPE_AWAITED_BATCH,		/* waits for those of a batch, one after the other */
+};
+
 /*
  * A job: what the device does, and whatever follows. The caller fills the first part, submits,
  * and leaves it and its buffers alone until a wait returned other than -ETIME.
@@ -57,6 +64,7 @@ struct xrnpe_job {
 	uint32_t cmd_first, cmd_count;	/* records of it */
 	uint32_t queue;
 	bool count;			/* the result's counters are wanted, and the time */
+	enum xrnpe_awaited awaited;
 	unsigned int region_count;
 	struct xrnpe_job_region regions[XRNPE_MAX_REGIONS];
 	/*

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The emulator: jobs run on the datapath in this process, one thread a job: a worker, or
- * whoever waits for one that no worker has begun, which saves two changes of thread. What the
- * CPU does between a job's parts runs in that thread, too. What a job may do and how it ends
+ * whoever waits for one that no worker has begun, which saves two changes of thread. For a job
+ * that its submitter goes on to wait for no worker is woken, unless others wait as well. What
+ * the CPU does between a job's parts runs in that thread, too. What a job may do and how it ends
  * is as on the device, bit for bit.
  */
 #include <errno.h>
@@ -39,6 +40,7 @@ struct emu {
 	pthread_cond_t work;		/* there are a job and a context, or stop was set */
 	pthread_cond_t done;		/* a job ended */
 	struct queue queues[QUEUES];
+	unsigned int queued;		/* jobs in them */
 	struct context *free;
 	unsigned int waiting;		/* for a job's end */
 	bool stop;
@@ -202,6 +204,7 @@ static struct xrnpe_job *take_job(struct emu *emu)
 		queue->first = job->next;
 		if (!queue->first)
 			queue->end = &queue->first;
+		emu->queued--;
 		return job;
 	}
 	return NULL;
@@ -250,7 +253,8 @@ static int emu_submit(struct xrnpe_device *device, struct xrnpe_job *job,
 	pthread_mutex_lock(&emu->lock);
 	*queue->end = job;
 	queue->end = &job->next;
-	if (emu->free)
+	emu->queued++;
+	if (emu->free && !(job->awaited != XRNPE_AWAITED_NOT && emu->queued == 1))
 		pthread_cond_signal(&emu->work);
 	pthread_mutex_unlock(&emu->lock);
 	return 0;
@@ -264,10 +268,14 @@ static int emu_wait(struct xrnpe_device *device, struct xrnpe_job *job, int64_t 
 	int ret = 0;
 
 	pthread_mutex_lock(&emu->lock);
-	/* With all the time there is, its turn can be brought about. */
-	while (timeout_ns < 0 && !job->begun && run_next(emu)) {
+	/*
+	 * With all the time there is, its turn can be brought about; and that of those of its batch
+	 * that will be waited for next.
+	 */
+	while (timeout_ns < 0 && !(job->awaited == XRNPE_AWAITED_BATCH ? job->over : job->begun) &&
+	       run_next(emu)) {
 		/* Contexts were all in use when others were queued. */
-		if (emu->free)
+		if (emu->free && emu->queued)
 			pthread_cond_signal(&emu->work);
 	}
 	emu->waiting++;
@@ -292,6 +300,7 @@ static bool take_back(struct emu *emu, struct xrnpe_job *job)
 	*link = job->next;
 	if (!*link)
 		queue->end = link;
+	emu->queued--;
 	job->begun = true;
 	return true;
 }

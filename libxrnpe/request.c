@@ -148,7 +148,7 @@ static bool goes_on(const struct xrnpe_request *request)
 	       request->job.ended || request->allowed || request->profile || request->kept;
 }
 
-int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error)
+int request_submit(struct xrnpe_request *request, enum xrnpe_awaited awaited, struct xrnpe_error *error)
 {
 	struct xrnpe_device *device = request->session->device;
 	struct xrnpe_job *job = &request->job;
@@ -160,6 +160,7 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	if (ret)
 		return ret;
 	job->goes_on = goes_on(request);
+	job->awaited = awaited;
 	job->count = request->count || request->profile || request->measures;
 	job->deadline = request->allowed ? clock_end(request->allowed) : INT64_MAX;
 	__atomic_store_n(&job->cancelled, false, __ATOMIC_RELAXED);
@@ -169,6 +170,18 @@ int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *erro
 	if (!ret)
 		request->state = REQUEST_SUBMITTED;
 	return ret;
+}
+
+int xrnpe_request_submit(struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	return request_submit(request, XRNPE_AWAITED_NOT, error);
+}
+
+int xrnpe_request_run(struct xrnpe_request *request, struct xrnpe_error *error)
+{
+	int ret = request_submit(request, XRNPE_AWAITED, error);
+
+	return ret ? ret : xrnpe_request_wait(request, -1, error);
 }
 
 void xrnpe_request_cancel(struct xrnpe_request *request)

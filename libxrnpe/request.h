@@ -93,6 +93,9 @@ void request_keep_free(struct xrnpe_request *request);
 /* Let the job be at its first step. */
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
 
+/* xrnpe_request_submit() by who goes on as @awaited says. */
+int request_submit(struct xrnpe_request *request, enum xrnpe_awaited awaited, struct xrnpe_error *error);
+
 /* The job's advance(). */
 bool request_advance(struct xrnpe_job *job);
 

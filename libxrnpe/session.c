@@ -7,7 +7,7 @@
 
 #include "error.h"
 #include "figures.h"
-#include "session.h"
+#include "request.h"
 
 /* ---- sessions --------------------------------------------------------- */
 
@@ -235,7 +235,7 @@ static int submit_next(struct batch *batch, struct xrnpe_error *error)
 					      size, error);
 	}
 	if (!ret)
-		ret = xrnpe_request_submit(request, error);
+		ret = request_submit(request, XRNPE_AWAITED_BATCH, error);
 	if (!ret)
 		batch->submitted++;
 	return ret;

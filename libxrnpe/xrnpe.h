@@ -696,6 +696,14 @@ int xrnpe_request_wait(struct xrnpe_request *request, int64_t timeout_ns,
 		       struct xrnpe_error *error);
 
 /**
+ * xrnpe_request_submit(), and xrnpe_request_wait() without limit. On the emulator no other
+ * thread is woken for it, which can take as long as a small model does.
+ *
+ * Returns what they do.
+ */
+int xrnpe_request_run(struct xrnpe_request *request, struct xrnpe_error *error);
+
+/**
  * Wait until one of several requests has ended, which xrnpe_request_wait() then tells how.
  *
  * @requests: @count of one device or of several; those that are not submitted, or were waited

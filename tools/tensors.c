@@ -232,9 +232,7 @@ int run_single(struct xrnpe_request *request, const struct xrnpe_model *model, s
 		ret = xrnpe_request_set_input(request, i, inputs[i] + at * count, count, error);
 	}
 	if (!ret)
-		ret = xrnpe_request_submit(request, error);
-	if (!ret)
-		ret = xrnpe_request_wait(request, -1, error);
+		ret = xrnpe_request_run(request, error);
 	for (unsigned int i = 0; !ret && i < xrnpe_model_output_count(model); i++) {
 		size_t count = xrnpe_model_output(model, i)->count;
 

@@ -175,6 +175,30 @@ START_TEST(request_again)
 }
 END_TEST
 
+/* Submitted and waited for in one, while another one is on its way. */
+START_TEST(request_run)
+{
+	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_request *request = new_request(session), *other = new_request(session);
+
+	for (unsigned int i = 0; i < 20; i++) {
+		float in[TINY_IN];
+
+		submit(other, 100 + i);
+		tiny_input(i, in);
+		ck_ok(xrnpe_request_set_input(request, 0, in, TINY_IN, &error), error);
+		ck_ok(xrnpe_request_run(request, &error), error);
+		ck_assert(output_is_right(request, i));
+		ck_fails(xrnpe_request_run(other, &error), -EBUSY, error, "was submitted");
+		ck_ok(xrnpe_request_wait(other, -1, &error), error);
+		ck_assert(output_is_right(other, 100 + i));
+	}
+	xrnpe_request_free(other);
+	xrnpe_request_free(request);
+	xrnpe_session_free(session);
+}
+END_TEST
+
 START_TEST(request_misused)
 {
 	struct xrnpe_session *session = session_of(tiny_model());
@@ -453,8 +477,9 @@ static void *use(void *data)
 		tiny_input(user->seed + i, in);
 		user->right = user->right &&
 			      !xrnpe_request_set_input(request, 0, in, TINY_IN, &mine) &&
-			      !xrnpe_request_submit(request, &mine) &&
-			      !xrnpe_request_wait(request, -1, &mine) &&
+			      !(i % 2 ? xrnpe_request_run(request, &mine) :
+				xrnpe_request_submit(request, &mine) ||
+				xrnpe_request_wait(request, -1, &mine)) &&
 			      output_is_right(request, user->seed + i);
 	}
 	xrnpe_request_free(request);
@@ -537,6 +562,7 @@ TCase *runtime_session_tests(void)
 	tcase_add_test(tcase, session_progress);
 	tcase_add_test(tcase, request_many_in_flight);
 	tcase_add_test(tcase, request_again);
+	tcase_add_test(tcase, request_run);
 	tcase_add_test(tcase, request_misused);
 	tcase_add_test(tcase, request_not_yet);
 	tcase_add_loop_test(tcase, request_fault, 0, sizeof(faults) / sizeof(*faults));
