@@ -944,7 +944,7 @@ struct xrnpe_compile_options {
 	 * Typical inputs: an array for each input of the graph, of its shape, of count x its
 	 * shape or, where its first dimension is 1, without that or with count in place of it;
 	 * count is the same for all. Scales, weights, biases and formats are fitted to most of them;
-	 * a quarter, 16 at most, are kept aside to measure errors on. Of more than
+	 * a quarter, 64 at most, are kept aside to measure errors on. Of more than
 	 * XRNPE_CALIBRATION_MAX some are left out, evenly; so is one whose values are far from
 	 * those of all others.
 	 */

@@ -8,8 +8,12 @@
 #include "compile.h"
 #include "error.h"
 
-/* Inputs whose tensors are kept whole, of those that numbers are fitted to; memory for all. */
+/*
+ * Inputs of which all tensors are kept, of those that numbers are fitted to and of those that
+ * nothing is; memory for all.
+ */
 #define MAX_IMAGES 48
+#define MAX_WHOLE_ASIDE 16
 #define MAX_IMAGE_BYTES ((size_t)512 << 20)
 
 /* A fixed sequence that looks random, so that results can be repeated. */
@@ -159,22 +163,59 @@ static int prepare_samples(struct compiler *compiler)
 	return 0;
 }
 
+/* Which tensors are needed of any input: where the network begins and ends. */
+static bool *list_needed(const struct compiler *compiler)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	bool *needed = calloc(graph->tensor_count + 1, sizeof(*needed));
+
+	for (uint32_t i = 0; needed && i < graph->input_count; i++)
+		needed[graph->inputs[i]] = true;
+	for (uint32_t e = 0; needed && e < compiler->end_count; e++)
+		needed[compiler->ends[e].tensor] = true;
+	return needed;
+}
+
+/* @count inputs that nothing is fitted to: all tensors of the first @whole. */
+static int run_unseen(struct compiler *compiler, size_t count, size_t whole)
+{
+	bool *needed = list_needed(compiler);
+	int ret = needed ? 0 : xrnpe_fail_memory(compiler->error);
+
+	for (size_t i = 0; !ret && i < count; i++) {
+		struct reference *ref = keep_input(compiler, compiler->inputs[compiler->fitted_count + i],
+						   &ret);
+
+		compiler->unseen_count += ref != NULL;
+		if (ref && i >= whole)
+			reference_reduce(ref, needed);
+	}
+	free(needed);
+	return ret;
+}
+
+/* Between 1 and @most. */
+static size_t clamp(size_t value, size_t most)
+{
+	return value < 1 ? 1 : value < most ? value : most;
+}
+
 int calibrate_run(struct compiler *compiler)
 {
 	size_t room = MAX_IMAGE_BYTES / image_bytes_of(compiler->graph);
-	size_t unseen = room / 4 < compiler->unseen_wanted ? room / 4 : compiler->unseen_wanted;
-	size_t keep = room - unseen < MAX_IMAGES ? room - unseen : MAX_IMAGES;
+	/* What runs the model takes some memory for each. */
+	size_t unseen = compiler->unseen_wanted ? clamp(room, compiler->unseen_wanted) : 0;
+	size_t whole = unseen ? clamp(room / 4, unseen < MAX_WHOLE_ASIDE ? unseen : MAX_WHOLE_ASIDE) : 0;
+	size_t keep = clamp(room < whole ? 0 : room - whole,
+			    compiler->fitted_count < MAX_IMAGES ? compiler->fitted_count : MAX_IMAGES);
 	int ret = prepare_samples(compiler);
 
-	keep = keep < 1 ? 1 : keep > compiler->fitted_count ? compiler->fitted_count : keep;
 	compiler->images = calloc(keep + unseen, sizeof(*compiler->images));
 	if (!compiler->images)
 		return xrnpe_fail_memory(compiler->error);
 	if (!ret)
 		ret = run_fitted(compiler, keep);
-	for (size_t i = 0; !ret && i < unseen; i++)
-		compiler->unseen_count += keep_input(compiler,
-						     compiler->inputs[compiler->fitted_count + i],
-						     &ret) != NULL;
+	if (!ret)
+		ret = run_unseen(compiler, unseen, whole);
 	return ret;
 }

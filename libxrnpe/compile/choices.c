@@ -26,6 +26,12 @@
  */
 #define TOLD_ERRORS 2
 #define TOLD_SHARE 0.1
+/*
+ * An error is well known if it is at most so many times what is reported; and from input to input it
+ * differs by such a share, as a rule, which few inputs may not tell.
+ */
+#define WELL_KNOWN 1.3
+#define USUAL_SPREAD (1 / 3.0)
 /* So much of a limit is less than any choice takes. */
 #define LEAST_LIMIT 1e-6
 /* An error of so much of what is allowed is close enough. */
@@ -475,21 +481,46 @@ static int judge_task(const struct compiler *compiler, const struct xrnpe_task *
 	return 0;
 }
 
+/*
+ * Of 20 times the truth is 19 times at most so many standard errors above what was measured on
+ * @inputs, 2 or more (Student's distribution).
+ */
+static double certain_errors(uint32_t inputs)
+{
+	static const double few[] = { 6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83 };
+	uint32_t freedom = inputs - 1;
+
+	return freedom <= sizeof(few) / sizeof(few[0]) ? few[freedom - 1] : 1.645 + 1.7 / freedom;
+}
+
+/* Say how well the error is known, if that is not well. */
+static void judge_data(const struct compiler *compiler, const struct xrnpe_quality *quality)
+{
+	double spread, most;
+
+	if (!quality->unseen) {
+		compile_note(compiler, "calibration: %u input%s too few to keep some aside: on others the error is larger than reported",
+			     quality->inputs, quality->inputs == 1 ? " is" : "s are");
+		return;
+	}
+	if (quality->inputs == 1) {
+		compile_note(compiler, "calibration: errors are those of the one input that was kept aside: give more inputs to know them better");
+		return;
+	}
+	spread = fmax(quality->spread, USUAL_SPREAD * quality->error / sqrt(quality->inputs));
+	most = quality->error + certain_errors(quality->inputs) * spread;
+	if (most > WELL_KNOWN * quality->error && quality->error > 1e-6)
+		compile_note(compiler, "calibration: the error is %.2g %% on the %u inputs kept aside, which are too few to tell more than that it is at most %.3g %% on others: give more inputs to know it better",
+			     100 * quality->error, quality->inputs, 100 * most);
+}
+
 /* Say what is doubtful about the result, or that it is none. */
 static int judge(const struct search *search, const struct trial *best, double allowed)
 {
 	const struct compiler *compiler = search->compiler;
-	const struct xrnpe_quality *quality = &best->model->quality;
 	double error = error_of(search, best);
 
-	if (!quality->unseen)
-		compile_note(compiler, "calibration: %u input%s too few to keep some aside: on others the error is larger than reported",
-			     quality->inputs, quality->inputs == 1 ? " is" : "s are");
-	else if (quality->inputs == 1)
-		compile_note(compiler, "calibration: errors are those of the one input that was kept aside: give more inputs to know them better");
-	else if (quality->spread > 0.15 * quality->error && quality->error > 1e-6)
-		compile_note(compiler, "calibration: the error differs much between the %u inputs kept aside: give more inputs to know it better",
-			     quality->inputs);
+	judge_data(compiler, &best->model->quality);
 	if (compiler->options->limits.loss > 0)
 		return judge_task(compiler, &best->model->task, error);
 	if (!(allowed > 0) || error <= allowed)

@@ -225,7 +225,10 @@ struct compiler {
 	size_t *inputs;
 	size_t fitted_count, unseen_wanted;
 	struct task task;
-	/* FP32 tensors of some of the first, and behind them of those that nothing is fitted to. */
+	/*
+	 * FP32 tensors of some of the first, and behind them of those that nothing is fitted to: of
+	 * some of these all, of the others where the network begins and ends, else NULL.
+	 */
 	struct reference **images;
 	uint32_t image_count, unseen_count;
 	struct end *ends;

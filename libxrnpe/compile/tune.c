@@ -208,6 +208,12 @@ static uint32_t find_end(const struct compiler *compiler, uint32_t tensor)
 	return GRAPH_NONE;
 }
 
+/* Whether the errors of @tensor for input @i are known. */
+static bool is_known(const struct tuning *tuning, uint32_t tensor, uint32_t i)
+{
+	return tuning->compiler->images[i]->tensors[tensor];
+}
+
 /* Add the error of @values, which are @tensor for input @i, to @sum if errors are judged by it. */
 static void add_error(const struct tuning *tuning, uint32_t tensor, uint32_t i, const float *values,
 		      struct squares *sum)
@@ -240,7 +246,7 @@ static double command_error(struct tuning *tuning, uint32_t n)
 							 output_scale(tuning, output, cmd), &offset);
 	struct squares sum = { 0 };
 
-	for (uint32_t i = 0; i < tuning->images; i++) {
+	for (uint32_t i = 0; i < tuning->images && is_known(tuning, output, i); i++) {
 		image_read(image, &layout,
 			   (uint8_t *)region(tuning, i, cmd->operand[XRNPE_OPERAND_OFM].region) + offset,
 			   tuning->values);
@@ -259,7 +265,7 @@ static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
 
 	if (compiler->graph->tensors[output].type != GRAPH_FLOAT)
 		return 0;
-	for (uint32_t i = 0; i < tuning->images; i++)
+	for (uint32_t i = 0; i < tuning->images && is_known(tuning, output, i); i++)
 		add_error(tuning, output, i, tuning->cpu[i]->tensors[there], &sum);
 	return sqrt(squares_relative(&sum));
 }

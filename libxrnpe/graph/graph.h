@@ -334,6 +334,9 @@ struct reference {
 struct reference *reference_new(const struct xrnpe_graph *graph);
 void reference_free(struct reference *ref);
 
+/* Free all but the tensors in @keep (by tensor): others are NULL, and nothing can be computed. */
+void reference_reduce(struct reference *ref, const bool *keep);
+
 /*
  * Set tensor @tensor from floats, or get it; integers and truths are given as floats.
  * -EINVAL: it takes integers, or truths, and a value is none.

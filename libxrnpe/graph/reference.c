@@ -144,17 +144,32 @@ void reference_get(const struct reference *ref, uint32_t tensor, float *values)
 		values[i] = bools[i];
 }
 
+static void free_tensor(struct reference *ref, uint32_t tensor)
+{
+	if (ref->tensors[tensor] != ref->graph->tensors[tensor].data)
+		free(ref->tensors[tensor]);
+	ref->tensors[tensor] = NULL;
+}
+
 void reference_free(struct reference *ref)
 {
 	if (!ref)
 		return;
-	for (uint32_t i = 0; ref->tensors && i < ref->graph->tensor_count; i++) {
-		if (ref->tensors[i] != ref->graph->tensors[i].data)
-			free(ref->tensors[i]);
-	}
+	for (uint32_t i = 0; ref->tensors && i < ref->graph->tensor_count; i++)
+		free_tensor(ref, i);
 	free(ref->tensors);
 	free(ref->scratch);
 	free(ref);
+}
+
+void reference_reduce(struct reference *ref, const bool *keep)
+{
+	for (uint32_t i = 0; i < ref->graph->tensor_count; i++) {
+		if (!keep[i])
+			free_tensor(ref, i);
+	}
+	free(ref->scratch);
+	ref->scratch = NULL;
 }
 
 /* Memory of the tensors that @indices lists and that have none yet. */

@@ -177,18 +177,18 @@ def check_task():
     table = json.loads(succeeds("compile with labels", *base, "-l", "classes.npy", "-t", "2",
                                 "--max-loss", "50%", "--report", "page.html", "--json"))
     task = table["task"]
-    result(task["classes"] and task["inputs"] == 7 and task["float_score"] == 1 and
+    result(task["classes"] and task["inputs"] == 8 and task["float_score"] == 1 and
            abs(task["loss"] - (1 - task["score"])) < 1e-6 and
            task["loss"] + 1.645 * task["spread"] <= 0.5, "what is lost, which is no more", task)
     result(all("task" in trial for trial in table["trials"]), "of all trials", table["trials"])
-    line = f"{100 * task['score']:.2f} % of 7 inputs kept aside told right, in FP32 100.00 %: "
+    line = f"{100 * task['score']:.2f} % of 8 inputs kept aside told right, in FP32 100.00 %: "
     result(line in read("page.html").decode(), "the page tells it")
     rows = succeeds("as text", *base, "-l", "classes.npy", "--max-loss", "50%").splitlines()
     result(rows[-1].startswith(line), "so does the last line", rows[-1])
     text = succeeds("labels that are outputs", *base, "-l", "said.npy", "-b", "4x")
-    result("RMS error " in text and " on 7 inputs kept aside, in FP32 0: " in text, "which binary32 gives",
+    result("RMS error " in text and " on 8 inputs kept aside, in FP32 0: " in text, "which binary32 gives",
            text)
-    fails("a loss that so few cannot tell", "a loss of 1 % is not known from 7 inputs kept aside: "
+    fails("a loss that so few cannot tell", "a loss of 1 % is not known from 8 inputs kept aside: "
           "give at least 330 with labels", *base, "-l", "classes.npy", "--max-loss", "1%")
     misused("a loss that nothing tells", "--max-loss needs --labels", *base, "--max-loss", "1%")
     for loss in "1", "0%", "100%", "x%", "1%%":
