@@ -16,7 +16,7 @@
 #include "model.h"
 
 #define FILE_MAGIC "\x89XRNPE\n\x1a"
-#define FILE_VERSION 5u
+#define FILE_VERSION 6u
 #define FILE_ALIGN 64
 
 enum section_id {
@@ -77,10 +77,13 @@ struct file_point {
 	uint32_t records[TABLES];	/* its own, behind those of the points before */
 	uint32_t quality_inputs;
 	uint32_t quality_unseen;
+	uint32_t task_inputs;	/* 0: there were no labels */
+	uint32_t task_classes;
 	uint32_t reserved;
 	uint64_t arena;		/* bytes */
 	double quality_error;
 	double quality_spread;	/* may be infinite */
+	double task_score, task_float_score, task_loss, task_spread;
 };
 
 /* Strings are offsets into the strings section. */
@@ -137,7 +140,7 @@ struct file_binding {
 /* What is on disk has no holes. */
 _Static_assert(sizeof(struct file_header) == 32 + 24 * SECTIONS, "header");
 _Static_assert(sizeof(struct file_info) == 40, "info");
-_Static_assert(sizeof(struct file_point) == 56, "point");
+_Static_assert(sizeof(struct file_point) == 96, "point");
 _Static_assert(sizeof(struct file_layer) == 176, "layer");
 _Static_assert(sizeof(struct file_tensor) == 80, "tensor");
 _Static_assert(sizeof(struct file_step) == 32, "step");

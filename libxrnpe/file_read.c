@@ -295,6 +295,24 @@ static int unpack_steps(const struct image *image, struct xrnpe_model *model,
 	return 0;
 }
 
+/* What was measured of a point. False: that cannot be. */
+static bool unpack_measured(struct xrnpe_model *model, const struct file_point *point)
+{
+	model->quality = (struct xrnpe_quality){
+		.error = point->quality_error, .spread = point->quality_spread,
+		.inputs = point->quality_inputs, .unseen = point->quality_unseen,
+	};
+	model->task = (struct xrnpe_task){
+		.classes = point->task_classes, .score = point->task_score,
+		.float_score = point->task_float_score, .loss = point->task_loss,
+		.spread = point->task_spread, .inputs = point->task_inputs,
+	};
+	return point->quality_unseen <= 1 && isfinite(point->quality_error) &&
+	       point->quality_error >= 0 && point->quality_spread >= 0 && point->task_classes <= 1 &&
+	       isfinite(point->task_score) && isfinite(point->task_float_score) &&
+	       isfinite(point->task_loss) && point->task_spread >= 0;
+}
+
 /* The records of @model, which has what all points share; those of the points before: @from. */
 static int unpack_point(const struct image *image, struct xrnpe_model *model,
 			const struct records *from, const struct file_point *point,
@@ -303,13 +321,8 @@ static int unpack_point(const struct image *image, struct xrnpe_model *model,
 	const uint32_t *records = point->records;
 	int ret;
 
-	if (point->reserved || point->quality_unseen > 1 || !isfinite(point->quality_error) ||
-	    point->quality_error < 0 || !(point->quality_spread >= 0))
+	if (point->reserved || !unpack_measured(model, point))
 		return xrnpe_fail(error, -EINVAL, "%s: section points is malformed", model->name);
-	model->quality = (struct xrnpe_quality){
-		.error = point->quality_error, .spread = point->quality_spread,
-		.inputs = point->quality_inputs, .unseen = point->quality_unseen,
-	};
 	model->region_size[XRNPE_MODEL_ARENA] = point->arena;
 	model->cmd_count = records[TABLE_COMMANDS];
 	model->step_count = records[TABLE_STEPS];

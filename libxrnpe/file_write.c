@@ -231,6 +231,9 @@ static void pack_point(const struct xrnpe_model *model, struct tables *tables)
 		.arena = model->region_size[XRNPE_MODEL_ARENA],
 		.quality_inputs = model->quality.inputs, .quality_unseen = model->quality.unseen,
 		.quality_error = model->quality.error, .quality_spread = model->quality.spread,
+		.task_inputs = model->task.inputs, .task_classes = model->task.classes,
+		.task_score = model->task.score, .task_float_score = model->task.float_score,
+		.task_loss = model->task.loss, .task_spread = model->task.spread,
 	};
 	for (uint32_t i = 0; i < model->cmd_count; i++) {
 		tables->cmds[tables->cmd_count] = model->cmds[i];

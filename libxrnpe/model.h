@@ -124,7 +124,7 @@ struct xrnpe_model {
 	uint64_t used_constants, own_constants;
 
 	struct xrnpe_quality quality;
-	struct xrnpe_task task;		/* not in a file */
+	struct xrnpe_task task;		/* no inputs: there were no labels */
 	struct xrnpe_trial *trials;	/* of @whole; not in a file */
 	uint32_t trial_count;
 

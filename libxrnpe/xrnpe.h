@@ -401,7 +401,7 @@ struct xrnpe_task {
 	unsigned int inputs;		/**< that it was measured on; nothing was fitted to these */
 };
 
-/** What the compiler measured of that. NULL: there were no labels, or the model is from a file. */
+/** What the compiler measured of that. NULL: there were no labels. */
 const struct xrnpe_task *xrnpe_model_task(const struct xrnpe_model *model);
 
 /** A choice of formats that the compiler tried: what it takes, and how much it differs. */

@@ -225,6 +225,7 @@ static void print_costs(const struct xrnpe_model *model, const struct xrnpe_devi
 	}
 	print_cost("total", width, "", total);
 	print_quality(xrnpe_model_quality(model));
+	print_task(stdout, xrnpe_model_task(model));
 	print_cpu(model);
 	printf("%" PRIu64 " bytes of constants, %" PRIu64 " of commands; for each request %" PRIu64
 	       " of arena, %" PRIu64 " of inputs, %" PRIu64 " of outputs\n", memory.constants,
@@ -278,6 +279,7 @@ static void print_costs_json(const struct xrnpe_model *model, const char *path,
 	print_json(device);
 	printf(", ");
 	print_quality_json(xrnpe_model_quality(model));
+	print_task_json(xrnpe_model_task(model));
 	print_points_json(model, device, energy);
 	printf("\"energy\": ");
 	energy_print_json(energy);

@@ -181,10 +181,14 @@ def check_task():
            abs(task["loss"] - (1 - task["score"])) < 1e-6 and
            task["loss"] + 1.645 * task["spread"] <= 0.5, "what is lost, which is no more", task)
     result(all("task" in trial for trial in table["trials"]), "of all trials", table["trials"])
+    told = json.loads(succeeds("info of its file", "info", "task.xrnpe", "--json"))
+    result(told["task"] == task, "the file tells the same", told["task"])
     line = f"{100 * task['score']:.2f} % of 8 inputs kept aside told right, in FP32 100.00 %: "
     result(line in read("page.html").decode(), "the page tells it")
     rows = succeeds("as text", *base, "-l", "classes.npy", "--max-loss", "50%").splitlines()
     result(rows[-1].startswith(line), "so does the last line", rows[-1])
+    result(rows[-1] in succeeds("info of it as text", "info", "task.xrnpe").splitlines(),
+           "info tells it again")
     text = succeeds("labels that are outputs", *base, "-l", "said.npy", "-b", "4x")
     result("RMS error " in text and " on 8 inputs kept aside, in FP32 0: " in text, "which binary32 gives",
            text)
@@ -467,8 +471,8 @@ def check_damage():
           "in.npy")
     fails("a folder", "/: cannot read: Is a directory", "run", "/", "--input", "in.npy")
 
-    arena = struct.unpack_from("<Q", good, sections(good)[POINT_SECTION][0] + 32)[0]
-    write("bad.xrnpe", forge(good, POINT_SECTION, 32, "<Q", arena // 2))
+    arena = struct.unpack_from("<Q", good, sections(good)[POINT_SECTION][0] + 40)[0]
+    write("bad.xrnpe", forge(good, POINT_SECTION, 40, "<Q", arena // 2))
     done = xrnpe(*run)
     result(done.returncode == 1 and re.match(
         r"xrnpe: bad\.xrnpe: (command \d+ \(\w+, layer \S+\): \w+|tensor \S+:) outside region 1 "

@@ -155,10 +155,10 @@ END_TEST
 
 START_TEST(file_version)
 {
-	set(HEADER_VERSION, 4, 6);
+	set(HEADER_VERSION, 4, 7);
 	sign();
 	ck_fails(load(bytes, size), -ENOTSUP, error,
-		 "m.xrnpe: is of format version 6; this library knows 5");
+		 "m.xrnpe: is of format version 7; this library knows 6");
 }
 END_TEST
 
@@ -280,7 +280,7 @@ static const struct forgery forgeries[] = {
 	{ COMMANDS, OPERAND(0, XRNPE_OPERAND_IFM, row_stride), 4, 3, "field ifm.row_stride is out" },
 	{ COMMANDS, CMD(0, image.reserved), 1, 1, "field reserved is out" },
 	/* A region too small for the commands. */
-	{ POINTS, 32, 8, 20, "tensor middle: outside region 1 (arena): offset 0, size 24 of 20 bytes" },
+	{ POINTS, 40, 8, 20, "tensor middle: outside region 1 (arena): offset 0, size 24 of 20 bytes" },
 	{ INFO, 8, 8, 40, "tensor in: outside region 2 (input)" },
 	{ INFO, 16, 8, 0, "tensor out: outside region 3 (output)" },
 	{ INFO, 16, 8, UINT64_MAX, "region 3 (output) is too large" },
@@ -292,11 +292,16 @@ static const struct forgery forgeries[] = {
 	{ INFO, 28, 4, 2, "tensor middle: its format is not allowed" },
 	{ INFO, 32, 4, 4096, "producer is not printable" },
 	{ INFO, 36, 4, 1, "section info is malformed" },
-	{ POINTS, 40, 8, 0x7ff0000000000000, "section points is malformed" },
-	{ POINTS, 40, 8, 0xbff0000000000000, "section points is malformed" },
-	{ POINTS, 48, 8, 0x7ff8000000000000, "section points is malformed" },
+	{ POINTS, 48, 8, 0x7ff0000000000000, "section points is malformed" },
+	{ POINTS, 48, 8, 0xbff0000000000000, "section points is malformed" },
+	{ POINTS, 56, 8, 0x7ff8000000000000, "section points is malformed" },
+	{ POINTS, 64, 8, 0x7ff0000000000000, "section points is malformed" },
+	{ POINTS, 72, 8, 0x7ff0000000000000, "section points is malformed" },
+	{ POINTS, 80, 8, 0x7ff0000000000000, "section points is malformed" },
+	{ POINTS, 88, 8, 0xbff0000000000000, "section points is malformed" },
 	{ POINTS, 24, 4, 2, "section points is malformed" },
-	{ POINTS, 28, 4, 1, "section points is malformed" },
+	{ POINTS, 32, 4, 2, "section points is malformed" },
+	{ POINTS, 36, 4, 1, "section points is malformed" },
 	{ POINTS, 0, 4, 1, "its points are not all of it" },
 	{ POINTS, 4, 4, 3, "its points are not all of it" },
 	{ POINTS, 8, 4, UINT32_MAX, "its points are not all of it" },
@@ -369,14 +374,14 @@ static void make_points(void)
 	xrnpe_model_free(points);
 }
 
-#define POINT_BYTES 56
+#define POINT_BYTES 96
 #define TENSOR_BYTES 80
 
 static const struct forgery point_forgeries[] = {
 	{ INFO, 36, 4, 2, "section info is malformed" },
 	{ POINTS, POINT_BYTES, 4, 1, "its points are not all of it" },
-	{ POINTS, POINT_BYTES + 28, 4, 1, "m.xrnpe, point 1: section points is malformed" },
-	{ POINTS, POINT_BYTES + 32, 8, 80,
+	{ POINTS, POINT_BYTES + 36, 4, 1, "m.xrnpe, point 1: section points is malformed" },
+	{ POINTS, POINT_BYTES + 40, 8, 80,
 	  "m.xrnpe, point 1: tensor middle: outside region 1 (arena): offset 64, size 24 of 80 bytes" },
 	{ COMMANDS, OPERAND(3, XRNPE_OPERAND_SCALE, offset), 8, 160,
 	  "m.xrnpe, point 1: command 1 (conv2d, layer mix): scale outside region 0 (constants, 176 bytes)" },

@@ -88,7 +88,7 @@ class Model(Object):
 
     @property
     def task(self) -> Task | None:
-        """What it loses of what the network is for; None: no labels, or from a file."""
+        """What it loses of what the network is for; None: there were no labels."""
         task = lib.xrnpe_model_task(self._open)
         return Task._of(task.contents) if task else None
 
