@@ -288,7 +288,7 @@ static Onnx__ModelProto *resize_network(void)
 }
 
 /* Sums of more products than a command adds up, of images and of rows, with a tensor added. */
-static Onnx__ModelProto *long_network(void)
+Onnx__ModelProto *long_network(void)
 {
 	Onnx__ModelProto *model = image_network(130, 16, 16);
 

@@ -167,7 +167,7 @@ END_TEST
 /* The first parts of a long sum are written as binary32, with no bias and no activation. */
 START_TEST(long_sums)
 {
-	struct xrnpe_graph *graph = load(networks[NETWORKS - 1]());
+	struct xrnpe_graph *graph = load(long_network());
 	struct xrnpe_model *model = on_device(graph, 0.02);
 	unsigned int parts = 0;
 

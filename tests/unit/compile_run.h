@@ -55,7 +55,7 @@ struct xrnpe_model *on_device(const struct xrnpe_graph *graph, double tolerance)
 
 typedef Onnx__ModelProto *network_function(void);
 
-network_function parts_network, token_network;
+network_function parts_network, token_network, long_network;
 
 /* An input x of @c x @h x @w, and an output y. */
 Onnx__ModelProto *image_network(int64_t c, int64_t h, int64_t w);
