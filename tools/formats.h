@@ -18,7 +18,7 @@ struct formats {
  */
 int formats_add(struct formats *formats, const char *text, struct xrnpe_error *error);
 
-/* Append all lines of a file; what follows a '#' is a comment. */
+/* Append all lines of a file, see lines.h. */
 int formats_read(struct formats *formats, const char *path, struct xrnpe_error *error);
 
 /* Write the formats of a model's layers as such a file. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "lines.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,22 @@
 /* Far more than any list of settings takes. */
 #define MAX_FILE ((size_t)1 << 24)
 
+/* Cut a comment off. Names may have a '#' in them, so that one behind a space begins it. */
+static void cut_comment(char *line)
+{
+	for (char *at = strchr(line, '#'); at; at = strchr(at + 1, '#')) {
+		if (at == line || at[-1] == ' ' || at[-1] == '\t') {
+			*at = 0;
+			break;
+		}
+	}
+}
+
 /* @line without comment and without spaces around it. */
 static char *strip(char *line)
 {
-	line[strcspn(line, "#\r")] = 0;
+	cut_comment(line);
+	line[strcspn(line, "\r")] = 0;
 	line += strspn(line, " \t");
 	for (size_t end = strlen(line); end && (line[end - 1] == ' ' || line[end - 1] == '\t'); end--)
 		line[end - 1] = 0;
@@ -32,6 +45,10 @@ int lines_read(const char *path,
 
 	if (ret)
 		return ret;
+	if (memchr(bytes, 0, size)) {
+		free(bytes);
+		return xrnpe_fail(error, -EINVAL, "%s: is no text", path);
+	}
 	text = strndup((const char *)bytes, size);
 	free(bytes);
 	if (!text)

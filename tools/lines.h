@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of settings: a line each; what follows a '#' is a comment. */
+/* Files of settings: a line each; a '#' that begins a line, or is behind a space, begins a comment. */
 #ifndef XRNPE_TOOLS_LINES_H
 #define XRNPE_TOOLS_LINES_H
 

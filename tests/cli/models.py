@@ -386,6 +386,12 @@ def check_formats():
     succeeds("the file given again", *compile_, "--formats", "chosen.txt", "-o", "b.xrnpe",
              "--save-formats", "again.txt")
     result(read("again.txt") == read("chosen.txt"), "the same formats")
+    write("sharp.onnx", read(ONNX).replace(b"/stem/conv/Conv", b"/stem/conv#Conv"))
+    sharp = ("compile", "sharp.onnx", "--calib", "in.npy", "-o", "b.xrnpe")
+    succeeds("a layer with a # in its name", *sharp, "--save-formats", "chosen.txt")
+    write("chosen.txt", read("chosen.txt").replace(b"\n", b" # kept\n"))
+    succeeds("the file given again", *sharp, "--formats", "chosen.txt", "--save-formats", "again.txt")
+    result(read("again.txt") == read("chosen.txt").replace(b" # kept", b""), "the same formats")
     shutil.copy(ONNX, "own.onnx")
     os.symlink("own.onnx", "link.onnx")
     own = ("compile", "own.onnx", "--calib", "in.npy")
@@ -405,6 +411,9 @@ def check_formats():
     fails("formats of no layer", "has no layer nowhere, for which formats are given; it has /stem/conv/Conv, ", *compile_,
           "-f", "nowhere=p8", "-o", "c.xrnpe")
     write("bad.txt", b"# a comment\n\nconv=p7/p8\n")
+    write("zero.txt", b"p8\n\0\nconv=p7/p8\n")
+    fails("a file of formats that is no text", "zero.txt: is no text", *compile_, "--formats",
+          "zero.txt", "-o", "c.xrnpe")
     adds = next(layer["name"] for layer in layers if "+Add" in layer["op"])
     done = succeeds("formats of what is added", *compile_, "-f", f"{adds}=p4/p8+p16", "-o", "a.xrnpe",
                     "--save-formats", "adds.txt", "--json")

@@ -2,8 +2,8 @@
 """Formats of layers: of a model, and as files, which `xrnpe compile` reads and writes, too."""
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-
 from typing import Any
 
 from .._info import Format, Place
@@ -23,11 +23,14 @@ def formats_of(model: Model) -> dict[str | None, str]:
 
 
 def read_formats(file: str) -> dict[str | None, str]:
-    """Lines of LAYER=WEIGHT/INPUT+ADDED, or without LAYER= for all other layers; # begins a comment."""
+    """Lines of LAYER=WEIGHT/INPUT+ADDED, or without LAYER= for all other layers.
+
+    A # that begins a line, or is behind a space, begins a comment.
+    """
     found: dict[str | None, str] = {}
     with open(file, encoding="utf-8") as lines:
         for line in lines:
-            layer, equals, text = line.partition("#")[0].strip().rpartition("=")
+            layer, equals, text = re.split(r"(?:^|[ \t])#", line)[0].strip().rpartition("=")
             if text:
                 found[layer if equals else None] = text
     return found
