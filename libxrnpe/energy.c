@@ -67,7 +67,8 @@ int xrnpe_energy_set(struct xrnpe_energy *energy, const char *name, double value
 				  "there is no figure %s; there are gated_block, sram_byte, memory_byte, cycle, sharing, and products such as fp4/p8",
 				  name);
 	if (!is_good(value, least))
-		return xrnpe_fail(error, -EINVAL, "%s is %g, not a number from %g on", name, value, least);
+		return xrnpe_fail(error, -EINVAL, "%s is %g, not a number from %g to %g", name, value,
+				  least, MOST);
 	*figure = value;
 	return 0;
 }
@@ -78,15 +79,15 @@ int figures_check(const struct xrnpe_energy *energy, struct xrnpe_error *error)
 		double value = *(const double *)((const char *)energy + figures[i].at);
 
 		if (!is_good(value, figures[i].least))
-			return xrnpe_fail(error, -EINVAL, "energy: %s is %g, not a number from %g on",
-					  figures[i].name, value, figures[i].least);
+			return xrnpe_fail(error, -EINVAL, "energy: %s is %g, not a number from %g to %g",
+					  figures[i].name, value, figures[i].least, MOST);
 	}
 	for (unsigned int i = 0; i < XRNPE_PRODUCT_FORMATS; i++) {
 		for (unsigned int w = 0; w < XRNPE_PRODUCT_FORMATS; w++)
 			if (!is_good(energy->product[i][w], 0))
-				return xrnpe_fail(error, -EINVAL, "energy: %s/%s is %g, not a number from 0 on",
+				return xrnpe_fail(error, -EINVAL, "energy: %s/%s is %g, not a number from 0 to %g",
 						  xrnpe_format_name(w), xrnpe_format_name(i),
-						  energy->product[i][w]);
+						  energy->product[i][w], MOST);
 	}
 	return 0;
 }

@@ -276,8 +276,8 @@ def check_model_info():
     result(abs(table["picojoules"] - again["picojoules"]) < 1e-6 * again["picojoules"], "the same energy",
            table["picojoules"], again["picojoules"])
     for text, message in (("dram=1", "there is no figure dram; there are "), ("cycle=x", "is not NAME="),
-                          ("cycle=-1", "cycle is -1, not a number from 0 on"),
-                          ("sharing=0", "sharing is 0, not a number from 1 on"),
+                          ("cycle=-1", "cycle is -1, not a number from 0 to 1e+12"),
+                          ("sharing=0", "sharing is 0, not a number from 1 to 1e+12"),
                           (write("bad.txt", b"\ncycle\n"), "bad.txt: line 2: cycle: is not NAME="),
                           ("none.txt", "none.txt: cannot open")):
         fails(f"--energy {text}", message, "info", "m.xrnpe", "--energy", text)

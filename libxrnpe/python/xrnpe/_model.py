@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_size_t, create_string_buffer
 from errno import ENOSPC
-from typing import Any
+from typing import Any, SupportsFloat
 
 from . import _structures as c
 from ._info import (Cost, DeviceInfo, Footprint, LayerInfo, Prediction, Quality, Task,
@@ -25,6 +25,8 @@ def energy_figures(changes: Mapping[str, float] | None) -> c.xrnpe_energy:
     figures = c.xrnpe_energy()
     lib.xrnpe_energy_init(byref(figures))
     for name, value in (changes or {}).items():
+        if not isinstance(value, SupportsFloat):
+            raise TypeError(f"{name} takes a number, not {type(value).__name__}")
         call(lib.xrnpe_energy_set, byref(figures), encode(name), value)
     return figures
 
