@@ -367,7 +367,7 @@ static int make_relayout(struct compiler *compiler, uint32_t tensor, const struc
 			 uint32_t *copy)
 {
 	struct image from = *find_image(compiler, tensor), planes;
-	bool wide;
+	bool wide = false;
 	int ret = 0;
 
 	*copy = find_relayout(compiler, tensor, image);

@@ -117,7 +117,7 @@ const char *place_transpose(struct placing *p)
 	struct xrnpe_dims_copy dims;
 	enum image_axis axes[3];
 	struct image in, out[2], memory;
-	bool has[2], wide;
+	bool has[2], wide = false;
 
 	if (!place_image(p, 0, &in))
 		return place_permutation(p, &in_shape, p->node->params.perm);
