@@ -496,7 +496,7 @@ static const char *place(struct placing *p)
 	if (!is_of_floats(p->compiler->graph, p->node))
 		return "computes integers or truths";
 	if (!placer)
-		return "the device has no command for it";
+		return p->whole ? p->whole : "the device has no command for it";
 	if (p->node->residual && placer->extra < ADDS)
 		return "adds another tensor";
 	if (activates && placer->extra < ACTIVATES)
@@ -528,12 +528,12 @@ static void place_on_cpu(struct compiler *compiler, const struct graph_node *sou
 	}
 }
 
-/* Append a copy of @source with its place. */
-static int add_node(struct compiler *compiler, const struct graph_node *source)
+/* Append a copy of @source with its place. @whole: as split_node() says. */
+static int add_node(struct compiler *compiler, const struct graph_node *source, const char *whole)
 {
 	struct graph_node node;
 	struct place found = { 0 };
-	struct placing p = { .compiler = compiler, .node = &node, .place = &found };
+	struct placing p = { .compiler = compiler, .node = &node, .place = &found, .whole = whole };
 	int ret = copy_node(&node, source, compiler->error);
 	const char *why;
 
@@ -581,11 +581,12 @@ static int add_nodes(struct compiler *compiler, uint32_t n)
 {
 	struct xrnpe_graph *graph = compiler->graph;
 	uint32_t first = graph->node_count, count;
-	int ret = split_node(compiler, n, &count);
 	struct graph_node *parts;
+	const char *whole;
+	int ret = split_node(compiler, n, &count, &whole);
 
 	if (!count)
-		return ret ? ret : add_node(compiler, &compiler->source->nodes[n]);
+		return ret ? ret : add_node(compiler, &compiler->source->nodes[n], whole);
 	/* They are taken out, and each is added with its place. */
 	parts = malloc(count * sizeof(*parts));
 	if (parts)
@@ -596,7 +597,7 @@ static int add_nodes(struct compiler *compiler, uint32_t n)
 		graph_clear_node(&graph->nodes[first + i]);
 	graph->node_count = first;
 	for (uint32_t i = 0; parts && i < count; i++) {
-		ret = ret ? ret : add_node(compiler, &parts[i]);
+		ret = ret ? ret : add_node(compiler, &parts[i], NULL);
 		graph_clear_node(&parts[i]);
 	}
 	free(parts);

@@ -11,6 +11,7 @@ struct placing {
 	struct compiler *compiler;
 	struct graph_node *node;
 	struct place *place;
+	const char *whole;	/* why the node was not split into such as have commands; NULL: it cannot be */
 	/* How an input lies that the command reads as another image of the same bytes; @c is 0: none. */
 	struct image lies;
 	bool no_memory;		/* then what is returned does not matter */
@@ -132,9 +133,10 @@ const char *place_channels(const struct image *image, struct image *view, struct
 
 /*
  * If node @n of the source is better computed as several of other operators, append these to
- * compiler->graph, without their places. @count: how many; 0: it is not.
+ * compiler->graph, without their places. @count: how many; 0: it is not. @whole: why not, if its
+ * operator is one that can be; else NULL.
  */
-int split_node(struct compiler *compiler, uint32_t n, uint32_t *count);
+int split_node(struct compiler *compiler, uint32_t n, uint32_t *count, const char **whole);
 
 /* ---- moves (place_move.c, place_permute.c) ------------------------------ */
 

@@ -364,7 +364,7 @@ static void activate_last(struct xrnpe_graph *graph, const struct graph_activati
 	graph->nodes[last].activation = *activation;
 }
 
-int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
+int split_node(struct compiler *compiler, uint32_t n, uint32_t *count, const char **whole)
 {
 	const struct graph_node *node = &compiler->source->nodes[n];
 	struct xrnpe_graph *graph = compiler->graph;
@@ -372,13 +372,18 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count)
 	bool done = false;
 
 	*count = 0;
+	*whole = NULL;
 	for (size_t i = 0; i < sizeof(splitters) / sizeof(splitters[0]); i++) {
-		if (strcmp(node->op->name, splitters[i].op) || node->residual ||
-		    !from_device(compiler, node->inputs[0]) || !is_multiplied(&s, n))
+		if (strcmp(node->op->name, splitters[i].op) || node->residual)
+			continue;
+		*whole = !from_device(compiler, node->inputs[0]) ? "its input comes from the CPU" :
+			 !is_multiplied(&s, n) ? "is exact there, and nothing that multiplies follows" : NULL;
+		if (*whole)
 			continue;
 		/* It is known already, and is found again. */
 		graph->tensors[node->outputs[0]].known = false;
 		done = splitters[i].split(&s);
+		*whole = done ? NULL : "has axes or inputs that the device has no commands for";
 		graph->tensors[node->outputs[0]].known = true;
 	}
 	*count = done ? graph->node_count - s.first : 0;

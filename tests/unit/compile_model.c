@@ -241,7 +241,7 @@ START_TEST(the_rest_is_on_the_cpu)
 
 		cpu += layer->place == XRNPE_PLACE_CPU;
 		ck_assert_str_eq(layer->why, layer->place == XRNPE_PLACE_DEVICE ? "" :
-				 "the device has no command for it");
+				 "has axes or inputs that the device has no commands for");
 		ck_assert(layer->place == XRNPE_PLACE_DEVICE || !strcmp(layer->op, "Softmax"));
 	}
 	for (uint32_t i = 0; i < model->cmd_count; i++)

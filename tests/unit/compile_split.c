@@ -85,11 +85,13 @@ START_TEST(between_products)
 }
 END_TEST
 
-/* What the network ends with is exact on the CPU, as it is between nodes there. */
+/* What the network ends with is exact on the CPU, as it is between nodes there; the report tells. */
 START_TEST(not_split)
 {
 	Onnx__ModelProto *onnx = tokens(12);
-	unsigned int device, cpu;
+	unsigned int cpu = 0, device = 0;
+	struct xrnpe_graph *graph;
+	struct xrnpe_model *model;
 
 	if (_i) {
 		onnx_node(onnx, "Floor", "a", "f");
@@ -99,10 +101,22 @@ START_TEST(not_split)
 		onnx_node(onnx, "MatMul", "a w2", "p");
 		onnx_node(onnx, "Softmax", "p", "y");
 	}
+	graph = load(onnx);
 	/* Rounded, what is near an integer may be on the other side of it. */
-	count_layers(onnx, _i ? 0.2 : 0.01, &device, &cpu);
+	model = faithful(graph, _i ? 0.2 : 0.01);
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		*(layer->place == XRNPE_PLACE_CPU ? &cpu : &device) += 1;
+		ck_assert_str_eq(layer->why, layer->place != XRNPE_PLACE_CPU ? "" :
+				 !strcmp(layer->op, "Floor") ? "the device has no command for it" :
+				 _i ? "its input comes from the CPU" :
+				 "is exact there, and nothing that multiplies follows");
+	}
 	ck_assert_uint_eq(cpu, _i ? 2 : 1);
 	ck_assert_uint_eq(device, 2);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
 }
 END_TEST
 
