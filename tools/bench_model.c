@@ -11,6 +11,7 @@
 #include "costs.h"
 #include "energy_figures.h"
 #include "error.h"
+#include "layer_times.h"
 #include "network.h"
 #include "points.h"
 
@@ -68,49 +69,6 @@ static double percentile(const struct result *result, unsigned int percent)
 	return result->latencies[(result->count - 1) * percent / 100];
 }
 
-/* A batch for every input and output. */
-struct arrays {
-	float **in, **out;
-};
-
-static void free_arrays(const struct xrnpe_model *model, struct arrays *arrays)
-{
-	for (unsigned int i = 0; arrays->in && i < xrnpe_model_input_count(model); i++)
-		free(arrays->in[i]);
-	for (unsigned int i = 0; arrays->out && i < xrnpe_model_output_count(model); i++)
-		free(arrays->out[i]);
-	free(arrays->in);
-	free(arrays->out);
-}
-
-/* Random inputs: of integers and truths 0 and 1, which are allowed everywhere. */
-static int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arrays,
-		      struct xrnpe_error *error)
-{
-	unsigned int inputs = xrnpe_model_input_count(model), outputs = xrnpe_model_output_count(model);
-
-	*arrays = (struct arrays){ calloc(inputs, sizeof(float *)), calloc(outputs, sizeof(float *)) };
-	if (!arrays->in || !arrays->out)
-		return xrnpe_fail_memory(error);
-	for (unsigned int i = 0; i < inputs; i++) {
-		const struct xrnpe_tensor_info *info = xrnpe_model_input(model, i);
-		size_t count = batch * info->count;
-
-		arrays->in[i] = malloc(count * sizeof(float));
-		if (!arrays->in[i])
-			return xrnpe_fail_memory(error);
-		for (size_t k = 0; k < count; k++)
-			arrays->in[i][k] = info->type != XRNPE_TYPE_FLOAT ? (float)(rand() % 2) :
-					   (float)rand() / (float)RAND_MAX * 2 - 1;
-	}
-	for (unsigned int i = 0; i < outputs; i++) {
-		arrays->out[i] = malloc(batch * xrnpe_model_output(model, i)->count * sizeof(float));
-		if (!arrays->out[i])
-			return xrnpe_fail_memory(error);
-	}
-	return 0;
-}
-
 /* One at a time, as a program does that waits for each. */
 static int measure_single(struct xrnpe_session *session, const struct options *options,
 			  const struct xrnpe_model *model, const struct arrays *arrays,
@@ -164,31 +122,13 @@ static int measure_batches(struct xrnpe_session *session, const struct options *
 	return ret;
 }
 
-/* The shortest time of each layer. */
 static int measure_layers(struct xrnpe_session *session, const struct options *options,
 			  const struct xrnpe_model *model, const struct arrays *arrays,
 			  struct result *result, struct xrnpe_error *error)
 {
-	unsigned int count = xrnpe_model_layer_count(model);
-	struct xrnpe_request *request;
-	double start = seconds_now();
-	int ret = xrnpe_request_new(session, &request, error);
-
-	if (ret)
-		return ret;
-	result->layers = calloc(count, sizeof(*result->layers));
-	ret = result->layers ? xrnpe_request_profile(request, true, error) : xrnpe_fail_memory(error);
-	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
-		const struct xrnpe_layer_profile *layers;
-
-		ret = run_single(request, model, 0, (const float *const *)arrays->in, arrays->out, error);
-		layers = xrnpe_request_layers(request);
-		for (unsigned int k = 0; !ret && k < count; k++)
-			if (!i || layers[k].seconds < result->layers[k])
-				result->layers[k] = layers[k].seconds;
-	}
-	xrnpe_request_free(request);
-	return ret;
+	result->layers = calloc(xrnpe_model_layer_count(model), sizeof(*result->layers));
+	return result->layers ? time_layers(session, model, arrays, LEAST, options->seconds, result->layers, error) :
+				xrnpe_fail_memory(error);
 }
 
 static void print_layers(const struct xrnpe_model *model, const struct xrnpe_cost *costs,

@@ -4,8 +4,8 @@
 # works from anywhere and in a guest.
 
 TOOL_SOURCES := $(addprefix tools/,main.c console.c lines.c tensors.c formats.c network.c bytes.c \
-	quality.c costs.c energy_figures.c points.c outputs.c layers.c outcome.c outcome_page.c npz.c info.c \
-	compile.c run.c disasm.c trace.c dump.c num.c bench.c bench_data.c bench_work.c bench_blas.c \
+	quality.c costs.c energy_figures.c points.c outputs.c layers.c layer_times.c outcome.c outcome_page.c npz.c \
+	info.c compile.c run.c disasm.c trace.c dump.c num.c bench.c bench_data.c bench_work.c bench_blas.c \
 	bench_products.c bench_codec.c bench_elementwise.c bench_model.c peak.c)
 TOOL_PACKAGES := nettle minizip
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(B)/%.o)

@@ -11,6 +11,7 @@
 #include "energy_figures.h"
 #include "error.h"
 #include "formats.h"
+#include "layer_times.h"
 #include "network.h"
 #include "outcome.h"
 #include "outputs.h"
@@ -171,7 +172,7 @@ static int compile_graph(const struct options *options, const struct xrnpe_graph
 }
 
 /* Print, or draw, what is known of @model. */
-static int report(const struct options *options, const struct xrnpe_model *model, const char *notes,
+static int report(const struct options *options, struct xrnpe_model *model, const char *notes,
 		  struct xrnpe_error *error)
 {
 	unsigned int count = xrnpe_model_layer_count(model);
@@ -180,10 +181,11 @@ static int report(const struct options *options, const struct xrnpe_model *model
 		.energy = &options->energy, .shows_trials = options->trials,
 		.costs = calloc(count, sizeof(*outcome.costs)),
 	};
-	int ret = 0;
+	int ret;
 
 	if (!outcome.costs)
 		return xrnpe_fail_memory(error);
+	ret = time_cpu_layers(model, &outcome.seconds, error);
 	xrnpe_model_predict(model, NULL, &options->energy, &outcome.total, outcome.costs);
 	for (unsigned int i = 0; i < count; i++) {
 		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
@@ -192,12 +194,13 @@ static int report(const struct options *options, const struct xrnpe_model *model
 		outcome.float_bytes += layer->float_bytes;
 		outcome.macs += layer->macs;
 	}
-	if (options->page)
+	if (!ret && options->page)
 		ret = outcome_write_page(&outcome, options->page, error);
 	if (!ret && options->json)
 		outcome_print_json(&outcome);
 	else if (!ret)
 		outcome_print(&outcome);
+	free(outcome.seconds);
 	free(outcome.costs);
 	return ret;
 }

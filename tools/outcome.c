@@ -42,8 +42,9 @@ static void print_row(const struct xrnpe_layer_info *layer, const struct xrnpe_c
 	       layer->bytes, (uint64_t)cost->counters.cycles, layer->error);
 }
 
-static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost *costs)
+static void print_table(const struct outcome *outcome)
 {
+	const struct xrnpe_model *model = outcome->model;
 	unsigned int count = xrnpe_model_layer_count(model);
 	int name_width = 5, op_width = 9;
 
@@ -54,12 +55,13 @@ static void print_table(const struct xrnpe_model *model, const struct xrnpe_cost
 	printf("%-*s  %-*s  %11s  %10s  %-10s  %8s  %9s  %9s\n", name_width, "layer",
 	       op_width, "operators", "shape", "MACs", "formats", "bytes", "cycles", "error");
 	for (unsigned int i = 0; i < count; i++)
-		print_row(xrnpe_model_layer(model, i), &costs[i], name_width, op_width);
+		print_row(xrnpe_model_layer(model, i), &outcome->costs[i], name_width, op_width);
 	for (unsigned int i = 0; i < count; i++) {
 		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
 
 		if (layer->place == XRNPE_PLACE_CPU)
-			printf("on the CPU: %s (%s): %s\n", layer->name, layer->op, layer->why);
+			printf("on the CPU: %s (%s), here %.3g ms: %s\n", layer->name, layer->op,
+			       outcome->seconds[i] * 1e3, layer->why);
 	}
 }
 
@@ -85,7 +87,7 @@ void outcome_print(const struct outcome *outcome)
 {
 	const struct xrnpe_model *model = outcome->model;
 
-	print_table(model, outcome->costs);
+	print_table(outcome);
 	printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
 	       outcome->path, outcome->macs, (uint64_t)outcome->total.counters.cycles, outcome->bytes);
 	if (outcome->bytes && outcome->float_bytes)
@@ -116,21 +118,24 @@ static void print_errors_json(const char *name, const double errors[4])
 	printf("}");
 }
 
-static void print_layer_json(const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
+static void print_layer_json(const struct outcome *outcome, unsigned int i)
 {
+	const struct xrnpe_layer_info *layer = xrnpe_model_layer(outcome->model, i);
+
 	printf("{\"name\": ");
 	json_string(stdout, layer->name);
 	printf(", \"op\": ");
 	json_string(stdout, layer->op);
 	printf(", \"shape\": [");
-	for (unsigned int i = 0; i < layer->rank; i++)
-		printf(i ? ", %zu" : "%zu", layer->dims[i]);
+	for (unsigned int k = 0; k < layer->rank; k++)
+		printf(k ? ", %zu" : "%zu", layer->dims[k]);
 	printf("], \"place\": \"%s\"", layer->place == XRNPE_PLACE_CPU ? "cpu" : "device");
 	if (layer->place == XRNPE_PLACE_CPU) {
 		printf(", \"why\": ");
 		json_string(stdout, layer->why);
+		printf(", \"cpu_ms\": %.6f", outcome->seconds[i] * 1e3);
 	}
-	printf(", \"cycles\": %" PRIu64, (uint64_t)cost->counters.cycles);
+	printf(", \"cycles\": %" PRIu64, (uint64_t)outcome->costs[i].counters.cycles);
 	printf(", \"macs\": %" PRIu64 ", \"format\": \"%s\", ", layer->macs,
 	       xrnpe_format_name(layer->format));
 	if (layer->float_bytes)
@@ -196,7 +201,7 @@ void outcome_print_json(const struct outcome *outcome)
 	printf("\"layers\": [");
 	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++) {
 		printf(i ? ",\n  " : "\n  ");
-		print_layer_json(xrnpe_model_layer(model, i), &outcome->costs[i]);
+		print_layer_json(outcome, i);
 	}
 	printf("]}\n");
 }

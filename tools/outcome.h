@@ -14,6 +14,7 @@ struct outcome {
 	const struct xrnpe_energy *energy;	/* figures that it is told by */
 	bool shows_trials;		/* others than the one chosen are of interest */
 	struct xrnpe_cost total, *costs;	/* by the cycle model; of each layer */
+	double *seconds;		/* of each layer, on this CPU; NULL: all are on the device */
 	/* Of all layers together. */
 	uint64_t bytes, float_bytes, macs;
 };

@@ -223,8 +223,10 @@ static void put_alone(FILE *f, const double errors[XRNPE_PRODUCT_FORMATS], enum 
 	}
 }
 
-static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struct xrnpe_cost *cost)
+static void put_layer(FILE *f, const struct outcome *outcome, unsigned int i)
 {
+	const struct xrnpe_layer_info *layer = xrnpe_model_layer(outcome->model, i);
+	const struct xrnpe_cost *cost = &outcome->costs[i];
 	char formats[16];
 
 	fputs("<tr><td class=t>", f);
@@ -232,7 +234,7 @@ static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struc
 	fputs("</td><td class=t>", f);
 	put_name(f, layer->op);
 	if (layer->place == XRNPE_PLACE_CPU) {
-		fputs("</td><td class='t dim'>CPU: ", f);
+		fprintf(f, "</td><td class='t dim'>CPU, here %.3g ms: ", outcome->seconds[i] * 1e3);
 		put_name(f, layer->why);
 	} else {
 		formats_text(layer, formats, sizeof(formats));
@@ -245,7 +247,7 @@ static void put_layer(FILE *f, const struct xrnpe_layer_info *layer, const struc
 	fputs("</tr>\n", f);
 }
 
-static void put_layers(FILE *f, const struct xrnpe_model *model, const struct xrnpe_cost *costs)
+static void put_layers(FILE *f, const struct outcome *outcome)
 {
 	fputs("<div class=scroll><table><tr><th class=t rowspan=2>layer<th class=t rowspan=2>operators"
 	      "<th class=t rowspan=2>formats<th rowspan=2>bytes<th rowspan=2>cycles<th rowspan=2>uJ"
@@ -254,8 +256,8 @@ static void put_layers(FILE *f, const struct xrnpe_model *model, const struct xr
 	for (unsigned int i = 0; i < 2 * XRNPE_PRODUCT_FORMATS; i++)
 		fprintf(f, "<th>%s", xrnpe_format_name(i % XRNPE_PRODUCT_FORMATS));
 	fputs("</tr>\n", f);
-	for (unsigned int i = 0; i < xrnpe_model_layer_count(model); i++)
-		put_layer(f, xrnpe_model_layer(model, i), &costs[i]);
+	for (unsigned int i = 0; i < xrnpe_model_layer_count(outcome->model); i++)
+		put_layer(f, outcome, i);
 	fputs("</table></div>", f);
 }
 
@@ -326,7 +328,7 @@ static void put_page(FILE *f, const struct outcome *outcome)
 	put_bars(f, model, outcome->costs);
 	fputs("\n<h2>Errors</h2><p>Root mean square, relative: of a layer's output in the whole model; and "
 	      "with its weights or its inputs alone in a format, all else in binary32. Bold: as chosen.</p>", f);
-	put_layers(f, model, outcome->costs);
+	put_layers(f, outcome);
 	fputs("<p class=dim>Not measured: the effect of Posit(16,1) alone on the outputs, which is "
 	      "taken in proportion to that of Posit(8,0); layers with - compute nothing that has a format "
 	      "of its own. Layers on the CPU are exact, and their time is not counted.</p></html>\n", f);

@@ -448,6 +448,19 @@ def check_several():
              "-o", "same.xrnpe")
     result(read("same.xrnpe") == read("sum.xrnpe"), "the same model")
     succeeds("and run", "run", "sum.xrnpe", *named)
+    # No command has a computed exponent.
+    compile_ = ("compile", write_sum("power.onnx", 8, "Pow"), "--calib", "both.npz", "-o",
+                "power.xrnpe")
+    layers = json.loads(succeeds("a layer on the CPU", *compile_, "--json"))["layers"]
+    on_cpu = [layer for layer in layers if layer["place"] == "cpu"]
+    result(len(on_cpu) == 1 and on_cpu[0]["op"] == "Pow" and 0 < on_cpu[0]["cpu_ms"] < 1000 and
+           on_cpu[0]["why"], "what it takes, and why", layers)
+    lines = succeeds("as text", *compile_, "--report", "power.html").splitlines()
+    takes = r"\(Pow\), here [\d.e-]+ ms: " + on_cpu[0]["why"]
+    result(any(line.startswith("on the CPU: ") and re.search(takes, line) for line in lines),
+           "likewise", lines)
+    result(re.search(r"CPU, here [\d.e-]+ ms: " + on_cpu[0]["why"], read("power.html").decode()),
+           "and on the page")
     fails("an input without name", "sum.onnx has several inputs, so it takes FILE.npz or NAME=FILE: "
           "left, right", *run, "--input", "left.npy")
     fails("an input is missing", "sum.onnx: --input right=FILE is missing", *run, "--input",

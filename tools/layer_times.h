@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What a model's layers take where it runs. */
+#ifndef XRNPE_TOOLS_LAYER_TIMES_H
+#define XRNPE_TOOLS_LAYER_TIMES_H
+
+#include "xrnpe.h"
+
+/* A batch for every input and output. */
+struct arrays {
+	float **in, **out;
+};
+
+/* Random inputs. Whatever it returns, free_arrays() is called. */
+int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arrays,
+	       struct xrnpe_error *error);
+void free_arrays(const struct xrnpe_model *model, struct arrays *arrays);
+
+/*
+ * Run the first inputs of @arrays for @seconds, @least times at the least. @layers: out: the
+ * shortest time of each layer alone, in seconds.
+ */
+int time_layers(struct xrnpe_session *session, const struct xrnpe_model *model, const struct arrays *arrays,
+		int least, double seconds, double *layers, struct xrnpe_error *error);
+
+/*
+ * The same of a few runs on the emulator. @layers: out: an array for the caller to free; NULL:
+ * no layer is on the CPU.
+ */
+int time_cpu_layers(struct xrnpe_model *model, double **layers, struct xrnpe_error *error);
+
+#endif
