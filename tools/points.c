@@ -48,6 +48,24 @@ struct point_needs point_needs(const struct xrnpe_model *point,
 	return needs;
 }
 
+static bool exceeds(double value, double limit)
+{
+	return limit > 0 && value > limit;
+}
+
+void note_excess(const char *command, unsigned int index, const struct xrnpe_model *point,
+		 const struct xrnpe_governor *limits, const struct xrnpe_device_info *device,
+		 const struct xrnpe_energy *energy)
+{
+	const struct point_needs needs = point_needs(point, device, energy);
+	double error = xrnpe_model_quality(point)->error;
+
+	if (exceeds(needs.cost.seconds, limits->seconds) ||
+	    exceeds(needs.cost.picojoules, limits->picojoules) || exceeds(error, limits->error))
+		fprintf(stderr, "xrnpe %s: no point keeps the budget: point %u, which comes closest, takes %.3g ms and %.3g uJ, and is off by %.3g %%\n",
+			command, index, 1e3 * needs.cost.seconds, needs.cost.picojoules / 1e6, 100 * error);
+}
+
 void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
 		  const struct xrnpe_energy *energy)
 {

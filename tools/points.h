@@ -26,6 +26,14 @@ struct point_needs point_needs(const struct xrnpe_model *point,
 			       const struct xrnpe_device_info *device,
 			       const struct xrnpe_energy *energy);
 
+/*
+ * Say on standard error for @command if what @point, which a governor picked, needs is more than
+ * @limits: then no point keeps them.
+ */
+void note_excess(const char *command, unsigned int index, const struct xrnpe_model *point,
+		 const struct xrnpe_governor *limits, const struct xrnpe_device_info *device,
+		 const struct xrnpe_energy *energy);
+
 /* A table of that; nothing of one point alone. */
 void print_points(const struct xrnpe_model *model, const struct xrnpe_device_info *device,
 		  const struct xrnpe_energy *energy);

@@ -91,6 +91,21 @@ struct result {
 	char digest[2 * SHA256_DIGEST_SIZE + 1];
 };
 
+/* Let a governor pick the points that the session runs at. */
+static int govern(const struct subject *subject, const struct options *options,
+		  struct xrnpe_error *error)
+{
+	int ret = xrnpe_session_govern(subject->session, &options->governor, error);
+	unsigned int point;
+
+	if (ret)
+		return ret;
+	point = xrnpe_session_point(subject->session);
+	note_excess("run", point, xrnpe_model_point(subject->model, point), &options->governor,
+		    xrnpe_device_info(subject->device), &options->energy);
+	return 0;
+}
+
 static int open_subject(struct subject *subject, const struct options *options,
 			struct xrnpe_error *error)
 {
@@ -117,7 +132,7 @@ static int open_subject(struct subject *subject, const struct options *options,
 			ret = xrnpe_session_new(subject->device, subject->model, &session,
 						&subject->session, error);
 		if (!ret && options->governed)
-			ret = xrnpe_session_govern(subject->session, &options->governor, error);
+			ret = govern(subject, options, error);
 		if (!ret && wants_layers(options))
 			ret = layers_find(&subject->layers, subject->model, &options->layers, error);
 	}

@@ -53,9 +53,15 @@ def check_points():
            json.loads(succeeds("run alone", *run, "m.xrnpe"))["sha256"],
            "points differ; one is the model alone, bit for bit", digests)
     for limit, i in (("1s", 2), (f"{1.01e3 * points[0]['seconds']:.9f}ms", 0),
-                     (f"{1.01e-6 * points[1]['picojoules']:.9f}uJ", 1), ("0.001us", 0)):
+                     (f"{1.01e-6 * points[1]['picojoules']:.9f}uJ", 1)):
         got = json.loads(succeeds(f"run within {limit}", *run, "p.xrnpe", "--budget", limit))
         result(got["point"] == i and got["sha256"] == digests[i], "at the most exact that keeps it", got)
+    for limit, i in ("0.001us", 0), ("0.000001%", 2):
+        done = xrnpe(*run, "p.xrnpe", "--budget", limit)
+        result(done.returncode == 0 and json.loads(done.stdout)["point"] == i and
+               done.stderr.startswith(f"xrnpe run: no point keeps the budget: point {i}, which comes "
+                                      f"closest, takes {1e3 * points[i]['seconds']:.3g} ms and "),
+               f"none keeps {limit}, which is said", done)
     figures = ("--energy", "memory_byte=0", "--energy", "cycle=0")
     told = json.loads(succeeds("points by other figures", "info", "p.xrnpe", *figures, "--json"))["points"]
     limit = 1.01 * told[1]["picojoules"]
