@@ -22,6 +22,7 @@ int main(void)
 	suite_add_tcase(suite, compile_task_tests());
 	suite_add_tcase(suite, compile_layers_tests());
 	suite_add_tcase(suite, compile_points_tests());
+	suite_add_tcase(suite, compile_trials_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

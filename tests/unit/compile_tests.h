@@ -17,5 +17,6 @@ TCase *compile_scales_tests(void);
 TCase *compile_task_tests(void);
 TCase *compile_layers_tests(void);
 TCase *compile_points_tests(void);
+TCase *compile_trials_tests(void);
 
 #endif
