@@ -154,7 +154,7 @@ static int prepare_samples(struct compiler *compiler)
 		struct tensor_plan *plan = &compiler->tensors[i];
 
 		/* Others the device never sees. */
-		if (!plan->image.c || graph->tensors[i].data)
+		if (!plan->image.c)
 			continue;
 		plan->samples = malloc(COMPILE_SAMPLES * sizeof(*plan->samples));
 		if (!plan->samples)

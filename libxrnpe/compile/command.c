@@ -244,6 +244,46 @@ static int add_table(struct lowering *low, uint32_t n, float in_scale, enum xrnp
 	return ret;
 }
 
+/* The codes of @tensor, if it is a constant, in the formats that are needed and not there. */
+static int add_tensor(struct lowering *low, uint32_t tensor)
+{
+	const struct graph_tensor *values = &low->compiler->graph->tensors[tensor];
+	const struct image *image = &low->compiler->tensors[tensor].image;
+	struct versions *versions = &low->versions[tensor];
+	int ret = 0;
+
+	for (enum xrnpe_format f = 0; values->data && !ret && f < COMPILE_FORMATS; f++) {
+		const struct image_layout layout = image_packed(image, f, lower_scale(low, tensor, f));
+		size_t size = image_bytes(image, f);
+		void *codes;
+
+		if (!(versions->needed & ~versions->made & 1u << f))
+			continue;
+		codes = calloc(1, size);
+		if (!codes)
+			return xrnpe_fail_memory(low->compiler->error);
+		image_write(image, &layout, values->data, codes);
+		ret = add_constants(low, codes, size, &versions->constant[f]);
+		versions->made |= 1u << f;
+		free(codes);
+	}
+	return ret;
+}
+
+/* Those that node @n reads. */
+static int add_tensors(struct lowering *low, uint32_t n)
+{
+	const struct place *place = &low->compiler->nodes[n].place;
+	const uint32_t *inputs = low->compiler->graph->nodes[n].inputs;
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < place->read_count; k++)
+		ret = add_tensor(low, place->reads[k].tensor);
+	for (uint32_t k = 0; !ret && place->kind == PLACE_JOIN && k < place->part_count; k++)
+		ret = add_tensor(low, inputs[place->parts[k].input]);
+	return ret;
+}
+
 /* ---- a node ------------------------------------------------------------ */
 
 static uint32_t float_bits(double value)
@@ -531,7 +571,9 @@ int lower_add_node(struct lowering *low, uint32_t n)
 	plan->cmd = GRAPH_NONE;
 	plan->first_cmd = low->model->cmd_count;
 	plan->step = low->model->step_count;
-	ret = moves ? add_parts(low, n) : add_own_commands(low, n);
+	ret = add_tensors(low, n);
+	if (!ret)
+		ret = moves ? add_parts(low, n) : add_own_commands(low, n);
 	plan->written_cmd = low->model->cmd_count;
 	/* Another name of a tensor has no versions of its own. */
 	for (uint32_t k = 0; !ret && plan->layer != GRAPH_NONE && k < node->output_count; k++) {

@@ -28,6 +28,7 @@ struct versions {
 	unsigned int primary;	/* the version that is there first; others come from it */
 	unsigned int has_buffer;	/* bit by format */
 	uint32_t buffer[XRNPE_OUTPUT_FORMATS];
+	uint64_t constant[COMPILE_FORMATS];	/* of a tensor that is one: offset by format */
 };
 
 struct lowering {

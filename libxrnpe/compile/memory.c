@@ -136,7 +136,9 @@ static bool can_join(const struct compiler *compiler, const struct place_part *p
 	const struct tensor_plan *plan = &compiler->tensors[same(compiler, tensor)];
 	const struct image_part *from = &part->from;
 
-	return plan->base == plan->same && loose[plan->same] && !from->h && !from->w && !from->c &&
+	/* A constant is among the constants. */
+	return plan->base == plan->same && loose[plan->same] && !compiler->graph->tensors[tensor].data &&
+	       !from->h && !from->w && !from->c &&
 	       plan->image.h == part->h && plan->image.w == part->w && plan->image.c == part->c;
 }
 

@@ -32,13 +32,17 @@ static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
 	return count;
 }
 
-/* Bytes of weights, of its part of a table, and of scales. */
+/* Bytes of weights, of its part of a table, of scales, and of constants that it reads as tensors. */
 static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct choice choice)
 {
 	const struct node_plan *plan = &compiler->nodes[n];
 	uint64_t bytes = plan->weight[choice.weight].size +
 			 plan->place.scale_count * (uint64_t)lower_scale_size(&plan->place);
 
+	for (uint32_t k = 0; k < plan->place.read_count; k++) {
+		if (compiler->graph->tensors[plan->place.reads[k].tensor].data)
+			bytes += image_bytes(&plan->place.reads[k].image, choice.input);
+	}
 	if (plan->place.kind == PLACE_TABLE)
 		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input)) /
 			 table_sharers(compiler, n);

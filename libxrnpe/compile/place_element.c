@@ -205,6 +205,14 @@ static bool find_channels(const struct placing *p, uint32_t x, const struct grap
 	       channels_of(shape, whole, image) == image->c;
 }
 
+static const char *place_pair(struct placing *p);
+
+/* Arithmetic with a constant that is a tensor, as with one that is computed. */
+static const char *with_tensor(struct placing *p, uint32_t constant)
+{
+	return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
+}
+
 /* Arithmetic with a constant for each channel of input @x, which is input @constant. */
 static const char *with_channels(struct placing *p, uint32_t x, uint32_t constant)
 {
@@ -214,11 +222,9 @@ static const char *with_channels(struct placing *p, uint32_t x, uint32_t constan
 	struct place *place = p->place;
 	struct image image;
 
-	if (kind > DIV || (kind == DIV && constant == 0))
-		return "has another constant for each channel";
-	if (!is_of_output_shape(p, x) ||
+	if (kind > DIV || (kind == DIV && constant == 0) || !is_of_output_shape(p, x) ||
 	    !find_channels(p, x, shape, &image))
-		return "its constant does not differ by channel alone";
+		return with_tensor(p, constant);
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
 		return NULL;

@@ -339,8 +339,8 @@ const char *place_concat(struct placing *p)
 	struct image out, in;
 
 	for (uint32_t k = 0; k < count; k++) {
-		if (place_input(p, k)->data)
-			return "a part is constant";
+		if (place_input(p, k)->data && !graph_is_bounded(place_input(p, k)))
+			return PLACE_WIDE_CONSTANT;
 	}
 	/* As the first of them lies whose place is known. */
 	while (known < count && !place_memory(p, known, &in))

@@ -231,7 +231,10 @@ void lower_locate(struct lowering *low, uint32_t tensor, unsigned int version,
 	const struct image *whole = owner == same ? image : &low->compiler->tensors[owner].image;
 
 	lower_part(whole, &where, format, operand);
-	if (version == VERSION_OUTPUT) {
+	if (low->compiler->graph->tensors[owner].data) {
+		operand->region = XRNPE_MODEL_CONSTANTS;
+		operand->offset += low->versions[owner].constant[format];
+	} else if (version == VERSION_OUTPUT) {
 		operand->region = XRNPE_MODEL_OUTPUT;
 		operand->offset += low->out_offset[same];
 	} else if (version == VERSION_F32 && is_input(low->compiler->graph, owner) &&

@@ -255,6 +255,17 @@ uint64_t graph_node_macs(const struct xrnpe_graph *graph, const struct graph_nod
 	return node->op->macs ? node->op->macs(graph, node) : 0;
 }
 
+bool graph_is_bounded(const struct graph_tensor *tensor)
+{
+	const float most = 256;
+
+	for (size_t i = 0; tensor->type == GRAPH_FLOAT && i < graph_count(&tensor->shape); i++) {
+		if (!(fabsf(((const float *)tensor->data)[i]) <= most))
+			return false;
+	}
+	return tensor->type == GRAPH_FLOAT;
+}
+
 uint32_t *graph_readers(const struct xrnpe_graph *graph)
 {
 	uint32_t *readers = calloc(graph->tensor_count + 1, sizeof(*readers));

@@ -310,6 +310,12 @@ uint32_t *graph_readers(const struct xrnpe_graph *graph);
 /* Drop nodes whose outputs nobody reads, and constants likewise. Returns 0 or -ENOMEM. */
 int graph_drop_dead(struct xrnpe_graph *graph, struct xrnpe_error *error);
 
+/*
+ * Whether constant @tensor is of floats that formats hold beside other numbers: all are finite, and
+ * none is as large as what a Softmax is to make nothing of.
+ */
+bool graph_is_bounded(const struct graph_tensor *tensor);
+
 /* ---- fold.c ------------------------------------------------------------ */
 
 /*

@@ -15,6 +15,7 @@ int main(void)
 	suite_add_tcase(suite, compile_precision_tests());
 	suite_add_tcase(suite, compile_model_tests());
 	suite_add_tcase(suite, compile_pieces_tests());
+	suite_add_tcase(suite, compile_constants_tests());
 	suite_add_tcase(suite, compile_moves_tests());
 	suite_add_tcase(suite, compile_split_tests());
 	suite_add_tcase(suite, compile_bytes_tests());

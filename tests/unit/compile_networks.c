@@ -342,8 +342,26 @@ static Onnx__ModelProto *moves_network(void)
 	return model;
 }
 
+/* Constants beside what is computed: positions, a grid by pixel, channels that are joined. */
+static Onnx__ModelProto *constants_network(void)
+{
+	Onnx__ModelProto *model = image_network(5, 4, 6);
+
+	onnx_floats(model, "w1", DIMS(5, 5, 1, 1), NULL);
+	onnx_floats(model, "w2", DIMS(4, 8, 3, 3), NULL);
+	onnx_floats(model, "whole", DIMS(1, 5, 4, 6), NULL);
+	onnx_floats(model, "grid", DIMS(1, 1, 4, 6), NULL);
+	onnx_floats(model, "three", DIMS(1, 3, 4, 6), NULL);
+	onnx_node(model, "Conv", "x w1", "c1");
+	onnx_node(model, "Add", "c1 whole", "a");
+	onnx_node(model, "Mul", "a grid", "m");
+	onnx_attr_int(onnx_node(model, "Concat", "three m", "j"), "axis", 1);
+	onnx_node(model, "Conv", "j w2", "y");
+	return model;
+}
+
 network_function *const networks[NETWORKS] = {
 	onnx_resnet, odd_network, loose_network, matrix_network, activation_network, slope_network,
 	padded_network, parts_network, token_network, transposed_network, resize_network, long_network,
-	moves_network,
+	moves_network, constants_network,
 };

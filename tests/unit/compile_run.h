@@ -60,7 +60,7 @@ network_function parts_network, token_network, long_network;
 /* An input x of @c x @h x @w, and an output y. */
 Onnx__ModelProto *image_network(int64_t c, int64_t h, int64_t w);
 
-enum { NETWORKS = 13 };
+enum { NETWORKS = 14 };
 
 extern network_function *const networks[NETWORKS];
 

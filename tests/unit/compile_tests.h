@@ -10,6 +10,7 @@ TCase *compile_choice_tests(void);
 TCase *compile_precision_tests(void);
 TCase *compile_model_tests(void);
 TCase *compile_pieces_tests(void);
+TCase *compile_constants_tests(void);
 TCase *compile_moves_tests(void);
 TCase *compile_split_tests(void);
 TCase *compile_bytes_tests(void);
