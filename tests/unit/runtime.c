@@ -277,6 +277,7 @@ int main(void)
 	suite_add_tcase(suite, runtime_layers_tests());
 	suite_add_tcase(suite, runtime_points_tests());
 	suite_add_tcase(suite, runtime_govern_tests());
+	suite_add_tcase(suite, runtime_transfer_tests());
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);
