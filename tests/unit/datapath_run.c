@@ -868,6 +868,40 @@ START_TEST(conv_octaves)
 }
 END_TEST
 
+/* Windows of 3 x 3 that are many enough for transforms to pay. */
+START_TEST(conv_squares)
+{
+	static const struct xrnpe_dims_image shapes[] = {
+		{ 23, 21, 9, 23, 21, 40, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* parts of squares */
+		{ 20, 16, 16, 20, 16, 34, 2, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* groups */
+		{ 14, 30, 12, 12, 28, 33, 1, 3, 3, 1, 1, 1, 1, 0, 0, { 0 } },	/* no padding */
+		{ 10, 14, 8, 18, 20, 24, 1, 3, 3, 1, 1, 1, 1, 5, 4, { 0 } },	/* much, cut at the right */
+		{ 20, 20, 32, 20, 20, 72, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* several panels */
+	};
+	static const enum fill fills[] = { FILL_MODEST, FILL_OCTAVES, FILL_OCTAVES + 4, FILL_OCTAVES + 7, FILL_ONE_NAR };
+	static const unsigned int counts[] = { 1, 3 };
+	uint64_t state = 61 + (uint64_t)_i;
+
+	make_context(1, "plain");
+	make_contexts_of(counts, 2);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		for (size_t j = 0; j < sizeof(fills) / sizeof(fills[0]); j++) {
+			struct scene scene = {
+				.cmd = { .opcode = XRNPE_OP_CONV2D, .image = shapes[i] },
+				.plain = contexts[0],
+			};
+
+			set_operands(&scene.cmd, input_of(_i), weight_of(_i),
+				     (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS));
+			set_output_stage(&scene.cmd, &state);
+			vary_scales(&scene.cmd, &state);
+			test_image(&scene, fills[j], &state);
+		}
+	}
+	free_contexts();
+}
+END_TEST
+
 START_TEST(maxpool_random)
 {
 	uint64_t state = 51 + (uint64_t)_i;
@@ -1403,6 +1437,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, conv_random, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_whole, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_octaves, 0, XRNPE_PRODUCT_FORMATS);
+	tcase_add_loop_test(tests, conv_squares, 0, PAIRS);
 	tcase_add_loop_test(tests, near_ties, 0, 4);
 	tcase_add_loop_test(tests, rounding_modes, 0, 12);
 	tcase_add_loop_test(tests, threads, 0, PAIRS);

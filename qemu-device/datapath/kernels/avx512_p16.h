@@ -3,6 +3,8 @@
 #ifndef XRNPE_DATAPATH_AVX512_P16_H
 #define XRNPE_DATAPATH_AVX512_P16_H
 
+#include <string.h>
+
 #include "avx512.h"
 #include "sums_p16.h"
 
@@ -36,6 +38,23 @@ INLINE void decode_words(int es, __m512i codes, __m512d value[4])
 
 /* Values in units of the grid, in order. */
 extern const struct xrnpe_decoder xrnpe_avx512_doubles;
+
+/*
+ * The weights of eight of the @count channels from @n on, those from @lane on, to rows @pitch bytes apart.
+ * Those of channels that there are not are zeros.
+ */
+static inline void decode_eight(const struct xrnpe_product *product, uint64_t n, size_t count, size_t lane,
+				uint8_t *rows, size_t pitch, struct stage *stage)
+{
+	for (size_t i = lane; i < lane + 8; i++, rows += pitch) {
+		if (i >= count) {
+			memset(rows, 0, product->k * sizeof(double));
+			continue;
+		}
+		stage->nar[i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + i, rows);
+		stage->any_nar |= stage->nar[i];
+	}
+}
 
 /* The magnitudes of a vector of values, as integers, or-ed to @bits. */
 INLINE __m512i note_bits(__m512i bits, __m512d magnitudes)

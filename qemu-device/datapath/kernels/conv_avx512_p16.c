@@ -8,11 +8,7 @@
 
 #include <string.h>
 
-#include "avx512_p16.h"
-#include "sums_p16.h"
-#include "windows.h"
-
-#define COLUMN_BYTES (2u << 20)	/* a cache */
+#include "conv_avx512_p16.h"
 
 struct panel {
 	struct stage stage;
@@ -31,96 +27,6 @@ static size_t panel_bytes(const struct xrnpe_product *product)
 {
 	return sizeof(struct panel) + product->k * LANES * sizeof(double);
 }
-
-/* Bytes between rows of doubles: an odd number of lines, so that they do not compete for sets. */
-static size_t pitch_of(const struct xrnpe_product *product)
-{
-	return ((product->k * sizeof(double) + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
-}
-
-/* ---- tiles ------------------------------------------------------------ */
-
-/* In assembly as GCC 12 moves the accumulators when it is given the intrinsic. */
-#define MULTIPLY_ADD(acc, x, y) __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
-/* @x: a double in memory. For Zen 4 its broadcast is work only if it is an instruction of its own. */
-#define MULTIPLY_ADD_EACH(acc, x, y) \
-	__asm__("vfmadd231pd %1%{1to8%}, %2, %0" : "+v"(acc) : "m"(x), "v"(y))
-
-/*
- * The sums of some quads and half of a panel's channels, or, with one of the vectors, a quarter.
- * What a quad has of positions that there are not, the next quad overwrites. @count: values of a run.
- */
-INLINE void multiply_tile(size_t quads, size_t vectors, const struct windows *windows, size_t count,
-			  const double *b, double (*sum)[LANES])
-{
-	const size_t pitch = windows->pitch;
-	__m512d acc[QUADS][QUAD][2];
-
-#pragma GCC unroll 3
-	for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-		for (size_t r = 0; r < QUAD; r++)
-			acc[q][r][0] = acc[q][r][1] = _mm512_setzero_pd();
-	}
-	for (size_t line = 0; line < windows->lines; line++) {
-		for (size_t run = 0; run < windows->runs; run++) {
-			const uint8_t *a[QUADS];
-
-#pragma GCC unroll 3
-			for (size_t q = 0; q < quads; q++)
-				a[q] = windows->at[line][q] + run * windows->run_pitch;
-			for (size_t i = count; i; i--, b += HALF) {
-				__m512d low = _mm512_load_pd(b), high = vectors > 1 ? _mm512_load_pd(b + 8) : low;
-
-#pragma GCC unroll 3
-				for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-					for (size_t r = 0; r < QUAD; r++) {
-						const double *value = (const double *)(a[q] + r * pitch);
-						__m512d x;
-
-						if (vectors == 1) {
-							MULTIPLY_ADD_EACH(acc[q][r][0], *value, low);
-							continue;
-						}
-						x = _mm512_set1_pd(*value);
-						MULTIPLY_ADD(acc[q][r][0], x, low);
-						MULTIPLY_ADD(acc[q][r][1], x, high);
-					}
-					a[q] += sizeof(double);
-				}
-			}
-		}
-	}
-#pragma GCC unroll 3
-	for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-		for (size_t r = 0; r < QUAD; r++) {
-			_mm512_store_pd(sum[windows->row[q] + r], acc[q][r][0]);
-			if (vectors > 1)
-				_mm512_store_pd(sum[windows->row[q] + r] + 8, acc[q][r][1]);
-		}
-	}
-}
-
-typedef void tile(const struct windows *windows, size_t count, const double *b, double (*sum)[LANES]);
-
-#define TILE(quads, vectors)								\
-	TARGET static void tile_##quads##_##vectors(const struct windows *windows, size_t count, \
-						    const double *b, double (*sum)[LANES]) \
-	{										\
-		multiply_tile(quads, vectors, windows, count, b, sum);			\
-	}
-TILE(1, 1)
-TILE(1, 2)
-TILE(2, 1)
-TILE(2, 2)
-TILE(3, 1)
-TILE(3, 2)
-
-static tile *const tiles[QUADS][2] = {
-	{ tile_1_1, tile_1_2 }, { tile_2_1, tile_2_2 }, { tile_3_1, tile_3_2 },
-};
 
 /* ---- panels ------------------------------------------------------------ */
 
@@ -161,47 +67,13 @@ TARGET static void fill(const struct xrnpe_product *product, uint64_t n, size_t 
 	for (size_t lane = 0; lane < (count + HALF - 1) / HALF * HALF; lane += 8) {
 		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
 
-		for (size_t i = 0; i < 8; i++) {
-			uint8_t *row = rows + i * pitch_of(product);
-
-			if (lane + i >= count) {
-				memset(row, 0, product->k * sizeof(double));
-				continue;
-			}
-			panel->stage.nar[lane + i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + lane + i, row);
-			panel->stage.any_nar |= panel->stage.nar[lane + i];
-		}
+		decode_eight(product, n, count, lane, rows, pitch_of(product), &panel->stage);
 		if (!interleave_reals(product, rows, to, panel, lane))
 			return;
 	}
 }
 
 /* ---- blocks ------------------------------------------------------------ */
-
-/* Note how large the inputs of a line are. */
-TARGET static void measure(const struct xrnpe_lines *lines, struct xrnpe_line *line)
-{
-	const double *value = (const double *)line->values;
-	size_t count = lines->width * lines->channels;
-	__m512d most = _mm512_setzero_pd();
-	__m512i bits = _mm512_setzero_si512();
-
-	for (size_t i = 0; i < count; i += 8) {
-		__m512d magnitude = _mm512_abs_pd(_mm512_maskz_loadu_pd((__mmask8)first_lanes(count - i), value + i));
-
-		most = _mm512_max_pd(most, magnitude);
-		bits = note_bits(bits, magnitude);
-	}
-	line->most = _mm512_reduce_max_pd(most);
-	line->bits = (uint64_t)_mm512_reduce_or_epi64(bits);
-	line->measured = true;
-}
-
-/* What is known of the inputs that a tile sees. */
-struct seen {
-	double most;		/* the largest magnitude */
-	uint64_t bits;		/* of the magnitudes, or-ed together */
-};
 
 /* Of the inputs of @rows positions from @p on. */
 static struct seen look_at(struct windows *windows, uint64_t p, size_t rows)
@@ -212,24 +84,10 @@ static struct seen look_at(struct windows *windows, uint64_t p, size_t rows)
 	for (uint64_t y = p / width; y <= (p + rows - 1) / width; y++) {
 		const struct sight *sight = &windows->sight[y % QUADS];
 
-		for (size_t i = 0; i < windows->lines; i++) {
-			struct xrnpe_line *line = sight->line[i];
-
-			if (!line->measured)
-				measure(&windows->image, line);
-			seen.most = line->most > seen.most ? line->most : seen.most;
-			seen.bits |= line->bits;
-		}
+		for (size_t i = 0; i < windows->lines; i++)
+			note_line(&seen, &windows->image, sight->line[i]);
 	}
 	return seen;
-}
-
-/* What the sums of a panel's channels are off by at most, if those of inputs of @most are. */
-TARGET static void bound(const struct panel *panel, size_t count, double most, double *error)
-{
-	for (size_t i = 0; i < count; i += 8)
-		_mm512_store_pd(error + i, _mm512_mul_pd(_mm512_load_pd(panel->magnitudes + i),
-							 _mm512_set1_pd(most)));
 }
 
 TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_block *block,
@@ -267,7 +125,8 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 								product->k / (windows->lines * windows->runs),
 								panel->values + i * product->k,
 								(double (*)[LANES])(scratch->sum[0] + i));
-			bound(panel, (count + HALF - 1) / HALF * HALF, seen.most * precision_of(product->k), error);
+			bound(panel->magnitudes, (count + HALF - 1) / HALF * HALF,
+			      seen.most * precision_of(product->k), error);
 			xrnpe_avx512_put_near(product, &panel->stage, (const double (*)[LANES])scratch->sum,
 					      exact ? NULL : error, 0, p, out, rows, n, count, doubt);
 			for (size_t r = 0; r < rows; r++) {

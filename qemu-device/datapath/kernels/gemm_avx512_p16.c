@@ -108,16 +108,7 @@ TARGET void xrnpe_avx512_p16_fill(const struct xrnpe_product *product, uint64_t 
 	for (size_t lane = 0; lane < (count + HALF - 1) / HALF * HALF; lane += 8) {
 		double *to = panel->values + lane / HALF * product->k * HALF + lane % HALF;
 
-		for (size_t i = 0; i < 8; i++) {
-			uint8_t *row = scratch->rows + i * DOUBLE_PITCH;
-
-			if (lane + i >= count) {
-				memset(row, 0, product->k * sizeof(double));
-				continue;
-			}
-			panel->stage.nar[lane + i] = xrnpe_weights(product, &xrnpe_avx512_doubles, n + lane + i, row);
-			panel->stage.any_nar |= panel->stage.nar[lane + i];
-		}
+		decode_eight(product, n, count, lane, scratch->rows, DOUBLE_PITCH, &panel->stage);
 		for (size_t k = 0; k < product->k; k += 8) {
 			double *most = largest + k / RUN * LANES + lane;
 			__m512d value[8], all = _mm512_load_pd(most);
