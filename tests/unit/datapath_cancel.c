@@ -107,6 +107,10 @@ static const struct long_command commands[] = {
 			.in_h = 500, .in_w = 500, .in_c = 1, .out_h = 4, .out_w = 4, .out_c = 8, .groups = 1,
 			.kernel_h = 255, .kernel_w = 128, .stride_h = 1, .stride_w = 1,
 			.dilation_h = 255, .dilation_w = 255, .pad_top = 255, .pad_left = 255 } } },
+	{ "CONV2D of small windows, many channels", {
+		.opcode = XRNPE_OP_CONV2D, .image = {
+			.in_h = 12, .in_w = 16, .in_c = 448, .out_h = 12, .out_w = 16, .out_c = 32, .groups = 1,
+			.kernel_h = 3, .kernel_w = 3, ONE_BY_ONE, .pad_top = 1, .pad_left = 1 } } },
 	{ "CONV2D, depthwise", {
 		.opcode = XRNPE_OP_CONV2D, .image = {
 			.in_h = 64, .in_w = 64, .in_c = 64, .out_h = 1, .out_w = 33, .out_c = 64,
