@@ -303,6 +303,12 @@ static void product_task(const struct job *job, uint64_t index, void *scratch, u
 	xrnpe_tasks_run(job->product, index, scratch, status);
 }
 
+/* Whether the kernel that a command was prepared for is one for its inputs. */
+static bool still_suits(const struct xrnpe_kernel *kernel, const struct xrnpe_product *product)
+{
+	return !kernel->looks || kernel->suits(product);
+}
+
 static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 {
 	const struct xrnpe_cmd *cmd = job->cmd;
@@ -312,7 +318,7 @@ static int run_product(struct xrnpe_datapath *datapath, struct job *job)
 	bool alone = xrnpe_cmd_macs(cmd) / batch < WORTH_WAKING;
 	struct xrnpe_tasks tasks;
 
-	if (job->prepared)
+	if (job->prepared && still_suits(job->prepared->tasks.kernel, &product))
 		tasks = job->prepared->tasks;
 	else
 		xrnpe_plan_product(&datapath->planner, &product, &tasks);

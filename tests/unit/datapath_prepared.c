@@ -93,6 +93,53 @@ START_TEST(weights_are_kept)
 }
 END_TEST
 
+/* Those whose kernel is chosen by inputs, too, may have any when they run. */
+START_TEST(other_inputs)
+{
+	enum { SIDE = 32, C = 32, TAPS = 9 };
+	static const uint8_t weights[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_P16 };
+	static uint16_t ifm[SIDE * SIDE * C], weight[C * TAPS * C], ofm[2][SIDE * SIDE * C];
+	uint32_t scale[C][2], status = 0;
+	struct xrnpe_cmd cmd = { .opcode = XRNPE_OP_CONV2D, .image = {
+		SIDE, SIDE, C, SIDE, SIDE, C, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } } };
+	uint8_t format = weights[_i];
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = ifm, [XRNPE_OPERAND_WEIGHT] = weight, [XRNPE_OPERAND_SCALE] = scale,
+	};
+	struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
+	struct xrnpe_prepared *prepared;
+	struct xrnpe_fault fault;
+	uint64_t state = 1;
+
+	for (size_t i = 0; i < C; i++)
+		memcpy(scale[i], (uint32_t[]){ 0x3c000000, 0 }, sizeof(scale[i]));
+	for (size_t i = 0; i < C * TAPS * C; i++)
+		xrnpe_store(format, weight, i, random_word(&state) & (format == XRNPE_FORMAT_P8 ? 0x7f : 0x7fff));
+	for (unsigned int i = 0; i < XRNPE_OPERANDS; i++)
+		cmd.operand[i] = (struct xrnpe_operand){ .format = XRNPE_FORMAT_P16, .pixel_stride = C * sizeof(uint16_t),
+							 .row_stride = SIDE * C * sizeof(uint16_t) };
+	cmd.operand[XRNPE_OPERAND_WEIGHT] = (struct xrnpe_operand){
+		.format = format, .pixel_stride = (uint32_t)xrnpe_row_bytes(format, C),
+		.row_stride = (uint32_t)xrnpe_row_bytes(format, TAPS * C) };
+	cmd.operand[XRNPE_OPERAND_SCALE] = (struct xrnpe_operand){
+		.format = XRNPE_FORMAT_F32, .row_stride = sizeof(scale[0]) };
+	prepared = xrnpe_datapath_prepare(datapath, &cmd, memory, SIZE_MAX);
+	ck_assert_ptr_nonnull(prepared);
+	/* From the smallest to the largest. */
+	for (size_t i = 0; i < SIDE * SIDE * C; i++)
+		ifm[i] = (uint16_t)(random_word(&state) % INT16_MAX + 1);
+	memory[XRNPE_OPERAND_OFM] = ofm[0];
+	ck_assert_int_eq(xrnpe_datapath_run_prepared(datapath, prepared, memory, NULL, &status), 0);
+	xrnpe_prepared_free(prepared);
+	xrnpe_datapath_free(datapath);
+	datapath = xrnpe_datapath_new(1, "plain");
+	memory[XRNPE_OPERAND_OFM] = ofm[1];
+	ck_assert_int_eq(xrnpe_datapath_run(datapath, &cmd, 0, memory, NULL, &status, &fault), 0);
+	xrnpe_datapath_free(datapath);
+	ck_assert_mem_eq(ofm[0], ofm[1], sizeof(ofm[0]));
+}
+END_TEST
+
 /* With a byte less, and a byte less than that takes. */
 START_TEST(no_more_than_allowed)
 {
@@ -168,6 +215,7 @@ TCase *datapath_prepared_tests(void)
 	TCase *tests = tcase_create("prepared");
 
 	tcase_add_test(tests, weights_are_kept);
+	tcase_add_loop_test(tests, other_inputs, 0, 2);
 	tcase_add_test(tests, no_more_than_allowed);
 	tcase_add_test(tests, illegal_scales_are_not_prepared);
 	tcase_add_test(tests, cancelled);

@@ -185,11 +185,15 @@ static void prepare(struct scene *scene, enum fill fill, uint64_t *state)
 	scene->expected = scene->memory[XRNPE_OPERAND_OFM];
 	memcpy(scene->expected, scene->before, size);
 	scene->invalid = false;
-	if (scene->plain)
-		ck_assert_int_eq(xrnpe_datapath_run(scene->plain, &scene->cmd, 0, scene->memory, NULL,
-						    &(uint32_t){ 0 }, &fault), 0);
-	else
+	if (scene->plain) {
+		uint32_t status = 0;
+
+		ck_assert_int_eq(xrnpe_datapath_run(scene->plain, &scene->cmd, 0, scene->memory, NULL, &status,
+						    &fault), 0);
+		scene->invalid = status & XRNPE_STATUS_INVALID;
+	} else {
 		ref_run(&scene->cmd, scene->memory, &scene->invalid);
+	}
 	scene->memory[XRNPE_OPERAND_OFM] = malloc(size);
 }
 

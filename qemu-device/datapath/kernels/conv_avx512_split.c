@@ -272,6 +272,7 @@ static size_t scratch_size(const struct xrnpe_product *product, const struct xrn
 
 const struct xrnpe_kernel xrnpe_conv_avx512_split = {
 	.suits = suits,
+	.looks = true,
 	.tiling = tiling,
 	.fill = fill,
 	.scratch = scratch_size,

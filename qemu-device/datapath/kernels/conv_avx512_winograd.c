@@ -189,7 +189,8 @@ INLINE void put_weights(const __m512d *tap, size_t size, double *to)
 }
 
 /* Eight of the channels, from their rows; unless cancelled. */
-TARGET static void fill_lanes(const struct xrnpe_product *product, const uint8_t *rows, size_t lane, struct panel *panel)
+TARGET static void fill_lanes(const struct xrnpe_product *product, const uint8_t *rows, size_t lane,
+			      struct panel *panel)
 {
 	const size_t channels = xrnpe_inputs(product), size = point_size(product);
 	double *to = panel->values + lane / HALF * POINTS * size + lane % HALF;
@@ -572,6 +573,7 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 
 const struct xrnpe_kernel xrnpe_conv_avx512_winograd = {
 	.suits = suits,
+	.looks = true,
 	.tiling = tiling,
 	.fill = fill,
 	.scratch = scratch_size,

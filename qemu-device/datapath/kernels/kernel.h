@@ -449,6 +449,7 @@ struct xrnpe_kernel {
 	const struct xrnpe_kernel *const *preferred;
 	/** Whether it does a product, for which @otherwise is taken if not; NULL: any. */
 	bool (*suits)(const struct xrnpe_product *product);
+	bool looks;		/**< that depends on the values of inputs */
 	const struct xrnpe_kernel *otherwise;
 	/** Of kernels of tiles; the others have shape() instead. */
 	struct xrnpe_tiling (*tiling)(const struct xrnpe_product *product);
