@@ -165,7 +165,9 @@ class Network(nn.Module):
 
     def round_weights(self, inputs: Mapping[str, Floats]) -> None:
         """Begin where xrnpe.compile() does: with weights rounded such that their errors cancel in
-        sums over typical inputs, and scales that fit. Where the file gives scales, it has been."""
+        sums over typical inputs, and scales that fit. Where the file gives scales, it has been.
+        On the CPU only."""
+        self._check_cpu("rounding of weights")
         layers = [layer for layer in self._products() if layer.weight_format is not Format.P16 and
                   (layer.weight_name, layer.weight_format.value) not in self._given]
         seen: dict[Product, list[torch.Tensor]] = {layer: [] for layer in layers}
@@ -193,8 +195,13 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes. Modes other than EXACT can on any that PyTorch has: to()."""
+        """Where it computes: on any that PyTorch has (to()), in modes other than EXACT."""
         return next(self.parameters()).device
+
+    def _check_cpu(self, what: str) -> None:
+        if self.device.type != "cpu":
+            raise Error(_EINVAL, f"{what} is done on the CPU, and the network is on {self.device}: "
+                                 "call to(\"cpu\") before")
 
     @property
     def gives_probabilities(self) -> bool:
@@ -252,6 +259,8 @@ class Network(nn.Module):
     def forward(self, inputs: torch.Tensor | Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if isinstance(inputs, torch.Tensor):
             inputs = {self._inputs[0]: inputs}
+        if self.mode is Mode.EXACT:
+            self._check_cpu("what is exact")
         tensors = self._compute(inputs)
         return {name: tensors.get(name) for name in self._outputs}
 
@@ -264,7 +273,9 @@ class Network(nn.Module):
                 for layer in self.layers if layer.format is not Format.F32}
 
     def export(self, file: str | os.PathLike[str]) -> None:
-        """Write an ONNX file: weights rounded, and the scales of weights and of tensors."""
+        """Write an ONNX file: weights rounded, and the scales of weights and of tensors. On the
+        CPU only."""
+        self._check_cpu("export")
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         weights, scales = Weights(model), {}
