@@ -139,10 +139,37 @@ const char *place_channels(const struct image *image, struct image *view, struct
  */
 int split_node(struct compiler *compiler, uint32_t n, uint32_t *count, const char **whole);
 
-/* ---- moves (place_move.c, place_permute.c) ------------------------------ */
+/* ---- moves (place_move.c, place_parts.c, place_permute.c) --------------- */
 
 /* The order by whose name rows, pixels and elements of the input are these axes of the output. */
 enum xrnpe_order place_order(const enum image_axis axes[3]);
+
+/*
+ * Which of an image's axes @axis of @shape is, as image_axis() says, or one that is the outermost
+ * of several that make lines: then each element of it has *@lines.
+ */
+enum image_axis place_axis(const struct graph_shape *shape, const struct image *image,
+			   uint32_t axis, uint32_t *lines);
+
+/* Where @part begins along an axis of an image. */
+uint32_t *place_begin(struct image_part *part, enum image_axis axis);
+
+/* The image of output @i, with axes where the input, which is @in, has them. */
+bool place_output_image(const struct placing *p, uint32_t i, const struct image *in,
+			struct image *out);
+
+/* Input 0 so many times along each axis, in a part each. */
+const char *place_repetitions(struct placing *p, const struct image *in, const struct image *out,
+			      const uint32_t repeats[3]);
+
+/* A Pad with what the input has elsewhere. */
+const char *place_frame(struct placing *p, const struct image *in, const struct image *out);
+
+/*
+ * One copy for each place in a block, between the image of few channels, whose pixels
+ * are apart, and that of many. @few_first: the input is the former
+ */
+const char *place_blocks(struct placing *p, bool few_first);
 
 /* Input 0, taken to be of @shape, with its axes in the order of @perm. */
 const char *place_permutation(struct placing *p, const struct graph_shape *shape,

@@ -142,6 +142,29 @@ START_TEST(repeated)
 }
 END_TEST
 
+/* A frame of what is inside: a copy for each line, pixel and corner; inside it lies there. */
+START_TEST(framed)
+{
+	static const struct {
+		const char *mode;
+		int64_t pads[8];
+		unsigned int copies;
+	} cases[] = {
+		{ "reflect", { 0, 0, 1, 1, 0, 0, 1, 1 }, 8 },
+		{ "reflect", { 0, 0, 0, 2, 0, 0, 3, 0 }, 11 },
+		{ "edge", { 0, 0, 2, 0, 0, 0, 0, 1 }, 5 },
+		{ "edge", { 0, 1, 0, 0, 0, 1, 0, 0 }, 2 },
+		{ "reflect", { 0, 0, 1, 0, 0, 0, -1, 0 }, 2 },
+	};
+	Onnx__ModelProto *onnx = convolved();
+
+	onnx_ints(onnx, "pads", 8, cases[_i].pads);
+	onnx_attr_string(onnx_node(onnx, "Pad", "c pads", "p"), "mode", cases[_i].mode);
+	onnx_node(onnx, "Mul", "p p", "y");
+	ck_assert_uint_eq(count_copies(onnx), cases[_i].copies);
+}
+END_TEST
+
 /* What takes too many commands, or is not known, is the CPU's. */
 START_TEST(not_moved)
 {
@@ -149,6 +172,7 @@ START_TEST(not_moved)
 		const char *op, *inputs, *why;
 	} cases[] = {
 		{ "Tile", "c many", "is made of more than 256 parts" },
+		{ "Pad", "c frame", "is made of more than 256 parts" },
 		{ "Gather", "c far", "is made of more than 256 parts" },
 		{ "Expand", "z wide", "adds axes to its input" },
 	};
@@ -161,10 +185,13 @@ START_TEST(not_moved)
 	for (int i = 0; i < 300; i++)
 		far[i] = i % 2 * 2;
 	onnx_ints(onnx, "far", 300, far);
+	onnx_ints(onnx, "frame", 8, (int64_t[]){ 0, 0, 8, 8, 0, 0, 8, 8 });
 	onnx_ints(onnx, "many", 4, (int64_t[]){ 1, 17, 17, 1 });
 	onnx_ints(onnx, "wide", 5, (int64_t[]){ 2, 1, 8, 4, 6 });
 	onnx_attr_ints(onnx_node(onnx, "Transpose", "c", "z"), "perm", DIMS(0, 1, 2, 3));
 	onnx_node(onnx, cases[_i].op, cases[_i].inputs, "y");
+	if (!strcmp(cases[_i].op, "Pad"))
+		onnx_attr_string(onnx->graph->node[onnx->graph->n_node - 1], "mode", "edge");
 	if (!strcmp(cases[_i].op, "Gather"))
 		onnx_attr_int(onnx->graph->node[onnx->graph->n_node - 1], "axis", 3);
 	graph = load(onnx);
@@ -186,6 +213,7 @@ TCase *compile_moves_tests(void)
 	tcase_add_loop_test(tests, gathered, 0, 9);
 	tcase_add_test(tests, outermost);
 	tcase_add_loop_test(tests, repeated, 0, 4);
-	tcase_add_loop_test(tests, not_moved, 0, 3);
+	tcase_add_loop_test(tests, framed, 0, 5);
+	tcase_add_loop_test(tests, not_moved, 0, 4);
 	return tests;
 }

@@ -334,7 +334,9 @@ static Onnx__ModelProto *moves_network(void)
 	onnx_attr_int(onnx_node(model, "Gather", "p five", "p5"), "axis", 1);
 	onnx_node(model, "Expand", "p5 all", "e");
 	onnx_attr_int(onnx_node(model, "Concat", "r e", "j2"), "axis", 1);
-	onnx_node(model, "Conv", "j2 w2", "c2");
+	onnx_ints(model, "frame", 8, (int64_t[]){ 0, 0, 1, 0, 0, 0, 0, 2 });
+	onnx_attr_string(onnx_node(model, "Pad", "j2 frame", "f"), "mode", "reflect");
+	onnx_node(model, "Conv", "f w2", "c2");
 	onnx_attr_int(onnx_node(model, "Gather", "g1 last", "q"), "axis", 3);
 	onnx_node(model, "MatMul", "q w3", "z");
 	onnx_node(model, "Mul", "c2 c2", "y");

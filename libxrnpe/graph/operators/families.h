@@ -34,6 +34,9 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 /* Most steps of a Function, and most constants of these. */
 #define FUNCTION_STEPS 32
 
+/* Which of @size elements along @axis Pad @node, whose mode is not constant, has as its element @i. */
+uint32_t pad_index(const struct graph_node *node, uint32_t axis, uint32_t size, uint32_t i);
+
 /* Which element along an axis of @size Gather's @index is: one outside is the nearest one inside. */
 size_t gather_index(int64_t index, uint32_t size);
 

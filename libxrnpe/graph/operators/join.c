@@ -152,6 +152,14 @@ static bool pad_source(int64_t *at, int64_t size, enum pad_mode mode)
 	return false;
 }
 
+uint32_t pad_index(const struct graph_node *node, uint32_t axis, uint32_t size, uint32_t i)
+{
+	int64_t at = (int64_t)i - node->params.pad.begin[axis];
+
+	pad_source(&at, size, node->params.pad.mode);
+	return (uint32_t)at;
+}
+
 /* @count elements of @size bytes that are all @value. */
 static void fill(char *out, size_t count, size_t size, const void *value)
 {
