@@ -189,6 +189,8 @@ def _train(trainer: Trainer, held: Data, options: argparse.Namespace) -> dict[st
 def main(arguments: list[str] | None = None) -> None:
     options = _arguments(arguments)
     _check_device(options.device)
+    # Else GPUs round what a convolution multiplies to 11 bits; Posit(16,1) has up to 13.
+    torch.backends.cudnn.allow_tf32 = False
     for file in (options.output, options.save_formats, options.checkpoint):
         folder = os.path.dirname(file or "") or "."
         if not os.path.isdir(folder):
