@@ -146,7 +146,10 @@ union graph_params {
 	} select;
 	struct {
 		double scale[GRAPH_MAX_RANK];	/* output over input */
-		uint32_t mode, coordinates, nearest;	/* see operators/resize.c */
+		uint32_t mode, coordinates, nearest;	/* see operators/resize.h */
+		float begin[GRAPH_MAX_RANK], end[GRAPH_MAX_RANK];	/* what is cropped, of 0 .. 1 */
+		float cubic, outside;	/* the kernel's number, and what is outside of all */
+		bool antialias, exclude;
 	} resize;
 	struct {
 		uint32_t size;

@@ -787,6 +787,47 @@ START_TEST(bad_others)
 }
 END_TEST
 
+/* Groups that channels do not divide into; regions and filters that make no sense. */
+START_TEST(bad_groups_and_filters)
+{
+	static const struct {
+		const char *op, *mode;
+		int64_t groups;
+		size_t roi;
+		float value, scale;
+		int code;
+		const char *message;
+	} cases[] = {
+		{ "GroupNormalization", NULL, 3, 0, 0, 0, -EINVAL, "m.onnx: node n_y "
+		  "(GroupNormalization): 4 channels do not divide into 3 groups" },
+		{ "GroupNormalization", NULL, 2, 0, 0, 0, -EINVAL, "m.onnx: node n_y "
+		  "(GroupNormalization): scale has 8 elements, not 2" },
+		{ "Resize", "linear", 0, 6, 0, 2, -EINVAL, "m.onnx: node n_y (Resize): roi has 6 elements, "
+		  "not 8" },
+		{ "Resize", "linear", 0, 8, INFINITY, 2, -EINVAL, "m.onnx: node n_y (Resize): roi is not "
+		  "finite along axis 0" },
+		{ "Resize", "cubic", 0, 8, 0, 1e5f, -ENOTSUP, "m.onnx: Resize (node n_y): is too large "
+		  "along the axes before 3" },
+	};
+	bool groups = cases[_i].groups;
+	Onnx__NodeProto *node;
+	Onnx__ModelProto *model = one(cases[_i].op, groups ? "x s s" : "x roi scales", 4, 5, 5, &node);
+	float roi[8] = { cases[_i].value };
+
+	model->opset_import[0]->version = 18;
+	onnx_floats(model, "s", DIMS(8), NULL);
+	onnx_floats(model, "roi", DIMS((int64_t)cases[_i].roi), roi);
+	onnx_floats(model, "scales", DIMS(4), (float[]){ 1, 1, cases[_i].scale, cases[_i].scale });
+	if (groups) {
+		onnx_attr_int(node, "num_groups", cases[_i].groups);
+	} else {
+		onnx_attr_string(node, "mode", cases[_i].mode);
+		onnx_attr_string(node, "coordinate_transformation_mode", "tf_crop_and_resize");
+	}
+	refuse(model, cases[_i].code, cases[_i].message);
+}
+END_TEST
+
 START_TEST(not_onnx)
 {
 	static const char text[] = "This is not a model.";
@@ -863,6 +904,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, bad_constants);
 	tcase_add_test(tests, bad_conv);
 	tcase_add_test(tests, bad_others);
+	tcase_add_loop_test(tests, bad_groups_and_filters, 0, 5);
 	tcase_add_test(tests, not_onnx);
 	tcase_add_test(tests, deep_nesting);
 	return tests;

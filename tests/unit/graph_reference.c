@@ -189,6 +189,30 @@ START_TEST(activations_by_hand)
 }
 END_TEST
 
+/* Half as many of a line by a filter that sees four, and a part of one with what is outside. */
+START_TEST(filters_by_hand)
+{
+	static const float x[] = { 8, 16, 24, 64, 32 };
+	/* Weights of 1, 3, 3, 1 eighths, of which what is outside repeats the ends. */
+	static const float half[] = { 13, 43 }, cropped[] = { -1, 12, 24, 48, -1 };
+
+	for (int crops = 0; crops < 2; crops++) {
+		Onnx__ModelProto *model = image(1, 1, crops ? 5 : 4);
+		Onnx__NodeProto *node = onnx_node(model, "Resize", "x roi scales", "y");
+
+		model->opset_import[0]->version = 18;
+		onnx_attr_string(node, "mode", "linear");
+		onnx_floats(model, "roi", DIMS(8), (float[]){ 0, 0, 0, -0.25f, 1, 1, 1, 1.25f });
+		onnx_floats(model, "scales", DIMS(4), (float[]){ 1, 1, 1, crops ? 1 : 0.5f });
+		onnx_attr_int(node, "antialias", !crops);
+		onnx_attr_float(node, "extrapolation_value", -1);
+		if (crops)
+			onnx_attr_string(node, "coordinate_transformation_mode", "tf_crop_and_resize");
+		expect(model, x, 1, crops ? cropped : half);
+	}
+}
+END_TEST
+
 START_TEST(gemm_by_hand)
 {
 	static const float x[] = { 1, 2, 3, 4, 5, 6 };	/* two elements of a batch */
@@ -549,6 +573,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, conv_and_add_by_hand);
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);
+	tcase_add_test(tests, filters_by_hand);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));

@@ -31,6 +31,9 @@ uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t i
 uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 			uint32_t i, float weights[2]);
 
+/* Whether Resize @node takes more than two elements along an axis, or none; else the two above tell. */
+bool resize_is_filter(const struct graph_node *node);
+
 /* Most steps of a Function, and most constants of these. */
 #define FUNCTION_STEPS 32
 

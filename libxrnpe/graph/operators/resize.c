@@ -1,28 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Resizing, nearest and linear, along any axes. ONNX's reference (onnx/reference/ops/
- * op_resize.py) fixes what the modes mean. Where an output element comes from is calculated
- * in binary64 from the shapes alone.
+ * Resizing, nearest and linear, along any axes; other filters are in resize_filter.c. ONNX's
+ * reference (onnx/reference/ops/op_resize.py) fixes what the modes mean. Where an output element
+ * comes from is calculated in binary64 from the shapes alone.
  */
 #include <math.h>
 #include <stdlib.h>
 
 #include "families.h"
+#include "resize.h"
 #include "vectors.h"
-
-enum resize_mode {
-	RESIZE_NEAREST,
-	RESIZE_LINEAR,
-};
-
-enum resize_coordinates {
-	HALF_PIXEL,
-	PYTORCH_HALF_PIXEL,
-	ALIGN_CORNERS,
-	ASYMMETRIC,
-	TF_HALF_PIXEL_FOR_NN,
-	HALF_PIXEL_SYMMETRIC,
-};
 
 enum resize_nearest {
 	ROUND_PREFER_FLOOR,
@@ -148,6 +135,36 @@ static int solve_sizes(const struct op *op, uint32_t scales_input, uint32_t size
 	return ret;
 }
 
+/* What is cropped: where it begins along each axis, and then where it ends. */
+static int read_region(const struct op *op, uint32_t rank)
+{
+	const struct graph_tensor *region;
+	int64_t *axes = NULL;
+	size_t count;
+	int ret = op_constant(op, 1, GRAPH_FLOAT, "roi", &region);
+
+	if (!ret)
+		ret = op_list(op, "axes", GRAPH_NONE, &axes, &count);
+	count = axes ? count : rank;
+	if (!ret && graph_count(&region->shape) != 2 * count)
+		ret = op_fail(op, -EINVAL, "roi has %zu elements, not %zu", graph_count(&region->shape),
+			      2 * count);
+	for (uint32_t i = 0; !ret && i < rank; i++)
+		op->node->params.resize.end[i] = 1;
+	for (size_t i = 0; !ret && i < count; i++) {
+		const float *values = region->data;
+		uint32_t axis = 0;
+
+		ret = resized_axis(op, axes, i, rank, &axis);
+		if (!ret && (!isfinite(values[i]) || !isfinite(values[count + i])))
+			ret = op_fail(op, -EINVAL, "roi is not finite along axis %u", axis);
+		op->node->params.resize.begin[axis] = values[i];
+		op->node->params.resize.end[axis] = values[count + i];
+	}
+	free(axes);
+	return ret;
+}
+
 /* ---- taps -------------------------------------------------------------- */
 
 /* Where an output element comes from along one axis: x[first] * (1 - part) + x[second] * part. */
@@ -156,9 +173,10 @@ struct tap {
 	float part;
 };
 
-static double source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
+double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 		     uint32_t i)
 {
+	double begin = node->params.resize.begin[axis], part = node->params.resize.end[axis] - begin;
 	double scale = node->params.resize.scale[axis], size = in * scale;	/* before rounding */
 
 	switch ((enum resize_coordinates)node->params.resize.coordinates) {
@@ -175,6 +193,8 @@ static double source(const struct graph_node *node, uint32_t axis, uint32_t in, 
 	case HALF_PIXEL_SYMMETRIC:
 		/* Centred, where the size was rounded. */
 		return in / 2.0 * (1 - out / size) + (i + 0.5) / scale - 0.5;
+	case TF_CROP_AND_RESIZE:
+		return (begin + (size != 1 ? i * part / (size - 1) : part / 2)) * (in - 1);
 	}
 	return 0;
 }
@@ -199,13 +219,18 @@ static uint32_t inside(double at, uint32_t size)
 	return at < 0 ? 0 : at > size - 1 ? size - 1 : (uint32_t)at;
 }
 
+uint32_t resize_nearest(const struct graph_node *node, uint32_t in, double at)
+{
+	return inside(nearest(at, node->params.resize.nearest), in);
+}
+
 static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_t in,
 			   uint32_t out, uint32_t i)
 {
-	double at = source(node, axis, in, out, i), below;
+	double at = resize_source(node, axis, in, out, i), below;
 
 	if (node->params.resize.mode == RESIZE_NEAREST) {
-		uint32_t index = inside(nearest(at, node->params.resize.nearest), in);
+		uint32_t index = resize_nearest(node, in, at);
 
 		return (struct tap){ index, index, 0 };
 	}
@@ -241,7 +266,12 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 static int finish(const struct op *op, const struct graph_shape *shape)
 {
 	size_t taps = 0;
+	int ret;
 
+	if (resize_is_filter(op->node)) {
+		ret = resize_prepare_filter(op, shape);
+		return ret ? ret : op_output(op, 0, GRAPH_FLOAT, shape);
+	}
 	for (uint32_t i = 0; i < shape->rank; i++)
 		taps += shape->dims[i];
 	/* Along the last axis as lists, and a line for each of the others. */
@@ -268,34 +298,36 @@ static int infer_upsample(const struct op *op)
 static int infer_resize(const struct op *op)
 {
 	struct graph_shape shape = op_input(op, 0)->shape;
-	bool antialias, exclude;
+	union graph_params *params = &op->node->params;
 	uint32_t policy;
-	float value;
 	int ret;
 
 	if (op->graph->opset < 11)
 		return infer_upsample(op);
 	ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
 	if (!ret)
-		ret = op_choice(op, "mode", "nearest linear", &op->node->params.resize.mode);
+		ret = op_choice(op, "mode", "nearest linear cubic", &params->resize.mode);
 	if (!ret)
 		ret = op_choice(op, "coordinate_transformation_mode",
-				"half_pixel pytorch_half_pixel align_corners asymmetric tf_half_pixel_for_nn half_pixel_symmetric",
-				&op->node->params.resize.coordinates);
+				"half_pixel pytorch_half_pixel align_corners asymmetric tf_half_pixel_for_nn half_pixel_symmetric tf_crop_and_resize",
+				&params->resize.coordinates);
 	if (!ret)
 		ret = op_choice(op, "nearest_mode", "round_prefer_floor round_prefer_ceil floor ceil",
-				&op->node->params.resize.nearest);
+				&params->resize.nearest);
 	if (!ret)
 		ret = op_choice(op, "keep_aspect_ratio_policy", "stretch not_larger not_smaller",
 				&policy);
 	if (!ret)
-		ret = op_bool(op, "antialias", false, &antialias);
-	if (!ret && antialias)
-		ret = op_fail(op, -ENOTSUP, "attribute antialias is not supported");
-	if (!ret)	/* these two are about cubic and crop */
-		ret = op_bool(op, "exclude_outside", false, &exclude);
+		ret = op_bool(op, "antialias", false, &params->resize.antialias);
 	if (!ret)
-		ret = op_float(op, "extrapolation_value", 0, &value);
+		ret = op_bool(op, "exclude_outside", false, &params->resize.exclude);
+	if (!ret)
+		ret = op_float(op, "cubic_coeff_a", -0.75f, &params->resize.cubic);
+	if (!ret)
+		ret = op_float(op, "extrapolation_value", 0, &params->resize.outside);
+	params->resize.antialias &= params->resize.mode != RESIZE_NEAREST;
+	if (!ret && params->resize.coordinates == TF_CROP_AND_RESIZE)
+		ret = read_region(op, shape.rank);
 	if (!ret)
 		ret = solve_sizes(op, 2, 3, policy, &shape);
 	return ret ? ret : finish(op, &shape);
@@ -359,6 +391,10 @@ static void compute_resize(const struct op_call *call)
 	float *result = call_out(call, 0);
 	struct line_taps along;
 
+	if (resize_is_filter(call->node)) {
+		resize_filter(call);
+		return;
+	}
 	if (!out->rank) {
 		*result = *(const float *)call_in(call, 0);
 		return;
