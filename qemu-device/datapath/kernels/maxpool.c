@@ -65,17 +65,17 @@ static struct window window_of(const struct xrnpe_pass *pass, struct window wind
 	return window;
 }
 
-static void exact_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
+static void exact_pool(enum xrnpe_format format, const struct window *window, uint8_t *out, size_t count)
 {
-	for (size_t c = 0; c < count && !xrnpe_cancelled(window.cancel); c++) {
+	for (size_t c = 0; c < count && !xrnpe_cancelled(window->cancel); c++) {
 		int32_t best = INT32_MIN;
 
-		for (size_t i = 0; i < window.rows; i++) {
-			if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window.cancel))
+		for (size_t i = 0; i < window->rows; i++) {
+			if (i % POLL_ROWS == POLL_ROWS - 1 && xrnpe_cancelled(window->cancel))
 				return;
-			for (size_t j = 0; j < window.columns; j++) {
-				uint32_t code = xrnpe_load(format, window.first + i * window.row_step +
-							   j * window.column_step, c);
+			for (size_t j = 0; j < window->columns; j++) {
+				uint32_t code = xrnpe_load(format, window->first + i * window->row_step +
+							   j * window->column_step, c);
 				int32_t key = key_of(format, code);
 
 				if (key <= best)
@@ -204,20 +204,20 @@ INLINE void pool_as(enum xrnpe_format format, const struct window *window, uint8
 		pool_vector(format, window, size - VECTOR, out, VECTOR);
 }
 
-static void fast_pool(enum xrnpe_format format, struct window window, uint8_t *out, size_t count)
+static void fast_pool(enum xrnpe_format format, const struct window *window, uint8_t *out, size_t count)
 {
 	switch (format) {
 	case XRNPE_FORMAT_FP4:
-		pool_as(XRNPE_FORMAT_FP4, &window, out, count);
+		pool_as(XRNPE_FORMAT_FP4, window, out, count);
 		break;
 	case XRNPE_FORMAT_P4:
-		pool_as(XRNPE_FORMAT_P4, &window, out, count);
+		pool_as(XRNPE_FORMAT_P4, window, out, count);
 		break;
 	case XRNPE_FORMAT_P8:
-		pool_as(XRNPE_FORMAT_P8, &window, out, count);
+		pool_as(XRNPE_FORMAT_P8, window, out, count);
 		break;
 	default:
-		pool_as(XRNPE_FORMAT_P16, &window, out, count);
+		pool_as(XRNPE_FORMAT_P16, window, out, count);
 		break;
 	}
 }
@@ -242,6 +242,7 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 
 	(void)status;
 	for (uint64_t p = first; p < end && !xrnpe_cancelled(pass->cancel); p++, x++) {
+		struct window window;
 		uint8_t *out;
 
 		if (p == first || x == pass->inner) {
@@ -250,7 +251,8 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 			rows = window_rows(pass, y);
 		}
 		out = line + y * step[XRNPE_OUTER] + x * step[XRNPE_INNER];
-		(pass->codec->sum ? fast_pool : exact_pool)(format, window_of(pass, rows, x), out, pass->line);
+		window = window_of(pass, rows, x);
+		(pass->codec->sum ? fast_pool : exact_pool)(format, &window, out, pass->line);
 		xrnpe_clear_tail(format, out, pass->line);
 	}
 }
