@@ -171,6 +171,20 @@ INLINE int after_ties(enum xrnpe_format out)
 	return (1 << (out == XRNPE_FORMAT_P16 ? 10 : 17)) - 1;
 }
 
+/*
+ * Between which ends, bits of floats, there may be a tie of @out. No tie has bits of the fraction
+ * beyond some, so none lies between two floats that differ in the bits after these only and have
+ * some of them set: these round as all between them does.
+ */
+INLINE __mmask16 may_tie(enum xrnpe_format out, __m512i low, __m512i high)
+{
+	const __m512i after = _mm512_set1_epi32(after_ties(out));
+	__mmask16 differ = _mm512_cmpneq_epi32_mask(low, high);
+
+	return _mm512_mask_cmpgt_epu32_mask(differ, _mm512_xor_si512(low, high), after) |
+	       _mm512_mask_testn_epi32_mask(differ, low, after) | _mm512_mask_testn_epi32_mask(differ, high, after);
+}
+
 /* x < 0 ? x * slope : x of what is between two ends; there may be a zero between them. */
 INLINE void bend_reals(__m512d slope, __m512d *low, __m512d *high)
 {

@@ -320,6 +320,7 @@ INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_
 	const __m512 least = _mm512_set1_ps((float)stage->least), most = _mm512_set1_ps((float)stage->most);
 	const __m512 factor = _mm512_set1_ps((float)xrnpe_residual_factor(product)), acc = _mm512_cvtepi32_ps(sums);
 	__m512 value = _mm512_castsi512_ps(load_values(format, row, n, count)), low, high;
+	__mmask16 doubt;
 
 	low = _mm512_fmadd_round_ps(acc, scale, _mm512_fmadd_round_ps(value, factor, bias, DOWN), DOWN);
 	high = _mm512_fmadd_round_ps(acc, scale, _mm512_fmadd_round_ps(value, factor, bias, UP), UP);
@@ -327,7 +328,10 @@ INLINE bool encode_floats_added(const struct xrnpe_product *product, enum xrnpe_
 	low = _mm512_add_ps(_mm512_min_ps(_mm512_max_ps(low, least), most), _mm512_setzero_ps());
 	high = _mm512_add_ps(_mm512_min_ps(_mm512_max_ps(high, least), most), _mm512_setzero_ps());
 	*codes = encode_odd(out, _mm512_castps_si512(low));
-	return !(_mm512_cmpneq_epi32_mask(*codes, encode_odd(out, _mm512_castps_si512(high))) | no_numbers(value));
+	doubt = may_tie(out, _mm512_castps_si512(low), _mm512_castps_si512(high));
+	if (doubt)
+		doubt = _mm512_cmpneq_epi32_mask(*codes, encode_odd(out, _mm512_castps_si512(high)));
+	return !(doubt | no_numbers(value));
 }
 
 /* The general way, of a row. */

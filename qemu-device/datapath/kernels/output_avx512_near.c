@@ -118,17 +118,14 @@ INLINE __m512 slopes_of(const struct stage *stage, const struct pair *pair)
 }
 
 /*
- * Codes in half as many instructions: between floats, and with one rounding. No tie has bits
- * of the fraction beyond some, so none lies between two floats that differ in the bits after
- * these only and have some of them set. In *@doubt those of which more is to be known.
+ * Codes in half as many instructions: between floats, and with one rounding. In *@doubt those of which
+ * more is to be known.
  */
 INLINE __m512i codes_between(enum xrnpe_format out, bool rich, const struct stage *stage, const struct pair *pair,
 			     __mmask16 *doubt)
 {
-	const __m512i after = _mm512_set1_epi32(after_ties(out));
 	__m512d low_reals[2], high_reals[2];
 	__m512i low_bits, high_bits;
-	__mmask16 differ;
 	__m512 low, high;
 
 #pragma GCC unroll 2
@@ -146,10 +143,7 @@ INLINE __m512i codes_between(enum xrnpe_format out, bool rich, const struct stag
 	}
 	low_bits = _mm512_castps_si512(_mm512_add_ps(low, _mm512_setzero_ps()));
 	high_bits = _mm512_castps_si512(_mm512_add_ps(high, _mm512_setzero_ps()));
-	differ = _mm512_cmpneq_epi32_mask(low_bits, high_bits);
-	*doubt = _mm512_mask_cmpgt_epu32_mask(differ, _mm512_xor_si512(low_bits, high_bits), after) |
-		 _mm512_mask_testn_epi32_mask(differ, low_bits, after) |
-		 _mm512_mask_testn_epi32_mask(differ, high_bits, after);
+	*doubt = may_tie(out, low_bits, high_bits);
 	return encode_odd(out, low_bits);
 }
 
