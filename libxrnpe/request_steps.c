@@ -221,9 +221,14 @@ bool request_advance(struct xrnpe_job *job)
 	/* Only now: what an input is bound to may not have been there when it was submitted. */
 	if (!request->step && !request->part && job->stop == XRNPE_STOP_NOT)
 		ret = request_keep_written(request, &job->error);
-	if (!ret && job->cmds) {
+	if (job->cmds) {
+		int failed = 0;
+
 		collect(request);
-		ret = job->stop == XRNPE_STOP_NOT ? judge(request, &job->error) : 0;
+		/* What fails on the device is told before what fails here. */
+		if (job->stop == XRNPE_STOP_NOT)
+			failed = judge(request, &job->error);
+		ret = failed ? failed : ret;
 		if (!ret && job->stop == XRNPE_STOP_NOT)
 			ret = move_on(request, job->cmd_count, &job->error);
 	}
