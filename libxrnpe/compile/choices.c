@@ -461,7 +461,10 @@ static int find_best(struct search *search, struct trial **best)
 	return ret;
 }
 
-/* The same of what the task loses; @share: of the limits, as of error_of(). */
+/*
+ * Say what is doubtful about what the task loses, or that its limit is not kept; @share: of the
+ * limits, as of error_of().
+ */
 static int judge_task(const struct compiler *compiler, const struct xrnpe_task *task, double share)
 {
 	const struct xrnpe_limits *given = &compiler->options->limits;

@@ -233,7 +233,8 @@ struct compiler {
 	uint32_t image_count, unseen_count;
 	struct end *ends;
 	uint32_t end_count;
-	double output_error;		/* root of the ends' squared errors in the model tuned last */
+	/* Root of the ends' squared errors, on all inputs, in the model tuned last. */
+	double output_error;
 	size_t step, steps;		/* for the progress callback */
 };
 

@@ -11,7 +11,7 @@ struct trial {
 	uint64_t bytes;
 	double cycles, picojoules;
 	struct xrnpe_model *model;	/* with its biases corrected; NULL: it was never within limits */
-	double score;		/* of the model: the error of all outputs, on inputs not seen */
+	double score;		/* of the model: the error of all outputs, on all inputs */
 	bool carried;		/* it becomes a point of the result */
 };
 

@@ -411,7 +411,8 @@ static double spread_of(const struct squares *squares, uint32_t first, uint32_t 
 /*
  * What the model's quality is: of all ends of the network, that is, its outputs and what is
  * read to make integers, that with the largest error. For the choice between models the
- * errors of all ends count.
+ * errors of all ends count, and on all inputs: a model that is best by those kept aside alone
+ * may be so by chance, and their error would be no measure of it any more.
  */
 static void judge(struct tuning *tuning)
 {
@@ -430,12 +431,13 @@ static void judge(struct tuning *tuning)
 	for (uint32_t e = 0; e < compiler->end_count; e++) {
 		const struct squares *squares = tuning->ends + (size_t)e * tuning->images;
 		double error = error_of(squares, first, tuning->images, UINT32_MAX);
+		double of_all = error_of(squares, 0, tuning->images, UINT32_MAX);
 
 		if (!e || error > quality->error) {
 			quality->error = error;
 			quality->spread = spread_of(squares, first, tuning->images);
 		}
-		sum += error * error;
+		sum += of_all * of_all;
 	}
 	compiler->output_error = sqrt(sum);
 }
