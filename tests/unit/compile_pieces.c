@@ -87,6 +87,7 @@ START_TEST(interpolated)
 		{ "asymmetric", 12, 8, 3 * 3 },	/* even, odd, the last */
 		{ "asymmetric", 3, 8, 3 },
 		{ "align_corners", 11, 7, 2 * 2 },
+		{ "pytorch_half_pixel", 12, 8, 3 * 3 },
 	};
 	struct xrnpe_graph *graph = resized("linear", cases[_i].coordinates, cases[_i].h, cases[_i].w);
 	struct xrnpe_model *model = on_device(graph, 0.02);
@@ -242,7 +243,7 @@ TCase *compile_pieces_tests(void)
 
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 60);
-	tcase_add_loop_test(tests, interpolated, 0, 7);
+	tcase_add_loop_test(tests, interpolated, 0, 8);
 	tcase_add_test(tests, weights_do_not_fit);
 	tcase_add_loop_test(tests, formats_that_do_not_multiply, 0, 3);
 	tcase_add_test(tests, weights_stay_exact);

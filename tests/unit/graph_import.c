@@ -329,7 +329,7 @@ START_TEST(dead_nodes_go)
 	onnx_node(model, "Relu", "x", "y");
 	onnx_node(model, "Relu", "y", "after");
 	/* Not even what is not supported, if nobody needs it. */
-	onnx_node(model, "Einsum", "y", "more");
+	onnx_node(model, "Det", "y", "more");
 	graph = take(model, NULL);
 	ck_assert_msg(graph, "%s", error.message);
 	ck_assert_uint_eq(graph->node_count, 1);
@@ -345,16 +345,16 @@ START_TEST(lists_what_is_not_supported)
 
 	onnx_input(model, "x", DIMS(1, 2, 3, 3));
 	onnx_output(model, "y", DIMS(1, 2, 3, 3));
-	onnx_node(model, "Einsum", "x", "a");
+	onnx_node(model, "Det", "x", "a");
 	onnx_node(model, "Relu", "a", "b");
-	onnx_node(model, "Einsum", "b", "c");
-	onnx_node(model, "Einsum", "c", "d");
-	onnx_node(model, "Einsum", "d", "e");
-	onnx_node(model, "Einsum", "e", "f");
+	onnx_node(model, "Det", "b", "c");
+	onnx_node(model, "Det", "c", "d");
+	onnx_node(model, "Det", "d", "e");
+	onnx_node(model, "Det", "e", "f");
 	onnx_node(model, "NonZero", "x", "g");
 	onnx_attr_int(onnx_node(model, "Relu", "x", "h"), "flavour", 1);
 	onnx_node(model, "Sum", "f g h", "y");
-	refuse(model, -ENOTSUP, "m.onnx: Einsum (node n_a, n_c, n_d and 2 more): is not supported; "
+	refuse(model, -ENOTSUP, "m.onnx: Det (node n_a, n_c, n_d and 2 more): is not supported; "
 	       "NonZero (node n_g): is not supported; "
 	       "Relu (node n_h): attribute flavour is not supported");
 }
@@ -395,10 +395,10 @@ START_TEST(names_and_counts)
 	node->domain = strdup("com.example");
 	refuse(model, -ENOTSUP, "m.onnx: Relu (node n_y): is not an operator of ONNX itself");
 
-	model = one("Einsum", "x", 1, 2, 2, &node);
+	model = one("Det", "x", 1, 2, 2, &node);
 	free(node->name);
 	node->name = NULL;
-	refuse(model, -ENOTSUP, "m.onnx: Einsum (node y): is not supported");
+	refuse(model, -ENOTSUP, "m.onnx: Det (node y): is not supported");
 
 	refuse(one("Relu", "x x", 1, 2, 2, &node), -EINVAL,
 	       "m.onnx: node n_y (Relu): has 2 inputs");
@@ -486,7 +486,7 @@ START_TEST(cut_points)
 	onnx_output(model, "y", DIMS(1));
 	onnx_node(model, "Sigmoid", "x", "a");
 	onnx_node(model, "Tanh", "a", "b");
-	onnx_node(model, "Einsum", "b", "y");
+	onnx_node(model, "Det", "b", "y");
 	graph = take(model, &options);
 	ck_assert_msg(graph, "%s", error.message);
 	ck_assert_uint_eq(graph->node_count, 2);
@@ -828,6 +828,36 @@ START_TEST(bad_groups_and_filters)
 }
 END_TEST
 
+START_TEST(bad_equations)
+{
+	static const struct {
+		const char *equation;
+		int code;
+		const char *message;
+	} cases[] = {
+		{ "...c,dc->d", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has an ellipsis" },
+		{ "nchh,dc->d", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has h twice in one tensor" },
+		{ "abcdefg,dc", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has more than 6 axes" },
+		{ "nchw,dc,e->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a comma too many" },
+		{ "nch1,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a character that is no "
+		  "letter" },
+		{ "nch,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has 3 axes for input 0 of "
+		  "rank 4" },
+		{ "nchw,dh->d", -EINVAL, "m.onnx: node n_y (Einsum): axis h has 5 elements and 2" },
+		{ "nchw,dc->e", -EINVAL, "m.onnx: node n_y (Einsum): its result has axis e, which no input "
+		  "has" },
+		{ NULL, -EINVAL, "m.onnx: node n_y (Einsum): attribute equation is missing" },
+	};
+	Onnx__NodeProto *node;
+	Onnx__ModelProto *model = one("Einsum", "x w", 2, 5, 5, &node);
+
+	onnx_floats(model, "w", DIMS(3, 2), NULL);
+	if (cases[_i].equation)
+		onnx_attr_string(node, "equation", cases[_i].equation);
+	refuse(model, cases[_i].code, cases[_i].message);
+}
+END_TEST
+
 START_TEST(not_onnx)
 {
 	static const char text[] = "This is not a model.";
@@ -905,6 +935,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, bad_conv);
 	tcase_add_test(tests, bad_others);
 	tcase_add_loop_test(tests, bad_groups_and_filters, 0, 5);
+	tcase_add_loop_test(tests, bad_equations, 0, 9);
 	tcase_add_test(tests, not_onnx);
 	tcase_add_test(tests, deep_nesting);
 	return tests;

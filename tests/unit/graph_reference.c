@@ -213,6 +213,32 @@ START_TEST(filters_by_hand)
 }
 END_TEST
 
+/* With an axis that both have and the result, one that is summed, and one that only one has. */
+START_TEST(einsum_by_hand)
+{
+	static const char *const equations[] = { "nchw,hcd->ndhw", " nchw , hcd -> wdh ", "nchw,hcd" };
+	enum { C = 3, H = 2, W = 4, D = 5 };
+	Onnx__ModelProto *model = image(C, H, W);
+	float x[C * H * W], w[H * C * D], y[D * H * W];
+
+	for (int i = 0; i < C * H * W; i++)
+		x[i] = (float)(i % 7 - 3);
+	for (int i = 0; i < H * C * D; i++)
+		w[i] = (float)(i % 5 - 2);
+	memset(y, 0, sizeof(y));
+	for (int i = 0; i < C * H * W * D; i++) {
+		int d = i % D, k = i / D % W, h = i / D / W % H, c = i / D / W / H;
+		/* What is implied is d, n, w: h and c, which both have, are summed. */
+		int at = _i == 0 ? (d * H + h) * W + k : _i == 1 ? (k * D + d) * H + h : d * W + k;
+
+		y[at] += x[(c * H + h) * W + k] * w[(h * C + c) * D + d];
+	}
+	onnx_floats(model, "w", DIMS(H, C, D), w);
+	onnx_attr_string(onnx_node(model, "Einsum", "x w", "y"), "equation", equations[_i]);
+	expect(model, x, 1, y);
+}
+END_TEST
+
 START_TEST(gemm_by_hand)
 {
 	static const float x[] = { 1, 2, 3, 4, 5, 6 };	/* two elements of a batch */
@@ -574,6 +600,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, filters_by_hand);
+	tcase_add_loop_test(tests, einsum_by_hand, 0, 3);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));

@@ -7,7 +7,7 @@
 
 extern const struct operator operators_convolution[];	/* Conv, ConvTranspose */
 extern const struct operator operators_pool[];		/* MaxPool, AveragePool, Global* */
-extern const struct operator operators_matrix[];	/* Gemm, MatMul */
+extern const struct operator operators_matrix[];	/* Gemm, MatMul, Einsum */
 extern const struct operator operators_normalization[];	/* Batch-, Instance-, LayerNormalization */
 extern const struct operator operators_activation[];	/* Relu, Sigmoid, Softmax ... */
 extern const struct operator operators_arithmetic[];	/* Add, Pow, Sqrt ... */
@@ -20,6 +20,9 @@ extern const struct operator operators_resize[];	/* Resize, Upsample */
 extern const struct operator operators_recurrent[];	/* LSTM, GRU */
 extern const struct operator operators_function[];	/* Function, of element-wise nodes */
 extern const struct operator operators_constant[];	/* Shape, Range, ConstantOfShape ... */
+
+/* Einsum's, of operators_matrix. */
+int infer_einsum(const struct op *op);
 
 /* How often Resize @node repeats each of @in elements along @axis; 0: it does not just that. */
 uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out);

@@ -270,6 +270,7 @@ static uint64_t matmul_macs(const struct xrnpe_graph *graph, const struct graph_
 }
 
 const struct operator operators_matrix[] = {
+	{ "Einsum", 1, 2, 1, "equation", .infer = infer_einsum },
 	{ "Gemm", 2, 3, 1, "alpha beta transA transB", .infer = infer_gemm, .compute = compute_gemm,
 	  .macs = gemm_macs },
 	{ "MatMul", 2, 2, 1, "", .infer = infer_matmul, .compute = compute_matmul, .macs = matmul_macs },

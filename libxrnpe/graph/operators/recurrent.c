@@ -4,11 +4,11 @@
  * loops, so that its products and functions are those of any network. The input's product
  * is one for all steps. Names are those of ONNX's specification: W, R, B, X, H, C, P.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "build.h"
 #include "families.h"
+#include "parts.h"
 
 /* More steps would make a graph larger than any is. */
 #define MAX_STEPS 1024
@@ -30,85 +30,12 @@ struct cell {
 
 /* ---- parts ------------------------------------------------------------- */
 
-static int new_ints(struct graph_attribute *attribute, const char *name,
-		    enum graph_attribute_kind kind, size_t count, const int64_t *values)
-{
-	*attribute = (struct graph_attribute){
-		.name = strdup(name), .kind = kind, .count = count,
-		.ints = malloc(count * sizeof(*values)),
-	};
-	if (!attribute->name || !attribute->ints) {
-		graph_clear_attributes(attribute, 1);
-		return -ENOMEM;
-	}
-	memcpy(attribute->ints, values, count * sizeof(*values));
-	return 0;
-}
-
-/* A node of one output, which is a new tensor; GRAPH_NONE: it failed, see @ret. */
-static uint32_t part(const struct op *op, int *ret, const char *name,
-		     const struct graph_attribute *attribute, uint32_t count, ...)
-{
-	struct graph_attribute own = attribute ? *attribute : (struct graph_attribute){ 0 };
-	uint32_t inputs[4], output = GRAPH_NONE;
-	va_list list;
-
-	va_start(list, count);
-	for (uint32_t i = 0; i < count; i++)
-		inputs[i] = va_arg(list, uint32_t);
-	va_end(list);
-	if (!*ret)
-		*ret = graph_add_tensor(op->graph, NULL, &output, op->error);
-	if (!*ret)
-		*ret = build_part(op->graph, op->node->name, name, count, inputs, output, &own, attribute != NULL,
-				  op->error);
-	else if (attribute)
-		graph_clear_attributes(&own, 1);
-	return *ret ? GRAPH_NONE : output;
-}
-
-/* The same with one attribute of integers. */
-static uint32_t part_ints(const struct op *op, int *ret, const char *name, const char *attribute,
-			  enum graph_attribute_kind kind, size_t count, const int64_t *values,
-			  uint32_t input)
-{
-	struct graph_attribute made;
-
-	if (!*ret && new_ints(&made, attribute, kind, count, values))
-		*ret = xrnpe_fail_memory(op->error);
-	return *ret ? GRAPH_NONE : part(op, ret, name, &made, 1, input);
-}
-
-/* A constant list of integers. */
-static uint32_t int_list(const struct op *op, int *ret, uint32_t count, const int64_t *values)
-{
-	const struct graph_shape shape = { 1, { count } };
-	uint32_t tensor = GRAPH_NONE;
-	void *data;
-
-	if (!*ret)
-		*ret = graph_add_tensor(op->graph, NULL, &tensor, op->error);
-	if (!*ret)
-		*ret = build_constant(op->graph, tensor, GRAPH_INT, &shape, &data, op->error);
-	if (!*ret)
-		memcpy(data, values, count * sizeof(*values));
-	return tensor;
-}
-
-static uint32_t reshape(const struct op *op, int *ret, uint32_t input, uint32_t count,
-			const int64_t *dims)
-{
-	uint32_t shape = int_list(op, ret, count, dims);
-
-	return part(op, ret, "Reshape", NULL, 2, input, shape);
-}
-
 /* Elements @start .. @end - 1 along @axis. */
 static uint32_t slice(const struct op *op, int *ret, uint32_t input, int64_t axis, int64_t start,
 		      int64_t end)
 {
-	uint32_t starts = int_list(op, ret, 1, &start), ends = int_list(op, ret, 1, &end);
-	uint32_t axes = int_list(op, ret, 1, &axis);
+	uint32_t starts = part_list(op, ret, 1, &start), ends = part_list(op, ret, 1, &end);
+	uint32_t axes = part_list(op, ret, 1, &axis);
 
 	return part(op, ret, "Slice", NULL, 4, input, starts, ends, axes);
 }
@@ -136,7 +63,7 @@ static uint32_t of_direction(const struct cell *cell, int *ret, uint32_t input, 
 {
 	uint32_t one = slice(cell->op, ret, input, 0, cell->direction, cell->direction + 1);
 
-	return reshape(cell->op, ret, one, columns ? 2 : 1, (const int64_t[]){ rows, columns });
+	return part_reshape(cell->op, ret, one, columns ? 2 : 1, (const int64_t[]){ rows, columns });
 }
 
 /* A state that is not given: batch x hidden zeros. */
@@ -279,7 +206,7 @@ static void unroll(const struct cell *cell, int *ret, uint32_t *results, struct 
 		w.C = state(cell, ret, cell->C);
 	if (cell->P != GRAPH_NONE)
 		w.P = of_direction(cell, ret, cell->P, 3 * (int64_t)cell->hidden, 0);
-	all = reshape(op, ret, cell->X, 2, (const int64_t[]){ steps * batch, cell->input.dims[2] });
+	all = part_reshape(op, ret, cell->X, 2, (const int64_t[]){ steps * batch, cell->input.dims[2] });
 	all = product(op, ret, all, of_direction(cell, ret, cell->W, rows, cell->input.dims[2]),
 		      bias(cell, ret, 0));
 	for (int64_t i = 0; i < steps; i++) {
@@ -305,12 +232,12 @@ static void join(const struct op *op, int *ret, uint32_t *tensors, uint32_t coun
 		return;
 	output = op->node->outputs[index];
 	*ret = graph_add_tensor(op->graph, NULL, &joined, op->error);
-	if (!*ret && new_ints(&axis, "axis", GRAPH_ATTRIBUTE_INT, 1, (const int64_t[]){ 0 }))
+	if (!*ret && part_attribute(&axis, "axis", GRAPH_ATTRIBUTE_INT, 1, (const int64_t[]){ 0 }))
 		*ret = xrnpe_fail_memory(op->error);
 	if (!*ret)
 		*ret = build_part(op->graph, op->node->name, "Concat", count, tensors, joined, &axis, 1, op->error);
 	inputs[0] = joined;
-	inputs[1] = int_list(op, ret, rank, dims);
+	inputs[1] = part_list(op, ret, rank, dims);
 	if (!perm) {
 		if (!*ret)
 			*ret = build_part(op->graph, op->node->name, "Reshape", 2, inputs, output, NULL, 0,
@@ -318,7 +245,7 @@ static void join(const struct op *op, int *ret, uint32_t *tensors, uint32_t coun
 		return;
 	}
 	joined = binary(op, ret, "Reshape", inputs[0], inputs[1]);
-	if (!*ret && new_ints(&order, "perm", GRAPH_ATTRIBUTE_INTS, rank, perm))
+	if (!*ret && part_attribute(&order, "perm", GRAPH_ATTRIBUTE_INTS, rank, perm))
 		*ret = xrnpe_fail_memory(op->error);
 	if (!*ret)
 		*ret = build_part(op->graph, op->node->name, "Transpose", 1, &joined, output, &order, 1,

@@ -228,6 +228,7 @@ static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_
 			   uint32_t out, uint32_t i)
 {
 	double at = resize_source(node, axis, in, out, i), below;
+	struct tap tap;
 
 	if (node->params.resize.mode == RESIZE_NEAREST) {
 		uint32_t index = resize_nearest(node, in, at);
@@ -235,7 +236,10 @@ static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_
 		return (struct tap){ index, index, 0 };
 	}
 	below = floor(at);
-	return (struct tap){ inside(below, in), inside(below + 1, in), (float)(at - below) };
+	tap = (struct tap){ inside(below, in), inside(below + 1, in), (float)(at - below) };
+	/* At the ends, and of an axis of one element, both are the same. */
+	tap.part = tap.first == tap.second ? 0 : tap.part;
+	return tap;
 }
 
 uint32_t resize_repeats(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out)
@@ -256,7 +260,7 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 {
 	struct tap tap = find_tap(node, axis, in, out, i);
 
-	weights[1] = tap.second == tap.first ? 0 : tap.part;
+	weights[1] = tap.part;
 	weights[0] = 1 - weights[1];
 	return tap.first;
 }

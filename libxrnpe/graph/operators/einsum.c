@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Einsum of one or two tensors, as the nodes that it stands for: what only one of them has and the
+ * result lacks is summed, axes are brought into order, and what both have is multiplied by MatMul.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+
+#include "build.h"
+#include "families.h"
+#include "parts.h"
+
+/* A tensor and the letters of its axes. */
+struct term {
+	char letters[GRAPH_MAX_RANK + 1];
+	uint32_t tensor;
+};
+
+struct einsum {
+	const struct op *op;
+	struct term in[2], out;
+	uint32_t count;			/* of inputs */
+	uint32_t size[UINT8_MAX + 1];	/* by letter */
+	int ret;
+};
+
+/* ---- the equation ------------------------------------------------------ */
+
+static int add_letter(struct einsum *e, struct term *term, char letter)
+{
+	size_t rank = strlen(term->letters);
+
+	if (letter == '.')
+		return op_fail(e->op, -ENOTSUP, "its equation has an ellipsis");
+	if (!isalpha((unsigned char)letter))
+		return op_fail(e->op, -EINVAL, "its equation has a %s", letter == ',' ? "comma too many" :
+			       "character that is no letter");
+	if (strchr(term->letters, letter))
+		return op_fail(e->op, -ENOTSUP, "its equation has %c twice in one tensor", letter);
+	if (rank == GRAPH_MAX_RANK)
+		return op_fail(e->op, -ENOTSUP, "its equation has more than %d axes", GRAPH_MAX_RANK);
+	term->letters[rank] = letter;
+	return 0;
+}
+
+/* Without an arrow the result has what is there once, in the order of the alphabet. */
+static int find_implied(struct einsum *e)
+{
+	int ret = 0;
+
+	for (char c = 'A'; !ret && c <= 'z'; c++) {
+		bool first = strchr(e->in[0].letters, c), second = strchr(e->in[1].letters, c);
+
+		if (isalpha((unsigned char)c) && first != second)
+			ret = add_letter(e, &e->out, c);
+	}
+	return ret;
+}
+
+static int parse(struct einsum *e, const char *text)
+{
+	struct term *term = &e->in[0];
+	int ret = 0;
+
+	for (; !ret && *text; text++) {
+		if (*text == ' ')
+			continue;
+		if (*text == ',' && term == &e->in[0] && e->count == 2)
+			term = &e->in[1];
+		else if (text[0] == '-' && text[1] == '>' && term != &e->out && ++text)
+			term = &e->out;
+		else
+			ret = add_letter(e, term, *text);
+	}
+	return ret || term == &e->out ? ret : find_implied(e);
+}
+
+/* Sizes of axes, which are the same wherever a letter stands. */
+static int find_sizes(struct einsum *e)
+{
+	for (uint32_t i = 0; i < e->count; i++) {
+		const struct graph_shape *shape = &op_input(e->op, i)->shape;
+		const char *letters = e->in[i].letters;
+
+		if (strlen(letters) != shape->rank)
+			return op_fail(e->op, -EINVAL, "its equation has %zu axes for input %u of rank %u",
+				       strlen(letters), i, shape->rank);
+		for (uint32_t k = 0; k < shape->rank; k++) {
+			uint32_t *size = &e->size[(unsigned char)letters[k]];
+
+			if (*size && *size != shape->dims[k])
+				return op_fail(e->op, -EINVAL, "axis %c has %u elements and %u", letters[k],
+					       *size, shape->dims[k]);
+			*size = shape->dims[k];
+		}
+	}
+	for (const char *c = e->out.letters; *c; c++) {
+		if (!e->size[(unsigned char)*c])
+			return op_fail(e->op, -EINVAL, "its result has axis %c, which no input has", *c);
+	}
+	return 0;
+}
+
+/* ---- nodes ------------------------------------------------------------- */
+
+/* Sum what nothing else has. */
+static void sum_alone(struct einsum *e, struct term *term, const struct term *other)
+{
+	char kept[GRAPH_MAX_RANK + 1] = "";
+	int64_t axes[GRAPH_MAX_RANK];
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; term->letters[i]; i++) {
+		if (strchr(e->out.letters, term->letters[i]) || strchr(other->letters, term->letters[i]))
+			kept[strlen(kept)] = term->letters[i];
+		else
+			axes[count++] = i;
+	}
+	if (!count)
+		return;
+	/* Axes of one element stay, and go with a change of shape. */
+	term->tensor = part_ints(e->op, &e->ret, "ReduceSum", "axes", GRAPH_ATTRIBUTE_INTS, count, axes,
+				 term->tensor);
+	memcpy(term->letters, kept, sizeof(kept));
+}
+
+/* Elements of the axes in @letters. */
+static int64_t count_of(const struct einsum *e, const char *letters)
+{
+	int64_t count = 1;
+
+	for (; *letters; letters++)
+		count *= e->size[(unsigned char)*letters];
+	return count;
+}
+
+/* @term with the axes of @order, as a tensor of those sizes. */
+static uint32_t arrange(struct einsum *e, const struct term *term, const char *order)
+{
+	int64_t dims[GRAPH_MAX_RANK] = { 0 }, perm[GRAPH_MAX_RANK];
+	uint32_t rank = (uint32_t)strlen(order), tensor;
+
+	for (uint32_t i = 0; i < rank; i++) {
+		dims[i] = e->size[(unsigned char)term->letters[i]];
+		perm[i] = strchr(term->letters, order[i]) - term->letters;
+	}
+	tensor = part_reshape(e->op, &e->ret, term->tensor, rank, dims);
+	return rank ? part_ints(e->op, &e->ret, "Transpose", "perm", GRAPH_ATTRIBUTE_INTS, rank, perm,
+				tensor) : tensor;
+}
+
+/* Letters of @from that are in all of @in and in none of @lack. */
+static void pick(const char *from, const char *in, const char *lack, char *picked)
+{
+	for (; *from; from++) {
+		if (strchr(in, *from) && !strchr(lack, *from))
+			*picked++ = *from;
+	}
+	*picked = 0;
+}
+
+/* The product of both, as a term: axes of both and of the result, of the first, of the second. */
+static struct term multiply(struct einsum *e)
+{
+	const char *a = e->in[0].letters, *b = e->in[1].letters, *out = e->out.letters;
+	char both[GRAPH_MAX_RANK + 1], first[GRAPH_MAX_RANK + 1], second[GRAPH_MAX_RANK + 1];
+	char summed[GRAPH_MAX_RANK + 1], order[2][2 * GRAPH_MAX_RANK + 1];
+	struct term product = { 0 };
+	uint32_t x, y;
+
+	pick(out, a, b, first);
+	pick(out, b, a, second);
+	pick(a, b, out, summed);
+	pick(out, a, first, both);
+	strcat(strcat(strcpy(order[0], both), first), summed);
+	strcat(strcat(strcpy(order[1], both), summed), second);
+	x = part_reshape(e->op, &e->ret, arrange(e, &e->in[0], order[0]), 3, (const int64_t[]){
+		count_of(e, both), count_of(e, first), count_of(e, summed) });
+	y = part_reshape(e->op, &e->ret, arrange(e, &e->in[1], order[1]), 3, (const int64_t[]){
+		count_of(e, both), count_of(e, summed), count_of(e, second) });
+	product.tensor = part(e->op, &e->ret, "MatMul", NULL, 2, x, y);
+	strcat(strcat(strcpy(product.letters, both), first), second);
+	return product;
+}
+
+int infer_einsum(const struct op *op)
+{
+	const struct graph_attribute *equation = op_attribute(op, "equation");
+	struct einsum e = { .op = op, .count = op->node->input_count };
+	struct term product;
+	uint32_t made;
+
+	for (uint32_t i = 0; i < e.count; i++) {
+		e.in[i].tensor = op->node->inputs[i];
+		e.ret = e.ret ? e.ret : op_check_input(op, i, GRAPH_FLOAT, "input");
+	}
+	if (!e.ret && (!equation || equation->kind != GRAPH_ATTRIBUTE_STRING))
+		e.ret = op_fail(op, -EINVAL, "attribute equation is missing");
+	if (!e.ret)
+		e.ret = parse(&e, equation->string);
+	if (!e.ret)
+		e.ret = find_sizes(&e);
+	if (e.ret)
+		return e.ret;
+	for (uint32_t i = 0; i < e.count; i++)
+		sum_alone(&e, &e.in[i], &e.in[!i]);
+	product = e.count == 2 ? multiply(&e) : e.in[0];
+	made = arrange(&e, &product, e.out.letters);
+	return e.ret ? e.ret : build_part(op->graph, op->node->name, "Identity", 1, &made,
+					  op->node->outputs[0], NULL, 0, op->error);
+}
