@@ -208,9 +208,14 @@ static int evaluate(const struct op *op)
 	return ret;
 }
 
+/* Whether all inputs are known; or constant, those whose values matter. */
 static bool inputs_are(const struct op *op, bool constant)
 {
-	for (uint32_t i = 0; i < op->node->input_count; i++) {
+	uint32_t types_from = op->node->op->types_from, count = op->node->input_count;
+
+	if (constant && types_from && types_from < count)
+		count = types_from;
+	for (uint32_t i = 0; i < count; i++) {
 		const struct graph_tensor *tensor = op_input(op, i);
 
 		if (tensor && !(constant ? tensor->data != NULL : tensor->known))

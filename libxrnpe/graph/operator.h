@@ -48,6 +48,8 @@ struct operator {
 	void (*compute)(const struct op_call *call);
 	/* The result depends on the shapes of the inputs alone. */
 	bool of_shapes;
+	/* From this input on it depends on their types alone; 0: on the values of all. */
+	uint8_t types_from;
 	/* The operator set since which it means what it does here; 0: always. */
 	uint8_t since;
 	/* Products summed to make the outputs; NULL: none. */

@@ -559,6 +559,25 @@ START_TEST(constants_are_computed)
 }
 END_TEST
 
+/* Of what a constant becomes like the type counts, which is known. */
+START_TEST(constants_are_cast_alike)
+{
+	Onnx__ModelProto *model = onnx_new();
+	struct xrnpe_graph *graph;
+
+	onnx_input(model, "x", DIMS(1, 2));
+	onnx_output(model, "y", DIMS(1, 2));
+	onnx_ints(model, "four", DIMS(4));
+	onnx_node(model, "CastLike", "four x", "f");
+	onnx_node(model, "Sqrt", "f", "r");
+	onnx_node(model, "Mul", "x r", "y");
+	graph = take(model, NULL);
+	ck_assert_msg(graph, "%s", error.message);
+	ck_assert_uint_eq(graph->node_count, 1);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* A branch that is known when the file is read is the only one. */
 START_TEST(known_conditions)
 {
@@ -929,6 +948,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, cut_points);
 	tcase_add_test(tests, input_shapes);
 	tcase_add_test(tests, constants_are_computed);
+	tcase_add_test(tests, constants_are_cast_alike);
 	tcase_add_test(tests, known_conditions);
 	tcase_add_test(tests, half_and_double_weights);
 	tcase_add_test(tests, bad_constants);

@@ -210,6 +210,7 @@ const struct operator operators_logic[] = {
 	{ "IsNaN", 1, 1, 1, "", .infer = infer_is_nan, .compute = compute_is_nan },
 	{ "Where", 3, 3, 1, "", .infer = infer_where, .compute = compute_where },
 	{ "Cast", 1, 1, 1, "saturate to", .infer = infer_cast, .compute = compute_cast, .since = 6 },
-	{ "CastLike", 2, 2, 1, "saturate", .infer = infer_cast_like, .compute = compute_cast },
+	{ "CastLike", 2, 2, 1, "saturate", .infer = infer_cast_like, .compute = compute_cast,
+	  .types_from = 1 },
 	{ 0 },
 };
