@@ -174,15 +174,16 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 	xrnpe_queue_put(queue);
 }
 
-static bool xrnpe_task_is_killed(void)
+/* A kernel thread that closes files does so for everybody: nobody's jobs may keep it waiting. */
+static bool xrnpe_task_may_wait(void)
 {
-	return fatal_signal_pending(current) ||
-	       (current->flags & PF_EXITING && current->exit_code == SIGKILL);
+	return !(current->flags & PF_KTHREAD) && !fatal_signal_pending(current) &&
+	       !(current->flags & PF_EXITING && current->exit_code == SIGKILL);
 }
 
 /**
  * xrnpe_ctx_close_queues() - give queued jobs a moment to get into the rings, and
- * cancel what then is left, or all at once if the process was killed
+ * cancel what then is left, or all at once if the process was killed or there is none
  * @ctx: the file, which has no user any more
  */
 void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
@@ -190,7 +191,7 @@ void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
 	struct xrnpe_queue *queue;
 	unsigned long id;
 
-	if (!xrnpe_task_is_killed())
+	if (xrnpe_task_may_wait())
 		wait_event_killable_timeout(ctx->drained, !atomic_read(&ctx->waiting),
 					    msecs_to_jiffies(XRNPE_CLOSE_MS));
 	xa_for_each(&ctx->queues, id, queue)
@@ -220,14 +221,17 @@ int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file
 	queue = xrnpe_queue_create(ctx, args->priority, args->depth);
 	if (IS_ERR(queue))
 		return PTR_ERR(queue);
-	ret = xa_alloc(&ctx->queues, &queue->id, queue, XA_LIMIT(1, XRNPE_MAX_FILE_QUEUES),
-		       GFP_KERNEL);
+	xa_lock(&ctx->queues);
+	ret = __xa_alloc(&ctx->queues, &queue->id, queue, XA_LIMIT(1, XRNPE_MAX_FILE_QUEUES),
+			 GFP_KERNEL);
+	/* Who guesses its number may destroy it as soon as that is unlocked. */
+	args->queue = queue->id;
+	xa_unlock(&ctx->queues);
 	if (ret) {
 		drm_dbg(drm, "no room for a queue: %pe\n", ERR_PTR(ret));
 		xrnpe_queue_close(queue);
 		return ret == -EBUSY ? -ENOSPC : ret;
 	}
-	args->queue = queue->id;
 	return 0;
 }
 
