@@ -4,6 +4,7 @@
  * the first job is armed.
  */
 #include <linux/dma-fence-chain.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <drm/drm_exec.h>
@@ -367,8 +368,12 @@ static int xrnpe_job_add_fences_of(struct xrnpe_job *job, struct dma_resv *resv,
 	int ret = 0;
 
 	dma_resv_for_each_fence(&cursor, resv, dma_resv_usage_rw(write), fence) {
-		if (!ret && !dma_fence_is_signaled(fence))
-			ret = drm_sched_job_add_dependency(&job->base, dma_fence_get(fence));
+		if (ret || dma_fence_is_signaled(fence))
+			continue;
+		/* Each is compared with all before, and a buffer may have thousands. */
+		cond_resched();
+		ret = fatal_signal_pending(current) ? -EINTR :
+		      drm_sched_job_add_dependency(&job->base, dma_fence_get(fence));
 	}
 	return ret;
 }
