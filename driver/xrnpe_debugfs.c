@@ -45,8 +45,11 @@ static int xrnpe_show_buffers(struct seq_file *m, void *unused)
 		seq_printf(m, "%s%s%s%s", drm_gem_is_imported(&bo->base) ? " imported" : "",
 			   bo->cached ? " cached" : "", bo->no_mmap ? " no-mmap" : "",
 			   bo->read_only ? " read-only" : "");
-		if (bo->label)
-			seq_printf(m, " \"%s\"", bo->label);
+		if (bo->label) {
+			seq_puts(m, " \"");
+			seq_escape_str(m, bo->label, ESCAPE_ANY_NP, NULL);
+			seq_puts(m, "\"");
+		}
 		seq_puts(m, "\n");
 	}
 	return 0;
