@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "build.h"
 #include "place.h"
 
 /* ---- one input --------------------------------------------------------- */
@@ -207,10 +208,42 @@ static bool find_channels(const struct placing *p, uint32_t x, const struct grap
 
 static const char *place_pair(struct placing *p);
 
+#define REPEATED_OTHERWISE "an input is repeated in a way that strides do not have"
+
+/* Most elements of a constant that is stored with all its repetitions. */
+#define MOST_STORED ((size_t)1 << 20)
+
+/* Let the node read constant @i as a constant of its output's shape. */
+static void store_repeated(struct placing *p, uint32_t i)
+{
+	struct xrnpe_graph *graph = p->compiler->graph;
+	const struct graph_shape from = place_input(p, i)->shape, to = place_output(p)->shape;
+	const float *values = place_constant(p, i);
+	size_t steps[GRAPH_MAX_RANK];
+	ptrdiff_t strides[GRAPH_MAX_RANK];
+	uint32_t made;
+	void *data;
+
+	p->no_memory = place_new_tensor(p->compiler, &made) ||
+		       build_constant(graph, made, GRAPH_FLOAT, &to, &data, p->compiler->error);
+	if (p->no_memory)
+		return;
+	call_strides(&from, &to, steps);
+	for (uint32_t k = 0; k < to.rank; k++)
+		strides[k] = (ptrdiff_t)steps[k];
+	call_gather(&to, sizeof(*values), values, 0, strides, data);
+	p->node->inputs[i] = made;
+}
+
 /* Arithmetic with a constant that is a tensor, as with one that is computed. */
 static const char *with_tensor(struct placing *p, uint32_t constant)
 {
-	return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
+	const char *why = graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
+
+	if (!why || strcmp(why, REPEATED_OTHERWISE) || graph_count(&place_output(p)->shape) > MOST_STORED)
+		return why;
+	store_repeated(p, constant);
+	return p->no_memory ? NULL : place_pair(p);
 }
 
 /* Arithmetic with a constant for each channel of input @x, which is input @constant. */
@@ -320,6 +353,36 @@ static bool broadcast_image(const struct graph_shape *shape, const struct graph_
 	       (part->c == image->c || part->c == 1);
 }
 
+/*
+ * What is there once for all of some axes before those that it has: @whole, in C order, as so many
+ * lines, of which @part is one. False: it is not, or its sizes are too large.
+ */
+static bool repeat_lines(const struct graph_shape *shape, const struct graph_shape *whole,
+			 struct image *image, struct image *part)
+{
+	uint32_t lacks = whole->rank - shape->rank;
+	uint64_t lines = 1, pixels = 1;
+	bool repeats = true;
+
+	for (uint32_t i = 0; i < whole->rank; i++) {
+		uint32_t own = i < lacks ? 1 : shape->dims[i - lacks];
+
+		repeats &= own == 1;
+		if (!repeats && own != whole->dims[i])
+			return false;
+		if (repeats)
+			lines *= whole->dims[i];
+		else if (i + 1 < whole->rank)
+			pixels *= whole->dims[i];
+	}
+	if (repeats || lines > UINT16_MAX || pixels > UINT16_MAX || whole->dims[whole->rank - 1] > UINT16_MAX)
+		return false;
+	*image = (struct image){ (uint32_t)lines, (uint32_t)pixels, whole->dims[whole->rank - 1], false };
+	*part = *image;
+	part->h = 1;
+	return true;
+}
+
 static const char *place_pair(struct placing *p)
 {
 	static const enum xrnpe_opcode opcodes[OPERATIONS] = {
@@ -342,8 +405,9 @@ static const char *place_pair(struct placing *p)
 			image = memory;
 		part = image;
 	} else if (!broadcast_image(&place_input(p, other)->shape, &place_output(p)->shape, &image,
-				    &part)) {
-		return "an input is repeated in a way that strides do not have";
+				    &part) &&
+		   !repeat_lines(&place_input(p, other)->shape, &place_output(p)->shape, &image, &part)) {
+		return REPEATED_OTHERWISE;
 	}
 	p->place->scale_count = kind == MUL ? 1 : 2;
 	if (part.c < image.c)

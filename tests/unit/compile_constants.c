@@ -20,6 +20,11 @@ static Onnx__ModelProto *computed(void)
 	onnx_floats(onnx, "lines", DIMS(5, 1), NULL);
 	onnx_floats(onnx, "pixels", DIMS(1, 5, 6, 1), NULL);
 	onnx_floats(onnx, "more", DIMS(1, 3, 5, 6), NULL);
+	/* Of more axes than images have, of which the outermost is repeated, or one of those between. */
+	onnx_ints(onnx, "dims", 5, (int64_t[]){ 2, 2, 5, 2, 3 });
+	onnx_node(onnx, "Reshape", "c dims", "rows");
+	onnx_floats(onnx, "row", DIMS(2, 5, 2, 3), NULL);
+	onnx_floats(onnx, "between", DIMS(2, 1, 5, 1, 3), NULL);
 	return onnx;
 }
 
@@ -30,6 +35,7 @@ START_TEST(read)
 		{ "Add", "c whole" }, { "Sub", "whole c" }, { "Sub", "c whole" }, { "Mul", "c whole" },
 		{ "Max", "whole c" }, { "Min", "c whole" }, { "Mul", "c line" }, { "Add", "lines c" },
 		{ "Mul", "t pixels" }, { "Concat", "c more" }, { "Concat", "more c" },
+		{ "Add", "rows row" }, { "Sub", "row rows" }, { "Mul", "between rows" },
 	};
 	Onnx__ModelProto *onnx = computed();
 	struct xrnpe_graph *graph;
@@ -98,7 +104,7 @@ TCase *compile_constants_tests(void)
 	TCase *tests = tcase_create("constants");
 
 	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, read, 0, 11);
+	tcase_add_loop_test(tests, read, 0, 14);
 	tcase_add_test(tests, counted);
 	tcase_add_loop_test(tests, too_wide, 0, 2);
 	return tests;
