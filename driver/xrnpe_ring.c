@@ -121,7 +121,8 @@ static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 	dma_fence_signal(fence);
 	dma_fence_put(fence);
 
-	wake_up_all(&xdev->ended);
+	if (wq_has_sleeper(&xdev->ended))
+		wake_up_all(&xdev->ended);
 	pm_runtime_mark_last_busy(xdev->drm.dev);
 	pm_runtime_put_autosuspend(xdev->drm.dev);
 }
