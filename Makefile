@@ -29,8 +29,8 @@ LDFLAGS += -pthread $(SANITIZE)
 all:
 
 # Programs that print TAP, started by `make check` in this order: SUITES names them,
-# SUITE_<name> is the command, NEEDS_<name> what must be built first. Of these TIMED are run
-# by themselves, as far as may be.
+# SUITE_<name> is the command, NEEDS_<name> what must be built first. Of these TIMED, which
+# wait for guests, come before the others, see tests/run.
 SUITES :=
 TIMED :=
 
