@@ -86,10 +86,12 @@ TEST_F(job, longest_commands)
 	static const uint8_t formats[] = {
 		XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4, XRNPE_FORMAT_P8, XRNPE_FORMAT_P16,
 	};
-	const int64_t resets = resets_of(self->fd);
 	struct drm_xrnpe_job_wait end;
 	struct work work;
+	int64_t resets;
 
+	begin_with(_metadata, self, "job_timeout_ms=500");
+	resets = resets_of(self->fd);
 	ASSERT_EQ(0, make_long(self->fd, 64, 1 << 22, &work));
 	for (unsigned int f = 0; f < sizeof(formats); f++) {
 		set_cmd(&work, 0, pooling_cmd(formats[f], 1029));
@@ -103,7 +105,8 @@ TEST_F(job, longest_commands)
 		EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
 	}
 	EXPECT_EQ(resets, resets_of(self->fd));
-	free_work(self->fd, &work);
+	unmap_work(&work);
+	end_with(_metadata, self);
 }
 
 /* ---- memory ---- */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * System sleep when the device fails. Each test needs a device of its own.
+ * System sleep when the device fails. Each test needs a device of its own, and a machine as
+ * that of xrnpe_slow.c.
  */
 #include "xrnpe_sleep.h"
 
@@ -13,7 +14,7 @@ TEST_F(sleep, when_a_job_does_not_abort)
 	struct work endless, works[3];
 	int64_t guilty, jobs[200];
 
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	ASSERT_EQ(0, make_slow(self->fd, &endless));
 	mark_result(endless.data.map);
 	guilty = submit(self->fd, 0, &endless);
 	ASSERT_LT(0, guilty);

@@ -2,7 +2,7 @@
 /*
  * System sleep, as far as devices go to sleep and come back; the machine itself
  * stays awake. A program of its own: QEMU's virtio console does not survive it,
- * so that what is printed must go to the UART.
+ * so that what is printed must go to the UART. For a machine as that of xrnpe_slow.c.
  */
 #include "xrnpe_sleep.h"
 #include "xrnpe_sync.h"
@@ -28,7 +28,7 @@ TEST_F(sleep, with_jobs)
 	int64_t jobs[JOBS], first, dependent, last;
 	struct gate gate;
 
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	ASSERT_EQ(0, make_slow(self->fd, &endless));
 	sync = (struct drm_xrnpe_sync){ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
 	first = submit_syncs(self->fd, 0, &endless, &sync, 1);
 	sync.flags = 0;
@@ -54,7 +54,7 @@ TEST_F(sleep, with_endless_jobs)
 	struct work works[2];
 
 	for (int i = 0; i < 2; i++)
-		ASSERT_EQ(0, make_endless(self->fd, &works[i]));
+		ASSERT_EQ(0, make_slow(self->fd, &works[i]));
 	for (int i = 0; i < 8; i++)
 		endless[i] = submit(self->fd, 1 + i % 2, &works[i % 2]);
 	for (int i = 0; i < JOBS; i++)

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * Limits of time, and what one may do to others before they are reached. For a machine whose
- * time goes by the guest's instructions, and QEMU's -device xrnpe,x-fault-slow=2000, so that
- * a command takes 2 ms of it: how busy the host is does not matter. Needs root.
+ * Limits of time, what one may do to others before they are reached, and shares of time. For
+ * a machine whose time goes by the guest's instructions, and QEMU's -device
+ * xrnpe,x-fault-slow=2000, so that a command takes 2 ms of it: how busy the host is does not
+ * matter. Needs root.
  */
 #include "xrnpe_limit.h"
 
 #include <pthread.h>
-
-/* Work of 16 seconds, with no more to compute than there must be. */
-static int make_slow(int fd, struct work *work)
-{
-	return make_long(fd, 8192, 1, work);
-}
 
 TEST_F(job, endless)
 {
@@ -163,6 +158,75 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 	for (int i = 0; i < 2; i++)
 		unmap_work(&hogs[i].work);
 	end_with(_metadata, self);
+}
+
+/* ---- shares ---- */
+
+/* Long jobs are no way to more than one's share: what counts is the time that they execute. */
+TEST_F(job, turns_by_time)
+{
+	const int fds[2] = { open_npu(), open_npu() };
+	const unsigned int cmds[2] = { 20, 2 };
+	const int count[2] = { 30, 128 };
+	struct drm_xrnpe_job_wait end;
+	int64_t first[2], ns[2];
+	struct work works[2];
+
+	for (int i = 0; i < 2; i++) {
+		ASSERT_LE(0, fds[i]);
+		ASSERT_EQ(0, make_long(fds[i], cmds[i], 1, &works[i]));
+		first[i] = submit(fds[i], 2, &works[i]);
+		for (int j = 1; j < count[i]; j++)
+			ASSERT_LT(0, submit(fds[i], 2, &works[i]));
+	}
+	/* While both have work each has half of the time, give or take a few long jobs. */
+	ASSERT_EQ(0, wait_job(fds[1], first[1] + 99, in_ms(60000), &end));
+	for (int i = 0; i < 2; i++)
+		ns[i] = fdinfo(fds[i], "drm-engine-npu:");
+	EXPECT_EQ(-ETIME, wait_job(fds[0], first[0] + count[0] - 1, 0, &end));
+	EXPECT_LT(ns[1] / 2, ns[0]);
+	EXPECT_GT(ns[1] * 2, ns[0]);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(fds[i], first[i] + count[i] - 1));
+		free_work(fds[i], &works[i]);
+		close(fds[i]);
+	}
+}
+
+/*
+ * Nor is to be new again and again: one that has had its part is not kept waiting for ever
+ * by those that have had nothing.
+ */
+TEST_F(job, turns_beside_new_ones)
+{
+	const int64_t end = in_ms(30000);
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job_wait wait;
+	int64_t first, jobs[4] = {};
+	struct drm_xrnpe_job args;
+	int made = 0, ret;
+	struct work hog;
+
+	ASSERT_EQ(0, make_long(self->fd, 2, 1, &hog));
+	args = job_args(&hog, &region);
+	args.flags = DRM_XRNPE_JOB_NO_IMPLICIT_SYNC;
+	first = submit(self->fd, 2, &hog);
+	for (int i = 1; i < 16; i++)
+		ASSERT_LT(0, submit(self->fd, 2, &hog));
+	do {
+		int64_t *job = &jobs[made++ % 4];
+
+		if (*job) {
+			ASSERT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, *job));
+			ASSERT_EQ(0, destroy_queue(self->fd, *job >> JOB_BITS));
+		}
+		*job = submit_jobs(self->fd, make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 1),
+				   &args, 1, 0);
+		ASSERT_LT(0, *job);
+		ret = wait_job(self->fd, first + 15, 0, &wait);
+	} while (ret == -ETIME && now_ns() < end);
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(16, made);
 }
 
 TEST_HARNESS_MAIN

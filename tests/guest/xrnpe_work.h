@@ -156,6 +156,15 @@ static inline int make_endless(int fd, struct work *work)
 	return make_long(fd, 128, XRNPE_MAX_WORK / XRNPE_MAX_K, work);
 }
 
+/*
+ * Work of 16 seconds where a command takes 2 ms at least, by -device xrnpe,x-fault-slow=2000,
+ * with no more to compute than there must be.
+ */
+static inline int make_slow(int fd, struct work *work)
+{
+	return make_long(fd, 8192, 1, work);
+}
+
 /* So that nothing but its file, which is to be closed, has the buffers. */
 static inline void unmap_work(struct work *work)
 {
