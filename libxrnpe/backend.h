@@ -113,6 +113,7 @@ struct xrnpe_device {
 	atomic_uint references;
 	struct xrnpe_device_info info;
 	unsigned int depth;		/* jobs in flight that keep it busy */
+	bool swaps;			/* buffers can be swapped out, so idle ones may stay */
 };
 
 /* All may be called from any thread. */

@@ -462,6 +462,7 @@ int xrnpe_emu_open(struct xrnpe_device **device, struct xrnpe_error *error)
 	}
 
 	emu->device.depth = 2 * threads;
+	emu->device.swaps = true;
 	emu->device.info = (struct xrnpe_device_info){
 		.backend = "emu",
 		.path = "emu",

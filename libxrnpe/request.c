@@ -85,12 +85,8 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 	return 0;
 }
 
-void xrnpe_request_free(struct xrnpe_request *request)
+void request_dispose(struct xrnpe_request *request)
 {
-	if (!request)
-		return;
-	if (request->state == REQUEST_SUBMITTED)
-		xrnpe_request_wait(request, -1, NULL);
 	request->session->device->backend->forget(request->session->device, &request->job);
 	if (request->job.fd >= 0)
 		close(request->job.fd);
@@ -102,8 +98,20 @@ void xrnpe_request_free(struct xrnpe_request *request)
 	for (unsigned int i = 0; i < request->job.region_count; i++)
 		xrnpe_buffer_free(request->bound[i]);
 	xrnpe_buffer_free(request->memory);
-	xrnpe_session_free(request->session);
 	free(request);
+}
+
+void xrnpe_request_free(struct xrnpe_request *request)
+{
+	struct xrnpe_session *session;
+
+	if (!request)
+		return;
+	if (request->state == REQUEST_SUBMITTED)
+		xrnpe_request_wait(request, -1, NULL);
+	session = request->session;
+	request_dispose(request);
+	xrnpe_session_free(session);
 }
 
 int request_check_idle(const struct xrnpe_request *request, struct xrnpe_error *error)

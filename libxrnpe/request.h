@@ -41,6 +41,7 @@ struct xrnpe_request {
 	uint32_t *cpu_layer;		/* by node on the CPU, with @profile: its layer */
 	struct request_layer *kept;	/* by layer; NULL: none ever was */
 	int64_t allowed;		/* ns from submission to deadline; 0: no deadline */
+	struct xrnpe_request *next;	/* of the session's idle ones */
 };
 
 /* The model at the request's point. Inputs, outputs, layers and the CPU's nodes are those of all. */
@@ -92,6 +93,9 @@ void request_keep_free(struct xrnpe_request *request);
 
 /* Let the job be at its first step. */
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
+
+/* Free one that is not submitted, but for its reference to the session. */
+void request_dispose(struct xrnpe_request *request);
 
 /* xrnpe_request_submit() by who goes on as @awaited says. */
 int request_submit(struct xrnpe_request *request, enum xrnpe_awaited awaited, struct xrnpe_error *error);

@@ -201,6 +201,12 @@ void xrnpe_session_free(struct xrnpe_session *session)
 {
 	if (!session || atomic_fetch_sub(&session->references, 1) > 1)
 		return;
+	while (session->idle) {
+		struct xrnpe_request *request = session->idle;
+
+		session->idle = request->next;
+		request_dispose(request);
+	}
 	free_points(session);
 	free(session->costs);
 	pthread_mutex_destroy(&session->lock);
@@ -221,6 +227,42 @@ struct batch {
 	struct xrnpe_request **requests;	/* element i uses the i % depth-th */
 	uint32_t status;
 };
+
+/*
+ * A request of a batch that has ended, or a new one. Batches may be small, and then memory that
+ * nobody has touched takes as long as to compute.
+ */
+static int take_request(struct xrnpe_session *session, struct xrnpe_request **request, struct xrnpe_error *error)
+{
+	pthread_mutex_lock(&session->lock);
+	*request = session->idle;
+	if (*request)
+		session->idle = (*request)->next;
+	pthread_mutex_unlock(&session->lock);
+	if (!*request)
+		return xrnpe_request_new(session, request, error);
+	atomic_fetch_add(&session->references, 1);
+	return 0;
+}
+
+/* For the next batch. What is still in flight is waited for. */
+static void leave_request(struct xrnpe_request *request)
+{
+	struct xrnpe_session *session = request ? request->session : NULL;
+
+	if (!session || !session->device->swaps) {
+		xrnpe_request_free(request);
+		return;
+	}
+	if (request->state == REQUEST_SUBMITTED)
+		xrnpe_request_wait(request, -1, NULL);
+	pthread_mutex_lock(&session->lock);
+	request->next = session->idle;
+	session->idle = request;
+	pthread_mutex_unlock(&session->lock);
+	/* That of who runs the batch stays. */
+	xrnpe_session_free(session);
+}
 
 static int submit_next(struct batch *batch, struct xrnpe_error *error)
 {
@@ -298,12 +340,11 @@ int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *
 	if (!batch.requests)
 		return xrnpe_fail_memory(error);
 	for (unsigned int i = 0; !ret && i < batch.depth; i++)
-		ret = xrnpe_request_new(session, &batch.requests[i], error);
+		ret = take_request(session, &batch.requests[i], error);
 	if (!ret)
 		ret = run_batch(&batch, progress, data, error);
-	/* Freeing waits for what is still in flight. */
 	for (unsigned int i = 0; i < batch.depth; i++)
-		xrnpe_request_free(batch.requests[i]);
+		leave_request(batch.requests[i]);
 	free(batch.requests);
 	if (status)
 		*status = batch.status;

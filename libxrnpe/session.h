@@ -37,6 +37,7 @@ struct xrnpe_session {
 	struct session_point *points;	/* as many as the model has */
 	struct govern_point *costs;	/* of each */
 	pthread_mutex_t lock;		/* of what follows */
+	struct xrnpe_request *idle;	/* of batches, for the next ones; they do not refer to it */
 	unsigned int point;		/* of the next submission */
 	bool governed;			/* ... unless @govern picks another */
 	struct govern govern;

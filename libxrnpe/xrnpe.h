@@ -562,7 +562,8 @@ void xrnpe_session_free(struct xrnpe_session *session);
 typedef int (*xrnpe_progress)(void *data, size_t done, size_t total);
 
 /**
- * Run a batch, with as many elements in flight as keep the device busy, and wait.
+ * Run a batch, with as many elements in flight as keep the device busy, and wait. On the emulator
+ * the session keeps the memory of these for its next batches.
  *
  * @inputs: by input, @count of each one after the other
  * @outputs: by output, room for @count of each; NULL: not wanted

@@ -486,7 +486,29 @@ static void *use(void *data)
 	return NULL;
 }
 
-/* A session is shared; each thread has a request of its own. */
+/* Batches of which some are stopped: the next ones are right all the same. */
+static void *use_batches(void *data)
+{
+	struct user *user = data;
+
+	user->right = true;
+	for (unsigned int i = 0; i < 20 && user->right; i++) {
+		float in[20 * TINY_IN], out[20 * TINY_OUT], expected[20 * TINY_OUT];
+		struct stop stop = { .at = i % 5 == 4 ? 3 : 0 };
+		struct xrnpe_error mine;
+		int ret;
+
+		for (unsigned int k = 0; k < 20; k++) {
+			tiny_input(user->seed + i + k, in + k * TINY_IN);
+			tiny_output(in + k * TINY_IN, expected + k * TINY_OUT);
+		}
+		ret = run(user->session, 20, in, out, stop_at, &stop, NULL, &mine);
+		user->right = stop.at ? ret == -ECANCELED : !ret && !memcmp(out, expected, sizeof(out));
+	}
+	return NULL;
+}
+
+/* A session is shared; each thread has a request of its own, or batches. */
 START_TEST(session_threads)
 {
 	struct xrnpe_session *session = session_of(tiny_model());
@@ -494,7 +516,7 @@ START_TEST(session_threads)
 
 	for (unsigned int i = 0; i < 8; i++) {
 		users[i] = (struct user){ .session = session, .seed = 100 * i };
-		ck_assert_int_eq(pthread_create(&users[i].thread, NULL, use, &users[i]), 0);
+		ck_assert_int_eq(pthread_create(&users[i].thread, NULL, i % 2 ? use_batches : use, &users[i]), 0);
 	}
 	for (unsigned int i = 0; i < 8; i++) {
 		ck_assert_int_eq(pthread_join(users[i].thread, NULL), 0);
