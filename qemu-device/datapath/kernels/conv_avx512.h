@@ -142,6 +142,7 @@ static tile *const tiles[QUADS][VECTORS] = {
 struct panel {
 	struct stage stage;
 	bool safe;		/* no sum can overflow 32 bits */
+	size_t safe_steps;	/* else: with these weights no sum of so many steps does */
 	uint8_t weights[] __attribute__((aligned(64)));	/* a vector or two a step */
 };
 
@@ -179,17 +180,23 @@ TARGET static bool decode_row(const struct xrnpe_product *product, const struct 
 	return nar;
 }
 
-/* The sum of magnitudes of words. */
-TARGET static int64_t sum_magnitudes(const uint8_t *row, size_t count)
+/* The sum of magnitudes of words; to *@largest the largest, unless it is less. */
+TARGET static int64_t sum_magnitudes(const uint8_t *row, size_t count, int64_t *largest)
 {
-	__m512i sum = _mm512_setzero_si512();
+	__m512i sum = _mm512_setzero_si512(), most = sum;
+	int64_t found;
 
 	for (size_t i = 0; i < count; i += 32) {
 		__m512i words = _mm512_maskz_loadu_epi16((__mmask32)first_lanes(count - i < 32 ? count - i : 32),
 							 (const int16_t *)row + i);
 
-		sum = _mm512_dpwssd_epi32(sum, _mm512_abs_epi16(words), _mm512_set1_epi16(1));
+		words = _mm512_abs_epi16(words);
+		sum = _mm512_dpwssd_epi32(sum, words, _mm512_set1_epi16(1));
+		most = _mm512_max_epi16(most, words);
 	}
+	most = _mm512_max_epi16(most, _mm512_srli_epi32(most, 16));
+	found = _mm512_reduce_max_epi32(_mm512_and_si512(most, _mm512_set1_epi32(INT16_MAX)));
+	*largest = found > *largest ? found : *largest;
 	return _mm512_reduce_add_epi32(sum);
 }
 
@@ -199,7 +206,7 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 {
 	size_t steps = all_steps(plan), vectors = vectors_for(count);
 	struct stage *stage = &panel->stage;
-	int64_t largest = 0;
+	int64_t largest = 0, weight = 1;
 
 	for (size_t lane = 0; lane < vectors * 16; lane++) {
 		uint8_t *row = rows + lane % 16 * plan->pitch;
@@ -211,13 +218,14 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 
 			stage->nar[lane] = decode_row(product, plan, n + lane, row);
 			stage->any_nar |= stage->nar[lane];
-			sum = steps > plan->safe_steps ? sum_magnitudes(row, steps * STEP) : 0;
+			sum = steps > plan->safe_steps ? sum_magnitudes(row, steps * STEP, &weight) : 0;
 			largest = sum > largest ? sum : largest;
 		}
 		if (lane % 16 == 15)
 			interleave(rows, plan->pitch, steps, vectors * 64, panel->weights + lane / 16 * 64);
 	}
 	panel->safe = largest * plan->most <= INT32_MAX;
+	panel->safe_steps = (size_t)(INT32_MAX / (STEP * plan->most * weight));
 }
 
 /* The sums of a panel where 32 bits may be too few, which @sum has for parts of them. */
@@ -232,7 +240,7 @@ TARGET static void multiply_wide(const struct plan *plan, const struct panel *pa
 	memset(wide, 0, ROWS * sizeof(*wide));
 	for (size_t run = 0; run < plan->all_runs; run++) {
 		for (size_t s = 0, some; s < plan->steps; s += some) {
-			some = plan->steps - s < plan->safe_steps ? plan->steps - s : plan->safe_steps;
+			some = plan->steps - s < panel->safe_steps ? plan->steps - s : panel->safe_steps;
 			for (size_t q = 0; q < quads; q++)
 				part.at[0][q] = windows->at[run / windows->runs][q] +
 						run % windows->runs * windows->run_pitch + s * STEP_BYTES;
