@@ -124,22 +124,25 @@ NEEDS_fuzz-products := $(B)/tests/fuzz/products-fixed
 SUITE_fuzz-products-amx := $(B)/tests/fuzz/products-amx 2000
 NEEDS_fuzz-products-amx := $(B)/tests/fuzz/products-amx
 
-$(B)/tests/fuzz/import.o $(B)/tests/fuzz/graphs.o: CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph
+NETWORK_FUZZERS := $(B)/tests/fuzz/import $(B)/tests/fuzz/compile
+$(NETWORK_FUZZERS:%=%.o) $(B)/tests/fuzz/graphs.o: CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph
 
-$(B)/tests/fuzz/import: $(B)/tests/fuzz/import.o $(B)/tests/fuzz/graphs.o $(LIBXRNPE_STATIC)
+$(NETWORK_FUZZERS): %: %.o $(B)/tests/fuzz/graphs.o $(LIBXRNPE_STATIC)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBXRNPE_LIBS)
 
-## fuzz: kernels against the plain one, and files of networks, with clang's libFuzzer; FUZZ_SECONDS=60 each
+## fuzz: kernels against the plain one, files of networks, and the compiler, with clang's libFuzzer; FUZZ_SECONDS=60 each
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: $(B)/tests/unit/graph
 	@$(MAKE) --no-print-directory B=build-fuzz CC=clang \
 		SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
-		build-fuzz/tests/fuzz/products build-fuzz/tests/fuzz/import
+		build-fuzz/tests/fuzz/products build-fuzz/tests/fuzz/import build-fuzz/tests/fuzz/compile
 	@mkdir -p build-fuzz/corpus build-fuzz/networks
 	@CK_RUN_CASE=tflite XRNPE_LITE_MODELS=build-fuzz/networks $< >/dev/null
-	build-fuzz/tests/fuzz/import -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
-		-artifact_prefix=build-fuzz/ build-fuzz/networks
+	for fuzzer in import compile; do \
+		build-fuzz/tests/fuzz/$$fuzzer -max_len=16384 -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build-fuzz/ build-fuzz/networks || exit; \
+	done
 	build-fuzz/tests/fuzz/products -max_len=256 -len_control=0 -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 

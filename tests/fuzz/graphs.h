@@ -5,6 +5,9 @@
 
 #include "graph.h"
 
+/* Whether it has few inputs and outputs, small tensors, and at most @products of products. */
+bool fuzz_is_small(const struct xrnpe_graph *graph, uint64_t products);
+
 /* Run @graph on zeros, if it is small. Returns what xrnpe_graph_run() does, or 0. */
 int fuzz_run_small(const struct xrnpe_graph *graph);
 
