@@ -15,6 +15,9 @@
 #define MAX_IMAGES 48
 #define MAX_WHOLE_ASIDE 16
 #define MAX_IMAGE_BYTES ((size_t)512 << 20)
+/* Formats are compared on one of so many of those that numbers are fitted to, and no more than that. */
+#define ONE_JUDGES_OF 3
+#define MOST_JUDGES 12
 
 /* A fixed sequence that looks random, so that results can be repeated. */
 static uint32_t next_random(uint32_t *state)
@@ -146,6 +149,31 @@ static int run_fitted(struct compiler *compiler, size_t keep)
 	return ret;
 }
 
+/*
+ * Divide the kept inputs that numbers are fitted to into parts of compiler->judge_count each, as
+ * cards are dealt, so that each is spread over the data; some may be left over.
+ */
+static int deal_inputs(struct compiler *compiler)
+{
+	uint32_t count = compiler->image_count, judges = count / ONE_JUDGES_OF, parts, dealt = 0;
+	struct reference **images;
+
+	compiler->judge_count = judges > MOST_JUDGES ? MOST_JUDGES : judges;
+	if (!judges)
+		return 0;
+	images = malloc(count * sizeof(*images));
+	if (!images)
+		return xrnpe_fail_memory(compiler->error);
+	memcpy(images, compiler->images, count * sizeof(*images));
+	parts = count / compiler->judge_count;
+	for (uint32_t first = 0; first < parts; first++) {
+		for (uint32_t i = first; i < count; i += parts)
+			compiler->images[dealt++] = images[i];
+	}
+	free(images);
+	return 0;
+}
+
 static int prepare_samples(struct compiler *compiler)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
@@ -217,5 +245,5 @@ int calibrate_run(struct compiler *compiler)
 		ret = run_fitted(compiler, keep);
 	if (!ret)
 		ret = run_unseen(compiler, unseen, whole);
-	return ret;
+	return ret ? ret : deal_inputs(compiler);
 }

@@ -231,6 +231,11 @@ struct compiler {
 	 */
 	struct reference **images;
 	uint32_t image_count, unseen_count;
+	/*
+	 * Formats are compared on so many of image_count at a time, with weights that were rounded
+	 * for the others. 0: there are too few for that.
+	 */
+	uint32_t judge_count;
 	struct end *ends;
 	uint32_t end_count;
 	/* Root of the ends' squared errors, on all inputs, in the model tuned last. */

@@ -12,8 +12,8 @@
 #include "effect.h"
 
 /* Most inputs, and sums of a product and such that all measurements together may take. */
-#define MOST_IMAGES 8
-#define MOST_WORK 3e10
+#define MOST_IMAGES 12
+#define MOST_WORK 1.6e11
 
 struct effect {
 	struct compiler *compiler;
@@ -171,7 +171,8 @@ static bool node_changes(const struct effect *effect, uint32_t n)
 	return false;
 }
 
-double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t images)
+double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t first,
+		      uint32_t images)
 {
 	struct compiler *compiler = effect->compiler;
 	const struct xrnpe_graph *graph = compiler->graph;
@@ -182,7 +183,7 @@ double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_
 
 	memset(effect->ends, 0, compiler->end_count * sizeof(*effect->ends));
 	find_changes(effect, n);
-	for (uint32_t i = 0; i < images; i++) {
+	for (uint32_t i = first; i < first + images; i++) {
 		void **fp32 = compiler->images[i]->tensors;
 
 		for (uint32_t t = 0; t < graph->tensor_count; t++)

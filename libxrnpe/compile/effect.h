@@ -49,9 +49,10 @@ struct reference *effect_reference(struct effect *effect);
 uint32_t effect_images(const struct compiler *compiler, size_t measurements);
 
 /*
- * The relative squared errors of all ends of the network, added up, if the output of node
- * @n is @outputs for the first @images of the kept inputs.
+ * The relative squared errors of all ends of the network, added up over @images of the kept
+ * inputs from @first on, if the output of node @n is @outputs for them all.
  */
-double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t images);
+double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t first,
+		      uint32_t images);
 
 #endif

@@ -27,11 +27,12 @@ enum part {
 	RESIDUAL,
 };
 
-/* One measurement. */
+/* One measurement, whose effect is that on @images of the kept inputs, from @first on. */
 struct job {
 	uint32_t node;
 	enum part part;
 	enum xrnpe_format format;
+	uint32_t first, images;
 };
 
 struct measuring {
@@ -58,6 +59,7 @@ struct bench {
 	float *inputs[PLACE_READS];	/* rounded */
 	float *weight;			/* rounded */
 	struct moments moments;		/* of what the node measured multiplies by weights */
+	struct reference **others;	/* kept inputs that weights are rounded for meanwhile */
 	struct shift *shifts;		/* by channel: what the outputs are off */
 	double *means;			/* by channel: scratch */
 };
@@ -187,8 +189,15 @@ static double node_error(struct bench *bench, uint32_t index)
 	return sqrt(squares_relative(&sum));
 }
 
-/* @images: that effects are measured with */
-static int measure(struct bench *bench, const struct job *job, uint32_t images)
+/* Round the weights of node @n, in place of what they were rounded to before. */
+static int round_node(struct compiler *compiler, uint32_t n, const struct moments *moments,
+		      enum xrnpe_format format)
+{
+	quantize_free(&compiler->nodes[n].weight[format]);
+	return quantize_node(compiler, n, moments, format);
+}
+
+static int measure(struct bench *bench, const struct job *job)
 {
 	struct compiler *compiler = bench->compiler;
 	struct node_plan *plan = &compiler->nodes[job->node];
@@ -200,7 +209,7 @@ static int measure(struct bench *bench, const struct job *job, uint32_t images)
 
 	if (plan->place.weights.out_c &&
 	    job->part == (plan->place.kind == PLACE_WEIGHTS ? WEIGHTS : INPUTS) &&
-	    quantize_node(compiler, job->node, &bench->moments, job->format))
+	    round_node(compiler, job->node, &bench->moments, job->format))
 		return -ENOMEM;
 	run_rounded(bench, job);
 	loss->error = node_error(bench, job->node);
@@ -211,7 +220,8 @@ static int measure(struct bench *bench, const struct job *job, uint32_t images)
 		loss->effect = loss[-1].effect * ratio * ratio;
 		return 0;
 	}
-	loss->effect = effect_measure(bench->effect, job->node, bench->outputs, images);
+	loss->effect = effect_measure(bench->effect, job->node, bench->outputs, job->first,
+				      job->images);
 	return 0;
 }
 
@@ -239,6 +249,7 @@ static void bench_free(struct bench *bench)
 	free(bench->outputs);
 	free(bench->inputs[0]);
 	free(bench->inputs[1]);
+	free(bench->others);
 	free(bench->weight);
 	free(bench->shifts);
 	free(bench->means);
@@ -264,13 +275,15 @@ static int bench_prepare(struct bench *bench, struct compiler *compiler)
 		.linear = malloc(largest * compiler->image_count * sizeof(float)),
 		.outputs = malloc(largest * compiler->image_count * sizeof(float)),
 		.inputs = { malloc(largest * sizeof(float)), malloc(largest * sizeof(float)) },
+		.others = malloc((compiler->image_count + (size_t)1) * sizeof(*bench->others)),
 		.weight = malloc(weights * sizeof(float)),
 		.shifts = malloc(channels * sizeof(*bench->shifts)),
 		.means = malloc(channels * sizeof(*bench->means)),
 	};
 	bench->ref = bench->effect ? effect_reference(bench->effect) : NULL;
 	return bench->ref && bench->tensors && bench->linear && bench->outputs &&
-	       bench->inputs[0] && bench->inputs[1] && bench->weight && bench->shifts && bench->means ? 0 : -ENOMEM;
+	       bench->inputs[0] && bench->inputs[1] && bench->others && bench->weight &&
+	       bench->shifts && bench->means ? 0 : -ENOMEM;
 }
 
 /* Report measurements that have been made since last time; in the caller's thread only. */
@@ -283,6 +296,70 @@ static void report(struct measuring *measuring)
 		atomic_store(&measuring->stop, true);
 }
 
+/* Measure @job; @counts: it is the last time. @caller: this is the thread that reports. */
+static int run_job(struct measuring *measuring, struct bench *bench, const struct job *job,
+		   bool counts, bool caller)
+{
+	int ret = atomic_load(&measuring->stop) ? 0 : measure(bench, job);
+
+	if (counts)
+		atomic_fetch_add(&measuring->done, 1);
+	if (caller)
+		report(measuring);
+	return ret;
+}
+
+/* The moments of what node @n multiplies by weights, but in @count of the inputs from @first on. */
+static int find_moments(struct bench *bench, uint32_t n, uint32_t first, uint32_t count)
+{
+	struct compiler *compiler = bench->compiler;
+	uint32_t others = 0;
+
+	for (uint32_t i = 0; i < compiler->image_count; i++) {
+		if (i < first || i >= first + count)
+			bench->others[others++] = compiler->images[i];
+	}
+	moments_free(&bench->moments);
+	return moments_measure(compiler, n, bench->others, others, &bench->moments);
+}
+
+/*
+ * The weights of node @n. They would be judged too well on what they were rounded for, the more so
+ * the longer sums are: so they are judged on some of the inputs, rounded for the others, and
+ * if there are few inputs on each part of them in turn. In the end they are rounded for all.
+ */
+static int measure_weights(struct measuring *measuring, struct bench *bench, uint32_t n, bool caller)
+{
+	struct compiler *compiler = bench->compiler;
+	struct loss *losses = compiler->nodes[n].weight_loss;
+	uint32_t judges = compiler->judge_count;
+	uint32_t each = judges && judges < measuring->images ? judges : measuring->images;
+	uint32_t times = judges ? measuring->images / each : 1;
+	double effects[COMPILE_FORMATS] = { 0 };
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < times; k++) {
+		uint32_t first = judges * k;
+
+		ret = find_moments(bench, n, first, judges);
+		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++) {
+			ret = run_job(measuring, bench, &(struct job){ n, WEIGHTS, f, first, each },
+				      k + 1 == times, caller);
+			effects[f] += losses[f].effect / times;
+		}
+	}
+	if (ret || atomic_load(&measuring->stop))
+		return ret;
+	if (judges)
+		ret = find_moments(bench, n, 0, 0);
+	for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++) {
+		losses[f].effect = effects[f];
+		if (judges)
+			ret = round_node(compiler, n, &bench->moments, f);
+	}
+	return ret;
+}
+
 /* All of node @n; @caller: it is the thread that reports. */
 static int measure_node(struct measuring *measuring, struct bench *bench, uint32_t n, bool caller)
 {
@@ -290,18 +367,16 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 	uint32_t count = list_parts(bench->compiler, n, parts);
 	int ret = 0;
 
-	if (bench->compiler->nodes[n].place.kind == PLACE_WEIGHTS)
-		ret = moments_measure(bench->compiler, n, &bench->moments);
-	if (!ret && count)
+	if (count)
 		run_exact(bench, n);
-	for (enum xrnpe_format f = 0; f < COMPILE_FORMATS; f++) {
-		for (uint32_t k = 0; !ret && k < count && !atomic_load(&measuring->stop); k++) {
-			ret = measure(bench, &(struct job){ n, parts[k], f },
-				      measuring->images);
-			atomic_fetch_add(&measuring->done, 1);
-			if (caller)
-				report(measuring);
+	for (uint32_t k = 0; !ret && k < count; k++) {
+		if (parts[k] == WEIGHTS) {
+			ret = measure_weights(measuring, bench, n, caller);
+			continue;
 		}
+		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++)
+			ret = run_job(measuring, bench,
+				      &(struct job){ n, parts[k], f, 0, measuring->images }, true, caller);
 	}
 	moments_free(&bench->moments);
 	return ret;

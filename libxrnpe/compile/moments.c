@@ -138,15 +138,15 @@ static void finish_group(const struct moments *moments, uint32_t group)
 }
 
 /*
- * Fill the factors of @blocks, which a window has, with means of products over windows of the
- * inputs that numbers are fitted to, spread over all. @row: room for a window
+ * Fill the factors of @blocks, which a window has, with means of products over windows of
+ * @tensor in @inputs, spread over all. @row: room for a window
  */
-static void add_windows(const struct compiler *compiler, uint32_t tensor,
+static void add_windows(struct reference *const *inputs, uint32_t input_count, uint32_t tensor,
 			const struct windows *windows, const struct moments_block *blocks,
 			uint32_t block_count, struct moments *moments, float *row)
 {
 	size_t pixels = (size_t)windows->dims.out_h * windows->dims.out_w;
-	size_t all = pixels * compiler->image_count, wanted = LEAST_WINDOWS, count;
+	size_t all = pixels * input_count, wanted = LEAST_WINDOWS, count;
 
 	if (wanted < WINDOWS_A_PRODUCT * (size_t)blocks->size)
 		wanted = WINDOWS_A_PRODUCT * (size_t)blocks->size;
@@ -155,7 +155,7 @@ static void add_windows(const struct compiler *compiler, uint32_t tensor,
 		/* Somewhere in the i-th of as many parts, and not always in the same column. */
 		double jitter = count < all ? fmod((double)i * 0.618033988749895, 1) : 0;
 		size_t at = (size_t)(((double)i + jitter) * (double)all / (double)count);
-		const float *values = compiler->images[at / pixels]->tensors[tensor];
+		const float *values = inputs[at / pixels]->tensors[tensor];
 
 		for (uint32_t g = 0; g < moments->groups; g++) {
 			gather(windows, values, at % pixels, g, row);
@@ -229,7 +229,8 @@ static int divide(struct moments *moments, const struct place *place)
 	return moments->blocks ? make_room(moments) : -ENOMEM;
 }
 
-int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments)
+int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
+		    uint32_t input_count, struct moments *moments)
 {
 	const struct place *place = &compiler->nodes[n].place;
 	struct place_piece piece;
@@ -254,8 +255,8 @@ int moments_measure(struct compiler *compiler, uint32_t n, struct moments *momen
 		/* Of pieces that divide output channels the last one has what all multiply. */
 		if (!count)
 			continue;
-		add_windows(compiler, place->reads[0].tensor, &windows, moments->blocks + block, count,
-			    moments, row);
+		add_windows(inputs, input_count, place->reads[0].tensor, &windows,
+			    moments->blocks + block, count, moments, row);
 		block += count;
 	}
 	for (uint32_t g = 0; g < moments->groups; g++)

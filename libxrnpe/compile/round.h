@@ -26,8 +26,9 @@ struct moments {
 	double *diagonal;	/* by group: length means of squares */
 };
 
-/* Of node @n, which has weights of a tensor. Returns 0 or -ENOMEM. */
-int moments_measure(struct compiler *compiler, uint32_t n, struct moments *moments);
+/* Of node @n, which has weights of a tensor, over @inputs, computed. Returns 0 or -ENOMEM. */
+int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
+		    uint32_t input_count, struct moments *moments);
 
 /* Of sums of @length products, of which any two have means as in the matrix @products. */
 int moments_of_products(uint32_t length, const float *products, struct moments *moments);

@@ -292,7 +292,8 @@ static void quantize(struct compiler *compiler, uint32_t n)
 	struct moments moments = { 0 };
 
 	if (plan->place.kind == PLACE_WEIGHTS)
-		ck_assert_int_eq(moments_measure(compiler, n, &moments), 0);
+		ck_assert_int_eq(moments_measure(compiler, n, compiler->images, compiler->image_count,
+						 &moments), 0);
 	ck_assert_int_eq(quantize_node(compiler, n, &moments, plan->choice.weight), 0);
 	moments_free(&moments);
 }

