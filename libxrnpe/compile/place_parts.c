@@ -171,8 +171,6 @@ const char *place_gather(struct placing *p)
 		return "its indices are computed";
 	if (!place_image(p, 0, &in))
 		return PLACE_TOO_LARGE;
-	if (shape.dims[axis] == 1 && count == 1)
-		return place_alias(p);
 	along = place_axis(&shape, &in, axis, &lines);
 	if (along == IMAGE_NONE)
 		return PLACE_NOT_ITS_AXES;

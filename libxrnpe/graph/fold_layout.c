@@ -81,11 +81,21 @@ static int join_transposes(struct folding *fold, struct graph_node *node,
 	return ret ? ret : fold_become(fold, node, "Transpose");
 }
 
+/* Whether @node takes the only element of an axis. */
+static bool takes_all(const struct xrnpe_graph *graph, const struct graph_node *node)
+{
+	return fold_is(node, "Gather") && graph_input(graph, node, 1)->data &&
+	       graph_input(graph, node, 0)->shape.dims[node->params.axis] == 1 &&
+	       graph_count(&graph_input(graph, node, 1)->shape) == 1;
+}
+
 int fold_moves(struct folding *fold, struct graph_node *node)
 {
 	const struct graph_node *first;
 	bool moves = !keeps_order(fold->graph, node);
 
+	if (takes_all(fold->graph, node) && graph_output(fold->graph, node, 0)->shape.rank)
+		return become_reshape(fold, node, node->inputs[0]);
 	if ((moves && !fold_is(node, "Transpose")) || !graph_output(fold->graph, node, 0)->shape.rank)
 		return 0;
 	first = before(fold, node);

@@ -478,6 +478,7 @@ START_TEST(moves)
 		{ "z = Reshape x s148; y = Relu z", "Reshape Relu" },
 		{ "t = Transpose x perm=0231; y = Add t l", "Transpose Add" },
 		{ "a = Reshape x s84; b = Mul a a; y = Reshape b s1424", "Reshape Mul Reshape" },
+		{ "a = Gather x s0; b = Reshape a s84; y = Relu b", "Relu Reshape" },
 	};
 	static const struct folded products[] = {
 		{ "c = Conv x w; y = HardSigmoid c", "Conv/Clip" },
