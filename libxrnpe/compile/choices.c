@@ -331,6 +331,8 @@ static struct trial *better_of(const struct search *search, double allowed, stru
  */
 static int find_cheapest(struct search *search, double allowed, struct trial **best)
 {
+	double margin = 1;
+
 	search->limits.effect = allowed * allowed;
 	for (int i = 0; i < MOST_TRIALS; i++) {
 		struct trial *trial;
@@ -343,8 +345,12 @@ static int find_cheapest(struct search *search, double allowed, struct trial **b
 		*best = better_of(search, allowed, *best, trial);
 		if (share >= CLOSE && share <= 1)
 			break;
-		/* What effects add up to is that many times more, or less, than was thought. */
-		search->limits.effect *= 0.85 / fmin(fmax(share * share, 1e-4), 1e4);
+		/*
+		 * What effects add up to is that many times more, or less, than was thought; where
+		 * that was said before and was not enough, more still.
+		 */
+		margin = share > 1 ? 0.85 * margin : 0.85;
+		search->limits.effect *= margin / fmin(fmax(share * share, 1e-4), 1e4);
 	}
 	return 0;
 }
