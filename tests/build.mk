@@ -179,9 +179,11 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
 	runtime_models runtime_session runtime_events runtime_buffers runtime_layers \
-	runtime_points runtime_govern runtime_transfer)
+	runtime_points runtime_govern runtime_transfer runtime_networks compile_run compile_networks \
+	onnx_builder)
 $(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe \
 	$(shell $(PKG_CONFIG) --cflags libdrm)
+$(RUNTIME_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c
 
 $(B)/tests/unit/runtime: $(RUNTIME_TESTS:%=$(B)/%.o) $(LIBXRNPE_STATIC)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBXRNPE_LIBS)

@@ -123,7 +123,10 @@ static unsigned int compare(struct xrnpe_request *request, const struct xrnpe_mo
 	return compared;
 }
 
-/* Of all networks, in several formats: the same outputs, and layers as in the reference. */
+/*
+ * Of all networks, in several formats: the same outputs, and layers as in the reference, which
+ * has but the last of those that a normalisation is split into.
+ */
 START_TEST(layers_kept)
 {
 	struct xrnpe_graph *graph = load(networks[_i / VARIANTS]());
@@ -141,7 +144,7 @@ START_TEST(layers_kept)
 		ck_assert_mem_eq(kept, plain, size);
 		free(kept);
 		ck_assert_uint_gt(compare(request, model, graph, reference,
-					  tolerances[_i % VARIANTS]), layers / 3);
+					  tolerances[_i % VARIANTS]), layers / 5);
 	}
 	keep_all(request, layers, false);
 	kept = run(request, model, inputs);

@@ -362,8 +362,79 @@ static Onnx__ModelProto *constants_network(void)
 	return model;
 }
 
+/* Normalised by channel, by groups of channels, by pixel; Softmax and a maximum over channels. */
+static Onnx__ModelProto *norms_network(void)
+{
+	Onnx__ModelProto *model = image_network(4, 7, 6);
+	Onnx__NodeProto *node;
+
+	model->opset_import[0]->version = 21;
+	onnx_floats(model, "w1", DIMS(6, 4, 3, 3), NULL);
+	onnx_floats(model, "w2", DIMS(6, 6, 1, 1), NULL);
+	onnx_floats(model, "w3", DIMS(5, 6, 1, 1), NULL);
+	onnx_floats(model, "s", DIMS(6), NULL);
+	onnx_floats(model, "b", DIMS(6), NULL);
+	onnx_ints(model, "channels", 1, (int64_t[]){ 1 });
+	onnx_node(model, "Conv", "x w1", "c1");
+	onnx_node(model, "InstanceNormalization", "c1 s b", "i");
+	onnx_node(model, "Relu", "i", "r");
+	onnx_node(model, "Conv", "r w2", "c2");
+	node = onnx_node(model, "GroupNormalization", "c2 s b", "g");
+	onnx_attr_int(node, "num_groups", 3);
+	onnx_node(model, "Mish", "g", "m");
+	onnx_attr_int(onnx_node(model, "Softmax", "m", "p"), "axis", 1);
+	onnx_attr_ints(onnx_node(model, "Transpose", "p", "t"), "perm", DIMS(0, 2, 3, 1));
+	onnx_node(model, "LayerNormalization", "t s b", "l");
+	onnx_attr_ints(onnx_node(model, "Transpose", "l", "u"), "perm", DIMS(0, 3, 1, 2));
+	onnx_node(model, "ReduceMax", "u channels", "top");
+	onnx_node(model, "Mul", "m top", "q");
+	onnx_node(model, "Conv", "q w3", "y");
+	return model;
+}
+
+/* Windows of tokens: products that are spelled out, what is added to each head and window. */
+static Onnx__ModelProto *window_network(void)
+{
+	Onnx__ModelProto *model = onnx_new();
+
+	onnx_input(model, "x", DIMS(1, 4, 6, 8));
+	onnx_output(model, "y", DIMS(0));
+	onnx_ints(model, "windows", 6, (int64_t[]){ 1, 2, 2, 2, 3, 8 });
+	onnx_ints(model, "heads", 5, (int64_t[]){ 4, 6, 3, 2, 4 });
+	onnx_ints(model, "tokens", 3, (int64_t[]){ 4, 6, 8 });
+	onnx_ints(model, "image", 4, (int64_t[]){ 1, 4, 6, 8 });
+	onnx_floats(model, "w", DIMS(8, 24), NULL);
+	onnx_floats(model, "bias", DIMS(1, 2, 6, 6), NULL);
+	onnx_floats(model, "mask", DIMS(4, 1, 6, 6), NULL);
+	onnx_floats(model, "places", DIMS(1, 4, 6, 8), NULL);
+	onnx_node(model, "Add", "x places", "a");
+	onnx_node(model, "Reshape", "a windows", "a1");
+	onnx_attr_ints(onnx_node(model, "Transpose", "a1", "a2"), "perm", DIMS(0, 1, 3, 2, 4, 5));
+	onnx_node(model, "Reshape", "a2 tokens", "a3");
+	onnx_node(model, "MatMul", "a3 w", "h0");
+	onnx_node(model, "Reshape", "h0 heads", "h1");
+	onnx_attr_ints(onnx_node(model, "Transpose", "h1", "h"), "perm", DIMS(2, 0, 3, 1, 4));
+	for (int64_t i = 0; i < 3; i++) {
+		static const char *const inputs[] = { "h iq", "h ik", "h iv" };
+		const char *index = inputs[i] + 2;
+
+		onnx_ints(model, index, 1, &i)->n_dims = 0;
+		onnx_node(model, "Gather", inputs[i], index + 1);
+	}
+	onnx_attr_string(onnx_node(model, "Einsum", "q k", "s"), "equation", "whqd,whkd->whqk");
+	onnx_node(model, "Add", "s bias", "s1");
+	onnx_node(model, "Add", "s1 mask", "s2");
+	onnx_attr_int(onnx_node(model, "Softmax", "s2", "p"), "axis", -1);
+	onnx_attr_string(onnx_node(model, "Einsum", "p v", "o"), "equation", "whqk,whkd->wqhd");
+	onnx_node(model, "Reshape", "o windows", "o1");
+	onnx_attr_ints(onnx_node(model, "Transpose", "o1", "o2"), "perm", DIMS(0, 1, 3, 2, 4, 5));
+	onnx_node(model, "Reshape", "o2 image", "o3");
+	onnx_node(model, "Add", "a o3", "y");
+	return model;
+}
+
 network_function *const networks[NETWORKS] = {
 	onnx_resnet, odd_network, loose_network, matrix_network, activation_network, slope_network,
 	padded_network, parts_network, token_network, transposed_network, resize_network, long_network,
-	moves_network, constants_network,
+	moves_network, constants_network, norms_network, window_network,
 };

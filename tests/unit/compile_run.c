@@ -69,8 +69,8 @@ uint64_t bytes_of(const struct xrnpe_model *model)
 	return bytes;
 }
 
-void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
-	       float *outputs[MOST_TENSORS])
+void run_model_on(const char *name, struct xrnpe_model *model, const struct xrnpe_array *inputs,
+		  float *outputs[MOST_TENSORS])
 {
 	const float *data[MOST_TENSORS];
 	struct xrnpe_session *session;
@@ -82,12 +82,18 @@ void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
 		outputs[k] = malloc(TESTS * xrnpe_model_output(model, k)->count * sizeof(float));
 		ck_assert_ptr_nonnull(outputs[k]);
 	}
-	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
+	ck_assert_msg(!xrnpe_device_open(name, &device, &error), "%s", error.message);
 	ck_assert_msg(!xrnpe_session_new(device, model, NULL, &session, &error), "%s", error.message);
 	ck_assert_msg(!xrnpe_session_run(session, TESTS, data, outputs, NULL, NULL, NULL, &error), "%s",
 		      error.message);
 	xrnpe_session_free(session);
 	xrnpe_device_close(device);
+}
+
+void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
+	       float *outputs[MOST_TENSORS])
+{
+	run_model_on("emu", model, inputs, outputs);
 }
 
 double relative_error(const float *values, const float *exact, size_t count)

@@ -31,7 +31,11 @@ uint64_t bytes_of(const struct xrnpe_model *model);
 /* Inputs, and outputs, of the networks here. */
 enum { MOST_TENSORS = 4 };
 
-/* What @model computes of TESTS @inputs in the emulator; each of its outputs from malloc(). */
+/* What @model computes of TESTS @inputs on a device; each of its outputs from malloc(). */
+void run_model_on(const char *name, struct xrnpe_model *model, const struct xrnpe_array *inputs,
+		  float *outputs[MOST_TENSORS]);
+
+/* The same in the emulator. */
 void run_model(struct xrnpe_model *model, const struct xrnpe_array *inputs,
 	       float *outputs[MOST_TENSORS]);
 
@@ -60,7 +64,7 @@ network_function parts_network, token_network, long_network;
 /* An input x of @c x @h x @w, and an output y. */
 Onnx__ModelProto *image_network(int64_t c, int64_t h, int64_t w);
 
-enum { NETWORKS = 14 };
+enum { NETWORKS = 16 };
 
 extern network_function *const networks[NETWORKS];
 

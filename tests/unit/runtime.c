@@ -269,6 +269,8 @@ int main(void)
 	if (!getenv("XRNPE_TEST_DEVICE")) {
 		suite_add_tcase(suite, runtime_npy_tests());
 		suite_add_tcase(suite, runtime_file_tests());
+	} else {
+		suite_add_tcase(suite, runtime_networks_tests());
 	}
 	suite_add_tcase(suite, runtime_device_tests());
 	suite_add_tcase(suite, runtime_session_tests());

@@ -18,6 +18,7 @@ TCase *runtime_layers_tests(void);
 TCase *runtime_points_tests(void);
 TCase *runtime_govern_tests(void);
 TCase *runtime_transfer_tests(void);
+TCase *runtime_networks_tests(void);
 
 /* The device that sessions are tested on: XRNPE_TEST_DEVICE, or emu. */
 const char *test_device(void);
