@@ -519,7 +519,7 @@ static void judge_data(const struct compiler *compiler, const struct xrnpe_quali
 	spread = fmax(quality->spread, USUAL_SPREAD * quality->error / sqrt(quality->inputs));
 	most = quality->error + certain_errors(quality->inputs) * spread;
 	if (most > WELL_KNOWN * quality->error && quality->error > 1e-6)
-		compile_note(compiler, "calibration: the error is %.2g %% on the %u inputs kept aside, which are too few to tell more than that it is at most %.3g %% on others: give more inputs to know it better",
+		compile_note(compiler, "calibration: the error is %.2g %% on the %u inputs kept aside, which are too few to tell more than that it is at most %.3g %% on others like them: give more inputs to know it better",
 			     100 * quality->error, quality->inputs, 100 * most);
 }
 
