@@ -156,6 +156,13 @@ static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priorit
 	return queue;
 }
 
+static void xrnpe_queue_close_work(struct work_struct *work)
+{
+	struct xrnpe_queue *queue = container_of(work, struct xrnpe_queue, close_work);
+
+	drm_sched_entity_fini(&queue->entity);
+}
+
 /* Take no jobs any more, cancel those that have not got to the ring, forget the others. */
 static void xrnpe_queue_close(struct xrnpe_queue *queue)
 {
@@ -165,7 +172,15 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 	/* From here on nobody finds a result. */
 	scoped_guard(spinlock, &queue->lock)
 		queue->last_job = 0;
-	drm_sched_entity_fini(&queue->entity);
+
+	/*
+	 * When the scheduler has taken a job from an entity, drm_sched_entity_pop_job() lines the
+	 * entity up for its next one, even if it was closed meanwhile; there it would stay when it
+	 * is freed. So it is closed where the scheduler works, one thing after the other.
+	 */
+	INIT_WORK(&queue->close_work, xrnpe_queue_close_work);
+	queue_work(queue->ring->sched.submit_wq, &queue->close_work);
+	flush_work(&queue->close_work);
 	xrnpe_share_withdraw(queue);
 
 	/* Who waits for one has a reference. */

@@ -6,6 +6,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
 #include <drm/gpu_scheduler.h>
 
@@ -47,6 +48,8 @@ struct xrnpe_queue {
 	struct xrnpe_ring *ring;
 	/** @entity: its way there; of no use once it is closed */
 	struct drm_sched_entity entity;
+	/** @close_work: closes @entity */
+	struct work_struct close_work;
 	/** @id: its number in the file, for traces */
 	u32 id;
 	/** @depth: entries of @history */

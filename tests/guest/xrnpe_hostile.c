@@ -102,6 +102,24 @@ TEST_F(hostile, destroys_before_it_is_told)
 	}
 }
 
+/* Queues are destroyed while a ring takes one job after the other from them. */
+TEST_F(hostile, destroys_while_jobs_are_taken)
+{
+	struct drm_xrnpe_job jobs[DRM_XRNPE_MAX_JOBS];
+	const int64_t end = in_ms(5000);
+	struct drm_xrnpe_region region;
+
+	for (int i = 0; i < DRM_XRNPE_MAX_JOBS; i++)
+		jobs[i] = job_args(&self->work, &region);
+	for (uint32_t round = 0; now_ns() < end; round++) {
+		int64_t queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, DRM_XRNPE_MAX_JOBS);
+
+		ASSERT_LT(0, queue);
+		ASSERT_LT(0, submit_jobs(self->fd, queue, jobs, 2 + round % (DRM_XRNPE_MAX_JOBS - 1), 0));
+		ASSERT_EQ(0, destroy_queue(self->fd, queue));
+	}
+}
+
 /* ---- files of others --------------------------------------------------------- */
 
 enum then {
