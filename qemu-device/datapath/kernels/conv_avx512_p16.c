@@ -10,13 +10,6 @@
 
 #include "conv_avx512_p16.h"
 
-struct panel {
-	struct stage stage;
-	double magnitudes[LANES] __attribute__((aligned(64)));	/* of a channel's weights: their sum */
-	uint64_t bits;		/* of all of them, or-ed together */
-	double values[] __attribute__((aligned(64)));	/* the weights of each half of the channels */
-};
-
 /* Layout of the scratch memory; then rows of weights, or lines and the inputs of a position. */
 struct scratch {
 	double sum[ROWS][LANES] __attribute__((aligned(64)));

@@ -18,6 +18,14 @@ static size_t pitch_of(const struct xrnpe_product *product)
 	return ((product->k * sizeof(double) + XRNPE_DECODE_SLACK) / 128 * 2 + 3) * 64;
 }
 
+/* What is known of the weights of some channels; then these, by half of the channels, as a kernel has them. */
+struct panel {
+	struct stage stage;
+	double magnitudes[LANES] __attribute__((aligned(64)));	/* of a channel's weights: their sum */
+	uint64_t bits;		/* of all of them, or-ed together */
+	double values[] __attribute__((aligned(64)));
+};
+
 /* ---- tiles ------------------------------------------------------------ */
 
 /* In assembly as GCC 12 moves the accumulators when it is given the intrinsic. */

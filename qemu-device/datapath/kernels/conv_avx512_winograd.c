@@ -33,13 +33,6 @@
 #define GROWTH (1152 * 1152)
 #define STEPS 16		/* roundings on the way, but those of the sum over input channels */
 
-struct panel {
-	struct stage stage;
-	double magnitudes[LANES] __attribute__((aligned(64)));	/* of a channel's weights: their sum */
-	uint64_t bits;		/* of all of them, or-ed together */
-	double values[] __attribute__((aligned(64)));	/* by half of the channels, point and input channel */
-};
-
 /* The squares that are computed together: of one line of squares after the other. */
 struct group {
 	uint64_t first, across;	/* the first one; squares in a line */
@@ -188,7 +181,7 @@ INLINE void put_weights(const __m512d *tap, size_t size, double *to)
 	}
 }
 
-/* Eight of the channels, from their rows; unless cancelled. */
+/* Eight of the channels, from their rows: by half of all, point and input channel; unless cancelled. */
 TARGET static void fill_lanes(const struct xrnpe_product *product, const uint8_t *rows, size_t lane,
 			      struct panel *panel)
 {
