@@ -460,6 +460,8 @@ static int find_best(struct search *search, struct trial **best)
 	} else {
 		change_effects(search, 2);
 	}
+	/* That such a choice was not found does no harm. */
+	ret = 0;
 	if (price->bytes > 0 || price->cycles > 0)
 		ret = find_edge(search, as_good_as(*best), effect, ERROR_FACTOR, best);
 	change_effects(search, power);
