@@ -593,7 +593,7 @@ TCase *runtime_session_tests(void)
 	tcase_add_test(tcase, session_ownership);
 	tcase_add_test(tcase, session_limits);
 	tcase_add_loop_test(tcase, session_steps, 0, 2);
-	tcase_add_loop_test(tcase, session_bad_steps, 0, 11);
+	tcase_add_loop_test(tcase, session_bad_steps, 0, 12);
 	tcase_add_test(tcase, session_threads);
 	tcase_add_loop_test(tcase, session_profile, 0, 2);
 	return tcase;
