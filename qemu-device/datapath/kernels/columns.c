@@ -7,7 +7,7 @@
 #include "kernel.h"
 
 #define VECTOR 16
-#define BLOCK 64		/* nibbles that are bytes for a while, in rows and columns */
+#define BLOCK 64		/* nibbles that are bytes for a while, in rows and columns; whole squares */
 #define INLINE __attribute__((always_inline)) static inline
 
 typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
@@ -130,6 +130,12 @@ static void pack(const uint8_t *codes, uint8_t *row, size_t at, size_t count)
 	xrnpe_pack_nibbles(codes, row + at / 2, count);
 }
 
+/* Rows or columns of bytes, up to whole squares. */
+static size_t in_squares(size_t count)
+{
+	return (count + VECTOR - 1) / VECTOR * VECTOR;
+}
+
 static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t first, uint8_t *to,
 			      uint64_t to_step, size_t at, size_t rows, size_t columns)
 {
@@ -143,7 +149,9 @@ static void transpose_nibbles(const uint8_t *from, uint64_t from_step, size_t fi
 
 			for (size_t r = 0; r < some_rows; r++)
 				xrnpe_unpack_nibbles(from + (j + r) * from_step, first + i, some, in[r]);
-			transpose_as(in[0], sizeof(in[0]), out[0], sizeof(out[0]), some_rows, some, 1);
+			/* With bytes of no meaning behind them, as bytes one by one take longer. */
+			transpose_as(in[0], sizeof(in[0]), out[0], sizeof(out[0]), in_squares(some_rows),
+				     in_squares(some), 1);
 			for (size_t c = 0; c < some; c++) {
 				out[c][some_rows] = 0;
 				pack(out[c], to + (i + c) * to_step, at + j, some_rows);
