@@ -55,6 +55,12 @@ static inline const struct xrnpe_model *request_model(const struct xrnpe_request
 /* That the request is not on its way. Returns 0 or -EBUSY. */
 int request_check_idle(const struct xrnpe_request *request, struct xrnpe_error *error);
 
+/* Free one that is not submitted, but for its reference to the session. */
+void request_dispose(struct xrnpe_request *request);
+
+/* xrnpe_request_submit() by who goes on as @awaited says. */
+int request_submit(struct xrnpe_request *request, enum xrnpe_awaited awaited, struct xrnpe_error *error);
+
 /* ---- request_io.c -------------------------------------------------------- */
 
 /* Where tensor @t of the model lies; NULL: it is bound to what cannot be mapped. */
@@ -93,12 +99,6 @@ void request_keep_free(struct xrnpe_request *request);
 
 /* Let the job be at its first step. */
 int request_begin(struct xrnpe_request *request, struct xrnpe_error *error);
-
-/* Free one that is not submitted, but for its reference to the session. */
-void request_dispose(struct xrnpe_request *request);
-
-/* xrnpe_request_submit() by who goes on as @awaited says. */
-int request_submit(struct xrnpe_request *request, enum xrnpe_awaited awaited, struct xrnpe_error *error);
 
 /* The job's advance(). */
 bool request_advance(struct xrnpe_job *job);
