@@ -7,6 +7,7 @@
 #include "build.h"
 #include "elementary.h"
 #include "families.h"
+#include "parts.h"
 #include "vectors.h"
 
 static int infer_one(const struct op *op)
@@ -307,18 +308,12 @@ static void compute_log_softmax(const struct op_call *call)
 /* x tanh(softplus(x)), as three nodes. */
 static int infer_mish(const struct op *op)
 {
-	const char *name = op->node->name;
-	uint32_t x = op->node->inputs[0], output = op->node->outputs[0], made[2];
 	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
+	uint32_t x = op->node->inputs[0], output = op->node->outputs[0];
+	uint32_t factor = part(op, &ret, "Tanh", NULL, 1, part(op, &ret, "Softplus", NULL, 1, x));
 
-	for (uint32_t i = 0; !ret && i < 2; i++)
-		ret = graph_add_tensor(op->graph, NULL, &made[i], op->error);
-	if (!ret)
-		ret = build_part(op->graph, name, "Softplus", 1, &x, made[0], NULL, 0, op->error);
-	if (!ret)
-		ret = build_part(op->graph, name, "Tanh", 1, &made[0], made[1], NULL, 0, op->error);
-	return ret ? ret : build_part(op->graph, name, "Mul", 2, (const uint32_t[]){ x, made[1] }, output,
-				      NULL, 0, op->error);
+	return ret ? ret : build_part(op->graph, op->node->name, "Mul", 2, (const uint32_t[]){ x, factor },
+				      output, NULL, 0, op->error);
 }
 
 const struct operator operators_activation[] = {
