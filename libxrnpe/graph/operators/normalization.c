@@ -41,8 +41,9 @@ static int check_parameter(const struct op *op, uint32_t i, const char *what, si
 	return ret;
 }
 
-/* Input 0 has channels; parameters have one element each from input 1 on. */
-static int check_channels(const struct op *op, const char *const *names, uint32_t count)
+/* Input 0 has channels; parameters have one element each from input 1 on. Read @epsilon, too. */
+static int check_channels(const struct op *op, const char *const *names, uint32_t count,
+			  float *epsilon)
 {
 	int ret = op_check_input(op, 0, GRAPH_FLOAT, "input");
 
@@ -51,7 +52,7 @@ static int check_channels(const struct op *op, const char *const *names, uint32_
 			      op_input(op, 0)->shape.rank);
 	for (uint32_t i = 0; !ret && i < count; i++)
 		ret = check_parameter(op, 1 + i, names[i], op_input(op, 0)->shape.dims[1]);
-	return ret ? ret : op_float(op, "epsilon", 1e-5f, &op->node->params.scalar.a);
+	return ret ? ret : op_float(op, "epsilon", 1e-5f, epsilon);
 }
 
 /* ---- BatchNormalization ------------------------------------------------ */
@@ -62,7 +63,7 @@ static int infer_batch(const struct op *op)
 	const struct graph_tensor *variance = op_input(op, 4);
 	float momentum;
 	int64_t mode;
-	int ret = check_channels(op, names, 4);
+	int ret = check_channels(op, names, 4, &op->node->params.scalar.a);
 
 	if (!ret)
 		ret = op_float(op, "momentum", 0.9f, &momentum);
@@ -103,11 +104,10 @@ static void compute_batch(const struct op_call *call)
 static int infer_instance(const struct op *op)
 {
 	static const char *const names[] = { "scale", "bias" };
-	int ret = check_channels(op, names, 2);
+	int ret = check_channels(op, names, 2, &op->node->params.group.epsilon);
 
 	if (ret)
 		return ret;
-	op->node->params.group.epsilon = op->node->params.scalar.a;
 	op->node->params.group.groups = op_input(op, 0)->shape.dims[1];
 	return op_output(op, 0, GRAPH_FLOAT, &op_input(op, 0)->shape);
 }
@@ -118,8 +118,7 @@ static int infer_group(const struct op *op)
 	const struct graph_shape *shape = &op_input(op, 0)->shape;
 	int64_t groups, stash;
 	size_t parameters;
-	int ret = check_channels(op, NULL, 0);
-	float epsilon = op->node->params.scalar.a;
+	int ret = check_channels(op, NULL, 0, &op->node->params.group.epsilon);
 
 	if (!ret)	/* none that there is stands for one that is missing */
 		ret = op_int(op, "num_groups", 1, UINT32_MAX, 0, &groups);
@@ -135,7 +134,6 @@ static int infer_group(const struct op *op)
 	if (!ret)
 		ret = check_parameter(op, 2, "bias", parameters);
 	op->node->params.group.groups = (uint32_t)groups;
-	op->node->params.group.epsilon = epsilon;
 	return ret ? ret : op_output(op, 0, GRAPH_FLOAT, shape);
 }
 
