@@ -4,7 +4,6 @@
  * result lacks is summed, axes are brought into order, and what both have is multiplied by MatMul.
  */
 #include <ctype.h>
-#include <stdlib.h>
 
 #include "build.h"
 #include "families.h"

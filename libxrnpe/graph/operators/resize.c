@@ -109,7 +109,7 @@ static int by_sizes(const struct op *op, const int64_t *axes, const int64_t *siz
 	return 0;
 }
 
-/* Sizes of the result, and the tables of taps as scratch. */
+/* Sizes of the result, and the scales that make them. */
 static int solve_sizes(const struct op *op, uint32_t scales_input, uint32_t sizes_input,
 		       uint32_t policy, struct graph_shape *shape)
 {

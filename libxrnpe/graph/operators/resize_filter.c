@@ -34,7 +34,7 @@ static double reach(const struct graph_node *node, uint32_t axis)
 {
 	double widest = node->params.resize.mode == RESIZE_CUBIC ? 2 : 1;
 
-	return node->params.resize.mode == RESIZE_NEAREST ? 1 : ceil(widest / narrowing(node, axis));
+	return ceil(widest / narrowing(node, axis));
 }
 
 static double kernel(const struct graph_node *node, double x)
