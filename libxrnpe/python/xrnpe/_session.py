@@ -88,8 +88,8 @@ class Session(Object):
 
         ``budget`` is what an inference may take: time on the device, ``"2ms"``, energy,
         ``"80uJ"``, and error, ``"1%"``. Time and energy are those of Model.predict(), with the
-        session's ``energy``; on a device time follows what inferences really take. Without a budget there is no governor any more,
-        and the point stays what it is.
+        session's ``energy``; on a device time follows what inferences really take. Without a
+        budget there is no governor any more, and the point stays what it is.
         """
         governor = c.xrnpe_governor()
         for limit in budget:
