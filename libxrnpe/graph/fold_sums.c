@@ -101,11 +101,12 @@ static struct graph_node *product_for(const struct folding *fold, const struct g
 	const struct graph_tensor *added = graph_input(graph, node, other);
 	struct graph_node *product = fold_producer(fold, node, k);
 
-	return product && (!added->data || graph_is_bounded(added)) &&
-	       (fold_is(product, "Conv") || fold_is(product, "Gemm") || fold_is(product, "MatMul")) &&
+	return product && (fold_is(product, "Conv") || fold_is(product, "Gemm") ||
+			   fold_is(product, "MatMul")) &&
 	       !product->residual && !fold_activates(product) && graph_input(graph, product, 1)->data &&
 	       graph_shape_equal(&added->shape, shape) &&
-	       graph_shape_equal(&graph_output(graph, product, 0)->shape, shape) ? product : NULL;
+	       graph_shape_equal(&graph_output(graph, product, 0)->shape, shape) &&
+	       (!added->data || graph_is_bounded(added)) ? product : NULL;
 }
 
 /*

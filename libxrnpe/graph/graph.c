@@ -257,13 +257,15 @@ uint64_t graph_node_macs(const struct xrnpe_graph *graph, const struct graph_nod
 
 bool graph_is_bounded(const struct graph_tensor *tensor)
 {
-	const float most = 256;
+	const float most = 256, *values = tensor->data;
 
-	for (size_t i = 0; tensor->type == GRAPH_FLOAT && i < graph_count(&tensor->shape); i++) {
-		if (!(fabsf(((const float *)tensor->data)[i]) <= most))
+	if (tensor->type != GRAPH_FLOAT)
+		return false;
+	for (size_t i = 0, count = graph_count(&tensor->shape); i < count; i++) {
+		if (!(fabsf(values[i]) <= most))
 			return false;
 	}
-	return tensor->type == GRAPH_FLOAT;
+	return true;
 }
 
 uint32_t *graph_readers(const struct xrnpe_graph *graph)
