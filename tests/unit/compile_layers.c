@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "unit/compile_run.h"
 #include "unit/compile_tests.h"
@@ -83,6 +84,11 @@ static float *get_layer(struct xrnpe_request *request, unsigned int i,
 	return values;
 }
 
+static bool is_own(const char *name)
+{
+	return !strncmp(name, GRAPH_OWN_NAME, strlen(GRAPH_OWN_NAME));
+}
+
 /* The tensors of @graph for @inputs. */
 static struct reference *reference_of(const struct xrnpe_graph *graph,
 				      const struct xrnpe_array *inputs)
@@ -96,7 +102,10 @@ static struct reference *reference_of(const struct xrnpe_graph *graph,
 	return reference;
 }
 
-/* Every layer whose output is one of the graph's is near it; returns how many are. */
+/*
+ * Every layer whose output is one of the graph's is near it; others' are the compiler's own. Returns
+ * how many are the graph's.
+ */
 static unsigned int compare(struct xrnpe_request *request, const struct xrnpe_model *model,
 			    const struct xrnpe_graph *graph, const struct reference *reference,
 			    double tolerance)
@@ -109,10 +118,13 @@ static unsigned int compare(struct xrnpe_request *request, const struct xrnpe_mo
 		float *values = get_layer(request, i, layer);
 		double off;
 
-		if (tensor == GRAPH_NONE || graph->tensors[tensor].type != GRAPH_FLOAT) {
+		if (tensor == GRAPH_NONE) {
+			ck_assert_msg(is_own(layer->output), "layer %u, %s: tensor %s is not there", i,
+				      layer->name, layer->output);
 			free(values);
 			continue;
 		}
+		ck_assert_int_eq(graph->tensors[tensor].type, GRAPH_FLOAT);
 		ck_assert_uint_eq(count_of(layer), graph_count(&graph->tensors[tensor].shape));
 		off = relative_error(values, reference->tensors[tensor], count_of(layer));
 		ck_assert_msg(off <= tolerance, "layer %u, %s (%s), tensor %s: error %g", i, layer->name,
@@ -124,8 +136,8 @@ static unsigned int compare(struct xrnpe_request *request, const struct xrnpe_mo
 }
 
 /*
- * Of all networks, in several formats: the same outputs, and layers as in the reference, which
- * has but the last of those that a normalisation is split into.
+ * Of all networks, in several formats: the same outputs, and layers as in the reference, which of
+ * those that a normalisation is split into has but the last.
  */
 START_TEST(layers_kept)
 {
