@@ -208,44 +208,6 @@ static bool find_channels(const struct placing *p, uint32_t x, const struct grap
 
 static const char *place_pair(struct placing *p);
 
-#define REPEATED_OTHERWISE "an input is repeated in a way that strides do not have"
-
-/* Most elements of a constant that is stored with all its repetitions. */
-#define MOST_STORED ((size_t)1 << 20)
-
-/* Let the node read constant @i as a constant of its output's shape. */
-static void store_repeated(struct placing *p, uint32_t i)
-{
-	struct xrnpe_graph *graph = p->compiler->graph;
-	const struct graph_shape from = place_input(p, i)->shape, to = place_output(p)->shape;
-	const float *values = place_constant(p, i);
-	size_t steps[GRAPH_MAX_RANK];
-	ptrdiff_t strides[GRAPH_MAX_RANK];
-	uint32_t made;
-	void *data;
-
-	p->no_memory = place_new_tensor(p->compiler, &made) ||
-		       build_constant(graph, made, GRAPH_FLOAT, &to, &data, p->compiler->error);
-	if (p->no_memory)
-		return;
-	call_strides(&from, &to, steps);
-	for (uint32_t k = 0; k < to.rank; k++)
-		strides[k] = (ptrdiff_t)steps[k];
-	call_gather(&to, sizeof(*values), values, 0, strides, data);
-	p->node->inputs[i] = made;
-}
-
-/* Arithmetic with a constant that is a tensor, as with one that is computed. */
-static const char *with_tensor(struct placing *p, uint32_t constant)
-{
-	const char *why = graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
-
-	if (!why || strcmp(why, REPEATED_OTHERWISE) || graph_count(&place_output(p)->shape) > MOST_STORED)
-		return why;
-	store_repeated(p, constant);
-	return p->no_memory ? NULL : place_pair(p);
-}
-
 /* Arithmetic with a constant for each channel of input @x, which is input @constant. */
 static const char *with_channels(struct placing *p, uint32_t x, uint32_t constant)
 {
@@ -257,7 +219,7 @@ static const char *with_channels(struct placing *p, uint32_t x, uint32_t constan
 
 	if (kind > DIV || (kind == DIV && constant == 0) || !is_of_output_shape(p, x) ||
 	    !find_channels(p, x, shape, &image))
-		return with_tensor(p, constant);
+		return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
 		return NULL;
@@ -383,6 +345,35 @@ static bool repeat_lines(const struct graph_shape *shape, const struct graph_sha
 	return true;
 }
 
+/* Most elements of a constant that is stored with all its repetitions. */
+#define MOST_STORED ((size_t)1 << 20)
+
+/* Let the node read input @i, if that is a constant, as one of its output's shape. */
+static const char *store_repeated(struct placing *p, uint32_t i)
+{
+	struct xrnpe_graph *graph = p->compiler->graph;
+	const struct graph_shape from = place_input(p, i)->shape, to = place_output(p)->shape;
+	const float *values = place_constant(p, i);
+	size_t steps[GRAPH_MAX_RANK];
+	ptrdiff_t strides[GRAPH_MAX_RANK];
+	uint32_t made;
+	void *data;
+
+	if (!values || graph_count(&to) > MOST_STORED)
+		return "an input is repeated in a way that strides do not have";
+	p->no_memory = place_new_tensor(p->compiler, &made) ||
+		       build_constant(graph, made, GRAPH_FLOAT, &to, &data, p->compiler->error);
+	if (p->no_memory)
+		return NULL;
+	call_strides(&from, &to, steps);
+	for (uint32_t k = 0; k < to.rank; k++)
+		strides[k] = (ptrdiff_t)steps[k];
+	call_gather(&to, sizeof(*values), values, 0, strides, data);
+	p->node->inputs[i] = made;
+	return NULL;
+}
+
+/* Arithmetic of two tensors, of which one may be a constant. */
 static const char *place_pair(struct placing *p)
 {
 	static const enum xrnpe_opcode opcodes[OPERATIONS] = {
@@ -392,6 +383,7 @@ static const char *place_pair(struct placing *p)
 	uint32_t whole = is_of_output_shape(p, 0) ? 0 : 1, other = !whole;
 	struct place_read *reads = p->place->reads;
 	struct image image, memory, part;
+	const char *why;
 
 	if (kind == DIV)
 		return "the device does not divide";
@@ -407,7 +399,8 @@ static const char *place_pair(struct placing *p)
 	} else if (!broadcast_image(&place_input(p, other)->shape, &place_output(p)->shape, &image,
 				    &part) &&
 		   !repeat_lines(&place_input(p, other)->shape, &place_output(p)->shape, &image, &part)) {
-		return REPEATED_OTHERWISE;
+		why = store_repeated(p, other);
+		return why || p->no_memory ? why : place_pair(p);
 	}
 	p->place->scale_count = kind == MUL ? 1 : 2;
 	if (part.c < image.c)
