@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Nodes that the device has no command for, but that are made of others which it has:
- * Softmax, LayerNormalization, and divisions.
+ * Softmax, normalisations, and divisions.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "build.h"
 #include "error.h"
+#include "operators/parts.h"
 #include "place.h"
 
 struct splitting {
@@ -72,24 +73,33 @@ static uint32_t add_two(struct splitting *s, const char *op, uint32_t a, uint32_
 	return add(s, op, GRAPH_NONE, NULL, 2, a, b);
 }
 
+static struct graph_attribute make_attribute(struct splitting *s, const char *name,
+					     enum graph_attribute_kind kind, size_t count,
+					     const int64_t *values)
+{
+	struct graph_attribute made = { 0 };
+
+	if (!s->ret && part_attribute(&made, name, kind, count, values))
+		s->ret = xrnpe_fail_memory(s->compiler->error);
+	return made;
+}
+
 /* The axes from @first to before @end reduced to one element. */
 static uint32_t add_reduction(struct splitting *s, const char *op, uint32_t input, uint32_t first,
 			      uint32_t end)
 {
-	struct graph_attribute axes = {
-		.name = strdup("axes"), .kind = GRAPH_ATTRIBUTE_INTS, .count = end - first,
-		.ints = malloc((end - first) * sizeof(*axes.ints)),
-	};
+	int64_t values[GRAPH_MAX_RANK];
+	struct graph_attribute axes;
 
-	for (uint32_t i = first; axes.ints && i < end; i++)
-		axes.ints[i - first] = i;
-	if ((!axes.name || !axes.ints) && !s->ret)
-		s->ret = xrnpe_fail_memory(s->compiler->error);
+	for (uint32_t i = first; i < end; i++)
+		values[i - first] = i;
+	axes = make_attribute(s, "axes", GRAPH_ATTRIBUTE_INTS, end - first, values);
 	return add(s, op, GRAPH_NONE, &axes, 1, input);
 }
 
-/* A constant of @shape; NULL: no memory. */
-static float *add_constant(struct splitting *s, const struct graph_shape *shape, uint32_t *tensor)
+/* A constant of @shape, to be filled; NULL: no memory. */
+static void *add_constant(struct splitting *s, enum graph_type type, const struct graph_shape *shape,
+			  uint32_t *tensor)
 {
 	void *data = NULL;
 
@@ -97,16 +107,16 @@ static float *add_constant(struct splitting *s, const struct graph_shape *shape,
 	if (!s->ret)
 		s->ret = place_new_tensor(s->compiler, tensor);
 	if (!s->ret)
-		s->ret = build_constant(s->compiler->graph, *tensor, GRAPH_FLOAT, shape, &data,
+		s->ret = build_constant(s->compiler->graph, *tensor, type, shape, &data,
 					s->compiler->error);
 	return data;
 }
 
-/* The same of one @value. */
+/* One of floats that are all @value. */
 static uint32_t add_values(struct splitting *s, const struct graph_shape *shape, float value)
 {
 	uint32_t tensor;
-	float *data = add_constant(s, shape, &tensor);
+	float *data = add_constant(s, GRAPH_FLOAT, shape, &tensor);
 
 	for (size_t i = 0; data && i < graph_count(shape); i++)
 		data[i] = value;
@@ -177,25 +187,17 @@ static uint32_t add_means(struct splitting *s, uint32_t x, const struct image *i
 	const struct graph_shape *shape = &s->compiler->graph->tensors[x].shape;
 	uint32_t channels = shape->dims[1], rank = shape->rank, groups = s->node->params.group.groups;
 	struct graph_shape weights = { .rank = rank, .dims = { channels, channels / groups } };
-	struct graph_attribute group = {
-		.name = strdup("group"), .kind = GRAPH_ATTRIBUTE_INT, .count = 1,
-		.ints = malloc(sizeof(*group.ints)),
-	};
+	struct graph_attribute group;
 
 	/* More than a sum has is divided. */
 	if (image_pixels(image) > XRNPE_MAX_K)
 		x = add_reduction(s, "ReduceMean", x, 2, rank - 1);
 	x = add_reduction(s, "ReduceMean", x, image_pixels(image) > XRNPE_MAX_K ? rank - 1 : 2, rank);
-	if (groups == channels) {
-		graph_clear_attributes(&group, 1);
+	if (groups == channels)
 		return x;
-	}
 	for (uint32_t i = 2; i < rank; i++)
 		weights.dims[i] = 1;
-	if (group.ints)
-		group.ints[0] = groups;
-	if ((!group.name || !group.ints) && !s->ret)
-		s->ret = xrnpe_fail_memory(s->compiler->error);
+	group = make_attribute(s, "group", GRAPH_ATTRIBUTE_INT, 1, (const int64_t[]){ groups });
 	return add(s, "Conv", GRAPH_NONE, &group, 2, x,
 		   add_values(s, &weights, (float)groups / (float)channels));
 }
@@ -213,7 +215,7 @@ static uint32_t add_parameter(struct splitting *s, uint32_t i, uint32_t x)
 
 	for (uint32_t k = 0; k < shape.rank; k++)
 		shape.dims[k] = k == 1 ? whole.dims[1] : 1;
-	data = add_constant(s, &shape, &tensor);
+	data = add_constant(s, GRAPH_FLOAT, &shape, &tensor);
 	for (size_t c = 0; data && c < whole.dims[1]; c++)
 		data[c] = values[c / each];
 	return tensor;
@@ -231,18 +233,12 @@ static bool is_all(const struct graph_tensor *tensor, float value)
 /* The tensor @x as the node's output, which has another shape. */
 static void add_reshape(struct splitting *s, uint32_t x)
 {
-	struct xrnpe_graph *graph = s->compiler->graph;
-	const struct graph_shape shape = graph->tensors[s->node->outputs[0]].shape;
-	uint32_t dims = GRAPH_NONE;
-	void *values = NULL;
+	const struct graph_shape shape = s->compiler->graph->tensors[s->node->outputs[0]].shape;
+	uint32_t dims;
+	int64_t *values = add_constant(s, GRAPH_INT, &(struct graph_shape){ 1, { shape.rank } }, &dims);
 
-	if (!s->ret)
-		s->ret = place_new_tensor(s->compiler, &dims);
-	if (!s->ret)
-		s->ret = build_constant(graph, dims, GRAPH_INT, &(struct graph_shape){ 1, { shape.rank } },
-					&values, s->compiler->error);
 	for (uint32_t i = 0; values && i < shape.rank; i++)
-		((int64_t *)values)[i] = shape.dims[i];
+		values[i] = shape.dims[i];
 	add(s, "Reshape", s->node->outputs[0], NULL, 2, x, dims);
 }
 
