@@ -305,6 +305,8 @@ static inline const struct image *place_written(const struct place *place, const
 	return place->write.c ? &place->write : image;
 }
 
+/* ---- place_relayout.c --------------------------------------------------- */
+
 /* Whether @node is one that was added to copy a tensor to where a reader wants it. */
 bool place_is_relayout(const struct graph_node *node);
 

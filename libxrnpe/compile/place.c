@@ -134,15 +134,14 @@ const float *place_constant(const struct placing *p, uint32_t i)
 	return tensor && tensor->type == GRAPH_FLOAT ? tensor->data : NULL;
 }
 
-/* Of tensors that are one under several names any may have been given its image. */
-static const struct image *find_image(const struct compiler *compiler, uint32_t tensor)
+const struct image *place_find_image(const struct compiler *compiler, uint32_t tensor)
 {
 	const struct tensor_plan *plan = &compiler->tensors[tensor];
 
 	return plan->image.c ? &plan->image : &compiler->tensors[plan->same].image;
 }
 
-static void set_image(struct compiler *compiler, uint32_t tensor, const struct image *image)
+void place_set_image(struct compiler *compiler, uint32_t tensor, const struct image *image)
 {
 	struct tensor_plan *plan = &compiler->tensors[tensor];
 
@@ -171,7 +170,7 @@ bool place_is_image(const struct compiler *compiler, uint32_t tensor)
 
 bool place_memory(const struct placing *p, uint32_t i, struct image *image)
 {
-	*image = *find_image(p->compiler, p->node->inputs[i]);
+	*image = *place_find_image(p->compiler, p->node->inputs[i]);
 	return image->c;
 }
 
@@ -233,9 +232,7 @@ static bool grow(void **array, size_t count, size_t size)
 	return true;
 }
 
-/* Append a node, which is taken, with its place. */
-static int append(struct compiler *compiler, const struct graph_node *node,
-		  const struct place *place)
+int place_append(struct compiler *compiler, const struct graph_node *node, const struct place *place)
 {
 	uint32_t n = compiler->graph->node_count;
 	struct graph_node taken = *node;
@@ -273,137 +270,24 @@ int place_new_tensor(struct compiler *compiler, uint32_t *made)
 	return graph_add_tensor(compiler->graph, NULL, made, compiler->error);
 }
 
-static int append_tensor(struct compiler *compiler, uint32_t like, uint32_t *made)
-{
-	struct xrnpe_graph *graph = compiler->graph;
-	int ret = place_new_tensor(compiler, made);
-
-	if (ret)
-		return ret;
-	graph->tensors[*made].type = graph->tensors[like].type;
-	graph->tensors[*made].shape = graph->tensors[like].shape;
-	graph->tensors[*made].known = true;
-	return 0;
-}
-
-static void copy_values(const struct op_call *call)
-{
-	memcpy(call_out(call, 0), call_in(call, 0),
-	       graph_count(&call_output(call, 0)->shape) * sizeof(float));
-}
-
-/* What the device does between nodes that see a tensor differently: nothing to its values. */
-static const struct operator relayout = {
-	.name = "Relayout", .min_inputs = 1, .max_inputs = 1, .max_outputs = 1,
-	.compute = copy_values,
-};
-
-bool place_is_relayout(const struct graph_node *node)
-{
-	return node->op == &relayout;
-}
-
-/* A node that reads @from as @read by order @order, and writes @image. */
-static int append_relayout(struct compiler *compiler, uint32_t from, const struct image *read,
-			   enum xrnpe_order order, const struct image *image, uint32_t *to)
-{
-	struct place place = {
-		.kind = PLACE_COPY,
-		.cmd = {
-			.opcode = XRNPE_OP_COPY, .order = (uint8_t)order,
-			.copy = {
-				.in_h = (uint16_t)image->h, .in_w = (uint16_t)image->w,
-				.in_c = (uint16_t)image->c, .out_h = (uint16_t)image->h,
-				.out_w = (uint16_t)image->w, .out_c = (uint16_t)image->c,
-				.up_h = 1, .up_w = 1,
-			},
-		},
-		.reads = { { .tensor = from, .image = *read, .factor = 1 } },
-		.read_count = 1,
-	};
-	struct graph_node node = {
-		.op = &relayout, .name = strdup(compiler->graph->tensors[from].name),
-		.op_names = strdup(relayout.name), .inputs = malloc(sizeof(*node.inputs)),
-		.outputs = malloc(sizeof(*node.outputs)), .input_count = 1, .output_count = 1,
-	};
-	int ret = append_tensor(compiler, from, to);
-
-	if (!ret && (!node.name || !node.op_names || !node.inputs || !node.outputs))
-		ret = xrnpe_fail_memory(compiler->error);
-	if (ret) {
-		graph_clear_node(&node);
-		return ret;
-	}
-	node.inputs[0] = from;
-	node.outputs[0] = *to;
-	set_image(compiler, *to, image);
-	return append(compiler, &node, &place);
-}
-
-static bool is_exactly(const struct image *a, const struct image *b)
-{
-	return a->h == b->h && a->w == b->w && a->c == b->c && a->first == b->first;
-}
-
-/* The copy of @tensor that lies as @image, if one was made. */
-static uint32_t find_relayout(const struct compiler *compiler, uint32_t tensor,
-			      const struct image *image)
-{
-	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		const struct graph_node *node = &compiler->graph->nodes[n];
-
-		if (place_is_relayout(node) && node->inputs[0] == tensor &&
-		    is_exactly(&compiler->tensors[node->outputs[0]].image, image))
-			return node->outputs[0];
-	}
-	return GRAPH_NONE;
-}
-
-/*
- * A copy of @tensor that lies as @image. Where channels are outermost in both, and others
- * in each, it takes two steps, by way of C order.
- */
-static int make_relayout(struct compiler *compiler, uint32_t tensor, const struct image *image,
-			 uint32_t *copy)
-{
-	struct image from = *find_image(compiler, tensor), planes;
-	bool wide = false;
-	int ret = 0;
-
-	*copy = find_relayout(compiler, tensor, image);
-	if (*copy != GRAPH_NONE)
-		return 0;
-	if (image_same(&from, image, &wide))
-		return append_relayout(compiler, tensor, image, XRNPE_ORDER_HWC, image, copy);
-	if (from.first && image_pixels(&from) > 1) {
-		planes = (struct image){ from.c, from.h, from.w, false };
-		ret = append_relayout(compiler, tensor, &from, XRNPE_ORDER_WCH, &planes, copy);
-		tensor = *copy;
-	}
-	if (ret || !image->first || image_pixels(image) == 1 || image->c == 1)
-		return ret;
-	planes = (struct image){ image->c, image->h, image->w, false };
-	return append_relayout(compiler, tensor, &planes, XRNPE_ORDER_CHW, image, copy);
-}
-
 /* Input @i of the node lies as @image; @exact: also divided into lines as there. */
 static void bring(struct placing *p, uint32_t i, const struct image *image, bool exact)
 {
 	struct compiler *compiler = p->compiler;
 	uint32_t tensor = p->node->inputs[i];
-	const struct image *memory = find_image(compiler, tensor);
+	const struct image *memory = place_find_image(compiler, tensor);
 	bool wide = false;
 
 	if (!memory->c)
-		set_image(compiler, tensor, image);
+		place_set_image(compiler, tensor, image);
 	else if (!image_same(memory, image, &wide) ||
 		 (exact && (memory->h != image->h || memory->w != image->w || memory->c != image->c)))
-		p->no_memory |= make_relayout(compiler, tensor, image, &tensor) != 0;
+		p->no_memory |= place_relayout(compiler, tensor, image, &tensor) != 0;
 	if (p->no_memory)
 		return;
 	p->node->inputs[i] = tensor;
 	wide = false;
-	image_same(find_image(compiler, tensor), image, &wide);
+	image_same(place_find_image(compiler, tensor), image, &wide);
 	compiler->tensors[compiler->tensors[tensor].same].wide |= wide;
 }
 
@@ -436,7 +320,7 @@ void place_residual(struct placing *p, const struct image *image)
 
 void place_write(struct placing *p, uint32_t i, const struct image *image)
 {
-	set_image(p->compiler, p->node->outputs[i], image);
+	place_set_image(p->compiler, p->node->outputs[i], image);
 }
 
 /* ---- one node ---------------------------------------------------------- */
@@ -546,7 +430,7 @@ static int add_node(struct compiler *compiler, const struct graph_node *source, 
 		graph_clear_node(&node);
 		return xrnpe_fail_memory(compiler->error);
 	}
-	return append(compiler, &node, &found);
+	return place_append(compiler, &node, &found);
 }
 
 /* ---- the graph --------------------------------------------------------- */
@@ -618,7 +502,7 @@ static int place_bytes(struct compiler *compiler)
 		if (bytes->height > UINT16_MAX || bytes->width > UINT16_MAX || bytes->channels > UINT16_MAX)
 			return xrnpe_fail(compiler->error, -ENOTSUP, "%s: input %s: " PLACE_TOO_LARGE,
 					  source->name, graph_printable(source->infos[i].name, name));
-		set_image(compiler, source->inputs[i], &(struct image){
+		place_set_image(compiler, source->inputs[i], &(struct image){
 			bytes->height, bytes->width, bytes->channels, bytes->first,
 		});
 	}

@@ -40,6 +40,9 @@ place_function place_convolution, place_transposed_convolution, place_gemm, plac
 /* Append a tensor, which is unknown yet, to the compiler's. */
 int place_new_tensor(struct compiler *compiler, uint32_t *made);
 
+/* Append a node, which is taken, with its place. */
+int place_append(struct compiler *compiler, const struct graph_node *node, const struct place *place);
+
 /* The node that computes @tensor, if it has been added; GRAPH_NONE: none does. */
 uint32_t place_producer(const struct compiler *compiler, uint32_t tensor);
 
@@ -62,6 +65,13 @@ bool place_is_image(const struct compiler *compiler, uint32_t tensor);
 /* Whether what operator @op computes is its input under another name. */
 bool place_is_alias(const char *op);
 
+/*
+ * The image of a tensor; @c is 0: nobody has decided yet. Of those that are one under several names
+ * any may have been given it.
+ */
+const struct image *place_find_image(const struct compiler *compiler, uint32_t tensor);
+void place_set_image(struct compiler *compiler, uint32_t tensor, const struct image *image);
+
 /* Input @i as it lies in memory; false: nobody has decided yet. */
 bool place_memory(const struct placing *p, uint32_t i, struct image *image);
 
@@ -77,6 +87,16 @@ void place_residual(struct placing *p, const struct image *image);
 
 /* The image of output @i. */
 void place_write(struct placing *p, uint32_t i, const struct image *image);
+
+/* ---- copies (place_relayout.c) ----------------------------------------- */
+
+/*
+ * A copy of @tensor, which has an image, that lies as @image, by nodes that are appended unless there
+ * is one already. Where channels are outermost in both, and others in each, it takes two steps, by
+ * way of C order. Returns 0 or -ENOMEM.
+ */
+int place_relayout(struct compiler *compiler, uint32_t tensor, const struct image *image,
+		   uint32_t *copy);
 
 /* ---- products (place_product.c) ---------------------------------------- */
 
