@@ -118,8 +118,9 @@ static void fail_job(struct xrnpe_job *job, int code)
 }
 
 /* Command @i of @job. Returns 0 or what xrnpe_datapath_run() does. */
-static int run_command(struct context *context, struct xrnpe_job *job, uint32_t i, const struct emu_plan *plan)
+static int run_command(struct context *context, struct xrnpe_job *job, uint32_t i)
 {
+	const struct emu_plan *plan = emu_plan_of(job, i, context->datapath);
 	const struct xrnpe_cmd *cmds = (const struct xrnpe_cmd *)job->cmds->data + job->cmd_first;
 	struct xrnpe_result *result = &job->result;
 	void *memory[XRNPE_OPERANDS];
@@ -128,7 +129,7 @@ static int run_command(struct context *context, struct xrnpe_job *job, uint32_t 
 	int ret;
 
 	xrnpe_datapath_set_cycles(context->datapath, result->counters.cycles);
-	if (plan && plan->prepared) {
+	if (plan) {
 		emu_operands(job, plan->spans, memory);
 		ret = xrnpe_datapath_run_prepared(context->datapath, plan->prepared, memory, &job->cancelled,
 						  &result->status);
@@ -151,8 +152,6 @@ static int run_command(struct context *context, struct xrnpe_job *job, uint32_t 
 
 static void run_commands(struct context *context, struct xrnpe_job *job)
 {
-	const struct emu_plans *plans = emu_plans_of(job, context->datapath);
-
 	memset(&job->result, 0, sizeof(job->result));
 	job->state = DRM_XRNPE_JOB_DONE;
 	for (uint32_t i = 0; i < job->cmd_count; i++) {
@@ -162,7 +161,7 @@ static void run_commands(struct context *context, struct xrnpe_job *job)
 			job->state = DRM_XRNPE_JOB_CANCELLED;
 			return;
 		}
-		ret = run_command(context, job, i, plans ? &plans->plan[job->cmd_first + i] : NULL);
+		ret = run_command(context, job, i);
 		if (ret) {
 			fail_job(job, ret);
 			return;

@@ -9,13 +9,7 @@
 struct emu_plan {
 	struct xrnpe_span spans[XRNPE_OPERANDS];
 	struct xrnpe_counters cost;
-	struct xrnpe_prepared *prepared;	/* NULL: runs as it is */
-};
-
-/* Of all commands of a buffer. */
-struct emu_plans {
-	uint32_t count;
-	struct emu_plan plan[];
+	struct xrnpe_prepared *prepared;
 };
 
 /* Where the operands of a command of @job lie. */
@@ -26,11 +20,14 @@ bool emu_plan_command(struct emu_plan *plan, const struct xrnpe_job *job, uint32
 		      struct xrnpe_fault *fault);
 
 /*
- * Plans of @job's commands, made the first time for all jobs that have these. NULL: the
- * commands may change, or there is no memory.
+ * The plan of command @i of @job, which runs now: made when the first job that has it comes to it,
+ * for all of them. NULL: it runs as it is.
  */
-const struct emu_plans *emu_plans_of(struct xrnpe_job *job, const struct xrnpe_datapath *datapath);
+const struct emu_plan *emu_plan_of(const struct xrnpe_job *job, uint32_t i, const struct xrnpe_datapath *datapath);
 
+struct emu_plans;
+
+/* Of all commands of a buffer; may be NULL. */
 void emu_plans_free(struct emu_plans *plans);
 
 #endif
