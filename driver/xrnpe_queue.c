@@ -240,7 +240,8 @@ int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file
 	ret = __xa_alloc(&ctx->queues, &queue->id, queue, XA_LIMIT(1, XRNPE_MAX_FILE_QUEUES),
 			 GFP_KERNEL);
 	/* Who guesses its number may destroy it as soon as that is unlocked. */
-	args->queue = queue->id;
+	if (!ret)
+		args->queue = queue->id;
 	xa_unlock(&ctx->queues);
 	if (ret) {
 		drm_dbg(drm, "no room for a queue: %pe\n", ERR_PTR(ret));

@@ -94,9 +94,14 @@ TEST_F(queue, destroy_bad)
 
 TEST_F(queue, as_many_as_there_may_be)
 {
+	struct drm_xrnpe_queue_create beyond = {
+		.priority = DRM_XRNPE_PRIORITY_LOW, .depth = 1, .queue = 12345,
+	};
+
 	for (uint32_t i = 1; i <= self->info.max_queues; i++)
 		ASSERT_EQ(i, make_queue(self->fd, i % QUEUES, 1));
-	EXPECT_EQ(-ENOSPC, make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 1));
+	EXPECT_EQ(-ENOSPC, call(self->fd, DRM_IOCTL_XRNPE_QUEUE_CREATE, &beyond));
+	EXPECT_EQ(12345, beyond.queue);
 	for (uint32_t i = 1; i <= self->info.max_queues; i++) {
 		EXPECT_EQ(DRM_XRNPE_JOB_DONE,
 			  state_of(self->fd, submit_to(self->fd, i, &self->work, 0)));
