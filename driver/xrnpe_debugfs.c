@@ -47,7 +47,7 @@ static int xrnpe_show_buffers(struct seq_file *m, void *unused)
 			   bo->read_only ? " read-only" : "");
 		if (bo->label) {
 			seq_puts(m, " \"");
-			seq_escape_str(m, bo->label, ESCAPE_ANY_NP, NULL);
+			seq_escape_str(m, bo->label, ESCAPE_ANY_NP | ESCAPE_APPEND, "\"\\");
 			seq_puts(m, "\"");
 		}
 		seq_puts(m, "\n");
