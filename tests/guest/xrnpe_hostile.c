@@ -266,10 +266,8 @@ TEST_F(hostile, lets_go_of_shared_buffers)
 		close_handle(user, handle);
 		if (round & 2)
 			destroy_queue(user, queue_of(user, LOW));
-		munmap(work.data.map, work.data.size);
-		munmap(work.cmd.map, work.cmd.size);
-		munmap(used.data.map, used.data.size);
-		munmap(used.cmd.map, used.cmd.size);
+		unmap_work(&work);
+		unmap_work(&used);
 		close(round & 4 ? maker : user);
 		close(round & 4 ? user : maker);
 	}
