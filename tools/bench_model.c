@@ -122,15 +122,6 @@ static int measure_batches(struct xrnpe_session *session, const struct options *
 	return ret;
 }
 
-static int measure_layers(struct xrnpe_session *session, const struct options *options,
-			  const struct xrnpe_model *model, const struct arrays *arrays,
-			  struct result *result, struct xrnpe_error *error)
-{
-	result->layers = calloc(xrnpe_model_layer_count(model), sizeof(*result->layers));
-	return result->layers ? time_layers(session, model, arrays, LEAST, options->seconds, result->layers, error) :
-				xrnpe_fail_memory(error);
-}
-
 static void print_layers(const struct xrnpe_model *model, const struct xrnpe_cost *costs,
 			 const double *seconds)
 {
@@ -220,7 +211,7 @@ static int measure(const struct options *options, struct xrnpe_session *session,
 	if (!ret)
 		ret = measure_single(session, options, model, &arrays, &result, error);
 	if (!ret && options->layers)
-		ret = measure_layers(session, options, model, &arrays, &result, error);
+		ret = time_layers(session, model, &arrays, LEAST, options->seconds, &result.layers, error);
 	if (!ret)
 		report(options, model, info, &result, costs);
 	free(costs);

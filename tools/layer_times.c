@@ -48,24 +48,25 @@ int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arr
 }
 
 int time_layers(struct xrnpe_session *session, const struct xrnpe_model *model, const struct arrays *arrays,
-		int least, double seconds, double *layers, struct xrnpe_error *error)
+		int least, double seconds, double **layers, struct xrnpe_error *error)
 {
 	unsigned int count = xrnpe_model_layer_count(model);
-	struct xrnpe_request *request;
+	struct xrnpe_request *request = NULL;
 	double start = seconds_now();
-	int ret = xrnpe_request_new(session, &request, error);
+	int ret;
 
-	if (ret)
-		return ret;
-	ret = xrnpe_request_profile(request, true, error);
+	*layers = calloc(count, sizeof(**layers));
+	ret = *layers ? xrnpe_request_new(session, &request, error) : xrnpe_fail_memory(error);
+	if (!ret)
+		ret = xrnpe_request_profile(request, true, error);
 	for (int i = 0; !ret && (i < least || seconds_now() - start < seconds); i++) {
 		const struct xrnpe_layer_profile *profile;
 
 		ret = run_single(request, model, 0, (const float *const *)arrays->in, arrays->out, error);
 		profile = xrnpe_request_layers(request);
 		for (unsigned int k = 0; !ret && k < count; k++)
-			if (!i || profile[k].seconds < layers[k])
-				layers[k] = profile[k].seconds;
+			if (!i || profile[k].seconds < (*layers)[k])
+				(*layers)[k] = profile[k].seconds;
 	}
 	xrnpe_request_free(request);
 	return ret;
@@ -96,10 +97,7 @@ int time_cpu_layers(struct xrnpe_model *model, double **layers, struct xrnpe_err
 	if (!ret)
 		ret = xrnpe_session_new(device, model, NULL, &session, error);
 	if (!ret)
-		*layers = calloc(xrnpe_model_layer_count(model), sizeof(**layers));
-	if (!ret)
-		ret = *layers ? time_layers(session, model, &arrays, FEW, 0, *layers, error) :
-				xrnpe_fail_memory(error);
+		ret = time_layers(session, model, &arrays, FEW, 0, layers, error);
 	xrnpe_session_free(session);
 	xrnpe_device_close(device);
 	free_arrays(model, &arrays);

@@ -16,16 +16,14 @@ int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arr
 void free_arrays(const struct xrnpe_model *model, struct arrays *arrays);
 
 /*
- * Run the first inputs of @arrays for @seconds, @least times at the least. @layers: out: the
- * shortest time of each layer alone, in seconds.
+ * Run the first inputs of @arrays for @seconds, @least times at the least. @layers: out: an
+ * array of the shortest time of each layer alone, in seconds, for the caller to free whatever is
+ * returned.
  */
 int time_layers(struct xrnpe_session *session, const struct xrnpe_model *model, const struct arrays *arrays,
-		int least, double seconds, double *layers, struct xrnpe_error *error);
+		int least, double seconds, double **layers, struct xrnpe_error *error);
 
-/*
- * The same of a few runs on the emulator. @layers: out: an array for the caller to free; NULL:
- * no layer is on the CPU.
- */
+/* The same of a few runs on the emulator. NULL: no layer is on the CPU. */
 int time_cpu_layers(struct xrnpe_model *model, double **layers, struct xrnpe_error *error);
 
 #endif
