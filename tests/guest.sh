@@ -147,8 +147,6 @@ sleeper() { # LINE-FOR-THE-SHELL OPTION-OF-VM...
 		export XRNPE_KILLS=${XRNPE_KILLS:-$kills} XRNPE_SEED=${XRNPE_SEED:-1}
 		exec > /tmp/tap 2>&1
 		($line)
-		# What it had is let go of by workers.
-		sleep 1
 		sh /vm/unload || echo not ok - unload
 		dmesg -n 1; cat /tmp/tap > /dev/ttyAMA0; sleep 1; poweroff -f" 2> "$log.vm" ||
 		status=$?
