@@ -156,6 +156,7 @@ struct tensor_plan {
 	/* Of a tensor that a device reads or writes; @c is 0 as long as nobody does. */
 	struct image image;
 	bool wide;		/* must not be in 4 bits: its pixels would end within a byte */
+	bool unbounded;		/* of the CPU, and has numbers that no format holds beside others */
 	/*
 	 * Memory. @same: the tensor that it is, under another name; itself mostly. That one
 	 * may be a part of a larger one, @base; else @base is @same.

@@ -223,6 +223,30 @@ static int reorder(struct ordering *ordering)
 	return 0;
 }
 
+/* Tensors of the CPU's nodes alone lie nowhere on the device, and are not looked at for it. */
+static int forget_images(struct compiler *compiler)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	bool *touched = calloc(graph->tensor_count + 1, sizeof(*touched));
+
+	for (uint32_t n = 0; touched && n < graph->node_count; n++) {
+		const struct graph_node *node = &graph->nodes[n];
+
+		if (!compile_on_device(&compiler->nodes[n]))
+			continue;
+		for (uint32_t k = 0; k < node->input_count; k++)
+			touched[node->inputs[k] == GRAPH_NONE ? graph->tensor_count : node->inputs[k]] = true;
+		for (uint32_t k = 0; k < node->output_count; k++)
+			touched[node->outputs[k] == GRAPH_NONE ? graph->tensor_count : node->outputs[k]] = true;
+	}
+	for (uint32_t i = 0; touched && i < graph->tensor_count; i++) {
+		if (!touched[i] && !compile_bytes(compiler, i))
+			compiler->tensors[i].image = (struct image){ 0 };
+	}
+	free(touched);
+	return touched ? 0 : -ENOMEM;
+}
+
 static int find_writers(struct ordering *ordering)
 {
 	const struct xrnpe_graph *graph = ordering->compiler->graph;
@@ -268,6 +292,8 @@ int order_nodes(struct compiler *compiler)
 		ret = order(&ordering, false, &cpu_first);
 	if (!ret)
 		ret = reorder(&ordering);
+	if (!ret)
+		ret = forget_images(compiler);
 	free(ordering.writer);
 	free(ordering.readers);
 	free(ordering.set);

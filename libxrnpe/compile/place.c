@@ -343,6 +343,16 @@ static bool is_of_floats(const struct xrnpe_graph *graph, const struct graph_nod
 	return true;
 }
 
+/* Whether a constant that kept the node before it on the CPU is in an input of the node. */
+static bool reads_unbounded(const struct placing *p)
+{
+	for (uint32_t i = 0; i < p->node->input_count; i++) {
+		if (place_input(p, i) && p->compiler->tensors[p->node->inputs[i]].unbounded)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Whether the device takes the commands, apart from where things lie: with operands of 8
  * bits, packed, in memory without end.
@@ -379,6 +389,8 @@ static const char *place(struct placing *p)
 
 	if (!is_of_floats(p->compiler->graph, p->node))
 		return "computes integers or truths";
+	if (reads_unbounded(p))
+		return PLACE_WIDE_INPUT;
 	if (!placer)
 		return p->whole ? p->whole : "the device has no command for it";
 	if (p->node->residual && placer->extra < ADDS)
@@ -407,8 +419,12 @@ static void place_on_cpu(struct compiler *compiler, const struct graph_node *sou
 	*place = (struct place){ .kind = PLACE_CPU, .why = why };
 	memcpy(node->inputs, source->inputs, source->input_count * sizeof(*source->inputs));
 	for (uint32_t i = 0; i < node->output_count; i++) {
-		if (node->outputs[i] != GRAPH_NONE)
-			compiler->tensors[node->outputs[i]].same = node->outputs[i];
+		uint32_t output = node->outputs[i];
+
+		if (output == GRAPH_NONE)
+			continue;
+		compiler->tensors[output].same = output;
+		compiler->tensors[output].unbounded = why && !strcmp(why, PLACE_WIDE_CONSTANT);
 	}
 }
 

@@ -35,6 +35,7 @@ place_function place_convolution, place_transposed_convolution, place_gemm, plac
 #define PLACE_NO_IMAGE "its input is no image of one batch element"
 #define PLACE_LARGE_WINDOWS "its windows are larger than 255"
 #define PLACE_WIDE_CONSTANT "its constant has numbers that no format holds beside others"
+#define PLACE_WIDE_INPUT "its input has numbers that no format holds beside others"
 #define PLACE_COMPUTED_WEIGHTS "its weights are computed"
 
 /* Append a tensor, which is unknown yet, to the compiler's. */

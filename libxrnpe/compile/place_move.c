@@ -194,6 +194,7 @@ const char *place_pad(struct placing *p)
 	struct image_part before = IMAGE_WHOLE;
 	struct xrnpe_dims_copy dims;
 	struct image in, out;
+	float fill;
 
 	if (place_input(p, 2) && !place_constant(p, 2))
 		return "what it pads with is computed";
@@ -201,6 +202,9 @@ const char *place_pad(struct placing *p)
 		return PLACE_TOO_LARGE;
 	if (p->node->params.pad.mode)
 		return place_frame(p, &in, &out);
+	fill = place_constant(p, 2) ? *place_constant(p, 2) : p->node->params.pad.value;
+	if (!graph_bounds(fill))
+		return PLACE_WIDE_CONSTANT;
 	for (uint32_t i = 0; i < in_shape.rank; i++) {
 		int64_t begin = p->node->params.pad.begin[i];
 		/* An axis of one element grows to one of the image's, too. */
@@ -221,7 +225,7 @@ const char *place_pad(struct placing *p)
 	dims.pad_h = (uint16_t)before.h;
 	dims.pad_w = (uint16_t)before.w;
 	dims.pad_c = (uint16_t)before.c;
-	p->place->fill = place_constant(p, 2) ? *place_constant(p, 2) : p->node->params.pad.value;
+	p->place->fill = fill;
 	return copy(p, &in, &out, XRNPE_ORDER_HWC, &dims);
 }
 

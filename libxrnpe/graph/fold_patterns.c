@@ -268,65 +268,117 @@ int fold_channels(struct folding *fold, struct graph_node *add)
 
 /* ---- padding ----------------------------------------------------------- */
 
-/* What @pad adds, as zeros and along the axes @first and @first + 1 alone; false: else. */
-static bool is_zero_border(const struct folding *fold, const struct graph_node *pad, uint32_t first,
-			   int64_t border[4])
+/* What a Pad adds along the axes of windows, in the order of their attribute pads, and of what. */
+struct border {
+	int64_t pads[4];
+	float value;
+};
+
+/* The border that @pad adds along @axes axes from @first on; false: it is none, or not known. */
+static bool find_border(const struct folding *fold, const struct graph_node *pad, uint32_t first,
+			uint32_t axes, struct border *border)
 {
-	const struct graph_shape *in = &graph_input(fold->graph, pad, 0)->shape;
+	const struct graph_tensor *in = graph_input(fold->graph, pad, 0);
 	const struct graph_shape *out = &graph_output(fold->graph, pad, 0)->shape;
 	const struct graph_tensor *value = graph_input(fold->graph, pad, 2);
 
-	if (pad->params.pad.mode || pad->params.pad.value != 0 ||
-	    (value && (!value->data || *(const float *)value->data != 0)))
+	if (pad->params.pad.mode || in->type != GRAPH_FLOAT || (value && !value->data))
 		return false;
-	for (uint32_t i = 0; i < in->rank; i++) {
+	border->value = value ? *(const float *)value->data : pad->params.pad.value;
+	for (uint32_t i = 0; i < in->shape.rank; i++) {
+		bool inside = i >= first && i < first + axes;
 		int64_t begin = pad->params.pad.begin[i];
-		int64_t end = (int64_t)out->dims[i] - in->dims[i] - begin;
+		int64_t end = (int64_t)out->dims[i] - in->shape.dims[i] - begin;
 
-		if (begin < 0 || end < 0 || ((i < first || i > first + 1) && (begin || end)))
+		if (begin < 0 || end < 0 || (!inside && (begin || end)))
 			return false;
-		if (i == first || i == first + 1) {
-			border[i - first] = begin;
-			border[2 + i - first] = end;
+		if (inside) {
+			border->pads[i - first] = begin;
+			border->pads[axes + i - first] = end;
 		}
 	}
 	return true;
 }
 
-/* Zeros around what a convolution reads are its own padding. Exact for finite weights. */
-int fold_pad(struct folding *fold, struct graph_node *conv)
+/* Whether the largest of elements of @tensor and of @value is one of the former. */
+static bool is_least(const struct folding *fold, uint32_t tensor, float value)
 {
-	const struct graph_windows windows = conv->params.windows;
-	struct graph_node *pad, *transpose = NULL;
-	int64_t border[4], pads[4];
+	uint32_t x, producer = fold->producer[tensor];
+	float lo = -INFINITY, hi;
+
+	if (producer != GRAPH_NONE && !limits_of(fold, &fold->graph->nodes[producer], &x, &lo, &hi))
+		lo = -INFINITY;
+	return value <= lo;
+}
+
+/* Whether @node moves channels, which are last, to where windows have them. */
+static bool brings_channels_first(const struct graph_node *node, uint32_t axes)
+{
+	const uint32_t *perm = node->params.perm;
+
+	return fold_is(node, "Transpose") && !perm[0] && perm[1] == axes + 1 && perm[2] == 1 &&
+	       (axes == 1 || perm[3] == 2);
+}
+
+/*
+ * Whether a command holds the padding of @window over @in elements, and each of @out windows has some
+ * of these, none of which begins in the padding behind.
+ */
+static bool fits_border(const struct graph_window *window, int64_t begin, int64_t end, uint32_t in,
+			uint32_t out)
+{
+	int64_t reach = (int64_t)(window->kernel - 1) * window->dilation;
+
+	return begin <= UINT8_MAX && begin <= reach && end <= reach && window->dilation <= in &&
+	       (int64_t)(out - 1) * window->stride + reach < begin + in + end;
+}
+
+/*
+ * A border around what a convolution reads is its own padding if it is of zeros, and of a MaxPool if
+ * nothing is less. Exact for finite weights.
+ */
+int fold_pad(struct folding *fold, struct graph_node *node)
+{
+	const struct graph_windows windows = node->params.windows;
+	bool max = fold_is(node, "MaxPool");
+	struct graph_node *pad, *reader = node;
 	uint32_t first = 2;
+	struct border border;
+	char *names;
 	int ret;
 
-	if (!fold_is(conv, "Conv") || windows.axes != 2)
+	if (!max && !fold_is(node, "Conv"))
 		return 0;
-	pad = fold_producer(fold, conv, 0);
-	if (pad && fold_is(pad, "Transpose") && pad->params.perm[1] == 3 &&
-	    pad->params.perm[2] == 1 && pad->params.perm[3] == 2) {
-		transpose = pad;
+	pad = fold_producer(fold, node, 0);
+	if (pad && brings_channels_first(pad, windows.axes)) {
+		reader = pad;
 		first = 1;
-		pad = fold_producer(fold, transpose, 0);
+		pad = fold_producer(fold, reader, 0);
 	}
-	if (!pad || !fold_is(pad, "Pad") || !is_zero_border(fold, pad, first, border))
+	if (!pad || !fold_is(pad, "Pad") || !find_border(fold, pad, first, windows.axes, &border) ||
+	    !(max ? is_least(fold, pad->inputs[0], border.value) : border.value == 0))
 		return 0;
-	for (uint32_t i = 0; i < 2; i++) {
-		pads[i] = border[i] + windows.axis[i].pad_begin;
-		pads[2 + i] = border[2 + i] + windows.axis[i].pad_end;
-		if (pads[i] >= windows.axis[i].kernel || pads[2 + i] >= windows.axis[i].kernel)
-			return 0;	/* windows of nothing but zeros */
+	for (uint32_t i = 0; i < windows.axes; i++) {
+		const struct graph_window *axis = &windows.axis[i];
+		int64_t *begin = &border.pads[i], *end = &border.pads[windows.axes + i];
+
+		*begin += axis->pad_begin;
+		*end += axis->pad_end;
+		if (!fits_border(axis, *begin, *end, graph_input(fold->graph, pad, 0)->shape.dims[first + i],
+				 graph_output(fold->graph, node, 0)->shape.dims[2 + i]))
+			return 0;
 	}
-	fold_drop_attribute(conv, "auto_pad");
-	ret = fold_set_attribute(fold, conv, "pads", GRAPH_ATTRIBUTE_INTS, 4, pads);
+	fold_drop_attribute(node, "auto_pad");
+	ret = fold_set_attribute(fold, node, "pads", GRAPH_ATTRIBUTE_INTS, 2 * windows.axes, border.pads);
 	if (!ret)
-		ret = fold_append_name(fold, pad, (transpose ? transpose : conv)->op_names);
+		ret = fold_append_name(fold, pad, reader->op_names);
 	if (ret)
 		return ret;
-	(transpose ? transpose : conv)->inputs[0] = pad->inputs[0];
-	if (transpose)
-		ret = fold_become(fold, transpose, "Transpose");
-	return ret ? ret : fold_become(fold, conv, "Conv");
+	names = pad->op_names;
+	pad->op_names = reader->op_names;
+	reader->op_names = names;
+	reader->inputs[0] = pad->inputs[0];
+	if (reader != node)
+		ret = fold_become(fold, reader, "Transpose");
+	return ret ? ret : fold_become(fold, node, max ? "MaxPool" : "Conv");
 }

@@ -257,12 +257,12 @@ uint64_t graph_node_macs(const struct xrnpe_graph *graph, const struct graph_nod
 
 bool graph_is_bounded(const struct graph_tensor *tensor)
 {
-	const float most = 256, *values = tensor->data;
+	const float *values = tensor->data;
 
 	if (tensor->type != GRAPH_FLOAT)
 		return false;
 	for (size_t i = 0, count = graph_count(&tensor->shape); i < count; i++) {
-		if (!(fabsf(values[i]) <= most))
+		if (!graph_bounds(values[i]))
 			return false;
 	}
 	return true;

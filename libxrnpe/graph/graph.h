@@ -314,9 +314,15 @@ uint32_t *graph_readers(const struct xrnpe_graph *graph);
 int graph_drop_dead(struct xrnpe_graph *graph, struct xrnpe_error *error);
 
 /*
- * Whether constant @tensor is of floats that formats hold beside other numbers: all are finite, and
- * none is as large as what a Softmax is to make nothing of.
+ * Whether formats hold @value beside other numbers: it is finite, and not as large as what a Softmax
+ * is to make nothing of.
  */
+static inline bool graph_bounds(float value)
+{
+	return value >= -256 && value <= 256;
+}
+
+/* Whether constant @tensor is of floats of which that is true. */
 bool graph_is_bounded(const struct graph_tensor *tensor);
 
 /* ---- fold.c ------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Nodes that give elements other places: transpositions of any axes, what is gathered, repetition. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,38 @@ START_TEST(not_moved)
 }
 END_TEST
 
+/* Borders that leave no precision for what they surround are the CPU's, and so is who reads them. */
+START_TEST(wide_border)
+{
+	static const float fills[] = { -INFINITY, -1e9f };
+	Onnx__ModelProto *onnx = convolved();
+	struct xrnpe_graph *graph;
+	struct xrnpe_model *model;
+	unsigned int on_cpu = 0;
+
+	onnx_ints(onnx, "frame", 8, (int64_t[]){ 0, 0, 1, 1, 0, 0, 1, 1 });
+	onnx_floats(onnx, "fill", 0, (int64_t[]){ 0 }, &fills[_i]);
+	onnx_node(onnx, "Pad", "c frame fill", "p");
+	onnx_attr_ints(onnx_node(onnx, "MaxPool", "p", "a"), "kernel_shape", DIMS(3, 3));
+	onnx_attr_ints(onnx_node(onnx, "MaxPool", "p", "b"), "kernel_shape", DIMS(3, 3));
+	onnx_node(onnx, "Sub", "a b", "d");
+	onnx_node(onnx, "Conv", "a w", "e");
+	onnx_node(onnx, "Add", "d e", "y");
+	graph = load(onnx);
+	model = faithful(graph, 2e-3);
+	for (uint32_t i = 0; i < xrnpe_model_layer_count(model); i++) {
+		const struct xrnpe_layer_info *layer = xrnpe_model_layer(model, i);
+
+		if (!strcmp(layer->op, "Pad"))
+			ck_assert_str_eq(layer->why, "its constant has numbers that no format holds beside others");
+		on_cpu += layer->place == XRNPE_PLACE_CPU;
+	}
+	ck_assert_uint_eq(on_cpu, 3);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 TCase *compile_moves_tests(void)
 {
 	TCase *tests = tcase_create("moves");
@@ -215,5 +248,6 @@ TCase *compile_moves_tests(void)
 	tcase_add_loop_test(tests, repeated, 0, 4);
 	tcase_add_loop_test(tests, framed, 0, 5);
 	tcase_add_loop_test(tests, not_moved, 0, 4);
+	tcase_add_loop_test(tests, wide_border, 0, 2);
 	return tests;
 }

@@ -50,6 +50,8 @@ static void add_constant(Onnx__ModelProto *model, const char *name)
 		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS, 3, 3), NULL);
 	else if (*name == 'u')
 		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS + 1, 3, 3), NULL);
+	else if (*name == 'o')
+		onnx_floats(model, name, DIMS(CHANNELS, CHANNELS, 3), NULL);
 	else if (*name == 'l')
 		onnx_floats(model, name, DIMS(CHANNELS), NULL);
 	else if (*name == 'q')
@@ -60,7 +62,7 @@ static void add_constant(Onnx__ModelProto *model, const char *name)
 		add_shape(model, name);
 }
 
-/* Attributes behind the inputs: "perm=0231". */
+/* An attribute behind the inputs: "perm=0231", or "ceil_mode=1", which is no list. */
 static void add_attribute(Onnx__NodeProto *node, const char *text)
 {
 	const char *value = strchr(text, '=') + 1;
@@ -70,15 +72,18 @@ static void add_attribute(Onnx__NodeProto *node, const char *text)
 
 	for (size_t i = 0; i < count; i++)
 		list[i] = value[i] - '0';
-	onnx_attr_ints(node, name, count, list);
+	if (strstr(name, "_mode"))
+		onnx_attr_int(node, name, list[0]);
+	else
+		onnx_attr_ints(node, name, count, list);
 	free(name);
 }
 
 /*
  * "a = Mul x 2; y = Add a k" is a model of input x and outputs y and, if nodes make it, z. A
  * number is a constant; k, w, v, u followed by anything are channels, weights of a convolution
- * by one, by three, by three of one more channel; l and q are a line and a matrix, h one for all of x;
- * s and p and digits, a shape and padding.
+ * by one, by three, by three of one more channel, o of one over a line by three; l and q are a line
+ * and a matrix, h one for all of x; s and p and digits, a shape and padding.
  */
 static Onnx__ModelProto *model(const char *text)
 {
@@ -453,7 +458,44 @@ START_TEST(padding)
 		{ "a = Pad x p00110011 -0; y = Conv a v", "Conv" },
 		{ "a = Pad x p01110011; y = Conv a u", "Pad Conv" },
 		{ "z = Pad x p00110011; y = Conv z v", "Pad Conv" },
+		{ "r = Reshape x s148; a = Pad r p002001; y = Conv a o", "Reshape Conv" },
+		{ "r = Reshape x s148; a = Pad r p004002; y = Conv a o dilations=2", "Reshape Conv" },
+		{ "r = Reshape x s184; a = Pad r p020000; b = Transpose a perm=021; y = Conv b o",
+		  "Reshape Transpose Conv" },
+		{ "r = Reshape x s148; a = Pad r p000005; y = Conv a o dilations=2", "Reshape Pad Conv" },
+	};
+
+	CHECK(cases, false);
+}
+END_TEST
+
+/* Around a MaxPool, by what is never its largest. */
+START_TEST(padding_maxima)
+{
+	static const struct folded cases[] = {
+		{ "a = Pad x p00110011 -inf; y = MaxPool a kernel_shape=33", "MaxPool" },
+		{ "a = Pad x p00010010 -inf; y = MaxPool a kernel_shape=33 pads=1101", "MaxPool" },
+		{ "r = Reshape x s148; a = Pad r p002002 -inf; y = MaxPool a kernel_shape=3",
+		  "Reshape MaxPool" },
+		{ "b = Relu x; a = Pad b p00110011; y = MaxPool a kernel_shape=33 strides=22", "Relu MaxPool" },
+		{ "b = Clip x 1 6; a = Pad b p00110011 1; y = MaxPool a kernel_shape=33", "Clip MaxPool" },
+		{ "t = Transpose x perm=0231; a = Pad t p01100110 -inf; b = Transpose a perm=0312; "
+		  "y = MaxPool b kernel_shape=33", "Transpose Transpose MaxPool" },
+		/* By what may be, or by a NaN, which always is. */
 		{ "a = Pad x p00110011; y = MaxPool a kernel_shape=33", "Pad MaxPool" },
+		{ "b = Clip x 1 6; a = Pad b p00110011 2; y = MaxPool a kernel_shape=33", "Clip Pad MaxPool" },
+		{ "b = LeakyRelu x; a = Pad b p00110011; y = MaxPool a kernel_shape=33",
+		  "LeakyRelu Pad MaxPool" },
+		{ "a = Pad x p00110011 nan; y = MaxPool a kernel_shape=33", "Pad MaxPool" },
+		/* A window has nothing else, or would be left out. */
+		{ "a = Pad x p00030000 -inf; y = MaxPool a kernel_shape=13", "Pad MaxPool" },
+		{ "a = Pad x p00200020 -inf; y = MaxPool a kernel_shape=22 dilations=31", "Pad MaxPool" },
+		{ "a = Pad x p00000002 -inf; y = MaxPool a kernel_shape=13 strides=12 ceil_mode=1",
+		  "Pad MaxPool" },
+		/* Average, along channels, of what something else reads. */
+		{ "b = Relu x; a = Pad b p00110011; y = AveragePool a kernel_shape=33", "Relu Pad AveragePool" },
+		{ "a = Pad x p01110011 -inf; y = MaxPool a kernel_shape=33", "Pad MaxPool" },
+		{ "z = Pad x p00110011 -inf; y = MaxPool z kernel_shape=33", "Pad MaxPool" },
 	};
 
 	CHECK(cases, false);
@@ -565,6 +607,7 @@ TCase *graph_fold_tests(void)
 	tcase_add_test(tests, sums);
 	tcase_add_test(tests, channels);
 	tcase_add_test(tests, padding);
+	tcase_add_test(tests, padding_maxima);
 	tcase_add_test(tests, moves);
 	tcase_add_test(tests, bad_functions);
 	return tests;
