@@ -917,7 +917,11 @@ int xrnpe_graph_save(const struct xrnpe_graph *graph, const char *path,
 
 /** Formats of a layer that the caller chose. */
 struct xrnpe_layer_formats {
-	const char *layer;		/**< its name; NULL: every layer that no other entry names */
+	/**
+	 * Its name; NULL: every layer that no other entry names. Of these, one that cannot read
+	 * @input has the narrowest that it can instead, which is noted.
+	 */
+	const char *layer;
 	enum xrnpe_format weight;	/**< of its weights, if it has any */
 	enum xrnpe_format input;	/**< of its inputs */
 	bool adds;			/**< @added is given; false: it is @input */
@@ -1018,8 +1022,8 @@ int xrnpe_limits_parse(const char *text, const struct xrnpe_graph *graph,
  * biases of layers whose weights have them.
  *
  * Returns 0; -EINVAL: the calibration data do not fit the model, or hold a value
- * that is not finite, or are all zero, or formats are given for a layer that there is not
- * or that cannot read them, or labels do not fit, or are too few for the limit of loss, or a
+ * that is not finite, or are all zero, or formats are given by name for a layer that there is
+ * not or that cannot read them, or labels do not fit, or are too few for the limit of loss, or a
  * figure of energy is none; -ENOSPC: a limit cannot be kept (the message says what can);
  * -ENOTSUP: the device cannot do a layer; -ECANCELED.
  */

@@ -174,6 +174,8 @@ struct tensor_plan {
 struct node_plan {
 	struct place place;
 	bool chooses;		/* reads numbers in a format of its own choice */
+	bool is_given;		/* or in @given, which the caller chose, as far as it can be read */
+	struct xrnpe_layer_formats given;
 	/*
 	 * The formats of its weights and of its inputs. Weights that no tensor holds (see
 	 * quantize_is_exact()) have that of the inputs.
@@ -452,7 +454,10 @@ const struct xrnpe_layer_formats *options_given(const struct compiler *compiler,
 /* The format that is given for what a layer adds. */
 enum xrnpe_format options_given_added(const struct xrnpe_layer_formats *given);
 
-/* That layers for which the caller gave formats are there, and that all can be run in these. */
+/*
+ * Fill nodes[].given. Checks that layers for which the caller gave formats are there, and can read
+ * them; of what is given for all, those that cannot read it have the least bits that they can.
+ */
 int options_check_given(struct compiler *compiler);
 
 /*

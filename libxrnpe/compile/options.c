@@ -68,18 +68,26 @@ bool options_allow(const struct compiler *compiler, uint32_t n, enum xrnpe_forma
 
 const struct xrnpe_layer_formats *options_given(const struct compiler *compiler, uint32_t n)
 {
+	return compiler->nodes[n].is_given ? &compiler->nodes[n].given : NULL;
+}
+
+/* Note what the caller gave for node @n. */
+static void note_given(struct compiler *compiler, uint32_t n)
+{
 	const struct xrnpe_compile_options *options = compiler->options;
-	const struct xrnpe_layer_formats *given = NULL;
+	struct node_plan *plan = &compiler->nodes[n];
 
 	for (size_t i = 0; i < options->format_count; i++) {
 		const char *layer = options->formats[i].layer;
+		bool named = layer && !strcmp(layer, compiler->graph->nodes[n].name);
 
-		if (layer && !strcmp(layer, compiler->graph->nodes[n].name))
-			return &options->formats[i];
-		if (!layer)
-			given = &options->formats[i];
+		if (!named && layer)
+			continue;
+		plan->given = options->formats[i];
+		plan->is_given = true;
+		if (named)
+			return;
 	}
-	return given;
 }
 
 enum xrnpe_format options_given_added(const struct xrnpe_layer_formats *given)
@@ -137,9 +145,56 @@ static int fail_layer(const struct compiler *compiler, const char *layer)
 			  compiler->graph->name, graph_printable(layer, text), layers);
 }
 
+/* Formats that node @n reads, as "p8, p16". */
+static const char *list_formats(const struct compiler *compiler, uint32_t n, char text[32])
+{
+	*text = 0;
+	for (unsigned int f = 0; f < COMPILE_FORMATS; f++) {
+		if (options_allow(compiler, n, f))
+			sprintf(text + strlen(text), "%s%s", *text ? ", " : "", xrnpe_format_name(f));
+	}
+	return text;
+}
+
+/* @wanted if node @n can read it, else the narrowest that it can. */
+static enum xrnpe_format readable(const struct compiler *compiler, uint32_t n, enum xrnpe_format wanted)
+{
+	if (options_allow(compiler, n, wanted))
+		return wanted;
+	return options_allow(compiler, n, XRNPE_FORMAT_P8) ? XRNPE_FORMAT_P8 : XRNPE_FORMAT_P16;
+}
+
+/*
+ * That node @n can read what is given for it. If that is given for all layers, it gets what it can
+ * read instead, which *@changed tells.
+ */
+static int check_readable(struct compiler *compiler, uint32_t n, bool *changed)
+{
+	struct xrnpe_layer_formats *given = &compiler->nodes[n].given;
+	enum xrnpe_format input = readable(compiler, n, given->input);
+	enum xrnpe_format added = readable(compiler, n, options_given_added(given));
+	char formats[32], text[64];
+
+	*changed = input != given->input ||
+		   (compile_adds(&compiler->nodes[n]) && added != options_given_added(given));
+	if (!*changed)
+		return 0;
+	if (given->layer)
+		return xrnpe_fail(compiler->error, -EINVAL, "%s: layer %s cannot read %s; it reads %s",
+				  compiler->graph->name,
+				  graph_printable(compiler->graph->nodes[n].name, text),
+				  xrnpe_format_name(input == given->input ? given->added : given->input),
+				  list_formats(compiler, n, formats));
+	given->added = added;
+	given->input = input;
+	return 0;
+}
+
 int options_check_given(struct compiler *compiler)
 {
 	const struct xrnpe_compile_options *options = compiler->options;
+	uint32_t count = 0, first = 0;
+	bool changed;
 	char text[64];
 
 	for (size_t i = 0; i < options->format_count; i++) {
@@ -153,22 +208,22 @@ int options_check_given(struct compiler *compiler)
 		if (given->layer && !is_node(compiler, given->layer))
 			return fail_layer(compiler, given->layer);
 	}
-	/* Of all nodes, since those of all others are given to each. */
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		const struct xrnpe_layer_formats *given = options_given(compiler, n);
-		const struct node_plan *plan = &compiler->nodes[n];
-		enum xrnpe_format refused;
+		int ret;
 
-		if (!given || !plan->chooses)
+		note_given(compiler, n);
+		if (!compiler->nodes[n].is_given || !compiler->nodes[n].chooses)
 			continue;
-		refused = !options_allow(compiler, n, given->input) ? given->input :
-			  compile_adds(plan) ? options_given_added(given) : given->input;
-		if (!options_allow(compiler, n, refused))
-			return xrnpe_fail(compiler->error, -EINVAL, "%s: layer %s cannot read %s",
-					  compiler->graph->name,
-					  graph_printable(compiler->graph->nodes[n].name, text),
-					  xrnpe_format_name(refused));
+		ret = check_readable(compiler, n, &changed);
+		if (ret)
+			return ret;
+		first = changed && !count ? n : first;
+		count += changed;
 	}
+	if (count)
+		compile_note(compiler, "formats: %u layer%s cannot read those given for all, %s first, and read p8 or p16",
+			     count, count == 1 ? "" : "s",
+			     graph_printable(compiler->graph->nodes[first].name, text));
 	return 0;
 }
 

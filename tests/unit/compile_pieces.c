@@ -98,6 +98,13 @@ START_TEST(interpolated)
 }
 END_TEST
 
+#define NOTES 2048
+
+static void add_note(void *data, const char *text)
+{
+	strncat(data, text, NOTES - strlen(data) - 1);
+}
+
 /* @graph, which is freed, is not compiled in @formats. */
 static void is_refused(struct xrnpe_graph *graph, const struct xrnpe_layer_formats *formats,
 		       const char *message)
@@ -114,14 +121,35 @@ static void is_refused(struct xrnpe_graph *graph, const struct xrnpe_layer_forma
 	xrnpe_graph_free(graph);
 }
 
-/* Formats for all layers are not for one whose weights they do not hold. */
+/* Formats are not for a layer whose weights they do not hold; if they are for all, it has others. */
 START_TEST(weights_do_not_fit)
 {
-	const struct xrnpe_layer_formats formats = {
-		.weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_FP4,
+	static const struct {
+		uint32_t lines, pixels;
+		enum xrnpe_format wanted, taken;
+		const char *message;
+	} cases[] = {
+		{ 12, 8, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8, "layer n_y cannot read fp4; it reads p8, p16" },
+		{ 18, 4, XRNPE_FORMAT_P8, XRNPE_FORMAT_P16, "layer n_y cannot read p8; it reads p16" },
 	};
+	struct xrnpe_graph *graph = resized("linear", "half_pixel", cases[_i].lines, cases[_i].pixels);
+	struct xrnpe_layer_formats formats = { .weight = cases[_i].wanted, .input = cases[_i].wanted };
+	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
+	char notes[NOTES] = "";
+	const struct xrnpe_compile_options options = {
+		.calibration = calibration, .formats = &formats, .format_count = 1,
+		.note = add_note, .note_data = notes,
+	};
+	struct xrnpe_model *model;
 
-	is_refused(resized("linear", "half_pixel", 12, 8), &formats, "cannot read fp4");
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	ck_assert_int_eq(xrnpe_model_layer(model, 0)->format, cases[_i].taken);
+	ck_assert_msg(strstr(notes, "formats: 1 layer cannot read those given for all, n_y first"), "%s",
+		      notes);
+	xrnpe_model_free(model);
+	noise_free(graph, calibration);
+	formats.layer = "n_y";
+	is_refused(graph, &formats, cases[_i].message);
 }
 END_TEST
 
@@ -244,7 +272,7 @@ TCase *compile_pieces_tests(void)
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 60);
 	tcase_add_loop_test(tests, interpolated, 0, 8);
-	tcase_add_test(tests, weights_do_not_fit);
+	tcase_add_loop_test(tests, weights_do_not_fit, 0, 2);
 	tcase_add_loop_test(tests, formats_that_do_not_multiply, 0, 3);
 	tcase_add_test(tests, weights_stay_exact);
 	tcase_add_test(tests, not_interpolated);
