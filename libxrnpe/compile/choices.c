@@ -325,32 +325,50 @@ static struct trial *better_of(const struct search *search, double allowed, stru
 	return better ? trial : best;
 }
 
+/* Try what adds up to @effect: *@best may become that, and *@error is its error. */
+static int try_effect(struct search *search, double effect, double allowed, struct trial **best,
+		      double *error)
+{
+	struct trial *trial;
+	int ret;
+
+	search->limits.effect = effect;
+	ret = find_model(search, &trial);
+	if (ret)
+		return ret;
+	*best = better_of(search, allowed, *best, trial);
+	*error = error_of(search, trial);
+	return 0;
+}
+
 /*
  * The cheapest model whose error is at most @allowed, or that of the least error found.
  * *@best: the best known, or NULL.
  */
 static int find_cheapest(struct search *search, double allowed, struct trial **best)
 {
-	double margin = 1;
+	double margin = 1, effect = allowed * allowed, good = 0, bad = 0;
 
-	search->limits.effect = allowed * allowed;
 	for (int i = 0; i < MOST_TRIALS; i++) {
-		struct trial *trial;
-		int ret = find_model(search, &trial);
-		double share = ret ? 0 : error_of(search, trial) / allowed;
+		double error, share;
+		int ret = try_effect(search, effect, allowed, best, &error);
 
 		/* A tighter choice may not be had: then what there is has to do. */
 		if (ret)
 			return ret == -ENOSPC && *best ? 0 : ret;
-		*best = better_of(search, allowed, *best, trial);
+		share = error / allowed;
 		if (share >= CLOSE && share <= 1)
 			break;
+		*(share <= 1 ? &good : &bad) = effect;
 		/*
 		 * What effects add up to is that many times more, or less, than was thought; where
 		 * that was said before and was not enough, more still.
 		 */
 		margin = share > 1 ? 0.85 * margin : 0.85;
-		search->limits.effect *= margin / fmin(fmax(share * share, 1e-4), 1e4);
+		effect *= margin / fmin(fmax(share * share, 1e-4), 1e4);
+		/* Between choices that are far apart that leads from one to the other and back. */
+		if (bad > 0 && (effect <= good || effect >= bad))
+			effect = sqrt(good * bad);
 	}
 	return 0;
 }
@@ -366,15 +384,12 @@ static int find_edge(struct search *search, double allowed, double effect, doubl
 	double good = 0, bad = 0;
 
 	for (int i = 0; i < EDGE_TRIALS; i++) {
-		struct trial *trial;
-		int ret;
+		double error;
+		int ret = try_effect(search, effect, allowed, best, &error);
 
-		search->limits.effect = effect;
-		ret = find_model(search, &trial);
 		if (ret)
 			return ret == -ENOSPC && *best ? 0 : ret;
-		*best = better_of(search, allowed, *best, trial);
-		*(error_of(search, trial) <= allowed ? &good : &bad) = effect;
+		*(error <= allowed ? &good : &bad) = effect;
 		if (good > 0 && bad > 0 && bad / good < pow(factor, EDGE_CLOSE))
 			break;
 		effect = !(bad > 0) ? factor * good : !(good > 0) ? bad / factor : sqrt(good * bad);
