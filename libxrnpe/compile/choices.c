@@ -281,18 +281,19 @@ static int try_least(struct search *search, struct trial *least, struct trial **
 static int find_model(struct search *search, struct trial **trial)
 {
 	struct trial least = { .bytes = UINT64_MAX, .cycles = INFINITY, .picojoules = INFINITY };
-	double effect = search->limits.effect;
+	const struct choose_limits limits = search->limits;
 	int ret;
 
 	*trial = NULL;
 	ret = try_choices(search, &least, trial);
-	if (!ret && !keeps_limits(search, *trial) && effect > 0) {
+	if (!ret && !keeps_limits(search, *trial) && limits.effect > 0) {
 		search->limits.effect = 0;
 		ret = try_choices(search, &least, trial);
-		search->limits.effect = effect;
 	}
 	if (!ret && !keeps_limits(search, *trial))
 		ret = try_least(search, &least, trial);
+	/* Another choice may need less tight ones. */
+	search->limits = limits;
 	if (ret || keeps_limits(search, *trial))
 		return ret;
 	return fail_limits(search, &least);
