@@ -142,13 +142,13 @@ static void choose_alike(struct search *search, enum xrnpe_format wanted)
 	}
 }
 
-/* What the options of search->chosen add up to. */
-static struct option chosen_sum(const struct search *search)
+/* What the options @chosen add up to. */
+static struct option chosen_sum(const struct search *search, const uint8_t *chosen)
 {
 	struct option sum = { 0 };
 
 	for (uint32_t i = 0; i < 2 * search->count; i++) {
-		const struct option *option = &search->options[i][search->chosen[i]];
+		const struct option *option = &search->options[i][chosen[i]];
 
 		sum.bytes += option->bytes;
 		sum.effect += option->effect;
@@ -167,7 +167,7 @@ static struct option chosen_sum(const struct search *search)
 static void tighten(struct search *search, const struct trial *trial)
 {
 	const struct xrnpe_limits *given = &search->given;
-	const struct option sum = chosen_sum(search);
+	const struct option sum = chosen_sum(search, search->chosen);
 	struct choose_limits *limits = &search->limits;
 	bool priced = limits->effect > 0;
 
@@ -449,6 +449,34 @@ static struct trial *settle(const struct search *search)
 }
 
 /*
+ * Models of less error than *@best, which has the least that choose.c finds within limits of time and
+ * energy. Conversions, of which that does not know, may take much of these: the cheapest choice for a
+ * limit of effects may need fewer. So the least such limit is looked for that the others leave.
+ */
+static int find_lesser(struct search *search, struct trial **best)
+{
+	const struct trial *first = *best;
+	double effect = first->score * first->score, good = effect, bad = 0;
+
+	for (int i = 0; i < EDGE_TRIALS && effect > 0; i++) {
+		struct trial *trial;
+		int ret;
+
+		search->limits.effect = effect;
+		ret = find_model(search, &trial);
+		if (ret)
+			return ret;
+		*best = better_of(search, 0, *best, trial);
+		*(trial == first ? &bad : &good) = effect;
+		if (bad > 0 && good / bad < pow(ERROR_FACTOR, EDGE_CLOSE))
+			break;
+		effect = bad > 0 ? sqrt(good * bad) : good / ERROR_FACTOR;
+	}
+	search->limits.effect = 0;
+	return 0;
+}
+
+/*
  * The model of least error, or a cheaper one that is as good. Where effects are not independent
  * they add up more as their roots do: that choice is tried, too. Cheaper ones are looked for by
  * those sums that found the better one.
@@ -462,16 +490,18 @@ static int find_best(struct search *search, struct trial **best)
 
 	search->by_score = true;
 	ret = find_model(search, best);
+	if (!ret && (search->given.cycles > 0 || search->given.picojoules > 0))
+		ret = find_lesser(search, best);
 	if (ret)
 		return ret;
-	effect = chosen_sum(search).effect;
+	effect = chosen_sum(search, (*best)->chosen).effect;
 	change_effects(search, 0.5);
 	ret = find_model(search, &other);
 	if (ret && ret != -ENOSPC)
 		return ret;
 	if (!ret && other->score < (*best)->score) {
 		*best = other;
-		effect = chosen_sum(search).effect;
+		effect = chosen_sum(search, other->chosen).effect;
 		power = 2;
 	} else {
 		change_effects(search, 2);

@@ -472,6 +472,36 @@ START_TEST(cycles_and_energy_are_kept)
 END_TEST
 
 /*
+ * Who limits the energy, or the cycles, to those of a model that was found for a limit of error gets
+ * none that is worse, but for what cannot be told.
+ */
+START_TEST(what_an_error_takes_is_enough)
+{
+	static const double errors[] = { 0.003, 0.03, 0.1 };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_compile_options options = { .calibration = inputs, .limits.error = errors[_i] };
+	struct xrnpe_limits limits[2] = { 0 };
+	struct xrnpe_model *model;
+	struct xrnpe_cost cost;
+
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
+	xrnpe_model_free(model);
+	limits[0].picojoules = cost.picojoules;
+	limits[1].cycles = (double)cost.counters.cycles;
+	for (int k = 0; k < 2; k++) {
+		options.limits = limits[k];
+		ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+		ck_assert_double_lt(xrnpe_model_quality(model)->error, 1.2 * errors[_i]);
+		xrnpe_model_free(model);
+	}
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/*
  * Who limits bytes alone gets no model that takes much more time than another one within them that
  * is as good.
  */
@@ -589,6 +619,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, reported_is_true);
 	tcase_add_test(tests, error_limit_is_kept);
 	tcase_add_test(tests, cycles_and_energy_are_kept);
+	tcase_add_loop_test(tests, what_an_error_takes_is_enough, 0, 3);
 	tcase_add_loop_test(tests, bytes_alone_cost_no_time, 0, 4);
 	tcase_add_test(tests, what_is_needed_is_enough);
 	return tests;
