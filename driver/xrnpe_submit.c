@@ -272,8 +272,12 @@ static int xrnpe_submission_get_syncs(struct xrnpe_submission *subs, unsigned in
 		return -ENOMEM;
 
 	for (unsigned int i = 0; i < syncs->count; i++) {
-		int ret = xrnpe_submission_add_sync(subs, index, file, syncs, i);
+		int ret;
 
+		/* A point is looked for along its timeline, which may be of any length. */
+		cond_resched();
+		ret = fatal_signal_pending(current) ? -EINTR :
+		      xrnpe_submission_add_sync(subs, index, file, syncs, i);
 		if (ret) {
 			drm_dbg(&sub->job->ring->xdev->drm, "sync %u: %pe\n", i, ERR_PTR(ret));
 			return ret;
@@ -414,7 +418,19 @@ static void xrnpe_submission_commit(struct xrnpe_submission *subs, unsigned int 
 				dma_fence_get(subs[i].job->result->finished);
 	for (unsigned int i = 0; i < job->bo_count; i++)
 		dma_resv_add_fence(job->bos[i]->resv, finished, xrnpe_job_usage(job, i));
-	for (unsigned int i = 0; i < sub->out_count; i++) {
+	xrnpe_queue_number(job->queue, job);
+	trace_xrnpe_job_submit(job);
+}
+
+/*
+ * To add a point is to walk along its timeline, which may be of any length: no other's buffers
+ * are locked meanwhile, and who is killed needs none.
+ */
+static void xrnpe_submission_signal(struct xrnpe_submission *sub)
+{
+	struct dma_fence *finished = sub->job->result->finished;
+
+	for (unsigned int i = 0; i < sub->out_count && !fatal_signal_pending(current); i++) {
 		struct xrnpe_out_sync *out = &sub->out[i];
 
 		if (out->chain)
@@ -422,9 +438,8 @@ static void xrnpe_submission_commit(struct xrnpe_submission *subs, unsigned int 
 		else
 			drm_syncobj_replace_fence(out->syncobj, finished);
 		out->chain = NULL;
+		cond_resched();
 	}
-	xrnpe_queue_number(job->queue, job);
-	trace_xrnpe_job_submit(job);
 }
 
 /* With the queue locked: submit all, or on an error none. */
@@ -465,6 +480,8 @@ static int xrnpe_submissions_push(struct xrnpe_submission *subs, unsigned int co
 	ret = xrnpe_submissions_commit(subs, count);
 	if (!ret) {
 		args->first_job = subs[0].job->result->id;
+		for (unsigned int i = 0; i < count; i++)
+			xrnpe_submission_signal(&subs[i]);
 		for (unsigned int i = 0; i < count; i++) {
 			/* Now it belongs to the scheduler, which may free it at any time. */
 			drm_sched_entity_push_job(&subs[i].job->base);

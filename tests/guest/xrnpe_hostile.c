@@ -470,25 +470,44 @@ static void face_crowd(int dmabuf, int ready)
 	pause();
 }
 
+/* Jobs that keep one buffer busy for as long as a test takes. */
+static int64_t submit_endless(int fd, struct work *endless)
+{
+	struct drm_xrnpe_job jobs[ENDLESS_JOBS];
+	struct drm_xrnpe_region region;
+	int ret = make_endless(fd, endless);
+
+	for (int i = 0; i < ENDLESS_JOBS; i++)
+		jobs[i] = job_args(endless, &region);
+	return ret ? ret : submit_jobs(fd, queue_of(fd, MEDIUM), jobs, ENDLESS_JOBS, 0);
+}
+
+/* Kill a child that says by @ready that it goes to work. Returns the ms that it took to die. */
+static int64_t kill_at_work(pid_t child, int ready)
+{
+	int64_t begin;
+	char byte;
+
+	if (read(ready, &byte, 1) != 1)
+		return INT64_MAX;
+	sleep_ms(200);
+	begin = now_ns();
+	kill(child, SIGKILL);
+	return waitpid(child, NULL, 0) == child ? (now_ns() - begin) / 1000000 : INT64_MAX;
+}
+
 /* However many fences SUBMIT has to go through, who waits for it can be killed. */
 TEST_F(hostile, crowds_a_buffer)
 {
 	struct drm_prime_handle share = { .flags = DRM_CLOEXEC | DRM_RDWR };
-	struct drm_xrnpe_job jobs[ENDLESS_JOBS];
-	struct drm_xrnpe_region region;
 	struct work endless;
-	int ends[2], status;
-	int64_t begin;
+	int ends[2];
 	pid_t child;
-	char byte;
 
 	ASSERT_EQ(0, pipe(ends));
-	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	ASSERT_LT(0, submit_endless(self->fd, &endless));
 	share.handle = endless.data.handle;
 	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &share));
-	for (int i = 0; i < ENDLESS_JOBS; i++)
-		jobs[i] = job_args(&endless, &region);
-	ASSERT_LT(0, submit_jobs(self->fd, queue_of(self->fd, MEDIUM), jobs, ENDLESS_JOBS, 0));
 	for (int f = 0; f < CROWD_FILES; f++)
 		ASSERT_EQ(0, join_crowd(share.fd));
 
@@ -496,12 +515,50 @@ TEST_F(hostile, crowds_a_buffer)
 	ASSERT_LE(0, child);
 	if (!child)
 		face_crowd(share.fd, ends[1]);
-	ASSERT_EQ(1, read(ends[0], &byte, 1));
-	sleep_ms(200);
-	begin = now_ns();
-	ASSERT_EQ(0, kill(child, SIGKILL));
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_GT(1000, (now_ns() - begin) / 1000000);
+	EXPECT_GT(1000, kill_at_work(child, ends[0]));
+}
+
+/* As many points as there may be of one timeline, in jobs that do not end. */
+static void fill_timeline(int fd, const struct work *endless, int ready)
+{
+	static struct drm_xrnpe_sync syncs[DRM_XRNPE_MAX_JOBS][DRM_XRNPE_MAX_SYNCS];
+	const int64_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_LOW, 2 * DRM_XRNPE_MAX_JOBS);
+	struct drm_xrnpe_job jobs[DRM_XRNPE_MAX_JOBS];
+	const uint32_t timeline = make_syncobj(fd);
+	struct drm_xrnpe_region region;
+	uint64_t point = 0;
+
+	for (int i = 0; i < DRM_XRNPE_MAX_JOBS; i++) {
+		jobs[i] = job_args(endless, &region);
+		jobs[i].syncs = (struct drm_xrnpe_array){ sizeof(syncs[i][0]), DRM_XRNPE_MAX_SYNCS,
+							  (uintptr_t)syncs[i] };
+	}
+	if (!timeline || write(ready, "", 1) != 1)
+		_exit(1);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < DRM_XRNPE_MAX_JOBS * DRM_XRNPE_MAX_SYNCS; i++)
+			syncs[i / DRM_XRNPE_MAX_SYNCS][i % DRM_XRNPE_MAX_SYNCS] = (struct drm_xrnpe_sync){
+				timeline, DRM_XRNPE_SYNC_SIGNAL | DRM_XRNPE_SYNC_TIMELINE, ++point,
+			};
+		submit_jobs(fd, queue, jobs, DRM_XRNPE_MAX_JOBS, 0);
+	}
+	pause();
+}
+
+/* For each point all before it are gone through: who does that can be killed, too. */
+TEST_F(hostile, fills_a_timeline)
+{
+	struct work endless;
+	int ends[2];
+	pid_t child;
+
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_LT(0, submit_endless(self->fd, &endless));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		fill_timeline(self->fd, &endless, ends[1]);
+	EXPECT_GT(1000, kill_at_work(child, ends[0]));
 }
 
 TEST_HARNESS_MAIN
