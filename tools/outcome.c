@@ -90,9 +90,7 @@ void outcome_print(const struct outcome *outcome)
 	print_table(outcome);
 	printf("%s: %" PRIu64 " MACs, %" PRIu64 " cycles, %" PRIu64 " bytes of parameters",
 	       outcome->path, outcome->macs, (uint64_t)outcome->total.counters.cycles, outcome->bytes);
-	if (outcome->bytes && outcome->float_bytes)
-		printf(", %.2f times smaller than FP32",
-		       (double)outcome->float_bytes / (double)outcome->bytes);
+	print_ratio(stdout, outcome->bytes, outcome->float_bytes, "FP32");
 	printf("\n");
 	print_quality(xrnpe_model_quality(model));
 	print_task(stdout, xrnpe_model_task(model));

@@ -269,8 +269,7 @@ static void put_summary(FILE *f, const struct outcome *outcome)
 	const struct xrnpe_cost *total = &outcome->total;
 
 	fprintf(f, "<p>%" PRIu64 " bytes of parameters", outcome->bytes);
-	if (outcome->bytes && outcome->float_bytes)
-		fprintf(f, ", %.2f times smaller than in binary32", (double)outcome->float_bytes / (double)outcome->bytes);
+	print_ratio(f, outcome->bytes, outcome->float_bytes, "in binary32");
 	fprintf(f, "; %" PRIu64 " cycles, %.3f ms and %.2f uJ an inference by the cycle model.</p>"
 		"<p>The outputs differ from those in binary32 by %.3g %%",
 		(uint64_t)total->counters.cycles, 1e3 * total->seconds, total->picojoules / 1e6,

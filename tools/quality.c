@@ -4,6 +4,15 @@
 
 #include "quality.h"
 
+void print_ratio(FILE *file, uint64_t bytes, uint64_t float_bytes, const char *binary32)
+{
+	double ratio = (double)float_bytes / (double)bytes;
+
+	if (bytes && float_bytes)
+		fprintf(file, ", %.2f times %s than %s", fmax(ratio, 1 / ratio),
+			ratio < 1 ? "larger" : "smaller", binary32);
+}
+
 /* "0.53 % +- 0.04 % on 16 inputs kept aside" */
 void print_quality(const struct xrnpe_quality *quality)
 {

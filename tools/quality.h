@@ -7,6 +7,12 @@
 
 #include "xrnpe.h"
 
+/*
+ * ", 4.00 times smaller than FP32", or larger: of parameters that take @float_bytes in binary32, which
+ * the text calls @binary32; nothing if there are none.
+ */
+void print_ratio(FILE *file, uint64_t bytes, uint64_t float_bytes, const char *binary32);
+
 /* A line of text. */
 void print_quality(const struct xrnpe_quality *quality);
 

@@ -113,6 +113,8 @@ def check_compile():
            and all(str(layer["macs"]) in row and formats_of(layer) in row.split()
                    for layer, row in zip(table["layers"], rows[1:])),
            "the table has a row a layer", text)
+    result(f", {table['float_bytes'] / table['bytes']:.2f} times smaller than FP32" in rows[-2],
+           "how much smaller it is is told", rows[-2])
     result("\033" not in text, "no colours in a file")
 
     trials = json.loads(succeeds("other choices", *base, "calib.npy", "-o", "again.xrnpe", "-b", "4x",
@@ -454,6 +456,13 @@ def check_several():
              "-o", "same.xrnpe")
     result(read("same.xrnpe") == read("sum.xrnpe"), "the same model")
     succeeds("and run", "run", "sum.xrnpe", *named)
+    scaled = write_sum("scaled.onnx", 8, "Mul", struct.pack("<8f", *range(1, 9)))
+    lines = succeeds("parameters that take more than in binary32", "compile", scaled, "--calib",
+                     "left.npy", "-o", "scaled.xrnpe", "--report", "scaled.html").splitlines()
+    result(any(re.search(r"bytes of parameters, [1-9]\.\d\d times larger than FP32$", line)
+               for line in lines), "by how much is said", lines)
+    result(re.search(r"bytes of parameters, [1-9]\.\d\d times larger than in binary32;",
+                     read("scaled.html").decode()), "and on the page")
     # No command has a computed exponent.
     compile_ = ("compile", write_sum("power.onnx", 8, "Pow"), "--calib", "both.npz", "-o",
                 "power.xrnpe")
