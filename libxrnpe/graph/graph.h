@@ -152,6 +152,11 @@ union graph_params {
 		bool antialias, exclude;
 	} resize;
 	struct {
+		uint32_t taps;		/* pixels taken along either axis */
+		uint32_t padding;	/* see operators/grid.c */
+		bool corners;		/* -1 and 1 are the centres of the pixels at the ends */
+	} sample;
+	struct {
 		uint32_t size;
 		bool column_row_depth;	/* mode CRD */
 	} block;

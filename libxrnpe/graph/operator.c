@@ -14,7 +14,7 @@ static const struct operator *const families[] = {
 	operators_convolution, operators_pool, operators_matrix, operators_normalization,
 	operators_activation, operators_arithmetic, operators_logic, operators_reduction,
 	operators_layout, operators_selection, operators_join, operators_resize,
-	operators_recurrent, operators_function, operators_constant,
+	operators_grid, operators_recurrent, operators_function, operators_constant,
 };
 
 const struct operator *operator_find(const char *name)

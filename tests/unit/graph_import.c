@@ -847,6 +847,38 @@ START_TEST(bad_groups_and_filters)
 }
 END_TEST
 
+/* Places that do not fit what they are in. */
+START_TEST(bad_places)
+{
+	static const struct {
+		const char *op;
+		int64_t dims[4];
+		int code;
+		const char *message;
+	} cases[] = {
+		{ "GridSample", { 1, 2, 2, 3 }, -EINVAL, "m.onnx: node n_y (GridSample): grid does not fit "
+		  "the input" },
+		{ "GridSample", { 2, 2, 2, 2 }, -EINVAL, "m.onnx: node n_y (GridSample): grid does not fit "
+		  "the input" },
+		{ "GatherElements", { 1, 5, 2, 2 }, -EINVAL, "m.onnx: node n_y (GatherElements): 5 indices "
+		  "along axis 1 do not fit 4 elements" },
+	};
+	bool gathers = !strcmp(cases[_i].op, "GatherElements");
+	Onnx__NodeProto *node;
+	Onnx__ModelProto *model = one(cases[_i].op, gathers ? "x i" : "x p", 4, 5, 5, &node);
+
+	model->opset_import[0]->version = 18;
+	onnx_floats(model, "p", 4, cases[_i].dims, NULL);
+	onnx_ints(model, "zero", 1, (int64_t[]){ 0 });
+	onnx_ints(model, "shape", 4, cases[_i].dims);
+	onnx_node(model, "Expand", "zero shape", "i");
+	/* Before who reads it. */
+	model->graph->node[0] = model->graph->node[1];
+	model->graph->node[1] = node;
+	refuse(model, cases[_i].code, cases[_i].message);
+}
+END_TEST
+
 START_TEST(bad_equations)
 {
 	static const struct {
@@ -955,6 +987,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, bad_conv);
 	tcase_add_test(tests, bad_others);
 	tcase_add_loop_test(tests, bad_groups_and_filters, 0, 5);
+	tcase_add_loop_test(tests, bad_places, 0, 3);
 	tcase_add_loop_test(tests, bad_equations, 0, 9);
 	tcase_add_test(tests, not_onnx);
 	tcase_add_test(tests, deep_nesting);

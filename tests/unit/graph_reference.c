@@ -213,6 +213,42 @@ START_TEST(filters_by_hand)
 }
 END_TEST
 
+/* Places on a line of three pixels: within, far away, mirrored one and a half behind, and none. */
+START_TEST(grids_by_hand)
+{
+	static const float x[] = { 1, 2, 4 };
+	static const float places[] = { 0, 0, 1e30f, 0, -1e30f, 0, 2, 0, INFINITY, 0, NAN, 0, 0, NAN };
+	enum { COUNT = sizeof(places) / sizeof(*places) / 2 };
+	static const struct {
+		const char *padding;
+		float y[COUNT];
+	} cases[] = {
+		{ "zeros", { 2, 0, 0, 0, 0, NAN, NAN } },
+		{ "border", { 2, 4, 1, 4, 4, NAN, NAN } },
+		{ "reflection", { 2, 0, 0, 2, NAN, NAN, NAN } },
+	};
+	Onnx__ModelProto *model = image(1, 1, 3);
+	Onnx__NodeProto *node = onnx_node(model, "GridSample", "x places", "y");
+	struct xrnpe_graph *graph;
+	float y[COUNT];
+
+	model->opset_import[0]->version = 16;
+	onnx_floats(model, "places", DIMS(1, 1, COUNT, 2), places);
+	onnx_attr_string(node, "padding_mode", cases[_i].padding);
+	graph = load(model, true);
+	ck_assert_int_eq(run(graph, 1, x, y), 0);
+	for (int i = 0; i < COUNT; i++) {
+		/* Where so many reflections end is rounding, but it is on the line. */
+		if (_i == 2 && (i == 1 || i == 2))
+			ck_assert_msg(y[i] >= 1 && y[i] <= 4, "place %d has %g", i, y[i]);
+		else
+			ck_assert_msg(y[i] == cases[_i].y[i] || (isnan(y[i]) && isnan(cases[_i].y[i])),
+				      "place %d has %g, not %g", i, y[i], cases[_i].y[i]);
+	}
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* With an axis that both have and the result, one that is summed, and one that only one has. */
 START_TEST(einsum_by_hand)
 {
@@ -600,6 +636,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, filters_by_hand);
+	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
 	tcase_add_loop_test(tests, einsum_by_hand, 0, 3);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);

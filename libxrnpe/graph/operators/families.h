@@ -17,6 +17,7 @@ extern const struct operator operators_layout[];	/* Reshape, Transpose, DepthToS
 extern const struct operator operators_selection[];	/* Slice, Gather, Split, Expand, Tile */
 extern const struct operator operators_join[];		/* Concat, Pad */
 extern const struct operator operators_resize[];	/* Resize, Upsample */
+extern const struct operator operators_grid[];		/* GridSample */
 extern const struct operator operators_recurrent[];	/* LSTM, GRU */
 extern const struct operator operators_function[];	/* Function, of element-wise nodes */
 extern const struct operator operators_constant[];	/* Shape, Range, ConstantOfShape ... */

@@ -231,6 +231,51 @@ static void compute_gather(const struct op_call *call)
 	}
 }
 
+/* ---- GatherElements ---------------------------------------------------- */
+
+/* Each element of indices names a place along one axis, where its own along the others is. */
+static int infer_gather_elements(const struct op *op)
+{
+	const struct graph_shape *in = &op_input(op, 0)->shape, *indices = &op_input(op, 1)->shape;
+	uint32_t axis;
+	int ret = op_check_input(op, 1, GRAPH_INT, "indices");
+
+	if (!ret)
+		ret = op_axis(op, "axis", in->rank, false, 0, &axis);
+	if (ret)
+		return ret;
+	if (in->rank != indices->rank)
+		return op_fail(op, -EINVAL, "indices are of rank %u, the input of %u", indices->rank, in->rank);
+	for (uint32_t i = 0; i < in->rank; i++) {
+		if (graph_count(indices) && (i == axis ? !in->dims[i] : indices->dims[i] > in->dims[i]))
+			return op_fail(op, -EINVAL, "%u indices along axis %u do not fit %u elements",
+				       indices->dims[i], i, in->dims[i]);
+	}
+	op->node->params.axis = axis;
+	return op_output(op, 0, op_input(op, 0)->type, indices);
+}
+
+static void compute_gather_elements(const struct op_call *call)
+{
+	const struct graph_shape *in = &call_input(call, 0)->shape, *out = &call_output(call, 0)->shape;
+	size_t size = graph_type_size(call_output(call, 0)->type), count = graph_count(out);
+	const int64_t *indices = call_in(call, 1);
+	uint32_t along = call->node->params.axis;
+	ptrdiff_t strides[GRAPH_MAX_RANK];
+
+	call_packed(in, strides);
+	for (size_t i = 0; i < count; i++) {
+		size_t rest = i, at = gather_index(indices[i], in->dims[along]) * (size_t)strides[along];
+
+		for (uint32_t axis = out->rank; axis--; rest /= out->dims[axis]) {
+			if (axis != along)
+				at += rest % out->dims[axis] * (size_t)strides[axis];
+		}
+		memcpy((char *)call_out(call, 0) + i * size,
+		       (const char *)call_in(call, 0) + at * size, size);
+	}
+}
+
 /* ---- GatherND ---------------------------------------------------------- */
 
 /* Elements of some axes. */
@@ -389,6 +434,8 @@ const struct operator operators_selection[] = {
 	{ "Split", 1, 2, XRNPE_OPERATOR_ANY, "axis num_outputs split", .infer = infer_split,
 	  .compute = compute_split },
 	{ "Gather", 2, 2, 1, "axis", .infer = infer_gather, .compute = compute_gather },
+	{ "GatherElements", 2, 2, 1, "axis", .infer = infer_gather_elements,
+	  .compute = compute_gather_elements },
 	{ "GatherND", 2, 2, 1, "batch_dims", .infer = infer_gather_nd, .compute = compute_gather_nd },
 	{ "Expand", 2, 2, 1, "", .infer = infer_expand, .compute = compute_expand },
 	{ "Tile", 2, 2, 1, "", .infer = infer_tile, .compute = compute_tile, .since = 6 },
