@@ -331,27 +331,6 @@ TEST_F(queue, no_implicit_sync)
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, held));
 }
 
-/* ---- in what order they are served ---- */
-
-/* However much one queue holds, others of the same priority have their turn. */
-TEST_F(queue, turns)
-{
-	const int backlog = 100;
-	struct drm_xrnpe_job_wait end;
-	struct work hog;
-	int64_t first, mine;
-
-	ASSERT_EQ(0, make_long(self->fd, 1, 1024, &hog));
-	first = submit(self->fd, 2, &hog);
-	for (int i = 1; i < backlog; i++)
-		ASSERT_LT(0, submit(self->fd, 2, &hog));
-	mine = submit_to(self->fd, make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 1),
-			 &self->work, 0);
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, mine));
-	EXPECT_EQ(-ETIME, wait_job(self->fd, first + backlog / 2, 0, &end));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first + backlog - 1));
-}
-
 /* ---- those that fail again and again ---- */
 
 TEST_F(queue, banned)

@@ -162,6 +162,33 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 
 /* ---- shares ---- */
 
+/* However much one queue holds, others of the same priority have their turn. */
+TEST_F(job, turns)
+{
+	const int backlog = 100;
+	struct xrnpe_job_record mine, hogs;
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job_wait end;
+	struct drm_xrnpe_job job;
+	struct work hog, other;
+	int64_t first, last;
+
+	ASSERT_EQ(0, make_long(self->fd, 1, 1, &hog));
+	ASSERT_EQ(0, make_work(self->fd, &other));
+	job = job_args(&other, &region);
+	first = submit(self->fd, 2, &hog);
+	for (int i = 1; i < backlog; i++)
+		ASSERT_LT(0, submit(self->fd, 2, &hog));
+	last = submit_jobs(self->fd, make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 1),
+			   &job, 1, 0);
+	ASSERT_EQ(0, wait_record(self->fd, last, &end, &mine));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+	ASSERT_EQ(0, wait_record(self->fd, first + backlog / 2, &end, &hogs));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, end.state);
+	EXPECT_LE(mine.end, hogs.start);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first + backlog - 1));
+}
+
 /* Long jobs are no way to more than one's share: what counts is the time that they execute. */
 TEST_F(job, turns_by_time)
 {
