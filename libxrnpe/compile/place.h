@@ -151,6 +151,12 @@ void place_depthwise(struct placing *p, const struct image *image);
 const char *place_channels(const struct image *image, struct image *view, struct graph_window *h,
 			   struct graph_window *w);
 
+/*
+ * Which axes of the image of input 0, *@in, the node reduces, all others false before. Returns NULL,
+ * or why they are none that windows cover.
+ */
+const char *place_reduced(const struct placing *p, struct image *in, bool reduced[IMAGE_NONE]);
+
 /* ---- nodes that become several (split.c) ------------------------------- */
 
 /*

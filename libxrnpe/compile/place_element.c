@@ -189,10 +189,11 @@ static uint32_t channels_of(const struct graph_shape *shape, const struct graph_
 
 /*
  * The image of input @x in which a constant of @shape, broadcast to it, differs along the
- * channels alone. Whose place in memory nobody knows yet may have its channels on either side.
+ * channels alone. Whose place in memory nobody knows yet may have its channels on either side, and
+ * so may, if it may be copied, any.
  */
 static bool find_channels(const struct placing *p, uint32_t x, const struct graph_shape *shape,
-			  struct image *image)
+			  bool copies, struct image *image)
 {
 	const struct graph_shape *whole = &place_input(p, x)->shape;
 	struct image memory;
@@ -201,7 +202,7 @@ static bool find_channels(const struct placing *p, uint32_t x, const struct grap
 		return false;
 	if (channels_of(shape, whole, image) == image->c)
 		return true;
-	return !place_memory(p, x, &memory) &&
+	return (copies || !place_memory(p, x, &memory)) &&
 	       (image->first ? image_last(whole, image) : image_first(whole, image)) &&
 	       channels_of(shape, whole, image) == image->c;
 }
@@ -218,7 +219,7 @@ static const char *with_channels(struct placing *p, uint32_t x, uint32_t constan
 	struct image image;
 
 	if (kind > DIV || (kind == DIV && constant == 0) || !is_of_output_shape(p, x) ||
-	    !find_channels(p, x, shape, &image))
+	    !find_channels(p, x, shape, false, &image))
 		return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
@@ -262,7 +263,7 @@ const char *place_prelu(struct placing *p)
 
 	if (!place_constant(p, 1))
 		return "its slopes are computed";
-	if (!find_channels(p, 0, &place_input(p, 1)->shape, &image))
+	if (!find_channels(p, 0, &place_input(p, 1)->shape, true, &image))
 		return "its slopes do not differ by channel alone";
 	why = place_slopes(p, 1, image.c);
 	if (!why && !p->no_memory)

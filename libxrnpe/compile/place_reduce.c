@@ -96,23 +96,33 @@ const char *place_global(struct placing *p)
 	return reduce_pixels(p, &in, true, true);
 }
 
+const char *place_reduced(const struct placing *p, struct image *in, bool reduced[IMAGE_NONE])
+{
+	const struct graph_shape *shape = &place_input(p, 0)->shape;
+
+	if (!graph_count(shape) || !place_image(p, 0, in))
+		return PLACE_NO_IMAGE;
+	for (uint32_t i = 0; i < shape->rank; i++) {
+		enum image_axis axis = image_axis(shape, in, i);
+
+		if (!p->node->params.reduce.reduced[i] || shape->dims[i] == 1)
+			continue;
+		if (axis == IMAGE_NONE)
+			return "the axes that it reduces are not an image's";
+		reduced[axis] = true;
+	}
+	return reduced[IMAGE_C] && (reduced[IMAGE_H] || reduced[IMAGE_W]) ?
+	       "reduces channels and pixels" : NULL;
+}
+
 const char *place_reduction(struct placing *p)
 {
-	const struct graph_shape shape = place_input(p, 0)->shape;
-	bool reduced[] = { false, false, false, false };
+	bool reduced[IMAGE_NONE] = { false };
 	struct image in;
+	const char *why = place_reduced(p, &in, reduced);
 
-	if (!graph_count(&shape) || !place_image(p, 0, &in))
-		return PLACE_NO_IMAGE;
-	for (uint32_t i = 0; i < shape.rank; i++) {
-		if (p->node->params.reduce.reduced[i] && shape.dims[i] > 1)
-			reduced[image_axis(&shape, &in, i)] = true;
-	}
-	if (reduced[IMAGE_NONE])
-		return "the axes that it reduces are not an image's";
-	if (!reduced[IMAGE_C])
-		return reduce_pixels(p, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
-	if (reduced[IMAGE_H] || reduced[IMAGE_W])
-		return "reduces channels and pixels";
-	return reduce_channels(p, &in);
+	if (why)
+		return why;
+	return reduced[IMAGE_C] ? reduce_channels(p, &in) :
+				  reduce_pixels(p, &in, reduced[IMAGE_H], reduced[IMAGE_W]);
 }

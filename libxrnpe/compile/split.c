@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Nodes that the device has no command for, but that are made of others which it has:
- * Softmax, normalisations, and divisions.
+ * Softmax, normalisations, divisions, sums of many, and some reductions.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -301,6 +301,93 @@ static bool split_division(struct splitting *s)
 	return true;
 }
 
+/* Sum, Max and Min of more than two, from the first on. */
+static bool split_chain(struct splitting *s)
+{
+	const char *op = !strcmp(s->node->op->name, "Sum") ? "Add" : s->node->op->name;
+	uint32_t count = s->node->input_count, made = s->node->inputs[0];
+
+	if (count < 3 || graph_output(s->compiler->graph, s->node, 0)->type != GRAPH_FLOAT)
+		return false;
+	for (uint32_t i = 1; i < count; i++)
+		made = add(s, op, i + 1 < count ? GRAPH_NONE : s->node->outputs[0], NULL, 2, made,
+			   s->node->inputs[i]);
+	return true;
+}
+
+/* Whether the axes that are reduced are kept, and so no change of shape has to follow. */
+static uint32_t reduced_output(const struct splitting *s)
+{
+	return s->node->params.reduce.keep ? s->node->outputs[0] : GRAPH_NONE;
+}
+
+/* The least is the largest of all the other way round. */
+static bool split_minimum(struct splitting *s)
+{
+	struct graph_node node = *s->node;
+	const struct placing p = { .compiler = s->compiler, .node = &node };
+	uint32_t rank = place_input(&p, 0)->shape.rank, made;
+	bool reduced[IMAGE_NONE] = { false };
+	int64_t axes[GRAPH_MAX_RANK];
+	struct graph_attribute list;
+	struct image image;
+	size_t count = 0;
+
+	if (place_input(&p, 0)->type != GRAPH_FLOAT || place_reduced(&p, &image, reduced))
+		return false;
+	for (uint32_t i = 0; i < rank; i++) {
+		if (node.params.reduce.reduced[i])
+			axes[count++] = i;
+	}
+	if (!count)
+		return false;
+	made = add_one(s, "Neg", node.inputs[0]);
+	list = make_attribute(s, "axes", GRAPH_ATTRIBUTE_INTS, count, axes);
+	made = add(s, "ReduceMax", GRAPH_NONE, &list, 1, made);
+	made = add(s, "Neg", reduced_output(s), NULL, 1, made);
+	if (!node.params.reduce.keep)
+		add_reshape(s, made);
+	return true;
+}
+
+/* Most elements that are multiplied one after the other. */
+#define MOST_FACTORS 4
+
+/* A product of a few elements along one axis: of its parts. */
+static bool split_product(struct splitting *s)
+{
+	const struct graph_tensor *x = graph_input(s->compiler->graph, s->node, 0);
+	const bool *reduced = s->node->params.reduce.reduced;
+	uint32_t axis = 0, count, made = GRAPH_NONE;
+
+	while (axis < x->shape.rank && !reduced[axis])
+		axis++;
+	if (x->type != GRAPH_FLOAT || axis == x->shape.rank)
+		return false;
+	count = x->shape.dims[axis];
+	for (uint32_t i = axis + 1; i < x->shape.rank; i++) {
+		if (reduced[i])
+			return false;
+	}
+	if (count < 2 || count > MOST_FACTORS)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct graph_attribute along = make_attribute(s, "axis", GRAPH_ATTRIBUTE_INT, 1,
+							      (const int64_t[]){ axis });
+		uint32_t index, factor;
+		int64_t *value = add_constant(s, GRAPH_INT, &(struct graph_shape){ 1, { 1 } }, &index);
+
+		if (value)
+			*value = i;
+		factor = add(s, "Gather", GRAPH_NONE, &along, 2, s->node->inputs[0], index);
+		made = !i ? factor : add(s, "Mul", i + 1 < count ? GRAPH_NONE : reduced_output(s), NULL, 2,
+					 made, factor);
+	}
+	if (!s->node->params.reduce.keep)
+		add_reshape(s, made);
+	return true;
+}
+
 static const struct splitter {
 	const char *op;
 	bool (*split)(struct splitting *s);
@@ -310,6 +397,11 @@ static const struct splitter {
 	{ "InstanceNormalization", split_groups },
 	{ "GroupNormalization", split_groups },
 	{ "Div", split_division },
+	{ "Sum", split_chain },
+	{ "Max", split_chain },
+	{ "Min", split_chain },
+	{ "ReduceMin", split_minimum },
+	{ "ReduceProd", split_product },
 };
 
 /* ---- where it is worth it ---------------------------------------------- */

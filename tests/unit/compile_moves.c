@@ -205,6 +205,18 @@ START_TEST(not_moved)
 }
 END_TEST
 
+/* What lies with other channels than those that have slopes is copied for it. */
+START_TEST(copied_for_slopes)
+{
+	Onnx__ModelProto *onnx = image_network(4, 6, 8);
+
+	onnx_node(onnx, "Mul", "x x", "m");
+	onnx_floats(onnx, "slopes", DIMS(8), NULL);
+	onnx_node(onnx, "PRelu", "m slopes", "y");
+	ck_assert_uint_eq(count_copies(onnx), 1);
+}
+END_TEST
+
 /* Borders that leave no precision for what they surround are the CPU's, and so is who reads them. */
 START_TEST(wide_border)
 {
@@ -248,6 +260,7 @@ TCase *compile_moves_tests(void)
 	tcase_add_loop_test(tests, repeated, 0, 4);
 	tcase_add_loop_test(tests, framed, 0, 5);
 	tcase_add_loop_test(tests, not_moved, 0, 4);
+	tcase_add_test(tests, copied_for_slopes);
 	tcase_add_loop_test(tests, wide_border, 0, 2);
 	return tests;
 }

@@ -58,6 +58,12 @@ START_TEST(between_products)
 		{ "ReduceMax", "a axes", 12, 1 },
 		{ "ReduceMean", "a axes", 270, 1 },
 		{ "ReduceSum", "a axes", 12, 1 },
+		{ "ReduceMin", "a axes", 12, 3 },
+		/* The parts, and products of these. */
+		{ "ReduceProd", "a axes", 3, 3 + 2 },
+		{ "Max", "a d e", 12, 2 },
+		{ "Min", "e a d a", 12, 3 },
+		{ "MatMul", "c a", 12, 1 },
 	};
 	int64_t channels = cases[_i].channels;
 	bool reduces = strstr(cases[_i].inputs, "axes"), divides = strstr(cases[_i].inputs, " d");
@@ -69,6 +75,7 @@ START_TEST(between_products)
 	onnx_floats(onnx, "b", DIMS(channels), NULL);
 	onnx_floats(onnx, "one", DIMS(1), (float[]){ 1 });
 	onnx_floats(onnx, "w3", DIMS(8, channels), NULL);
+	onnx_floats(onnx, "c", DIMS(6, 6), NULL);
 	onnx_ints(onnx, "axes", 1, (int64_t[]){ -1 });
 	if (divides) {
 		/* By at least one, so that it is no quotient of noise. */
@@ -82,6 +89,25 @@ START_TEST(between_products)
 	count_layers(onnx, 0.02, &device, &cpu);
 	ck_assert_uint_eq(cpu, 0);
 	ck_assert_uint_eq(device, 2 + cases[_i].layers + (reduces ? 1 : 0) + (divides ? 2 : 0));
+}
+END_TEST
+
+/* Of an axis that is there no more, a change of shape makes what is left. */
+START_TEST(axes_not_kept)
+{
+	static const char *const ops[] = { "ReduceMin", "ReduceProd" };
+	Onnx__ModelProto *onnx = tokens(3);
+	unsigned int device, cpu;
+	Onnx__NodeProto *node;
+
+	onnx->opset_import[0]->version = 18;
+	onnx_floats(onnx, "w3", DIMS(6, 5), NULL);
+	onnx_ints(onnx, "axes", 1, (int64_t[]){ 2 });
+	node = onnx_node(onnx, ops[_i], "a axes", "n");
+	onnx_attr_int(node, "keepdims", 0);
+	onnx_node(onnx, "MatMul", "n w3", "y");
+	count_layers(onnx, 0.02, &device, &cpu);
+	ck_assert_uint_eq(cpu, 0);
 }
 END_TEST
 
@@ -214,7 +240,8 @@ TCase *compile_split_tests(void)
 	TCase *tests = tcase_create("split");
 
 	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, between_products, 0, 9);
+	tcase_add_loop_test(tests, between_products, 0, 14);
+	tcase_add_loop_test(tests, axes_not_kept, 0, 2);
 	tcase_add_loop_test(tests, not_split, 0, 2);
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
 	tcase_add_loop_test(tests, images, 0, 8);
