@@ -107,19 +107,6 @@ struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id)
 	return queue;
 }
 
-/* Where priorities share a ring this decides. */
-static enum drm_sched_priority xrnpe_priority_sched(u32 priority)
-{
-	switch (priority) {
-	case DRM_XRNPE_PRIORITY_LOW:
-		return DRM_SCHED_PRIORITY_LOW;
-	case DRM_XRNPE_PRIORITY_MEDIUM:
-		return DRM_SCHED_PRIORITY_NORMAL;
-	default:
-		return DRM_SCHED_PRIORITY_HIGH;
-	}
-}
-
 static bool xrnpe_may_be_urgent(void)
 {
 	int gid = READ_ONCE(urgent_gid);
@@ -129,8 +116,8 @@ static bool xrnpe_may_be_urgent(void)
 
 static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priority, u32 depth)
 {
-	struct xrnpe_device *xdev = ctx->xdev;
-	struct xrnpe_ring *ring = &xdev->ring[xrnpe_priority_ring(xdev->info.rings, priority)];
+	const unsigned int rings = ctx->xdev->info.rings;
+	struct xrnpe_ring *ring = &ctx->xdev->ring[xrnpe_priority_ring(rings, priority)];
 	struct drm_gpu_scheduler *sched = &ring->sched;
 	struct xrnpe_queue *queue;
 	int ret;
@@ -138,8 +125,8 @@ static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priorit
 	queue = kvzalloc(struct_size(queue, history, depth), GFP_KERNEL_ACCOUNT);
 	if (!queue)
 		return ERR_PTR(-ENOMEM);
-	ret = drm_sched_entity_init(&queue->entity, xrnpe_priority_sched(priority), &sched, 1,
-				    NULL);
+	ret = drm_sched_entity_init(&queue->entity, DRM_SCHED_PRIORITY_KERNEL +
+				    xrnpe_priority_rank(rings, priority), &sched, 1, NULL);
 	if (ret) {
 		kvfree(queue);
 		return ERR_PTR(ret);

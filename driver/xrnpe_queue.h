@@ -21,6 +21,7 @@ struct xrnpe_job;
 #define XRNPE_MAX_FILE_QUEUES	64
 /* So many faults and timeouts in a row ban a queue. */
 #define XRNPE_MAX_FAILURES	10
+#define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
 
 /** struct xrnpe_result - how a job ended; outlives the job in its queue's history */
 struct xrnpe_result {
@@ -83,8 +84,19 @@ struct xrnpe_queue {
  */
 static inline unsigned int xrnpe_priority_ring(unsigned int rings, u32 priority)
 {
-	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings /
-	       (DRM_XRNPE_PRIORITY_REALTIME + 1);
+	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings / XRNPE_PRIORITIES;
+}
+
+/**
+ * xrnpe_priority_rank() - in which order priorities that share a ring are served
+ * @rings: how many there are
+ * @priority: &enum drm_xrnpe_priority
+ *
+ * Return: the rank, from 0, which goes first.
+ */
+static inline unsigned int xrnpe_priority_rank(unsigned int rings, u32 priority)
+{
+	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings % XRNPE_PRIORITIES / rings;
 }
 
 struct xrnpe_result *xrnpe_result_create(void);

@@ -177,7 +177,7 @@ int xrnpe_sched_probe(struct xrnpe_device *xdev)
 {
 	struct drm_sched_init_args args = {
 		.ops = &xrnpe_sched_ops,
-		.num_rqs = DRM_SCHED_PRIORITY_COUNT,
+		.num_rqs = DIV_ROUND_UP(XRNPE_PRIORITIES, xdev->info.rings),
 		.credit_limit = XRNPE_RING_JOBS,
 		.timeout = msecs_to_jiffies(xdev->info.job_timeout_ms) / XRNPE_TIMEOUT_LOOKS,
 		.dev = xdev->drm.dev,
