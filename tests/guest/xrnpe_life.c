@@ -7,6 +7,7 @@
 #include "xrnpe_work.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 FIXTURE(life)
@@ -51,39 +52,48 @@ TEST_F(life, runtime_suspend)
 	struct gate gate;
 	struct drm_xrnpe_sync sync;
 	int64_t job;
+	bool active;
+	int ret;
 
 	for (int i = 0; i < 3; i++) {
 		clear_result(&self->work);
 		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, i, &self->work));
 		ASSERT_TRUE(result_is_right(&self->work));
 		/* With the file open, and buffers. */
-		ASSERT_TRUE(status_becomes(self->device, "suspended", 5000));
+		ASSERT_TRUE(status_becomes(self->device, "suspended"));
 	}
 
 	/* A job that waits for a fence keeps nothing awake. */
 	ASSERT_EQ(0, make_gate(self->fd, &gate));
 	sync = wait_gate(&gate);
 	job = submit_syncs(self->fd, 0, &self->work, &sync, 1);
-	EXPECT_TRUE(status_becomes(self->device, "suspended", 1000));
+	EXPECT_TRUE(status_becomes(self->device, "suspended"));
 	EXPECT_EQ(-ETIME, wait_job(self->fd, job, in_ms(300), &end));
-	EXPECT_TRUE(status_becomes(self->device, "suspended", 1));
+	EXPECT_TRUE(status_is(self->device, "suspended"));
 	open_gate(&gate);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job));
 
 	/* One that executes does, and as long as it does. */
 	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	mark_result(endless.data.map);
 	job = submit(self->fd, 0, &endless);
-	EXPECT_TRUE(status_becomes(self->device, "active", 1000));
-	sleep_ms(500);
-	EXPECT_TRUE(status_becomes(self->device, "active", 1));
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, job));
-	EXPECT_TRUE(status_becomes(self->device, "suspended", 5000));
+	EXPECT_TRUE(result_comes(endless.data.map, 60000));
+	do {
+		active = status_is(self->device, "active");
+		/* What was read when it had ended tells nothing. */
+		ret = wait_job(self->fd, job, in_ms(10), &end);
+		EXPECT_TRUE(active || ret != -ETIME);
+	} while (ret == -ETIME);
+	EXPECT_EQ(0, ret);
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_TRUE(status_becomes(self->device, "suspended"));
 }
 
 /* ---- coming and going ---- */
 
 struct waiter {
 	pthread_t thread;
+	atomic_int tid;		/* once it runs */
 	int fd;
 	int64_t job;
 	int ret;
@@ -95,6 +105,7 @@ static void *wait_in_thread(void *data)
 {
 	struct waiter *w = data;
 
+	w->tid = gettid();
 	w->ret = wait_job(w->fd, w->job, in_ms(60000), &w->end);
 	return NULL;
 }
@@ -120,7 +131,11 @@ TEST_F(life, unbind_in_use)
 		waiters[i].fd = self->fd;
 		ASSERT_EQ(0, pthread_create(&waiters[i].thread, NULL, wait_in_thread, &waiters[i]));
 	}
-	sleep_ms(100);
+	for (int i = 0; i < 3; i++) {
+		while (!waiters[i].tid)
+			sleep_ms(1);
+		ASSERT_TRUE(sleeps_in(waiters[i].tid, DRM_IOCTL_XRNPE_JOB_WAIT));
+	}
 
 	EXPECT_EQ(0, bind_device(self->device, "unbind"));
 	open_gate(&gate);

@@ -10,7 +10,7 @@
  * A job that ends just when its time is up ends well or by the limit, and nothing of
  * that falls on the one behind it.
  */
-TEST_F_TIMEOUT(job, time_is_up, 120)
+TEST_F(job, time_is_up)
 {
 	const unsigned int limit = 100, most = 8192, m = 64;
 	unsigned int done = 0, timeouts = 0;

@@ -44,7 +44,7 @@ TEST_F(lost, sequence_number)
 	jobs[2] = submit(self->fd, 0, &last);
 	for (int i = 0; i < 3; i++) {
 		ASSERT_LT(0, jobs[i]);
-		ASSERT_EQ(0, wait_job(self->fd, jobs[i], in_ms(30000), &end));
+		ASSERT_EQ(0, wait_job(self->fd, jobs[i], in_ms(60000), &end));
 		EXPECT_EQ(i < 2 ? DRM_XRNPE_JOB_CANCELLED : DRM_XRNPE_JOB_DONE, end.state);
 	}
 	EXPECT_TRUE(result_is_right(&last));

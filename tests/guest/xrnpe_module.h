@@ -46,7 +46,7 @@ static inline int unload_module_soon(void)
 {
 	int ret = -EAGAIN;
 
-	for (int i = 0; i < 500 && (ret == -EAGAIN || ret == -EBUSY); i++) {
+	for (int i = 0; i < 6000 && (ret == -EAGAIN || ret == -EBUSY); i++) {
 		ret = unload_module();
 		sleep_ms(10);
 	}
@@ -69,18 +69,24 @@ static inline int reload_module(const char *parameters)
 	return ret ? ret : load_module(parameters);
 }
 
-/* Whether runtime PM says so of the device within @ms. */
-static inline bool status_becomes(const char *device, const char *status, int ms)
+/* Whether runtime PM says so of the device. */
+static inline bool status_is(const char *device, const char *status)
 {
 	char path[512];
 
 	snprintf(path, sizeof(path), DRIVER "%s/power/runtime_status", device);
-	for (; ms > 0; ms -= 10) {
-		if (!strncmp(read_file(path), status, strlen(status)))
-			return true;
+	return !strncmp(read_file(path), status, strlen(status));
+}
+
+/* ... within a minute. */
+static inline bool status_becomes(const char *device, const char *status)
+{
+	const int64_t end = in_ms(60000);
+	bool is;
+
+	while (!(is = status_is(device, status)) && now_ns() < end)
 		sleep_ms(10);
-	}
-	return false;
+	return is;
 }
 
 #endif

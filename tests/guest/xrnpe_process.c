@@ -105,7 +105,8 @@ TEST_F(job, close_does_not_wait_for_ever)
 	unmap_work(&endless);
 	begin = now_ns();
 	close(other);
-	EXPECT_GT(2000, (now_ns() - begin) / 1000000);
+	/* A second, more on a host that is busy; the jobs take 40. */
+	EXPECT_GT(10000, (now_ns() - begin) / 1000000);
 	clear_result(&self->work);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 3, &self->work));
 }

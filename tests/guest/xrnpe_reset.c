@@ -79,14 +79,18 @@ TEST_F(reset, interrupted_job)
 {
 	struct work interrupted;
 	int64_t guilty, innocent;
+	int tries = 5;
 
 	ASSERT_EQ(0, make_long(self->fd, 8192, 2048, &interrupted));
-	mark_result(interrupted.data.map);
-	innocent = submit(self->fd, 2, &interrupted);
-	ASSERT_LT(0, innocent);
-	ASSERT_TRUE(result_comes(interrupted.data.map, 10000));
-	guilty = submit(self->fd, 1, &self->endless);
-	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty));
+	/* On a host that is busy its own time may be up before the guilty one is there. */
+	do {
+		mark_result(interrupted.data.map);
+		innocent = submit(self->fd, 2, &interrupted);
+		ASSERT_LT(0, innocent);
+		ASSERT_TRUE(result_comes(interrupted.data.map, 10000));
+		guilty = submit(self->fd, 1, &self->endless);
+		EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty));
+	} while (state_of(self->fd, innocent) == DRM_XRNPE_JOB_TIMEOUT && --tries);
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, innocent));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_RESET, reason_of(self->fd, innocent));
 }

@@ -74,7 +74,7 @@ FIXTURE_SETUP(stuck)
 
 	self->fd = open_npu();
 	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
-	ASSERT_EQ(0, make_long(self->fd, 8192, 2048, &self->stuck));
+	ASSERT_EQ(0, make_long(self->fd, 8192, 16384, &self->stuck));
 	ASSERT_EQ(0, make_work(self->fd, &self->behind));
 	ASSERT_EQ(0, make_work(self->fd, &self->apart));
 	ASSERT_EQ(0, make_gate(self->fd, &self->gate));
@@ -87,7 +87,7 @@ FIXTURE_SETUP(stuck)
 	sync = wait_gate(&self->gate);
 	self->guilty = submit(self->fd, 1, &self->stuck);
 	ASSERT_LT(0, self->guilty);
-	ASSERT_TRUE(writes_results(self->stuck.data.map, 5000));
+	ASSERT_TRUE(writes_results(self->stuck.data.map, 10000));
 	self->same = submit(self->fd, 1, &self->behind);
 	self->other = submit(self->fd, 2, &self->apart);
 	self->waiting = submit_syncs(self->fd, 0, &self->apart, &sync, 1);
@@ -99,7 +99,7 @@ FIXTURE_TEARDOWN(stuck)
 	const size_t size = self->stuck.data.size;
 	uint8_t *map;
 
-	EXPECT_TRUE(writes_results(self->stuck.data.map, 1000));
+	EXPECT_TRUE(writes_results(self->stuck.data.map, 10000));
 	free_work(self->fd, &self->stuck);
 	free_work(self->fd, &self->behind);
 	free_work(self->fd, &self->apart);
@@ -108,7 +108,7 @@ FIXTURE_TEARDOWN(stuck)
 	ASSERT_NE(MAP_FAILED, map);
 	close(self->export.fd);
 	EXPECT_TRUE(memory_is_quiet());
-	EXPECT_TRUE(writes_results(map, 1000));
+	EXPECT_TRUE(writes_results(map, 10000));
 	munmap(map, size);
 	EXPECT_TRUE(memory_is_quiet());
 }
@@ -147,7 +147,7 @@ static void unbind(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *self)
 	EXPECT_EQ(-ENODEV, wait_job(self->fd, self->guilty, 0, &end));
 }
 
-TEST_F_TIMEOUT(stuck, is_noticed, 300)
+TEST_F(stuck, is_noticed)
 {
 	if (begins_with("unbind"))
 		unbind(_metadata, self);
@@ -167,7 +167,7 @@ FIXTURE_TEARDOWN(lost)
 	EXPECT_TRUE(memory_is_quiet());
 }
 
-TEST_F_TIMEOUT(lost, unbind, 300)
+TEST_F(lost, unbind)
 {
 	struct drm_xrnpe_bo_create create = { .size = 4096 };
 	int fd = open_npu();
@@ -180,14 +180,14 @@ TEST_F_TIMEOUT(lost, unbind, 300)
 	}
 }
 
-TEST_F_TIMEOUT(lost, bind_again, 300)
+TEST_F(lost, bind_again)
 {
 	for (int i = 0; i < 2; i++)
 		EXPECT_EQ(-ETIMEDOUT, write_file(DRIVER "bind", DEVICE));
 }
 
 /* What is kept for ever does not need the module. */
-TEST_F_TIMEOUT(lost, unload, 300)
+TEST_F(lost, unload)
 {
 	EXPECT_EQ(0, syscall(SYS_delete_module, "xrnpe", O_NONBLOCK));
 }

@@ -63,7 +63,7 @@ TEST(untold_halt)
 	args.regions.count = 0;
 	job = submit_job(fd, 1, &args);
 	behind = submit(fd, 1, &work);
-	ASSERT_EQ(0, wait_job(fd, job, in_ms(10000), &end));
+	ASSERT_EQ(0, wait_job(fd, job, in_ms(60000), &end));
 	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, end.state);
 	EXPECT_EQ(XRNPE_FAULT_NO_REGION, end.fault.kind);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(fd, behind));
