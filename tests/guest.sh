@@ -12,7 +12,7 @@
 # made, from XRNPE_SEED on. XRNPE_SECONDS is the time that a guest has.
 set -eu
 cd "$(dirname "$0")/.."
-kernel=$1 flavour=$2 seconds=${XRNPE_SECONDS:-900}
+kernel=$1 flavour=$2 seconds=${XRNPE_SECONDS:-3600}
 shift 2
 
 # With kmemleak a kernel takes three times as long to boot, and on 6.12 none of the failures

@@ -81,10 +81,16 @@ result $n "a complaint of the kernel fails a command that succeeded"
 fails 123 'sysrq triggered crash' -- 'echo c > /proc/sysrq-trigger; sleep 100'
 result $? "a crash of the kernel is reported, with its excerpt"
 
-start=$(date +%s)
-fails 124 'no end within 6 s' --timeout 6 -- 'echo begun; sleep 1000' &&
-	[ $(($(date +%s) - start)) -lt 60 ] && [ "$(cat "$tmp/out")" = begun ]
-result $? "the time limit ends the guest"
+# On a host that is busy it takes longer until the guest has begun.
+n=1
+for limit in 6 24 96; do
+	start=$(date +%s)
+	fails 124 "no end within $limit s" --timeout $limit -- 'echo begun; sleep 1000' || break
+	[ "$(cat "$tmp/out")" = begun ] || continue
+	n=$(($(date +%s) - start >= 500))
+	break
+done
+result $n "the time limit ends the guest"
 
 fails 125 'QEMU ended before' --memory 1 -- true
 result $? "QEMU's failure is no result, and its message is shown"
