@@ -8,8 +8,9 @@
 
 static struct xrnpe_error error;
 
-struct xrnpe_model *slow_model(uint32_t commands)
+struct xrnpe_model *slow_model(void)
 {
+	const uint32_t commands = strcmp(test_device(), "emu") ? 4 : 24;
 	struct xrnpe_model *model = tiny_model();
 	struct xrnpe_cmd cmd = {
 		.opcode = XRNPE_OP_MATMUL,

@@ -235,7 +235,7 @@ END_TEST
 
 START_TEST(request_not_yet)
 {
-	struct xrnpe_session *session = session_of(slow_model(1));
+	struct xrnpe_session *session = session_of(slow_model());
 	struct xrnpe_request *request = new_request(session);
 
 	ck_ok(xrnpe_request_submit(request, &error), error);

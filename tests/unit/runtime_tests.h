@@ -59,8 +59,11 @@ extern const float tiny_bias[TINY_OUT_C];
 
 struct xrnpe_model *tiny_model(void);
 
-/* One that computes for long: large products, a tenth of a second each or more. */
-struct xrnpe_model *slow_model(uint32_t commands);
+/*
+ * One that computes for longer than a busy host keeps a thread from running, but not so long
+ * that a driver's device would give it up: large products, a hundredth of a second each or more.
+ */
+struct xrnpe_model *slow_model(void);
 
 /* The tiny model with its result negated on the CPU: arena, then output. */
 struct xrnpe_model *negative_model(void);
