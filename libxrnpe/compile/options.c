@@ -21,13 +21,18 @@ static struct option node_cost(const struct compiler *compiler, uint32_t n, stru
 	};
 }
 
-/* How many nodes have a table of the function of node @n, which they can share. */
-static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
+static bool has_table(const struct place *place, enum xrnpe_format input)
+{
+	return place->kind == PLACE_TABLE && !gate_is_taken(place, input);
+}
+
+/* How many nodes have a table of the function of node @n for @input, which they can share. */
+static uint64_t table_sharers(const struct compiler *compiler, uint32_t n, enum xrnpe_format input)
 {
 	uint64_t count = 0;
 
 	for (uint32_t i = 0; i < compiler->graph->node_count; i++)
-		count += compiler->nodes[i].place.kind == PLACE_TABLE &&
+		count += has_table(&compiler->nodes[i].place, input) &&
 			 compiler->graph->nodes[i].op == compiler->graph->nodes[n].op;
 	return count;
 }
@@ -43,9 +48,11 @@ static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct c
 		if (compiler->graph->tensors[plan->place.reads[k].tensor].data)
 			bytes += image_bytes(&plan->place.reads[k].image, choice.input);
 	}
-	if (plan->place.kind == PLACE_TABLE)
+	if (gate_is_taken(&plan->place, choice.input))
+		bytes += 2 * sizeof(struct xrnpe_scale);
+	if (has_table(&plan->place, choice.input))
 		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input)) /
-			 table_sharers(compiler, n);
+			 table_sharers(compiler, n, choice.input);
 	return bytes;
 }
 

@@ -166,6 +166,126 @@ static void compute_function(const struct op_call *call)
 	}
 }
 
+/* ---- gates -------------------------------------------------------------- */
+
+/* What a value is of x. */
+struct form {
+	enum {
+		NUMBER,	/* offset */
+		LINE,	/* x * slope + offset */
+		LIMITED, /* that, limited to lo .. hi */
+		GATE,	/* and that times x */
+		OTHER,
+	} kind;
+	struct graph_gate is;
+};
+
+static const struct form other = { .kind = OTHER };
+
+static struct form times(struct form form, float factor)
+{
+	form.is.slope *= factor;
+	form.is.offset *= factor;
+	form.is.lo *= factor;
+	form.is.hi *= factor;
+	return form.kind <= LINE || factor > 0 ? form : other;
+}
+
+static struct form limit(struct form form, float lo, float hi)
+{
+	if (form.kind != LINE && form.kind != LIMITED)
+		return other;
+	form.is.lo = form.kind == LINE ? lo : fmaxf(form.is.lo, lo);
+	form.is.hi = form.kind == LINE ? hi : fminf(form.is.hi, hi);
+	form.kind = LIMITED;
+	return form.is.lo <= form.is.hi ? form : other;
+}
+
+static struct form multiply(const struct form *a, const struct form *b)
+{
+	struct form made;
+
+	if (a->kind == NUMBER)
+		return times(*b, a->is.offset);
+	if (b->kind == NUMBER)
+		return times(*a, b->is.offset);
+	if (a->kind == LIMITED && b->kind == LINE)
+		return multiply(b, a);
+	if (a->kind != LINE || a->is.offset != 0 || b->kind != LIMITED)
+		return other;
+	made = times(*b, a->is.slope);
+	made.kind = made.kind == OTHER ? OTHER : GATE;
+	return made;
+}
+
+/* The sum of a line, or a number, and a number. */
+static struct form add(struct form a, const struct form *b)
+{
+	if (a.kind > LINE || b->kind > LINE || (a.kind == LINE && b->kind == LINE))
+		return other;
+	a.is.slope += b->is.slope;
+	a.is.offset += b->is.offset;
+	a.kind = a.kind == LINE || b->kind == LINE ? LINE : NUMBER;
+	return a;
+}
+
+/* What @step makes of @a and, if it reads two values, @b. */
+static struct form apply(const struct graph_node *step, const struct form *a, const struct form *b)
+{
+	const char *op = step->op->name;
+	float alpha = step->params.scalar.a, beta = step->params.scalar.b;
+	struct form offset = { NUMBER, { .offset = beta } }, line;
+
+	if (!strcmp(op, "Mul"))
+		return multiply(a, b);
+	if (!strcmp(op, "Div") && b->kind == NUMBER)
+		return times(*a, 1 / b->is.offset);
+	if (!strcmp(op, "Add"))
+		return add(*a, b);
+	if (!strcmp(op, "Sub")) {
+		line = times(*b, -1);
+		return add(*a, &line);
+	}
+	if (!strcmp(op, "Clip"))
+		return limit(*a, alpha, beta);
+	if (!strcmp(op, "Relu"))
+		return limit(*a, 0, INFINITY);
+	if (!strcmp(op, "Max") && b->kind == NUMBER)
+		return limit(*a, b->is.offset, INFINITY);
+	if (!strcmp(op, "Min") && b->kind == NUMBER)
+		return limit(*a, -INFINITY, b->is.offset);
+	if (!strcmp(op, "HardSigmoid")) {
+		line = times(*a, alpha);
+		line = add(line, &offset);
+		return line.kind == LINE ? limit(line, 0, 1) : other;
+	}
+	return other;
+}
+
+bool function_is_gate(const struct graph_node *node, struct graph_gate *gate)
+{
+	struct form values[1 + 2 * FUNCTION_STEPS] = { { LINE, { .slope = 1 } } };
+	struct function function = { .steps = 0 };
+	const struct form *last;
+
+	if (!strcmp(node->op->name, "HardSwish")) {
+		*gate = (struct graph_gate){ 1.0f / 6, 0.5f, 0, 1 };
+		return true;
+	}
+	if (strcmp(node->op->name, "Function"))
+		return false;
+	read_steps(node, &function);
+	for (uint32_t i = 1; i <= function.constants; i++)
+		values[i] = (struct form){ NUMBER, { .offset = *(const float *)function.data[i] } };
+	for (uint32_t s = 0; s < function.steps; s++)
+		values[function.outputs[s]] = apply(&function.nodes[s], &values[function.inputs[s][0]],
+						    &values[function.inputs[s][1]]);
+	last = &values[function.constants + function.steps];
+	*gate = last->is;
+	return last->kind == GATE && isfinite(gate->slope) && isfinite(gate->offset) &&
+	       isfinite(gate->lo) && isfinite(gate->hi) && (gate->lo != 0 || gate->hi != 0);
+}
+
 const struct operator operators_function[] = {
 	{ "Function", 1, 1, 1, "operators operands parameters constants", .infer = infer_function,
 	  .compute = compute_function },
