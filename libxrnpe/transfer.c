@@ -18,16 +18,20 @@ static void transpose_tile(float *to, size_t to_step, const float *from, size_t 
 {
 	lanes row[LANES], pair[LANES], column[LANES];
 
+#pragma GCC unroll 4
 	for (size_t i = 0; i < LANES; i++)
 		memcpy(&row[i], from + i * from_step, sizeof(lanes));
+#pragma GCC unroll 2
 	for (size_t i = 0; i < LANES; i += 2) {
 		pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 4, 1, 5);
 		pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 6, 3, 7);
 	}
+#pragma GCC unroll 2
 	for (size_t i = 0; i < 2; i++) {
 		column[2 * i] = __builtin_shufflevector(pair[i], pair[i + 2], 0, 1, 4, 5);
 		column[2 * i + 1] = __builtin_shufflevector(pair[i], pair[i + 2], 2, 3, 6, 7);
 	}
+#pragma GCC unroll 4
 	for (size_t i = 0; i < LANES; i++)
 		memcpy(to + i * to_step, &column[i], sizeof(lanes));
 }
