@@ -46,29 +46,22 @@ static size_t panel_bytes(const struct xrnpe_product *product)
 
 /* ---- decoding --------------------------------------------------------- */
 
+/* Codes, so that decode_words() has them in order. */
+static const uint16_t order[32] __attribute__((aligned(64))) = {
+	0, 16, 8, 24, 1, 17, 9, 25, 2, 18, 10, 26, 3, 19, 11, 27,
+	4, 20, 12, 28, 5, 21, 13, 29, 6, 22, 14, 30, 7, 23, 15, 31,
+};
+
 /* 32 codes to doubles, in units of the grid and in order. */
 INLINE void decode_in_order(__m512i codes, double *to)
 {
-	__m512d value[4], ab[2], cd[2], low[2], high[2];
 	const __m512d grid = _mm512_set1_pd(power(SCALE(1) + 28));
+	__m512d value[4];
 
-	decode_words(1, codes, value);
+	decode_words(1, _mm512_permutexvar_epi16(_mm512_load_si512(order), codes), value);
 #pragma GCC unroll 4
-	for (int i = 0; i < 4; i++)
-		value[i] = _mm512_mul_pd(value[i], grid);
-	ab[0] = _mm512_unpacklo_pd(value[0], value[2]);
-	ab[1] = _mm512_unpackhi_pd(value[0], value[2]);
-	cd[0] = _mm512_unpacklo_pd(value[1], value[3]);
-	cd[1] = _mm512_unpackhi_pd(value[1], value[3]);
-#pragma GCC unroll 2
-	for (int i = 0; i < 2; i++) {
-		low[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0x44);
-		high[i] = _mm512_shuffle_f64x2(ab[i], cd[i], 0xee);
-	}
-	_mm512_storeu_pd(to, _mm512_shuffle_f64x2(low[0], low[1], 0x88));
-	_mm512_storeu_pd(to + 8, _mm512_shuffle_f64x2(low[0], low[1], 0xdd));
-	_mm512_storeu_pd(to + 16, _mm512_shuffle_f64x2(high[0], high[1], 0x88));
-	_mm512_storeu_pd(to + 24, _mm512_shuffle_f64x2(high[0], high[1], 0xdd));
+	for (size_t i = 0; i < 4; i++)
+		_mm512_storeu_pd(to + i * 8, _mm512_mul_pd(value[i], grid));
 }
 
 /* @count codes; true if any is NaR. */
