@@ -111,12 +111,14 @@ enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job)
  * @queue: the queue by which it shall go
  * @file: the file, for the scheduler's traces
  *
+ * As a file may have thousands of them, who submits is charged for their memory.
+ *
  * Return: the job, to be armed and added to the queue, or else cleaned up by
  * drm_sched_job_cleanup() and xrnpe_job_free(); or ERR_PTR().
  */
 struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file)
 {
-	struct xrnpe_job *job __free(kfree) = kzalloc_obj(*job);
+	struct xrnpe_job *job __free(kfree) = kzalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	if (!job)
