@@ -252,7 +252,9 @@ END_TEST
 /* With an axis that both have and the result, one that is summed, and one that only one has. */
 START_TEST(einsum_by_hand)
 {
-	static const char *const equations[] = { "nchw,hcd->ndhw", " nchw , hcd -> wdh ", "nchw,hcd" };
+	static const char *const equations[] = {
+		"nchw,hcd->ndhw", " nchw , hcd -> wdh ", "nchw,hcd", "nc...w,...cd->nd...w", "nchw,hc...->wh...",
+	};
 	enum { C = 3, H = 2, W = 4, D = 5 };
 	Onnx__ModelProto *model = image(C, H, W);
 	float x[C * H * W], w[H * C * D], y[D * H * W];
@@ -265,7 +267,8 @@ START_TEST(einsum_by_hand)
 	for (int i = 0; i < C * H * W * D; i++) {
 		int d = i % D, k = i / D % W, h = i / D / W % H, c = i / D / W / H;
 		/* What is implied is d, n, w: h and c, which both have, are summed. */
-		int at = _i == 0 ? (d * H + h) * W + k : _i == 1 ? (k * D + d) * H + h : d * W + k;
+		int at = _i % 3 == 0 ? (d * H + h) * W + k : _i == 1 ? (k * D + d) * H + h :
+			 _i == 2 ? d * W + k : (k * H + h) * D + d;
 
 		y[at] += x[(c * H + h) * W + k] * w[(h * C + c) * D + d];
 	}
@@ -637,7 +640,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, filters_by_hand);
 	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
-	tcase_add_loop_test(tests, einsum_by_hand, 0, 3);
+	tcase_add_loop_test(tests, einsum_by_hand, 0, 5);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));

@@ -20,20 +20,22 @@ struct einsum {
 	struct term in[2], out;
 	uint32_t count;			/* of inputs */
 	uint32_t size[UINT8_MAX + 1];	/* by letter */
+	uint32_t ellipsis;		/* axes of the longest */
 	int ret;
 };
 
 /* ---- the equation ------------------------------------------------------ */
 
+/* Axes of an ellipsis are digits, 0 the last of them, so that those of all tensors are the same. */
+static bool is_of_ellipsis(char letter)
+{
+	return letter >= '0' && letter < '0' + GRAPH_MAX_RANK;
+}
+
 static int add_letter(struct einsum *e, struct term *term, char letter)
 {
 	size_t rank = strlen(term->letters);
 
-	if (letter == '.')
-		return op_fail(e->op, -ENOTSUP, "its equation has an ellipsis");
-	if (!isalpha((unsigned char)letter))
-		return op_fail(e->op, -EINVAL, "its equation has a %s", letter == ',' ? "comma too many" :
-			       "character that is no letter");
 	if (strchr(term->letters, letter))
 		return op_fail(e->op, -ENOTSUP, "its equation has %c twice in one tensor", letter);
 	if (rank == GRAPH_MAX_RANK)
@@ -42,10 +44,32 @@ static int add_letter(struct einsum *e, struct term *term, char letter)
 	return 0;
 }
 
-/* Without an arrow the result has what is there once, in the order of the alphabet. */
+/* Add the axes of an ellipsis, which letters from @behind on follow. */
+static int add_ellipsis(struct einsum *e, struct term *term, const char *behind)
+{
+	uint32_t letters = (uint32_t)strlen(term->letters), axes = e->ellipsis;
+	int ret = 0;
+
+	for (; *behind && *behind != ',' && *behind != '-'; behind++)
+		letters += *behind != ' ';
+	if (term != &e->out) {
+		uint32_t rank = op_input(e->op, (uint32_t)(term - e->in))->shape.rank;
+
+		axes = rank > letters ? rank - letters : 0;
+		e->ellipsis = axes > e->ellipsis ? axes : e->ellipsis;
+	}
+	while (!ret && axes--)
+		ret = add_letter(e, term, (char)('0' + axes));
+	return ret;
+}
+
+/*
+ * Without an arrow the result has what is there once, in the order of the alphabet, and what
+ * ellipses stand for before.
+ */
 static int find_implied(struct einsum *e)
 {
-	int ret = 0;
+	int ret = add_ellipsis(e, &e->out, "");
 
 	for (char c = 'A'; !ret && c <= 'z'; c++) {
 		bool first = strchr(e->in[0].letters, c), second = strchr(e->in[1].letters, c);
@@ -68,8 +92,13 @@ static int parse(struct einsum *e, const char *text)
 			term = &e->in[1];
 		else if (text[0] == '-' && text[1] == '>' && term != &e->out && ++text)
 			term = &e->out;
-		else
+		else if (!strncmp(text, "...", 3) && (text += 2))
+			ret = add_ellipsis(e, term, text + 1);
+		else if (isalpha((unsigned char)*text))
 			ret = add_letter(e, term, *text);
+		else
+			ret = op_fail(e->op, -EINVAL, "its equation has a %s", *text == ',' ? "comma too many" :
+				      "character that is no letter");
 	}
 	return ret || term == &e->out ? ret : find_implied(e);
 }
@@ -87,6 +116,9 @@ static int find_sizes(struct einsum *e)
 		for (uint32_t k = 0; k < shape->rank; k++) {
 			uint32_t *size = &e->size[(unsigned char)letters[k]];
 
+			if (*size && *size != shape->dims[k] && is_of_ellipsis(letters[k]))
+				return op_fail(e->op, -ENOTSUP, "its ellipsis repeats an axis of %u elements as %u",
+					       *size, shape->dims[k]);
 			if (*size && *size != shape->dims[k])
 				return op_fail(e->op, -EINVAL, "axis %c has %u elements and %u", letters[k],
 					       *size, shape->dims[k]);
