@@ -3,14 +3,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One command at a time executes. A thread-pool worker computes it, which
- * touches nothing but s->command; all else here runs in the timer.
+ * One command at a time executes. To compute it touches nothing but
+ * s->command, and needs no BQL; all else here does.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
-#include "block/aio-wait.h"
-#include "block/thread-pool.h"
 #include "system/cpu-timers.h"
 #include "names.h"
 #include "state.h"
@@ -24,14 +22,8 @@ void xrnpe_cancel_command(XRNPEState *s)
     qatomic_set(&s->command.cancel, true);
 }
 
-void xrnpe_wait_command(XRNPEState *s)
+void xrnpe_compute_command(XRNPEState *s)
 {
-    AIO_WAIT_WHILE_UNLOCKED(NULL, s->in_flight);
-}
-
-static int xrnpe_compute(void *opaque)
-{
-    XRNPEState *s = opaque;
     XRNPECommand *c = &s->command;
     XRNPEMapping *ofm = &c->mapping[XRNPE_OPERAND_OFM];
     void *memory[XRNPE_OPERANDS] = { };
@@ -51,7 +43,6 @@ static int xrnpe_compute(void *opaque)
     if (ofm->bounce) {
         xrnpe_write_bounce(ofm);
     }
-    return 0;
 }
 
 static void xrnpe_trace_fetch(const XRNPEState *s, const XRNPEQueue *q)
@@ -105,20 +96,18 @@ static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
     return true;
 }
 
-static void xrnpe_command_computed(void *opaque, int ret)
+void xrnpe_command_computed(XRNPEState *s)
 {
-    XRNPEState *s = opaque;
     XRNPECommand *c = &s->command;
 
     xrnpe_unmap_command(c, true);
     s->in_flight = false;
     s->computed = c->result != -ECANCELED;
     xrnpe_pursue_reset(s);
-    timer_mod_ns(s->timer, xrnpe_soon());
-    aio_wait_kick();
 }
 
-static void xrnpe_compute_command(XRNPEState *s)
+/* Have it computed, and then what comes next. */
+static void xrnpe_hand_over_command(XRNPEState *s)
 {
     const XRNPEQueue *q = &s->queue[s->executing_queue];
 
@@ -126,10 +115,11 @@ static void xrnpe_compute_command(XRNPEState *s)
     s->in_flight = true;
     xrnpe_datapath_set_cycles(s->datapath, q->counters[XRNPE_CYCLES]);
     if (icount_enabled()) {
-        xrnpe_compute(s);
-        xrnpe_command_computed(s, 0);
+        xrnpe_compute_command(s);
+        xrnpe_command_computed(s);
+        xrnpe_schedule(s);
     } else {
-        thread_pool_submit_aio(xrnpe_compute, s, xrnpe_command_computed, s);
+        xrnpe_thread_compute(s);
     }
 }
 
@@ -192,7 +182,7 @@ void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q)
     s->end = xrnpe_command_end(s);
     trace_xrnpe_cmd_start(s->executing_queue, c->index,
                           xrnpe_cmd_macs(&c->cmd));
-    xrnpe_compute_command(s);
+    xrnpe_hand_over_command(s);
 }
 
 void xrnpe_restart_command(XRNPEState *s)
@@ -200,7 +190,7 @@ void xrnpe_restart_command(XRNPEState *s)
     XRNPEQueue *q = &s->queue[s->executing_queue];
 
     if (xrnpe_fetch_command(s, q) && xrnpe_map_command(s, q)) {
-        xrnpe_compute_command(s);
+        xrnpe_hand_over_command(s);
     } else {
         s->executing = false;
         xrnpe_count_failed(s, q);

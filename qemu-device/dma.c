@@ -3,8 +3,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The timer is the only caller, but for xrnpe_fill_bounce() and
- * xrnpe_write_bounce(), which belong to the worker that computes.
+ * All under the BQL, but for xrnpe_fill_bounce() and xrnpe_write_bounce(),
+ * which are part of computing a command.
  */
 
 #include "qemu/osdep.h"

@@ -2,8 +2,6 @@
  * XR-NPE neural co-processor: jobs, from the descriptor to the status page
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
- *
- * The timer is the only caller.
  */
 
 #include "qemu/osdep.h"

@@ -6,6 +6,7 @@
 #ifndef HW_MISC_XRNPE_STATE_H
 #define HW_MISC_XRNPE_STATE_H
 
+#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "hw/misc/xrnpe.h"
 #include "hw/sysbus.h"
@@ -75,7 +76,7 @@ typedef struct XRNPEMapping {
     uint8_t *before;    /* of an output: what the bounce buffer held at first */
 } XRNPEMapping;
 
-/* A command as a worker computes it */
+/* A command as it is computed */
 typedef struct XRNPECommand {
     uint32_t index;
     struct xrnpe_cmd cmd;
@@ -116,6 +117,12 @@ struct XRNPEState {
     VMChangeStateEntry *vm_state_change;
     struct xrnpe_datapath *datapath;
 
+    QemuThread thread;
+    QemuCond work;      /* there is a command to compute, @in_flight, or @quit */
+    QemuCond idle;      /* @in_flight is over */
+    bool quit;
+    bool running;       /* the machine, and nobody waits for @idle */
+
     uint8_t rows;
     uint8_t cols;
     uint8_t queues;
@@ -144,7 +151,7 @@ struct XRNPEState {
      * How far the host is with it: it computes, is done, or neither, because
      * the machine was stopped meanwhile.
      */
-    bool in_flight;     /* a worker owns @command */
+    bool in_flight;     /* who computes it owns @command */
     bool computed;      /* @command has the result */
     XRNPECommand command;
 };
@@ -154,16 +161,27 @@ struct XRNPEState {
 /* Virtual time, in nanoseconds */
 int64_t xrnpe_now(void);
 
-/* The time at which the timer goes on. */
-int64_t xrnpe_soon(void);
-
-/* Let the timer look at what there is to do. */
+/* Let the timer call xrnpe_go_on(). */
 void xrnpe_schedule(XRNPEState *s);
+
+/* Do what there is to do. */
+void xrnpe_go_on(XRNPEState *s);
 
 void xrnpe_start_reset(XRNPEState *s);
 
 /* Complete a reset that has begun, or at least go about it. */
 void xrnpe_pursue_reset(XRNPEState *s);
+
+/* ---- thread.c ----------------------------------------------------------- */
+
+void xrnpe_thread_start(XRNPEState *s);
+void xrnpe_thread_stop(XRNPEState *s);
+
+/* Compute s->command, and then xrnpe_go_on(). */
+void xrnpe_thread_compute(XRNPEState *s);
+
+/* Wait until nothing is computed; nothing new begins meanwhile. */
+void xrnpe_thread_wait(XRNPEState *s);
 
 /* ---- regs.c ------------------------------------------------------------- */
 
@@ -229,9 +247,14 @@ void xrnpe_start_command(XRNPEState *s, XRNPEQueue *q);
 /* Compute it again, from its start: the machine was stopped, or it is stuck. */
 void xrnpe_restart_command(XRNPEState *s);
 
-/* Ask the worker to give up, which takes it a millisecond. */
+/* Compute s->command: without the BQL. */
+void xrnpe_compute_command(XRNPEState *s);
+
+/* It has been computed, or cancelled. */
+void xrnpe_command_computed(XRNPEState *s);
+
+/* Ask who computes it to give up, which takes a millisecond. */
 void xrnpe_cancel_command(XRNPEState *s);
-void xrnpe_wait_command(XRNPEState *s);
 
 /* Whether what executes has come to its end, or has been given up. */
 bool xrnpe_command_over(const XRNPEState *s);

@@ -8,16 +8,16 @@
  * commands in drm/xrnpe_cmd.h, and the arithmetic, which knows nothing of QEMU,
  * in datapath/.
  *
- * Here are its life cycle, its reset and the timer that decides what is next;
- * regs.c, queue.c, job.c, command.c and dma.c lead from a register write to the
- * bytes in memory, inject.c makes the device fail, migration.c moves it.
+ * Here are its life cycle, its reset and what decides what is next; regs.c,
+ * queue.c, job.c, command.c and dma.c lead from a register write to the bytes in
+ * memory, inject.c makes the device fail, migration.c moves it.
  *
  * All state lives under the BQL. Register writes only change it and set off a
- * timer of virtual time; that is the one place where the device reads and
- * writes memory of its own accord, and it does not run while the machine is
- * stopped. One command at a time executes in a thread-pool worker, which
- * touches nothing but s->command; then the timer goes on. With -icount nothing
- * may depend on the speed of the host: the timer executes the command itself.
+ * timer of virtual time, which starts what there is to do; the device's thread,
+ * see thread.c, computes commands, one at a time and without the BQL, and goes on
+ * when it has. These two are where the device reads and writes memory of its own
+ * accord, and they do not while the machine is stopped. With -icount nothing may
+ * depend on the speed of the host: the timer does it all, computing included.
  */
 
 #include "qemu/osdep.h"
@@ -45,17 +45,12 @@ int64_t xrnpe_now(void)
 }
 
 /*
- * The time at which the timer goes on. With -icount it must return in between,
- * for it computes a command itself and there may be many.
+ * With -icount the timer must return before a next command, for it computes them
+ * itself and there may be many.
  */
-int64_t xrnpe_soon(void)
-{
-    return xrnpe_now() + !!icount_enabled();
-}
-
 void xrnpe_schedule(XRNPEState *s)
 {
-    timer_mod_ns(s->timer, xrnpe_now());
+    timer_mod_ns(s->timer, xrnpe_now() + !!icount_enabled());
 }
 
 /* ---- Reset ------------------------------------------------------------- */
@@ -100,7 +95,7 @@ static void xrnpe_reset_at_once(XRNPEState *s)
 {
     trace_xrnpe_reset(s->in_flight);
     xrnpe_cancel_command(s);
-    xrnpe_wait_command(s);
+    xrnpe_thread_wait(s);
     xrnpe_reset_registers(s);
 }
 
@@ -123,11 +118,13 @@ static void xrnpe_step(XRNPEState *s, XRNPEQueue *q)
     }
 }
 
-static void xrnpe_timer(void *opaque)
+void xrnpe_go_on(XRNPEState *s)
 {
-    XRNPEState *s = opaque;
     XRNPEQueue *q;
 
+    if (!s->running) {
+        return;
+    }
     xrnpe_pursue_reset(s);
     if (s->executing && !s->in_flight) {
         if (xrnpe_command_over(s)) {
@@ -140,12 +137,17 @@ static void xrnpe_timer(void *opaque)
         xrnpe_step(s, q);
     }
     if (s->executing && s->computed) {
-        int64_t next = xrnpe_command_over(s) ? 0 : s->end;
-
-        if (next != XRNPE_NEVER) {
-            timer_mod_ns(s->timer, MAX(next, xrnpe_soon()));
+        if (xrnpe_command_over(s)) {
+            xrnpe_schedule(s);
+        } else if (s->end != XRNPE_NEVER) {
+            timer_mod_ns(s->timer, s->end);
         }
     }
+}
+
+static void xrnpe_timer(void *opaque)
+{
+    xrnpe_go_on(opaque);
 }
 
 /* ---- Life cycle -------------------------------------------------------- */
@@ -154,6 +156,7 @@ static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
 {
     XRNPEState *s = opaque;
 
+    s->running = running;
     if (running) {
         xrnpe_schedule(s);
     } else {
@@ -162,7 +165,7 @@ static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
          * start anew later, which does not keep anybody waiting.
          */
         xrnpe_cancel_command(s);
-        xrnpe_wait_command(s);
+        xrnpe_thread_wait(s);
     }
 }
 
@@ -233,6 +236,8 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     s->machine.rows = s->rows;
     s->machine.cols = s->cols;
     s->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, xrnpe_timer, s);
+    s->running = runstate_is_running();
+    xrnpe_thread_start(s);
     s->vm_state_change =
         qdev_add_vm_change_state_handler(dev, xrnpe_vm_state_change, s);
     memory_region_set_enabled(&s->iomem, true);
@@ -246,6 +251,7 @@ static void xrnpe_unrealize(DeviceState *dev)
     memory_region_set_enabled(&s->iomem, false);
     qemu_del_vm_change_state_handler(s->vm_state_change);
     xrnpe_reset_at_once(s);
+    xrnpe_thread_stop(s);
     timer_free(s->timer);
     s->timer = NULL;
     xrnpe_datapath_free(s->datapath);

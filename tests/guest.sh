@@ -22,11 +22,10 @@ case $kernel in
 *) node='/dev/dri/renderD*' leaks= ;;
 esac
 # What happens at random is for the kernel that finds mistakes; on the other, some of it.
-# There the CPUs are the kernel's: endless jobs have no more than one until their time is up.
 # A search for leaks goes through all memory.
 case $flavour in
-debug) jobs_failing=200 kills=50 device="--device-args threads=1" memory=512M ;;
-*) jobs_failing=50 kills=12 device= memory=1G ;;
+debug) jobs_failing=200 kills=50 memory=512M ;;
+*) jobs_failing=50 kills=12 memory=1G ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" killers="" resetters="" lost="" untold="" stuck=""
@@ -54,9 +53,10 @@ for t; do
 done
 
 failed=0
-# shellcheck disable=SC2086
+# Endless jobs have one of the host's CPUs until their time is up, and not all.
 vm() {
-	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --memory $memory $device "$@"
+	tools/vm --kernel "$kernel" --flavour "$flavour" --timeout "$seconds" --memory $memory \
+		--device-args threads=1 "$@"
 }
 guest() { vm "$@" || failed=$?; }
 # Options of tools/vm, and a line for the guest's shell, that take programs in and run them.

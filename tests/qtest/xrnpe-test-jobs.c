@@ -148,6 +148,7 @@ static void test_job_record(void)
     desc.seqno = cpu_to_le32(0x1235);
     queue_desc(&npu, 2, &desc);
     for (unsigned int i = 2; i < 4; i++) {
+        assert_executes(&npu, 2);
         wait_until(&npu, XRNPE_COUNTER_LO(COUNTER(commands)), ~0, i);
         qtest_clock_step(npu.qts, SCALE_MS);
     }
