@@ -137,7 +137,8 @@ void xrnpe_go_on(XRNPEState *s)
         xrnpe_step(s, q);
     }
     if (s->executing && s->computed) {
-        if (xrnpe_command_over(s)) {
+        /* Past its end a stuck one goes on. */
+        if (xrnpe_command_over(s) || s->end <= xrnpe_now()) {
             xrnpe_schedule(s);
         } else if (s->end != XRNPE_NEVER) {
             timer_mod_ns(s->timer, s->end);

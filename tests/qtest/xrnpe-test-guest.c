@@ -100,28 +100,35 @@ static void guest_commands(struct xrnpe_cmd cmds[GUEST_CMDS])
     }
 }
 
-static struct xrnpe_job_record run_guest(const char *arguments)
+static Npu start_guest(const char *properties)
 {
     struct xrnpe_cmd cmds[GUEST_CMDS];
-    struct xrnpe_job_record record;
     g_autofree char *program = NULL;
-    g_autofree char *all = NULL;
+    g_autofree char *arguments = NULL;
     Npu npu;
 
     guest_commands(cmds);
     program = guest_program(cmds, GUEST_CMDS);
-    all = g_strdup_printf("-S -accel tcg -cpu cortex-a57 -no-shutdown -bios %s "
-                          "%s", program, arguments);
-    npu = npu_open("", all);
-    cont(&npu);
-    qtest_qmp_eventwait(npu.qts, "STOP");
+    arguments = g_strdup_printf("-S -accel tcg -cpu cortex-a57 -no-shutdown "
+                                "-icount shift=0,sleep=off -bios %s", program);
+    npu = npu_open(properties, arguments);
     unlink(program);
-    qtest_memread(npu.qts, RECORD, &record, sizeof(record));
+    cont(&npu);
+    return npu;
+}
+
+/* What is told of the job, once the guest has turned the machine off. */
+static struct xrnpe_job_record end_guest(Npu *npu)
+{
+    struct xrnpe_job_record record;
+
+    qtest_qmp_eventwait(npu->qts, "STOP");
+    qtest_memread(npu->qts, RECORD, &record, sizeof(record));
     g_assert_cmpuint(le32_to_cpu(record.seqno), ==, 1);
     g_assert_cmpuint(record.fault.kind, ==, XRNPE_FAULT_NONE);
-    g_assert_cmpfloat(get_float(&npu, variable_addr(GUEST_CMDS)), ==,
+    g_assert_cmpfloat(get_float(npu, variable_addr(GUEST_CMDS)), ==,
                       GUEST_CMDS);
-    npu_quit(&npu);
+    npu_quit(npu);
     return record;
 }
 
@@ -144,17 +151,29 @@ static void test_icount(const void *data)
     }
     time = g_str_equal(timing, "model") ? sum.cycles : GUEST_CMDS;
     for (unsigned int i = 0; i < ARRAY_SIZE(record); i++) {
-        g_autofree char *arguments =
-            g_strdup_printf("-icount shift=0,sleep=off "
-                            "-global xrnpe.timing=%s", timing);
+        g_autofree char *properties = g_strdup_printf(",timing=%s", timing);
+        Npu npu = start_guest(properties);
 
-        record[i] = run_guest(arguments);
+        record[i] = end_guest(&npu);
         g_assert_cmpuint(le64_to_cpu(record[i].executed), ==, time);
         g_assert_cmpuint(le64_to_cpu(record[i].end) -
                          le64_to_cpu(record[i].start), ==, time);
     }
     g_assert_cmpmem(&record[0], sizeof(record[0]), &record[1],
                     sizeof(record[1]));
+}
+
+/* A stuck command executes in instructions' time, too, and leaves some to others. */
+static void test_icount_stuck(void)
+{
+    Npu npu = start_guest(",x-fault-stuck=on");
+
+    for (unsigned int i = 0; i < 3; i++) {
+        put_float(&npu, variable_addr(1), 0);
+        wait_float(&npu, variable_addr(1), 1);
+    }
+    inject_flag(&npu, "x-fault-stuck", false);
+    end_guest(&npu);
 }
 
 /* What was recorded is replayed to its end. */
@@ -196,6 +215,7 @@ void xrnpe_add_guest_tests(void)
     if (g_str_equal(qtest_get_arch(), "aarch64")) {
         qtest_add_data_func("/xrnpe/icount/none", "none", test_icount);
         qtest_add_data_func("/xrnpe/icount/model", "model", test_icount);
+        qtest_add_func("/xrnpe/icount/stuck", test_icount_stuck);
         qtest_add_func("/xrnpe/replay", test_replay);
     }
 }
