@@ -105,6 +105,19 @@ static int add_record(struct lowering *low, uint32_t n, double scale, double off
 	return ret;
 }
 
+/*
+ * The unit of what x, of scale @in, is multiplied by: in memory that is about 1 then, where posits are
+ * precise, also if limits are far from what x comes to.
+ */
+static double factor_scale(const struct graph_gate *gate, double in)
+{
+	double reach = 2 * (fabs((double)gate->slope) * in + fabs((double)gate->offset));
+	double most = fmax(fabs((double)gate->lo), fabs((double)gate->hi));
+	double least = gate->lo > 0 ? gate->lo : gate->hi < 0 ? -gate->hi : 0;
+
+	return fmax(fmin(most, reach), least);
+}
+
 int gate_add(struct lowering *low, uint32_t n)
 {
 	struct node_plan *plan = &low->compiler->nodes[n];
@@ -113,8 +126,7 @@ int gate_add(struct lowering *low, uint32_t n)
 	uint32_t output = compile_output(low->compiler, n);
 	unsigned int version = lower_versions(low, output)->primary;
 	double in = lower_scale(low, x->tensor, XRNPE_FORMAT_P16), out = lower_scale(low, output, version);
-	/* What x is multiplied by is at most 1 in memory, where posits are precise. */
-	double most = fmax(fabs((double)gate->lo), fabs((double)gate->hi));
+	double unit = factor_scale(gate, in);
 	struct xrnpe_cmd limit = make_command(&plan->place, XRNPE_OP_CONVERT);
 	struct xrnpe_cmd multiply = make_command(&plan->place, XRNPE_OP_MUL);
 	struct xrnpe_operand *factor = &limit.operand[XRNPE_OPERAND_OFM];
@@ -123,11 +135,11 @@ int gate_add(struct lowering *low, uint32_t n)
 	factor->region = XRNPE_MODEL_ARENA;
 	factor->offset = lower_temporary(low, image_bytes(&x->image, XRNPE_FORMAT_P16));
 	multiply.operand[XRNPE_OPERAND_IFM2] = *factor;
-	limit.lo = lower_float_bits(gate->lo / most);
-	limit.hi = lower_float_bits(gate->hi / most);
-	ret = add_record(low, n, gate->slope * in / most, gate->offset / most, &limit);
+	limit.lo = lower_float_bits(gate->lo / unit);
+	limit.hi = lower_float_bits(gate->hi / unit);
+	ret = add_record(low, n, gate->slope * in / unit, gate->offset / unit, &limit);
 	if (!ret)
-		ret = add_record(low, n, in * most / out, 0, &multiply);
+		ret = add_record(low, n, in * unit / out, 0, &multiply);
 	lower_set_operand(low, &limit, x->tensor, XRNPE_FORMAT_P16, &x->image, NULL, XRNPE_OPERAND_IFM);
 	if (!ret)
 		ret = lower_add_command(low, &limit);

@@ -62,6 +62,9 @@ START_TEST(written)
 		{ "a = Add 3 c; r = Relu a; l = Min r 6; d = Div l 6.0; y = Mul c d", 0 },
 		{ "s = Mul c 0.25; a = Sub s -0.5; l = Max a 0; n = Min 1 l; y = Mul n c", 0 },
 		{ "s = Mul c 0.5; l = Clip c -1 1; y = Mul l s", 0 },
+		/* Limits that nothing comes near to, or that all is beyond. */
+		{ "l = Clip c 0 1000000; y = Mul c l", 0 },
+		{ "s = Mul c 0.001; l = Clip s 1 2; y = Mul c l", 0 },
 		/* Limits that fall, an offset on the other side, no limit, another function. */
 		{ "n = Sub 3 c; l = Clip n 0 6; y = Mul c l", 0 },
 		{ "a = Add c 3; l = Clip a 0 6; n = Mul l -1; y = Mul c n", 1 },
@@ -109,7 +112,7 @@ TCase *compile_gates_tests(void)
 	TCase *tests = tcase_create("gates");
 
 	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, written, 0, 11);
+	tcase_add_loop_test(tests, written, 0, 13);
 	tcase_add_test(tests, large);
 	return tests;
 }

@@ -283,7 +283,8 @@ bool function_is_gate(const struct graph_node *node, struct graph_gate *gate)
 	last = &values[function.constants + function.steps];
 	*gate = last->is;
 	return last->kind == GATE && isfinite(gate->slope) && isfinite(gate->offset) &&
-	       isfinite(gate->lo) && isfinite(gate->hi) && (gate->lo != 0 || gate->hi != 0);
+	       isfinite(gate->lo) && isfinite(gate->hi) && gate->slope != 0 &&
+	       (gate->lo != 0 || gate->hi != 0);
 }
 
 const struct operator operators_function[] = {
