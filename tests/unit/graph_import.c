@@ -890,6 +890,7 @@ START_TEST(bad_equations)
 		  "as 3" },
 		{ "nc..w,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a character that is no "
 		  "letter" },
+		{ "...c...,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a dot too many" },
 		{ "nchh,dc->d", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has h twice in one tensor" },
 		{ "abcdefg,dc", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has more than 6 axes" },
 		{ "nchw,dc,e->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a comma too many" },
@@ -991,7 +992,7 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, bad_others);
 	tcase_add_loop_test(tests, bad_groups_and_filters, 0, 5);
 	tcase_add_loop_test(tests, bad_places, 0, 3);
-	tcase_add_loop_test(tests, bad_equations, 0, 10);
+	tcase_add_loop_test(tests, bad_equations, 0, 11);
 	tcase_add_test(tests, not_onnx);
 	tcase_add_test(tests, deep_nesting);
 	return tests;

@@ -50,8 +50,11 @@ static int add_ellipsis(struct einsum *e, struct term *term, const char *behind)
 	uint32_t letters = (uint32_t)strlen(term->letters), axes = e->ellipsis;
 	int ret = 0;
 
-	for (; *behind && *behind != ',' && *behind != '-'; behind++)
+	for (; *behind && *behind != ',' && *behind != '-'; behind++) {
+		if (*behind == '.')
+			return op_fail(e->op, -EINVAL, "its equation has a dot too many");
 		letters += *behind != ' ';
+	}
 	if (term != &e->out) {
 		uint32_t rank = op_input(e->op, (uint32_t)(term - e->in))->shape.rank;
 
