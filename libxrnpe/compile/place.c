@@ -16,6 +16,7 @@
 
 /* What the command of a node can do besides. */
 enum extra {
+	MOVES,		/* nothing: its results are numbers that it reads */
 	NOTHING,
 	ACTIVATES,	/* and applies an activation */
 	ADDS,		/* and adds a tensor before that */
@@ -53,23 +54,23 @@ static const struct placer {
 	{ "Neg", place_negation, ACTIVATES },
 	{ "Abs", place_absolute, ACTIVATES },
 	{ "Pow", place_power, ACTIVATES },
-	{ "Reshape", place_alias, NOTHING },
-	{ "Flatten", place_alias, NOTHING },
-	{ "Squeeze", place_alias, NOTHING },
-	{ "Unsqueeze", place_alias, NOTHING },
-	{ "Identity", place_alias, NOTHING },
-	{ "Transpose", place_transpose, NOTHING },
-	{ "Slice", place_slice, NOTHING },
-	{ "Split", place_split, NOTHING },
-	{ "Gather", place_gather, NOTHING },
-	{ "Tile", place_repeat, NOTHING },
-	{ "Expand", place_repeat, NOTHING },
-	{ "Concat", place_concat, NOTHING },
-	{ "Pad", place_pad, NOTHING },
+	{ "Reshape", place_alias, MOVES },
+	{ "Flatten", place_alias, MOVES },
+	{ "Squeeze", place_alias, MOVES },
+	{ "Unsqueeze", place_alias, MOVES },
+	{ "Identity", place_alias, MOVES },
+	{ "Transpose", place_transpose, MOVES },
+	{ "Slice", place_slice, MOVES },
+	{ "Split", place_split, MOVES },
+	{ "Gather", place_gather, MOVES },
+	{ "Tile", place_repeat, MOVES },
+	{ "Expand", place_repeat, MOVES },
+	{ "Concat", place_concat, MOVES },
+	{ "Pad", place_pad, MOVES },
 	{ "Resize", place_resize, NOTHING },
 	{ "Upsample", place_resize, NOTHING },
-	{ "DepthToSpace", place_depth_to_space, NOTHING },
-	{ "SpaceToDepth", place_space_to_depth, NOTHING },
+	{ "DepthToSpace", place_depth_to_space, MOVES },
+	{ "SpaceToDepth", place_space_to_depth, MOVES },
 };
 
 /*
@@ -343,7 +344,7 @@ static bool is_of_floats(const struct xrnpe_graph *graph, const struct graph_nod
 	return true;
 }
 
-/* Whether a constant that kept the node before it on the CPU is in an input of the node. */
+/* Whether a constant that kept a node before it on the CPU is in an input of the node. */
 static bool reads_unbounded(const struct placing *p)
 {
 	for (uint32_t i = 0; i < p->node->input_count; i++) {
@@ -411,6 +412,15 @@ static const char *place(struct placing *p)
 	return why;
 }
 
+/* Whether results of a node of operator @op, which is on the CPU for @why, are no numbers for the device. */
+static bool is_unbounded(const char *op, const char *why)
+{
+	const struct placer *placer = find_placer(op);
+
+	return why && (!strcmp(why, PLACE_WIDE_CONSTANT) ||
+		       (!strcmp(why, PLACE_WIDE_INPUT) && placer && placer->extra == MOVES));
+}
+
 /* Put a node on the CPU, as it was in the source. */
 static void place_on_cpu(struct compiler *compiler, const struct graph_node *source,
 			 const char *why, struct graph_node *node, struct place *place)
@@ -424,7 +434,7 @@ static void place_on_cpu(struct compiler *compiler, const struct graph_node *sou
 		if (output == GRAPH_NONE)
 			continue;
 		compiler->tensors[output].same = output;
-		compiler->tensors[output].unbounded = why && !strcmp(why, PLACE_WIDE_CONSTANT);
+		compiler->tensors[output].unbounded = is_unbounded(source->op->name, why);
 	}
 }
 
