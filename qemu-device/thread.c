@@ -61,6 +61,7 @@ void xrnpe_thread_compute(XRNPEState *s)
     qemu_cond_signal(&s->work);
 }
 
+/* Callers are in the main loop: none waits while another one does. */
 void xrnpe_thread_wait(XRNPEState *s)
 {
     bool running = s->running;

@@ -505,11 +505,14 @@ static int64_t kill_at_work(const struct victim *victim,
 	if (!child)
 		work(victim, ends[1]);
 	close(ends[1]);
-	if (child > 0 && read(ends[0], &byte, 1) == 1) {
-		sleep_ms(200);
+	if (child > 0) {
+		const bool works = read(ends[0], &byte, 1) == 1;
+
+		if (works)
+			sleep_ms(200);
 		begin = now_ns();
 		kill(child, SIGKILL);
-		if (waitpid(child, NULL, 0) == child)
+		if (waitpid(child, NULL, 0) == child && works)
 			ms = (now_ns() - begin) / 1000000;
 	}
 	close(ends[0]);
