@@ -293,8 +293,8 @@ NEEDS_conformance := $(B)/tests/conformance/conformance
 
 # ---- libxrnpe: compiling -------------------------------------------------
 COMPILE_TESTS := $(addprefix tests/unit/,compile compile_parts compile_choice compile_precision compile_model \
-	compile_pieces compile_constants compile_moves compile_split compile_gates compile_bytes compile_scales \
-	compile_task compile_layers compile_points compile_trials compile_run compile_networks onnx_builder)
+	compile_pieces compile_constants compile_moves compile_split compile_bytes compile_scales compile_task \
+	compile_layers compile_points compile_trials compile_run compile_networks onnx_builder)
 $(COMPILE_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile \
 	-I$(B)/libxrnpe
 $(COMPILE_TESTS:%=$(B)/%.o): | $(B)/libxrnpe/onnx.pb-c.c

@@ -123,8 +123,6 @@ struct xrnpe_counters lower_cost(const struct node_plan *plan, const struct imag
 	const struct xrnpe_machine machine = XRNPE_MACHINE_DEFAULT;
 	struct xrnpe_counters counters = { 0 };
 
-	if (gate_is_taken(&plan->place, choice.input))
-		return gate_cost(&plan->place);
 	for (uint32_t k = 0; k < place_pieces(&plan->place); k++) {
 		const struct place_piece piece = place_piece(&plan->place, k);
 		const struct xrnpe_cmd cmd = lower_packed(plan, &piece, image, choice);
@@ -136,7 +134,8 @@ struct xrnpe_counters lower_cost(const struct node_plan *plan, const struct imag
 
 /* ---- constants --------------------------------------------------------- */
 
-int lower_add_constants(struct lowering *low, const void *data, size_t size, uint64_t *offset)
+/* Add @size bytes to the constants, from *@offset on. */
+static int add_constants(struct lowering *low, const void *data, size_t size, uint64_t *offset)
 {
 	uint64_t *total = &low->model->region_size[XRNPE_MODEL_CONSTANTS];
 	size_t room = model_align(size);
@@ -153,7 +152,8 @@ int lower_add_constants(struct lowering *low, const void *data, size_t size, uin
 	return 0;
 }
 
-bool lower_record(double scale, double bias, float slope, size_t size, uint8_t *out)
+/* A record of scale, bias and slope, of which the last may not be written. */
+static bool make_record(double scale, double bias, float slope, size_t size, uint8_t *out)
 {
 	float values[] = { (float)scale, (float)bias, slope };
 
@@ -182,10 +182,10 @@ static bool make_scales(const struct node_plan *plan, bool partial, const float 
 
 		scale *= weight->scales ? weight->scales[i] : 1;
 		scale *= place->factor ? place->factor[i] : 1;
-		finite &= lower_record(scale / out_scale,
-				       biased ? (double)place->bias[i] / out_scale : 0,
-				       place->slope ? place->slope[i] : 0, lower_scale_size(place),
-				       out + (size_t)i * lower_scale_size(place));
+		finite &= make_record(scale / out_scale,
+				      biased ? (double)place->bias[i] / out_scale : 0,
+				      place->slope ? place->slope[i] : 0, lower_scale_size(place),
+				      out + (size_t)i * lower_scale_size(place));
 	}
 	return finite;
 }
@@ -201,7 +201,7 @@ static int add_scales(struct lowering *low, uint32_t n, bool partial, const floa
 	if (!scales)
 		return xrnpe_fail_memory(low->compiler->error);
 	if (make_scales(plan, partial, in_scales, out_scale, scales))
-		ret = lower_add_constants(low, scales, size, offset);
+		ret = add_constants(low, scales, size, offset);
 	else
 		ret = graph_fail(low->compiler->graph, &low->compiler->graph->nodes[n],
 				 low->compiler->error, -ENOTSUP, "a scale or bias is out of range");
@@ -239,7 +239,7 @@ static int add_table(struct lowering *low, uint32_t n, float in_scale, enum xrnp
 	if (!table)
 		return xrnpe_fail_memory(low->compiler->error);
 	ret = share_table(low, in, out, table, size, offset) ? 0 :
-	      lower_add_constants(low, table, size, offset);
+	      add_constants(low, table, size, offset);
 	free(table);
 	return ret;
 }
@@ -263,7 +263,7 @@ static int add_tensor(struct lowering *low, uint32_t tensor)
 		if (!codes)
 			return xrnpe_fail_memory(low->compiler->error);
 		image_write(image, &layout, values->data, codes);
-		ret = lower_add_constants(low, codes, size, &versions->constant[f]);
+		ret = add_constants(low, codes, size, &versions->constant[f]);
 		versions->made |= 1u << f;
 		free(codes);
 	}
@@ -286,7 +286,7 @@ static int add_tensors(struct lowering *low, uint32_t n)
 
 /* ---- a node ------------------------------------------------------------ */
 
-uint32_t lower_float_bits(double value)
+static uint32_t float_bits(double value)
 {
 	float rounded = (float)fmin(fmax(value, -FLT_MAX), FLT_MAX);
 	uint32_t bits;
@@ -306,17 +306,17 @@ static void set_output_stage(const struct node_plan *plan, const float *in_scale
 	if (activation->kind != XRNPE_ACT_NONE)
 		cmd->activation = (uint8_t)activation->kind;
 	if (activation->kind == XRNPE_ACT_LEAKY)
-		cmd->slope = lower_float_bits(activation->slope);
+		cmd->slope = float_bits(activation->slope);
 	if (activation->clamps) {
 		cmd->flags |= XRNPE_CMD_CLAMP;
-		cmd->lo = lower_float_bits((double)activation->lo / out_scale);
-		cmd->hi = lower_float_bits((double)activation->hi / out_scale);
+		cmd->lo = float_bits((double)activation->lo / out_scale);
+		cmd->hi = float_bits((double)activation->hi / out_scale);
 	}
 	if (cmd->flags & XRNPE_CMD_RESIDUAL)
-		cmd->residual = lower_float_bits((double)in_scales[1] / out_scale);
+		cmd->residual = float_bits((double)in_scales[1] / out_scale);
 }
 
-int lower_add_command(struct lowering *low, const struct xrnpe_cmd *cmd)
+static int add_command(struct lowering *low, const struct xrnpe_cmd *cmd)
 {
 	struct xrnpe_model *model = low->model;
 
@@ -329,9 +329,9 @@ int lower_add_command(struct lowering *low, const struct xrnpe_cmd *cmd)
 	return 0;
 }
 
-void lower_set_operand(struct lowering *low, struct xrnpe_cmd *cmd, uint32_t tensor,
-		       unsigned int version, const struct image *image, const struct image_part *part,
-		       enum xrnpe_operand_index operand)
+static void set_operand(struct lowering *low, struct xrnpe_cmd *cmd, uint32_t tensor,
+			unsigned int version, const struct image *image, const struct image_part *part,
+			enum xrnpe_operand_index operand)
 {
 	lower_locate(low, tensor, version, image, part, &cmd->operand[operand]);
 	make_matrix(cmd, image, &cmd->operand[operand]);
@@ -358,7 +358,7 @@ static int add_own_constants(struct lowering *low, struct own *own)
 	if (!ret && place->scale_count && place_piece(place, 0).partial)
 		ret = add_scales(low, own->n, true, own->in_scales, own->out_scale, &own->plain);
 	if (!ret && place->weights.out_c)
-		ret = lower_add_constants(low, weight->codes, weight->size, &own->weights);
+		ret = add_constants(low, weight->codes, weight->size, &own->weights);
 	if (!ret && place->kind == PLACE_TABLE)
 		ret = add_table(low, own->n, own->in_scales[0], version_format(own->primary),
 				own->out_scale, &own->weights);
@@ -375,7 +375,7 @@ static void set_sums(struct lowering *low, const struct place_piece *piece,
 	sums.region = XRNPE_MODEL_ARENA;
 	sums.offset = own->sums;
 	if (piece->continues) {
-		cmd->residual = lower_float_bits(1);
+		cmd->residual = float_bits(1);
 		cmd->operand[XRNPE_OPERAND_IFM2] = sums;
 	}
 	if (piece->partial) {
@@ -405,19 +405,19 @@ static int add_piece(struct lowering *low, struct own *own, const struct place_p
 		const struct image_part part = read_part(piece, k);
 		struct xrnpe_operand *operand = &cmd.operand[read->operand];
 
-		lower_set_operand(low, &cmd, read->tensor, lower_read_format(low, own->n, k),
-				  &read->image, &part, read->operand);
+		set_operand(low, &cmd, read->tensor, lower_read_format(low, own->n, k), &read->image,
+			    &part, read->operand);
 		operand->row_stride = read->repeat_rows ? 0 : operand->row_stride;
 		operand->pixel_stride = read->repeat_pixels ? 0 : operand->pixel_stride;
 	}
-	lower_set_operand(low, &cmd, output, own->primary, image, &piece->to, XRNPE_OPERAND_OFM);
+	set_operand(low, &cmd, output, own->primary, image, &piece->to, XRNPE_OPERAND_OFM);
 	set_output_stage(plan, own->in_scales, own->out_scale, &cmd);
 	if (place->kind == PLACE_COPY)
 		cmd.copy.fill = xrnpe_encode(version_format(own->primary),
 					     place->fill / own->out_scale, &status);
 	if (piece->partial || piece->continues)
 		set_sums(low, piece, image, own, &cmd);
-	return lower_add_command(low, &cmd);
+	return add_command(low, &cmd);
 }
 
 /* The commands that compute a node. */
@@ -468,12 +468,10 @@ static int add_part(struct lowering *low, const struct graph_node *node,
 		},
 	};
 
-	lower_set_operand(low, &cmd, input, format, &tensors[input].image, &part->from,
-			  XRNPE_OPERAND_IFM);
-	lower_set_operand(low, &cmd, output, format, &tensors[output].image, &part->to,
-			  XRNPE_OPERAND_OFM);
+	set_operand(low, &cmd, input, format, &tensors[input].image, &part->from, XRNPE_OPERAND_IFM);
+	set_operand(low, &cmd, output, format, &tensors[output].image, &part->to, XRNPE_OPERAND_OFM);
 	return is_there(&cmd.operand[XRNPE_OPERAND_IFM], &cmd.operand[XRNPE_OPERAND_OFM]) ? 0 :
-	       lower_add_command(low, &cmd);
+	       add_command(low, &cmd);
 }
 
 static int add_parts(struct lowering *low, uint32_t n)
@@ -513,8 +511,8 @@ static int add_conversion_scales(struct lowering *low, uint32_t tensor, unsigned
 	for (uint32_t c = 0; records && c < count; c++) {
 		double scale = bytes ? bytes->scale[c] : in, mean = bytes ? bytes->mean[c] : 0;
 
-		finite &= lower_record(scale / out, -mean * scale / out, 0, sizeof(*records),
-				       (uint8_t *)&records[c]);
+		finite &= make_record(scale / out, -mean * scale / out, 0, sizeof(*records),
+				      (uint8_t *)&records[c]);
 	}
 	if (!records)
 		ret = xrnpe_fail_memory(low->compiler->error);
@@ -522,7 +520,7 @@ static int add_conversion_scales(struct lowering *low, uint32_t tensor, unsigned
 		ret = xrnpe_fail(low->compiler->error, -ENOTSUP, "%s: a scale is out of range",
 				 low->model->name);
 	else
-		ret = lower_add_constants(low, records, count * sizeof(*records), &offset);
+		ret = add_constants(low, records, count * sizeof(*records), &offset);
 	free(records);
 	*operand = (struct xrnpe_operand){
 		.region = XRNPE_MODEL_CONSTANTS, .format = XRNPE_FORMAT_F32, .offset = offset,
@@ -551,12 +549,11 @@ int lower_add_conversions(struct lowering *low, uint32_t tensor)
 		if (versions->primary == VERSION_BYTES)
 			lower_locate_bytes(low, tensor, &cmd);
 		else
-			lower_set_operand(low, &cmd, tensor, versions->primary, image, NULL,
-					  XRNPE_OPERAND_IFM);
-		lower_set_operand(low, &cmd, tensor, v, image, NULL, XRNPE_OPERAND_OFM);
+			set_operand(low, &cmd, tensor, versions->primary, image, NULL, XRNPE_OPERAND_IFM);
+		set_operand(low, &cmd, tensor, v, image, NULL, XRNPE_OPERAND_OFM);
 		ret = add_conversion_scales(low, tensor, v, &cmd.operand[XRNPE_OPERAND_SCALE]);
 		if (!ret)
-			ret = lower_add_command(low, &cmd);
+			ret = add_command(low, &cmd);
 		versions->made |= 1u << v;
 	}
 	return ret;
@@ -567,7 +564,6 @@ int lower_add_node(struct lowering *low, uint32_t n)
 	const struct graph_node *node = &low->compiler->graph->nodes[n];
 	struct node_plan *plan = &low->compiler->nodes[n];
 	bool moves = plan->place.kind == PLACE_PART || plan->place.kind == PLACE_JOIN;
-	bool gates = gate_is_taken(&plan->place, plan->choice.input);
 	int ret;
 
 	if (plan->layer != GRAPH_NONE)
@@ -577,7 +573,7 @@ int lower_add_node(struct lowering *low, uint32_t n)
 	plan->step = low->model->step_count;
 	ret = add_tensors(low, n);
 	if (!ret)
-		ret = moves ? add_parts(low, n) : gates ? gate_add(low, n) : add_own_commands(low, n);
+		ret = moves ? add_parts(low, n) : add_own_commands(low, n);
 	plan->written_cmd = low->model->cmd_count;
 	/* Another name of a tensor has no versions of its own. */
 	for (uint32_t k = 0; !ret && plan->layer != GRAPH_NONE && k < node->output_count; k++) {

@@ -76,7 +76,6 @@ int compile_prepare(struct compiler *compiler)
 		return ret;
 	for (uint32_t n = 0; n < compiler->graph->node_count; n++)
 		compiler->nodes[n].chooses = chooses(compiler->nodes[n].place.kind);
-	gate_settle(compiler);
 	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
 			  (USUAL_TRIALS + trials_wanted(compiler->options)) *
 				  (compiler->graph->node_count + task_steps(compiler));

@@ -2,12 +2,12 @@
 /*
  * Inside the compiler. In the order in which they work: inputs.c looks at the calibration
  * data; place.c and its kin decide where and how each node runs, split.c which are several,
- * order.c puts nodes in order, memory.c finds tensors that share memory, gate.c functions that
- * take no table; calibrate.c runs the data, scale.c finds scales, given.c takes those of the file;
- * moments.c, round.c and quantize.c make weights, measure.c and effect.c find what each format
- * costs; options.c lists what there is to choose, choices.c and choose.c choose, trials.c remembers
- * what was tried; lower.c writes a model: commands by command.c, gate.c and table.c, of tensors in
- * versions.c, in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; tune.c
+ * order.c puts nodes in order, memory.c finds tensors that share memory; calibrate.c runs
+ * the data, scale.c finds scales, given.c takes those of the file; moments.c, round.c and
+ * quantize.c make weights, measure.c and effect.c find what each format costs; options.c
+ * lists what there is to choose, choices.c and choose.c choose, trials.c remembers what was
+ * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
+ * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
  * runs the result to correct biases and to learn the errors, of the best few choices, task.c
  * what they lose of what the network is for. points.c makes of several one model, whose
  * constants share.c lays out. limits.c reads what users write. Documentation/compiler.rst
@@ -100,9 +100,6 @@ struct place {
 	float *factor, *bias;
 	float *slope;		/* XRNPE_ACT_PRELU: by channel */
 	float fill;		/* of a COPY with a border */
-	/* PLACE_TABLE: where its input has 16 bits it is computed so, without a table. */
-	bool gates;
-	struct graph_gate gate;
 	uint32_t scale_count;	/* scale records of the command */
 	struct place_part *parts;	/* PLACE_PART, JOIN; none if an output is the same */
 	uint32_t part_count;
@@ -514,23 +511,6 @@ struct plan_buffer {
 
 /* Place buffers so that those in use at one time do not overlap. */
 int plan_buffers(struct plan_buffer *buffers, uint32_t count, uint64_t *total);
-
-/* ---- gate.c ------------------------------------------------------------- */
-
-/*
- * Decide which nodes are gates at 16 bits: those that are faster so, or all, if the table that the
- * others would have is more, of all bytes that the network takes, than it saves, of all cycles.
- */
-void gate_settle(struct compiler *compiler);
-
-/* Whether the commands of @place are those of a gate if its input is in format @input. */
-static inline bool gate_is_taken(const struct place *place, enum xrnpe_format input)
-{
-	return place->gates && input == XRNPE_FORMAT_P16;
-}
-
-/* What the commands of a gate take. */
-struct xrnpe_counters gate_cost(const struct place *place);
 
 /* ---- lower.c ----------------------------------------------------------- */
 

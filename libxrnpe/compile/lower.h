@@ -97,27 +97,6 @@ int lower_add_node(struct lowering *low, uint32_t n);
 /* Make the versions of @tensor that are needed and not there. */
 int lower_add_conversions(struct lowering *low, uint32_t tensor);
 
-/* Add @size bytes to the constants, from *@offset on. */
-int lower_add_constants(struct lowering *low, const void *data, size_t size, uint64_t *offset);
-
-/* A record of scale, bias and slope, of which the last may not be written; false: not finite. */
-bool lower_record(double scale, double bias, float slope, size_t size, uint8_t *out);
-
-int lower_add_command(struct lowering *low, const struct xrnpe_cmd *cmd);
-
-/* Let operand @operand of @cmd be a version of @tensor, as lower_locate() says. */
-void lower_set_operand(struct lowering *low, struct xrnpe_cmd *cmd, uint32_t tensor,
-		       unsigned int version, const struct image *image, const struct image_part *part,
-		       enum xrnpe_operand_index operand);
-
-/* The bits of what is nearest to @value in binary32, infinities left out. */
-uint32_t lower_float_bits(double value);
-
-/* ---- gate.c ------------------------------------------------------------ */
-
-/* Add the commands of node @n, which are a gate's. */
-int gate_add(struct lowering *low, uint32_t n);
-
 /* ---- table.c ----------------------------------------------------------- */
 
 /*

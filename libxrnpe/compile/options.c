@@ -21,18 +21,13 @@ static struct option node_cost(const struct compiler *compiler, uint32_t n, stru
 	};
 }
 
-static bool has_table(const struct place *place, enum xrnpe_format input)
-{
-	return place->kind == PLACE_TABLE && !gate_is_taken(place, input);
-}
-
-/* How many nodes have a table of the function of node @n for @input, which they can share. */
-static uint64_t table_sharers(const struct compiler *compiler, uint32_t n, enum xrnpe_format input)
+/* How many nodes have a table of the function of node @n, which they can share. */
+static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
 {
 	uint64_t count = 0;
 
 	for (uint32_t i = 0; i < compiler->graph->node_count; i++)
-		count += has_table(&compiler->nodes[i].place, input) &&
+		count += compiler->nodes[i].place.kind == PLACE_TABLE &&
 			 compiler->graph->nodes[i].op == compiler->graph->nodes[n].op;
 	return count;
 }
@@ -48,11 +43,9 @@ static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct c
 		if (compiler->graph->tensors[plan->place.reads[k].tensor].data)
 			bytes += image_bytes(&plan->place.reads[k].image, choice.input);
 	}
-	if (gate_is_taken(&plan->place, choice.input))
-		bytes += 2 * sizeof(struct xrnpe_scale);
-	if (has_table(&plan->place, choice.input))
+	if (plan->place.kind == PLACE_TABLE)
 		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input)) /
-			 table_sharers(compiler, n, choice.input);
+			 table_sharers(compiler, n);
 	return bytes;
 }
 

@@ -78,8 +78,7 @@ static void find_part_needs(struct lowering *low, const struct graph_node *node,
 /* By 16 bits: with results of binary32 twice as large, and of no use to others. */
 static bool has_large_table(const struct node_plan *plan)
 {
-	return plan->place.kind == PLACE_TABLE && plan->choice.input == XRNPE_FORMAT_P16 &&
-	       !plan->place.gates;
+	return plan->place.kind == PLACE_TABLE && plan->choice.input == XRNPE_FORMAT_P16;
 }
 
 static void find_node_needs(struct lowering *low, uint32_t n)

@@ -170,11 +170,6 @@ struct graph_activation {
 	float lo, hi;
 };
 
-/* x * (x * slope + offset limited to lo .. hi), which are finite. */
-struct graph_gate {
-	float slope, offset, lo, hi;
-};
-
 struct operator;
 
 struct graph_node {

@@ -18,7 +18,6 @@ int main(void)
 	suite_add_tcase(suite, compile_constants_tests());
 	suite_add_tcase(suite, compile_moves_tests());
 	suite_add_tcase(suite, compile_split_tests());
-	suite_add_tcase(suite, compile_gates_tests());
 	suite_add_tcase(suite, compile_bytes_tests());
 	suite_add_tcase(suite, compile_scales_tests());
 	suite_add_tcase(suite, compile_task_tests());

@@ -13,7 +13,6 @@ TCase *compile_pieces_tests(void);
 TCase *compile_constants_tests(void);
 TCase *compile_moves_tests(void);
 TCase *compile_split_tests(void);
-TCase *compile_gates_tests(void);
 TCase *compile_bytes_tests(void);
 TCase *compile_scales_tests(void);
 TCase *compile_task_tests(void);

@@ -47,9 +47,6 @@ uint32_t pad_index(const struct graph_node *node, uint32_t axis, uint32_t size, 
 /* Which element along an axis of @size Gather's @index is: one outside is the nearest one inside. */
 size_t gather_index(int64_t index, uint32_t size);
 
-/* Whether @node, a HardSwish or a Function, is a gate: a HardSwish in whichever way it is written. */
-bool function_is_gate(const struct graph_node *node, struct graph_gate *gate);
-
 /* How many values the operator @name reads as a step of a Function; 0: it cannot be one. */
 uint32_t function_step_inputs(const char *name);
 
