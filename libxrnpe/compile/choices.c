@@ -326,20 +326,17 @@ static struct trial *better_of(const struct search *search, double allowed, stru
 	return better ? trial : best;
 }
 
-/* Try what adds up to @effect: *@best may become that, and *@error is its error. */
+/* Try what adds up to @effect: *@trial, which *@best becomes if it is better. */
 static int try_effect(struct search *search, double effect, double allowed, struct trial **best,
-		      double *error)
+		      struct trial **trial)
 {
-	struct trial *trial;
 	int ret;
 
 	search->limits.effect = effect;
-	ret = find_model(search, &trial);
-	if (ret)
-		return ret;
-	*best = better_of(search, allowed, *best, trial);
-	*error = error_of(search, trial);
-	return 0;
+	ret = find_model(search, trial);
+	if (!ret)
+		*best = better_of(search, allowed, *best, *trial);
+	return ret;
 }
 
 /*
@@ -351,13 +348,14 @@ static int find_cheapest(struct search *search, double allowed, struct trial **b
 	double margin = 1, effect = allowed * allowed, good = 0, bad = 0;
 
 	for (int i = 0; i < MOST_TRIALS; i++) {
-		double error, share;
-		int ret = try_effect(search, effect, allowed, best, &error);
+		struct trial *trial;
+		double share;
+		int ret = try_effect(search, effect, allowed, best, &trial);
 
 		/* A tighter choice may not be had: then what there is has to do. */
 		if (ret)
 			return ret == -ENOSPC && *best ? 0 : ret;
-		share = error / allowed;
+		share = error_of(search, trial) / allowed;
 		if (share >= CLOSE && share <= 1)
 			break;
 		*(share <= 1 ? &good : &bad) = effect;
@@ -385,12 +383,12 @@ static int find_edge(struct search *search, double allowed, double effect, doubl
 	double good = 0, bad = 0;
 
 	for (int i = 0; i < EDGE_TRIALS; i++) {
-		double error;
-		int ret = try_effect(search, effect, allowed, best, &error);
+		struct trial *trial;
+		int ret = try_effect(search, effect, allowed, best, &trial);
 
 		if (ret)
 			return ret == -ENOSPC && *best ? 0 : ret;
-		*(error <= allowed ? &good : &bad) = effect;
+		*(error_of(search, trial) <= allowed ? &good : &bad) = effect;
 		if (good > 0 && bad > 0 && bad / good < pow(factor, EDGE_CLOSE))
 			break;
 		effect = !(bad > 0) ? factor * good : !(good > 0) ? bad / factor : sqrt(good * bad);
@@ -460,13 +458,10 @@ static int find_lesser(struct search *search, struct trial **best)
 
 	for (int i = 0; i < EDGE_TRIALS && effect > 0; i++) {
 		struct trial *trial;
-		int ret;
+		int ret = try_effect(search, effect, 0, best, &trial);
 
-		search->limits.effect = effect;
-		ret = find_model(search, &trial);
 		if (ret)
 			return ret;
-		*best = better_of(search, 0, *best, trial);
 		*(trial == first ? &bad : &good) = effect;
 		if (bad > 0 && good / bad < pow(ERROR_FACTOR, EDGE_CLOSE))
 			break;
