@@ -223,6 +223,14 @@ static int reorder(struct ordering *ordering)
 	return 0;
 }
 
+static void touch(bool *touched, const uint32_t *tensors, uint32_t count)
+{
+	for (uint32_t k = 0; k < count; k++) {
+		if (tensors[k] != GRAPH_NONE)
+			touched[tensors[k]] = true;
+	}
+}
+
 /* Tensors of the CPU's nodes alone lie nowhere on the device, and are not looked at for it. */
 static int forget_images(struct compiler *compiler)
 {
@@ -234,10 +242,8 @@ static int forget_images(struct compiler *compiler)
 
 		if (!compile_on_device(&compiler->nodes[n]))
 			continue;
-		for (uint32_t k = 0; k < node->input_count; k++)
-			touched[node->inputs[k] == GRAPH_NONE ? graph->tensor_count : node->inputs[k]] = true;
-		for (uint32_t k = 0; k < node->output_count; k++)
-			touched[node->outputs[k] == GRAPH_NONE ? graph->tensor_count : node->outputs[k]] = true;
+		touch(touched, node->inputs, node->input_count);
+		touch(touched, node->outputs, node->output_count);
 	}
 	for (uint32_t i = 0; touched && i < graph->tensor_count; i++) {
 		if (!touched[i] && !compile_bytes(compiler, i))

@@ -315,7 +315,7 @@ static bool split_chain(struct splitting *s)
 	return true;
 }
 
-/* Whether the axes that are reduced are kept, and so no change of shape has to follow. */
+/* What writes the reduced numbers: the node's output, or, if a change of shape follows, a new tensor. */
 static uint32_t reduced_output(const struct splitting *s)
 {
 	return s->node->params.reduce.keep ? s->node->outputs[0] : GRAPH_NONE;
