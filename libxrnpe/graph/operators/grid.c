@@ -5,6 +5,7 @@
  */
 #include <math.h>
 
+#include "cubic.h"
 #include "families.h"
 
 enum { ZEROS, BORDER, REFLECTION };
@@ -109,30 +110,19 @@ struct taps {
 	float weights[MOST_TAPS];
 };
 
-/* Keys' kernel with -0.75, at @t between the second and the third of four. */
-static void weigh_cubic(float t, float weights[MOST_TAPS])
-{
-	const float a = -0.75f, far = t + 1, back = 1 - t, behind = 2 - t;
-
-	weights[0] = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a;
-	weights[1] = ((a + 2) * t - (a + 3)) * t * t + 1;
-	weights[2] = ((a + 2) * back - (a + 3)) * back * back + 1;
-	weights[3] = ((a * behind - 5 * a) * behind + 8 * a) * behind - 4 * a;
-}
-
 static struct taps find_taps(const struct graph_node *node, float at, uint32_t size)
 {
 	uint32_t count = node->params.sample.taps;
 	float first = floorf(at), between = at - first;
 	struct taps taps;
 
-	if (count == 4)
-		weigh_cubic(between, taps.weights);
-	else
+	if (count < 4)
 		memcpy(taps.weights, (float[]){ count == 1 ? 1 : 1 - between, between }, 2 * sizeof(float));
 	for (uint32_t i = 0; i < count; i++) {
 		float tap = bring_inside(node, first + (float)i - (count == 4), size);
 
+		if (count == 4)
+			taps.weights[i] = (float)cubic_weight(-0.75, (double)between + 1 - i);
 		taps.at[i] = tap > -1 && tap < (float)size ? call_int(tap) : -1;
 	}
 	return taps;

@@ -5,6 +5,7 @@
  */
 #include <math.h>
 
+#include "cubic.h"
 #include "families.h"
 #include "resize.h"
 #include "vectors.h"
@@ -39,14 +40,8 @@ static double reach(const struct graph_node *node, uint32_t axis)
 
 static double kernel(const struct graph_node *node, double x)
 {
-	double a = node->params.resize.cubic;
-
-	x = fabs(x);
-	if (node->params.resize.mode == RESIZE_LINEAR)
-		return fmax(1 - x, 0);
-	if (x <= 1)
-		return ((a + 2) * x - (a + 3)) * x * x + 1;
-	return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+	return node->params.resize.mode == RESIZE_LINEAR ? fmax(1 - fabs(x), 0) :
+							   cubic_weight(node->params.resize.cubic, x);
 }
 
 /*
