@@ -34,11 +34,14 @@
 #ifndef kvzalloc_obj
 #define kvzalloc_obj(obj)	kvzalloc(sizeof(obj), GFP_KERNEL)
 #endif
+/* The last argument of those below, if it is there, else GFP_KERNEL. */
+#define xrnpe_compat_gfp(...)	xrnpe_compat_second(, ##__VA_ARGS__, GFP_KERNEL)
+#define xrnpe_compat_second(first, second, ...)	second
 #ifndef kzalloc_obj
-#define kzalloc_obj(obj)	kzalloc(sizeof(obj), GFP_KERNEL)
+#define kzalloc_obj(obj, ...)	kzalloc(sizeof(obj), xrnpe_compat_gfp(__VA_ARGS__))
 #endif
 #ifndef kzalloc_objs
-#define kzalloc_objs(obj, n)	kcalloc(n, sizeof(obj), GFP_KERNEL)
+#define kzalloc_objs(obj, n, ...)	kcalloc(n, sizeof(obj), xrnpe_compat_gfp(__VA_ARGS__))
 #endif
 
 #ifndef drmm_alloc_ordered_workqueue

@@ -118,7 +118,7 @@ enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job)
  */
 struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file)
 {
-	struct xrnpe_job *job __free(kfree) = kzalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
+	struct xrnpe_job *job __free(kfree) = kzalloc_obj(*job, GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	if (!job)

@@ -33,7 +33,7 @@ MODULE_PARM_DESC(urgent_gid, "Group whose processes may have queues of high and 
  */
 struct xrnpe_result *xrnpe_result_create(void)
 {
-	struct xrnpe_result *result = kzalloc(sizeof(*result), GFP_KERNEL_ACCOUNT);
+	struct xrnpe_result *result = kzalloc_obj(*result, GFP_KERNEL_ACCOUNT);
 
 	if (!result)
 		return NULL;

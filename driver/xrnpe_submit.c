@@ -266,8 +266,8 @@ static int xrnpe_submission_get_syncs(struct xrnpe_submission *subs, unsigned in
 	if (!syncs->count)
 		return 0;
 
-	sub->job->in_fences = kcalloc(syncs->count + index, sizeof(*sub->job->in_fences),
-				      GFP_KERNEL_ACCOUNT);
+	sub->job->in_fences = kzalloc_objs(*sub->job->in_fences, syncs->count + index,
+					    GFP_KERNEL_ACCOUNT);
 	sub->out = kzalloc_objs(*sub->out, syncs->count);
 	if (!sub->job->in_fences || !sub->out)
 		return -ENOMEM;
