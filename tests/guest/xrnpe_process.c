@@ -91,22 +91,33 @@ TEST_F(job, killed_with_jobs_in_flight)
 	EXPECT_TRUE(result_is_right(&self->work));
 }
 
+/* Close a file with endless jobs. Returns the ms that it takes, or -errno. */
+static int64_t close_at_work(void)
+{
+	const int fd = open_npu();
+	struct work endless;
+	int64_t begin, ret = fd < 0 ? fd : make_endless(fd, &endless);
+
+	for (int i = 0; i < 20 && ret >= 0; i++)
+		ret = submit(fd, i % 2, &endless);
+	if (ret < 0)
+		return ret;
+	unmap_work(&endless);
+	begin = now_ns();
+	close(fd);
+	return (now_ns() - begin) / 1000000;
+}
+
 /* close(2) has its time, however long the jobs take that are queued. */
 TEST_F(job, close_does_not_wait_for_ever)
 {
-	struct work endless;
-	int other = open_npu();
-	int64_t begin;
+	int64_t ms;
 
-	ASSERT_LE(0, other);
-	ASSERT_EQ(0, make_endless(other, &endless));
-	for (int i = 0; i < 20; i++)
-		ASSERT_LT(0, submit(other, i % 2, &endless));
-	unmap_work(&endless);
-	begin = now_ns();
-	close(other);
-	/* A second, more on a host that is busy; the jobs take 40. */
-	EXPECT_GT(10000, (now_ns() - begin) / 1000000);
+	/* On a host that is busy all takes longer, but hardly each time. */
+	for (int tries = 5; tries-- && (ms = close_at_work()) >= 2000;)
+		;
+	EXPECT_LE(0, ms);
+	EXPECT_GT(2000, ms);
 	clear_result(&self->work);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 3, &self->work));
 }
