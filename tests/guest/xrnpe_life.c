@@ -7,7 +7,6 @@
 #include "xrnpe_work.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
 
 FIXTURE(life)
@@ -131,11 +130,8 @@ TEST_F(life, unbind_in_use)
 		waiters[i].fd = self->fd;
 		ASSERT_EQ(0, pthread_create(&waiters[i].thread, NULL, wait_in_thread, &waiters[i]));
 	}
-	for (int i = 0; i < 3; i++) {
-		while (!waiters[i].tid)
-			sleep_ms(1);
-		ASSERT_TRUE(sleeps_in(waiters[i].tid, DRM_IOCTL_XRNPE_JOB_WAIT));
-	}
+	for (int i = 0; i < 3; i++)
+		ASSERT_TRUE(sleeps_in(&waiters[i].tid, DRM_IOCTL_XRNPE_JOB_WAIT));
 
 	EXPECT_EQ(0, bind_device(self->device, "unbind"));
 	open_gate(&gate);

@@ -8,7 +8,6 @@
 
 #include <grp.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
 
 #define NOBODY 65534
@@ -221,14 +220,6 @@ static void *wait_in_thread(void *data)
 	return NULL;
 }
 
-/* Whether the thread comes to sleep in an ioctl. */
-static bool has_gone_to_sleep(const struct sleeper *s, unsigned long request)
-{
-	while (!s->tid)
-		sleep_ms(1);
-	return sleeps_in(s->tid, request);
-}
-
 /* Destroyed with jobs that have not begun: they are cancelled, and say why. */
 TEST_F(queue, destroyed_in_use)
 {
@@ -243,8 +234,8 @@ TEST_F(queue, destroyed_in_use)
 		ASSERT_LT(0, submit_to(self->fd, queue, &self->work, 0));
 	ASSERT_EQ(0, pthread_create(&waiter.thread, NULL, wait_in_thread, &waiter));
 	ASSERT_EQ(0, pthread_create(&submitter.thread, NULL, submit_in_thread, &submitter));
-	ASSERT_TRUE(has_gone_to_sleep(&waiter, DRM_IOCTL_XRNPE_JOB_WAIT));
-	ASSERT_TRUE(has_gone_to_sleep(&submitter, DRM_IOCTL_XRNPE_SUBMIT));
+	ASSERT_TRUE(sleeps_in(&waiter.tid, DRM_IOCTL_XRNPE_JOB_WAIT));
+	ASSERT_TRUE(sleeps_in(&submitter.tid, DRM_IOCTL_XRNPE_SUBMIT));
 	EXPECT_EQ(0, destroy_queue(self->fd, queue));
 	open_gate(&gate);
 	pthread_join(waiter.thread, NULL);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -286,18 +287,18 @@ static inline const char *read_file(const char *path)
 }
 
 /*
- * Whether a thread, or a process of one, comes to sleep in an ioctl: then the call has
- * begun, and is not yet at its end. False after a minute.
+ * Whether a thread comes to sleep in an ioctl: then the call has begun, and is not yet at its
+ * end. *@thread is zero as long as it does not run. False after a minute.
  */
-static inline bool sleeps_in(pid_t thread, unsigned long request)
+static inline bool sleeps_in(const atomic_int *thread, unsigned long request)
 {
 	const int64_t end = in_ms(60000);
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/syscall", thread);
 	do {
 		unsigned long number, arguments[2];
+		char path[64];
 
+		snprintf(path, sizeof(path), "/proc/%d/syscall", *thread);
 		/* "running" while it does. */
 		if (sscanf(read_file(path), "%lu %lx %lx", &number, &arguments[0], &arguments[1]) == 3 &&
 		    number == SYS_ioctl && arguments[1] == request)
