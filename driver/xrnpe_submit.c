@@ -267,7 +267,7 @@ static int xrnpe_submission_get_syncs(struct xrnpe_submission *subs, unsigned in
 		return 0;
 
 	sub->job->in_fences = kzalloc_objs(*sub->job->in_fences, syncs->count + index,
-					    GFP_KERNEL_ACCOUNT);
+					   GFP_KERNEL_ACCOUNT);
 	sub->out = kzalloc_objs(*sub->out, syncs->count);
 	if (!sub->job->in_fences || !sub->out)
 		return -ENOMEM;
