@@ -50,8 +50,8 @@ INLINE void square(const uint8_t *from, uint64_t from_step, size_t rows, uint8_t
 	bytes row[VECTOR], next[VECTOR];
 
 #pragma GCC unroll 16
-	for (size_t i = 0; i < side; i++)
-		row[i] = i < rows ? load(from + i * from_step) : (bytes){ 0 };
+	for (size_t i = 0; i < side; i++, from += from_step)
+		row[i] = i < rows ? load(from) : (bytes){ 0 };
 #pragma GCC unroll 4
 	for (size_t turn = 1; turn < side; turn *= 2) {
 #pragma GCC unroll 8
@@ -62,8 +62,8 @@ INLINE void square(const uint8_t *from, uint64_t from_step, size_t rows, uint8_t
 		memcpy(row, next, side * sizeof(*row));
 	}
 #pragma GCC unroll 16
-	for (size_t i = 0; i < side; i++)
-		memcpy(to + i * to_step, &row[i], VECTOR);
+	for (size_t i = 0; i < side; i++, to += to_step)
+		memcpy(to, &row[i], VECTOR);
 }
 
 INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, uint64_t to_step, size_t rows,
@@ -83,6 +83,7 @@ INLINE void transpose_as(const uint8_t *from, uint64_t from_step, uint8_t *to, u
 		/* Of whole columns the last rows, of the others all. */
 		size_t first = i < whole_columns ? whole_rows : 0;
 
+#pragma GCC unroll 2
 		for (size_t j = first; j < rows; j++)
 			memcpy(to + i * to_step + j * size, from + j * from_step + i * size, size);
 	}
