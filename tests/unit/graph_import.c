@@ -891,7 +891,8 @@ START_TEST(bad_equations)
 		{ "nc..w,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a character that is no "
 		  "letter" },
 		{ "...c...,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a dot too many" },
-		{ "nchh,dc->d", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has h twice in one tensor" },
+		{ "nchh,dc->hdh", -EINVAL, "m.onnx: node n_y (Einsum): its result has axis h twice" },
+		{ "nchc,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): axis c has 2 elements and 5" },
 		{ "abcdefg,dc", -ENOTSUP, "m.onnx: Einsum (node n_y): its equation has more than 6 axes" },
 		{ "nchw,dc,e->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a comma too many" },
 		{ "nch1,dc->d", -EINVAL, "m.onnx: node n_y (Einsum): its equation has a character that is no "
@@ -910,6 +911,22 @@ START_TEST(bad_equations)
 	if (cases[_i].equation)
 		onnx_attr_string(node, "equation", cases[_i].equation);
 	refuse(model, cases[_i].code, cases[_i].message);
+}
+END_TEST
+
+START_TEST(equations_of_nothing)
+{
+	static const char *const equations[] = { "nchw,ck->nk", "nchw,c...->n..." };
+	static const char *const axes[] = { "k", "..." };
+	Onnx__NodeProto *node;
+	Onnx__ModelProto *model = one("Einsum", "x w", 2, 5, 5, &node);
+	char message[256];
+
+	onnx_floats(model, "w", DIMS(2, 0), NULL);
+	onnx_attr_string(node, "equation", equations[_i]);
+	snprintf(message, sizeof(message), "m.onnx: Einsum (node n_y): axis 1 of input 1, %s in its equation, has "
+		 "no elements, and sums of none are not computed", axes[_i]);
+	refuse(model, -ENOTSUP, message);
 }
 END_TEST
 
@@ -992,7 +1009,8 @@ TCase *graph_import_tests(void)
 	tcase_add_test(tests, bad_others);
 	tcase_add_loop_test(tests, bad_groups_and_filters, 0, 5);
 	tcase_add_loop_test(tests, bad_places, 0, 3);
-	tcase_add_loop_test(tests, bad_equations, 0, 11);
+	tcase_add_loop_test(tests, bad_equations, 0, 12);
+	tcase_add_loop_test(tests, equations_of_nothing, 0, 2);
 	tcase_add_test(tests, not_onnx);
 	tcase_add_test(tests, deep_nesting);
 	return tests;

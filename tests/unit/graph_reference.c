@@ -278,6 +278,36 @@ START_TEST(einsum_by_hand)
 }
 END_TEST
 
+/* A letter that one tensor has more than once. */
+START_TEST(einsum_of_diagonals)
+{
+	static const char *const equations[] = { "nccw->nwc", "nccw", "nccc->c", "nchc,hh->nhc" };
+	enum { C = 3 };
+	Onnx__ModelProto *model = image(C, C, C);
+	float x[C * C * C], w[C * C], y[C * C] = { 0 };
+
+	for (int i = 0; i < C * C * C; i++)
+		x[i] = (float)(i + 1);
+	for (int i = 0; i < C * C; i++)
+		w[i] = (float)(i - 2);
+	for (int i = 0; i < C * C; i++) {
+		int a = i / C, c = i % C;
+
+		if (_i == 0)
+			y[i] = x[(c * C + c) * C + a];
+		else if (_i == 1)
+			y[a] += x[(c * C + c) * C + a];
+		else if (_i == 2)
+			y[c] = x[(c * C + c) * C + c];
+		else
+			y[i] = x[(c * C + a) * C + c] * w[a * C + a];
+	}
+	onnx_floats(model, "w", DIMS(C, C), w);
+	onnx_attr_string(onnx_node(model, "Einsum", _i == 3 ? "x w" : "x", "y"), "equation", equations[_i]);
+	expect(model, x, 1, y);
+}
+END_TEST
+
 START_TEST(gemm_by_hand)
 {
 	static const float x[] = { 1, 2, 3, 4, 5, 6 };	/* two elements of a batch */
@@ -641,6 +671,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, filters_by_hand);
 	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
 	tcase_add_loop_test(tests, einsum_by_hand, 0, 5);
+	tcase_add_loop_test(tests, einsum_of_diagonals, 0, 4);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Einsum of one or two tensors, as the nodes that it stands for: what only one of them has and the
- * result lacks is summed, axes are brought into order, and what both have is multiplied by MatMul.
+ * Einsum of one or two tensors, as the nodes that it stands for: of axes with one letter the diagonal
+ * is taken, what only one tensor has and the result lacks is summed, axes are brought into order, and
+ * what both have is multiplied by MatMul.
  */
 #include <ctype.h>
 
@@ -36,8 +37,8 @@ static int add_letter(struct einsum *e, struct term *term, char letter)
 {
 	size_t rank = strlen(term->letters);
 
-	if (strchr(term->letters, letter))
-		return op_fail(e->op, -ENOTSUP, "its equation has %c twice in one tensor", letter);
+	if (term == &e->out && strchr(term->letters, letter))
+		return op_fail(e->op, -EINVAL, "its result has axis %c twice", letter);
 	if (rank == GRAPH_MAX_RANK)
 		return op_fail(e->op, -ENOTSUP, "its equation has more than %d axes", GRAPH_MAX_RANK);
 	term->letters[rank] = letter;
@@ -66,6 +67,18 @@ static int add_ellipsis(struct einsum *e, struct term *term, const char *behind)
 	return ret;
 }
 
+/* How often @letter is in both inputs together. */
+static uint32_t count_letter(const struct einsum *e, char letter)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < e->count; i++) {
+		for (const char *c = e->in[i].letters; *c; c++)
+			count += *c == letter;
+	}
+	return count;
+}
+
 /*
  * Without an arrow the result has what is there once, in the order of the alphabet, and what
  * ellipses stand for before.
@@ -75,9 +88,7 @@ static int find_implied(struct einsum *e)
 	int ret = add_ellipsis(e, &e->out, "");
 
 	for (char c = 'A'; !ret && c <= 'z'; c++) {
-		bool first = strchr(e->in[0].letters, c), second = strchr(e->in[1].letters, c);
-
-		if (isalpha((unsigned char)c) && first != second)
+		if (isalpha((unsigned char)c) && count_letter(e, c) == 1)
 			ret = add_letter(e, &e->out, c);
 	}
 	return ret;
@@ -119,6 +130,11 @@ static int find_sizes(struct einsum *e)
 		for (uint32_t k = 0; k < shape->rank; k++) {
 			uint32_t *size = &e->size[(unsigned char)letters[k]];
 
+			if (!shape->dims[k])
+				return op_fail(e->op, -ENOTSUP, "axis %u of input %u, %.*s in its equation, has no "
+					       "elements, and sums of none are not computed", k, i,
+					       is_of_ellipsis(letters[k]) ? 3 : 1,
+					       is_of_ellipsis(letters[k]) ? "..." : &letters[k]);
 			if (*size && *size != shape->dims[k] && is_of_ellipsis(letters[k]))
 				return op_fail(e->op, -ENOTSUP, "its ellipsis repeats an axis of %u elements as %u",
 					       *size, shape->dims[k]);
@@ -136,6 +152,48 @@ static int find_sizes(struct einsum *e)
 }
 
 /* ---- nodes ------------------------------------------------------------- */
+
+/* Axes @first and @second, which have one letter, become one behind all others: their diagonal. */
+static void take_diagonal(struct einsum *e, struct term *term, uint32_t first, uint32_t second)
+{
+	int64_t size = e->size[(unsigned char)term->letters[first]];
+	int64_t dims[GRAPH_MAX_RANK], perm[GRAPH_MAX_RANK];
+	char kept[GRAPH_MAX_RANK + 1] = "";
+	uint32_t rank = 0, tensor;
+
+	for (uint32_t i = 0; term->letters[i]; i++) {
+		if (i == first || i == second)
+			continue;
+		kept[rank] = term->letters[i];
+		dims[rank] = e->size[(unsigned char)term->letters[i]];
+		perm[rank++] = i;
+	}
+	kept[rank] = term->letters[first];
+	dims[rank] = size * size;
+	perm[rank] = first;
+	perm[rank + 1] = second;
+	tensor = part_ints(e->op, &e->ret, "Transpose", "perm", GRAPH_ATTRIBUTE_INTS, rank + 2, perm,
+			   term->tensor);
+	tensor = part_reshape(e->op, &e->ret, tensor, rank + 1, dims);
+	term->tensor = part(e->op, &e->ret, "Slice", NULL, 5, tensor,
+			    part_list(e->op, &e->ret, 1, (const int64_t[]){ 0 }),
+			    part_list(e->op, &e->ret, 1, &dims[rank]),
+			    part_list(e->op, &e->ret, 1, (const int64_t[]){ rank }),
+			    part_list(e->op, &e->ret, 1, (const int64_t[]){ size + 1 }));
+	memcpy(term->letters, kept, sizeof(kept));
+}
+
+static void take_diagonals(struct einsum *e, struct term *term)
+{
+	for (uint32_t i = 0; term->letters[i];) {
+		const char *again = strchr(term->letters + i + 1, term->letters[i]);
+
+		if (again)
+			take_diagonal(e, term, i, (uint32_t)(again - term->letters));
+		else
+			i++;
+	}
+}
 
 /* Sum what nothing else has. */
 static void sum_alone(struct einsum *e, struct term *term, const struct term *other)
@@ -236,6 +294,8 @@ int infer_einsum(const struct op *op)
 		e.ret = find_sizes(&e);
 	if (e.ret)
 		return e.ret;
+	for (uint32_t i = 0; i < e.count; i++)
+		take_diagonals(&e, &e.in[i]);
 	for (uint32_t i = 0; i < e.count; i++)
 		sum_alone(&e, &e.in[i], &e.in[!i]);
 	product = e.count == 2 ? multiply(&e) : e.in[0];

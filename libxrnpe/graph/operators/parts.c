@@ -25,7 +25,7 @@ uint32_t part(const struct op *op, int *ret, const char *name,
 	      const struct graph_attribute *attribute, uint32_t count, ...)
 {
 	struct graph_attribute own = attribute ? *attribute : (struct graph_attribute){ 0 };
-	uint32_t inputs[4], output = GRAPH_NONE;
+	uint32_t inputs[5], output = GRAPH_NONE;
 	va_list list;
 
 	va_start(list, count);

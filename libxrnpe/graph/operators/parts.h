@@ -16,7 +16,7 @@ int part_attribute(struct graph_attribute *attribute, const char *name,
  * A node of one output, which is a new tensor; GRAPH_NONE: it failed.
  *
  * @attribute: taken; NULL: it has none
- * @count: of its inputs, which follow; at most 4
+ * @count: of its inputs, which follow; at most 5
  */
 uint32_t part(const struct op *op, int *ret, const char *name,
 	      const struct graph_attribute *attribute, uint32_t count, ...);
