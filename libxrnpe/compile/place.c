@@ -193,6 +193,12 @@ bool place_image(const struct placing *p, uint32_t i, struct image *image)
 	return has_first || has_last;
 }
 
+const char *place_unbounded(struct placing *p)
+{
+	p->unbounded = true;
+	return "its constant has numbers that no format holds beside others";
+}
+
 bool place_floats(struct placing *p, float **values, size_t count, float value)
 {
 	*values = malloc((count ? count : 1) * sizeof(**values));
@@ -390,8 +396,10 @@ static const char *place(struct placing *p)
 
 	if (!is_of_floats(p->compiler->graph, p->node))
 		return "computes integers or truths";
-	if (reads_unbounded(p))
-		return PLACE_WIDE_INPUT;
+	if (reads_unbounded(p)) {
+		p->unbounded = placer && placer->extra == MOVES;
+		return "its input has numbers that no format holds beside others";
+	}
 	if (!placer)
 		return p->whole ? p->whole : "the device has no command for it";
 	if (p->node->residual && placer->extra < ADDS)
@@ -412,21 +420,14 @@ static const char *place(struct placing *p)
 	return why;
 }
 
-/* Whether results of a node of operator @op, which is on the CPU for @why, are no numbers for the device. */
-static bool is_unbounded(const char *op, const char *why)
-{
-	const struct placer *placer = find_placer(op);
-
-	return why && (!strcmp(why, PLACE_WIDE_CONSTANT) ||
-		       (!strcmp(why, PLACE_WIDE_INPUT) && placer && placer->extra == MOVES));
-}
-
 /* Put a node on the CPU, as it was in the source. */
-static void place_on_cpu(struct compiler *compiler, const struct graph_node *source,
-			 const char *why, struct graph_node *node, struct place *place)
+static void place_on_cpu(struct placing *p, const struct graph_node *source, const char *why)
 {
-	place_free(place);
-	*place = (struct place){ .kind = PLACE_CPU, .why = why };
+	struct compiler *compiler = p->compiler;
+	struct graph_node *node = p->node;
+
+	place_free(p->place);
+	*p->place = (struct place){ .kind = PLACE_CPU, .why = why };
 	memcpy(node->inputs, source->inputs, source->input_count * sizeof(*source->inputs));
 	for (uint32_t i = 0; i < node->output_count; i++) {
 		uint32_t output = node->outputs[i];
@@ -434,7 +435,7 @@ static void place_on_cpu(struct compiler *compiler, const struct graph_node *sou
 		if (output == GRAPH_NONE)
 			continue;
 		compiler->tensors[output].same = output;
-		compiler->tensors[output].unbounded = is_unbounded(source->op->name, why);
+		compiler->tensors[output].unbounded = p->unbounded;
 	}
 }
 
@@ -451,7 +452,7 @@ static int add_node(struct compiler *compiler, const struct graph_node *source, 
 		return ret;
 	why = place(&p);
 	if (why || p.no_memory)
-		place_on_cpu(compiler, source, why, &node, &found);
+		place_on_cpu(&p, source, why);
 	if (p.no_memory) {
 		graph_clear_node(&node);
 		return xrnpe_fail_memory(compiler->error);

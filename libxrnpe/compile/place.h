@@ -14,6 +14,7 @@ struct placing {
 	const char *whole;	/* why the node was not split into such as have commands; NULL: it cannot be */
 	/* How an input lies that the command reads as another image of the same bytes; @c is 0: none. */
 	struct image lies;
+	bool unbounded;		/* its results, from the CPU, have numbers that no format holds beside others */
 	bool no_memory;		/* then what is returned does not matter */
 };
 
@@ -34,8 +35,6 @@ place_function place_convolution, place_transposed_convolution, place_gemm, plac
 #define PLACE_NOT_ITS_AXES "moves along an axis that its image does not have"
 #define PLACE_NO_IMAGE "its input is no image of one batch element"
 #define PLACE_LARGE_WINDOWS "its windows are larger than 255"
-#define PLACE_WIDE_CONSTANT "its constant has numbers that no format holds beside others"
-#define PLACE_WIDE_INPUT "its input has numbers that no format holds beside others"
 #define PLACE_COMPUTED_WEIGHTS "its weights are computed"
 
 /* Append a tensor, which is unknown yet, to the compiler's. */
@@ -53,6 +52,12 @@ const struct graph_tensor *place_output(const struct placing *p);
 
 /* The data of input @i, if it is a constant of floats, else NULL. */
 const float *place_constant(const struct placing *p, uint32_t i);
+
+/*
+ * Say that a constant of the node has numbers that no format holds beside others, and with it its
+ * results. Returns that as the reason why it is on the CPU.
+ */
+const char *place_unbounded(struct placing *p);
 
 /*
  * The image that input @i has where it fits the tensor's shape, so that axes can be told;

@@ -220,7 +220,7 @@ static const char *with_channels(struct placing *p, uint32_t x, uint32_t constan
 
 	if (kind > DIV || (kind == DIV && constant == 0) || !is_of_output_shape(p, x) ||
 	    !find_channels(p, x, shape, false, &image))
-		return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : PLACE_WIDE_CONSTANT;
+		return graph_is_bounded(place_input(p, constant)) ? place_pair(p) : place_unbounded(p);
 	if (!place_floats(p, &place->factor, image.c, 1) ||
 	    !place_floats(p, &place->bias, image.c, 0))
 		return NULL;

@@ -204,7 +204,7 @@ const char *place_pad(struct placing *p)
 		return place_frame(p, &in, &out);
 	fill = place_constant(p, 2) ? *place_constant(p, 2) : p->node->params.pad.value;
 	if (!graph_bounds(fill))
-		return PLACE_WIDE_CONSTANT;
+		return place_unbounded(p);
 	for (uint32_t i = 0; i < in_shape.rank; i++) {
 		int64_t begin = p->node->params.pad.begin[i];
 		/* An axis of one element grows to one of the image's, too. */

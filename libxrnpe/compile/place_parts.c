@@ -198,7 +198,7 @@ const char *place_concat(struct placing *p)
 
 	for (uint32_t k = 0; k < count; k++) {
 		if (place_input(p, k)->data && !graph_is_bounded(place_input(p, k)))
-			return PLACE_WIDE_CONSTANT;
+			return place_unbounded(p);
 	}
 	/* As the first of them lies whose place is known. */
 	while (known < count && !place_memory(p, known, &in))

@@ -270,7 +270,7 @@ const char *place_matmul(struct placing *p)
 	const struct graph_shape shape = b->shape;
 
 	if (place_constant(p, 0) && !graph_is_bounded(place_input(p, 0)))
-		return PLACE_WIDE_CONSTANT;
+		return place_unbounded(p);
 	if (!b->data)
 		return p->node->residual ? "adds another tensor" : place_two_matrices(p);
 	if (shape.rank < 2 || graph_count(&shape) != (size_t)shape.dims[shape.rank - 1] *
