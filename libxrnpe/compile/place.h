@@ -157,6 +157,13 @@ const char *place_channels(const struct image *image, struct image *view, struct
 			   struct graph_window *w);
 
 /*
+ * Windows that each cover a column of @image, a line of it, or all of it, which is taken as lines of
+ * another length, @view, if its own are longer than windows. False: they are larger than those are.
+ */
+bool place_pixel_windows(const struct image *image, bool of_lines, bool of_pixels, struct image *view,
+			 struct graph_window *h, struct graph_window *w);
+
+/*
  * Which axes of the image of input 0, *@in, the node reduces, all others false before. Returns NULL,
  * or why they are none that windows cover.
  */

@@ -42,16 +42,36 @@ static const char *reduce(struct placing *p, const struct image *in, const struc
 	return place_averages(p, in, out, h, w);
 }
 
+bool place_pixel_windows(const struct image *image, bool of_lines, bool of_pixels, struct image *view,
+			 struct graph_window *h, struct graph_window *w)
+{
+	uint32_t lines = 1, pixels = (uint32_t)image_pixels(image);
+	bool all = (of_lines || image->h == 1) && (of_pixels || image->w == 1);
+
+	*view = *image;
+	if (all && (image->h > UINT8_MAX || image->w > UINT8_MAX)) {
+		while (lines < UINT8_MAX && (pixels % lines || pixels / lines > UINT8_MAX))
+			lines++;
+		if (pixels % lines == 0)
+			*view = (struct image){ lines, pixels / lines, image->c, image->first };
+	}
+	*h = (struct graph_window){ .kernel = all || of_lines ? view->h : 1, .stride = 1, .dilation = 1 };
+	*w = (struct graph_window){ .kernel = all || of_pixels ? view->w : 1, .stride = 1, .dilation = 1 };
+	return place_window_fits(h) && place_window_fits(w);
+}
+
 static const char *reduce_pixels(struct placing *p, const struct image *in, bool of_lines,
 				 bool of_pixels)
 {
-	const struct graph_window h = { .kernel = of_lines ? in->h : 1, .stride = 1, .dilation = 1 };
-	const struct graph_window w = { .kernel = of_pixels ? in->w : 1, .stride = 1, .dilation = 1 };
 	const struct image out = {
 		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
 	};
+	struct graph_window h, w;
+	struct image view;
 
-	return reduce(p, in, &out, &h, &w);
+	if (!place_pixel_windows(in, of_lines, of_pixels, &view, &h, &w))
+		return PLACE_LARGE_WINDOWS;
+	return reduce(p, &view, &out, &h, &w);
 }
 
 const char *place_channels(const struct image *image, struct image *view, struct graph_window *h,

@@ -143,13 +143,30 @@ static bool reduces_channels(const struct splitting *s, uint32_t axis)
 	       !place_channels(&image, &view, &h, &w);
 }
 
+/* Whether it can reduce that axis because it is the lines or the pixels of its image. */
+static bool reduces_pixels(const struct splitting *s, uint32_t axis)
+{
+	struct graph_node node = *s->node;
+	const struct placing p = { .compiler = s->compiler, .node = &node };
+	const struct graph_shape *shape = &s->compiler->graph->tensors[node.inputs[0]].shape;
+	struct graph_window h, w;
+	struct image image, view;
+	enum image_axis along;
+
+	if (!place_image(&p, 0, &image))
+		return false;
+	along = image_axis(shape, &image, axis);
+	return (along == IMAGE_H || along == IMAGE_W) && shape->dims[axis] <= XRNPE_MAX_K &&
+	       place_pixel_windows(&image, along == IMAGE_H, along == IMAGE_W, &view, &h, &w);
+}
+
 /* Less than the largest by so much, each: numbers that exp() makes at most one of. */
 static bool split_softmax(struct splitting *s)
 {
 	uint32_t axis = s->node->params.softmax.first, end = s->node->params.softmax.end;
 	uint32_t x = s->node->inputs[0], powers, sum;
 
-	if (axis + 1 != end || !reduces_channels(s, axis))
+	if (axis + 1 != end || (!reduces_channels(s, axis) && !reduces_pixels(s, axis)))
 		return false;
 	powers = add_one(s, "Exp", add_two(s, "Sub", x, add_reduction(s, "ReduceMax", x, axis, end)));
 	sum = add_reduction(s, "ReduceSum", powers, axis, end);
@@ -221,6 +238,17 @@ static uint32_t add_parameter(struct splitting *s, uint32_t i, uint32_t x)
 	return tensor;
 }
 
+/* Whether windows take what add_means() adds over lines and pixels. */
+static bool has_means(const struct image *image)
+{
+	struct graph_window h, w;
+	struct image view;
+
+	if (image_pixels(image) > XRNPE_MAX_K)
+		return image->h <= UINT8_MAX && image->w <= UINT8_MAX;
+	return place_pixel_windows(image, true, true, &view, &h, &w);
+}
+
 static bool is_all(const struct graph_tensor *tensor, float value)
 {
 	for (size_t i = 0; i < graph_count(&tensor->shape); i++) {
@@ -271,7 +299,7 @@ static bool split_groups(struct splitting *s)
 
 	if (!scale->data || !bias->data || graph->tensors[x].shape.rank < 3 ||
 	    graph->tensors[x].shape.rank > 4 || !image_first(&graph->tensors[x].shape, &image) ||
-	    image.h > UINT8_MAX || image.w > UINT8_MAX)
+	    !has_means(&image))
 		return false;
 	scaled = !is_all(scale, 1);
 	biased = !is_all(bias, 0);

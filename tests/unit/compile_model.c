@@ -241,8 +241,8 @@ START_TEST(the_rest_is_on_the_cpu)
 
 		cpu += layer->place == XRNPE_PLACE_CPU;
 		ck_assert_str_eq(layer->why, layer->place == XRNPE_PLACE_DEVICE ? "" :
-				 "has axes or inputs that the device has no commands for");
-		ck_assert(layer->place == XRNPE_PLACE_DEVICE || !strcmp(layer->op, "Softmax"));
+				 "the device has no command for it");
+		ck_assert(layer->place == XRNPE_PLACE_DEVICE || !strcmp(layer->op, "LogSoftmax"));
 	}
 	for (uint32_t i = 0; i < model->cmd_count; i++)
 		copies += model->cmds[i].opcode == XRNPE_OP_COPY;

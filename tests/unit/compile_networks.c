@@ -190,7 +190,7 @@ Onnx__ModelProto *parts_network(void)
 	onnx_node(model, "Slice", "x from4 to4 axis4", "x4");
 	onnx_node(model, "Sub", "p x4", "d");
 	onnx_node(model, "Pad", "d pads", "y");
-	node = onnx_node(model, "Softmax", "c2", "sm");
+	node = onnx_node(model, "LogSoftmax", "c2", "sm");
 	onnx_attr_int(node, "axis", 2);
 	onnx_floats(model, "w3", DIMS(8, 6, 1, 1), NULL);
 	onnx_node(model, "Conv", "sm w3", "c3");

@@ -235,6 +235,47 @@ START_TEST(images)
 }
 END_TEST
 
+/* Along lines and pixels; lines of more than a window covers are taken as several. */
+START_TEST(along_pixels)
+{
+	static const struct {
+		const char *op;
+		int64_t axis, lines, pixels;
+		unsigned int device, cpu;	/* with the convolutions */
+	} cases[] = {
+		{ "Softmax", 2, 4, 5, 8, 0 },
+		{ "Softmax", 3, 4, 5, 8, 0 },
+		{ "Softmax", 3, 1, 300, 8, 0 },
+		{ "Softmax", 3, 2, 300, 2, 1 },
+		{ "Softmax", 3, 1, 257, 2, 1 },	/* a prime */
+		{ "GlobalMaxPool", 0, 2, 300, 3, 0 },
+		{ "GlobalAveragePool", 0, 260, 2, 3, 0 },
+		{ "GlobalAveragePool", 0, 1, 257, 2, 1 },
+		{ "InstanceNormalization", 0, 1, 300, 9, 0 },
+	};
+	Onnx__ModelProto *onnx = image_network(4, cases[_i].lines, cases[_i].pixels);
+	float ones[6] = { 1, 1, 1, 1, 1, 1 }, zeros[6] = { 0 };
+	bool norm = !strcmp(cases[_i].op, "InstanceNormalization");
+	unsigned int device, cpu;
+	Onnx__NodeProto *node;
+
+	onnx->opset_import[0]->version = 13;
+	onnx_floats(onnx, "w1", DIMS(6, 4, 1, 1), NULL);
+	onnx_floats(onnx, "w2", DIMS(3, 6, 1, 1), NULL);
+	onnx_floats(onnx, "one", DIMS(6), ones);
+	onnx_floats(onnx, "zero", DIMS(6), zeros);
+	onnx_node(onnx, "Conv", "x w1", "c");
+	node = onnx_node(onnx, cases[_i].op, norm ? "c one zero" : "c", "n");
+	if (cases[_i].axis)
+		onnx_attr_int(node, "axis", cases[_i].axis);
+	onnx_node(onnx, norm ? "Relu" : "Identity", "n", "a");
+	onnx_node(onnx, "Conv", "a w2", "y");
+	count_layers(onnx, 0.02, &device, &cpu);
+	ck_assert_uint_eq(cpu, cases[_i].cpu);
+	ck_assert_uint_eq(device, cases[_i].device);
+}
+END_TEST
+
 TCase *compile_split_tests(void)
 {
 	TCase *tests = tcase_create("split");
@@ -245,5 +286,6 @@ TCase *compile_split_tests(void)
 	tcase_add_loop_test(tests, not_split, 0, 2);
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
 	tcase_add_loop_test(tests, images, 0, 8);
+	tcase_add_loop_test(tests, along_pixels, 0, 9);
 	return tests;
 }
