@@ -34,6 +34,8 @@
 #define USUAL_SPREAD (1 / 3.0)
 /* So much of a limit is less than any choice takes. */
 #define LEAST_LIMIT 1e-6
+/* So much of limits of time and energy is left for conversions at most. */
+#define LEAST_SHARE 0.5
 /* An error of so much of what is allowed is close enough. */
 #define CLOSE 0.75
 /* Effects that are of interest, where it is asked what there is: errors of 0.01 % to 50 %. */
@@ -214,6 +216,12 @@ static int fail_limits(const struct search *search, const struct trial *least)
 			  "%s: no formats were found that keep all budgets; each alone can be kept", name);
 }
 
+/* Whether there are limits of what conversions take, of time or of energy. */
+static bool limits_time(const struct search *search)
+{
+	return search->given.cycles > 0 || search->given.picojoules > 0;
+}
+
 static bool keeps_limits(const struct search *search, const struct trial *trial)
 {
 	return trial && !trial_exceeds(trial, &search->given);
@@ -232,23 +240,63 @@ static int try_chosen(struct search *search, struct trial *least, struct trial *
 	return 0;
 }
 
+/* Choose by search->limits: search->chosen; *@none: that they leave no choice. */
+static int choose(struct search *search, bool *none)
+{
+	int ret = choose_options((const struct option (*)[COMPILE_OPTIONS])search->options,
+				 2 * search->count, &search->limits, search->chosen);
+
+	if (ret == -ENOMEM)
+		return xrnpe_fail_memory(search->compiler->error);
+	*none = ret;
+	return 0;
+}
+
 /* Choose by search->limits, which it tightens, until a model keeps the caller's limits. */
 static int try_choices(struct search *search, struct trial *least, struct trial **trial)
 {
 	for (int i = 0; i < MOST_TRIALS; i++) {
-		int ret = choose_options((const struct option (*)[COMPILE_OPTIONS])search->options,
-					 2 * search->count, &search->limits, search->chosen);
+		bool none = false;
+		int ret = choose(search, &none);
 
-		if (ret == -ENOMEM)
-			return xrnpe_fail_memory(search->compiler->error);
-		if (ret)
-			break;
+		if (ret || none)
+			return ret;
 		ret = try_chosen(search, least, trial);
 		if (ret || keeps_limits(search, *trial))
 			return ret;
 		tighten(search, *trial);
 	}
 	return 0;
+}
+
+/*
+ * Tell choose.c of a share of the limits of time and energy, and leave the rest to conversions: of which
+ * share is most, that of which a model keeps the limits. What tighten() leaves is what the choices before
+ * needed, and another may do with less. *@trial stays what it is where there is none.
+ */
+static int try_shares(struct search *search, struct trial *least, struct trial **trial)
+{
+	const struct choose_limits limits = search->limits;
+	double good = LEAST_SHARE, bad = 1;
+	int ret = 0;
+
+	search->limits.effect = 0;
+	for (int i = 0; i < EDGE_TRIALS && !ret; i++) {
+		double share = (good + bad) / 2;
+		struct trial *one = NULL;
+		bool none = false;
+
+		search->limits.cycles = share * limits.cycles;
+		search->limits.picojoules = share * limits.picojoules;
+		ret = choose(search, &none);
+		if (!ret && !none)
+			ret = try_chosen(search, least, &one);
+		if (keeps_limits(search, one))
+			*trial = one;
+		*(!one || keeps_limits(search, one) ? &good : &bad) = share;
+	}
+	search->limits = limits;
+	return ret;
 }
 
 /* As try_choices(), with what takes least, whatever its effect. */
@@ -289,6 +337,10 @@ static int find_model(struct search *search, struct trial **trial)
 	if (!ret && !keeps_limits(search, *trial) && limits.effect > 0) {
 		search->limits.effect = 0;
 		ret = try_choices(search, &least, trial);
+	}
+	if (!ret && !keeps_limits(search, *trial) && limits_time(search)) {
+		search->limits = limits;
+		ret = try_shares(search, &least, trial);
 	}
 	if (!ret && !keeps_limits(search, *trial))
 		ret = try_least(search, &least, trial);
@@ -449,17 +501,17 @@ static struct trial *settle(const struct search *search)
 /*
  * Models of less error than *@best, which has the least that choose.c finds within limits of time and
  * energy. Conversions, of which that does not know, may take much of these: the cheapest choice for a
- * limit of effects may need fewer. So the least such limit is looked for that the others leave.
+ * limit of effects may need fewer. So the least such limit is looked for that the others leave, and
+ * then the largest shares of the others that conversions leave.
  */
 static int find_lesser(struct search *search, struct trial **best)
 {
-	const struct trial *first = *best;
+	struct trial *const first = *best, *trial = first, least = { 0 };
 	double effect = first->score * first->score, good = effect, bad = 0;
+	int ret;
 
 	for (int i = 0; i < EDGE_TRIALS && effect > 0; i++) {
-		struct trial *trial;
-		int ret = try_effect(search, effect, 0, best, &trial);
-
+		ret = try_effect(search, effect, 0, best, &trial);
 		if (ret)
 			return ret;
 		*(trial == first ? &bad : &good) = effect;
@@ -468,7 +520,9 @@ static int find_lesser(struct search *search, struct trial **best)
 		effect = bad > 0 ? sqrt(good * bad) : good / ERROR_FACTOR;
 	}
 	search->limits.effect = 0;
-	return 0;
+	ret = try_shares(search, &least, &trial);
+	*best = better_of(search, 0, *best, trial);
+	return ret;
 }
 
 /*
@@ -485,7 +539,7 @@ static int find_best(struct search *search, struct trial **best)
 
 	search->by_score = true;
 	ret = find_model(search, best);
-	if (!ret && (search->given.cycles > 0 || search->given.picojoules > 0))
+	if (!ret && limits_time(search))
 		ret = find_lesser(search, best);
 	if (ret)
 		return ret;
