@@ -92,9 +92,9 @@ static int run_input(struct compiler *compiler, struct reference *ref, size_t in
 		if (!reference_set_input(ref, compiler->source, i,
 					 compiler->options->calibration[i].data + input * info->count))
 			continue;
-		graph_printable(info->name, name);
-		return xrnpe_fail(compiler->error, -EINVAL, "%s: input %s: takes integers, bytes or truths",
-				  graph->name, name);
+		return xrnpe_fail(compiler->error, -EINVAL, "%s: input %s takes %s; calibration input %zu has "
+				  "others", graph->name, graph_printable(info->name, name),
+				  reference_takes(compiler->source, i), input);
 	}
 	reference_run(ref);
 	ret = check_tensors(compiler, ref, input);

@@ -366,6 +366,9 @@ int reference_set(struct reference *ref, uint32_t tensor, const float *values);
 /* The same of the @i-th input of @graph, or of a copy, as programs give it: maybe as bytes. */
 int reference_set_input(struct reference *ref, const struct xrnpe_graph *graph, uint32_t i,
 			const float *values);
+/* What that input takes, for a message, after -EINVAL: "integers". */
+const char *reference_takes(const struct xrnpe_graph *graph, uint32_t i);
+
 void reference_get(const struct reference *ref, uint32_t tensor, float *values);
 
 /*

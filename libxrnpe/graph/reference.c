@@ -129,6 +129,13 @@ int reference_set_input(struct reference *ref, const struct xrnpe_graph *graph, 
 		       reference_set(ref, graph->inputs[i], values);
 }
 
+const char *reference_takes(const struct xrnpe_graph *graph, uint32_t i)
+{
+	if (bytes_input(graph, i))
+		return "bytes: integers from 0 to 255";
+	return graph->tensors[graph->inputs[i]].type == GRAPH_BOOL ? "truths: 0 or 1" : "integers";
+}
+
 void reference_get(const struct reference *ref, uint32_t tensor, float *values)
 {
 	const struct graph_tensor *info = &ref->graph->tensors[tensor];
@@ -285,6 +292,7 @@ static int run_batch(struct batch *batch, struct xrnpe_error *error)
 {
 	const struct xrnpe_graph *graph = batch->graph;
 	char text[64];
+	uint32_t i;
 
 	threads_run(run_elements, batch, batch->count);
 	switch (atomic_load(&batch->code)) {
@@ -293,9 +301,9 @@ static int run_batch(struct batch *batch, struct xrnpe_error *error)
 	case -ENOMEM:
 		return xrnpe_fail_memory(error);
 	case -EINVAL:
-		graph_printable(graph->infos[atomic_load(&batch->input)].name, text);
-		return xrnpe_fail(error, -EINVAL, "%s: input %s: takes integers, bytes or truths",
-				  graph->name, text);
+		i = atomic_load(&batch->input);
+		return xrnpe_fail(error, -EINVAL, "%s: input %s takes %s", graph->name,
+				  graph_printable(graph->infos[i].name, text), reference_takes(graph, i));
 	default:
 		return xrnpe_fail(error, -ECANCELED, "%s: stopped", graph->name);
 	}

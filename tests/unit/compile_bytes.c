@@ -364,6 +364,8 @@ START_TEST(bytes_bad_values)
 	values[COUNT - 1] = wrong[_i];
 	ck_assert_int_eq(xrnpe_graph_run(graph, 1, &(const float *){ values }, &(float *){ out }, NULL,
 					 NULL, &error), -EINVAL);
+	ck_assert_msg(strstr(error.message, "input x takes bytes: integers from 0 to 255"), "%s",
+		      error.message);
 	ck_assert_int_eq(xrnpe_device_open("emu", &device, &error), 0);
 	ck_assert_int_eq(xrnpe_session_new(device, model, NULL, &session, &error), 0);
 	ck_assert_int_eq(xrnpe_request_new(session, &request, &error), 0);

@@ -2,6 +2,7 @@
 /* The FP32 reference against values worked out by hand and a naive convolution. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -305,6 +306,35 @@ START_TEST(einsum_of_diagonals)
 	onnx_floats(model, "w", DIMS(C, C), w);
 	onnx_attr_string(onnx_node(model, "Einsum", _i == 3 ? "x w" : "x", "y"), "equation", equations[_i]);
 	expect(model, x, 1, y);
+}
+END_TEST
+
+/* Of an input that takes no floats, what it takes is said when it gets others. */
+START_TEST(input_of_another_type)
+{
+	static const struct {
+		Onnx__TensorProto__DataType type;
+		float value;
+		const char *takes;
+	} cases[] = {
+		{ ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0.5f, "integers" },
+		{ ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, NAN, "integers" },
+		{ ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, 2, "truths: 0 or 1" },
+	};
+	Onnx__ModelProto *model = image(1, 1, 1);
+	struct xrnpe_error error;
+	struct xrnpe_graph *graph;
+	char message[64];
+	float y;
+
+	model->graph->input[0]->type->tensor_type->elem_type = cases[_i].type;
+	onnx_attr_int(onnx_node(model, "Cast", "x", "y"), "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+	graph = load(model, true);
+	ck_assert_int_eq(xrnpe_graph_run(graph, 1, &(const float *){ &cases[_i].value }, &(float *){ &y }, NULL,
+					 NULL, &error), -EINVAL);
+	snprintf(message, sizeof(message), "input x takes %s", cases[_i].takes);
+	ck_assert_msg(strstr(error.message, message), "%s", error.message);
+	xrnpe_graph_free(graph);
 }
 END_TEST
 
@@ -672,6 +702,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
 	tcase_add_loop_test(tests, einsum_by_hand, 0, 5);
 	tcase_add_loop_test(tests, einsum_of_diagonals, 0, 4);
+	tcase_add_loop_test(tests, input_of_another_type, 0, 3);
 	tcase_add_test(tests, gemm_by_hand);
 	tcase_add_test(tests, flatten_keeps_channel_order);
 	tcase_add_loop_test(tests, conv_against_naive, 0, sizeof(convs) / sizeof(convs[0]));
