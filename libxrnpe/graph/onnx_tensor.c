@@ -154,6 +154,7 @@ static int read_external(const struct xrnpe_graph *graph, const Onnx__TensorProt
 {
 	const char *location = external_entry(proto, "location");
 	uint64_t offset = 0, length = bytes;
+	struct xrnpe_error reason;
 	char name[64], *path;
 	int ret;
 
@@ -170,10 +171,11 @@ static int read_external(const struct xrnpe_graph *graph, const Onnx__TensorProt
 	if (asprintf(&path, "%s%s", directory, location) < 0)
 		return xrnpe_fail_memory(error);
 	*raw = malloc(bytes + 1);
-	ret = *raw ? xrnpe_file_read_part(path, offset, bytes, *raw, error) :
-		     xrnpe_fail_memory(error);
+	ret = *raw ? xrnpe_file_read_part(path, offset, bytes, *raw, &reason) :
+		     xrnpe_fail_memory(&reason);
 	free(path);
-	return ret;
+	return ret ? xrnpe_fail(error, ret, "%s: constant %s lies in another file: %s", graph->name, name,
+				reason.message) : 0;
 }
 
 /* ---- constants --------------------------------------------------------- */

@@ -22,7 +22,7 @@ import models
 CHECKS = (general.check_usage, general.check_mistakes, general.check_devices, models.check_compile,
           models.check_task, models.check_points, models.check_bytes, models.check_model_info,
           models.check_run, general.check_pipes, models.check_formats, layers.check_layers,
-          models.check_several, archives.check_archives, disasm.check_disasm,
+          models.check_several, models.check_external, archives.check_archives, disasm.check_disasm,
           measures.check_num, measures.check_bench_products, measures.check_bench,
           models.check_damage)
 

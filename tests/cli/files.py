@@ -53,11 +53,13 @@ def field(number, value):
 
 def write_sum(name, size, op="Add", right=b""):
     """An ONNX model of 1 x @size: sum = left + right, or another @op of two; @right: a constant's
-    binary32 numbers, as many. Numbers are ONNX's of its fields."""
+    binary32 numbers, as many, or the file that has them. Numbers are ONNX's of its fields."""
     shape = b"".join(field(1, field(1, n)) for n in (1, size))
     kind = field(2, field(1, field(1, 1) + field(2, shape)))
     node = field(1, "left") + field(1, "right") + field(2, "sum") + field(4, op)
-    constant = field(1, 1) + field(1, size) + field(2, 1) + field(8, "right") + field(9, right)
+    data = field(9, right) if isinstance(right, bytes) else (
+        field(13, field(1, "location") + field(2, right)) + field(14, 1))
+    constant = field(1, 1) + field(1, size) + field(2, 1) + field(8, "right") + data
     graph = field(1, node) + field(2, "g") + (field(5, constant) if right else b"") + b"".join(
         field(number, field(1, tensor) + kind)
         for number, tensor in ((11, "left"), (11, "right"), (12, "sum"))

@@ -487,6 +487,21 @@ def check_several():
           "left=left.npy", "--input", "right=" + write_npy("one.npy", (8,), right[:8]))
 
 
+def check_external():
+    """Constants in a file beside the network's, as exporters write those of large ones."""
+    numbers = struct.pack("<8f", *range(8))
+    write_npy("left.npy", (1, 8), [0.5] * 8)
+    run = ("run", write_sum("apart.onnx", 8, right="apart.data"), "--input", "left.npy")
+    named = "apart.onnx: constant right lies in another file: apart.data: "
+    fails("no such file", named + "cannot open: No such file", *run)
+    write("apart.data", numbers[:-4])
+    fails("a file too short", named + "has 28 bytes, not 32 from 0 on", *run)
+    write("apart.data", numbers)
+    succeeds("a file of its own", *run, "--output", "apart.npy")
+    result(read_npy("apart.npy")[1] == struct.pack("<8f", *(i + 0.5 for i in range(8))),
+           "its numbers are added")
+
+
 def check_damage():
     good = read("m.xrnpe")
     run = ("run", "bad.xrnpe", "--input", "in.npy")
