@@ -249,7 +249,7 @@ static int xrnpe_bo_alloc(struct xrnpe_bo *bo, struct device *dev, size_t size)
 static struct xrnpe_bo *xrnpe_bo_create(struct drm_device *drm, struct xrnpe_ctx *ctx,
 					size_t size, u32 flags)
 {
-	struct xrnpe_bo *bo __free(kfree) = kzalloc_obj(*bo);
+	struct xrnpe_bo *bo __free(kfree) = kzalloc_obj(*bo, GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	if (!bo)
@@ -479,7 +479,7 @@ struct drm_gem_object *xrnpe_gem_import_sg_table(struct drm_device *drm,
 		return ERR_PTR(-EINVAL);
 	}
 
-	bo = kzalloc_obj(*bo);
+	bo = kzalloc_obj(*bo, GFP_KERNEL_ACCOUNT);
 	if (!bo)
 		return ERR_PTR(-ENOMEM);
 

@@ -126,7 +126,7 @@ struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *f
 	job->result = xrnpe_result_create();
 	if (!job->result)
 		return ERR_PTR(-ENOMEM);
-	job->hw_fence = xrnpe_fence_create(queue->ctx, GFP_KERNEL);
+	job->hw_fence = xrnpe_fence_create(queue->ctx, GFP_KERNEL_ACCOUNT);
 	if (!job->hw_fence) {
 		xrnpe_result_put(job->result);
 		return ERR_PTR(-ENOMEM);
