@@ -3,14 +3,13 @@
  * Queues: who may have which, what they hold, in what order they are served, and how
  * they end. Needs root.
  */
+#include "xrnpe_nobody.h"
 #include "xrnpe_sync.h"
 #include "xrnpe_work.h"
 
-#include <grp.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
-#define NOBODY 65534
 #define URGENT_GID "/sys/module/xrnpe/parameters/urgent_gid"
 
 FIXTURE(queue)

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory that a program without rights has of the driver is charged to its memory cgroup.
+ * Needs root, and cgroups of version 2.
+ *
+ * Only buffers of a page are looked at: larger ones are taken from contiguous memory (CMA)
+ * while there is some, which no cgroup is charged for.
+ */
+#include "xrnpe_nobody.h"
+#include "xrnpe_sync.h"
+#include "xrnpe_work.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ROOT "/sys/fs/cgroup"
+#define GROUP ROOT "/xrnpe"
+#define MIB (INT64_C(1) << 20)
+#define PAGE 4096
+/* What the kernel's figures may be off by: each CPU keeps a batch of charges back. */
+#define SLACK (2 * MIB)
+
+FIXTURE(memcg)
+{
+	int fd;			/* of a program outside of the group */
+	struct work work;
+};
+
+FIXTURE_SETUP(memcg)
+{
+	if ((mount("none", ROOT, "cgroup2", 0, NULL) && errno != EBUSY) ||
+	    write_file(ROOT "/cgroup.subtree_control", "+memory"))
+		SKIP(return, "this kernel has no memory cgroup");
+	ASSERT_EQ(0, mkdir(GROUP, 0755));
+	self->fd = open_npu();
+	ASSERT_LE(0, self->fd) TH_LOG("no xrnpe node");
+	ASSERT_EQ(0, fchmod(self->fd, 0666));
+	ASSERT_EQ(0, make_work(self->fd, &self->work));
+}
+
+/* By a process that has not joined the group, which is then empty. */
+FIXTURE_TEARDOWN_PARENT(memcg)
+{
+	EXPECT_EQ(0, rmdir(GROUP));
+}
+
+/* Become a program without rights, and of the group. */
+static int join_group(void)
+{
+	int ret = write_file(GROUP "/cgroup.procs", "0");
+
+	return ret ? ret : become_nobody();
+}
+
+/* What the group is charged for: all of it, or the kernel's small objects. */
+static int64_t charged(void)
+{
+	return atoll(read_file(GROUP "/memory.current"));
+}
+
+static int64_t charged_for_slab(void)
+{
+	const char *found = strstr(read_file(GROUP "/memory.stat"), "\nslab ");
+
+	return found ? atoll(found + strlen("\nslab ")) : -1;
+}
+
+/* Whether it comes down to @bytes within a minute: much is freed some time later. */
+static bool falls_to(int64_t (*what)(void), int64_t bytes)
+{
+	const int64_t end = in_ms(60000);
+	bool fallen;
+
+	while (!(fallen = what() <= bytes) && now_ns() < end)
+		sleep_ms(10);
+	return fallen;
+}
+
+/* Create buffers of a page until there are @bytes, or an error. */
+static int take_pages(int fd, uint32_t flags, int64_t bytes)
+{
+	int ret = 0;
+
+	for (; !ret && bytes > 0; bytes -= PAGE) {
+		struct drm_xrnpe_bo_create args = { .size = PAGE, .flags = flags };
+
+		ret = call(fd, DRM_IOCTL_XRNPE_BO_CREATE, &args);
+	}
+	return ret;
+}
+
+/* ---- what is charged ---- */
+
+static void check_buffers(struct __test_metadata *_metadata, uint32_t flags)
+{
+	const int64_t size = 32 * MIB, all = charged(), slab = charged_for_slab();
+	const int fd = open_npu();
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, slab);
+	ASSERT_EQ(0, take_pages(fd, flags, size));
+	EXPECT_LE(all + size - SLACK, charged());
+	/* What the driver knows of each is no less than what the kernel does. */
+	EXPECT_LE(slab + size / PAGE * 256, charged_for_slab());
+	TH_LOG("%jd bytes a buffer, %jd of them objects",
+	       (intmax_t)(charged() - all) / (size / PAGE),
+	       (intmax_t)(charged_for_slab() - slab) / (size / PAGE));
+	close(fd);
+	EXPECT_TRUE(falls_to(charged, all + SLACK));
+	EXPECT_TRUE(falls_to(charged_for_slab, slab + SLACK));
+}
+
+TEST_F(memcg, buffers)
+{
+	ASSERT_EQ(0, join_group());
+	check_buffers(_metadata, 0);
+	check_buffers(_metadata, DRM_XRNPE_BO_CACHED);
+}
+
+/* Jobs that wait, for a fence, are charged to who has submitted them. */
+TEST_F(memcg, jobs)
+{
+	enum { QUEUES_FULL = 32, DEPTH = 256 };
+	const int jobs = QUEUES_FULL * DEPTH;
+	struct drm_xrnpe_job batch[DRM_XRNPE_MAX_JOBS];
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_sync sync;
+	const int fd = open_npu();
+	struct work work;
+	struct gate gate;
+	int64_t slab;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, make_gate(fd, &gate));
+	ASSERT_EQ(0, make_work(fd, &work));
+	ASSERT_EQ(0, join_group());
+	slab = charged_for_slab();
+	ASSERT_LE(0, slab);
+
+	sync = wait_gate(&gate);
+	for (int i = 0; i < DRM_XRNPE_MAX_JOBS; i++) {
+		batch[i] = job_args(&work, &region);
+		batch[i].syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
+	}
+	for (int i = 0; i < QUEUES_FULL; i++) {
+		const int64_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_LOW, DEPTH);
+
+		ASSERT_LT(0, queue);
+		for (int j = 0; j < DEPTH; j += DRM_XRNPE_MAX_JOBS)
+			ASSERT_LT(0, submit_jobs(fd, queue, batch, DRM_XRNPE_MAX_JOBS, 0));
+	}
+	TH_LOG("%jd bytes a job", (intmax_t)(charged_for_slab() - slab) / jobs);
+	/* Most of the 3 KiB that one may take. */
+	EXPECT_LE(slab + jobs * 1536, charged_for_slab());
+
+	/* How they ended is kept as long as their queue. */
+	open_gate(&gate);
+	EXPECT_TRUE(falls_to(charged_for_slab, slab + jobs * 1024));
+	unmap_work(&work);
+	close(fd);
+	EXPECT_TRUE(falls_to(charged_for_slab, slab + SLACK));
+}
+
+/* ---- what a limit does ---- */
+
+/* Takes more than its group may have. */
+static void take_too_much(int64_t bytes)
+{
+	const int fd = open_npu();
+
+	_exit(fd < 0 || join_group() || take_pages(fd, 0, bytes) != -ENOMEM);
+}
+
+/* Who wants more gets none, or is killed, and a program outside goes on. */
+TEST_F(memcg, limit)
+{
+	const int64_t limit = 8 * MIB;
+	int status = 0;
+	pid_t child;
+
+	ASSERT_EQ(0, write_file(GROUP "/memory.max", "8M"));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		take_too_much(4 * limit);
+	while (!waitpid(child, &status, WNOHANG)) {
+		clear_result(&self->work);
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+		ASSERT_TRUE(result_is_right(&self->work));
+		EXPECT_GE(limit + SLACK, charged());
+	}
+	EXPECT_TRUE(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : !WEXITSTATUS(status));
+	EXPECT_TRUE(falls_to(charged, SLACK));
+	EXPECT_EQ(0, take_pages(self->fd, 0, 2 * limit));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
+}
+
+TEST_HARNESS_MAIN
