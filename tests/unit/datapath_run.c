@@ -850,6 +850,27 @@ START_TEST(conv_random)
 }
 END_TEST
 
+/* So few output channels that two positions fill a vector, in lines long enough for that to pay. */
+START_TEST(conv_few)
+{
+	static const struct xrnpe_dims_image shapes[] = {
+		{ 9, 33, 6, 5, 16, 8, 1, 5, 5, 2, 2, 1, 1, 2, 2, { 0 } },	/* a first layer */
+		{ 6, 24, 3, 6, 24, 7, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* odd channels, runs */
+		{ 7, 30, 5, 4, 14, 1, 1, 4, 3, 2, 2, 1, 1, 1, 0, { 0 } },	/* one */
+		{ 3, 26, 70, 3, 26, 4, 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 } },	/* more than 32 bits */
+	};
+	uint64_t state = 71 + (uint64_t)_i;
+
+	make_contexts();
+	for (int n = 0; n < 4 * FILLS; n++) {
+		for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+			test_conv(_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS), shapes[i],
+				  (enum fill)(n % FILLS), &state);
+	}
+	free_contexts();
+}
+END_TEST
+
 /* Posit(16,1) inputs that are integers of a few bits, or of more than kernels take for such. */
 START_TEST(conv_octaves)
 {
@@ -1439,6 +1460,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, conv_shapes, 0, PAIRS);
 	tcase_add_loop_test(tests, depthwise, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_random, 0, PAIRS);
+	tcase_add_loop_test(tests, conv_few, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_whole, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_octaves, 0, XRNPE_PRODUCT_FORMATS);
 	tcase_add_loop_test(tests, conv_squares, 0, PAIRS);

@@ -453,8 +453,9 @@ const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.preferred = (const struct xrnpe_kernel *const[]){
-		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512_words, &xrnpe_depthwise_avx512, &xrnpe_conv_avx512,
-		&xrnpe_conv_avx512_winograd, &xrnpe_conv_avx512_split, &xrnpe_conv_avx512_p16, NULL,
+		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512_words, &xrnpe_depthwise_avx512,
+		&xrnpe_conv_avx512_pairs, &xrnpe_conv_avx512, &xrnpe_conv_avx512_winograd,
+		&xrnpe_conv_avx512_split, &xrnpe_conv_avx512_p16, NULL,
 	},
 	.tiling = tiling,
 	.fill = fill,

@@ -512,6 +512,7 @@ extern const struct xrnpe_kernel xrnpe_depthwise;
 #ifdef __x86_64__
 extern const struct xrnpe_kernel xrnpe_conv_avx512;
 extern const struct xrnpe_kernel xrnpe_conv_avx512_p16;
+extern const struct xrnpe_kernel xrnpe_conv_avx512_pairs;
 extern const struct xrnpe_kernel xrnpe_conv_avx512_split;
 extern const struct xrnpe_kernel xrnpe_conv_avx512_winograd;
 extern const struct xrnpe_kernel xrnpe_depthwise_avx512;

@@ -87,10 +87,12 @@ static inline struct sight *windows_look(struct windows *windows, uint64_t y)
 	return sight;
 }
 
-/* Whether any input of the position in column @x of line @y of the output is NaR. */
-static inline bool windows_nar_at(struct windows *windows, uint64_t y, uint64_t x)
+/*
+ * Whether any input of the position in column @x of line @y of the output is NaR. @d: the command's
+ * dimensions, or with its lines some of other columns.
+ */
+static inline bool windows_nar_at(struct windows *windows, const struct xrnpe_dims_image *d, uint64_t y, uint64_t x)
 {
-	const struct xrnpe_dims_image *d = &windows->image.product->cmd->image;
 	bool nar = false;
 
 	for (size_t i = 0; i < d->kernel_h; i++) {
@@ -109,7 +111,8 @@ static inline bool windows_nar_at(struct windows *windows, uint64_t y, uint64_t 
  */
 static inline size_t windows_place(struct windows *windows, uint64_t p, uint64_t end, size_t *rows, bool *nar)
 {
-	uint64_t width = windows->image.product->cmd->image.out_w, y = p / width, x = p % width;
+	const struct xrnpe_dims_image *d = &windows->image.product->cmd->image;
+	uint64_t width = d->out_w, y = p / width, x = p % width;
 	size_t q;
 
 	*rows = 0;
@@ -124,7 +127,7 @@ static inline size_t windows_place(struct windows *windows, uint64_t p, uint64_t
 		for (size_t i = 0; i < windows->lines; i++)
 			windows->at[i][q] = sight->line[i]->values + offset;
 		for (size_t i = 0; i < some; i++)
-			nar[*rows + i] = sight->any_nar && windows_nar_at(windows, y, x + i);
+			nar[*rows + i] = sight->any_nar && windows_nar_at(windows, d, y, x + i);
 		windows->row[q] = *rows;
 		*rows += some;
 		p += some;
