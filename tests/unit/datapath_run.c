@@ -336,11 +336,15 @@ static uint32_t pad_stride(uint8_t format, size_t bytes, uint64_t *state)
 	return (uint32_t)(bytes + random_below(state, 4) * (size ? size : 1));
 }
 
-/* Strides of a dense tensor with a little room here and there. */
+/* Strides of a dense tensor, every other time with a little room here and there. */
 static void set_strides(struct xrnpe_operand *o, uint32_t pixels, size_t channels, uint64_t *state)
 {
-	o->pixel_stride = pad_stride(o->format, xrnpe_row_bytes(o->format, channels), state);
-	o->row_stride = pad_stride(o->format, (size_t)pixels * o->pixel_stride, state);
+	o->pixel_stride = (uint32_t)xrnpe_row_bytes(o->format, channels);
+	o->row_stride = pixels * o->pixel_stride;
+	if (random_below(state, 2)) {
+		o->pixel_stride = pad_stride(o->format, o->pixel_stride, state);
+		o->row_stride = pad_stride(o->format, (size_t)pixels * o->pixel_stride, state);
+	}
 }
 
 static void set_operands(struct xrnpe_cmd *cmd, uint8_t in, uint8_t second, uint8_t out)
