@@ -285,14 +285,16 @@ static void bring(struct placing *p, uint32_t i, const struct image *image, bool
 	const struct image *memory = place_find_image(compiler, tensor);
 	bool wide = false;
 
-	if (!memory->c)
-		place_set_image(compiler, tensor, image);
-	else if (!image_same(memory, image, &wide) ||
-		 (exact && (memory->h != image->h || memory->w != image->w || memory->c != image->c)))
+	if (memory->c &&
+	    (!image_same(memory, image, &wide) ||
+	     (exact && (memory->h != image->h || memory->w != image->w || memory->c != image->c))))
 		p->no_memory |= place_relayout(compiler, tensor, image, &tensor) != 0;
 	if (p->no_memory)
 		return;
 	p->node->inputs[i] = tensor;
+	/* It may be another name of a tensor, of which a third one told how it lies. */
+	if (!compiler->tensors[tensor].image.c)
+		place_set_image(compiler, tensor, image);
 	wide = false;
 	image_same(place_find_image(compiler, tensor), image, &wide);
 	compiler->tensors[compiler->tensors[tensor].same].wide |= wide;

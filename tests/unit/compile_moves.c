@@ -119,6 +119,27 @@ START_TEST(outermost)
 }
 END_TEST
 
+/* Two names of what a program gives, of which the first tells how both lie. */
+START_TEST(of_two_names)
+{
+	static const struct {
+		const char *op;
+		unsigned int copies;
+	} cases[] = { { "Concat", 1 }, { "Mul", 0 } };
+	Onnx__ModelProto *onnx = image_network(8, 4, 6);
+	Onnx__NodeProto *node;
+
+	onnx_ints(onnx, "line", 4, (int64_t[]){ 1, 8, 1, 24 });
+	onnx_node(onnx, "Reshape", "x line", "a");
+	onnx_node(onnx, "Reshape", "x line", "b");
+	node = onnx_node(onnx, cases[_i].op, "a b", "t");
+	if (!strcmp(cases[_i].op, "Concat"))
+		onnx_attr_int(node, "axis", 2);
+	onnx_node(onnx, "Mul", "t t", "y");
+	ck_assert_uint_eq(count_copies(onnx), cases[_i].copies);
+}
+END_TEST
+
 /* One pixel for all at once, others once for each time but the first, which is there already. */
 START_TEST(repeated)
 {
@@ -266,6 +287,7 @@ TCase *compile_moves_tests(void)
 	tcase_add_loop_test(tests, transposed, 0, 6);
 	tcase_add_loop_test(tests, gathered, 0, 9);
 	tcase_add_test(tests, outermost);
+	tcase_add_loop_test(tests, of_two_names, 0, 2);
 	tcase_add_loop_test(tests, repeated, 0, 4);
 	tcase_add_loop_test(tests, framed, 0, 5);
 	tcase_add_loop_test(tests, not_moved, 0, 4);
