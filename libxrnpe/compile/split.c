@@ -130,33 +130,34 @@ static uint32_t add_number(struct splitting *s, float value)
 
 /* ---- operators --------------------------------------------------------- */
 
-/* Whether the device can reduce axis @axis of input 0: it is the channels of its image. */
-static bool reduces_channels(const struct splitting *s, uint32_t axis)
+/* Which axis of its image axis @axis of input 0 is. */
+static enum image_axis find_axis(const struct splitting *s, uint32_t axis, struct image *image)
 {
 	struct graph_node node = *s->node;
 	const struct placing p = { .compiler = s->compiler, .node = &node };
 	const struct graph_shape *shape = &s->compiler->graph->tensors[node.inputs[0]].shape;
+
+	return place_image(&p, 0, image) ? image_axis(shape, image, axis) : IMAGE_NONE;
+}
+
+/* Whether the device can reduce axis @axis of input 0: it is the channels of its image. */
+static bool reduces_channels(const struct splitting *s, uint32_t axis)
+{
 	struct graph_window h, w;
 	struct image image, view;
 
-	return place_image(&p, 0, &image) && image_axis(shape, &image, axis) == IMAGE_C &&
-	       !place_channels(&image, &view, &h, &w);
+	return find_axis(s, axis, &image) == IMAGE_C && !place_channels(&image, &view, &h, &w);
 }
 
 /* Whether it can reduce that axis because it is the lines or the pixels of its image. */
 static bool reduces_pixels(const struct splitting *s, uint32_t axis)
 {
-	struct graph_node node = *s->node;
-	const struct placing p = { .compiler = s->compiler, .node = &node };
-	const struct graph_shape *shape = &s->compiler->graph->tensors[node.inputs[0]].shape;
 	struct graph_window h, w;
 	struct image image, view;
-	enum image_axis along;
+	enum image_axis along = find_axis(s, axis, &image);
 
-	if (!place_image(&p, 0, &image))
-		return false;
-	along = image_axis(shape, &image, axis);
-	return (along == IMAGE_H || along == IMAGE_W) && shape->dims[axis] <= XRNPE_MAX_K &&
+	return (along == IMAGE_H || along == IMAGE_W) &&
+	       s->compiler->graph->tensors[s->node->inputs[0]].shape.dims[axis] <= XRNPE_MAX_K &&
 	       place_pixel_windows(&image, along == IMAGE_H, along == IMAGE_W, &view, &h, &w);
 }
 
