@@ -214,6 +214,44 @@ START_TEST(filters_by_hand)
 }
 END_TEST
 
+/* Scales that no float is: ONNX Runtime's sizes, and the elements that it takes. */
+START_TEST(scales_are_rounded)
+{
+	static const struct {
+		const char *coordinates, *nearest;
+		float scale;
+		int64_t in;
+		size_t out;
+		uint32_t each;		/* of the input, every so many are taken ... */
+		uint32_t first;		/* ... from there on */
+	} cases[] = {
+		{ "asymmetric", "floor", 1.0f / 3, 60, 20, 3, 0 },
+		{ "asymmetric", "floor", 0.1f, 60, 6, 10, 0 },
+		{ "half_pixel", "floor", 1.0f / 3, 60, 20, 3, 1 },
+		{ "half_pixel", "round_prefer_floor", 0.2f, 60, 12, 5, 2 },
+		{ "asymmetric", "floor", 1.3f, 60, 78, 0, 0 },
+		{ "asymmetric", "floor", 0.9f, 60, 54, 0, 0 },
+	};
+	Onnx__ModelProto *model = image(1, 1, cases[_i].in);
+	Onnx__NodeProto *node = onnx_node(model, "Resize", "x roi scales", "y");
+	float x[60], y[78];
+	struct xrnpe_graph *graph;
+
+	for (int i = 0; i < 60; i++)
+		x[i] = (float)i;
+	onnx_floats(model, "roi", DIMS(0), (float[]){ 0 });
+	onnx_floats(model, "scales", DIMS(4), (float[]){ 1, 1, 1, cases[_i].scale });
+	onnx_attr_string(node, "coordinate_transformation_mode", cases[_i].coordinates);
+	onnx_attr_string(node, "nearest_mode", cases[_i].nearest);
+	graph = load(model, true);
+	ck_assert_uint_eq(xrnpe_graph_output(graph, 0)->count, cases[_i].out);
+	ck_assert_int_eq(run(graph, 1, x, y), 0);
+	for (size_t i = 0; cases[_i].each && i < cases[_i].out; i++)
+		ck_assert_float_eq(y[i], (float)(cases[_i].first + i * cases[_i].each));
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Places on a line of three pixels: within, far away, mirrored one and a half behind, and none. */
 START_TEST(grids_by_hand)
 {
@@ -699,6 +737,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, filters_by_hand);
+	tcase_add_loop_test(tests, scales_are_rounded, 0, 6);
 	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
 	tcase_add_loop_test(tests, einsum_by_hand, 0, 5);
 	tcase_add_loop_test(tests, einsum_of_diagonals, 0, 4);

@@ -62,14 +62,14 @@ static int by_scales(const struct op *op, const int64_t *axes, const float *scal
 		     struct graph_shape *shape)
 {
 	for (size_t i = 0; i < count; i++) {
-		double size;
+		float size;
 		uint32_t axis = 0;
 		int ret = resized_axis(op, axes, i, shape->rank, &axis);
 
 		if (ret)
 			return ret;
-		size = floor((double)shape->dims[axis] * scales[i]);
-		if (!(scales[i] > 0) || !(size >= 1) || size > (double)GRAPH_MAX_ELEMENTS)
+		size = floorf((float)shape->dims[axis] * scales[i]);
+		if (!(scales[i] > 0) || !(size >= 1) || size > (float)GRAPH_MAX_ELEMENTS)
 			return op_fail(op, -EINVAL, "scale %g of axis %u is impossible",
 				       (double)scales[i], axis);
 		op->node->params.resize.scale[axis] = scales[i];
@@ -173,26 +173,33 @@ struct tap {
 	float part;
 };
 
+/* @at of the output in elements of the input. */
+static double scaled(const struct graph_node *node, double at, double scale)
+{
+	at /= scale;
+	return node->params.resize.mode == RESIZE_NEAREST ? (float)at : at;
+}
+
 double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 		     uint32_t i)
 {
 	double begin = node->params.resize.begin[axis], part = node->params.resize.end[axis] - begin;
-	double scale = node->params.resize.scale[axis], size = in * scale;	/* before rounding */
+	double scale = node->params.resize.scale[axis], size = (float)(in * scale);	/* not yet whole */
 
 	switch ((enum resize_coordinates)node->params.resize.coordinates) {
 	case HALF_PIXEL:
-		return (i + 0.5) / scale - 0.5;
+		return scaled(node, i + 0.5, scale) - 0.5;
 	case PYTORCH_HALF_PIXEL:
-		return size != 1 ? (i + 0.5) / scale - 0.5 : -0.5;
+		return size != 1 ? scaled(node, i + 0.5, scale) - 0.5 : -0.5;
 	case ALIGN_CORNERS:
 		return size != 1 ? (double)i * (in - 1) / (size - 1) : 0;
 	case ASYMMETRIC:
-		return i / scale;
+		return scaled(node, i, scale);
 	case TF_HALF_PIXEL_FOR_NN:
-		return (i + 0.5) / scale;
+		return scaled(node, i + 0.5, scale);
 	case HALF_PIXEL_SYMMETRIC:
 		/* Centred, where the size was rounded. */
-		return in / 2.0 * (1 - out / size) + (i + 0.5) / scale - 0.5;
+		return in / 2.0 * (1 - out / size) + scaled(node, i + 0.5, scale) - 0.5;
 	case TF_CROP_AND_RESIZE:
 		return (begin + (size != 1 ? i * part / (size - 1) : part / 2)) * (in - 1);
 	}
@@ -221,7 +228,7 @@ static uint32_t inside(double at, uint32_t size)
 
 uint32_t resize_nearest(const struct graph_node *node, uint32_t in, double at)
 {
-	return inside(nearest(at, node->params.resize.nearest), in);
+	return inside(nearest((float)at, node->params.resize.nearest), in);
 }
 
 static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_t in,
