@@ -135,8 +135,11 @@ static int check_counts(const struct op *op)
 	const struct operator *row = op->node->op;
 	uint32_t inputs = op->node->input_count;
 
-	if (inputs < row->min_inputs || (inputs > row->max_inputs && row->max_inputs != XRNPE_OPERATOR_ANY))
+	if (inputs < row->min_inputs)
 		return op_fail(op, -EINVAL, "has %u inputs", inputs);
+	if (inputs > row->max_inputs && row->max_inputs != XRNPE_OPERATOR_ANY)
+		return op_fail(op, -ENOTSUP, "has %u inputs; supported are at most %u", inputs,
+			       row->max_inputs);
 	for (uint32_t i = 0; i < row->min_inputs; i++) {
 		if (op->node->inputs[i] == GRAPH_NONE)
 			return op_fail(op, -EINVAL, "input %u is missing", i);

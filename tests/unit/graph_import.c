@@ -400,8 +400,8 @@ START_TEST(names_and_counts)
 	node->name = NULL;
 	refuse(model, -ENOTSUP, "m.onnx: Det (node y): is not supported");
 
-	refuse(one("Relu", "x x", 1, 2, 2, &node), -EINVAL,
-	       "m.onnx: node n_y (Relu): has 2 inputs");
+	refuse(one("Relu", "x x", 1, 2, 2, &node), -ENOTSUP,
+	       "m.onnx: Relu (node n_y): has 2 inputs; supported are at most 1");
 
 	model = one("LeakyRelu", "x", 1, 2, 2, &node);
 	onnx_attr_float(node, "alpha", INFINITY);
