@@ -16,6 +16,7 @@ enum resize_nearest {
 	ROUND_PREFER_CEIL,
 	NEAREST_FLOOR,
 	NEAREST_CEIL,
+	NEAREST_OF_SET_10,	/* up where there are fewer elements, down where there are more */
 };
 
 /* ---- sizes ------------------------------------------------------------- */
@@ -206,9 +207,9 @@ double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, 
 	return 0;
 }
 
-static double nearest(double at, enum resize_nearest mode)
+static double nearest(const struct graph_node *node, uint32_t axis, double at)
 {
-	switch (mode) {
+	switch ((enum resize_nearest)node->params.resize.nearest) {
 	case ROUND_PREFER_FLOOR:
 		return ceil(at - 0.5);
 	case ROUND_PREFER_CEIL:
@@ -217,6 +218,8 @@ static double nearest(double at, enum resize_nearest mode)
 		return floor(at);
 	case NEAREST_CEIL:
 		return ceil(at);
+	case NEAREST_OF_SET_10:
+		return node->params.resize.scale[axis] < 1 ? ceil(at) : floor(at);
 	}
 	return 0;
 }
@@ -226,9 +229,9 @@ static uint32_t inside(double at, uint32_t size)
 	return at < 0 ? 0 : at > size - 1 ? size - 1 : (uint32_t)at;
 }
 
-uint32_t resize_nearest(const struct graph_node *node, uint32_t in, double at)
+uint32_t resize_nearest(const struct graph_node *node, uint32_t axis, uint32_t in, double at)
 {
-	return inside(nearest((float)at, node->params.resize.nearest), in);
+	return inside(nearest(node, axis, (float)at), in);
 }
 
 static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_t in,
@@ -238,7 +241,7 @@ static struct tap find_tap(const struct graph_node *node, uint32_t axis, uint32_
 	struct tap tap;
 
 	if (node->params.resize.mode == RESIZE_NEAREST) {
-		uint32_t index = resize_nearest(node, in, at);
+		uint32_t index = resize_nearest(node, axis, in, at);
 
 		return (struct tap){ index, index, 0 };
 	}
@@ -302,7 +305,7 @@ static int infer_upsample(const struct op *op)
 	if (!ret)
 		ret = solve_sizes(op, 1, GRAPH_NONE, 0, &shape);
 	op->node->params.resize.coordinates = ASYMMETRIC;
-	op->node->params.resize.nearest = NEAREST_FLOOR;
+	op->node->params.resize.nearest = NEAREST_OF_SET_10;
 	return ret ? ret : finish(op, &shape);
 }
 

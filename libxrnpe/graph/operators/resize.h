@@ -25,8 +25,8 @@ enum resize_coordinates {
 double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 		     uint32_t i);
 
-/* Which element of @in mode nearest takes for what lies at @at. */
-uint32_t resize_nearest(const struct graph_node *node, uint32_t in, double at);
+/* Which of the @in elements along @axis mode nearest takes for what lies at @at. */
+uint32_t resize_nearest(const struct graph_node *node, uint32_t axis, uint32_t in, double at);
 
 /*
  * Set node->scratch for an output of @shape, of a node that resize_is_filter(). -ENOTSUP: what lies

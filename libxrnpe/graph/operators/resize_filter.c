@@ -57,7 +57,7 @@ static struct taps find_taps(const struct graph_node *node, uint32_t axis, uint3
 
 	if (node->params.resize.mode == RESIZE_NEAREST) {
 		*weights = 1;
-		return (struct taps){ resize_nearest(node, in, at), 1 };
+		return (struct taps){ resize_nearest(node, axis, in, at), 1 };
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint32_t k = 0; k < taps.count; k++) {
@@ -72,7 +72,7 @@ static struct taps find_taps(const struct graph_node *node, uint32_t axis, uint3
 		}
 		if (sum == 0) {
 			*weights = 1;
-			return (struct taps){ resize_nearest(node, in, at), 1 };
+			return (struct taps){ resize_nearest(node, axis, in, at), 1 };
 		}
 	}
 	return taps;
