@@ -13,13 +13,16 @@ SUITE_networks := tests/networks
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
 	datapath_check datapath_names datapath_run datapath_prepared datapath_output \
-	datapath_elementwise datapath_fixed datapath_cost)
-$(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/unit/datapath_cancel \
-	tests/reference/reference,\
+	datapath_elementwise datapath_fixed datapath_cost) tests/fuzz/command
+$(foreach t,$(DATAPATH_TESTS) tests/unit/datapath_vectors tests/unit/datapath_cancel,\
 	$(eval CFLAGS_$(t) := -Itests))
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
-$(B)/tests/unit/datapath: $(DATAPATH_TESTS:%=$(B)/%.o) $(B)/tests/reference/reference.o $(DATAPATH_LIB)
+# Arithmetic, rules and costs once more.
+REFERENCE := $(addprefix tests/reference/,reference check cost)
+$(foreach t,$(REFERENCE),$(eval CFLAGS_$(t) := -Itests))
+
+$(B)/tests/unit/datapath: $(DATAPATH_TESTS:%=$(B)/%.o) $(REFERENCE:%=$(B)/%.o) $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
 $(B)/tests/unit/datapath_vectors: $(B)/tests/unit/datapath_vectors.o $(DATAPATH_LIB)
@@ -40,7 +43,7 @@ $(B)/tests/unit/datapath_cancel: $(B)/tests/unit/datapath_cancel.o $(COUNTED_LIB
 
 # The AMX kernel with a model of AMX, in the place of the library's.
 $(B)/tests/unit/datapath_amx: $(B)/tests/unit/amx_model.o $(DATAPATH_TESTS:%=$(B)/%.o) \
-		$(B)/tests/reference/reference.o $(DATAPATH_LIB)
+		$(REFERENCE:%=$(B)/%.o) $(DATAPATH_LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) -lm
 
 SUITES += unit-datapath unit-datapath-amx unit-datapath-cancel oracle-vectors
@@ -147,8 +150,7 @@ fuzz: $(B)/tests/unit/graph
 		-artifact_prefix=build-fuzz/ build-fuzz/corpus
 
 # ---- random jobs against the reference --------------------------------------
-STREAM_JOBS := tests/streams/stream tests/streams/kernel tests/fuzz/command tests/reference/reference \
-	tests/reference/check
+STREAM_JOBS := tests/streams/stream tests/streams/kernel tests/fuzz/command $(REFERENCE)
 STREAM_OBJECTS := tests/streams/streams tests/streams/device tests/streams/emulator $(STREAM_JOBS)
 ISOLATION_OBJECTS := tests/streams/isolation $(STREAM_JOBS)
 $(STREAM_OBJECTS:%=$(B)/%.o) $(B)/tests/streams/isolation.o: CPPFLAGS += -Itests -Idriver -Ilibxrnpe \

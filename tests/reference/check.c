@@ -37,7 +37,7 @@ static bool has_order(const struct xrnpe_cmd *c)
 	return c->opcode == XRNPE_OP_CONVERT || c->opcode == XRNPE_OP_COPY;
 }
 
-static bool has(const struct xrnpe_cmd *c, int operand)
+bool ref_has(const struct xrnpe_cmd *c, int operand)
 {
 	switch (operand) {
 	case IFM:
@@ -74,7 +74,7 @@ static bool format_is_allowed(const struct xrnpe_cmd *c, int operand)
 	}
 }
 
-static int bits(uint8_t format)
+int ref_bits(uint8_t format)
 {
 	static const int of[] = { 4, 4, 8, 16, 32, 8, 8 };
 
@@ -94,8 +94,7 @@ static uint64_t channels(const struct xrnpe_cmd *c)
 	       c->opcode == XRNPE_OP_CONV2D ? c->image.out_c : c->image.in_c;
 }
 
-/* Elements of operand @i, neither scales nor a table, along each of its axes in memory. */
-static void axes(const struct xrnpe_cmd *c, int i, uint64_t n[4])
+void ref_axes(const struct xrnpe_cmd *c, int i, uint64_t n[4])
 {
 	const struct xrnpe_dims_matmul *m = &c->matmul;
 	const struct xrnpe_dims_image *d = &c->image;
@@ -134,7 +133,7 @@ static void axes(const struct xrnpe_cmd *c, int i, uint64_t n[4])
 
 static wide packed(uint8_t format, uint64_t elements)
 {
-	return ((wide)elements * (wide)bits(format) + 7) / 8;
+	return ((wide)elements * (wide)ref_bits(format) + 7) / 8;
 }
 
 /* Bytes from the operand's first to its last. */
@@ -151,8 +150,8 @@ static wide extent(const struct xrnpe_cmd *c, int i)
 		return (wide)(two_inputs(c) ? 1 : o->row_stride ? channels(c) - 1 : 0) * o->row_stride +
 		       record_bytes(c);
 	if (c->opcode == XRNPE_OP_LUT && i == WEIGHT)
-		return packed(o->format, 1ull << bits(c->operand[IFM].format));
-	axes(c, i, n);
+		return packed(o->format, 1ull << ref_bits(c->operand[IFM].format));
+	ref_axes(c, i, n);
 	return (wide)(n[0] - 1) * o->batch_stride + (wide)(n[1] - 1) * o->row_stride +
 	       (wide)(n[2] - 1) * o->pixel_stride + packed(o->format, n[3]);
 }
@@ -205,9 +204,9 @@ static size_t operand_fields(const struct xrnpe_cmd *c, int i)
 {
 	const struct xrnpe_operand *o = &c->operand[i];
 	bool table = c->opcode == XRNPE_OP_LUT && i == WEIGHT, time = c->opcode == XRNPE_OP_TIMESTAMP;
-	bool lies = has(c, i), known = lies && format_is_allowed(c, i);
-	uint64_t unit = !lies ? 0 : time ? 8 : i == SCALE ? 4 : known && bits(o->format) > 8 ?
-			(uint64_t)bits(o->format) / 8 : 1;
+	bool lies = ref_has(c, i), known = lies && format_is_allowed(c, i);
+	uint64_t unit = !lies ? 0 : time ? 8 : i == SCALE ? 4 : known && ref_bits(o->format) > 8 ?
+			(uint64_t)ref_bits(o->format) / 8 : 1;
 	bool rows = lies && !time && !table && !(i == SCALE && c->opcode == XRNPE_OP_MUL);
 	bool pixels = rows && i != SCALE && c->opcode != XRNPE_OP_MATMUL;
 	bool batches = lies && i != SCALE && c->opcode == XRNPE_OP_MATMUL;
@@ -339,7 +338,7 @@ static size_t copy_fields(const struct xrnpe_cmd *c)
 		return FIELD(copy.up_h);
 	if (!d->up_w)
 		return FIELD(copy.up_w);
-	if ((uint64_t)d->fill >> bits(c->operand[IFM].format))
+	if ((uint64_t)d->fill >> ref_bits(c->operand[IFM].format))
 		return FIELD(copy.fill);
 	return zero(d->reserved, sizeof(d->reserved)) ? LEGAL : FIELD(copy.reserved);
 }
@@ -368,7 +367,7 @@ static size_t output_strides(const struct xrnpe_cmd *c)
 	uint64_t n[4];
 	wide bytes;
 
-	axes(c, OFM, n);
+	ref_axes(c, OFM, n);
 	bytes = packed(o->format, n[3]);
 	if (n[2] > 1 && o->pixel_stride < bytes)
 		return FIELD(operand[OFM].pixel_stride);
@@ -388,7 +387,7 @@ static size_t work(const struct xrnpe_cmd *c)
 	uint64_t n[4];
 	wide outputs;
 
-	axes(c, OFM, n);
+	ref_axes(c, OFM, n);
 	outputs = (wide)n[0] * n[1] * n[2] * n[3];
 	switch (c->opcode) {
 	case XRNPE_OP_MATMUL:
@@ -451,7 +450,7 @@ struct xrnpe_fault ref_check(const struct xrnpe_cmd *c, const struct ref_region 
 		const struct xrnpe_operand *o = &c->operand[i];
 		const struct ref_region *region = &regions[o->region];
 
-		if (!has(c, (int)i))
+		if (!ref_has(c, (int)i))
 			continue;
 		if (o->region >= count)
 			return refuse(XRNPE_FAULT_NO_REGION, i, o->region, 0);
@@ -466,5 +465,5 @@ struct xrnpe_fault ref_check(const struct xrnpe_cmd *c, const struct ref_region 
 
 uint64_t ref_span(const struct xrnpe_cmd *c, int operand)
 {
-	return has(c, operand) ? (uint64_t)extent(c, operand) : 0;
+	return ref_has(c, operand) ? (uint64_t)extent(c, operand) : 0;
 }

@@ -2,7 +2,7 @@
 /*
  * The arithmetic written down once more, straight from the definitions: slow,
  * obvious, and sharing no code with the datapath. Only the command records'
- * layout (xrnpe_cmd.h) is common.
+ * layout (xrnpe_cmd.h) and the description of a machine (cost.h) are common.
  *
  * A real number is a sign and an 896-bit integer in units of 2^-448. That holds all
  * that a command can produce before it rounds: products of three binary32 values are
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cost.h"
 #include "drm/xrnpe_cmd.h"
 
 #define REF_LIMBS 14
@@ -72,12 +73,28 @@ struct ref_region {
 	uint32_t flags;		/* XRNPE_REGION_* */
 };
 
+/** Bits of a code. */
+int ref_bits(uint8_t format);
+
+/** Whether a legal command has an operand. */
+bool ref_has(const struct xrnpe_cmd *cmd, int operand);
+
+/**
+ * Matrices, rows, pixels and elements of an operand that a command has, neither scales nor a
+ * table, in the order of memory.
+ */
+void ref_axes(const struct xrnpe_cmd *cmd, int operand, uint64_t n[4]);
+
 /** What is wrong with a command in its job's regions; @cmd is 0, the kind NONE if nothing is. */
 struct xrnpe_fault ref_check(const struct xrnpe_cmd *cmd, const struct ref_region *regions,
 			     unsigned int count);
 
 /** Bytes from the first to the last that a legal command touches of an operand; 0: has none. */
 uint64_t ref_span(const struct xrnpe_cmd *cmd, int operand);
+
+/** Add what a legal command costs, by the formulas of Documentation/hardware.rst. */
+void ref_cost(const struct xrnpe_machine *machine, const struct xrnpe_cmd *cmd,
+	      struct xrnpe_counters *counters);
 
 /** A legal command other than TIMESTAMP, output by output; @memory as for xrnpe_datapath_run(). */
 void ref_run(const struct xrnpe_cmd *cmd, void *const memory[XRNPE_OPERANDS], bool *invalid);

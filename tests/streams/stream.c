@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cost.h"
 #include "fuzz/command.h"
 #include "names.h"
 #include "reference/reference.h"
@@ -405,7 +404,7 @@ void stream_predict(const struct stream *stream, uint8_t *memory, struct outcome
 			outcome->open_status = XRNPE_STATUS_INVALID;
 		else if (invalid)
 			outcome->status |= XRNPE_STATUS_INVALID;
-		xrnpe_cmd_cost(&machine, cmd, &outcome->counters);
+		ref_cost(&machine, cmd, &outcome->counters);
 	}
 	memset(&outcome->fault, 0, sizeof(outcome->fault));
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* The cycle model: cases computed by hand, and what holds for every command. */
+/* The cycle model: cases computed by hand, what holds for every command, and the reference. */
 #include <stddef.h>
 
 #include "cost.h"
+#include "fuzz/command.h"
+#include "names.h"
+#include "reference/reference.h"
 #include "unit/datapath_tests.h"
 
 #define RANDOM_COMMANDS 20000
@@ -368,16 +371,52 @@ static struct xrnpe_cmd random_cmd(uint64_t *state)
 	}
 }
 
+static struct xrnpe_machine random_machine(uint64_t *state)
+{
+	return (struct xrnpe_machine){
+		.rows = size(state, 32), .cols = size(state, 32), .bus_bytes = 4u << random_below(state, 4),
+		.sram_kib = size(state, 1024), .latency = between(state, 1, 500), .clock_khz = 1,
+	};
+}
+
+/* What is counted is what Documentation/hardware.rst says. */
+START_TEST(as_written)
+{
+	struct source source = { .state = 4 };
+	int legal = 0;
+
+	for (int i = 0; i < 4 * RANDOM_COMMANDS; i++) {
+		const struct xrnpe_machine some = random_machine(&source.state);
+		struct xrnpe_cmd cmd = random_cmd(&source.state);
+		struct xrnpe_counters want = { 0 }, got;
+		struct xrnpe_span spans[XRNPE_OPERANDS];
+		struct xrnpe_fault fault;
+		char text[XRNPE_CMD_TEXT];
+
+		if (i % 4)
+			make_command(&source, (uint8_t)between(&source.state, XRNPE_OP_MATMUL, XRNPE_OP_TIMESTAMP),
+				     1u << between(&source.state, 8, 28), &cmd);
+		if (!xrnpe_cmd_check(&cmd, 0, &everything, 1, spans, &fault))
+			continue;
+		legal++;
+		got = cost(&some, &cmd);
+		ref_cost(&some, &cmd, &want);
+		xrnpe_cmd_text(&cmd, text, sizeof(text));
+		ck_assert_msg(!memcmp(&want, &got, sizeof(want)),
+			      "%s: %llu cycles, not %llu, on %u x %u, bus %u, SRAM %u KiB", text,
+			      (unsigned long long)got.cycles, (unsigned long long)want.cycles, some.rows,
+			      some.cols, some.bus_bytes, some.sram_kib);
+	}
+	ck_assert_int_gt(legal, 3 * RANDOM_COMMANDS);
+}
+END_TEST
+
 START_TEST(invariants)
 {
 	uint64_t state = 1;
 
 	for (int i = 0; i < RANDOM_COMMANDS; i++) {
-		const struct xrnpe_machine some = {
-			.rows = size(&state, 32), .cols = size(&state, 32),
-			.bus_bytes = 4u << random_below(&state, 4), .sram_kib = size(&state, 1024),
-			.latency = between(&state, 1, 500), .clock_khz = 1,
-		};
+		const struct xrnpe_machine some = random_machine(&state);
 		struct xrnpe_cmd cmd = random_cmd(&state);
 		struct xrnpe_counters c = cost(&some, &cmd);
 		struct xrnpe_span spans[XRNPE_OPERANDS];
@@ -601,6 +640,7 @@ TCase *datapath_cost_tests(void)
 	tcase_add_test(tcase, windows);
 	tcase_add_test(tcase, read_again);
 	tcase_add_test(tcase, others);
+	tcase_add_test(tcase, as_written);
 	tcase_add_test(tcase, invariants);
 	tcase_add_test(tcase, monotonic);
 	tcase_add_test(tcase, large_products);
