@@ -130,7 +130,11 @@ static int xrnpe_resume(struct device *dev)
 	scoped_guard(mutex, &xdev->hw_lock)
 		xdev->parking = false;
 	ret = pm_runtime_force_resume(dev);
-	/* If it failed, jobs find out one by one. */
+	if (ret) {
+		/* Nobody would end those in the rings. The others find out one by one. */
+		guard(mutex)(&xdev->hw_lock);
+		xrnpe_hw_lose_jobs(xdev);
+	}
 	xrnpe_sched_start(xdev);
 	return ret;
 }

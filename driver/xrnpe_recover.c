@@ -44,15 +44,16 @@ static void xrnpe_job_leak_bos(struct xrnpe_job *job)
 		to_xrnpe_bo(job->bos[i])->leaked = true;
 }
 
-/*
- * End all jobs, and the device's use, without the hardware's help: @error is what
- * xrnpe_hw_reset() returned. Fences signal in any case, for nobody may wait for
- * ever, but buffers stay until the device leaves them alone.
+/**
+ * xrnpe_hw_lose_jobs() - end all jobs in the rings without the hardware's help
+ * @xdev: the device, which executes none of them any more
+ *
+ * Fences signal in any case, for nobody may wait for ever, but buffers stay until the
+ * device leaves them alone.
  */
-static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
+void xrnpe_hw_lose_jobs(struct xrnpe_device *xdev)
 {
-	WRITE_ONCE(xdev->wedged, true);
-	xrnpe_hw_note_reset(xdev, error);
+	lockdep_assert_held(&xdev->hw_lock);
 
 	for (unsigned int i = 0; i < xdev->info.rings; i++) {
 		struct xrnpe_job *job, *next;
@@ -63,6 +64,14 @@ static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
 			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_LOST, -ENODEV);
 		}
 	}
+}
+
+/* End the device's use: @error is what xrnpe_hw_reset() returned. */
+static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
+{
+	WRITE_ONCE(xdev->wedged, true);
+	xrnpe_hw_note_reset(xdev, error);
+	xrnpe_hw_lose_jobs(xdev);
 }
 
 static void xrnpe_hw_reap(struct xrnpe_device *xdev)
@@ -248,6 +257,9 @@ void xrnpe_hw_park(struct xrnpe_device *xdev)
 bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
 {
 	guard(mutex)(&xdev->hw_lock);
+	/* It has failed meanwhile. */
+	if (xdev->wedged)
+		return true;
 	/* The interrupt that tells of it may be lost. */
 	if (xrnpe_hw_has_halted(xdev) && !work_busy(&xdev->reset_work))
 		queue_work(xdev->reset_wq, &xdev->reset_work);

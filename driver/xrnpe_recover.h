@@ -11,6 +11,7 @@ struct xrnpe_job;
 /* How often a job is looked after while its time limit runs. */
 #define XRNPE_TIMEOUT_LOOKS	4
 
+void xrnpe_hw_lose_jobs(struct xrnpe_device *xdev);
 void xrnpe_hw_recover(struct xrnpe_device *xdev);
 void xrnpe_hw_kill(struct xrnpe_device *xdev);
 void xrnpe_hw_timeout(struct xrnpe_job *job);

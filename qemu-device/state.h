@@ -101,6 +101,8 @@ typedef enum XRNPETiming {
 typedef struct XRNPEInject {
     bool ignore_abort;
     bool stuck;
+    uint32_t reset;
+    bool reset_lost;
     uint32_t hang;
     uint32_t drop_irq;
     uint32_t bus_error;

@@ -73,7 +73,8 @@ static void xrnpe_reset_registers(XRNPEState *s)
 
 void xrnpe_pursue_reset(XRNPEState *s)
 {
-    if (!s->resetting || (s->inject.stuck && s->executing)) {
+    if (!s->resetting || s->inject.reset_lost ||
+        (s->inject.stuck && s->executing)) {
         return;
     }
     if (s->in_flight) {
@@ -87,6 +88,7 @@ void xrnpe_start_reset(XRNPEState *s)
 {
     trace_xrnpe_reset(s->in_flight);
     s->resetting = true;
+    s->inject.reset_lost = s->inject.reset && !--s->inject.reset;
     xrnpe_pursue_reset(s);
 }
 
@@ -94,6 +96,7 @@ void xrnpe_start_reset(XRNPEState *s)
 static void xrnpe_reset_at_once(XRNPEState *s)
 {
     trace_xrnpe_reset(s->in_flight);
+    s->inject.reset_lost = false;
     xrnpe_cancel_command(s);
     xrnpe_thread_wait(s);
     xrnpe_reset_registers(s);

@@ -170,5 +170,7 @@ for t in $restless; do
 	sleeper "/bin/${t##*/} -t when_the_device_has_halted" $leaks --icount --add "$t" \
 		--device-args $slowly,x-fault-bus-error=10,x-fault-drop-irq=1 \
 		--module-args job_timeout_ms=60000
+	sleeper "/bin/${t##*/} -t when_the_device_does_not_wake_up" $leaks --icount --add "$t" \
+		--device-args $slowly,x-fault-reset=3
 done
 exit "$failed"

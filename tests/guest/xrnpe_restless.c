@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * System sleep when the device fails. Each test needs a device of its own, and a machine as
- * that of xrnpe_slow.c.
+ * that of xrnpe_slow.c. Needs root.
  */
+#include "xrnpe_module.h"
 #include "xrnpe_sleep.h"
 
 /*
@@ -50,6 +51,41 @@ TEST_F(sleep, when_the_device_has_halted)
 	EXPECT_GT(10000, (now_ns() - begin) / 1000000);
 	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, job));
 	self->resets++;
+}
+
+/*
+ * Jobs of a device that does not wake up end, too: those that were in a ring, and new ones.
+ * Needs -device xrnpe,x-fault-reset=3: the first reset is that of the driver's probe.
+ */
+TEST(when_the_device_does_not_wake_up)
+{
+	char device[256], control[512];
+	struct work slow, works[3];
+	int64_t first, jobs[3];
+	int fd = open_npu();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, make_slow(fd, &slow));
+	find_device(device, sizeof(device));
+	ASSERT_TRUE(status_becomes(device, "suspended"));
+	/* So that there is a second one, and no more until the machine wakes up. */
+	snprintf(control, sizeof(control), DRIVER "%s/power/control", device);
+	ASSERT_EQ(0, write_file(control, "on"));
+	mark_result(slow.data.map);
+	first = submit(fd, 1, &slow);
+	ASSERT_TRUE(result_comes(slow.data.map, 10000));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, make_work(fd, &works[i]));
+		jobs[i] = submit(fd, 1, &works[i]);
+	}
+	ASSERT_EQ(0, write_file("/sys/power/pm_test", "devices"));
+	EXPECT_EQ(0, write_file("/sys/power/state", "freeze"));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(fd, first));
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(fd, jobs[i]));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(fd, submit(fd, 2, &works[0])));
+	EXPECT_EQ(0, write_file("/sys/power/pm_test", "none"));
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -189,6 +189,32 @@ static void test_stuck(const void *data)
     npu_quit(&npu);
 }
 
+/* One reset does not end, and the machine's does. */
+static void test_endless_reset(void)
+{
+    Npu npu = npu_start();
+    struct xrnpe_cmd cmd = update(0, 0);
+
+    inject(&npu, "x-fault-reset", 2);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    assert_reset(&npu);
+    prepare(&npu);
+    inject(&npu, "x-fault-hang", 1);
+    queue_job(&npu, 0, &cmd, 1, 1);
+    assert_executes(&npu, 0);
+    for (unsigned int i = 0; i < 2; i++) {
+        wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+        g_usleep(10000);
+        g_assert_cmphex(rd(&npu, XRNPE_CTRL), ==, XRNPE_CTRL_RESET);
+    }
+    qtest_qmp_assert_success(npu.qts, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(npu.qts, "RESET");
+    assert_reset(&npu);
+    prepare(&npu);
+    assert_works(&npu, 0, 2);
+    npu_quit(&npu);
+}
+
 void xrnpe_add_inject_tests(void)
 {
     qtest_add_func("/xrnpe/inject/hang", test_hang);
@@ -196,6 +222,7 @@ void xrnpe_add_inject_tests(void)
     qtest_add_func("/xrnpe/inject/bus-error", test_inject_bus_error);
     qtest_add_func("/xrnpe/inject/seqno", test_wrong_seqno);
     qtest_add_func("/xrnpe/inject/ignore-abort", test_ignore_abort);
+    qtest_add_func("/xrnpe/inject/reset", test_endless_reset);
     qtest_add_data_func("/xrnpe/inject/stuck", (void *)false, test_stuck);
     qtest_add_data_func("/xrnpe/inject/stuck-reset", (void *)true, test_stuck);
 }

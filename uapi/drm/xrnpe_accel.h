@@ -358,7 +358,7 @@ enum drm_xrnpe_cancel_reason {
 	DRM_XRNPE_CANCEL_BANNED = 3,
 	/** @DRM_XRNPE_CANCEL_RESET: it had begun when the device was reset for another's sake */
 	DRM_XRNPE_CANCEL_RESET = 4,
-	/** @DRM_XRNPE_CANCEL_LOST: the device was removed, or has failed for good */
+	/** @DRM_XRNPE_CANCEL_LOST: the device was removed, has failed, or does not wake up */
 	DRM_XRNPE_CANCEL_LOST = 5,
 	/** @DRM_XRNPE_CANCEL_STARVED: more urgent queues let it execute too little for too long */
 	DRM_XRNPE_CANCEL_STARVED = 6,
