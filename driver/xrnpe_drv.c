@@ -140,12 +140,13 @@ static int xrnpe_query_time(struct xrnpe_device *xdev, struct drm_xrnpe_dev_quer
 	struct drm_xrnpe_dev_time time;
 	int idx, ret;
 
-	if (!drm_dev_enter(&xdev->drm, &idx))
+	/* One that has failed is not woken up for it. */
+	if (READ_ONCE(xdev->wedged) || !drm_dev_enter(&xdev->drm, &idx))
 		return -ENODEV;
 	ret = pm_runtime_resume_and_get(xdev->drm.dev);
 	if (!ret) {
 		scoped_guard(mutex, &xdev->hw_lock) {
-			time.timer = xrnpe_hw_timer(xdev);
+			ret = xrnpe_hw_timer(xdev, &time.timer);
 			time.cpu_ns = ktime_get_ns();
 		}
 		pm_runtime_mark_last_busy(xdev->drm.dev);

@@ -156,18 +156,25 @@ void xrnpe_hw_stop(struct xrnpe_device *xdev)
 /**
  * xrnpe_hw_timer() - read the device's timer
  * @xdev: the device, powered
+ * @ticks: gets its ticks
  *
- * Return: its ticks.
+ * Return: 0, or -ENODEV if the device has failed.
  */
-u64 xrnpe_hw_timer(struct xrnpe_device *xdev)
+int xrnpe_hw_timer(struct xrnpe_device *xdev, u64 *ticks)
 {
 	u32 hi, lo;
+
+	lockdep_assert_held(&xdev->hw_lock);
+	/* Held in reset it may not even answer. */
+	if (xdev->wedged)
+		return -ENODEV;
 
 	do {
 		hi = xrnpe_read(xdev, XRNPE_TIMER_HI);
 		lo = xrnpe_read(xdev, XRNPE_TIMER_LO);
 	} while (hi != xrnpe_read(xdev, XRNPE_TIMER_HI));
-	return (u64)hi << 32 | lo;
+	*ticks = (u64)hi << 32 | lo;
+	return 0;
 }
 
 /* ---- probe ---- */

@@ -64,6 +64,6 @@ int xrnpe_hw_reset(struct xrnpe_device *xdev);
 void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error);
 int xrnpe_hw_quiesce(struct xrnpe_device *xdev);
 void xrnpe_hw_stop(struct xrnpe_device *xdev);
-u64 xrnpe_hw_timer(struct xrnpe_device *xdev);
+int xrnpe_hw_timer(struct xrnpe_device *xdev, u64 *ticks);
 
 #endif

@@ -118,6 +118,10 @@ static void time_out(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *sel
 {
 	struct drm_xrnpe_bo_mmap_offset offset = { .handle = self->stuck.data.handle };
 	struct drm_xrnpe_bo_create create = { .size = 4096 };
+	struct drm_xrnpe_dev_time time;
+	struct drm_xrnpe_dev_query query = {
+		.type = DRM_XRNPE_DEV_QUERY_TIME, .size = sizeof(time), .pointer = (uintptr_t)&time,
+	};
 	struct drm_xrnpe_job_wait end;
 
 	ASSERT_EQ(0, wait_job(self->fd, self->guilty, in_ms(60000), &end));
@@ -128,6 +132,8 @@ static void time_out(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *sel
 	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
 	EXPECT_EQ(-ENODEV, submit(self->fd, 1, &self->stuck));
 	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
+	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
+	EXPECT_EQ(0, device_info(self->fd, &(struct drm_xrnpe_dev_info){}));
 	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &offset));
 	EXPECT_EQ(0, sync_bo(self->fd, &self->apart.data, DRM_XRNPE_BO_SYNC_FOR_CPU));
 	open_gate(&self->gate);
