@@ -260,6 +260,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	xdev->max_memory = (u64)memory_mib * SZ_1M ?: (u64)totalram_pages() * PAGE_SIZE / 4;
 	xdev->info.max_client_memory = (u64)client_memory_mib * SZ_1M ?: xdev->max_memory / 4;
 
+	xdev->translated = dev->dma_range_map;
 	dma_set_max_seg_size(dev, UINT_MAX);
 
 	xdev->regs = devm_platform_ioremap_resource(pdev, 0);

@@ -73,6 +73,11 @@ struct xrnpe_device {
 	/** @shared_dma: its address for the device */
 	dma_addr_t shared_dma;
 
+	/**
+	 * @translated: its bus has addresses of its own for memory (dma-ranges), which the
+	 * kernel knows as long as the driver is bound
+	 */
+	bool translated;
 	/** @max_memory: bytes that all buffers together may have */
 	u64 max_memory;
 	/** @bo_bytes: that they have; imported ones do not count */

@@ -41,7 +41,8 @@ static void xrnpe_resv_forget_signaled(struct dma_resv *resv)
 
 /*
  * The device may write the memory for as long as the machine runs, so that
- * nobody else must ever get it. Nothing of it needs this module.
+ * nobody else must ever get it; or nobody knows where it is. Nothing of it needs this
+ * module.
  */
 static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
 {
@@ -55,6 +56,22 @@ static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
 	get_device(obj->import_attach->dev);
 	kmemleak_not_leak(obj->import_attach);
 	kmemleak_not_leak(bo->sgt);
+}
+
+/*
+ * Begin and end what needs to know where the memory of an address of the device is. False
+ * if nobody does any more.
+ */
+static bool xrnpe_gem_enter(struct drm_gem_object *obj, int *idx)
+{
+	*idx = -1;
+	return !to_xrnpe_device(obj->dev)->translated || drm_dev_enter(obj->dev, idx);
+}
+
+static void xrnpe_gem_exit(int idx)
+{
+	if (idx >= 0)
+		drm_dev_exit(idx);
 }
 
 /* ---- what a file and the device may have ---- */
@@ -105,9 +122,14 @@ static void xrnpe_gem_forget(struct xrnpe_bo *bo)
 static void xrnpe_gem_free(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
-	bool abandoned = bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway);
+	int idx;
+	bool known = xrnpe_gem_enter(obj, &idx);
+	bool abandoned = !known || (bo->leaked && READ_ONCE(to_xrnpe_device(obj->dev)->runaway));
 
 	xrnpe_gem_forget(bo);
+	if (!known)
+		drm_err_ratelimited(obj->dev, "a buffer outlived its driver: %zu bytes are lost\n",
+				    obj->size);
 	if (abandoned)
 		xrnpe_gem_abandon(bo);
 	else if (drm_gem_is_imported(obj))
@@ -117,6 +139,8 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 				     DMA_BIDIRECTIONAL);
 	else
 		dma_free_wc(obj->dev->dev, obj->size, bo->vaddr, bo->dma_addr);
+	if (known)
+		xrnpe_gem_exit(idx);
 
 	/* What is lost stays charged. */
 	if (bo->ctx && abandoned)
@@ -131,7 +155,7 @@ static void xrnpe_gem_free(struct drm_gem_object *obj)
 static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
-	int ret;
+	int idx, ret;
 
 	if (bo->no_mmap)
 		return -EPERM;
@@ -161,7 +185,11 @@ static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma
 
 	if (bo->cached)
 		return dma_mmap_pages(obj->dev->dev, vma, obj->size, virt_to_page(bo->vaddr));
-	return dma_mmap_wc(obj->dev->dev, vma, bo->vaddr, bo->dma_addr, obj->size);
+	if (!xrnpe_gem_enter(obj, &idx))
+		return -ENODEV;
+	ret = dma_mmap_wc(obj->dev->dev, vma, bo->vaddr, bo->dma_addr, obj->size);
+	xrnpe_gem_exit(idx);
+	return ret;
 }
 
 static int xrnpe_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
@@ -184,13 +212,16 @@ static struct sg_table *xrnpe_gem_get_sg_table(struct drm_gem_object *obj)
 {
 	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
 	struct sg_table *sgt __free(kfree) = kzalloc_obj(*sgt);
-	int ret;
+	int idx, ret;
 
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
+	if (!xrnpe_gem_enter(obj, &idx))
+		return ERR_PTR(-ENODEV);
 
 	ret = dma_get_sgtable_attrs(obj->dev->dev, sgt, bo->vaddr, bo->dma_addr, obj->size,
 				    DMA_ATTR_WRITE_COMBINE);
+	xrnpe_gem_exit(idx);
 	if (ret)
 		return ERR_PTR(ret);
 	return no_free_ptr(sgt);

@@ -29,7 +29,7 @@ debug) jobs_failing=200 kills=50 memory=512M ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" killers="" resetters="" lost="" untold="" stuck=""
-faults="" costs="" pools="" slow="" restless=""
+faults="" costs="" pools="" ranges="" slow="" restless=""
 for t; do
 	case $t in
 	*_fuzz) fuzzers="$fuzzers $t" ;;
@@ -44,6 +44,7 @@ for t; do
 	*_lost) lost="$lost $t" ;;
 	*_untold) untold="$untold $t" ;;
 	*_pool) pools="$pools $t" ;;
+	*_ranges) ranges="$ranges $t" ;;
 	*_slow) slow="$slow $t" ;;
 	*_cost) costs="$costs $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
@@ -118,6 +119,11 @@ done
 # For one with memory of its own.
 for t in $pools; do
 	guest $leaks --add "$t" --pool 16 -- "/bin/${t##*/}"
+done
+
+# For one whose bus has other addresses than the CPU.
+for t in $ranges; do
+	guest --add "$t" --dma-ranges -- "/bin/${t##*/}"
 done
 
 # For time that goes by without the host's.
