@@ -300,8 +300,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 		goto err_stop;
 
 	drm_info(&xdev->drm, "XR-NPE %u.%u, %u x %u, %u rings\n",
-		 xdev->info.version >> XRNPE_VERSION_MAJOR_SHIFT,
-		 xdev->info.version & XRNPE_VERSION_MINOR_MASK,
+		 upper_16_bits(xdev->info.version), lower_16_bits(xdev->info.version),
 		 xdev->info.rows, xdev->info.cols, xdev->info.rings);
 	pm_runtime_mark_last_busy(dev);
 	pm_runtime_put_autosuspend(dev);

@@ -2,6 +2,7 @@
 #ifndef __XRNPE_DRV_H__
 #define __XRNPE_DRV_H__
 
+#include <linux/bits.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>

@@ -4,6 +4,8 @@
  * memory, version 1. Used by the driver and by the QEMU device. All registers
  * are 32 bits wide, little-endian, accessed as aligned 32-bit words.
  * Documentation/hardware.rst explains them.
+ *
+ * BIT() and GENMASK() are linux/bits.h's, or of who includes this outside of a kernel.
  */
 #ifndef _XRNPE_REGS_H_
 #define _XRNPE_REGS_H_
@@ -18,53 +20,44 @@
 #define XRNPE_ID			0x000
 #define   XRNPE_ID_MAGIC		0x45504e58	/* "XNPE" in memory */
 #define XRNPE_VERSION			0x004		/* of the programming model */
-#define   XRNPE_VERSION_MAJOR_SHIFT	16
-#define   XRNPE_VERSION_MAJOR_MASK	0xffff0000
-#define   XRNPE_VERSION_MINOR_SHIFT	0
-#define   XRNPE_VERSION_MINOR_MASK	0x0000ffff
+#define   XRNPE_VERSION_MAJOR_MASK	GENMASK(31, 16)
+#define   XRNPE_VERSION_MINOR_MASK	GENMASK(15, 0)
 #define   XRNPE_VERSION_1_0		0x00010000
 #define XRNPE_CONFIG			0x008
-#define   XRNPE_CONFIG_ROWS_SHIFT	0
-#define   XRNPE_CONFIG_ROWS_MASK	0x000000ff
-#define   XRNPE_CONFIG_COLS_SHIFT	8
-#define   XRNPE_CONFIG_COLS_MASK	0x0000ff00
-#define   XRNPE_CONFIG_QUEUES_SHIFT	16
-#define   XRNPE_CONFIG_QUEUES_MASK	0x000f0000
+#define   XRNPE_CONFIG_ROWS_MASK	GENMASK(7, 0)
+#define   XRNPE_CONFIG_COLS_MASK	GENMASK(15, 8)
+#define   XRNPE_CONFIG_QUEUES_MASK	GENMASK(19, 16)
 #define XRNPE_REVISION			0x00c		/* of the implementation; 0: a model */
 #define XRNPE_CAP_OPCODES		0x040		/* a bit for each enum xrnpe_opcode */
 #define XRNPE_CAP_FORMATS		0x044		/* a bit for each enum xrnpe_format */
 #define XRNPE_CAP_MAX_K			0x048
 #define XRNPE_CAP_MEMORY		0x04c
-#define   XRNPE_CAP_ADDRESS_BITS_SHIFT	0		/* of DMA addresses */
-#define   XRNPE_CAP_ADDRESS_BITS_MASK	0x000000ff
-#define   XRNPE_CAP_BUS_BYTES_SHIFT	8		/* that the bus moves in a cycle */
-#define   XRNPE_CAP_BUS_BYTES_MASK	0x0000ff00
-#define   XRNPE_CAP_SRAM_KIB_SHIFT	16		/* of operand buffers */
-#define   XRNPE_CAP_SRAM_KIB_MASK	0xffff0000
+#define   XRNPE_CAP_ADDRESS_BITS_MASK	GENMASK(7, 0)	/* of DMA addresses */
+#define   XRNPE_CAP_BUS_BYTES_MASK	GENMASK(15, 8)	/* that the bus moves in a cycle */
+#define   XRNPE_CAP_SRAM_KIB_MASK	GENMASK(31, 16)	/* of operand buffers */
 #define XRNPE_CAP_RECORD		0x050
-#define   XRNPE_CAP_CMD_BYTES_SHIFT	0		/* of struct xrnpe_cmd that it reads */
-#define   XRNPE_CAP_CMD_BYTES_MASK	0x0000ffff
-#define   XRNPE_CAP_COUNTERS_SHIFT	16		/* words of struct xrnpe_counters */
-#define   XRNPE_CAP_COUNTERS_MASK	0x00ff0000
+#define   XRNPE_CAP_CMD_BYTES_MASK	GENMASK(15, 0)	/* of struct xrnpe_cmd that it reads */
+#define   XRNPE_CAP_COUNTERS_MASK	GENMASK(23, 16)	/* words of struct xrnpe_counters */
 #define XRNPE_CLOCK_KHZ			0x054		/* of the array's clock */
 #define XRNPE_TIMER_KHZ			0x058		/* of TIMER */
 
 /* Device control. */
 #define XRNPE_CTRL			0x010
-#define   XRNPE_CTRL_RESET		0x00000001	/* write 1; reads 1 until done */
+#define   XRNPE_CTRL_RESET		BIT(0)		/* write 1; reads 1 until done */
 #define XRNPE_STATUS			0x014
-#define   XRNPE_STATUS_BUSY		0x00000001	/* memory may still be accessed */
-#define   XRNPE_STATUS_BUS_ERROR	0x00000002	/* halted; until reset */
-#define   XRNPE_STATUS_QUEUE_SHIFT	8		/* queue of the command that executes, */
-#define   XRNPE_STATUS_QUEUE_MASK	0x00000300	/* or else of the last that did */
+#define   XRNPE_STATUS_BUSY		BIT(0)		/* memory may still be accessed */
+#define   XRNPE_STATUS_BUS_ERROR	BIT(1)		/* halted; until reset */
+/* Queue of the command that executes, or else of the last that did. */
+#define   XRNPE_STATUS_QUEUE_MASK	GENMASK(9, 8)
 
 /* Interrupts: level, asserted while STATUS & ENABLE is not zero. */
 #define XRNPE_IRQ_STATUS		0x020	/* write 1 to clear */
 #define XRNPE_IRQ_ENABLE		0x024
-#define   XRNPE_IRQ_DONE(q)		(1u << (q))	/* queue completed a job */
-#define   XRNPE_IRQ_STOPPED(q)		(1u << (8 + (q)))	/* queue stopped: fault or abort */
-#define   XRNPE_IRQ_BUS_ERROR		0x00010000
-#define   XRNPE_IRQ_ALL			0x00010f0f	/* those of absent queues do nothing */
+#define   XRNPE_IRQ_DONE(q)		BIT(q)		/* queue completed a job */
+#define   XRNPE_IRQ_STOPPED(q)		BIT(8 + (q))	/* queue stopped: fault or abort */
+#define   XRNPE_IRQ_BUS_ERROR		BIT(16)
+/* Those of absent queues do nothing. */
+#define   XRNPE_IRQ_ALL			(GENMASK(3, 0) | GENMASK(11, 8) | XRNPE_IRQ_BUS_ERROR)
 
 /* DMA address of the array of struct xrnpe_queue_status, 64-byte aligned. */
 #define XRNPE_STATUS_BASE_LO		0x030
@@ -87,8 +80,8 @@
 #define XRNPE_QUEUE_HEAD		0x0c	/* read-only: jobs ended since enable, mod 2^32 */
 #define XRNPE_QUEUE_TAIL		0x10	/* doorbell: jobs queued since enable, mod 2^32 */
 #define XRNPE_QUEUE_CTRL		0x14
-#define   XRNPE_QUEUE_CTRL_ENABLE	0x00000001	/* 0 -> 1 sets HEAD = TAIL = 0 */
-#define   XRNPE_QUEUE_CTRL_RESUME	0x00000002	/* write 1: leave STOPPED */
+#define   XRNPE_QUEUE_CTRL_ENABLE	BIT(0)		/* 0 -> 1 sets HEAD = TAIL = 0 */
+#define   XRNPE_QUEUE_CTRL_RESUME	BIT(1)		/* write 1: leave STOPPED */
 #define XRNPE_QUEUE_STATE		0x18	/* read-only */
 #define   XRNPE_QUEUE_STATE_DISABLED	0
 #define   XRNPE_QUEUE_STATE_IDLE	1
@@ -117,7 +110,7 @@ struct xrnpe_region {
 };
 
 /* Of struct xrnpe_job_desc.flags: write the job's record. */
-#define   XRNPE_JOB_RECORD		0x1
+#define   XRNPE_JOB_RECORD		BIT(0)
 
 /**
  * struct xrnpe_job_desc - a ring entry

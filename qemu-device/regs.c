@@ -231,9 +231,9 @@ static bool xrnpe_identification_read(XRNPEState *s, hwaddr offset,
         *value = XRNPE_VERSION_1_0;
         return true;
     case XRNPE_CONFIG:
-        *value = s->rows << XRNPE_CONFIG_ROWS_SHIFT |
-                 s->cols << XRNPE_CONFIG_COLS_SHIFT |
-                 s->queues << XRNPE_CONFIG_QUEUES_SHIFT;
+        *value = FIELD_PREP(XRNPE_CONFIG_ROWS_MASK, s->rows) |
+                 FIELD_PREP(XRNPE_CONFIG_COLS_MASK, s->cols) |
+                 FIELD_PREP(XRNPE_CONFIG_QUEUES_MASK, s->queues);
         return true;
     case XRNPE_REVISION:
         *value = 0;
@@ -248,13 +248,14 @@ static bool xrnpe_identification_read(XRNPEState *s, hwaddr offset,
         *value = XRNPE_MAX_K;
         return true;
     case XRNPE_CAP_MEMORY:
-        *value = 64 << XRNPE_CAP_ADDRESS_BITS_SHIFT |
-                 s->machine.bus_bytes << XRNPE_CAP_BUS_BYTES_SHIFT |
-                 s->machine.sram_kib << XRNPE_CAP_SRAM_KIB_SHIFT;
+        *value = FIELD_PREP(XRNPE_CAP_ADDRESS_BITS_MASK, 64) |
+                 FIELD_PREP(XRNPE_CAP_BUS_BYTES_MASK, s->machine.bus_bytes) |
+                 FIELD_PREP(XRNPE_CAP_SRAM_KIB_MASK, s->machine.sram_kib);
         return true;
     case XRNPE_CAP_RECORD:
-        *value = sizeof(struct xrnpe_cmd) << XRNPE_CAP_CMD_BYTES_SHIFT |
-                 XRNPE_COUNTERS << XRNPE_CAP_COUNTERS_SHIFT;
+        *value = FIELD_PREP(XRNPE_CAP_CMD_BYTES_MASK,
+                            sizeof(struct xrnpe_cmd)) |
+                 FIELD_PREP(XRNPE_CAP_COUNTERS_MASK, XRNPE_COUNTERS);
         return true;
     case XRNPE_CLOCK_KHZ:
         *value = s->machine.clock_khz;
@@ -276,7 +277,7 @@ static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
     case XRNPE_STATUS:
         *value = (xrnpe_busy(s) ? XRNPE_STATUS_BUSY : 0) |
                  (s->bus_error ? XRNPE_STATUS_BUS_ERROR : 0) |
-                 s->executing_queue << XRNPE_STATUS_QUEUE_SHIFT;
+                 FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, s->executing_queue);
         return true;
     case XRNPE_IRQ_STATUS:
         *value = s->irq_status;

@@ -13,6 +13,7 @@
 #include "system/runstate.h"
 #include "cost.h"
 #include "datapath.h"
+#include "xrnpe_bits.h"
 #include "xrnpe_regs.h"
 
 #define XRNPE_TIMER (NANOSECONDS_PER_SECOND / 1000)     /* kHz */

@@ -15,6 +15,7 @@
 #include "disasm.h"
 #include "error.h"
 #include "names.h"
+#include "xrnpe_bits.h"
 #include "xrnpe_regs.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -265,7 +265,7 @@ void assert_fault(Npu *npu, unsigned int q, uint32_t seqno,
 void assert_executes(Npu *npu, unsigned int q)
 {
     wait_until(npu, XRNPE_STATUS, ~0,
-               XRNPE_STATUS_BUSY | q << XRNPE_STATUS_QUEUE_SHIFT);
+               XRNPE_STATUS_BUSY | FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, q));
 }
 
 void assert_bus_addr(Npu *npu, uint64_t addr)

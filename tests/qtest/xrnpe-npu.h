@@ -11,6 +11,7 @@
 
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "xrnpe_bits.h"
 #include "xrnpe_regs.h"
 
 /* Addresses of the virt machine */

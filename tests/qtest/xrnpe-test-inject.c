@@ -28,7 +28,8 @@ static void test_hang(void)
     abort_job(&npu, 1, 0);
     wait_head(&npu, 1, 1);
     assert_fault(&npu, 1, 1, &want);
-    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, 1 << XRNPE_STATUS_QUEUE_SHIFT);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
+                    FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, 1));
     /* It counts as a command, but not as anything done. */
     g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(commands))), ==, 1);
     g_assert_cmpuint(rd(&npu, XRNPE_COUNTER_LO(COUNTER(cycles))), ==, 0);

@@ -91,7 +91,7 @@ static void test_migrate(void)
     g_assert_cmpuint(rdq(&to, 1, XRNPE_QUEUE_HEAD), ==, 0);
     g_assert_cmpuint(rdq(&to, 1, XRNPE_QUEUE_TAIL), ==, 2);
     g_assert_cmphex(rd(&to, XRNPE_STATUS), ==,
-                    XRNPE_STATUS_BUSY | 1 << XRNPE_STATUS_QUEUE_SHIFT);
+                    XRNPE_STATUS_BUSY | FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, 1));
 
     /* The first job goes on at its second command, which does not end. */
     g_usleep(10000);

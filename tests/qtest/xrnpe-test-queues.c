@@ -165,7 +165,8 @@ static void test_status_queue(void)
     assert_works(&npu, 1, 1);
     queue_job(&npu, 3, &bad, 1, 1);
     wait_head(&npu, 3, 1);
-    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, 1 << XRNPE_STATUS_QUEUE_SHIFT);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
+                    FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, 1));
     npu_quit(&npu);
 }
 
@@ -265,7 +266,7 @@ static void test_abort_waiting(void)
     assert_fault(&npu, 3, 2, &want);
     g_assert_cmpuint(rdq(&npu, 0, XRNPE_QUEUE_HEAD), ==, 0);
     g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==,
-                    XRNPE_STATUS_BUSY | 0 << XRNPE_STATUS_QUEUE_SHIFT);
+                    XRNPE_STATUS_BUSY | FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, 0));
     abort_job(&npu, 0, 0);
     wait_head(&npu, 0, 1);
     assert_fault(&npu, 0, 1, &want);

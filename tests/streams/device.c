@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "xrnpe_bits.h"
 #include "xrnpe_regs.h"
 
 /* Of the Arm virt machine: the first device of the platform bus, and RAM. */
