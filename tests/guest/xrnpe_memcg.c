@@ -118,14 +118,17 @@ TEST_F(memcg, buffers)
 	check_buffers(_metadata, DRM_XRNPE_BO_CACHED);
 }
 
-/* Jobs that wait, for a fence, are charged to who has submitted them. */
-TEST_F(memcg, jobs)
+/*
+ * Jobs that wait, for @fences fences each, are charged to who has submitted them: at least
+ * @least bytes a job.
+ */
+static void check_jobs(struct __test_metadata *_metadata, unsigned int fences, int64_t least)
 {
 	enum { QUEUES_FULL = 32, DEPTH = 256 };
 	const int jobs = QUEUES_FULL * DEPTH;
 	struct drm_xrnpe_job batch[DRM_XRNPE_MAX_JOBS];
+	struct drm_xrnpe_sync syncs[DRM_XRNPE_MAX_SYNCS];
 	struct drm_xrnpe_region region;
-	struct drm_xrnpe_sync sync;
 	const int fd = open_npu();
 	struct work work;
 	struct gate gate;
@@ -138,10 +141,11 @@ TEST_F(memcg, jobs)
 	slab = charged_for_slab();
 	ASSERT_LE(0, slab);
 
-	sync = wait_gate(&gate);
+	for (unsigned int i = 0; i < fences; i++)
+		syncs[i] = wait_gate(&gate);
 	for (int i = 0; i < DRM_XRNPE_MAX_JOBS; i++) {
 		batch[i] = job_args(&work, &region);
-		batch[i].syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
+		batch[i].syncs = (struct drm_xrnpe_array){ sizeof(*syncs), fences, (uintptr_t)syncs };
 	}
 	for (int i = 0; i < QUEUES_FULL; i++) {
 		const int64_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_LOW, DEPTH);
@@ -151,8 +155,7 @@ TEST_F(memcg, jobs)
 			ASSERT_LT(0, submit_jobs(fd, queue, batch, DRM_XRNPE_MAX_JOBS, 0));
 	}
 	TH_LOG("%jd bytes a job", (intmax_t)(charged_for_slab() - slab) / jobs);
-	/* Most of the 3 KiB that one may take. */
-	EXPECT_LE(slab + jobs * 1536, charged_for_slab());
+	EXPECT_LE(slab + jobs * least, charged_for_slab());
 
 	/* How they ended is kept as long as their queue. */
 	open_gate(&gate);
@@ -160,6 +163,48 @@ TEST_F(memcg, jobs)
 	unmap_work(&work);
 	close(fd);
 	EXPECT_TRUE(falls_to(charged_for_slab, slab + SLACK));
+}
+
+/* Most of the 3 KiB that one may take. */
+TEST_F(memcg, jobs)
+{
+	check_jobs(_metadata, 1, 1536);
+}
+
+/* And what remembers the fences. */
+TEST_F(memcg, fences_of_jobs)
+{
+	check_jobs(_metadata, DRM_XRNPE_MAX_SYNCS, 1536 + DRM_XRNPE_MAX_SYNCS * sizeof(void *));
+}
+
+/* As many queues and performance monitors as files may have, which do nothing. */
+TEST_F(memcg, queues_and_monitors)
+{
+	enum { MANY = 64, DEPTH = 256 };
+	int64_t all, before;
+	int fds[MANY];
+
+	ASSERT_EQ(0, join_group());
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = open_npu();
+		ASSERT_LE(0, fds[i]);
+	}
+	all = charged_for_slab();
+	ASSERT_LE(0, all);
+	for (int i = 0; i < MANY * MANY; i++)
+		ASSERT_LT(0, make_queue(fds[i % MANY], DRM_XRNPE_PRIORITY_LOW, DEPTH));
+	before = charged_for_slab();
+	/* What remembers how jobs ended, and more. */
+	EXPECT_LE(all + MANY * MANY * DEPTH * sizeof(void *), before);
+	for (int i = 0; i < MANY * MANY; i++)
+		ASSERT_LT(0, make_perfmon(fds[i % MANY]));
+	EXPECT_LE(before + MANY * MANY * sizeof(struct drm_xrnpe_perfmon_values),
+		  charged_for_slab());
+	TH_LOG("%jd bytes a queue, %jd a monitor", (intmax_t)(before - all) / (MANY * MANY),
+	       (intmax_t)(charged_for_slab() - before) / (MANY * MANY));
+	for (int i = 0; i < MANY; i++)
+		close(fds[i]);
+	EXPECT_TRUE(falls_to(charged_for_slab, all + SLACK));
 }
 
 /* ---- what a limit does ---- */
