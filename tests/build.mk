@@ -8,7 +8,8 @@ SUITE_tree := tests/tree
 
 # ---- networks to try it on -------------------------------------------------
 SUITES += networks
-SUITE_networks := tests/networks
+SUITE_networks := tests/networks $(B)/xrnpe
+NEEDS_networks := $(B)/xrnpe
 
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
