@@ -17,6 +17,7 @@ struct splitting {
 	struct compiler *compiler;
 	const struct graph_node *node;	/* of the source */
 	uint32_t first;			/* node that is added */
+	bool in_steps;			/* its channels are reduced, and no window covers them */
 	int ret;			/* of what failed; nothing more is added then */
 };
 
@@ -37,12 +38,31 @@ static char *part_name(const struct splitting *s, const char *op)
 	return size < 0 ? NULL : name;
 }
 
-/* A node that writes @output; GRAPH_NONE: a new tensor. Takes what @axis points to. */
-static uint32_t add(struct splitting *s, const char *op, uint32_t output,
-		    struct graph_attribute *axis, uint32_t count, ...)
+/* A node that writes @output; GRAPH_NONE: a new tensor. Takes what is in @attributes. */
+static uint32_t add_node(struct splitting *s, const char *op, uint32_t output,
+			 struct graph_attribute *attributes, uint32_t attribute_count,
+			 const uint32_t *inputs, uint32_t count)
 {
 	struct compiler *compiler = s->compiler;
 	char *name = part_name(s, op);
+
+	if (!s->ret && !name)
+		s->ret = xrnpe_fail_memory(compiler->error);
+	if (!s->ret && output == GRAPH_NONE)
+		s->ret = place_new_tensor(compiler, &output);
+	if (!s->ret)
+		s->ret = build_part(compiler->graph, name, op, count, inputs, output, attributes,
+				    attribute_count, compiler->error);
+	else
+		graph_clear_attributes(attributes, attribute_count);
+	free(name);
+	return output;
+}
+
+/* One with the attribute @axis, or none, and @count inputs, which follow. */
+static uint32_t add(struct splitting *s, const char *op, uint32_t output,
+		    struct graph_attribute *axis, uint32_t count, ...)
+{
 	uint32_t inputs[2];
 	va_list list;
 
@@ -50,17 +70,7 @@ static uint32_t add(struct splitting *s, const char *op, uint32_t output,
 	for (uint32_t i = 0; i < count; i++)
 		inputs[i] = va_arg(list, uint32_t);
 	va_end(list);
-	if (!s->ret && !name)
-		s->ret = xrnpe_fail_memory(compiler->error);
-	if (!s->ret && output == GRAPH_NONE)
-		s->ret = place_new_tensor(compiler, &output);
-	if (!s->ret)
-		s->ret = build_part(compiler->graph, name, op, count, inputs, output, axis, axis != NULL,
-				    compiler->error);
-	else if (axis)
-		graph_clear_attributes(axis, 1);
-	free(name);
-	return output;
+	return add_node(s, op, output, axis, axis != NULL, inputs, count);
 }
 
 static uint32_t add_one(struct splitting *s, const char *op, uint32_t input)
@@ -82,19 +92,6 @@ static struct graph_attribute make_attribute(struct splitting *s, const char *na
 	if (!s->ret && part_attribute(&made, name, kind, count, values))
 		s->ret = xrnpe_fail_memory(s->compiler->error);
 	return made;
-}
-
-/* The axes from @first to before @end reduced to one element. */
-static uint32_t add_reduction(struct splitting *s, const char *op, uint32_t input, uint32_t first,
-			      uint32_t end)
-{
-	int64_t values[GRAPH_MAX_RANK];
-	struct graph_attribute axes;
-
-	for (uint32_t i = first; i < end; i++)
-		values[i - first] = i;
-	axes = make_attribute(s, "axes", GRAPH_ATTRIBUTE_INTS, end - first, values);
-	return add(s, op, GRAPH_NONE, &axes, 1, input);
 }
 
 /* A constant of @shape, to be filled; NULL: no memory. */
@@ -128,6 +125,71 @@ static uint32_t add_number(struct splitting *s, float value)
 	return add_values(s, &(struct graph_shape){ 0 }, value);
 }
 
+/* The tensor @x in another shape; @output as for add_node(). */
+static uint32_t add_shaped(struct splitting *s, uint32_t x, const struct graph_shape *shape, uint32_t output)
+{
+	uint32_t dims;
+	int64_t *values = add_constant(s, GRAPH_INT, &(struct graph_shape){ 1, { shape->rank } }, &dims);
+
+	for (uint32_t i = 0; values && i < shape->rank; i++)
+		values[i] = shape->dims[i];
+	return add(s, "Reshape", output, NULL, 2, x, dims);
+}
+
+/* ---- reductions -------------------------------------------------------- */
+
+/* The fewest windows, which may overlap, that cover @size elements, and how wide and far apart they are. */
+static uint32_t find_windows(uint32_t size, int64_t *kernel, int64_t *stride)
+{
+	uint32_t count = (size + UINT8_MAX - 1) / UINT8_MAX;
+
+	while (size / count + size % count > UINT8_MAX)
+		count++;
+	*stride = size / count;
+	*kernel = *stride + size % count;
+	return count;
+}
+
+static uint32_t add_whole_reduction(struct splitting *s, const char *op, uint32_t input, uint32_t first,
+				    uint32_t end)
+{
+	int64_t values[GRAPH_MAX_RANK];
+	struct graph_attribute axes;
+
+	for (uint32_t i = first; i < end; i++)
+		values[i - first] = i;
+	axes = make_attribute(s, "axes", GRAPH_ATTRIBUTE_INTS, end - first, values);
+	return add(s, op, GRAPH_NONE, &axes, 1, input);
+}
+
+/* Of rows along the last axis the largest in windows, and then of these; or products with one column. */
+static uint32_t add_steps(struct splitting *s, const char *op, uint32_t x, uint32_t axis)
+{
+	struct graph_shape shape = s->compiler->graph->tensors[x].shape;
+	uint32_t size = shape.dims[axis];
+	struct graph_shape lines = { 4, { 1, 1, (uint32_t)(graph_count(&shape) / size), size } };
+	struct graph_attribute windows[2];
+	int64_t kernel[2] = { 1 }, stride[2] = { 1 };
+
+	if (strcmp(op, "ReduceMax"))
+		return add_two(s, "MatMul", x, add_values(s, &(struct graph_shape){ 2, { size, 1 } },
+							  strcmp(op, "ReduceMean") ? 1 : 1.0f / (float)size));
+	shape.dims[axis] = find_windows(size, &kernel[1], &stride[1]);
+	windows[0] = make_attribute(s, "kernel_shape", GRAPH_ATTRIBUTE_INTS, 2, kernel);
+	windows[1] = make_attribute(s, "strides", GRAPH_ATTRIBUTE_INTS, 2, stride);
+	x = add_shaped(s, x, &lines, GRAPH_NONE);
+	x = add_node(s, "MaxPool", GRAPH_NONE, windows, 2, &x, 1);
+	x = add_shaped(s, x, &shape, GRAPH_NONE);
+	return add_whole_reduction(s, op, x, axis, axis + 1);
+}
+
+/* The axes from @first to before @end reduced to one element. */
+static uint32_t add_reduction(struct splitting *s, const char *op, uint32_t input, uint32_t first,
+			      uint32_t end)
+{
+	return s->in_steps ? add_steps(s, op, input, first) : add_whole_reduction(s, op, input, first, end);
+}
+
 /* ---- operators --------------------------------------------------------- */
 
 /* Which axis of its image axis @axis of input 0 is. */
@@ -140,13 +202,23 @@ static enum image_axis find_axis(const struct splitting *s, uint32_t axis, struc
 	return place_image(&p, 0, image) ? image_axis(shape, image, axis) : IMAGE_NONE;
 }
 
-/* Whether the device can reduce axis @axis of input 0: it is the channels of its image. */
-static bool reduces_channels(const struct splitting *s, uint32_t axis)
+/*
+ * Whether the device can reduce axis @axis of input 0: it is the channels of its image. Those of rows
+ * that are longer or more than windows cover are reduced in steps.
+ */
+static bool reduces_channels(struct splitting *s, uint32_t axis)
 {
+	const struct graph_shape *shape = &s->compiler->graph->tensors[s->node->inputs[0]].shape;
 	struct graph_window h, w;
 	struct image image, view;
 
-	return find_axis(s, axis, &image) == IMAGE_C && !place_channels(&image, &view, &h, &w);
+	if (find_axis(s, axis, &image) != IMAGE_C)
+		return false;
+	if (!place_channels(&image, &view, &h, &w))
+		return true;
+	s->in_steps = !image.first && axis + 1 == shape->rank && image.c <= XRNPE_MAX_K &&
+		      image_pixels(&image) <= UINT16_MAX;
+	return s->in_steps;
 }
 
 /* Whether it can reduce that axis because it is the lines or the pixels of its image. */
@@ -263,12 +335,8 @@ static bool is_all(const struct graph_tensor *tensor, float value)
 static void add_reshape(struct splitting *s, uint32_t x)
 {
 	const struct graph_shape shape = s->compiler->graph->tensors[s->node->outputs[0]].shape;
-	uint32_t dims;
-	int64_t *values = add_constant(s, GRAPH_INT, &(struct graph_shape){ 1, { shape.rank } }, &dims);
 
-	for (uint32_t i = 0; values && i < shape.rank; i++)
-		values[i] = shape.dims[i];
-	add(s, "Reshape", s->node->outputs[0], NULL, 2, x, dims);
+	add_shaped(s, x, &shape, s->node->outputs[0]);
 }
 
 /*

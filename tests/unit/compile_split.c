@@ -52,6 +52,9 @@ START_TEST(between_products)
 		{ "Softmax", "a", 12, 6 },
 		{ "Softmax", "a", 254, 6 },
 		{ "Softmax", "a", 258, 6 },
+		/* The largest of a prime number in two windows that overlap, in three. */
+		{ "Softmax", "a", 257, 6 + 1 },
+		{ "Softmax", "a", 577, 6 + 1 },
 		{ "LayerNormalization", "a s", 12, 8 },
 		{ "LayerNormalization", "a s b", 300, 9 },
 		{ "Div", "a d", 12, 2 },
@@ -281,7 +284,7 @@ TCase *compile_split_tests(void)
 	TCase *tests = tcase_create("split");
 
 	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, between_products, 0, 14);
+	tcase_add_loop_test(tests, between_products, 0, 16);
 	tcase_add_loop_test(tests, axes_not_kept, 0, 2);
 	tcase_add_loop_test(tests, not_split, 0, 2);
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
