@@ -38,8 +38,7 @@ void xrnpe_compute_command(XRNPEState *s)
             memory[i] = m->piece[0].memory;
         }
     }
-    c->result = xrnpe_datapath_run(s->datapath, &c->cmd, c->index, memory,
-                                   &c->cancel, &c->status, &c->fault);
+    c->result = xrnpe_run_command(s, memory);
     if (ofm->bounce) {
         xrnpe_write_bounce(ofm);
     }

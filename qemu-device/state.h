@@ -157,6 +157,11 @@ struct XRNPEState {
     bool in_flight;     /* who computes it owns @command */
     bool computed;      /* @command has the result */
     XRNPECommand command;
+
+    /* What is kept of commands, for who computes one */
+    GHashTable *prepared;
+    size_t prepared_size;   /* bytes */
+    uint64_t prepared_misses;
 };
 
 /* ---- xrnpe.c: what there is to do -------------------------------------- */
@@ -262,6 +267,17 @@ void xrnpe_cancel_command(XRNPEState *s);
 /* Whether what executes has come to its end, or has been given up. */
 bool xrnpe_command_over(const XRNPEState *s);
 void xrnpe_end_command(XRNPEState *s);
+
+/* ---- prepared.c --------------------------------------------------------- */
+
+void xrnpe_prepared_init(XRNPEState *s);
+void xrnpe_prepared_cleanup(XRNPEState *s);
+
+/*
+ * xrnpe_datapath_run() of s->command, with what was kept when it executed
+ * before. @memory: by operand; it is changed.
+ */
+int xrnpe_run_command(XRNPEState *s, void **memory);
 
 /* ---- dma.c -------------------------------------------------------------- */
 

@@ -10,7 +10,8 @@
  *
  * Here are its life cycle, its reset and what decides what is next; regs.c,
  * queue.c, job.c, command.c and dma.c lead from a register write to the bytes in
- * memory, inject.c makes the device fail, migration.c moves it.
+ * memory, prepared.c keeps what is decoded on the way, inject.c makes the device
+ * fail, migration.c moves it.
  *
  * All state lives under the BQL. Register writes only change it and set off a
  * timer of virtual time, which starts what there is to do; the device's thread,
@@ -241,6 +242,7 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     s->machine.cols = s->cols;
     s->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, xrnpe_timer, s);
     s->running = runstate_is_running();
+    xrnpe_prepared_init(s);
     xrnpe_thread_start(s);
     s->vm_state_change =
         qdev_add_vm_change_state_handler(dev, xrnpe_vm_state_change, s);
@@ -258,6 +260,7 @@ static void xrnpe_unrealize(DeviceState *dev)
     xrnpe_thread_stop(s);
     timer_free(s->timer);
     s->timer = NULL;
+    xrnpe_prepared_cleanup(s);
     xrnpe_datapath_free(s->datapath);
 }
 

@@ -81,6 +81,173 @@ static void test_formats(void)
     npu_quit(&npu);
 }
 
+/* ---- Commands that execute again --------------------------------------- */
+
+#define AGAIN_K 61
+#define AGAIN_N 40
+#define AGAIN_WEIGHT (AGAIN_N * AGAIN_K)
+#define AGAIN_SCALE ROUND_UP(AGAIN_WEIGHT, 4)
+/* Commands of as many weights, of which not all can be kept; and how often */
+#define MANY 40
+#define MANY_K 4000
+#define MANY_TIMES 80
+
+/* A product, what it reads and what becomes of it, as the host has them */
+typedef struct Product {
+    struct xrnpe_cmd cmd;
+    uint8_t ifm[16 * MANY_K];
+    uint8_t weight[64 * MANY_K];
+    struct xrnpe_scale scale[64];
+    uint8_t want[4 * 64 * 64];
+} Product;
+
+static void random_bytes(GRand *rand, uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = g_rand_int(rand);
+    }
+}
+
+static void random_scales(GRand *rand, Product *p, unsigned int count)
+{
+    for (unsigned int i = 0; i < count; i++) {
+        p->scale[i].scale = ONE_F32 | (g_rand_int(rand) & 0x7fffff);
+        p->scale[i].bias = ONE_F32 | (g_rand_int(rand) & 0x807fffff);
+    }
+}
+
+static void assert_computes(Npu *npu, struct xrnpe_datapath *datapath,
+                            Product *p, uint32_t seqno)
+{
+    size_t size = 4 * p->cmd.matmul.m * p->cmd.matmul.n;
+    g_autofree uint8_t *got = g_malloc(size);
+    struct xrnpe_fault fault;
+    uint32_t status = 0;
+    void *memory[XRNPE_OPERANDS] = {
+        [XRNPE_OPERAND_IFM] = p->ifm,
+        [XRNPE_OPERAND_WEIGHT] = p->weight,
+        [XRNPE_OPERAND_SCALE] = p->scale,
+        [XRNPE_OPERAND_OFM] = p->want,
+    };
+
+    queue_job(npu, 0, &p->cmd, 1, seqno);
+    g_assert_cmpint(xrnpe_datapath_run(datapath, &p->cmd, 0, memory, NULL,
+                                       &status, &fault), ==, 0);
+    wait_head(npu, 0, npu->tail[0]);
+    assert_done(npu, 0, seqno);
+    qtest_memread(npu->qts, OUTPUT + p->cmd.operand[XRNPE_OPERAND_OFM].offset,
+                  got, size);
+    g_assert_cmpmem(got, size, p->want, size);
+}
+
+/*
+ * The same command often, while any of what it reads changes, by a byte or
+ * altogether, or goes elsewhere.
+ */
+static void test_again(void)
+{
+    Npu npu = npu_open("", "");
+    g_autoptr(GRand) rand = g_rand_new_with_seed(2);
+    struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, "plain");
+    g_autofree Product *p = g_new0(Product, 1);
+    struct xrnpe_operand *o = p->cmd.operand;
+
+    prepare(&npu);
+    p->cmd = matmul(XRNPE_FORMAT_P8, XRNPE_FORMAT_F32, 33, AGAIN_N, AGAIN_K);
+    random_bytes(rand, p->ifm, sizeof(p->ifm));
+    random_bytes(rand, p->weight, AGAIN_WEIGHT);
+    random_scales(rand, p, AGAIN_N);
+    for (uint32_t seqno = 1; seqno <= 400; seqno++) {
+        uint64_t at = g_rand_boolean(rand) ? 0 : 0x8000;
+
+        switch (g_rand_int_range(rand, 0, 6)) {
+        case 0:
+            random_bytes(rand, p->ifm, 33 * AGAIN_K);
+            break;
+        case 1:
+            p->weight[g_rand_int_range(rand, 0, AGAIN_WEIGHT)] ^= 0x10;
+            break;
+        case 2:
+            random_bytes(rand, p->weight, AGAIN_WEIGHT);
+            break;
+        case 3:
+            p->scale[g_rand_int_range(rand, 0, AGAIN_N)].bias ^= 0x400000;
+            break;
+        case 4:
+            p->cmd.operand[XRNPE_OPERAND_OFM].offset ^= 0x10000;
+            break;
+        }
+        o[XRNPE_OPERAND_WEIGHT].offset = at;
+        o[XRNPE_OPERAND_SCALE].offset = at + AGAIN_SCALE;
+        qtest_memwrite(npu.qts, INPUT, p->ifm, 33 * AGAIN_K);
+        qtest_memwrite(npu.qts, CONSTANTS + at, p->weight, AGAIN_WEIGHT);
+        qtest_memwrite(npu.qts, CONSTANTS + at + AGAIN_SCALE, p->scale,
+                       AGAIN_N * sizeof(p->scale[0]));
+        assert_computes(&npu, datapath, p, seqno);
+    }
+    xrnpe_datapath_free(datapath);
+    npu_quit(&npu);
+}
+
+/* A scale that becomes illegal is found, and one that is legal again is taken. */
+static void test_again_illegal(void)
+{
+    Npu npu = npu_open("", "");
+    struct xrnpe_cmd cmd = update(0, 0);
+    struct xrnpe_fault fault = {
+        .kind = XRNPE_FAULT_ILLEGAL_SCALE,
+        .operand = XRNPE_OPERAND_SCALE,
+    };
+
+    prepare(&npu);
+    put_float(&npu, variable_addr(0), 3);
+    for (uint32_t i = 0; i < 12; i++) {
+        put_scale(&npu, CONSTANTS, i % 3 == 2 ? INFINITY : i + 1, 0);
+        queue_job(&npu, 0, &cmd, 1, i);
+        wait_head(&npu, 0, i + 1);
+        if (i % 3 == 2) {
+            assert_fault(&npu, 0, i, &fault);
+            control(&npu, 0, XRNPE_QUEUE_CTRL_RESUME);
+        } else {
+            assert_done(&npu, 0, i);
+            g_assert_cmpfloat(get_float(&npu, variable_addr(1)), ==,
+                              3 * (i + 1));
+        }
+    }
+    npu_quit(&npu);
+}
+
+/* More than is kept, so that what is kept changes. */
+static void test_again_many(void)
+{
+    Npu npu = npu_open("", "");
+    g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+    struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
+    g_autofree Product *p = g_new0(Product, 1);
+    g_autofree uint8_t *constants = g_malloc(REGION_SIZE);
+    uint32_t seqno = 0;
+
+    prepare(&npu);
+    p->cmd = matmul(XRNPE_FORMAT_P8, XRNPE_FORMAT_F32, 16, 60, MANY_K);
+    random_bytes(rand, p->ifm, sizeof(p->ifm));
+    random_bytes(rand, constants, REGION_SIZE);
+    random_scales(rand, p, 60);
+    qtest_memwrite(npu.qts, INPUT, p->ifm, 16 * MANY_K);
+    qtest_memwrite(npu.qts, CONSTANTS, constants, REGION_SIZE);
+    p->cmd.operand[XRNPE_OPERAND_SCALE].offset = REGION_SIZE - 0x1000;
+    qtest_memwrite(npu.qts, CONSTANTS + REGION_SIZE - 0x1000, p->scale,
+                   60 * sizeof(p->scale[0]));
+    for (unsigned int i = 0; i < MANY_TIMES; i++) {
+        for (unsigned int j = 0; j < MANY; j++) {
+            p->cmd.operand[XRNPE_OPERAND_WEIGHT].offset = 64 * j;
+            memcpy(p->weight, constants + 64 * j, 60 * MANY_K);
+            assert_computes(&npu, datapath, p, ++seqno);
+        }
+    }
+    xrnpe_datapath_free(datapath);
+    npu_quit(&npu);
+}
+
 static void test_invalid_status(void)
 {
     Npu npu = npu_start();
@@ -251,6 +418,9 @@ void xrnpe_add_jobs_tests(void)
 {
     qtest_add_func("/xrnpe/matmul", test_matmul);
     qtest_add_func("/xrnpe/formats", test_formats);
+    qtest_add_func("/xrnpe/again", test_again);
+    qtest_add_func("/xrnpe/again-illegal", test_again_illegal);
+    qtest_add_func("/xrnpe/again-many", test_again_many);
     qtest_add_func("/xrnpe/invalid-status", test_invalid_status);
     qtest_add_func("/xrnpe/job-record", test_job_record);
     qtest_add_func("/xrnpe/timing", test_timing);
