@@ -113,6 +113,7 @@ struct xrnpe_device {
 	atomic_uint references;
 	struct xrnpe_device_info info;
 	unsigned int depth;		/* jobs in flight that keep it busy */
+	unsigned int most_lanes;	/* elements of a batch that shall be one job; 0: each its own */
 	bool swaps;			/* buffers can be swapped out, so idle ones may stay */
 };
 

@@ -22,6 +22,8 @@
 #define DRIVER_MAJOR 1
 /* Enough to keep the ring fed while this side copies. */
 #define DEPTH 16
+/* Elements of a batch in a job: the kernel takes as long for it as for tens of commands. */
+#define LANES 16
 
 int drm_fail_ioctl(struct drm *drm, const char *verb, struct xrnpe_error *error)
 {
@@ -94,6 +96,7 @@ static int query(struct drm *drm, struct xrnpe_error *error)
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &args))
 		return drm_fail_ioctl(drm, "query the device", error);
 	drm->depth = info.max_depth;
+	drm->coherent = info.flags & DRM_XRNPE_DEV_COHERENT;
 	drm->timer_khz = info.timer_khz ? info.timer_khz : 1;
 	drm->device.info = (struct xrnpe_device_info){
 		.backend = "drm",
@@ -143,6 +146,7 @@ static int open_node(const char *path, struct xrnpe_device **device, struct xrnp
 		return xrnpe_fail_memory(error);
 	drm->device.backend = &drm_backend;
 	drm->device.depth = DEPTH;
+	drm->device.most_lanes = LANES;
 	atomic_init(&drm->device.references, 1);
 	drm_start_jobs(drm);
 	drm->path = strdup(path);

@@ -28,6 +28,7 @@ struct drm {
 	char driver[32];
 	uint32_t depth;
 	uint32_t timer_khz;
+	bool coherent;			/* it sees the CPU's caches */
 	pthread_mutex_t lock;		/* protects all below, and what jobs say of their end */
 	pthread_cond_t work;		/* there is a job to go on with, or stop was set */
 	pthread_cond_t over;		/* a job that goes on by itself has ended */

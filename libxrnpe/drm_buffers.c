@@ -162,6 +162,8 @@ int drm_buffer_sync(struct xrnpe_buffer *buffer, enum xrnpe_sync sync, size_t of
 
 	if (buffer->fd >= 0)
 		return sync_import(drm, buffer, sync, error);
+	if (drm->coherent)
+		return 0;
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_SYNC, &args))
 		return drm_fail_ioctl(drm, "synchronise a buffer", error);
 	return 0;

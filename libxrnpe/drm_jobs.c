@@ -121,6 +121,12 @@ static int prepare_sync(struct drm *drm, struct xrnpe_job *job, struct xrnpe_err
 	return watch_syncobj(drm, job, job->fd, error);
 }
 
+/* Whether others than who submitted @job, or an eventfd, may have to be told of its end. */
+static bool wants_sync(const struct xrnpe_job *job)
+{
+	return !job->goes_on && (job->awaited == XRNPE_AWAITED_NOT || job->fd >= 0);
+}
+
 /* Give the device its part of @job. */
 static int submit_part(struct drm *drm, struct xrnpe_job *job, struct xrnpe_error *error)
 {
@@ -142,12 +148,13 @@ static int submit_part(struct drm *drm, struct xrnpe_job *job, struct xrnpe_erro
 		.queue = queue->id,
 		.jobs = { .stride = sizeof(what), .count = 1, .pointer = (uintptr_t)&what },
 	};
-	int ret = job->goes_on ? 0 : prepare_sync(drm, job, error);
+	bool syncs = wants_sync(job);
+	int ret = syncs ? prepare_sync(drm, job, error) : 0;
 
 	if (ret)
 		return ret;
 	sync.handle = job->syncobj;
-	if (!job->goes_on)
+	if (syncs)
 		what.syncs = (struct drm_xrnpe_array){
 			.stride = sizeof(sync), .count = 1, .pointer = (uintptr_t)&sync,
 		};

@@ -43,16 +43,21 @@ static int make_cpu(struct xrnpe_request *request, struct xrnpe_error *error)
 	return request->cpu && request->values ? 0 : xrnpe_fail_memory(error);
 }
 
-int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **request,
-		      struct xrnpe_error *error)
+int request_new(struct xrnpe_session *session, uint32_t lanes, struct xrnpe_request **request,
+		struct xrnpe_error *error)
 {
 	const struct session_regions *regions = &session->regions;
-	struct xrnpe_request *made = calloc(1, sizeof(*made));
+	struct xrnpe_request *made;
 	uint64_t used = 0;
-	int ret;
+	int ret = lanes > 1 ? session_make_lanes(session, error) : 0;
 
+	if (ret)
+		return ret;
+	made = calloc(1, sizeof(*made));
 	if (!made)
 		return xrnpe_fail_memory(error);
+	made->lanes = lanes;
+	made->used_lanes = 1;
 	atomic_fetch_add(&session->references, 1);
 	made->session = session;
 	made->point = &session->points[xrnpe_session_point(session)];
@@ -64,7 +69,7 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 		struct xrnpe_job_region *region = &made->job.regions[i];
 
 		region->flags = xrnpe_model_region_flags[regions->region[i].of];
-		region->size = regions->region[i].size;
+		region->size = regions->region[i].size + (lanes - 1) * session_lane_bytes(regions, i);
 		if (regions->region[i].of == XRNPE_MODEL_CONSTANTS)
 			continue;
 		region->offset = made->own[i] = used;
@@ -83,6 +88,12 @@ int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **requ
 					      session->constants : made->memory;
 	*request = made;
 	return 0;
+}
+
+int xrnpe_request_new(struct xrnpe_session *session, struct xrnpe_request **request,
+		      struct xrnpe_error *error)
+{
+	return request_new(session, 1, request, error);
 }
 
 void request_dispose(struct xrnpe_request *request)

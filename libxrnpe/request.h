@@ -30,6 +30,9 @@ struct xrnpe_request {
 	struct reference *cpu;		/* tensors of the CPU's nodes; NULL: there are none */
 	float *values;			/* room for any tensor that is copied to or from these */
 	struct xrnpe_job job;
+	uint32_t lanes;			/* elements that it has room for: 1 unless it is a batch's */
+	uint32_t used_lanes;		/* that it computes */
+	uint32_t lane;			/* whose inputs and outputs are set and read */
 	uint32_t step;			/* that the job is at, or the number of steps */
 	uint32_t part;			/* command in the step that the job's part begins with */
 	struct xrnpe_result result;	/* of the device's parts so far */
@@ -54,6 +57,10 @@ static inline const struct xrnpe_model *request_model(const struct xrnpe_request
 
 /* That the request is not on its way. Returns 0 or -EBUSY. */
 int request_check_idle(const struct xrnpe_request *request, struct xrnpe_error *error);
+
+/* xrnpe_request_new() of several elements that are computed together. */
+int request_new(struct xrnpe_session *session, uint32_t lanes, struct xrnpe_request **request,
+		struct xrnpe_error *error);
 
 /* Free one that is not submitted, but for its reference to the session. */
 void request_dispose(struct xrnpe_request *request);

@@ -20,7 +20,8 @@ static uint64_t offset_of(const struct xrnpe_request *request, const struct xrnp
 {
 	unsigned int r = region_of(request, t);
 
-	return request->job.regions[r].offset + t->offset - request->session->regions.region[r].offset;
+	return request->job.regions[r].offset + request->lane * session_lane_bytes(&request->session->regions, r) +
+	       t->offset - request->session->regions.region[r].offset;
 }
 
 void *request_tensor_data(const struct xrnpe_request *request, const struct xrnpe_model_tensor *t)

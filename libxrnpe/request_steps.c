@@ -161,23 +161,28 @@ static void collect(struct xrnpe_request *request)
 
 /* ---- all of it ----------------------------------------------------------- */
 
+/* Commands of the step that the request is at, or its nodes. */
+static uint32_t step_count(const struct xrnpe_request *request)
+{
+	return request_model(request)->steps[request->step].count * request->used_lanes;
+}
+
 /* Let the job's next part be that which the request is at: a step, or some layers of it. */
 static void set_part(struct xrnpe_request *request)
 {
-	request->job.cmds = request->point->cmds[request->step];
+	request->job.cmds = request->lanes > 1 ? request->point->lanes : request->point->cmds[request->step];
 	if (!request->job.cmds)
 		return;
 	request->job.cmd_first = request->part;
 	request->job.cmd_count = request_keep_commands(request, request->profile ?
-		request_layer_commands(request) :
-		request_model(request)->steps[request->step].count - request->part);
+		request_layer_commands(request) : step_count(request) - request->part);
 }
 
 /* @count more commands of the step are done, or all of its nodes. */
 static int move_on(struct xrnpe_request *request, uint32_t count, struct xrnpe_error *error)
 {
 	request->part += count;
-	if (request->part == request_model(request)->steps[request->step].count) {
+	if (request->part == step_count(request)) {
 		request->part = 0;
 		request->step++;
 	}
@@ -247,7 +252,7 @@ bool request_advance(struct xrnpe_job *job)
 		ret = say_stopped(request, &job->error);
 	job->code = ret ? ret : request_sync_outputs(request, &job->error);
 	if (!job->code && request->measures)
-		session_observe(request->session, request->result.point, request->device_seconds,
-				request->result.cpu_seconds);
+		session_observe(request->session, request->result.point,
+				request->device_seconds / request->used_lanes, request->result.cpu_seconds);
 	return false;
 }

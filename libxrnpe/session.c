@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Sessions: a compiled model on a device; and batches that it runs. */
+/* Sessions: a compiled model on a device. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -128,6 +128,7 @@ static void free_points(struct xrnpe_session *session)
 		for (uint32_t i = 0; point->cmds && i < point->model->step_count; i++)
 			xrnpe_buffer_free(point->cmds[i]);
 		free(point->cmds);
+		xrnpe_buffer_free(point->lanes);
 	}
 	free(session->points);
 }
@@ -182,6 +183,7 @@ int xrnpe_session_new(struct xrnpe_device *device, struct xrnpe_model *model,
 	made->regions = regions;
 	made->device = xrnpe_device_ref(device);
 	made->model = xrnpe_model_ref(model);
+	made->lanes = session_count_lanes(made);
 	pthread_mutex_init(&made->lock, NULL);
 	ret = session_points_init(made, energy) ? xrnpe_fail_memory(error) : 0;
 	if (!ret)
@@ -214,139 +216,4 @@ void xrnpe_session_free(struct xrnpe_session *session)
 	xrnpe_model_free(session->model);
 	xrnpe_device_close(session->device);
 	free(session);
-}
-
-/* ---- batches ---------------------------------------------------------- */
-
-struct batch {
-	struct xrnpe_session *session;
-	size_t count, submitted, done;
-	const float *const *inputs;
-	float *const *outputs;
-	unsigned int depth;
-	struct xrnpe_request **requests;	/* element i uses the i % depth-th */
-	uint32_t status;
-};
-
-/*
- * A request of a batch that has ended, or a new one. Batches may be small, and then memory that
- * nobody has touched takes as long as to compute.
- */
-static int take_request(struct xrnpe_session *session, struct xrnpe_request **request, struct xrnpe_error *error)
-{
-	pthread_mutex_lock(&session->lock);
-	*request = session->idle;
-	if (*request)
-		session->idle = (*request)->next;
-	pthread_mutex_unlock(&session->lock);
-	if (!*request)
-		return xrnpe_request_new(session, request, error);
-	atomic_fetch_add(&session->references, 1);
-	return 0;
-}
-
-/* For the next batch. What is still in flight is waited for. */
-static void leave_request(struct xrnpe_request *request)
-{
-	struct xrnpe_session *session = request ? request->session : NULL;
-
-	if (!session || !session->device->swaps) {
-		xrnpe_request_free(request);
-		return;
-	}
-	if (request->state == REQUEST_SUBMITTED)
-		xrnpe_request_wait(request, -1, NULL);
-	pthread_mutex_lock(&session->lock);
-	request->next = session->idle;
-	session->idle = request;
-	pthread_mutex_unlock(&session->lock);
-	/* That of who runs the batch stays. */
-	xrnpe_session_free(session);
-}
-
-static int submit_next(struct batch *batch, struct xrnpe_error *error)
-{
-	struct xrnpe_request *request = batch->requests[batch->submitted % batch->depth];
-	const struct xrnpe_model *model = batch->session->model;
-	int ret = 0;
-
-	for (unsigned int i = 0; !ret && i < model->input_count; i++) {
-		size_t size = model->tensors[i].info.count;
-
-		ret = xrnpe_request_set_input(request, i, batch->inputs[i] + batch->submitted * size,
-					      size, error);
-	}
-	if (!ret)
-		ret = request_submit(request, XRNPE_AWAITED_BATCH, error);
-	if (!ret)
-		batch->submitted++;
-	return ret;
-}
-
-static int finish_next(struct batch *batch, struct xrnpe_error *error)
-{
-	struct xrnpe_request *request = batch->requests[batch->done % batch->depth];
-	const struct xrnpe_model *model = batch->session->model;
-	struct xrnpe_error why;
-	int ret = xrnpe_request_wait(request, -1, &why);
-
-	for (unsigned int i = 0; !ret && i < model->output_count; i++) {
-		size_t size = model->tensors[model->input_count + i].info.count;
-
-		if (batch->outputs[i])
-			ret = xrnpe_request_get_output(request, i,
-						       batch->outputs[i] + batch->done * size, size,
-						       &why);
-	}
-	if (ret)
-		return xrnpe_fail(error, ret, "%s (element %zu)", why.message, batch->done);
-	batch->status |= xrnpe_request_result(request)->status;
-	batch->done++;
-	return 0;
-}
-
-static int run_batch(struct batch *batch, xrnpe_progress progress, void *data,
-		     struct xrnpe_error *error)
-{
-	int ret = 0;
-
-	while (!ret && batch->done < batch->count) {
-		if (batch->submitted < batch->count &&
-		    batch->submitted - batch->done < batch->depth) {
-			ret = submit_next(batch, error);
-			continue;
-		}
-		ret = finish_next(batch, error);
-		if (!ret && progress && progress(data, batch->done, batch->count))
-			ret = xrnpe_fail(error, -ECANCELED, "%s: stopped after %zu of %zu elements",
-					 batch->session->model->name, batch->done, batch->count);
-	}
-	return ret;
-}
-
-int xrnpe_session_run(struct xrnpe_session *session, size_t count, const float *const *inputs,
-		      float *const *outputs, xrnpe_progress progress, void *data, uint32_t *status,
-		      struct xrnpe_error *error)
-{
-	struct batch batch = {
-		.session = session, .count = count, .inputs = inputs, .outputs = outputs,
-		.depth = session->device->depth,
-	};
-	int ret = 0;
-
-	if (batch.depth > count)
-		batch.depth = count ? (unsigned int)count : 1;
-	batch.requests = calloc(batch.depth, sizeof(*batch.requests));
-	if (!batch.requests)
-		return xrnpe_fail_memory(error);
-	for (unsigned int i = 0; !ret && i < batch.depth; i++)
-		ret = take_request(session, &batch.requests[i], error);
-	if (!ret)
-		ret = run_batch(&batch, progress, data, error);
-	for (unsigned int i = 0; i < batch.depth; i++)
-		leave_request(batch.requests[i]);
-	free(batch.requests);
-	if (status)
-		*status = batch.status;
-	return ret;
 }

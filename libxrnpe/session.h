@@ -25,6 +25,7 @@ struct session_regions {
 struct session_point {
 	const struct xrnpe_model *model;
 	struct xrnpe_buffer **cmds;	/* by step: of a job its commands, else NULL */
+	struct xrnpe_buffer *lanes;	/* cmds[0] for each lane of a batch's requests; NULL: not yet made */
 };
 
 struct xrnpe_session {
@@ -32,6 +33,7 @@ struct xrnpe_session {
 	struct xrnpe_device *device;
 	struct xrnpe_model *model;
 	unsigned int queue;
+	uint32_t lanes;			/* of a batch's requests: elements of each, at least 1 */
 	struct session_regions regions;	/* the same for all points */
 	struct xrnpe_buffer *constants;
 	struct session_point *points;	/* as many as the model has */
@@ -59,6 +61,22 @@ unsigned int session_begin(struct xrnpe_session *session, bool *measures);
 /* Tell it, of one that ran at @point. */
 void session_observe(struct xrnpe_session *session, unsigned int point, double device_seconds,
 		     double cpu_seconds);
+
+/* ---- session_lanes.c ------------------------------------------------------ */
+
+/* How far a lane's part of region @r is from the one before: 0 where all have the same memory. */
+static inline uint64_t session_lane_bytes(const struct session_regions *regions, unsigned int r)
+{
+	const struct session_region *region = &regions->region[r];
+
+	return region->of == XRNPE_MODEL_INPUT || region->of == XRNPE_MODEL_OUTPUT ? session_align(region->size) : 0;
+}
+
+/* How many lanes are worth it. */
+uint32_t session_count_lanes(const struct xrnpe_session *session);
+
+/* Make the commands of all lanes, unless they are there. Returns 0 or what failed. */
+int session_make_lanes(struct xrnpe_session *session, struct xrnpe_error *error);
 
 /* ---- session_regions.c --------------------------------------------------- */
 

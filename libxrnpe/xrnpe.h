@@ -562,8 +562,9 @@ void xrnpe_session_free(struct xrnpe_session *session);
 typedef int (*xrnpe_progress)(void *data, size_t done, size_t total);
 
 /**
- * Run a batch, with as many elements in flight as keep the device busy, and wait. On the emulator
- * the session keeps the memory of these for its next batches.
+ * Run a batch, with as many elements in flight as keep the device busy, and wait. Of small models
+ * several elements are one job of a kernel driver's device. The session keeps the memory of these
+ * for its next batches, on such a device if it is little.
  *
  * @inputs: by input, @count of each one after the other
  * @outputs: by output, room for @count of each; NULL: not wanted

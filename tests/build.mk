@@ -181,7 +181,7 @@ fuzz-streams: $(B)/tests/streams/streams qemu
 # ---- libxrnpe: running ---------------------------------------------------
 # With XRNPE_TEST_DEVICE=drm they test a kernel driver's device instead.
 RUNTIME_TESTS := $(addprefix tests/unit/,runtime runtime_npy runtime_file runtime_device \
-	runtime_models runtime_session runtime_events runtime_buffers runtime_layers \
+	runtime_models runtime_session runtime_batch runtime_events runtime_buffers runtime_layers \
 	runtime_points runtime_govern runtime_transfer runtime_networks compile_run compile_networks \
 	onnx_builder)
 $(RUNTIME_TESTS:%=$(B)/%.o): CPPFLAGS += -Itests -Ilibxrnpe -Ilibxrnpe/graph -I$(B)/libxrnpe \

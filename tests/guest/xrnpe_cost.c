@@ -219,15 +219,15 @@ static int count_submits(char *line)
 	}
 }
 
-/* XRNPE_COST_COMMAND runs a network XRNPE_COST_INFERENCES times. */
+/* XRNPE_COST_COMMAND runs a network, which is XRNPE_COST_JOBS jobs. */
 TEST_F(cost, inferences)
 {
-	char *command = getenv("XRNPE_COST_COMMAND"), *inferences = getenv("XRNPE_COST_INFERENCES");
+	char *command = getenv("XRNPE_COST_COMMAND"), *jobs = getenv("XRNPE_COST_JOBS");
 
-	if (!command || !inferences)
+	if (!command || !jobs)
 		SKIP(return, "no network");
-	EXPECT_EQ(atoi(inferences), count_submits(command));
-	TH_LOG("jobs: %s", inferences);
+	EXPECT_EQ(atoi(jobs), count_submits(command));
+	TH_LOG("jobs: %s", jobs);
 }
 
 TEST_HARNESS_MAIN

@@ -274,6 +274,7 @@ int main(void)
 	}
 	suite_add_tcase(suite, runtime_device_tests());
 	suite_add_tcase(suite, runtime_session_tests());
+	suite_add_tcase(suite, runtime_batch_tests());
 	suite_add_tcase(suite, runtime_events_tests());
 	suite_add_tcase(suite, runtime_buffers_tests());
 	suite_add_tcase(suite, runtime_layers_tests());

@@ -12,6 +12,7 @@ TCase *runtime_npy_tests(void);
 TCase *runtime_file_tests(void);
 TCase *runtime_device_tests(void);
 TCase *runtime_session_tests(void);
+TCase *runtime_batch_tests(void);
 TCase *runtime_events_tests(void);
 TCase *runtime_buffers_tests(void);
 TCase *runtime_layers_tests(void);
