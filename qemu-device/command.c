@@ -91,7 +91,6 @@ static bool xrnpe_fetch_command(XRNPEState *s, XRNPEQueue *q)
         xrnpe_fault_from_datapath(q, &fault);
         return false;
     }
-    xrnpe_cmd_cost(&s->machine, &c->cmd, &c->cost);
     return true;
 }
 
@@ -126,11 +125,13 @@ static void xrnpe_hand_over_command(XRNPEState *s)
 static int64_t xrnpe_command_time(const XRNPEState *s)
 {
     int64_t slow = s->inject.slow * (int64_t)SCALE_US;
+    struct xrnpe_counters cost = { };
 
     if (s->timing != XRNPE_TIMING_MODEL) {
         return slow;
     }
-    return MAX(slow, muldiv64_round_up(s->command.cost.cycles, XRNPE_TIMER,
+    xrnpe_cmd_cost(&s->machine, &s->command.cmd, &cost);
+    return MAX(slow, muldiv64_round_up(cost.cycles, XRNPE_TIMER,
                                        s->machine.clock_khz));
 }
 

@@ -35,6 +35,7 @@ typedef struct XRNPEPrepared {
     const void *memory[ARRAY_SIZE(constant)];
     void *copy[ARRAY_SIZE(constant)];
     struct xrnpe_prepared *prepared;
+    struct xrnpe_counters cost;
     size_t size;
 } XRNPEPrepared;
 
@@ -184,6 +185,7 @@ static XRNPEPrepared *xrnpe_prepare(XRNPEState *s, const XRNPEPrepared *key,
         xrnpe_prepared_destroy(p);
         return NULL;
     }
+    xrnpe_cmd_cost(&s->machine, &c->cmd, &p->cost);
     p->size = size + xrnpe_prepared_size(p->prepared);
     return p;
 }
@@ -233,9 +235,11 @@ int xrnpe_run_command(XRNPEState *s, void **memory)
         xrnpe_may_be_kept(c) ? xrnpe_find_prepared(s, memory) : NULL;
 
     if (!p) {
+        xrnpe_cmd_cost(&s->machine, &c->cmd, &c->cost);
         return xrnpe_datapath_run(s->datapath, &c->cmd, c->index, memory,
                                   &c->cancel, &c->status, &c->fault);
     }
+    c->cost = p->cost;
     xrnpe_use_copy(p, memory);
     return xrnpe_datapath_run_prepared(s->datapath, p->prepared, memory,
                                        &c->cancel, &c->status);

@@ -81,11 +81,12 @@ typedef struct XRNPEMapping {
 typedef struct XRNPECommand {
     uint32_t index;
     struct xrnpe_cmd cmd;
-    struct xrnpe_counters cost;
     struct xrnpe_span span[XRNPE_OPERANDS];
     XRNPEMapping mapping[XRNPE_OPERANDS];
     bool cancel;
 
+    /* What has become of it */
+    struct xrnpe_counters cost;
     int result;
     uint32_t status;
     struct xrnpe_fault fault;
@@ -275,7 +276,7 @@ void xrnpe_prepared_cleanup(XRNPEState *s);
 
 /*
  * xrnpe_datapath_run() of s->command, with what was kept when it executed
- * before. @memory: by operand; it is changed.
+ * before; and its cost. @memory: by operand; it is changed.
  */
 int xrnpe_run_command(XRNPEState *s, void **memory);
 
