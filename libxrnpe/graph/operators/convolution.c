@@ -170,20 +170,21 @@ static void spread_line(const struct landing *l, const float *in, float *out)
 static void spread(const struct image *image, const struct window_images *from, const float *in,
 		   ptrdiff_t begin_y, size_t by_y, ptrdiff_t begin_x, size_t by_x, float *out)
 {
-	memset(out, 0, image_size(image) * sizeof(*out));
-	for (size_t c = 0; c < image->channels; c++, in += from->height * from->width) {
-		for (size_t p = 0; p < image->phases_y * image->phases_x; p++) {
-			ptrdiff_t line = (ptrdiff_t)(p / image->phases_x);
-			ptrdiff_t column = (ptrdiff_t)(p % image->phases_x * image->step_x);
-			struct landing y = land(from->height, begin_y - line, by_y, image->stride_y,
-						image->height);
-			struct landing x = land(from->width, begin_x - column, by_x, image->stride_x,
-						image->width);
+	size_t phases = image->phases_y * image->phases_x, channel = phases * phase_size(image);
 
-			for (size_t i = 0; x.count && i < y.count; i++)
-				spread_line(&x, in + (y.in + i * y.in_step) * from->width,
-					    out + (y.out + i * y.out_step) * image->width);
-			out += phase_size(image);
+	memset(out, 0, image_size(image) * sizeof(*out));
+	for (size_t p = 0; p < phases; p++, out += phase_size(image)) {
+		ptrdiff_t line = (ptrdiff_t)(p / image->phases_x);
+		ptrdiff_t column = (ptrdiff_t)(p % image->phases_x * image->step_x);
+		struct landing y = land(from->height, begin_y - line, by_y, image->stride_y,
+					image->height);
+		struct landing x = land(from->width, begin_x - column, by_x, image->stride_x,
+					image->width);
+
+		for (size_t c = 0; x.count && c < image->channels; c++) {
+			for (size_t i = 0; i < y.count; i++)
+				spread_line(&x, in + (c * from->height + y.in + i * y.in_step) * from->width,
+					    out + c * channel + (y.out + i * y.out_step) * image->width);
 		}
 	}
 }

@@ -37,10 +37,16 @@ struct taps {
 	uint32_t padded;	/* taps on image and padding, not behind it */
 };
 
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 static int infer_pool(const struct op *op)
 {
 	struct graph_windows *windows = &op->node->params.windows;
 	enum graph_type type = op_input(op, 0)->type;
+	struct window_images to;
 	struct graph_shape out;
 	int ret = windows_infer(op, NULL, &out);
 
@@ -51,7 +57,9 @@ static int infer_pool(const struct op *op)
 	}
 	if (ret)
 		return ret;
-	op->node->scratch = out.dims[out.rank - 1] * sizeof(struct taps);
+	to = window_images(&out);
+	op->node->scratch = larger(to.width * sizeof(struct taps),
+				   to.height * op_input(op, 0)->shape.dims[out.rank - 1] * sizeof(float));
 	op_output(op, 1, GRAPH_INT, &out);
 	return op_output(op, 0, type, &out);
 }
@@ -145,7 +153,7 @@ static void pool_line(bool max, const float *in, size_t width, const struct grap
 }
 
 /* Scratch: the taps of each column of windows. */
-static void compute_pool(const struct op_call *call, bool max)
+static void compute_average(const struct op_call *call)
 {
 	const struct graph_windows *windows = &call->node->params.windows;
 	const struct window_images from = window_images(&call_input(call, 0)->shape);
@@ -162,14 +170,64 @@ static void compute_pool(const struct op_call *call, bool max)
 		const float *image = in + i / to.height * from.height * from.width;
 
 		for (size_t ox = 0; ox < to.width; ox++)
-			out[ox] = max ? -INFINITY : 0;
+			out[ox] = 0;
 		for (size_t k = 0; k < rows.count; k++)
-			pool_line(max, image + (rows.first + k * y.dilation) * from.width, from.width, &x,
+			pool_line(false, image + (rows.first + k * y.dilation) * from.width, from.width, &x,
 				  to.width, out);
-		for (size_t ox = 0; !max && ox < to.width; ox++)
+		for (size_t ox = 0; ox < to.width; ox++)
 			out[ox] /= (float)(windows->count_padding ?
 					   (size_t)rows.padded * columns[ox].padded :
 					   rows.count * columns[ox].count);
+	}
+}
+
+/* The largest of each column of the windows in a line of them. */
+VECTORS
+static void take_rows(const float *in, size_t width, const struct taps *rows, uint32_t dilation,
+		      float *line)
+{
+	in += rows->first * width;
+	for (size_t i = 0; i < width; i++)
+		line[i] = in[i];
+	for (size_t k = 1; k < rows->count; k++)
+		take(true, in + k * dilation * width, 1, width, line);
+}
+
+/*
+ * The largest along lines as they come, where every line is as long as its windows are apart in
+ * all: none of them reaches into the next one.
+ */
+static bool is_one_line(const struct graph_window *x, const struct window_images *from,
+			const struct window_images *to)
+{
+	return !x->pad_begin && from->width == to->width * x->stride &&
+	       (x->kernel - 1) * x->dilation < x->stride;
+}
+
+/* Scratch: for each line of windows the largest of each column, since vectors of lines are whole ones. */
+static void compute_maxima(const struct op_call *call)
+{
+	const struct graph_windows *windows = &call->node->params.windows;
+	const struct window_images from = window_images(&call_input(call, 0)->shape);
+	const struct window_images to = window_images(&call_output(call, 0)->shape);
+	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
+	bool whole = is_one_line(&x, &from, &to);
+	size_t lines = whole ? 1 : to.height, width = to.height / lines * from.width;
+	size_t count = to.height / lines * to.width;
+	const float *in = call_in(call, 0);
+	float *columns = call->scratch, *out = call_out(call, 0);
+
+	for (size_t i = 0; i < to.count; i++, in += from.height * from.width) {
+		for (size_t oy = 0; oy < to.height; oy++) {
+			const struct taps rows = find_taps(&y, from.height, oy);
+
+			take_rows(in, from.width, &rows, y.dilation, columns + oy * from.width);
+		}
+		for (size_t line = 0; line < lines; line++, out += count) {
+			for (size_t k = 0; k < count; k++)
+				out[k] = -INFINITY;
+			pool_line(true, columns + line * width, width, &x, count, out);
+		}
 	}
 }
 
@@ -237,12 +295,7 @@ static void compute_max(const struct op_call *call)
 	if (call_input(call, 0)->type == GRAPH_INT || call_out(call, 1))
 		compute_largest(call);
 	else
-		compute_pool(call, true);
-}
-
-static void compute_average(const struct op_call *call)
-{
-	compute_pool(call, false);
+		compute_maxima(call);
 }
 
 static uint64_t average_macs(const struct xrnpe_graph *graph, const struct graph_node *node)
