@@ -3,8 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Register writes change the state and set off the timer,
- * which does the rest.
+ * Register writes change the state and have the rest done by others.
  */
 
 #include "qemu/osdep.h"
@@ -375,7 +374,9 @@ static void xrnpe_write(void *opaque, hwaddr addr, uint64_t value,
             : xrnpe_device_write(s, offset, value))) {
         xrnpe_refuse(s, "no writable register at 0x%" HWADDR_PRIx, addr);
     }
-    xrnpe_schedule(s);
+    if (q || addr == XRNPE_CTRL) {
+        xrnpe_schedule(s);
+    }
 }
 
 const MemoryRegionOps xrnpe_ops = {

@@ -122,8 +122,9 @@ struct XRNPEState {
     struct xrnpe_datapath *datapath;
 
     QemuThread thread;
-    QemuCond work;      /* there is a command to compute, @in_flight, or @quit */
+    QemuCond work;      /* there is a command to compute, @in_flight, @due, @quit */
     QemuCond idle;      /* @in_flight is over */
+    bool due;           /* there may be something to do */
     bool quit;
     bool running;       /* the machine, and nobody waits for @idle */
 
@@ -170,7 +171,7 @@ struct XRNPEState {
 /* Virtual time, in nanoseconds */
 int64_t xrnpe_now(void);
 
-/* Let the timer call xrnpe_go_on(). */
+/* Let the device's thread or the timer call xrnpe_go_on(). */
 void xrnpe_schedule(XRNPEState *s);
 
 /* Do what there is to do. */
@@ -185,6 +186,9 @@ void xrnpe_pursue_reset(XRNPEState *s);
 
 void xrnpe_thread_start(XRNPEState *s);
 void xrnpe_thread_stop(XRNPEState *s);
+
+/* xrnpe_go_on(), while nothing is computed */
+void xrnpe_thread_go_on(XRNPEState *s);
 
 /* Compute s->command, and then xrnpe_go_on(). */
 void xrnpe_thread_compute(XRNPEState *s);

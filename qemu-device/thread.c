@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * It computes commands, without the BQL, and goes on when it has, with: between
- * two commands of a job nobody waits for the main loop. With -icount it has
- * nothing to do, since virtual time must not depend on it.
+ * It computes commands, without the BQL, and goes on when it has, with: nobody
+ * waits for the main loop, neither at a doorbell nor between two commands of a
+ * job. With -icount it has nothing to do, since virtual time must not depend on
+ * it.
  */
 
 #include "qemu/osdep.h"
@@ -26,6 +27,9 @@ static void *xrnpe_thread(void *opaque)
             bql_lock();
             xrnpe_command_computed(s);
             qemu_cond_broadcast(&s->idle);
+            xrnpe_go_on(s);
+        } else if (s->due) {
+            s->due = false;
             xrnpe_go_on(s);
         } else {
             qemu_cond_wait_bql(&s->work);
@@ -54,6 +58,12 @@ void xrnpe_thread_stop(XRNPEState *s)
     bql_lock();
     qemu_cond_destroy(&s->work);
     qemu_cond_destroy(&s->idle);
+}
+
+void xrnpe_thread_go_on(XRNPEState *s)
+{
+    s->due = true;
+    qemu_cond_signal(&s->work);
 }
 
 void xrnpe_thread_compute(XRNPEState *s)

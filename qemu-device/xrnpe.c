@@ -13,12 +13,13 @@
  * memory, prepared.c keeps what is decoded on the way, inject.c makes the device
  * fail, migration.c moves it.
  *
- * All state lives under the BQL. Register writes only change it and set off a
- * timer of virtual time, which starts what there is to do; the device's thread,
- * see thread.c, computes commands, one at a time and without the BQL, and goes on
- * when it has. These two are where the device reads and writes memory of its own
- * accord, and they do not while the machine is stopped. With -icount nothing may
- * depend on the speed of the host: the timer does it all, computing included.
+ * All state lives under the BQL. Register writes only change it and call the
+ * device's thread, see thread.c, which starts what there is to do. It computes
+ * commands, one at a time and without the BQL, and goes on when it has. What comes
+ * in virtual time, or while it computes, a timer does. These two are where the
+ * device reads and writes memory of its own accord, and they do not while the
+ * machine is stopped. With -icount nothing may depend on the speed of the host:
+ * the timer does it all, computing included.
  */
 
 #include "qemu/osdep.h"
@@ -49,9 +50,18 @@ int64_t xrnpe_now(void)
  * With -icount the timer must return before a next command, for it computes them
  * itself and there may be many.
  */
-void xrnpe_schedule(XRNPEState *s)
+static void xrnpe_set_off_timer(XRNPEState *s)
 {
     timer_mod_ns(s->timer, xrnpe_now() + !!icount_enabled());
+}
+
+void xrnpe_schedule(XRNPEState *s)
+{
+    if (icount_enabled() || s->in_flight) {
+        xrnpe_set_off_timer(s);
+    } else {
+        xrnpe_thread_go_on(s);
+    }
 }
 
 /* ---- Reset ------------------------------------------------------------- */
@@ -141,9 +151,9 @@ void xrnpe_go_on(XRNPEState *s)
         xrnpe_step(s, q);
     }
     if (s->executing && s->computed) {
-        /* Past its end a stuck one goes on. */
+        /* Past its end a stuck one goes on; the main loop is to have its turn. */
         if (xrnpe_command_over(s) || s->end <= xrnpe_now()) {
-            xrnpe_schedule(s);
+            xrnpe_set_off_timer(s);
         } else if (s->end != XRNPE_NEVER) {
             timer_mod_ns(s->timer, s->end);
         }
