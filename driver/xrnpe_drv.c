@@ -9,6 +9,7 @@
 #include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
 #include <linux/property.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 
 #include <drm/drm_accel.h>
@@ -228,6 +229,19 @@ static const struct drm_driver xrnpe_drm_driver = {
 
 /* ---- device ---- */
 
+static int xrnpe_init_locks(struct xrnpe_device *xdev)
+{
+	int ret = drmm_mutex_init(&xdev->drm, &xdev->hw_lock);
+
+	if (ret)
+		return ret;
+	/* Fences wait for it, and memory for fences: lockdep finds who holds it and waits for memory. */
+	fs_reclaim_acquire(GFP_KERNEL);
+	might_lock(&xdev->hw_lock);
+	fs_reclaim_release(GFP_KERNEL);
+	return drmm_mutex_init(&xdev->drm, &xdev->bo_lock);
+}
+
 static int xrnpe_probe(struct platform_device *pdev)
 {
 	struct device *dev = &pdev->dev;
@@ -239,10 +253,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 		return PTR_ERR(xdev);
 	platform_set_drvdata(pdev, xdev);
 
-	ret = drmm_mutex_init(&xdev->drm, &xdev->hw_lock);
-	if (ret)
-		return ret;
-	ret = drmm_mutex_init(&xdev->drm, &xdev->bo_lock);
+	ret = xrnpe_init_locks(xdev);
 	if (ret)
 		return ret;
 	INIT_LIST_HEAD(&xdev->bos);

@@ -165,6 +165,38 @@ void xrnpe_job_free(struct xrnpe_job *job)
 	kfree(job);
 }
 
+static void xrnpe_job_free_work(struct work_struct *work)
+{
+	xrnpe_job_free(container_of(work, struct xrnpe_job, free_work));
+}
+
+static bool xrnpe_job_has_imports(const struct xrnpe_job *job)
+{
+	for (unsigned int i = 0; i < job->bo_count; i++)
+		if (drm_gem_is_imported(job->bos[i]))
+			return true;
+	return false;
+}
+
+/**
+ * xrnpe_job_free_later() - free a job, now or soon
+ * @job: the job, without the scheduler's part
+ *
+ * Who is the last to put an imported buffer takes its lock, with which others may wait for
+ * fences.
+ *
+ * Context: fences may wait for it.
+ */
+void xrnpe_job_free_later(struct xrnpe_job *job)
+{
+	if (!xrnpe_job_has_imports(job)) {
+		xrnpe_job_free(job);
+		return;
+	}
+	INIT_WORK(&job->free_work, xrnpe_job_free_work);
+	queue_work(xrnpe_wq, &job->free_work);
+}
+
 /**
  * xrnpe_job_got_to_ring() - or will not get there; for xrnpe_ctx_close_queues()
  * @job: the job

@@ -3,6 +3,7 @@
 #define __XRNPE_JOB_H__
 
 #include <linux/dma-fence.h>
+#include <linux/workqueue.h>
 
 #include <drm/drm_gem.h>
 #include <drm/gpu_scheduler.h>
@@ -47,6 +48,8 @@ struct xrnpe_job {
 	unsigned int bo_count;
 	/** @bo_written: bit by bit, which of @bos it may write */
 	u32 bo_written;
+	/** @free_work: frees it where locks of buffers may be taken */
+	struct work_struct free_work;
 
 	/** @flags: DRM_XRNPE_JOB_* */
 	u32 flags;
@@ -89,6 +92,7 @@ static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
 struct dma_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx, gfp_t gfp);
 struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file);
 void xrnpe_job_free(struct xrnpe_job *job);
+void xrnpe_job_free_later(struct xrnpe_job *job);
 enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job);
 void xrnpe_job_got_to_ring(struct xrnpe_job *job);
 

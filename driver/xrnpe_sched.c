@@ -89,6 +89,8 @@ static enum drm_gpu_sched_stat xrnpe_job_timedout(struct drm_sched_job *sched_jo
 static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
 {
 	struct xrnpe_job *job = to_xrnpe_job(sched_job);
+	/* The next job gets to its ring by the same worker, after this. */
+	bool cookie = dma_fence_begin_signalling();
 
 	/* Cancelled with its queue, it never ran. */
 	xrnpe_job_got_to_ring(job);
@@ -99,7 +101,8 @@ static void xrnpe_sched_job_free(struct drm_sched_job *sched_job)
 	if (!sched_job->s_fence->parent)
 		sched_job->s_fence->parent = dma_fence_get(job->hw_fence);
 	drm_sched_job_cleanup(sched_job);
-	xrnpe_job_free(job);
+	xrnpe_job_free_later(job);
+	dma_fence_end_signalling(cookie);
 }
 
 static const struct drm_sched_backend_ops xrnpe_sched_ops = {

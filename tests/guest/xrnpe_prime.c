@@ -2,6 +2,7 @@
 /*
  * Buffers that are shared: with other files, with other devices, and read-only.
  */
+#include "xrnpe_sync.h"
 #include "xrnpe_uapi.h"
 
 TEST_F(uapi, prime)
@@ -57,6 +58,35 @@ TEST_F(uapi, import_contiguous)
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &work));
 	EXPECT_TRUE(result_is_right(&work));
 	free_bo(self->fd, &work.data);
+}
+
+/* Nothing but a job has it, which lets go of it when it has ended, or soon after. */
+TEST_F(uapi, import_that_only_a_job_has)
+{
+	const int dmabuf = contiguous_alloc(self->work.data.size, O_RDWR);
+	const int64_t users = fdinfo(dmabuf, "count:"), end = in_ms(60000);
+	struct work work = self->work;
+	struct drm_xrnpe_sync sync;
+	struct gate gate;
+	int64_t handle, job;
+
+	if (dmabuf == -ENOENT)
+		SKIP(return, "this kernel has no heap of contiguous memory");
+	ASSERT_LE(0, dmabuf);
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	sync = wait_gate(&gate);
+	handle = import(self->fd, dmabuf);
+	ASSERT_LT(0, handle);
+	work.data.handle = handle;
+	job = submit_syncs(self->fd, 1, &work, &sync, 1);
+	ASSERT_EQ(0, close_handle(self->fd, handle));
+	EXPECT_LT(users, fdinfo(dmabuf, "count:"));
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job));
+	while (fdinfo(dmabuf, "count:") > users && now_ns() < end)
+		sleep_ms(1);
+	EXPECT_EQ(users, fdinfo(dmabuf, "count:"));
+	close(dmabuf);
 }
 
 /* A part of a buffer, through its dma-buf. */
