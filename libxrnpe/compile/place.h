@@ -219,6 +219,10 @@ const char *place_permutation(struct placing *p, const struct graph_shape *shape
 /* Room for @count pieces, each the whole command, for the caller to fill. False: no memory. */
 bool place_in_pieces(struct placing *p, uint32_t count);
 
+/* Whether a Resize of @in to @out, without a filter, has few enough sets of weights for the following. */
+bool place_interpolates(const struct graph_node *node, const struct graph_shape *in,
+			const struct graph_shape *out);
+
 /* A Resize from @in to @out, by weighted averages. */
 const char *place_interpolation(struct placing *p, const struct image *in, const struct image *out);
 

@@ -286,6 +286,18 @@ static uint32_t find_axis(const struct placing *p, const struct image *image, en
 	return 1;
 }
 
+bool place_interpolates(const struct graph_node *node, const struct graph_shape *in,
+			const struct graph_shape *out)
+{
+	struct run runs[MOST_RUNS];
+
+	for (uint32_t i = 0; i < in->rank; i++) {
+		if (in->dims[i] != out->dims[i] && !find_runs(node, i, in->dims[i], out->dims[i], runs))
+			return false;
+	}
+	return true;
+}
+
 const char *place_interpolation(struct placing *p, const struct image *in, const struct image *out)
 {
 	struct run h[MOST_RUNS], w[MOST_RUNS];

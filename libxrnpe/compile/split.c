@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Nodes that the device has no command for, but that are made of others which it has:
- * Softmax, normalisations, divisions, sums of many, and some reductions.
+ * Softmax, normalisations, divisions, sums of many, some reductions, and filters that resize.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "build.h"
 #include "error.h"
+#include "operators/families.h"
 #include "operators/parts.h"
 #include "place.h"
 
@@ -485,6 +486,80 @@ static bool split_product(struct splitting *s)
 	return true;
 }
 
+/* Most products for an element that is resized: more take longer than the CPU takes. */
+#define MOST_RESIZED 256
+
+/* Whether it is made by copies, or in pieces. */
+static bool resizes_by_itself(const struct graph_node *node, const struct graph_shape *in,
+			      const struct graph_shape *out)
+{
+	bool repeats = true;
+
+	if (resize_is_filter(node))
+		return false;
+	for (uint32_t i = 0; i < in->rank; i++)
+		repeats &= resize_repeats(node, i, in->dims[i], out->dims[i]) > 0;
+	return repeats || place_interpolates(node, in, out);
+}
+
+static uint32_t add_transpose(struct splitting *s, uint32_t x, uint32_t output, uint32_t rank,
+			      const int64_t *axes)
+{
+	struct graph_attribute perm = make_attribute(s, "perm", GRAPH_ATTRIBUTE_INTS, rank, axes);
+
+	return add(s, "Transpose", output, &perm, 1, x);
+}
+
+/* Axis @axis of @x, whose channels are last, times the weights of axis @axis + 1 of the node. */
+static uint32_t add_filter(struct splitting *s, uint32_t x, uint32_t axis, uint32_t out)
+{
+	struct graph_shape shape = s->compiler->graph->tensors[x].shape, rows = shape;
+	uint32_t in = shape.dims[axis], weights;
+	float *matrix = add_constant(s, GRAPH_FLOAT, &(struct graph_shape){ 2, { out, in } }, &weights);
+	bool lines = axis + 2 < shape.rank;
+
+	if (matrix && !resize_matrix(s->node, axis + 1, in, out, matrix))
+		s->ret = xrnpe_fail_memory(s->compiler->error);
+	/* Lines are rows of all their pixels. */
+	rows.rank = lines ? 3 : shape.rank;
+	rows.dims[2] = lines ? shape.dims[2] * shape.dims[3] : shape.dims[2];
+	if (lines)
+		x = add_shaped(s, x, &rows, GRAPH_NONE);
+	x = add_two(s, "MatMul", weights, x);
+	shape.dims[axis] = out;
+	return lines ? add_shaped(s, x, &shape, GRAPH_NONE) : x;
+}
+
+/* Any other filter is a product along each axis with a matrix of its weights. */
+static bool split_resize(struct splitting *s)
+{
+	static const int64_t last[2][4] = { { 0, 2, 1 }, { 0, 2, 3, 1 } };
+	static const int64_t first[2][4] = { { 0, 2, 1 }, { 0, 3, 1, 2 } };
+	const struct xrnpe_graph *graph = s->compiler->graph;
+	const struct graph_shape in = graph->tensors[s->node->inputs[0]].shape;
+	const struct graph_shape out = graph->tensors[s->node->outputs[0]].shape;
+	uint64_t products = 0, each = 1;
+	uint32_t x, rank = in.rank;
+	struct image image;
+
+	if (rank < 3 || rank > 4 || in.dims[0] != out.dims[0] || in.dims[1] != out.dims[1] ||
+	    resize_crops(s->node) || !image_first(&in, &image) ||
+	    resizes_by_itself(s->node, &in, &out) || (uint64_t)image.w * image.c > UINT16_MAX)
+		return false;
+	/* Of the last axis for each element, of lines for each that the last axis is made of. */
+	for (uint32_t i = rank - 1; i > 1; each = each * in.dims[i] / out.dims[i], i--)
+		products += each * in.dims[i];
+	if (products > MOST_RESIZED)
+		return false;
+	x = add_transpose(s, s->node->inputs[0], GRAPH_NONE, rank, last[rank - 3]);
+	for (uint32_t i = 2; i < rank; i++) {
+		if (in.dims[i] != out.dims[i] || s->node->params.resize.scale[i] != 1)
+			x = add_filter(s, x, i - 1, out.dims[i]);
+	}
+	add_transpose(s, x, s->node->outputs[0], rank, first[rank - 3]);
+	return true;
+}
+
 static const struct splitter {
 	const char *op;
 	bool (*split)(struct splitting *s);
@@ -499,6 +574,7 @@ static const struct splitter {
 	{ "Min", split_chain },
 	{ "ReduceMin", split_minimum },
 	{ "ReduceProd", split_product },
+	{ "Resize", split_resize },
 };
 
 /* ---- where it is worth it ---------------------------------------------- */

@@ -279,6 +279,43 @@ START_TEST(along_pixels)
 }
 END_TEST
 
+/* Whatever filter resizes between convolutions: products with its weights, along one axis or both. */
+START_TEST(resized)
+{
+	static const struct {
+		const char *mode, *coordinates;
+		int64_t antialias, lines, pixels;
+		unsigned int device, cpu;
+	} cases[] = {
+		{ "linear", "align_corners", 0, 29, 16, 4, 0 },	/* a copy brings lines of pixels back */
+		{ "linear", "align_corners", 0, 24, 37, 4, 0 },
+		{ "linear", "half_pixel", 1, 5, 7, 4, 0 },
+		{ "cubic", "half_pixel", 0, 24, 32, 4, 0 },
+		{ "nearest", "align_corners", 0, 29, 37, 4, 0 },
+		{ "cubic", "tf_crop_and_resize", 0, 9, 9, 2, 1 },
+	};
+	Onnx__ModelProto *onnx = image_network(4, 12, 16);
+	unsigned int device, cpu;
+	Onnx__NodeProto *node;
+
+	onnx->opset_import[0]->version = 18;
+	onnx_floats(onnx, "w1", DIMS(6, 4, 1, 1), NULL);
+	onnx_floats(onnx, "w2", DIMS(3, 6, 1, 1), NULL);
+	onnx_floats(onnx, "part", DIMS(8), (float[]){ 0, 0, 0.25f, 0, 1, 1, 1, 0.75f });
+	onnx_floats(onnx, "none", DIMS(0), (float[]){ 0 });
+	onnx_ints(onnx, "size", 4, (int64_t[]){ 1, 6, cases[_i].lines, cases[_i].pixels });
+	onnx_node(onnx, "Conv", "x w1", "c");
+	node = onnx_node(onnx, "Resize", "c part none size", "r");
+	onnx_attr_string(node, "mode", cases[_i].mode);
+	onnx_attr_string(node, "coordinate_transformation_mode", cases[_i].coordinates);
+	onnx_attr_int(node, "antialias", cases[_i].antialias);
+	onnx_node(onnx, "Conv", "r w2", "y");
+	count_layers(onnx, 0.02, &device, &cpu);
+	ck_assert_uint_eq(cpu, cases[_i].cpu);
+	ck_assert_uint_eq(device, cases[_i].device);
+}
+END_TEST
+
 TCase *compile_split_tests(void)
 {
 	TCase *tests = tcase_create("split");
@@ -290,5 +327,6 @@ TCase *compile_split_tests(void)
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
 	tcase_add_loop_test(tests, images, 0, 8);
 	tcase_add_loop_test(tests, along_pixels, 0, 9);
+	tcase_add_loop_test(tests, resized, 0, 6);
 	return tests;
 }

@@ -38,6 +38,15 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 /* Whether Resize @node takes more than two elements along an axis, or none; else the two above tell. */
 bool resize_is_filter(const struct graph_node *node);
 
+/* Whether it takes a part of its input, or more than there is. */
+bool resize_crops(const struct graph_node *node);
+
+/*
+ * The weights of Resize @node's @in elements along @axis, a row of @matrix for each of its @out, of
+ * one that does not crop. False: no memory.
+ */
+bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out, float *matrix);
+
 /* Most steps of a Function, and most constants of these. */
 #define FUNCTION_STEPS 32
 

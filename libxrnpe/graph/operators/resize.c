@@ -199,8 +199,8 @@ double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, 
 	case TF_HALF_PIXEL_FOR_NN:
 		return scaled(node, i + 0.5, scale);
 	case HALF_PIXEL_SYMMETRIC:
-		/* Centred, where the size was rounded. */
-		return in / 2.0 * (1 - out / size) + scaled(node, i + 0.5, scale) - 0.5;
+		/* Centred, where the size was rounded; both quotients have the same error. */
+		return in / 2.0 * (1 - out / (in * scale)) + (i + 0.5) / scale - 0.5;
 	case TF_CROP_AND_RESIZE:
 		return (begin + (size != 1 ? i * part / (size - 1) : part / 2)) * (in - 1);
 	}

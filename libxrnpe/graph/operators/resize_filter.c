@@ -4,16 +4,22 @@
  * to see all that it leaves out (antialias); and by what crops, which may see nothing.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "cubic.h"
 #include "families.h"
 #include "resize.h"
 #include "vectors.h"
 
+bool resize_crops(const struct graph_node *node)
+{
+	return node->params.resize.coordinates == TF_CROP_AND_RESIZE;
+}
+
 bool resize_is_filter(const struct graph_node *node)
 {
 	return node->params.resize.mode == RESIZE_CUBIC || node->params.resize.antialias ||
-	       node->params.resize.coordinates == TF_CROP_AND_RESIZE;
+	       resize_crops(node);
 }
 
 /* ---- taps -------------------------------------------------------------- */
@@ -81,7 +87,33 @@ static struct taps find_taps(const struct graph_node *node, uint32_t axis, uint3
 /* Of what is cropped, whether it has no value. */
 static bool is_outside(const struct graph_node *node, uint32_t in, double at)
 {
-	return node->params.resize.coordinates == TF_CROP_AND_RESIZE && (at < 0 || at > in - 1);
+	return resize_crops(node) && (at < 0 || at > in - 1);
+}
+
+bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out, float *matrix)
+{
+	size_t most = resize_is_filter(node) ? (size_t)(2 * reach(node, axis)) : 2;
+	float *weights = malloc(most * sizeof(*weights));
+	bool made = weights;
+
+	for (size_t i = 0; i < (size_t)in * out; i++)
+		matrix[i] = 0;
+	for (uint32_t i = 0; made && i < out; i++, matrix += in) {
+		double at = resize_source(node, axis, in, out, i);
+		struct taps taps = { .count = 2 };
+
+		if (resize_is_filter(node))
+			taps = find_taps(node, axis, in, at, weights);
+		else
+			taps.first = resize_weights(node, axis, in, out, i, weights);
+		for (uint32_t k = 0; k < taps.count; k++) {
+			int64_t tap = taps.first + k;
+
+			matrix[tap < 0 ? 0 : tap < in ? tap : in - 1] += weights[k];
+		}
+	}
+	free(weights);
+	return made;
 }
 
 /* ---- one axis after the other ------------------------------------------ */
@@ -89,7 +121,7 @@ static bool is_outside(const struct graph_node *node, uint32_t in, double at)
 static bool changes(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out)
 {
 	return in != out || node->params.resize.scale[axis] != 1 ||
-	       node->params.resize.coordinates == TF_CROP_AND_RESIZE;
+	       resize_crops(node);
 }
 
 int resize_prepare_filter(const struct op *op, const struct graph_shape *shape)
