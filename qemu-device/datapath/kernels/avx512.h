@@ -15,6 +15,7 @@
 
 #define ROWS 12			/* positions in a tile */
 #define LANES 32		/* channels in a tile */
+#define MOST_ROWS 56		/* positions whose outputs may be put together */
 #define ALL_ROWS(what)									\
 	what(0); what(1); what(2); what(3); what(4); what(5);				\
 	what(6); what(7); what(8); what(9); what(10); what(11)
@@ -47,6 +48,7 @@ struct stage {
 	bool adds_floats;	/* with a residual, if there is one, and no slope */
 	bool to_units;		/* so do units, see output_avx512_units.c */
 	int16_t least_units, most_units;	/* of results */
+	bool far;		/* these may be beyond 32 bits */
 	bool nar[LANES];	/* a NaR among the channel's weights */
 	bool any_nar;
 };

@@ -80,17 +80,34 @@ INLINE void add_slopes(struct stage *stage, size_t i)
 							  _mm512_set1_epi64((1ll << 52) - 1)) << i;
 }
 
+/*
+ * Whether results of sums below 2^24 may be beyond 2^24 before a slope, of one scale and bias or more. A
+ * residual is up to 8 bits, and at most 64 times @factor.
+ */
+INLINE bool is_far(__m512d scale, __m512d bias, double factor)
+{
+	__m512d most = _mm512_fmadd_pd(_mm512_abs_pd(scale), _mm512_set1_pd(0x1p24), _mm512_abs_pd(bias));
+
+	/* The half, so that how this rounds is no matter. */
+	return _mm512_cmp_pd_mask(_mm512_add_pd(most, _mm512_set1_pd(64 * __builtin_fabs(factor))),
+				  _mm512_set1_pd(0x1p23), _CMP_GT_OQ);
+}
+
 TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, size_t count, struct stage *stage)
 {
-	bool factor;
+	const double factor = product->residual ? xrnpe_residual_factor(product) : 0;
+	bool fits = in_range(_mm512_set1_pd(factor), 0x1p80);
 
 	xrnpe_avx512_scales(product, n, count, xrnpe_product_unit(product), stage);
 	stage->floats = true;
+	stage->far = stage->bends ||
+		     (product->residual && product->cmd->operand[XRNPE_OPERAND_IFM2].format > XRNPE_FORMAT_P8);
 	for (size_t i = 0; i < LANES; i += 8) {
 		__m512d scale = _mm512_load_pd(stage->scale + i), bias = _mm512_load_pd(stage->bias + i);
 
 		/* So that nothing overflows or is subnormal, which rounds differently. */
 		stage->floats &= in_range(scale, 0x1p80) && in_range(bias, 0x1p80);
+		stage->far |= is_far(scale, bias, factor);
 		_mm256_store_ps(stage->scale32 + i, _mm512_cvtpd_ps(scale));
 		/* Not -0, for sums of zero to be +0. */
 		_mm256_store_ps(stage->bias32 + i, _mm256_add_ps(_mm512_cvtpd_ps(bias), _mm256_setzero_ps()));
@@ -104,9 +121,8 @@ TARGET void xrnpe_avx512_stage(const struct xrnpe_product *product, uint64_t n, 
 			      product->weight.format == XRNPE_FORMAT_FP4 && product->out == XRNPE_FORMAT_FP4;
 	if (stage->fp4_from_fp4)
 		make_fp4_codes(stage);
-	factor = !product->residual || in_range(_mm512_set1_pd(xrnpe_residual_factor(product)), 0x1p80);
-	stage->adds_floats = stage->floats && !stage->bends && factor;
-	stage->to_units = stage->floats && factor && product->out <= XRNPE_FORMAT_P8;
+	stage->adds_floats = stage->floats && !stage->bends && fits;
+	stage->to_units = stage->floats && fits && product->out <= XRNPE_FORMAT_P8;
 }
 
 INLINE __m512d limit(const struct stage *stage, __m512d value)
@@ -378,7 +394,7 @@ INLINE void put_as(const struct xrnpe_product *product, enum xrnpe_format out, c
 		   const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n, size_t count,
 		   uint32_t *status)
 {
-	const uint8_t *residual[ROWS];
+	const uint8_t *residual[MOST_ROWS];
 
 	if (!is_rich(product)) {
 		put_rows(product, out, false, stage, sums, row, rows, n, count);
@@ -426,7 +442,7 @@ void xrnpe_avx512_put_any(const struct xrnpe_product *product, const struct stag
 	put[product->out](product, stage, sums, p, row, rows, n, count, status);
 }
 
-/* Of at most ROWS positions. */
+/* Of at most MOST_ROWS positions. */
 static void put_tile(const struct xrnpe_product *product, const struct stage *stage,
 		     const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 		     size_t count, uint32_t *status)
@@ -443,13 +459,13 @@ void xrnpe_avx512_put(const struct xrnpe_product *product, const struct stage *s
 		      const struct sums *sums, uint64_t p, uint8_t *const *row, size_t rows, uint64_t n,
 		      size_t count, uint32_t *status)
 {
-	for (size_t r = 0; r < rows; r += ROWS) {
+	for (size_t r = 0; r < rows; r += MOST_ROWS) {
 		struct sums some = {
 			.narrow = sums->narrow ? sums->narrow + r * LANES : NULL,
 			.wide = sums->wide ? sums->wide + r * LANES : NULL,
 		};
 
-		put_tile(product, stage, &some, p + r, row + r, rows - r < ROWS ? rows - r : ROWS, n,
+		put_tile(product, stage, &some, p + r, row + r, rows - r < MOST_ROWS ? rows - r : MOST_ROWS, n,
 			 count, status);
 	}
 }

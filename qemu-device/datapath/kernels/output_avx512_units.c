@@ -29,53 +29,65 @@ int16_t xrnpe_avx512_units(double value)
 	return (int16_t)(2 * below + (ties > below));
 }
 
-/* Two vectors of results, times 128, to the integers below or above them, packed. */
-INLINE __m512i integers(const __m512 value[2], bool up)
+/*
+ * Two vectors of results, times 128, to the integers below or above them, packed. @far: some may be beyond
+ * 32 bits.
+ */
+INLINE __m512i integers(const __m512 value[2], bool up, bool far)
 {
 	__m512i whole[2];
 
 #pragma GCC unroll 2
 	for (int i = 0; i < 2; i++) {
 		/* What is far below zero becomes INT32_MIN, which is far below too. */
-		__m512 some = _mm512_min_ps(value[i], _mm512_set1_ps(MOST));
+		__m512 some = far ? _mm512_min_ps(value[i], _mm512_set1_ps(MOST)) : value[i];
 
 		whole[i] = up ? _mm512_cvt_roundps_epi32(some, UP) : _mm512_cvt_roundps_epi32(some, DOWN);
 	}
 	return _mm512_packs_epi32(whole[0], whole[1]);
 }
 
+/* What a table has for each of 32 words up to 63, in a byte. */
+INLINE __m512i look_up(const uint8_t table[64], __m512i index)
+{
+	return _mm512_maskz_permutexvar_epi8(0x5555555555555555, index, _mm512_load_si512(table));
+}
+
 /*
  * Units, a word each, to codes of Posit(8,0). Magnitudes from one power of two to the next have codes a fixed
  * distance apart; tables have, by the integer part of a magnitude, the logarithm of that
- * distance, what the code exceeds the quotient by, and a bit less than half of the distance.
+ * distance, what the code exceeds the quotient by, and the bit of the magnitude by which codes there are odd.
+ * @negative: some may be.
  */
-INLINE __m512i p8_codes(__m512i units)
+INLINE __m512i p8_codes(__m512i units, bool negative)
 {
 #define FOUR(x) x, x, x, x
 #define SIXTEEN(x) FOUR(x), FOUR(x), FOUR(x), FOUR(x)
-	static const int16_t shifts[64] __attribute__((aligned(64))) = {
+	static const uint8_t shifts[64] __attribute__((aligned(64))) = {
 		2, 3, 5, 5, FOUR(7), FOUR(9), FOUR(9), SIXTEEN(11), SIXTEEN(13), SIXTEEN(13),
 	};
-	static const int16_t excess[64] __attribute__((aligned(64))) = {
+	static const uint8_t excess[64] __attribute__((aligned(64))) = {
 		0, 32, 80, 80, FOUR(104), FOUR(116), FOUR(116), SIXTEEN(122), SIXTEEN(125), SIXTEEN(125),
 	};
-	static const int16_t halves[64] __attribute__((aligned(64))) = {
-		1, 3, 15, 15, FOUR(63), FOUR(255), FOUR(255), SIXTEEN(1023), SIXTEEN(4095), SIXTEEN(4095),
+	/* From 32 on the quotient is 1, and the code that a tie would be after 126. */
+	static const uint8_t odd[64] __attribute__((aligned(64))) = {
+		2, 3, 5, 5, FOUR(7), FOUR(9), FOUR(9), SIXTEEN(11), SIXTEEN(14), SIXTEEN(14),
 	};
 #undef SIXTEEN
 #undef FOUR
-#define LOOK_UP(table) _mm512_permutex2var_epi16(_mm512_load_si512(table), index, _mm512_load_si512((table) + 32))
-	const __m512i one = _mm512_set1_epi16(1);
-	__m512i magnitude = _mm512_abs_epi16(units), index = _mm512_srli_epi16(magnitude, 8);
-	__m512i shift = LOOK_UP(shifts), more = LOOK_UP(excess), code;
+	const __m512i one = _mm512_set1_epi16(1), half = _mm512_set1_epi16(INT16_MIN);
+	__m512i magnitude = negative ? _mm512_abs_epi16(units) : units, index = _mm512_srli_epi16(magnitude, 8);
+	__m512i quotient = _mm512_srlv_epi16(half, look_up(shifts, index)), code;
+	__mmask32 even = _mm512_testn_epi16_mask(magnitude, _mm512_sllv_epi16(one, look_up(odd, index)));
 
-	/* To nearest, of a tie to the even code; but nothing else than zero to zero. */
-	code = _mm512_add_epi16(_mm512_srlv_epi16(magnitude, shift), more);
-	code = _mm512_add_epi16(_mm512_and_si512(code, one), _mm512_add_epi16(magnitude, LOOK_UP(halves)));
-	code = _mm512_add_epi16(_mm512_srlv_epi16(code, shift), more);
+	/*
+	 * To nearest, and up from a tie, which is none with one less where the code before it is even. But
+	 * nothing else than zero to zero.
+	 */
+	code = _mm512_mask_sub_epi16(magnitude, even, magnitude, one);
+	code = _mm512_add_epi16(_mm512_mulhrs_epi16(code, quotient), look_up(excess, index));
 	code = _mm512_max_epi16(code, _mm512_min_epi16(magnitude, one));
-	return _mm512_mask_sub_epi16(code, _mm512_movepi16_mask(units), _mm512_setzero_si512(), code);
-#undef LOOK_UP
+	return negative ? _mm512_mask_sub_epi16(code, _mm512_movepi16_mask(units), _mm512_setzero_si512(), code) : code;
 }
 
 /*
@@ -138,14 +150,16 @@ INLINE bool are_apart(__m512i below, __m512i above)
 	return _mm512_cmpgt_epi16_mask(_mm512_subs_epi16(above, below), _mm512_set1_epi16(1));
 }
 
-/* The codes of packed lanes of 128 bits, in order. */
-INLINE __m256i bytes_of_units(enum xrnpe_format out, __m512i units)
+/* The codes of packed lanes of 128 bits, in order. @negative: some units may be. */
+INLINE __m256i bytes_of_units(enum xrnpe_format out, __m512i units, bool negative)
 {
-	const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-	__m512i codes = out == XRNPE_FORMAT_P8 ? p8_codes(units) : out == XRNPE_FORMAT_P4 ? p4_codes(units) :
-			fp4_codes(units);
+	const __m512i order = _mm512_castsi256_si512(_mm256_setr_epi8(
+		0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54,
+		8, 10, 12, 14, 24, 26, 28, 30, 40, 42, 44, 46, 56, 58, 60, 62));
+	__m512i codes = out == XRNPE_FORMAT_P8 ? p8_codes(units, negative) :
+			out == XRNPE_FORMAT_P4 ? p4_codes(units) : fp4_codes(units);
 
-	return _mm256_permutexvar_epi32(order, _mm512_cvtepi16_epi8(codes));
+	return _mm512_castsi512_si256(_mm512_permutexvar_epi8(order, codes));
 }
 
 /* Up to 16 codes, of 4 bits from an even channel on. */
@@ -163,15 +177,34 @@ INLINE void store_codes(enum xrnpe_format out, uint8_t *row, uint64_t n, __m128i
 	}
 }
 
+/* Two vectors: of @count[i] channels, 16 at the most, from @n[i] on of rows. */
+struct two {
+	uint8_t *out[2];
+	const uint8_t *residual[2];
+	uint64_t n[2];
+	size_t count[2];
+};
+
+/* Their codes, which often follow each other in memory. */
+INLINE void store_two(enum xrnpe_format out, const struct two *two, __m256i codes)
+{
+	if (out == XRNPE_FORMAT_P8 && two->out[0] + two->n[0] + 16 == two->out[1] + two->n[1] &&
+	    two->count[0] == 16 && two->count[1] == 16) {
+		_mm256_storeu_si256((__m256i *)(two->out[0] + two->n[0]), codes);
+		return;
+	}
+	store_codes(out, two->out[1], two->n[1], _mm256_extracti128_si256(codes, 1), two->count[1]);
+	store_codes(out, two->out[0], two->n[0], _mm256_castsi256_si128(codes), two->count[0]);
+}
+
 /* ---- sums that are floats -------------------------------------------------- */
 
-/* Whether all 16 sums are below 2^24 in magnitude, and so floats. */
-INLINE bool are_floats(__m512i a, __m512i b)
+/* Whether all sums, rounded to floats, are below 2^24 in magnitude, and so exact. */
+INLINE bool are_floats(__m512 a, __m512 b)
 {
-	const __m512i more = _mm512_set1_epi32(1 << 24);
+	const int larger_magnitude = 11;
 
-	return !_mm512_test_epi32_mask(_mm512_or_si512(_mm512_add_epi32(a, more), _mm512_add_epi32(b, more)),
-				       _mm512_set1_epi32(-(1 << 25)));
+	return !_mm512_cmp_ps_mask(_mm512_range_ps(a, b, larger_magnitude), _mm512_set1_ps(0x1p24f), _CMP_GE_OQ);
 }
 
 /* Whether ends that a slope has bent may have zero at one of them, not beside it: slopes may not be positive. */
@@ -182,40 +215,81 @@ INLINE bool may_be_zero(__m512 low, __m512 high)
 	return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, zero, _CMP_EQ_OQ), high, zero, _CMP_NEQ_UQ);
 }
 
-/* Residuals of a vector times 128, with its biases, rounded down and up; true if any is no number. */
-INLINE bool add_residuals(enum xrnpe_format format, const uint8_t *row, uint64_t n, size_t count, __m512 factor,
-			  __m512 bias, __m512 *low, __m512 *high)
-{
-	__m512 value = _mm512_castsi512_ps(load_values(format, row, n, count));
-
-	*low = _mm512_fmadd_round_ps(value, factor, bias, DOWN);
-	*high = _mm512_fmadd_round_ps(value, factor, bias, UP);
-	return no_numbers(value);
-}
-
 /* Some rows: two vectors at a time, of a row or, of few channels, of two. */
 struct rows {
 	const int32_t *sums;
-	const uint8_t *residual[ROWS];
+	const uint8_t *residual[MOST_ROWS];
 	uint8_t *const *out;
 	size_t rows, count;
 	uint64_t n;
 };
+
+/* Codes of Posit(8,0) to grid values; true if any is NaR. */
+INLINE bool p8_values(const struct two *two, __m512 value[2])
+{
+	/* Of the codes from 64 on, below which they are the magnitudes. */
+#define STEP_8(from, step) from, from + step, from + 2 * step, from + 3 * step, from + 4 * step, from + 5 * step, \
+	from + 6 * step, from + 7 * step
+	static const int16_t large[64] __attribute__((aligned(64))) = {
+		STEP_8(64, 2), STEP_8(80, 2), STEP_8(96, 2), STEP_8(112, 2),
+		STEP_8(128, 8), STEP_8(192, 8),
+		STEP_8(256, 32),
+		512, 640, 768, 896, 1024, 1536, 2048, 4096,
+	};
+#undef STEP_8
+	__m128i row[2];
+	__m512i codes, magnitude, words;
+	__mmask32 from_64;
+
+#pragma GCC unroll 2
+	for (size_t i = 0; i < 2; i++)
+		row[i] = _mm_maskz_loadu_epi8((__mmask16)first_lanes(two->count[i]), two->residual[i] + two->n[i]);
+	codes = _mm512_cvtepi8_epi16(_mm256_set_m128i(row[1], row[0]));
+	magnitude = _mm512_abs_epi16(codes);
+	from_64 = _mm512_test_epi16_mask(magnitude, _mm512_set1_epi16(64));
+	words = _mm512_mask2_permutex2var_epi16(_mm512_load_si512(large), magnitude, from_64, _mm512_load_si512(large + 32));
+	words = _mm512_mask_sub_epi16(words, _mm512_movepi16_mask(codes), _mm512_setzero_si512(), words);
+	value[0] = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm512_castsi512_si256(words)));
+	value[1] = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(words, 1)));
+	return _mm512_cmpeq_epi16_mask(magnitude, _mm512_set1_epi16(128));
+}
+
+/* Residuals, in units of which there are @residual_units() in 1; true if any is no number. */
+INLINE bool load_residuals(enum xrnpe_format format, const struct two *two, __m512 value[2])
+{
+	bool fails = false;
+
+	if (format == XRNPE_FORMAT_P8)
+		return p8_values(two, value);
+#pragma GCC unroll 2
+	for (size_t i = 0; i < 2; i++) {
+		value[i] = _mm512_castsi512_ps(load_values(format, two->residual[i], two->n[i], two->count[i]));
+		fails |= no_numbers(value[i]);
+	}
+	return fails;
+}
+
+INLINE float residual_units(enum xrnpe_format format)
+{
+	return format == XRNPE_FORMAT_P8 ? 64 : 1;
+}
 
 /*
  * @out and @format, of the residual or NO_RESIDUAL, are no variables. Returns a bit for each row that
  * has to be done again.
  */
 #define NO_RESIDUAL XRNPE_FORMAT_U8
-INLINE uint32_t put_floats(enum xrnpe_format out, enum xrnpe_format format, const struct stage *stage,
+INLINE uint64_t put_floats(enum xrnpe_format out, enum xrnpe_format format, const struct stage *stage,
 			   const struct rows *rows, float factor)
 {
 	const bool pairs = rows->count <= 16, residual = format != NO_RESIDUAL;
-	const size_t count[2] = { pairs ? rows->count : 16, pairs ? rows->count : rows->count - 16 };
+	const bool negative = stage->least_units < 0 || stage->most_units < 0, far = stage->far;
 	const size_t lane = pairs ? 0 : 16;
-	const __m512 units = _mm512_set1_ps(UNITS / 2), times = _mm512_mul_ps(_mm512_set1_ps(factor), units);
+	const __m512 units = _mm512_set1_ps(UNITS / 2);
+	const __m512 times = _mm512_mul_ps(_mm512_set1_ps(factor / residual_units(format)), units);
+	struct two two = { .count = { pairs ? rows->count : 16, rows->count - lane }, .n = { rows->n, rows->n + lane } };
 	__m512 scale[2], bias[2];
-	uint32_t failed = 0;
+	uint64_t failed = 0;
 
 #pragma GCC unroll 2
 	for (size_t i = 0; i < 2; i++) {
@@ -225,43 +299,49 @@ INLINE uint32_t put_floats(enum xrnpe_format out, enum xrnpe_format format, cons
 	for (size_t r = 0; r < rows->rows; r += 1 + pairs) {
 		/* A last row that is alone is taken twice. */
 		size_t last = pairs && r + 1 < rows->rows ? r + 1 : r;
-		__m512i sum[2] = { _mm512_load_si512(rows->sums + r * LANES),
-				   _mm512_load_si512(rows->sums + last * LANES + lane) };
+		__m512 sum[2] = { _mm512_cvtepi32_ps(_mm512_load_si512(rows->sums + r * LANES)),
+				  _mm512_cvtepi32_ps(_mm512_load_si512(rows->sums + last * LANES + lane)) };
 		__m512 low[2] = { bias[0], bias[1] }, high[2] = { bias[0], bias[1] };
 		bool fails = !are_floats(sum[0], sum[1]);
 		__m512i below, above;
 		__m256i codes;
 
+		two.out[0] = rows->out[r];
+		two.out[1] = rows->out[last];
 		if (residual) {
-			fails |= add_residuals(format, rows->residual[r], rows->n, count[0], times, bias[0], &low[0], &high[0]);
-			fails |= add_residuals(format, rows->residual[last], rows->n + lane, count[1], times, bias[1], &low[1],
-					       &high[1]);
+			__m512 value[2];
+
+			two.residual[0] = rows->residual[r];
+			two.residual[1] = rows->residual[last];
+			fails |= load_residuals(format, &two, value);
+#pragma GCC unroll 2
+			for (size_t i = 0; i < 2; i++) {
+				low[i] = _mm512_fmadd_round_ps(value[i], times, low[i], DOWN);
+				high[i] = _mm512_fmadd_round_ps(value[i], times, high[i], UP);
+			}
 		}
 #pragma GCC unroll 2
 		for (size_t i = 0; i < 2; i++) {
-			__m512 value = _mm512_cvtepi32_ps(sum[i]);
-
-			low[i] = _mm512_fmadd_round_ps(value, scale[i], low[i], DOWN);
-			high[i] = _mm512_fmadd_round_ps(value, scale[i], high[i], UP);
+			low[i] = _mm512_fmadd_round_ps(sum[i], scale[i], low[i], DOWN);
+			high[i] = _mm512_fmadd_round_ps(sum[i], scale[i], high[i], UP);
 			if (stage->bends) {
 				bend_floats(_mm512_load_ps(stage->slope32 + i * lane), &low[i], &high[i]);
 				fails |= may_be_zero(low[i], high[i]);
 			}
 		}
-		below = integers(low, false);
-		above = integers(high, true);
+		below = integers(low, false, far);
+		above = integers(high, true, far);
 		if (residual || stage->bends)
 			fails |= are_apart(below, above);
-		codes = bytes_of_units(out, units_of(stage, below, above));
-		store_codes(out, rows->out[last], rows->n + lane, _mm256_extracti128_si256(codes, 1), count[1]);
-		store_codes(out, rows->out[r], rows->n, _mm256_castsi256_si128(codes), count[0]);
-		failed |= (uint32_t)fails << r | (uint32_t)fails << last;
+		codes = bytes_of_units(out, units_of(stage, below, above), negative);
+		store_two(out, &two, codes);
+		failed |= (uint64_t)fails << r | (uint64_t)fails << last;
 	}
 	return failed;
 }
 
 #define WITH_RESIDUAL(name, out, format)						\
-	TARGET static uint32_t put_##name(const struct stage *stage, const struct rows *rows, float factor) \
+	TARGET static uint64_t put_##name(const struct stage *stage, const struct rows *rows, float factor) \
 	{										\
 		return put_floats(out, format, stage, rows, factor);			\
 	}
@@ -285,7 +365,7 @@ TARGET void xrnpe_avx512_put_units(const struct xrnpe_product *product, const st
 		[XRNPE_FORMAT_P8] = put_##name##_p8, [XRNPE_FORMAT_P16] = put_##name##_p16, \
 		[XRNPE_FORMAT_F32] = put_##name##_f32, [NO_RESIDUAL] = put_##name##_none, \
 	}
-	static uint32_t (*const put[][NO_RESIDUAL + 1])(const struct stage *stage, const struct rows *rows,
+	static uint64_t (*const put[][NO_RESIDUAL + 1])(const struct stage *stage, const struct rows *rows,
 							 float factor) = {
 		[XRNPE_FORMAT_FP4] = RESIDUALS(fp4), [XRNPE_FORMAT_P4] = RESIDUALS(p4),
 		[XRNPE_FORMAT_P8] = RESIDUALS(p8),
@@ -294,7 +374,7 @@ TARGET void xrnpe_avx512_put_units(const struct xrnpe_product *product, const st
 	enum xrnpe_format residual = NO_RESIDUAL;
 	float factor = 0;
 	struct rows all;
-	uint32_t failed;
+	uint64_t failed;
 
 	all.sums = sums;
 	all.out = row;
@@ -408,13 +488,13 @@ INLINE void put_reals(enum xrnpe_format out, bool exact, bool bends, const struc
 				bend_reals(_mm512_load_pd(stage->slope + at + j * 8), &low[i][j], &high[i][j]);
 		}
 		if (exact) {
-			codes = bytes_of_units(out, units_of(stage, integers_of(low, false), integers_of(high, true)));
+			codes = bytes_of_units(out, units_of(stage, integers_of(low, false), integers_of(high, true)), true);
 		} else {
 			mine = units_of(stage, integers_of(low, false), integers_of(low, true));
 			other = units_of(stage, integers_of(high, false), integers_of(high, true));
-			codes = bytes_of_units(out, mine);
+			codes = bytes_of_units(out, mine, true);
 			if (_mm512_cmpneq_epi16_mask(mine, other))
-				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(out, other));
+				unknown = _mm256_cmpneq_epi8_mask(codes, bytes_of_units(out, other, true));
 		}
 		store_codes(out, rows.out[last], rows.n + lane, _mm256_extracti128_si256(codes, 1),
 			    rows.count - lane < 16 ? rows.count - lane : 16);
