@@ -139,14 +139,18 @@ static void place_rows(const struct xrnpe_product *product, unsigned int operand
 		       uint64_t p, size_t count, const uint8_t **rows)
 {
 	const struct xrnpe_operand *o = &product->cmd->operand[operand];
-	uint64_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
-	uint64_t y = p / width, x = p % width;
+	/* There are less than 2^32 positions, and a division of 64 bits takes as long as some of them. */
+	uint32_t width = product->cmd->opcode == XRNPE_OP_MATMUL ? 1 : product->cmd->image.out_w;
+	uint32_t x = (uint32_t)p % width;
+	const uint8_t *line = start + (uint64_t)((uint32_t)p / width) * o->row_stride;
+	const uint8_t *at = line + (uint64_t)x * o->pixel_stride;
 
 	for (size_t i = 0; i < count; i++) {
-		rows[i] = start + y * o->row_stride + x * o->pixel_stride;
+		rows[i] = at;
+		at += o->pixel_stride;
 		if (++x == width) {
 			x = 0;
-			y++;
+			at = line += o->row_stride;
 		}
 	}
 }

@@ -854,6 +854,28 @@ START_TEST(conv_random)
 }
 END_TEST
 
+/* Lines of all lengths, with few channels and many: tiles of four or seven positions side by side, and parts of them. */
+START_TEST(conv_widths)
+{
+	static const uint16_t channels[] = { 5, 16, 23, 41 };
+	uint64_t state = 91 + (uint64_t)_i;
+
+	make_contexts();
+	for (uint16_t width = 1; width <= 30; width++) {
+		for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
+			const uint16_t height = (uint16_t)(1 + random_below(&state, 6)), in_c = 1 + (uint16_t)random_below(&state, 6);
+			const struct xrnpe_dims_image shape = {
+				height, width, in_c, height, width, channels[i], 1, 3, 3, 1, 1, 1, 1, 1, 1, { 0 },
+			};
+
+			test_conv(_i, (uint8_t)random_below(&state, XRNPE_OUTPUT_FORMATS), shape,
+				  (enum fill)random_below(&state, FILLS), &state);
+		}
+	}
+	free_contexts();
+}
+END_TEST
+
 /* So few output channels that two positions fill a vector, in lines long enough for that to pay. */
 START_TEST(conv_few)
 {
@@ -1465,6 +1487,7 @@ TCase *datapath_run_tests(void)
 	tcase_add_loop_test(tests, depthwise, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_random, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_few, 0, PAIRS);
+	tcase_add_loop_test(tests, conv_widths, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_whole, 0, PAIRS);
 	tcase_add_loop_test(tests, conv_octaves, 0, XRNPE_PRODUCT_FORMATS);
 	tcase_add_loop_test(tests, conv_squares, 0, PAIRS);

@@ -48,66 +48,68 @@ static size_t all_steps(const struct plan *plan)
 
 /* ---- tiles ------------------------------------------------------------ */
 
-INLINE __m512i broadcast_step(const uint8_t *from)
-{
-	int32_t word;
-
-	memcpy(&word, from, sizeof(word));
-	return _mm512_set1_epi32(word);
-}
+/* A step of inputs. */
+typedef int32_t __attribute__((may_alias, aligned(2))) step;
 
 /* In assembly as GCC 12 moves the accumulators when it is given the intrinsic. */
 #define DOT(acc, x, y) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(y))
+/* @x: a step in memory. For Zen 4 its broadcast is work only if it is an instruction of its own. */
+#define DOT_EACH(acc, x, y) __asm__("vpdpwssd %1%{1to16%}, %2, %0" : "+v"(acc) : "m"(x), "v"(y))
 
 /*
- * The sums of some quads and some vectors of channels. What a quad has of positions that there
- * are not, the next quad overwrites. @size: bytes from a step of the inputs to the next.
+ * The sums of some groups and some vectors of channels. What a group has of positions that there
+ * are not, the next group overwrites. @size: bytes from a step of the inputs to the next.
  */
-INLINE void multiply_tile(size_t size, size_t quads, size_t vectors, const struct windows *windows, size_t steps,
-			  const uint8_t *b, int32_t (*sum)[LANES])
+INLINE void multiply_groups(size_t size, size_t group, size_t groups, size_t vectors, const struct windows *windows,
+			    size_t steps, const uint8_t *b, int32_t (*sum)[LANES])
 {
 	const size_t pitch = windows->pitch;
-	__m512i acc[QUADS][QUAD][VECTORS];
+	__m512i acc[MOST_GROUPS][SEVEN][VECTORS];
 
-#pragma GCC unroll 3
-	for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-		for (size_t r = 0; r < QUAD; r++) {
+#pragma GCC unroll 7
+	for (size_t q = 0; q < groups; q++) {
+#pragma GCC unroll 7
+		for (size_t r = 0; r < group; r++) {
 			acc[q][r][0] = _mm512_setzero_si512();
 			acc[q][r][1] = _mm512_setzero_si512();
 		}
 	}
 	for (size_t line = 0; line < windows->lines; line++) {
 		for (size_t run = 0; run < windows->runs; run++) {
-			const uint8_t *a[QUADS];
+			const uint8_t *a[MOST_GROUPS];
 
-#pragma GCC unroll 3
-			for (size_t q = 0; q < quads; q++)
+#pragma GCC unroll 7
+			for (size_t q = 0; q < groups; q++)
 				a[q] = windows->at[line][q] + run * windows->run_pitch;
 			for (size_t s = steps; s; s--, b += vectors * 64) {
 				__m512i y[VECTORS] = { _mm512_load_si512(b) };
 
 				if (vectors > 1)
 					y[1] = _mm512_load_si512(b + 64);
-#pragma GCC unroll 3
-				for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-					for (size_t r = 0; r < QUAD; r++) {
-						__m512i x = broadcast_step(a[q] + r * pitch);
+#pragma GCC unroll 7
+				for (size_t q = 0; q < groups; q++) {
+#pragma GCC unroll 7
+					for (size_t r = 0; r < group; r++) {
+						const step *from = (const step *)(a[q] + r * pitch);
+						__m512i x;
 
+						if (vectors == 1) {
+							DOT_EACH(acc[q][r][0], *from, y[0]);
+							continue;
+						}
+						x = _mm512_set1_epi32(*from);
 						DOT(acc[q][r][0], x, y[0]);
-						if (vectors > 1)
-							DOT(acc[q][r][1], x, y[1]);
+						DOT(acc[q][r][1], x, y[1]);
 					}
 					a[q] += size;
 				}
 			}
 		}
 	}
-#pragma GCC unroll 3
-	for (size_t q = 0; q < quads; q++) {
-#pragma GCC unroll 4
-		for (size_t r = 0; r < QUAD; r++) {
+#pragma GCC unroll 7
+	for (size_t q = 0; q < groups; q++) {
+#pragma GCC unroll 7
+		for (size_t r = 0; r < group; r++) {
 			int32_t *to = sum[windows->row[q] + r];
 
 			_mm512_store_si512(to, acc[q][r][0]);
@@ -120,22 +122,58 @@ INLINE void multiply_tile(size_t size, size_t quads, size_t vectors, const struc
 /* @steps: of a run. Whoever includes this has STEP_BYTES, from one of the inputs to the next. */
 typedef void tile(const struct windows *windows, size_t steps, const uint8_t *b, int32_t (*sum)[LANES]);
 
-#define TILE(quads, vectors)								\
-	TARGET static void tile_##quads##_##vectors(const struct windows *windows, size_t steps, \
-						    const uint8_t *b, int32_t (*sum)[LANES]) \
+#define TILE(group, groups, vectors)							\
+	TARGET static void tile_##group##_##groups##_##vectors(const struct windows *windows, size_t steps, \
+							       const uint8_t *b, int32_t (*sum)[LANES]) \
 	{										\
-		multiply_tile(STEP_BYTES, quads, vectors, windows, steps, b, sum);	\
+		multiply_groups(STEP_BYTES, group, groups, vectors, windows, steps, b, sum); \
 	}
-TILE(1, 1)
-TILE(1, 2)
-TILE(2, 1)
-TILE(2, 2)
-TILE(3, 1)
-TILE(3, 2)
+TILE(4, 1, 1)
+TILE(4, 2, 1)
+TILE(4, 3, 1)
+TILE(4, 4, 1)
+TILE(4, 5, 1)
+TILE(4, 6, 1)
+TILE(4, 7, 1)
+TILE(4, 1, 2)
+TILE(4, 2, 2)
+TILE(4, 3, 2)
+TILE(7, 1, 1)
+TILE(7, 2, 1)
+TILE(7, 3, 1)
+TILE(7, 4, 1)
+TILE(7, 1, 2)
+TILE(7, 2, 2)
 
-static tile *const tiles[QUADS][VECTORS] = {
-	{ tile_1_1, tile_1_2 }, { tile_2_1, tile_2_2 }, { tile_3_1, tile_3_2 },
-};
+/* The sums of a tile of @groups groups and @vectors vectors of channels. */
+static void multiply_tile(const struct windows *windows, size_t groups, size_t vectors, size_t steps, const uint8_t *b,
+			  int32_t (*sum)[LANES])
+{
+	static tile *const quads[VECTORS][MOST_GROUPS] = {
+		{ tile_4_1_1, tile_4_2_1, tile_4_3_1, tile_4_4_1, tile_4_5_1, tile_4_6_1, tile_4_7_1 },
+		{ tile_4_1_2, tile_4_2_2, tile_4_3_2 },
+	};
+	static tile *const sevens[VECTORS][MOST_GROUPS] = {
+		{ tile_7_1_1, tile_7_2_1, tile_7_3_1, tile_7_4_1 },
+		{ tile_7_1_2, tile_7_2_2 },
+	};
+
+	(windows->group == QUAD ? quads : sevens)[vectors - 1][groups - 1](windows, steps, b, sum);
+}
+
+/* Positions of a group: such that few are lacking. */
+static inline size_t group_of(const struct xrnpe_product *product)
+{
+	return windows_lack(product, SEVEN) <= windows_lack(product, QUAD) ? SEVEN : QUAD;
+}
+
+/* Groups of a tile: as many as there are registers for beside what sums are of. */
+static inline size_t groups_of(const struct xrnpe_product *product)
+{
+	const size_t sums = 28, vectors = product->group_channels > 16 ? 2 : 1;
+
+	return sums / (vectors * group_of(product));
+}
 
 /* ---- panels ------------------------------------------------------------ */
 
@@ -230,21 +268,22 @@ TARGET static void fill_panel(const struct xrnpe_product *product, const struct 
 
 /* The sums of a panel where 32 bits may be too few, which @sum has for parts of them. */
 TARGET static void multiply_wide(const struct plan *plan, const struct panel *panel, const struct windows *windows,
-				 size_t quads, size_t vectors, size_t rows, int32_t (*sum)[LANES],
+				 size_t groups, size_t vectors, size_t rows, int32_t (*sum)[LANES],
 				 int64_t (*wide)[LANES])
 {
-	struct windows part = { .pitch = windows->pitch, .lines = 1, .runs = 1 };
 	const uint8_t *weights = panel->weights;
+	struct windows part;
 
+	windows_of_runs(&part, windows->group, windows->pitch);
 	memcpy(part.row, windows->row, sizeof(part.row));
-	memset(wide, 0, ROWS * sizeof(*wide));
+	memset(wide, 0, rows * sizeof(*wide));
 	for (size_t run = 0; run < plan->all_runs; run++) {
 		for (size_t s = 0, some; s < plan->steps; s += some) {
 			some = plan->steps - s < panel->safe_steps ? plan->steps - s : panel->safe_steps;
-			for (size_t q = 0; q < quads; q++)
+			for (size_t q = 0; q < groups; q++)
 				part.at[0][q] = windows->at[run / windows->runs][q] +
 						run % windows->runs * windows->run_pitch + s * STEP_BYTES;
-			tiles[quads - 1][vectors - 1](&part, some, weights, sum);
+			multiply_tile(&part, groups, vectors, some, weights, sum);
 			weights += some * vectors * 64;
 			for (size_t r = 0; r < rows; r++) {
 				for (size_t i = 0; i < vectors * 16; i++)
@@ -256,10 +295,10 @@ TARGET static void multiply_wide(const struct plan *plan, const struct panel *pa
 
 /* ---- the kernel -------------------------------------------------------- */
 
-static struct xrnpe_tiling tiling_of(const struct plan *plan)
+static struct xrnpe_tiling tiling_of(const struct plan *plan, size_t rows)
 {
 	return (struct xrnpe_tiling){
-		.rows = ROWS,
+		.rows = rows,
 		.lanes = LANES,
 		.panel_bytes = panel_bytes(plan),
 		.column_bytes = COLUMN_BYTES,

@@ -75,7 +75,7 @@ static struct seen look_at(struct windows *windows, uint64_t p, size_t rows)
 	struct seen seen = { 0 };
 
 	for (uint64_t y = p / width; y <= (p + rows - 1) / width; y++) {
-		const struct sight *sight = &windows->sight[y % QUADS];
+		const struct sight *sight = &windows->sight[y % MOST_LINES];
 
 		for (size_t i = 0; i < windows->lines; i++)
 			note_line(&seen, &windows->image, sight->line[i]);
@@ -96,7 +96,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	for (; p < block->p1; p += rows) {
 		const uint8_t *at = panels;
 		uint8_t *out[ROWS];
-		bool nar[ROWS];
+		bool nar[ROWS] = { 0 };
 		size_t quads = windows_place(windows, p, block->p1, &rows, nar);
 		struct seen seen;
 
@@ -142,7 +142,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 static bool suits(const struct xrnpe_product *product)
 {
 	return product->cmd->opcode == XRNPE_OP_CONV2D && xrnpe_wide(product) &&
-	       windows_size(product, &xrnpe_avx512_doubles) && windows_pay(product, LANES);
+	       windows_size(product, &xrnpe_avx512_doubles) && windows_pay(product, QUAD, LANES);
 }
 
 static struct xrnpe_tiling tiling(const struct xrnpe_product *product)

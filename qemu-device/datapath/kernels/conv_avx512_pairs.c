@@ -89,8 +89,8 @@ static struct plan plan_of(const struct xrnpe_product *product)
 
 /* Layout of the scratch memory; then rows_or_lines() and, for fill(), weights. */
 struct scratch {
-	int32_t sum[ROWS][LANES] __attribute__((aligned(64)));
-	int64_t wide[ROWS][LANES];
+	int32_t sum[MOST_ROWS][LANES] __attribute__((aligned(64)));
+	int64_t wide[MOST_ROWS][LANES];
 	struct windows windows;
 	struct pairs pairs;
 };
@@ -136,25 +136,26 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	pair_up_scaled(product, &scratch->pairs);
 	plan = plan_of(paired);
 	windows_start(&scratch->windows, paired, plan.input, 0, scratch + 1);
+	windows_group(&scratch->windows, group_of(paired), groups_of(paired));
 	for (uint64_t p = block->p0 / PAIR; p < end; p += rows) {
-		uint8_t *out[ROWS];
-		bool nar[ROWS];
-		size_t quads = windows_place(&scratch->windows, p, end, &rows, nar);
+		uint8_t *out[MOST_ROWS];
+		bool nar[MOST_ROWS];
+		size_t groups = windows_place(&scratch->windows, p, end, &rows, nar);
 		struct sums sums = { 0 };
 
-		if (!quads || xrnpe_cancelled(product->cancel))
+		if (!groups || xrnpe_cancelled(product->cancel))
 			return;
 		xrnpe_output_rows(paired, p, rows, out);
 		if (panel->safe) {
-			tiles[quads - 1][0](&scratch->windows, plan.steps, panel->weights, scratch->sum);
+			multiply_tile(&scratch->windows, groups, 1, plan.steps, panel->weights, scratch->sum);
 			sums.narrow = scratch->sum[0];
 		} else {
-			multiply_wide(&plan, panel, &scratch->windows, quads, 1, rows, scratch->sum, scratch->wide);
+			multiply_wide(&plan, panel, &scratch->windows, groups, 1, rows, scratch->sum, scratch->wide);
 			sums.wide = scratch->wide[0];
 		}
 		xrnpe_avx512_put(paired, &panel->stage, &sums, p, out, rows, 0, count, status);
 		for (size_t r = 0; r < rows; r++) {
-			if (nar[r])
+			if (scratch->windows.any_nar && nar[r])
 				put_nar_inputs(product, &scratch->windows, p + r, out[r], status);
 			if (panel->stage.any_nar)
 				xrnpe_put_nar(paired, panel->stage.nar, out[r], 0, count, status);
@@ -196,7 +197,7 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 
 	pair_up(product, &pairs);
 	plan = plan_of(&pairs.product);
-	tiling = tiling_of(&plan);
+	tiling = tiling_of(&plan, group_of(&pairs.product) * groups_of(&pairs.product));
 	tiling.rows *= PAIR;
 	return tiling;
 }

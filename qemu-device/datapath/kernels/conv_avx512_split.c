@@ -166,7 +166,7 @@ TARGET static void multiply_panel(const struct plan *plan, const struct panel *p
 
 	for (size_t i = 0; i < 2; i++) {
 		if (panel->safe)
-			tiles[quads - 1][vectors - 1](&scratch->windows, plan->steps, panel->weights, scratch->narrow[i]);
+			multiply_tile(&scratch->windows, quads, vectors, plan->steps, panel->weights, scratch->narrow[i]);
 		else
 			multiply_wide(plan, panel, &scratch->windows, quads, vectors, rows, scratch->narrow[i],
 				      scratch->wide[i]);
@@ -212,7 +212,7 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 	for (; p < block->p1; p += rows) {
 		const uint8_t *at = panels;
 		uint8_t *out[ROWS];
-		bool nar[ROWS];
+		bool nar[ROWS] = { 0 };
 		size_t quads = windows_place(&scratch->windows, p, block->p1, &rows, nar);
 
 		if (!quads)
@@ -250,7 +250,7 @@ static bool suits(const struct xrnpe_product *product)
 	    product->weight.format == XRNPE_FORMAT_P16)
 		return false;
 	/* So that a step is of one pixel. */
-	if (xrnpe_inputs(product) % STEP || !windows_size(product, &two_words) || !windows_pay(product, LANES))
+	if (xrnpe_inputs(product) % STEP || !windows_size(product, &two_words) || !windows_pay(product, QUAD, LANES))
 		return false;
 	codes = look_at_inputs(product, 0, product->positions);
 	return codes.high < NAR && exponent_of(codes) - range_of(codes.high, codes.low).least <= SPAN;
@@ -260,7 +260,7 @@ static struct xrnpe_tiling tiling(const struct xrnpe_product *product)
 {
 	struct plan plan = plan_of(product);
 
-	return tiling_of(&plan);
+	return tiling_of(&plan, ROWS);
 }
 
 static size_t scratch_size(const struct xrnpe_product *product, const struct xrnpe_block *shape)

@@ -331,9 +331,10 @@ static bool look_at_squares(const struct xrnpe_product *product, struct scratch 
 static bool multiply(const struct xrnpe_product *product, const struct panel *panel, size_t count,
 		     struct scratch *scratch)
 {
-	struct windows points = { .pitch = square_pitch(product), .lines = 1, .runs = 1 };
 	size_t quads = (scratch->group.squares + QUAD - 1) / QUAD, size = point_size(product);
+	struct windows points;
 
+	windows_of_runs(&points, QUAD, square_pitch(product));
 	for (size_t q = 0; q < quads; q++)
 		points.row[q] = q * QUAD;
 	for (size_t point = 0; point < POINTS; point++) {

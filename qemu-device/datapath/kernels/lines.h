@@ -61,7 +61,8 @@ void xrnpe_lines_decode(const struct xrnpe_lines *lines, struct xrnpe_line *line
 /** Line @number, from the top of the padding on. */
 static inline struct xrnpe_line *xrnpe_lines_at(struct xrnpe_lines *lines, uint64_t number)
 {
-	struct xrnpe_line *line = &lines->line[number % lines->places];
+	/* Lines of an image are less than 2^32; a division of 64 bits takes longer. */
+	struct xrnpe_line *line = &lines->line[(uint32_t)number % (uint32_t)lines->places];
 
 	if (line->number != (int64_t)number) {
 		line->number = (int64_t)number;
