@@ -235,7 +235,7 @@ static int xrnpe_init_locks(struct xrnpe_device *xdev)
 
 	if (ret)
 		return ret;
-	/* Fences wait for it, and memory for fences: lockdep finds who holds it and waits for memory. */
+	/* Who waits for memory may wait for fences, and these for it: lockdep is to know. */
 	fs_reclaim_acquire(GFP_KERNEL);
 	might_lock(&xdev->hw_lock);
 	fs_reclaim_release(GFP_KERNEL);
