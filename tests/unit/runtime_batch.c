@@ -51,15 +51,16 @@ static int run(struct xrnpe_session *session, size_t count, xrnpe_progress progr
 				 NULL, &error);
 }
 
-/* Elements 0 .. @count - 1 are right, the others were not written. */
+/* Elements 0 .. @count - 1 are right, the others were not written. Each check is a system call. */
 static void check_outputs(size_t count, float factor)
 {
-	for (size_t i = 0; i < MOST * TINY_OUT; i++) {
-		if (i < count * TINY_OUT)
-			ck_assert_msg(out[i] == factor * expected[i], "element %zu", i / TINY_OUT);
-		else
-			ck_assert_msg(out[i] != out[i], "element %zu", i / TINY_OUT);
-	}
+	size_t i = 0;
+
+	while (i < count * TINY_OUT && out[i] == factor * expected[i])
+		i++;
+	while (i >= count * TINY_OUT && i < MOST * TINY_OUT && out[i] != out[i])
+		i++;
+	ck_assert_msg(i == MOST * TINY_OUT, "element %zu", i / TINY_OUT);
 }
 
 START_TEST(batches_of_all_sizes)
