@@ -280,6 +280,12 @@ void assert_reset(Npu *npu)
     g_assert_cmphex(rd(npu, XRNPE_IRQ_STATUS), ==, 0);
     g_assert_cmphex(rd(npu, XRNPE_IRQ_ENABLE), ==, 0);
     g_assert_cmphex(rd(npu, XRNPE_STATUS_BASE_LO), ==, 0);
+    g_assert_cmphex(rd(npu, XRNPE_STATUS_BASE_HI), ==, 0);
+    assert_bus_addr(npu, 0);
+    for (unsigned int i = 0; i < XRNPE_COUNTERS; i++) {
+        g_assert_cmphex(rd(npu, XRNPE_COUNTER_LO(i)), ==, 0);
+        g_assert_cmphex(rd(npu, XRNPE_COUNTER_HI(i)), ==, 0);
+    }
     for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {
         for (uint32_t offset = 0; offset < 0x40; offset += 4) {
             g_assert_cmphex(rdq(npu, q, offset), ==, 0);

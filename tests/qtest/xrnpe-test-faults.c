@@ -132,6 +132,10 @@ static void test_fault(const void *data)
     control(&npu, 2, XRNPE_QUEUE_CTRL_RESUME);
     wait_state(&npu, 2, XRNPE_QUEUE_STATE_IDLE);
     assert_works(&npu, 2, 73);
+
+    /* The record stays until the next fault. */
+    g_assert_cmpuint(status_of(&npu, 2).fault_seqno, ==, 72);
+    g_assert_cmpuint(status_of(&npu, 2).fault.kind, ==, c->fault.kind);
     npu_quit(&npu);
 }
 
