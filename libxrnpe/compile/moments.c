@@ -108,12 +108,57 @@ static void factorise(float *matrix, uint32_t size)
 	}
 }
 
+/* A weight's place in a block. */
+struct place_of {
+	double square;		/* mean, of what it multiplies */
+	uint32_t index;
+};
+
+static int compare_squares(const void *a, const void *b)
+{
+	const struct place_of *one = a, *other = b;
+
+	if (one->square != other->square)
+		return one->square < other->square ? -1 : 1;
+	return one->index < other->index ? -1 : 1;
+}
+
+/*
+ * Choose the order of rows of @block, and put them in it: what multiplies large inputs comes last,
+ * which is rounded first, so that most of the others can make up for it. @scratch: size x size
+ */
+static void order_block(const struct moments_block *block, const double *diagonal, float *matrix,
+			uint32_t *order, float *scratch)
+{
+	struct place_of places[MAX_BLOCK];
+	uint32_t size = block->size;
+
+	for (uint32_t i = 0; i < size; i++)
+		places[i] = (struct place_of){ diagonal[block->first + i], i };
+	qsort(places, size, sizeof(*places), compare_squares);
+	memcpy(scratch, matrix, (size_t)size * size * sizeof(*matrix));
+	for (uint32_t i = 0; i < size; i++) {
+		order[i] = block->first + places[i].index;
+		for (uint32_t j = 0; j <= i; j++) {
+			uint32_t a = places[i].index, b = places[j].index;
+
+			/* Of the symmetric matrix the lower triangle is there. */
+			matrix[(size_t)i * size + j] =
+				scratch[a > b ? (size_t)a * size + b : (size_t)b * size + a];
+		}
+	}
+}
+
 /* From sums of products, in which @moments has the means, to factors, of one group. */
-static void finish_group(const struct moments *moments, uint32_t group)
+static int finish_group(const struct moments *moments, uint32_t group)
 {
 	double *diagonal = moments->diagonal + (size_t)group * moments->length, mean = 0;
 	float *factors = moments->factors + group * moments->size;
+	uint32_t *order = moments->order + (size_t)group * moments->length;
+	float *scratch = malloc(moments->size * sizeof(*scratch) + 1);
 
+	if (!scratch)
+		return -ENOMEM;
 	for (uint32_t b = 0; b < moments->block_count; b++) {
 		const struct moments_block *block = &moments->blocks[b];
 
@@ -133,8 +178,11 @@ static void finish_group(const struct moments *moments, uint32_t group)
 		for (uint32_t i = 0; i < block->size; i++)
 			factors[block->factors + (size_t)i * (block->size + 1)] =
 				(float)diagonal[block->first + i];
+		order_block(block, diagonal, factors + block->factors, order + block->first, scratch);
 		factorise(factors + block->factors, block->size);
 	}
+	free(scratch);
+	return 0;
 }
 
 /*
@@ -212,8 +260,9 @@ static int make_room(struct moments *moments)
 	size_t length = (size_t)moments->groups * moments->length;
 
 	moments->factors = calloc(moments->groups * moments->size + 1, sizeof(*moments->factors));
+	moments->order = malloc(length * sizeof(*moments->order));
 	moments->diagonal = malloc(length * sizeof(*moments->diagonal));
-	return moments->factors && moments->diagonal ? 0 : -ENOMEM;
+	return moments->factors && moments->order && moments->diagonal ? 0 : -ENOMEM;
 }
 
 /* As many blocks as the sums of @place take. */
@@ -235,6 +284,7 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 	const struct place *place = &compiler->nodes[n].place;
 	struct place_piece piece;
 	uint32_t block = 0, end;
+	int ret = 0;
 	float *row;
 
 	*moments = (struct moments){
@@ -259,14 +309,18 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 			    moments->blocks + block, count, moments, row);
 		block += count;
 	}
-	for (uint32_t g = 0; g < moments->groups; g++)
-		finish_group(moments, g);
+	for (uint32_t g = 0; !ret && g < moments->groups; g++)
+		ret = finish_group(moments, g);
 	free(row);
-	return 0;
+	if (ret)
+		moments_free(moments);
+	return ret;
 }
 
 int moments_of_products(uint32_t length, const float *products, struct moments *moments)
 {
+	int ret;
+
 	*moments = (struct moments){ .length = length, .groups = 1 };
 	moments->blocks = malloc((length / MAX_BLOCK + 1) * sizeof(*moments->blocks));
 	if (moments->blocks)
@@ -283,14 +337,17 @@ int moments_of_products(uint32_t length, const float *products, struct moments *
 			       products + (size_t)(block->first + i) * length + block->first,
 			       (i + 1) * sizeof(*products));
 	}
-	finish_group(moments, 0);
-	return 0;
+	ret = finish_group(moments, 0);
+	if (ret)
+		moments_free(moments);
+	return ret;
 }
 
 void moments_free(struct moments *moments)
 {
 	free(moments->blocks);
 	free(moments->factors);
+	free(moments->order);
 	free(moments->diagonal);
 	*moments = (struct moments){ 0 };
 }

@@ -6,12 +6,24 @@
  * sum of (sum over i >= j of e[i] * L[i][j])^2 over j. From the last weight to the first
  * each is rounded such that its term is least, given the errors of those behind. (Babai's
  * nearest plane; Frantar et al., "GPTQ", arXiv 2210.17323, do the same with the inverse.)
+ * Rows of L are in an order of their own, moments->order.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "round.h"
+
+/*
+ * Scales that are tried for a format of few values, times that with which weights alone lose least:
+ * sums may lose less with another.
+ */
+#define FEW_VALUES 16
+static const float other_scales[] = {
+	0.6f, 0.65f, 0.7f, 0.75f, 0.8f, 0.85f, 0.9f, 0.95f,
+	1.05f, 1.1f, 1.15f, 1.2f, 1.25f, 1.3f, 1.35f, 1.4f,
+};
+#define OTHER_SCALES (sizeof(other_scales) / sizeof(other_scales[0]))
 
 /* ---- values of a format ------------------------------------------------ */
 
@@ -55,6 +67,7 @@ uint32_t lattice_nearest(const struct lattice *lattice, float value)
 struct row {
 	const struct moments *moments;
 	const float *factors;		/* of its group */
+	const uint32_t *order;		/* likewise */
 	const struct lattice *lattice;
 	const float *weights;
 	float *carried;			/* what later errors add to the terms of those before */
@@ -64,17 +77,18 @@ struct row {
 static double round_block(const struct row *row, const struct moments_block *block, float scale,
 			  uint8_t *chosen)
 {
-	const float *weights = row->weights + block->first;
+	const uint32_t *order = row->order + block->first;
 	double sum = 0;
 
-	chosen += block->first;
 	memset(row->carried, 0, block->size * sizeof(*row->carried));
 	for (uint32_t i = block->size; i--;) {
 		const float *factor = row->factors + block->factors + (size_t)i * block->size;
-		float target = weights[i] + row->carried[i] / factor[i], error, term;
+		float weight = row->weights[order[i]], error, term;
+		uint32_t value = lattice_nearest(row->lattice,
+						 (weight + row->carried[i] / factor[i]) / scale);
 
-		chosen[i] = (uint8_t)lattice_nearest(row->lattice, target / scale);
-		error = weights[i] - row->lattice->values[chosen[i]] * scale;
+		chosen[order[i]] = (uint8_t)value;
+		error = weight - row->lattice->values[value] * scale;
 		for (uint32_t j = 0; j < i; j++)
 			row->carried[j] += factor[j] * error;
 		term = row->carried[i] + factor[i] * error;
@@ -106,8 +120,8 @@ static float fit_scale(const struct row *row, float scale, const uint8_t *chosen
 		memset(scratch, 0, 2 * size * sizeof(*scratch));
 		for (uint32_t i = 0; i < size; i++) {
 			const float *factor = row->factors + block->factors + (size_t)i * size;
-			float weight = row->weights[block->first + i];
-			float value = row->lattice->values[chosen[block->first + i]];
+			uint32_t at = row->order[block->first + i];
+			float weight = row->weights[at], value = row->lattice->values[chosen[at]];
 
 			for (uint32_t j = 0; j <= i; j++) {
 				exact[j] += factor[j] * weight;
@@ -122,18 +136,34 @@ static float fit_scale(const struct row *row, float scale, const uint8_t *chosen
 	return product > 0 && square > 0 ? (float)(product / square) : scale;
 }
 
+/* Round with @scale, too, and keep that in @chosen and *@least if it is better. */
+static bool try_scale(const struct row *row, float scale, double *least, uint8_t *chosen, uint8_t *trial)
+{
+	double sum = round_row(row, scale, trial);
+
+	if (sum >= *least)
+		return false;
+	memcpy(chosen, trial, row->moments->length);
+	*least = sum;
+	return true;
+}
+
 void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
 		   const float *weights, float *scale, uint8_t *chosen, float *scratch)
 {
 	const struct row row = {
 		.moments = moments, .lattice = lattice, .weights = weights, .carried = scratch,
 		.factors = moments->factors + group * moments->size,
+		.order = moments->order + (size_t)group * moments->length,
 	};
 	uint8_t *trial = (uint8_t *)(scratch + 3 * (size_t)moments->length);
 	double least = round_row(&row, *scale, chosen);
-	float fitted = fit_scale(&row, *scale, chosen, scratch + moments->length);
+	float first = *scale;
 
-	if (round_row(&row, fitted, trial) < least)
-		memcpy(chosen, trial, moments->length);
-	*scale = fitted;
+	for (size_t i = 0; lattice->count <= FEW_VALUES && i < OTHER_SCALES; i++) {
+		if (try_scale(&row, first * other_scales[i], &least, chosen, trial))
+			*scale = first * other_scales[i];
+	}
+	*scale = fit_scale(&row, *scale, chosen, scratch + moments->length);
+	try_scale(&row, *scale, &least, chosen, trial);
 }

@@ -23,6 +23,8 @@ struct moments {
 	uint32_t block_count;
 	size_t size;		/* factors of a group */
 	float *factors;		/* by group */
+	/* By group: length, which weight each row of factors is for; of a block those with least squares first. */
+	uint32_t *order;
 	double *diagonal;	/* by group: length means of squares */
 };
 
