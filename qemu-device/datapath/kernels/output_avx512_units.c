@@ -202,9 +202,9 @@ INLINE void store_two(enum xrnpe_format out, const struct two *two, __m256i code
 /* Whether all sums, rounded to floats, are below 2^24 in magnitude, and so exact. */
 INLINE bool are_floats(__m512 a, __m512 b)
 {
-	const int larger_magnitude = 11;
+	enum { LARGER_MAGNITUDE = 11 };
 
-	return !_mm512_cmp_ps_mask(_mm512_range_ps(a, b, larger_magnitude), _mm512_set1_ps(0x1p24f), _CMP_GE_OQ);
+	return !_mm512_cmp_ps_mask(_mm512_range_ps(a, b, LARGER_MAGNITUDE), _mm512_set1_ps(0x1p24f), _CMP_GE_OQ);
 }
 
 /* Whether ends that a slope has bent may have zero at one of them, not beside it: slopes may not be positive. */
