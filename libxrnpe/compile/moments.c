@@ -149,16 +149,13 @@ static void order_block(const struct moments_block *block, const double *diagona
 	}
 }
 
-/* From sums of products, in which @moments has the means, to factors, of one group. */
-static int finish_group(const struct moments *moments, uint32_t group)
+/* From sums of products, in which @moments has the means, to factors, of one group. @scratch: a block's factors */
+static void finish_group(const struct moments *moments, uint32_t group, float *scratch)
 {
 	double *diagonal = moments->diagonal + (size_t)group * moments->length, mean = 0;
 	float *factors = moments->factors + group * moments->size;
 	uint32_t *order = moments->order + (size_t)group * moments->length;
-	float *scratch = malloc(moments->size * sizeof(*scratch) + 1);
 
-	if (!scratch)
-		return -ENOMEM;
 	for (uint32_t b = 0; b < moments->block_count; b++) {
 		const struct moments_block *block = &moments->blocks[b];
 
@@ -181,6 +178,19 @@ static int finish_group(const struct moments *moments, uint32_t group)
 		order_block(block, diagonal, factors + block->factors, order + block->first, scratch);
 		factorise(factors + block->factors, block->size);
 	}
+}
+
+/* The same of all groups; what there is is freed if that fails. */
+static int finish(struct moments *moments)
+{
+	float *scratch = malloc(MAX_BLOCK * MAX_BLOCK * sizeof(*scratch));
+
+	if (!scratch) {
+		moments_free(moments);
+		return -ENOMEM;
+	}
+	for (uint32_t g = 0; g < moments->groups; g++)
+		finish_group(moments, g, scratch);
 	free(scratch);
 	return 0;
 }
@@ -284,7 +294,6 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 	const struct place *place = &compiler->nodes[n].place;
 	struct place_piece piece;
 	uint32_t block = 0, end;
-	int ret = 0;
 	float *row;
 
 	*moments = (struct moments){
@@ -309,18 +318,12 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 			    moments->blocks + block, count, moments, row);
 		block += count;
 	}
-	for (uint32_t g = 0; !ret && g < moments->groups; g++)
-		ret = finish_group(moments, g);
 	free(row);
-	if (ret)
-		moments_free(moments);
-	return ret;
+	return finish(moments);
 }
 
 int moments_of_products(uint32_t length, const float *products, struct moments *moments)
 {
-	int ret;
-
 	*moments = (struct moments){ .length = length, .groups = 1 };
 	moments->blocks = malloc((length / MAX_BLOCK + 1) * sizeof(*moments->blocks));
 	if (moments->blocks)
@@ -337,10 +340,7 @@ int moments_of_products(uint32_t length, const float *products, struct moments *
 			       products + (size_t)(block->first + i) * length + block->first,
 			       (i + 1) * sizeof(*products));
 	}
-	ret = finish_group(moments, 0);
-	if (ret)
-		moments_free(moments);
-	return ret;
+	return finish(moments);
 }
 
 void moments_free(struct moments *moments)
