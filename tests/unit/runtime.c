@@ -232,6 +232,16 @@ void tiny_output(const float in[TINY_IN], float out[TINY_OUT])
 		}
 }
 
+struct xrnpe_session *session_of(struct xrnpe_device *device, struct xrnpe_model *model)
+{
+	struct xrnpe_session *session;
+	struct xrnpe_error error;
+
+	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
+	xrnpe_model_free(model);
+	return session;
+}
+
 struct xrnpe_request *request_of(struct xrnpe_device *device, struct xrnpe_model *model,
 				 enum xrnpe_priority priority)
 {

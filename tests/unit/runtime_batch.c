@@ -34,16 +34,6 @@ static void teardown(void)
 	runtime_teardown();
 }
 
-/* A session of @model, which it takes over. */
-static struct xrnpe_session *session_of(struct xrnpe_model *model)
-{
-	struct xrnpe_session *session;
-
-	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
-	xrnpe_model_free(model);
-	return session;
-}
-
 static int run(struct xrnpe_session *session, size_t count, xrnpe_progress progress, void *data)
 {
 	memset(out, 0xff, sizeof(out));
@@ -65,7 +55,7 @@ static void check_outputs(size_t count, float factor)
 
 START_TEST(batches_of_all_sizes)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 
 	ck_assert_uint_eq(session->lanes, LANES);
 	for (size_t count = 0; count <= MOST; count += count < 70 ? 1 : 16) {
@@ -85,7 +75,7 @@ START_TEST(batches_at_each_point)
 	/* It has two jobs, too. */
 	model->points[1]->steps[0].count = 2;
 	model->points[1]->step_count = 1;
-	session = session_of(model);
+	session = session_of(device, model);
 	ck_assert_uint_eq(session->lanes, LANES);
 	for (unsigned int point = 0; point < 2; point++) {
 		ck_ok(xrnpe_session_set_point(session, point, &error), error);
@@ -99,8 +89,8 @@ END_TEST
 /* One that takes its time, one of two jobs, and one with nodes on the CPU. */
 START_TEST(elements_of_their_own)
 {
-	struct xrnpe_session *slow = session_of(slow_model()), *negative = session_of(negative_model());
-	struct xrnpe_session *jobs = session_of(two_points(tiny_model));
+	struct xrnpe_session *slow = session_of(device, slow_model()), *negative = session_of(device, negative_model());
+	struct xrnpe_session *jobs = session_of(device, two_points(tiny_model));
 
 	ck_assert_uint_eq(slow->lanes, 1);
 	ck_assert_uint_eq(negative->lanes, 1);
@@ -120,7 +110,7 @@ static int stop_at(void *data, size_t done, size_t total)
 
 START_TEST(batch_is_stopped)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 
 	for (size_t at = 1; at < 100; at += 13) {
 		ck_assert_int_eq(run(session, 100, stop_at, &at), -ECANCELED);
@@ -146,7 +136,7 @@ static int wait_and_fail(struct xrnpe_device *of, struct xrnpe_job *job, int64_t
 
 START_TEST(elements_are_tried_alone)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	struct xrnpe_backend failing = *device->backend;
 
 	real = device->backend;
@@ -167,7 +157,7 @@ START_TEST(element_that_fails_is_told)
 	struct xrnpe_session *session;
 
 	memcpy((char *)model->constants + TINY_SCALES + 8, &infinite, sizeof(infinite));
-	session = session_of(model);
+	session = session_of(device, model);
 	ck_assert_uint_eq(session->lanes, LANES);
 	ck_fails(run(session, 100, NULL, NULL), -EFAULT, error,
 		 "tiny: command 1 (conv2d, layer mix): a scale, bias or slope is illegal: offset 136");

@@ -26,16 +26,6 @@ static void teardown(void)
 	runtime_teardown();
 }
 
-/* A session of @model, which it takes over. */
-static struct xrnpe_session *session_of(struct xrnpe_model *model)
-{
-	struct xrnpe_session *session;
-
-	ck_ok(xrnpe_session_new(device, model, NULL, &session, &error), error);
-	xrnpe_model_free(model);
-	return session;
-}
-
 static struct xrnpe_request *new_request(struct xrnpe_session *session)
 {
 	struct xrnpe_request *request;
@@ -64,7 +54,7 @@ static int run(struct xrnpe_session *session, size_t count, const float *in, flo
 
 START_TEST(session_runs)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	float in[37 * TINY_IN], out[37 * TINY_OUT], expected[37 * TINY_OUT];
 	uint32_t status = 99;
 
@@ -96,7 +86,7 @@ START_TEST(session_from_file)
 	ck_ok(xrnpe_model_save(tiny, test_path("m.xrnpe"), &error), error);
 	xrnpe_model_free(tiny);
 	ck_ok(xrnpe_model_load(test_path("m.xrnpe"), &model, &error), error);
-	session = session_of(model);
+	session = session_of(device, model);
 	request = new_request(session);
 	submit(request, 5);
 	ck_ok(xrnpe_request_wait(request, -1, &error), error);
@@ -121,7 +111,7 @@ static int stop_at(void *data, size_t done, size_t total)
 
 START_TEST(session_progress)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	float in[20 * TINY_IN] = { 0 }, out[20 * TINY_OUT];
 	struct stop stop = { .at = 7 }, all = { .at = 0 };
 
@@ -138,7 +128,7 @@ END_TEST
 /* Many in flight, more than the kernel remembers; waited for from the last to the first. */
 START_TEST(request_many_in_flight)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	static struct xrnpe_request *requests[MANY];
 
 	for (unsigned int i = 0; i < MANY; i++) {
@@ -156,7 +146,7 @@ END_TEST
 
 START_TEST(request_again)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	struct xrnpe_request *request = new_request(session);
 
 	for (unsigned int i = 0; i < 20; i++) {
@@ -178,7 +168,7 @@ END_TEST
 /* Submitted and waited for in one, while another one is on its way. */
 START_TEST(request_run)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	struct xrnpe_request *request = new_request(session), *other = new_request(session);
 
 	for (unsigned int i = 0; i < 20; i++) {
@@ -201,7 +191,7 @@ END_TEST
 
 START_TEST(request_misused)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	struct xrnpe_request *request = new_request(session);
 	float in[TINY_IN] = { 0 }, out[TINY_OUT];
 
@@ -235,7 +225,7 @@ END_TEST
 
 START_TEST(request_not_yet)
 {
-	struct xrnpe_session *session = session_of(slow_model());
+	struct xrnpe_session *session = session_of(device, slow_model());
 	struct xrnpe_request *request = new_request(session);
 
 	ck_ok(xrnpe_request_submit(request, &error), error);
@@ -277,7 +267,7 @@ static const struct {
 
 START_TEST(request_fault)
 {
-	struct xrnpe_session *good = session_of(tiny_model()), *bad;
+	struct xrnpe_session *good = session_of(device, tiny_model()), *bad;
 	struct xrnpe_request *before = new_request(good), *faulty, *after = new_request(good);
 	struct xrnpe_model *model = tiny_model();
 	struct xrnpe_operand *operand = &model->cmds[1].operand[faults[_i].operand];
@@ -288,7 +278,7 @@ START_TEST(request_fault)
 		model->cmds[1].opcode = faults[_i].opcode;
 	operand->region = faults[_i].region;
 	operand->offset = faults[_i].offset;
-	bad = session_of(model);
+	bad = session_of(device, model);
 	faulty = new_request(bad);
 
 	submit(before, 1);
@@ -325,7 +315,7 @@ START_TEST(request_illegal_scale)
 	const uint32_t infinite = 0x7f800000;
 
 	memcpy((char *)model->constants + TINY_SCALES + 8, &infinite, sizeof(infinite));
-	session = session_of(model);
+	session = session_of(device, model);
 	request = new_request(session);
 	submit(request, 1);
 	ck_fails(xrnpe_request_wait(request, -1, &error), -EFAULT, error,
@@ -346,7 +336,7 @@ START_TEST(session_invalid_status)
 
 	model->cmds[1] = model->cmds[0];
 	model->cmds[0].operand[XRNPE_OPERAND_OFM].format = XRNPE_FORMAT_FP4;
-	session = session_of(model);
+	session = session_of(device, model);
 	ck_ok(run(session, 3, in, out, NULL, NULL, &status, &error), error);
 	ck_assert_uint_eq(status, 0);
 	in[TINY_IN + 3] = __builtin_nanf("");
@@ -406,7 +396,7 @@ START_TEST(session_steps)
 		ck_ok(xrnpe_model_load(test_path("n.xrnpe"), &model, &error), error);
 	}
 	for (int batch = 0; batch < 2; batch++) {
-		struct xrnpe_session *session = session_of(xrnpe_model_ref(model));
+		struct xrnpe_session *session = session_of(device, xrnpe_model_ref(model));
 		float in[5 * TINY_IN], out[5 * TINY_OUT], expected[TINY_OUT];
 
 		for (unsigned int i = 0; i < 5; i++)
@@ -511,7 +501,7 @@ static void *use_batches(void *data)
 /* A session is shared; each thread has a request of its own, or batches. */
 START_TEST(session_threads)
 {
-	struct xrnpe_session *session = session_of(tiny_model());
+	struct xrnpe_session *session = session_of(device, tiny_model());
 	struct user users[8];
 
 	for (unsigned int i = 0; i < 8; i++) {

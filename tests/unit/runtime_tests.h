@@ -79,6 +79,9 @@ struct xrnpe_model *two_points(struct xrnpe_model *(*make)(void));
 void tiny_input(unsigned int seed, float in[TINY_IN]);
 void tiny_output(const float in[TINY_IN], float out[TINY_OUT]);
 
+/* A session of @model, which it takes over, on @device. */
+struct xrnpe_session *session_of(struct xrnpe_device *device, struct xrnpe_model *model);
+
 /* A request of @model, which it takes over, on @device. */
 struct xrnpe_request *request_of(struct xrnpe_device *device, struct xrnpe_model *model,
 				 enum xrnpe_priority priority);
