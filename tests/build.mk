@@ -349,9 +349,9 @@ $(foreach g,$(GUESTS),$(eval $(call guest-suite,$(g))))
 # Where these are run, of GUESTS.
 GUEST ?= 7.3-debug
 
-## fuzz-driver: calls at random in GUEST=7.3-debug; FUZZ_CALLS=200000, FUZZ_ROUNDS=50 processes killed, FUZZ_SEED
-FUZZ_CALLS ?= 200000
-FUZZ_ROUNDS ?= 50
+## fuzz-driver: calls at random in GUEST=7.3-debug; FUZZ_CALLS=10000000, FUZZ_ROUNDS=1000 processes killed, FUZZ_SEED
+FUZZ_CALLS ?= 10000000
+FUZZ_ROUNDS ?= 1000
 .PHONY: fuzz-driver
 fuzz-driver: guest-tests guest
 	XRNPE_FUZZ_SEED=$(FUZZ_SEED) XRNPE_FUZZ_CALLS=$(FUZZ_CALLS) XRNPE_FUZZ_ROUNDS=$(FUZZ_ROUNDS) \

@@ -18,14 +18,14 @@ shift 2
 # With kmemleak a kernel takes three times as long to boot, and on 6.12 none of the failures
 # comes that xrnpe_kill asks for. There only the guest with most tests has it.
 case $kernel in
-7.3) node='/dev/accel/accel*' leaks=--leaks ;;
-*) node='/dev/dri/renderD*' leaks= ;;
+7.3) node='/dev/accel/accel*' leaks=--leaks fuzz_seed=1 ;;
+*) node='/dev/dri/renderD*' leaks= fuzz_seed=2 ;;
 esac
-# What happens at random is for the kernel that finds mistakes; on the other, some of it.
+# What happens at random is for the kernels that find mistakes; on the others, some of it.
 # A search for leaks goes through all memory.
 case $flavour in
-debug) jobs_failing=200 kills=50 memory=512M ;;
-*) jobs_failing=50 kills=12 memory=1G ;;
+debug) jobs_failing=200 kills=50 fuzz_calls=100000 memory=512M ;;
+*) jobs_failing=50 kills=12 fuzz_calls=10000 memory=1G ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" killers="" resetters="" lost="" untold="" stuck=""
@@ -83,7 +83,8 @@ guest --leaks "$@" $(adding $command_line $plain $fuzzers) -- "
 	echo 1..1
 	if [ -c $node ]; then echo ok 1 - node; else echo not ok 1 - node; ls /dev; fi
 	$results
-	export XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-1} XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-10000}
+	export XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-$fuzz_seed}
+	export XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-$fuzz_calls}
 	export XRNPE_FUZZ_ROUNDS=${XRNPE_FUZZ_ROUNDS:-10}
 	$(running $plain $fuzzers)"
 
