@@ -5,7 +5,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 MODULES_OUT ?= $(B)/modules/$(notdir $(realpath $(KDIR)))
-MODULES_SRC := Kbuild $(patsubst ./%,%,$(wildcard driver/Kbuild driver/Makefile driver/*.[ch] uapi/drm/*.h))
+MODULES_SRC := Kbuild $(patsubst ./%,%,$(wildcard driver/Kbuild driver/Makefile driver/*.[ch] driver/compat/*/*.h uapi/drm/*.h))
 
 .PHONY: modules
 ## modules: xrnpe.ko for the kernel tree KDIR, into MODULES_OUT (with ARCH= CROSS_COMPILE= W=1 C=1)

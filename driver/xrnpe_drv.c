@@ -284,6 +284,9 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = xrnpe_pool_probe(xdev);
 	if (ret)
 		return ret;
+	ret = xrnpe_gem_probe(xdev);
+	if (ret)
+		return ret;
 	ret = xrnpe_pm_probe(xdev);
 	if (ret)
 		return ret;

@@ -17,6 +17,7 @@
 #include "xrnpe_regs.h"
 
 struct clk_bulk_data;
+struct dmem_cgroup_region;
 struct drm_file;
 struct reset_control;
 struct xrnpe_dump;
@@ -83,6 +84,9 @@ struct xrnpe_device {
 	u64 max_memory;
 	/** @bo_bytes: that they have; imported ones do not count */
 	atomic64_t bo_bytes;
+
+	/** @dmem: the same for cgroups; NULL if the kernel has no controller for that */
+	struct dmem_cgroup_region *dmem;
 
 	/** @bo_lock: protects @bos, and labels of buffers */
 	struct mutex bo_lock;

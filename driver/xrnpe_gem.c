@@ -5,6 +5,8 @@
  * direction only, and the device both reads and writes.
  */
 #include <linux/atomic.h>
+#include <linux/cgroup_dmem.h>
+#include <linux/device.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
@@ -48,8 +50,10 @@ static void xrnpe_gem_abandon(struct xrnpe_bo *bo)
 {
 	struct drm_gem_object *obj = &bo->base;
 
-	if (!drm_gem_is_imported(obj))
+	if (!drm_gem_is_imported(obj)) {
+		kmemleak_not_leak(bo->dmem);
 		return;
+	}
 
 	xrnpe_resv_forget_signaled(obj->resv);
 	/* The attachment keeps the exporter from moving or freeing the memory. */
@@ -74,7 +78,33 @@ static void xrnpe_gem_exit(int idx)
 		drm_dev_exit(idx);
 }
 
-/* ---- what a file and the device may have ---- */
+/* ---- what a file, the device and a cgroup may have ---- */
+
+static void xrnpe_gem_unregister_region(void *region)
+{
+	dmem_cgroup_unregister_region(region);
+}
+
+/**
+ * xrnpe_gem_probe() - let cgroups have limits of the device's memory
+ * @xdev: the device
+ *
+ * drmm_cgroup_register_region() would keep the region while somebody has a file open. A device
+ * that is bound anew meanwhile would then have a second one of the same name, to which limits
+ * do not get. What is charged outlives the region.
+ *
+ * Return: 0 or a negative errno.
+ */
+int xrnpe_gem_probe(struct xrnpe_device *xdev)
+{
+	struct dmem_cgroup_init init = { .size = xdev->max_memory };
+	struct device *dev = xdev->drm.dev;
+
+	xdev->dmem = dmem_cgroup_register_region(&init, "drm/%s/buffers", dev_name(dev));
+	if (IS_ERR(xdev->dmem))
+		return PTR_ERR(xdev->dmem);
+	return devm_add_action_or_reset(dev, xrnpe_gem_unregister_region, xdev->dmem);
+}
 
 static bool xrnpe_try_add(atomic64_t *counter, u64 amount, u64 limit)
 {
@@ -84,9 +114,21 @@ static bool xrnpe_try_add(atomic64_t *counter, u64 amount, u64 limit)
 	return false;
 }
 
+static int xrnpe_bo_charge_cgroup(struct xrnpe_bo *bo, struct xrnpe_device *xdev, u64 size)
+{
+	int ret = dmem_cgroup_try_charge(xdev->dmem, size, &bo->dmem, NULL);
+
+	if (ret != -EAGAIN)
+		return ret;
+	/* Callers repeat what fails with EAGAIN. */
+	drm_dbg(&xdev->drm, "a limit of the process's cgroup is reached\n");
+	return -ENOMEM;
+}
+
 static int xrnpe_bo_charge(struct xrnpe_bo *bo, struct xrnpe_ctx *ctx, u64 size)
 {
 	struct xrnpe_device *xdev = ctx->xdev;
+	int ret;
 
 	if (!xrnpe_try_add(&ctx->bo_bytes, size, xdev->info.max_client_memory)) {
 		drm_dbg(&xdev->drm, "the file's limit of %llu bytes is reached\n",
@@ -96,16 +138,26 @@ static int xrnpe_bo_charge(struct xrnpe_bo *bo, struct xrnpe_ctx *ctx, u64 size)
 	if (!xrnpe_try_add(&xdev->bo_bytes, size, xdev->max_memory)) {
 		drm_dbg(&xdev->drm, "the device's limit of %llu bytes is reached\n",
 			xdev->max_memory);
-		atomic64_sub(size, &ctx->bo_bytes);
-		return -ENOMEM;
+		ret = -ENOMEM;
+		goto err_file;
 	}
+	ret = xrnpe_bo_charge_cgroup(bo, xdev, size);
+	if (ret)
+		goto err_device;
 	kref_get(&ctx->refcount);
 	bo->ctx = ctx;
 	return 0;
+
+err_device:
+	atomic64_sub(size, &xdev->bo_bytes);
+err_file:
+	atomic64_sub(size, &ctx->bo_bytes);
+	return ret;
 }
 
 static void xrnpe_bo_uncharge(struct xrnpe_bo *bo, u64 size)
 {
+	dmem_cgroup_uncharge(bo->dmem, size);
 	atomic64_sub(size, &bo->ctx->xdev->bo_bytes);
 	atomic64_sub(size, &bo->ctx->bo_bytes);
 	xrnpe_ctx_put(bo->ctx);

@@ -8,8 +8,10 @@
 
 struct dma_buf;
 struct dma_buf_attachment;
+struct dmem_cgroup_pool_state;
 struct sg_table;
 struct xrnpe_ctx;
+struct xrnpe_device;
 
 #define XRNPE_MAX_BO_SIZE	SZ_256M
 
@@ -27,6 +29,8 @@ struct xrnpe_bo {
 	struct sg_table *sgt;
 	/** @ctx: the file that is charged for it, with a reference; NULL if imported */
 	struct xrnpe_ctx *ctx;
+	/** @dmem: what of a cgroup is charged for it, with a reference; may be NULL */
+	struct dmem_cgroup_pool_state *dmem;
 	/** @cached: CPU mappings are cached, BO_SYNC keeps them coherent */
 	bool cached;
 	/** @no_mmap: never mapped for the CPU */
@@ -57,6 +61,7 @@ static inline bool xrnpe_bo_contains(const struct xrnpe_bo *bo, u64 offset, u64 
 	return size && offset <= bo->base.size && size <= bo->base.size - offset;
 }
 
+int xrnpe_gem_probe(struct xrnpe_device *xdev);
 int xrnpe_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_file *file);
 int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file *file);

@@ -75,7 +75,8 @@ int drm_buffer_new(struct xrnpe_device *device, struct xrnpe_buffer *buffer,
 	if (drmIoctl(drm->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create)) {
 		if (errno == ENOMEM)
 			return xrnpe_fail(error, -ENOMEM,
-					  "%s: no contiguous memory for a buffer of %zu bytes",
+					  "%s: no contiguous memory for a buffer of %zu bytes, or a limit "
+					  "of the file, the device or the cgroup is reached",
 					  drm->path, buffer->size);
 		return drm_fail_ioctl(drm, "create a buffer", error);
 	}
