@@ -34,6 +34,8 @@
 
 /* For so long the device may take to give up its command. A virtual one may be late. */
 #define XRNPE_RESET_US		(2 * USEC_PER_SEC)
+/* For so long it may be busy when all of its jobs have ended. */
+#define XRNPE_REST_US		(100 * USEC_PER_MSEC)
 /* For so long the reset line is asserted. */
 #define XRNPE_LINE_US		10
 
@@ -128,17 +130,17 @@ void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
  */
 int xrnpe_hw_quiesce(struct xrnpe_device *xdev)
 {
-	bool busy;
+	u32 status;
 
 	guard(mutex)(&xdev->hw_lock);
-	if (!xdev->wedged) {
-		busy = xrnpe_read(xdev, XRNPE_STATUS) & XRNPE_STATUS_BUSY;
-	} else {
-		if (xdev->runaway)
-			xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
-		busy = xdev->runaway;
-	}
-	return busy ? -EBUSY : 0;
+	/* It may still be about what comes after the end of its last job. */
+	if (!xdev->wedged)
+		return readl_poll_timeout(xdev->regs + XRNPE_STATUS, status,
+					  !(status & XRNPE_STATUS_BUSY), 100, XRNPE_REST_US) ?
+		       -EBUSY : 0;
+	if (xdev->runaway)
+		xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
+	return xdev->runaway ? -EBUSY : 0;
 }
 
 /**

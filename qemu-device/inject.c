@@ -34,6 +34,7 @@ static const XRNPEInjection xrnpe_injections[] = {
     INJECT_COUNT("bus-error", bus_error, "This memory access is not answered"),
     INJECT_COUNT("seqno", seqno, "XORed to the next sequence number written"),
     INJECT_COUNT("slow", slow, "Microseconds that a command takes at least"),
+    INJECT_COUNT("busy", busy, "So many reads of STATUS at rest say BUSY"),
 };
 
 static void xrnpe_get_injection(Object *obj, Visitor *v, const char *name,

@@ -267,6 +267,11 @@ static bool xrnpe_identification_read(XRNPEState *s, hwaddr offset,
     }
 }
 
+static bool xrnpe_reads_busy(XRNPEState *s)
+{
+    return xrnpe_busy(s) || (s->inject.busy && s->inject.busy--);
+}
+
 static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
 {
     switch (offset) {
@@ -274,7 +279,7 @@ static bool xrnpe_device_read(XRNPEState *s, hwaddr offset, uint32_t *value)
         *value = s->resetting ? XRNPE_CTRL_RESET : 0;
         return true;
     case XRNPE_STATUS:
-        *value = (xrnpe_busy(s) ? XRNPE_STATUS_BUSY : 0) |
+        *value = (xrnpe_reads_busy(s) ? XRNPE_STATUS_BUSY : 0) |
                  (s->bus_error ? XRNPE_STATUS_BUS_ERROR : 0) |
                  FIELD_PREP(XRNPE_STATUS_QUEUE_MASK, s->executing_queue);
         return true;

@@ -110,6 +110,7 @@ typedef struct XRNPEInject {
     uint32_t bus_error;
     uint32_t seqno;
     uint32_t slow;
+    uint32_t busy;
 } XRNPEInject;
 
 struct XRNPEState {

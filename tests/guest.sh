@@ -29,7 +29,7 @@ debug) jobs_failing=200 kills=50 fuzz_calls=100000 memory=512M ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" killers="" resetters="" lost="" untold="" stuck=""
-faults="" costs="" pools="" ranges="" slow="" restless=""
+faults="" costs="" pools="" ranges="" slow="" restless="" lives=""
 for t; do
 	case $t in
 	*_fuzz) fuzzers="$fuzzers $t" ;;
@@ -43,6 +43,7 @@ for t; do
 	*_dump) plain="$plain $t" resetters="$resetters $t" ;;
 	*_lost) lost="$lost $t" ;;
 	*_untold) untold="$untold $t" ;;
+	*_life) plain="$plain $t" lives="$lives $t" ;;
 	*_pool) pools="$pools $t" ;;
 	*_ranges) ranges="$ranges $t" ;;
 	*_slow) slow="$slow $t" ;;
@@ -109,6 +110,11 @@ for t in $untold; do
 	guest --add "$t" --device-args x-fault-seqno=0x80000000 -- "/bin/${t##*/} -t untold_fault"
 	guest --add "$t" --device-args x-fault-bus-error=10,x-fault-drop-irq=1 -- \
 		"/bin/${t##*/} -t untold_halt"
+done
+
+# For one that is busy for a moment yet when all of its jobs have ended.
+for t in $lives; do
+	guest --add "$t" --device-args x-fault-busy=3 -- "/bin/${t##*/} -t runtime_suspend"
 done
 
 # For one that fails at random.

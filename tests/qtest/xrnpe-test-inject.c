@@ -217,8 +217,22 @@ static void test_endless_reset(void)
     npu_quit(&npu);
 }
 
+/* It takes its time to come to rest. */
+static void test_busy(void)
+{
+    Npu npu = npu_start();
+
+    inject(&npu, "x-fault-busy", 2);
+    assert_works(&npu, 0, 1);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, XRNPE_STATUS_BUSY);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, XRNPE_STATUS_BUSY);
+    g_assert_cmphex(rd(&npu, XRNPE_STATUS), ==, 0);
+    npu_quit(&npu);
+}
+
 void xrnpe_add_inject_tests(void)
 {
+    qtest_add_func("/xrnpe/inject/busy", test_busy);
     qtest_add_func("/xrnpe/inject/hang", test_hang);
     qtest_add_func("/xrnpe/inject/drop-irq", test_drop_irq);
     qtest_add_func("/xrnpe/inject/bus-error", test_inject_bus_error);
