@@ -76,15 +76,15 @@ static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 {
 	struct xrnpe_ctx *ctx;
 
-	ctx = kzalloc_obj(*ctx);
+	ctx = kzalloc_obj(*ctx, GFP_KERNEL_ACCOUNT);
 	if (!ctx)
 		return -ENOMEM;
 
 	ctx->xdev = to_xrnpe_device(drm);
 	kref_init(&ctx->refcount);
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
-	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1);
-	xa_init_flags(&ctx->perfmons, XA_FLAGS_ALLOC1);
+	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&ctx->perfmons, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	init_waitqueue_head(&ctx->drained);
 	ctx->client = file->client_id;
 	drm_dev_get(drm);

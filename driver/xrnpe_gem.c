@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
@@ -413,18 +414,34 @@ int xrnpe_ioctl_bo_mmap_offset(struct drm_device *drm, void *data, struct drm_fi
 	return ret;
 }
 
+/* What strndup_user() does, but who sets a label is charged for it. */
+static char *xrnpe_label_get(u64 pointer)
+{
+	char text[DRM_XRNPE_LABEL_MAX], *label;
+	long length;
+
+	if (!pointer)
+		return NULL;
+	length = strncpy_from_user(text, u64_to_user_ptr(pointer), sizeof(text));
+	if (length < 0)
+		return ERR_PTR(length);
+	if (length == sizeof(text))
+		return ERR_PTR(-EINVAL);
+	label = kstrdup(text, GFP_KERNEL_ACCOUNT);
+	return label ?: ERR_PTR(-ENOMEM);
+}
+
 int xrnpe_ioctl_bo_set_label(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_xrnpe_bo_set_label *args = data;
 	struct drm_gem_object *obj;
-	char *label = NULL;
+	char *label;
 
 	if (args->pad) {
 		drm_dbg(drm, "pad is not zero\n");
 		return -EINVAL;
 	}
-	if (args->label)
-		label = strndup_user(u64_to_user_ptr(args->label), DRM_XRNPE_LABEL_MAX);
+	label = xrnpe_label_get(args->label);
 	if (IS_ERR(label))
 		return PTR_ERR(label);
 

@@ -11,6 +11,7 @@
 #include "xrnpe_work.h"
 
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -116,6 +117,65 @@ TEST_F(memcg, buffers)
 	ASSERT_EQ(0, join_group());
 	check_buffers(_metadata, 0);
 	check_buffers(_metadata, DRM_XRNPE_BO_CACHED);
+}
+
+/* What one has labels for. */
+TEST_F(memcg, labels)
+{
+	enum { BUFFERS = 8192 };
+	char text[DRM_XRNPE_LABEL_MAX] = "";
+	struct drm_xrnpe_bo_set_label label = { .label = (uintptr_t)text };
+	int64_t slab;
+
+	memset(text, 'x', sizeof(text) - 1);
+	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, take_pages(self->fd, 0, BUFFERS * PAGE));
+	slab = charged_for_slab();
+	ASSERT_LE(0, slab);
+	/* Handles count on from those of the work. */
+	label.handle = self->work.data.handle;
+	for (int i = 0; i < BUFFERS; i++) {
+		label.handle++;
+		ASSERT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_SET_LABEL, &label));
+	}
+	EXPECT_LE(slab + BUFFERS * sizeof(text), charged_for_slab());
+}
+
+/* What the group is charged for @count open files of @path. */
+static int64_t charged_for_files(const char *path, int count)
+{
+	const int64_t slab = charged_for_slab();
+	int64_t more;
+	int last = -1;
+
+	for (int i = 0; i < count; i++) {
+		last = open(path, O_RDWR | O_CLOEXEC);
+		if (last < 0)
+			return -1;
+	}
+	more = charged_for_slab() - slab;
+	for (int i = 0; i < count; i++)
+		close(last - i);
+	return falls_to(charged_for_slab, slab + SLACK) ? more : -1;
+}
+
+/* An open file of the device costs more than one of nothing. */
+TEST_F(memcg, files)
+{
+	enum { MANY = 8192 };
+	const struct rlimit limit = { 2 * MANY, 2 * MANY };
+	int64_t nothing, npu;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	ASSERT_EQ(0, join_group());
+	nothing = charged_for_files("/dev/null", MANY);
+	npu = charged_for_files(path, MANY);
+	ASSERT_LT(0, nothing);
+	/* By what the driver knows of it. */
+	EXPECT_LE(nothing + MANY * 128, npu);
+	TH_LOG("%jd bytes a file", (intmax_t)(npu - nothing) / MANY);
 }
 
 /*
