@@ -105,6 +105,23 @@ static inline enum drm_gpu_sched_stat xrnpe_compat_no_hang(struct drm_sched_job 
 #define DRM_GPU_SCHED_STAT_NO_HANG	xrnpe_compat_no_hang(sched_job)
 #endif
 
+#ifndef HAVE_DRM_CLIENT_SYSRQ
+/*
+ * Who has opened a node before registering failed must not get through to the device either;
+ * later kernels see to that themselves.
+ */
+static inline int xrnpe_compat_dev_register(struct drm_device *drm, unsigned long flags)
+{
+	int ret = drm_dev_register(drm, flags);
+
+	if (ret)
+		drm_dev_unplug(drm);
+	return ret;
+}
+
+#define drm_dev_register	xrnpe_compat_dev_register
+#endif
+
 #ifndef HAVE_DRM_WEDGED
 #define drm_dev_wedged_event(drm, method, info)	((void)(drm))
 #elif !defined(HAVE_DRM_WEDGE_TASK)

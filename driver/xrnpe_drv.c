@@ -242,6 +242,12 @@ static int xrnpe_init_locks(struct xrnpe_device *xdev)
 	return drmm_mutex_init(&xdev->drm, &xdev->bo_lock);
 }
 
+static void xrnpe_cancel_works(struct xrnpe_device *xdev)
+{
+	cancel_work_sync(&xdev->reset_work);
+	cancel_work_sync(&xdev->wedged_work);
+}
+
 static int xrnpe_probe(struct platform_device *pdev)
 {
 	struct device *dev = &pdev->dev;
@@ -322,6 +328,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 
 err_stop:
 	/* A node may have been there for a moment. */
+	xrnpe_cancel_works(xdev);
 	xrnpe_hw_kill(xdev);
 err_put:
 	pm_runtime_put_noidle(dev);
@@ -338,8 +345,7 @@ static void xrnpe_remove(struct platform_device *pdev)
 	struct device *dev = &pdev->dev;
 
 	drm_dev_unplug(&xdev->drm);
-	cancel_work_sync(&xdev->reset_work);
-	cancel_work_sync(&xdev->wedged_work);
+	xrnpe_cancel_works(xdev);
 
 	/* A device that does not wake up has no jobs in its rings. */
 	if (!pm_runtime_resume_and_get(dev)) {
