@@ -3,6 +3,7 @@
  * XR-NPE: DRM accel driver. Device, files and their statistics.
  */
 #include <linux/dma-mapping.h>
+#include <linux/interrupt.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/of.h>
@@ -305,6 +306,10 @@ static int xrnpe_probe(struct platform_device *pdev)
 	ret = xrnpe_sched_probe(xdev);
 	if (ret)
 		return ret;
+	ret = devm_request_threaded_irq(dev, xdev->irq, NULL, xrnpe_irq_thread, IRQF_ONESHOT,
+					dev_name(dev), xdev);
+	if (ret)
+		return dev_err_probe(dev, ret, "cannot have its interrupt\n");
 
 	pm_runtime_get_noresume(dev);
 	ret = devm_pm_runtime_enable(dev);

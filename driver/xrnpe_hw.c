@@ -282,10 +282,5 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 					  GFP_KERNEL);
 	if (!xdev->shared)
 		return -ENOMEM;
-	ret = devm_add_action_or_reset(dev, xrnpe_hw_free_shared, xdev);
-	if (ret)
-		return ret;
-
-	return devm_request_threaded_irq(dev, xdev->irq, NULL, xrnpe_irq_thread, IRQF_ONESHOT,
-					 dev_name(dev), xdev);
+	return devm_add_action_or_reset(dev, xrnpe_hw_free_shared, xdev);
 }
