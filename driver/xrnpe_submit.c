@@ -498,7 +498,7 @@ static int xrnpe_submit(struct xrnpe_queue *queue, struct drm_file *file,
 {
 	struct drm_device *drm = &queue->ring->xdev->drm;
 	const u32 count = args->jobs.count;
-	struct xrnpe_submission *subs;
+	struct xrnpe_submission one = {}, *subs = &one;
 	unsigned int made = 0;
 	int ret;
 
@@ -510,7 +510,8 @@ static int xrnpe_submit(struct xrnpe_queue *queue, struct drm_file *file,
 		drm_dbg(drm, "no jobs\n");
 		return -EINVAL;
 	}
-	subs = kzalloc_objs(*subs, count);
+	if (count > 1)
+		subs = kzalloc_objs(*subs, count);
 	if (!subs)
 		return -ENOMEM;
 
@@ -529,7 +530,8 @@ static int xrnpe_submit(struct xrnpe_queue *queue, struct drm_file *file,
 
 	while (made--)
 		xrnpe_submission_fini(&subs[made]);
-	kfree(subs);
+	if (subs != &one)
+		kfree(subs);
 	return ret;
 }
 

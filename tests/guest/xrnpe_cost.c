@@ -14,7 +14,7 @@
 #include <linux/ptrace.h>
 
 /* Instructions that SUBMIT may take to the doorbell beyond an ioctl that does nothing. */
-#define MOST_TO_DOORBELL 8200
+#define MOST_TO_DOORBELL 8000
 /* Jobs of so many nanoseconds keep the device busy. */
 #define BUSY_FROM_NS 30000
 #define MOST_ARGUMENTS 16
