@@ -67,13 +67,16 @@ static bool is_enough(const struct tally *tally, unsigned long wanted)
 	return failures(tally) >= wanted;
 }
 
-static int run_client(struct tally *tally, uint64_t seed, unsigned long wanted)
+static int run_client(struct tally *tally, uint64_t seed, unsigned long wanted, bool teller)
 {
 	struct client client;
 	int ret = open_client(&client, tally, seed);
 
-	while (!ret && !is_enough(tally, wanted) && !tally->wrong[0])
+	while (!ret && !is_enough(tally, wanted) && !tally->wrong[0]) {
 		ret = run_chain(&client);
+		if (teller)
+			tell_progress(failures(tally), wanted, "failures");
+	}
 	if (ret && ret != -EPROTO)
 		wrong(&client, "a call failed", ret);
 	return ret;
@@ -89,7 +92,8 @@ TEST_F_TIMEOUT(faults, among_clients, 86400)
 		self->clients[i] = fork();
 		ASSERT_LE(0, self->clients[i]);
 		if (!self->clients[i])
-			_exit(run_client(tally, self->seed * CLIENTS + i, self->wanted) ? 1 : 0);
+			_exit(run_client(tally, self->seed * CLIENTS + i, self->wanted, !i) ?
+			      1 : 0);
 	}
 	for (int i = 0; i < CLIENTS; i++) {
 		int status;

@@ -408,7 +408,10 @@ static bool is_expected(int ret)
 	return false;
 }
 
-/* Make @count calls. Returns NULL, or what a call answered that it should not. */
+/*
+ * Make @count calls, UINT64_MAX to be killed at it. Returns NULL, or what a call answered
+ * that it should not.
+ */
 static const char *fuzz(uint64_t seed, uint64_t count)
 {
 	static char what[80];
@@ -425,6 +428,8 @@ static const char *fuzz(uint64_t seed, uint64_t count)
 		f.slot = draw(&f.random, HANDLES);
 		ret = calls[which].make(&f);
 		successes[which] += !ret;
+		if (count < UINT64_MAX)
+			tell_progress(i, count, "calls");
 		if (!is_expected(ret)) {
 			snprintf(what, sizeof(what), "call %llu, %s: %s", (unsigned long long)i,
 				 calls[which].name, strerror(-ret));
@@ -493,6 +498,7 @@ TEST_F_TIMEOUT(fuzz, kills, 86400)
 		const int64_t end = in_ms(draw(&f.random, 200));
 		pid_t children[2];
 
+		tell_progress(round, rounds, "rounds of kills");
 		for (int i = 0; i < 2; i++) {
 			children[i] = fork();
 			ASSERT_LE(0, children[i]);
@@ -524,6 +530,7 @@ TEST_F_TIMEOUT(fuzz, unbinds, 86400)
 	for (uint64_t round = 0; round < rounds; round++) {
 		pid_t children[2];
 
+		tell_progress(round, rounds, "rounds of unbinding");
 		for (int i = 0; i < 2; i++) {
 			children[i] = fork();
 			ASSERT_LE(0, children[i]);

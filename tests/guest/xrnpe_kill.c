@@ -177,6 +177,7 @@ TEST_F_TIMEOUT(kill, at_random, 86400)
 	for (uint64_t i = 0; i < rounds; i++) {
 		enum blow blow = draw(&self->random, self->memory_may_fail ? BLOWS : NO_MEMORY);
 
+		tell_progress(i, rounds, "rounds");
 		counts[blow]++;
 		round_of(_metadata, self, blow);
 	}

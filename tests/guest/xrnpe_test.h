@@ -60,6 +60,20 @@ static inline int64_t in_ms(int64_t ms)
 	return now_ns() + ms * 1000000;
 }
 
+/* How far a campaign is that may take hours: said once a minute. */
+static inline void tell_progress(uint64_t done, uint64_t of, const char *what)
+{
+	static int64_t next;
+
+	if (!next)
+		next = in_ms(60000);
+	if (now_ns() < next)
+		return;
+	ksft_print_msg("%llu of %llu %s\n", (unsigned long long)done, (unsigned long long)of, what);
+	fflush(stdout);
+	next = in_ms(60000);
+}
+
 static inline void sleep_ms(long ms)
 {
 	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
