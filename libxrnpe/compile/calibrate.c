@@ -9,10 +9,11 @@
 #include "error.h"
 
 /*
- * Inputs of which all tensors are kept, of those that numbers are fitted to and of those that
- * nothing is; memory for all.
+ * Inputs of which all tensors are kept, of those that numbers are fitted to again and again, or at
+ * all, and of those that nothing is; memory for all.
  */
 #define MAX_IMAGES 48
+#define MAX_FITTED 192
 #define MAX_WHOLE_ASIDE 16
 #define MAX_IMAGE_BYTES ((size_t)512 << 20)
 /* Formats are compared on one of so many of those that numbers are fitted to, and no more than that. */
@@ -111,8 +112,9 @@ static void sample_tensors(struct compiler *compiler, const struct reference *re
 	}
 }
 
-/* Compute input @input, and keep all tensors. */
-static struct reference *keep_input(struct compiler *compiler, size_t input, int *ret)
+/* Compute input @input, and keep all tensors, as the last of @count in @list. */
+static struct reference *keep_input(struct compiler *compiler, size_t input, struct reference **list,
+				    uint32_t count, int *ret)
 {
 	struct reference *ref = reference_new(compiler->graph);
 
@@ -120,27 +122,38 @@ static struct reference *keep_input(struct compiler *compiler, size_t input, int
 		*ret = xrnpe_fail_memory(compiler->error);
 		return NULL;
 	}
-	compiler->images[compiler->image_count + compiler->unseen_count] = ref;
+	list[count] = ref;
 	*ret = run_input(compiler, ref, input);
 	return ref;
+}
+
+/* Whether the @i-th of @count is one of @some that are spread evenly over them. */
+static bool is_one_of(size_t i, size_t some, size_t count)
+{
+	return some * (i + 1) / count != some * i / count;
 }
 
 /* Inputs that numbers are fitted to: sample all, keep @keep of them, evenly spread. */
 static int run_fitted(struct compiler *compiler, size_t keep)
 {
 	struct reference *spare = reference_new(compiler->graph);
-	size_t count = compiler->fitted_count;
+	size_t count = compiler->fitted_count, images = keep < MAX_IMAGES ? keep : MAX_IMAGES, kept = 0;
 	uint32_t random = 1;
 	int ret = spare ? 0 : xrnpe_fail_memory(compiler->error);
 
 	for (size_t i = 0; !ret && i < count; i++) {
 		struct reference *ref = spare;
 
-		if (keep * (i + 1) / count == keep * i / count) {
+		if (!is_one_of(i, keep, count)) {
 			ret = run_input(compiler, ref, compiler->inputs[i]);
-		} else {
-			ref = keep_input(compiler, compiler->inputs[i], &ret);
+		} else if (is_one_of(kept++, images, keep)) {
+			ref = keep_input(compiler, compiler->inputs[i], compiler->images,
+					 compiler->image_count, &ret);
 			compiler->image_count += ref != NULL;
+		} else {
+			ref = keep_input(compiler, compiler->inputs[i], compiler->more_images,
+					 compiler->more_count, &ret);
+			compiler->more_count += ref != NULL;
 		}
 		if (!ret)
 			sample_tensors(compiler, ref, &random);
@@ -212,7 +225,8 @@ static int run_unseen(struct compiler *compiler, size_t count, size_t whole)
 
 	for (size_t i = 0; !ret && i < count; i++) {
 		struct reference *ref = keep_input(compiler, compiler->inputs[compiler->fitted_count + i],
-						   &ret);
+						   compiler->images,
+						   compiler->image_count + compiler->unseen_count, &ret);
 
 		compiler->unseen_count += ref != NULL;
 		if (ref && i >= whole)
@@ -235,11 +249,12 @@ int calibrate_run(struct compiler *compiler)
 	size_t unseen = compiler->unseen_wanted ? clamp(room, compiler->unseen_wanted) : 0;
 	size_t whole = unseen ? clamp(room / 4, unseen < MAX_WHOLE_ASIDE ? unseen : MAX_WHOLE_ASIDE) : 0;
 	size_t keep = clamp(room < whole ? 0 : room - whole,
-			    compiler->fitted_count < MAX_IMAGES ? compiler->fitted_count : MAX_IMAGES);
+			    compiler->fitted_count < MAX_FITTED ? compiler->fitted_count : MAX_FITTED);
 	int ret = prepare_samples(compiler);
 
 	compiler->images = calloc(keep + unseen, sizeof(*compiler->images));
-	if (!compiler->images)
+	compiler->more_images = calloc(keep, sizeof(*compiler->more_images));
+	if (!compiler->images || !compiler->more_images)
 		return xrnpe_fail_memory(compiler->error);
 	if (!ret)
 		ret = run_fitted(compiler, keep);

@@ -678,6 +678,9 @@ int choices_find_model(struct compiler *compiler, struct xrnpe_model **model)
 		ret = find_edge(&search, 1, XRNPE_VISIBLE_ERROR * XRNPE_VISIBLE_ERROR, TASK_FACTOR, &best);
 	else if (!ret)
 		ret = allowed > 0 ? find_cheapest(&search, allowed, &best) : find_best(&search, &best);
+	/* Points share weights, which are not to be rounded for one of them. */
+	if (!ret && compiler->options->points < 2)
+		ret = trials_round_again(&search.trials, best);
 	if (!ret)
 		ret = judge(&search, best, allowed);
 	if (!ret)

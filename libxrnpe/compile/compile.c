@@ -101,7 +101,10 @@ void compile_clean_up(struct compiler *compiler)
 		free(compiler->tensors[i].samples);
 	for (uint32_t i = 0; i < compiler->image_count + compiler->unseen_count; i++)
 		reference_free(compiler->images[i]);
+	for (uint32_t i = 0; i < compiler->more_count; i++)
+		reference_free(compiler->more_images[i]);
 	free(compiler->images);
+	free(compiler->more_images);
 	free(compiler->inputs);
 	free(compiler->task.inputs);
 	free(compiler->task.exact);

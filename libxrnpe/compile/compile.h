@@ -9,7 +9,7 @@
  * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
  * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
  * runs the result to correct biases and to learn the errors, of the best few choices, task.c
- * what they lose of what the network is for. points.c makes of several one model, whose
+ * what they lose of what the network is for; of the one that is taken reround.c makes weights again. points.c makes of several one model, whose
  * constants share.c lays out. limits.c reads what users write. Documentation/compiler.rst
  * tells the story.
  */
@@ -234,6 +234,9 @@ struct compiler {
 	 */
 	struct reference **images;
 	uint32_t image_count, unseen_count;
+	/* More that numbers are fitted to, where that is done but once. */
+	struct reference **more_images;
+	uint32_t more_count;
 	/*
 	 * Formats are compared on so many of image_count at a time, with weights that were rounded
 	 * for the others. 0: there are too few for that.
@@ -544,7 +547,9 @@ int lower_model(struct compiler *compiler, struct xrnpe_model **model);
 /*
  * Run @model on the kept calibration inputs, command by command. Where a layer's
  * outputs are off by a constant, correct its biases. Sets nodes[].error.
+ *
+ * @again: round weights again before, for what the layers before them really give
  */
-int tune_model(struct compiler *compiler, struct xrnpe_model *model);
+int tune_model(struct compiler *compiler, struct xrnpe_model *model, bool again);
 
 #endif

@@ -17,6 +17,11 @@
  * seen in calibration must not count for nothing.
  */
 #define DAMPING 0.03
+/*
+ * Weights that make up for all that inputs lack suit the inputs that they were found with: on others
+ * half of it is better.
+ */
+#define LACK_SHARE 0.5
 
 /* Where windows of a command's input lie. */
 struct windows {
@@ -41,6 +46,13 @@ static struct windows find_windows(const struct place *place, const struct place
 		};
 	return windows;
 }
+
+/* What a node reads, by input: @values, or, if that is NULL, what @inputs have. */
+struct samples {
+	struct reference *const *inputs;
+	float *const *values;
+	uint32_t tensor, count;
+};
 
 /* What output pixel @pixel multiplies in @group, tap by tap. */
 static void gather(const struct windows *windows, const float *values, size_t pixel, uint32_t group,
@@ -78,6 +90,17 @@ static void add_products(const struct moments_block *block, const float *row, fl
 
 		for (uint32_t j = 0; value != 0 && j <= i; j++)
 			factors[(size_t)i * block->size + j] += value * row[j];
+	}
+}
+
+/* Add what @row lacks of @exact, times @row, to @lacks, of @block. */
+static void add_lacks(const struct moments_block *block, const float *exact, const float *row, float *lacks)
+{
+	for (uint32_t i = 0; i < block->size; i++) {
+		const float lack = exact[i] - row[i];
+
+		for (uint32_t j = 0; lack != 0 && j < block->size; j++)
+			lacks[(size_t)i * block->size + j] += lack * row[j];
 	}
 }
 
@@ -195,16 +218,55 @@ static int finish(struct moments *moments)
 	return 0;
 }
 
+/* Add window @pixel of sample @i to the sums of @blocks. @row: room for two windows */
+static void add_window(const struct samples *samples, uint32_t i, size_t pixel,
+		       const struct windows *windows, const struct moments_block *blocks,
+		       uint32_t block_count, struct moments *moments, float *row)
+{
+	const float *there = samples->inputs[i]->tensors[samples->tensor];
+	float *exact = row + moments->length;
+
+	for (uint32_t g = 0; g < moments->groups; g++) {
+		gather(windows, samples->values ? samples->values[i] : there, pixel, g, row);
+		if (moments->lacks)
+			gather(windows, there, pixel, g, exact);
+		for (uint32_t b = 0; b < block_count; b++) {
+			size_t at = g * moments->size + blocks[b].factors, first = blocks[b].first - blocks->first;
+
+			add_products(&blocks[b], row + first, moments->factors + at);
+			if (moments->lacks)
+				add_lacks(&blocks[b], exact + first, row + first, moments->lacks + at);
+		}
+	}
+}
+
+/* From sums over @count windows to means. */
+static void divide_sums(const struct moments_block *blocks, uint32_t block_count, size_t count,
+			struct moments *moments)
+{
+	for (uint32_t g = 0; g < moments->groups; g++) {
+		for (uint32_t b = 0; b < block_count; b++) {
+			size_t at = g * moments->size + blocks[b].factors;
+
+			for (size_t i = at; i < at + (size_t)blocks[b].size * blocks[b].size; i++) {
+				moments->factors[i] /= (float)count;
+				if (moments->lacks)
+					moments->lacks[i] /= (float)count;
+			}
+		}
+	}
+}
+
 /*
  * Fill the factors of @blocks, which a window has, with means of products over windows of
- * @tensor in @inputs, spread over all. @row: room for a window
+ * @samples, spread over all, and what these lack. @row: room for two windows
  */
-static void add_windows(struct reference *const *inputs, uint32_t input_count, uint32_t tensor,
-			const struct windows *windows, const struct moments_block *blocks,
-			uint32_t block_count, struct moments *moments, float *row)
+static void add_windows(const struct samples *samples, const struct windows *windows,
+			const struct moments_block *blocks, uint32_t block_count,
+			struct moments *moments, float *row)
 {
 	size_t pixels = (size_t)windows->dims.out_h * windows->dims.out_w;
-	size_t all = pixels * input_count, wanted = LEAST_WINDOWS, count;
+	size_t all = pixels * samples->count, wanted = LEAST_WINDOWS, count;
 
 	if (wanted < WINDOWS_A_PRODUCT * (size_t)blocks->size)
 		wanted = WINDOWS_A_PRODUCT * (size_t)blocks->size;
@@ -213,23 +275,14 @@ static void add_windows(struct reference *const *inputs, uint32_t input_count, u
 		/* Somewhere in the i-th of as many parts, and not always in the same column. */
 		double jitter = count < all ? fmod((double)i * 0.618033988749895, 1) : 0;
 		size_t at = (size_t)(((double)i + jitter) * (double)all / (double)count);
-		const float *values = inputs[at / pixels]->tensors[tensor];
 
-		for (uint32_t g = 0; g < moments->groups; g++) {
-			gather(windows, values, at % pixels, g, row);
-			for (uint32_t b = 0; b < block_count; b++)
-				add_products(&blocks[b], row + (blocks[b].first - blocks->first),
-					     moments->factors + g * moments->size + blocks[b].factors);
-		}
+		add_window(samples, (uint32_t)(at / pixels), at % pixels, windows, blocks, block_count,
+			   moments, row);
 	}
-	for (uint32_t g = 0; g < moments->groups; g++) {
-		for (uint32_t b = 0; b < block_count; b++) {
-			float *factors = moments->factors + g * moments->size + blocks[b].factors;
-
-			for (size_t i = 0; i < (size_t)blocks[b].size * blocks[b].size; i++)
-				factors[i] /= (float)count;
-		}
-	}
+	divide_sums(blocks, block_count, count, moments);
+	/* So much of it is more than what any weights find in as many windows. */
+	moments->lack_share = fmin(moments->lack_share,
+				   LACK_SHARE * fmax(0, 1 - (double)blocks->size / (double)count));
 }
 
 /*
@@ -264,19 +317,22 @@ static void add_blocks(struct moments *moments, uint32_t first, uint32_t end)
 	}
 }
 
-/* Room for factors of the blocks that there are. */
-static int make_room(struct moments *moments)
+/* Room for factors of the blocks that there are, and for what lacks if @lacks. */
+static int make_room(struct moments *moments, bool lacks)
 {
 	size_t length = (size_t)moments->groups * moments->length;
 
 	moments->factors = calloc(moments->groups * moments->size + 1, sizeof(*moments->factors));
+	if (lacks)
+		moments->lacks = calloc(moments->groups * moments->size + 1, sizeof(*moments->lacks));
 	moments->order = malloc(length * sizeof(*moments->order));
 	moments->diagonal = malloc(length * sizeof(*moments->diagonal));
-	return moments->factors && moments->order && moments->diagonal ? 0 : -ENOMEM;
+	return moments->factors && moments->order && moments->diagonal && (moments->lacks || !lacks) ?
+	       0 : -ENOMEM;
 }
 
 /* As many blocks as the sums of @place take. */
-static int divide(struct moments *moments, const struct place *place)
+static int divide(struct moments *moments, const struct place *place, bool lacks)
 {
 	size_t most = place->piece_count + moments->length / MAX_BLOCK + 1;
 	struct place_piece piece;
@@ -285,11 +341,12 @@ static int divide(struct moments *moments, const struct place *place)
 	moments->blocks = malloc(most * sizeof(*moments->blocks));
 	for (uint32_t i = 0; moments->blocks && find_sum(place, i, &piece, &end); i++)
 		add_blocks(moments, piece.tap * place->weights.in_c, end);
-	return moments->blocks ? make_room(moments) : -ENOMEM;
+	return moments->blocks ? make_room(moments, lacks) : -ENOMEM;
 }
 
-int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
-		    uint32_t input_count, struct moments *moments)
+/* Over @samples, with what they lack if they are not those of binary32. */
+static int measure(const struct compiler *compiler, uint32_t n, const struct samples *samples,
+		   struct moments *moments)
 {
 	const struct place *place = &compiler->nodes[n].place;
 	struct place_piece piece;
@@ -298,9 +355,10 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 
 	*moments = (struct moments){
 		.length = place->weights.taps * place->weights.in_c, .groups = place->weights.groups,
+		.lack_share = LACK_SHARE,
 	};
-	row = malloc(moments->length * sizeof(*row));
-	if (!row || divide(moments, place)) {
+	row = malloc(2 * (size_t)moments->length * sizeof(*row));
+	if (!row || divide(moments, place, samples->values)) {
 		free(row);
 		moments_free(moments);
 		return -ENOMEM;
@@ -314,12 +372,31 @@ int moments_measure(const struct compiler *compiler, uint32_t n, struct referenc
 		/* Of pieces that divide output channels the last one has what all multiply. */
 		if (!count)
 			continue;
-		add_windows(inputs, input_count, place->reads[0].tensor, &windows,
-			    moments->blocks + block, count, moments, row);
+		add_windows(samples, &windows, moments->blocks + block, count, moments, row);
 		block += count;
 	}
 	free(row);
 	return finish(moments);
+}
+
+int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
+		    uint32_t input_count, struct moments *moments)
+{
+	const struct samples samples = {
+		inputs, NULL, compiler->nodes[n].place.reads[0].tensor, input_count,
+	};
+
+	return measure(compiler, n, &samples, moments);
+}
+
+int moments_compare(const struct compiler *compiler, uint32_t n, float *const *values,
+		    struct reference *const *inputs, uint32_t input_count, struct moments *moments)
+{
+	const struct samples samples = {
+		inputs, values, compiler->nodes[n].place.reads[0].tensor, input_count,
+	};
+
+	return measure(compiler, n, &samples, moments);
 }
 
 int moments_of_products(uint32_t length, const float *products, struct moments *moments)
@@ -328,7 +405,7 @@ int moments_of_products(uint32_t length, const float *products, struct moments *
 	moments->blocks = malloc((length / MAX_BLOCK + 1) * sizeof(*moments->blocks));
 	if (moments->blocks)
 		add_blocks(moments, 0, length);
-	if (!moments->blocks || make_room(moments)) {
+	if (!moments->blocks || make_room(moments, false)) {
 		moments_free(moments);
 		return -ENOMEM;
 	}
@@ -347,6 +424,7 @@ void moments_free(struct moments *moments)
 {
 	free(moments->blocks);
 	free(moments->factors);
+	free(moments->lacks);
 	free(moments->order);
 	free(moments->diagonal);
 	*moments = (struct moments){ 0 };

@@ -201,6 +201,9 @@ int quantize_weights(const struct weights *weights, const float *values,
 		return -ENOMEM;
 	for (uint32_t n = 0; n < weights->out_c; n++) {
 		gather_row(weights, values, n, row.values);
+		if (moments->lacks)
+			round_compensate(moments, n / (weights->out_c / weights->groups), row.values,
+					 (double *)row.scratch);
 		out->scales[n] = row_round(&row, n, (uint8_t *)out->codes + (size_t)n * out->row_stride,
 					   out->pixel_stride);
 	}

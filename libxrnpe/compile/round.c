@@ -148,6 +148,58 @@ static bool try_scale(const struct row *row, float scale, double *least, uint8_t
 	return true;
 }
 
+/* ---- what inputs lack -------------------------------------------------- */
+
+/* Solve L L' x = @x; @factors: L, whose rows are in its order. */
+static void solve(const float *factors, uint32_t size, double *x)
+{
+	for (uint32_t i = 0; i < size; i++) {
+		const float *row = factors + (size_t)i * size;
+
+		for (uint32_t j = 0; j < i; j++)
+			x[i] -= row[j] * x[j];
+		x[i] /= row[i];
+	}
+	for (uint32_t i = size; i--;) {
+		const float *row = factors + (size_t)i * size;
+
+		x[i] /= row[i];
+		for (uint32_t j = 0; j < i; j++)
+			x[j] -= row[j] * x[i];
+	}
+}
+
+/*
+ * What the sums w'x of exact inputs x are off with inputs y, least squares say in terms of y: it is
+ * (E[y y']^-1 E[y (x - y)'] w)' y.
+ */
+void round_compensate(const struct moments *moments, uint32_t group, float *weights, double *scratch)
+{
+	const uint32_t *order = moments->order + (size_t)group * moments->length;
+
+	for (uint32_t b = 0; b < moments->block_count; b++) {
+		const struct moments_block *block = &moments->blocks[b];
+		size_t at = group * moments->size + block->factors;
+		const float *lacks = moments->lacks + at;
+		double *sums = scratch, *ordered = scratch + block->size;
+
+		memset(sums, 0, block->size * sizeof(*sums));
+		for (uint32_t i = 0; i < block->size; i++) {
+			const double weight = weights[block->first + i];
+
+			for (uint32_t j = 0; j < block->size; j++)
+				sums[j] += weight * lacks[(size_t)i * block->size + j];
+		}
+		for (uint32_t i = 0; i < block->size; i++)
+			ordered[i] = sums[order[block->first + i] - block->first];
+		solve(moments->factors + at, block->size, ordered);
+		for (uint32_t i = 0; i < block->size; i++)
+			weights[order[block->first + i]] += (float)(moments->lack_share * ordered[i]);
+	}
+}
+
+/* ---- a row, whole ------------------------------------------------------ */
+
 void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
 		   const float *weights, float *scale, uint8_t *chosen, float *scratch)
 {

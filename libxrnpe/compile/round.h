@@ -26,11 +26,24 @@ struct moments {
 	/* By group: length, which weight each row of factors is for; of a block those with least squares first. */
 	uint32_t *order;
 	double *diagonal;	/* by group: length means of squares */
+	/*
+	 * As factors, but all of each block, in the order of weights: means of what x[i] lacks, which
+	 * should be there, times x[j]. NULL: nothing lacks. @lack_share: how much of it is believed.
+	 */
+	float *lacks;
+	double lack_share;
 };
 
 /* Of node @n, which has weights of a tensor, over @inputs, computed. Returns 0 or -ENOMEM. */
 int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
 		    uint32_t input_count, struct moments *moments);
+
+/*
+ * The same of @values, by input, which the node reads in place of what @inputs have, and of what they
+ * lack of that.
+ */
+int moments_compare(const struct compiler *compiler, uint32_t n, float *const *values,
+		    struct reference *const *inputs, uint32_t input_count, struct moments *moments);
 
 /* Of sums of @length products, of which any two have means as in the matrix @products. */
 int moments_of_products(uint32_t length, const float *products, struct moments *moments);
@@ -58,5 +71,12 @@ uint32_t lattice_nearest(const struct lattice *lattice, float value);
  */
 void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
 		   const float *weights, float *scale, uint8_t *chosen, float *scratch);
+
+/*
+ * Let @weights of an output channel of @group make up for what their inputs lack.
+ *
+ * @scratch: room for 2 * moments->length numbers
+ */
+void round_compensate(const struct moments *moments, uint32_t group, float *weights, double *scratch);
 
 #endif

@@ -96,6 +96,14 @@ static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_mo
 	return 0;
 }
 
+/* Correct @model, see tune_model(), and learn what there is to know of it. */
+static int complete(struct compiler *compiler, struct xrnpe_model *model, bool again)
+{
+	int ret = tune_model(compiler, model, again);
+
+	return !ret && compiler->options->labels ? task_measure(compiler, model) : ret;
+}
+
 static int make(struct compiler *compiler, struct trial *trial, const struct xrnpe_limits *limits)
 {
 	struct xrnpe_model *model;
@@ -104,9 +112,7 @@ static int make(struct compiler *compiler, struct trial *trial, const struct xrn
 	if (ret)
 		return ret;
 	if (!trial_exceeds(trial, limits)) {
-		ret = tune_model(compiler, model);
-		if (!ret && compiler->options->labels)
-			ret = task_measure(compiler, model);
+		ret = complete(compiler, model, false);
 		if (!ret) {
 			trial->model = model;
 			trial->score = compiler->output_error;
@@ -132,6 +138,65 @@ int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe
 	if ((*trial)->model || trial_exceeds(*trial, limits))
 		return 0;
 	return make(trials->compiler, *trial, limits);
+}
+
+/* ---- the last model ------------------------------------------------------ */
+
+/* Inputs kept aside that tell whether weights that were rounded again are better on others. */
+#define TELLING_INPUTS 16
+
+/* Let @compiler have all inputs that it keeps; @images: room for them */
+static void take_more(struct compiler *compiler, struct reference **images)
+{
+	uint32_t count = compiler->image_count, more = compiler->more_count;
+
+	memcpy(images, compiler->images, count * sizeof(*images));
+	memcpy(images + count, compiler->more_images, more * sizeof(*images));
+	memcpy(images + count + more, compiler->images + count, compiler->unseen_count * sizeof(*images));
+	compiler->images = images;
+	compiler->image_count += more;
+}
+
+/* Whether @model, of @score, is better than that of @trial in all that is known. */
+static bool is_better(const struct compiler *compiler, const struct xrnpe_model *model, double score,
+		      const struct trial *trial)
+{
+	return score < trial->score && model->quality.error < trial->model->quality.error &&
+	       (!compiler->options->labels ||
+		task_most_loss(&model->task) <= task_most_loss(&trial->model->task));
+}
+
+int trials_round_again(struct trials *trials, struct trial *trial)
+{
+	struct compiler *compiler = trials->compiler;
+	const struct compiler before = *compiler;
+	struct reference **images;
+	struct xrnpe_model *model;
+	double score;
+	int ret = 0;
+
+	if (compiler->unseen_count < TELLING_INPUTS)
+		return 0;
+	ret = lower(compiler, trial, &model);
+	if (ret)
+		return ret;
+	images = malloc((compiler->image_count + (size_t)compiler->more_count + compiler->unseen_count) *
+			sizeof(*images));
+	if (images)
+		take_more(compiler, images);
+	ret = images ? complete(compiler, model, true) : xrnpe_fail_memory(compiler->error);
+	score = compiler->output_error;
+	compiler->images = before.images;
+	compiler->image_count = before.image_count;
+	free(images);
+	if (!ret && is_better(compiler, model, score, trial)) {
+		xrnpe_model_free(trial->model);
+		trial->model = model;
+		trial->score = score;
+	} else {
+		xrnpe_model_free(model);
+	}
+	return ret;
 }
 
 /* ---- what is told of them ------------------------------------------------ */

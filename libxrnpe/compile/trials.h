@@ -30,6 +30,12 @@ bool trial_exceeds(const struct trial *trial, const struct xrnpe_limits *limits)
 int trials_make(struct trials *trials, const uint8_t *chosen, const struct xrnpe_limits *limits,
 		struct trial **trial);
 
+/*
+ * Let @trial, which has a model, have one whose weights were rounded again, to more inputs, if that is
+ * better on inputs that numbers were fitted to and on others; not if these are too few to tell.
+ */
+int trials_round_again(struct trials *trials, struct trial *trial);
+
 /* How many others are to be tried than what the limits ask for. */
 uint32_t trials_wanted(const struct xrnpe_compile_options *options);
 

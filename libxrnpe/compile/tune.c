@@ -14,10 +14,12 @@
 #include "compile.h"
 #include "effect.h"
 #include "error.h"
+#include "reround.h"
 
 struct tuning {
 	struct compiler *compiler;
 	struct xrnpe_model *model;
+	bool again;		/* weights are rounded again */
 	void **regions;		/* by input and region; constants are the model's */
 	struct reference **cpu;	/* by input: the tensors of the CPU's nodes */
 	uint32_t images;	/* inputs: those that biases are fitted to, then those kept aside */
@@ -70,34 +72,82 @@ static float output_scale(const struct tuning *tuning, uint32_t tensor, const st
 }
 
 /*
- * How @image lies in memory, of which @cmd, the last of @place, writes a part; *@offset: where it
- * begins in the region.
+ * How @image lies in memory, of which @cmd's @operand is @part; *@offset: where it begins in the
+ * region.
  */
+static struct image_layout operand_layout(const struct xrnpe_cmd *cmd, const struct xrnpe_operand *operand,
+					  const struct image *image, const struct image_part *part,
+					  float scale, uint64_t *offset)
+{
+	struct image_layout layout = {
+		operand->format, scale, operand->row_stride / part->step_h,
+		operand->pixel_stride / part->step_w,
+	};
+
+	if (cmd->opcode == XRNPE_OP_MATMUL) {
+		layout.pixel_stride = operand->row_stride;
+		layout.row_stride = operand->batch_stride ? operand->batch_stride :
+							     (size_t)image->w * operand->row_stride;
+	}
+	*offset = operand->offset - part->h * layout.row_stride - part->w * layout.pixel_stride -
+		  xrnpe_row_bytes(layout.format, part->c);
+	return layout;
+}
+
+/* The same of the image that @cmd, the last of @place, writes a part of. */
 static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const struct place *place,
 					 const struct image *image, float scale, uint64_t *offset)
 {
 	const struct xrnpe_operand *ofm = &cmd->operand[XRNPE_OPERAND_OFM];
 	const struct place_piece piece = place_piece(place, place_pieces(place) - 1);
-	const struct image_part *part = &piece.to;
-	struct image_layout layout = {
-		ofm->format, scale, ofm->row_stride / part->step_h, ofm->pixel_stride / part->step_w,
-	};
+	struct xrnpe_operand there;
 
-	if (place->write.c) {
-		struct xrnpe_operand there;
+	if (!place->write.c)
+		return operand_layout(cmd, ofm, image, &piece.to, scale, offset);
+	lower_operand(cmd, &place->write, &piece.to, ofm->format, &there);
+	*offset = ofm->offset - there.offset;
+	return image_packed(image, ofm->format, scale);
+}
 
-		lower_operand(cmd, &place->write, part, ofm->format, &there);
-		*offset = ofm->offset - there.offset;
-		return image_packed(image, ofm->format, scale);
+/* ---- weights, again ---------------------------------------------------- */
+
+/* What node @n reads for input @i, in the model. */
+static float *read_input(const struct tuning *tuning, uint32_t n, uint32_t i)
+{
+	const struct compiler *compiler = tuning->compiler;
+	const struct place *place = &compiler->nodes[n].place;
+	const struct image *image = &place->reads[0].image;
+	const struct place_piece piece = place_piece(place, 0);
+	const struct xrnpe_cmd *cmd = &tuning->model->cmds[compiler->nodes[n].cmd];
+	const struct xrnpe_operand *ifm = &cmd->operand[XRNPE_OPERAND_IFM];
+	float *values = malloc(image_count(image) * sizeof(*values));
+	float scale = ifm->format == XRNPE_FORMAT_F32 ?
+		      1 : compiler->tensors[place->reads[0].tensor].scale[ifm->format];
+	uint64_t offset;
+	const struct image_layout layout = operand_layout(cmd, ifm, image, &piece.from, scale, &offset);
+
+	if (values)
+		image_read(image, &layout, (uint8_t *)region(tuning, i, ifm->region) + offset, values);
+	return values;
+}
+
+/* Round the weights of node @n for what it reads. */
+static int round_again(struct tuning *tuning, uint32_t n)
+{
+	struct compiler *compiler = tuning->compiler;
+	float **values = calloc(compiler->image_count, sizeof(*values));
+	int ret = values ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
+		values[i] = read_input(tuning, n, i);
+		ret = values[i] ? 0 : -ENOMEM;
 	}
-	if (cmd->opcode == XRNPE_OP_MATMUL) {
-		layout.pixel_stride = ofm->row_stride;
-		layout.row_stride = ofm->batch_stride ? ofm->batch_stride :
-							 (size_t)image->w * ofm->row_stride;
-	}
-	*offset = ofm->offset - part->h * layout.row_stride - part->w * layout.pixel_stride -
-		  xrnpe_row_bytes(layout.format, part->c);
-	return layout;
+	if (!ret)
+		ret = reround_node(compiler, n, values, tuning->model);
+	for (uint32_t i = 0; values && i < compiler->image_count; i++)
+		free(values[i]);
+	free(values);
+	return ret ? xrnpe_fail_memory(compiler->error) : 0;
 }
 
 /* ---- biases ------------------------------------------------------------ */
@@ -293,6 +343,8 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 
 	if (plan->place.kind == PLACE_WEIGHTS && !given_weight_scales(compiler, n, plan->choice.weight)) {
 		ret = run_until(tuning, plan->cmd);
+		if (!ret && tuning->again)
+			ret = round_again(tuning, n);
 		if (!ret)
 			ret = correct_biases(tuning, n);
 	}
@@ -530,9 +582,9 @@ static void clean_up(struct tuning *tuning)
 	free(tuning->ends);
 }
 
-int tune_model(struct compiler *compiler, struct xrnpe_model *model)
+int tune_model(struct compiler *compiler, struct xrnpe_model *model, bool again)
 {
-	struct tuning tuning = { .compiler = compiler, .model = model };
+	struct tuning tuning = { .compiler = compiler, .model = model, .again = again };
 	int ret = prepare(&tuning);
 
 	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++)

@@ -33,7 +33,10 @@ static struct xrnpe_model *compile_like(const struct xrnpe_graph *graph,
 {
 	unsigned int count = xrnpe_model_layer_count(point);
 	struct xrnpe_layer_formats *formats = calloc(count, sizeof(*formats));
-	struct xrnpe_compile_options options = { .calibration = calibration, .formats = formats };
+	/* Weights of points are rounded once. */
+	struct xrnpe_compile_options options = {
+		.calibration = calibration, .formats = formats, .points = POINTS,
+	};
 	struct xrnpe_model *model;
 
 	ck_assert_ptr_nonnull(formats);

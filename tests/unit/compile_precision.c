@@ -201,6 +201,56 @@ START_TEST(scales_are_looked_for)
 }
 END_TEST
 
+/* Weights make up for inputs of which the layers before lost a part. */
+START_TEST(lost_inputs_are_made_up_for)
+{
+	float products[LENGTH * LENGTH], weights[LENGTH], made_up[LENGTH];
+	double scratch[2 * LENGTH];
+	struct moments moments;
+
+	for (int i = 0; i < LENGTH; i++) {
+		weights[i] = made_up[i] = (float)sin(i + 1);
+		for (int j = 0; j < LENGTH; j++)
+			products[i * LENGTH + j] = powf(0.3f, (float)abs(i - j)) * (float)((i % 3 + 3) * (j % 3 + 3));
+	}
+	ck_assert_int_eq(moments_of_products(LENGTH, products, &moments), 0);
+	/* All inputs are half of what they should be. */
+	moments.lacks = products;
+	moments.lack_share = 1;
+	round_compensate(&moments, 0, made_up, scratch);
+	moments.lacks = NULL;
+	for (int i = 0; i < LENGTH; i++)
+		ck_assert_float_eq_tol(made_up[i] - weights[i], weights[i], 0.15f);
+	moments_free(&moments);
+}
+END_TEST
+
+/* What weights of a model are rounded for is what its layers read: that has less error. */
+START_TEST(weights_are_rounded_again)
+{
+	const struct xrnpe_layer_formats few_bits = {
+		.weight = XRNPE_FORMAT_FP4, .input = XRNPE_FORMAT_P4,
+	};
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *inputs = noise(graph, 6 * CALIBRATION, 1);
+	double errors[2];
+
+	for (unsigned int points = 1; points <= 2; points++) {
+		const struct xrnpe_compile_options options = {
+			.calibration = inputs, .formats = &few_bits, .format_count = 1, .points = points,
+		};
+		struct xrnpe_model *model;
+
+		ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+		errors[points - 1] = run_error(graph, model);
+		xrnpe_model_free(model);
+	}
+	ck_assert_double_lt(errors[0], 0.85 * errors[1]);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /*
  * What weights cost is that on inputs that they were not rounded for; on these, of which there
  * are fewer than weights in a sum, it would be next to nothing.
@@ -679,6 +729,8 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, error_limit_is_kept);
 	tcase_add_test(tests, cycles_and_energy_are_kept);
 	tcase_add_loop_test(tests, what_an_error_takes_is_enough, 0, 3);
+	tcase_add_test(tests, lost_inputs_are_made_up_for);
+	tcase_add_test(tests, weights_are_rounded_again);
 	tcase_add_loop_test(tests, bytes_alone_cost_no_time, 0, 4);
 	tcase_add_test(tests, what_is_needed_is_enough);
 	return tests;
