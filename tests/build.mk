@@ -11,6 +11,12 @@ SUITES += networks
 SUITE_networks := tests/networks $(B)/xrnpe
 NEEDS_networks := $(B)/xrnpe
 
+# The same on the driver's device.
+SUITES += networks-guest
+TIMED += networks-guest
+SUITE_networks-guest := tests/networks-guest 7.3 fast
+NEEDS_networks-guest := $(B)/xrnpe guest
+
 # ---- datapath ------------------------------------------------------------
 DATAPATH_TESTS := $(addprefix tests/unit/,datapath datapath_format datapath_codec \
 	datapath_check datapath_names datapath_run datapath_prepared datapath_output \
