@@ -219,6 +219,19 @@ const char *place_permutation(struct placing *p, const struct graph_shape *shape
 /* Room for @count pieces, each the whole command, for the caller to fill. False: no memory. */
 bool place_in_pieces(struct placing *p, uint32_t count);
 
+/* Let @piece add up one of @count parts of all sums, the @i-th. */
+void place_sum(struct place_piece *piece, uint32_t i, uint32_t count);
+
+/* An AveragePool whose windows are divided by different numbers, at the border. */
+const char *place_uneven(struct placing *p, const struct image *in, const struct image *out);
+
+/*
+ * Averages of all lines, of all pixels, or of both, of which there may be more than a window or a
+ * sum has.
+ */
+const char *place_tiles(struct placing *p, const struct image *in, const struct image *out,
+			bool of_lines, bool of_pixels);
+
 /* Whether a Resize of @in to @out, without a filter, has few enough sets of weights for the following. */
 bool place_interpolates(const struct graph_node *node, const struct graph_shape *in,
 			const struct graph_shape *out);

@@ -32,6 +32,12 @@ uint32_t *place_begin(struct image_part *part, enum image_axis axis)
 	return axis == IMAGE_H ? &part->h : axis == IMAGE_W ? &part->w : &part->c;
 }
 
+/* The size of an image along an axis. */
+static uint32_t *image_size(struct image *image, enum image_axis axis)
+{
+	return axis == IMAGE_H ? &image->h : axis == IMAGE_W ? &image->w : &image->c;
+}
+
 bool place_output_image(const struct placing *p, uint32_t i, const struct image *in,
 			struct image *out)
 {
@@ -51,11 +57,38 @@ static void set_part(struct placing *p, uint32_t k, const struct image_part *fro
 	place_write(p, k, out);
 }
 
+/* An axis along which elements lie in steps that strides do not have: each is a part. */
+struct apart {
+	enum image_axis axis;	/* IMAGE_NONE: there is none */
+	uint32_t count, lines;	/* of each */
+	int64_t start, step;
+};
+
+static void set_apart(struct placing *p, const struct apart *apart, const struct image_part *from,
+		      const struct image *out)
+{
+	struct image one = *out;
+
+	*image_size(&one, apart->axis) = apart->lines;
+	for (uint32_t i = 0; i < apart->count; i++) {
+		struct place_part *part = &p->place->parts[i];
+
+		*part = (struct place_part){
+			.from = *from, .to = IMAGE_WHOLE, .h = one.h, .w = one.w, .c = one.c,
+		};
+		*place_begin(&part->from, apart->axis) =
+			(uint32_t)(apart->start + i * apart->step) * apart->lines;
+		*place_begin(&part->to, apart->axis) = i * apart->lines;
+	}
+	place_write(p, 0, out);
+}
+
 const char *place_slice(struct placing *p)
 {
 	const struct graph_shape in_shape = place_input(p, 0)->shape;
 	const struct graph_shape out_shape = place_output(p)->shape;
 	struct image_part from = IMAGE_WHOLE;
+	struct apart apart = { .axis = IMAGE_NONE };
 	struct image in, out;
 
 	if (!place_image(p, 0, &in) || !place_output_image(p, 0, &in, &out))
@@ -71,16 +104,27 @@ const char *place_slice(struct placing *p)
 			step = 1;
 		if (axis == IMAGE_NONE)
 			return PLACE_NOT_ITS_AXES;
-		if (step < 1 || step > UINT16_MAX || ((axis == IMAGE_C || lines > 1) && step > 1))
-			return "takes elements in steps that strides do not have";
+		if (step < 1 || step > UINT16_MAX || ((axis == IMAGE_C || lines > 1) && step > 1)) {
+			if (apart.axis != IMAGE_NONE)
+				return "takes elements in steps that strides do not have, along two axes";
+			apart = (struct apart){ axis, out_shape.dims[i], lines, start, step };
+			continue;
+		}
 		*place_begin(&from, axis) = (uint32_t)start * lines;
 		if (axis == IMAGE_H)
 			from.step_h = (uint32_t)step;
 		else if (axis == IMAGE_W)
 			from.step_w = (uint32_t)step;
 	}
+	if (apart.count > MOST_PARTS)
+		return MANY_PARTS;
 	place_exact(p, 0, &in);
-	if (!p->no_memory && place_parts(p, PLACE_PART, 1))
+	if (p->no_memory || !place_parts(p, apart.count ? PLACE_JOIN : PLACE_PART,
+					 apart.count ? apart.count : 1))
+		return NULL;
+	if (apart.count)
+		set_apart(p, &apart, &from, &out);
+	else
 		set_part(p, 0, &from, &out);
 	return NULL;
 }
@@ -119,7 +163,7 @@ static struct image gathered(const struct image *in, enum image_axis along, uint
 {
 	struct image out = *in;
 
-	*(along == IMAGE_H ? &out.h : along == IMAGE_W ? &out.w : &out.c) = count;
+	*image_size(&out, along) = count;
 	return out;
 }
 

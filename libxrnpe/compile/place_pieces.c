@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
  * Placing of what takes several convolutions, each of which makes other elements of the
- * output: those that have the same taps, or channels that something is added to. Along an axis
- * they are runs, of elements that are equally far apart, as is what they are made of.
+ * output: those that have the same taps, or channels that something is added to; or each of
+ * which adds up a part. Along an axis elements with the same taps are runs, of such that are
+ * equally far apart, as is what they are made of.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "operators/families.h"
+#include "operators/windows.h"
 #include "place.h"
 
 /* A node of more convolutions takes more to set them up than to compute them. */
@@ -18,7 +20,7 @@ struct run {
 	uint32_t in;			/* what lies before it is not read */
 	struct graph_window window;	/* over the input from there on; for @count elements */
 	uint32_t tap, tap_step;		/* the kernel's, backwards; GRAPH_NONE: zero */
-	float weight[2];		/* of the taps of an interpolation */
+	float weight[2];		/* of an interpolation or an average: of the first tap, and of others */
 };
 
 bool place_in_pieces(struct placing *p, uint32_t count)
@@ -31,6 +33,14 @@ bool place_in_pieces(struct placing *p, uint32_t count)
 			.cmd = p->place->cmd, .from = IMAGE_WHOLE, .to = IMAGE_WHOLE,
 		};
 	return p->place->pieces;
+}
+
+void place_sum(struct place_piece *piece, uint32_t i, uint32_t count)
+{
+	piece->continues = i > 0;
+	piece->partial = i + 1 < count;
+	if (piece->continues)
+		piece->cmd.flags |= XRNPE_CMD_RESIDUAL;
 }
 
 /* ---- two axes ---------------------------------------------------------- */
@@ -241,6 +251,24 @@ static void append(struct run *run, uint32_t i, uint32_t in)
 	run->count++;
 }
 
+/* Element @one as the next of a run, the latest of several, or as a new one. False: they are too many. */
+static bool add_element(struct run *runs, uint32_t *count, const struct run *one)
+{
+	uint32_t k = *count;
+
+	while (k && (runs[k - 1].weight[0] != one->weight[0] ||
+		     runs[k - 1].window.kernel != one->window.kernel ||
+		     !continues(&runs[k - 1], one->out, one->in)))
+		k--;
+	if (!k && *count == MOST_RUNS)
+		return false;
+	if (k)
+		append(&runs[k - 1], one->out, one->in);
+	else
+		runs[(*count)++] = *one;
+	return true;
+}
+
 /* Runs of Resize's axis @axis, of elements with the same weights; 0: they are too many. */
 static uint32_t find_runs(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 			  struct run *runs)
@@ -249,22 +277,13 @@ static uint32_t find_runs(const struct graph_node *node, uint32_t axis, uint32_t
 
 	for (uint32_t i = 0; i < out; i++) {
 		struct run one = { .out = i, .out_step = 1, .count = 1 };
-		uint32_t k = count;	/* of several that it may follow, the latest */
 
 		one.in = resize_weights(node, axis, in, out, i, one.weight);
 		one.window = (struct graph_window){
 			.kernel = one.weight[1] != 0 ? 2 : 1, .stride = 1, .dilation = 1,
 		};
-		while (k && (runs[k - 1].weight[0] != one.weight[0] ||
-			     !continues(&runs[k - 1], i, one.in)))
-			k--;
-		if (k) {
-			append(&runs[k - 1], i, one.in);
-		} else if (count == MOST_RUNS) {
+		if (!add_element(runs, &count, &one))
 			return 0;
-		} else {
-			runs[count++] = one;
-		}
 	}
 	return count;
 }
@@ -298,28 +317,130 @@ bool place_interpolates(const struct graph_node *node, const struct graph_shape 
 	return true;
 }
 
+/* A piece for each pair of runs, with weights by both. */
+static void place_runs(struct placing *p, const struct grid *grid, const struct image *in,
+		       const struct image *out)
+{
+	float *fixed;
+
+	if (!set_pieces(p, grid, in, out, in->c) ||
+	    !place_floats(p, &p->place->weights.fixed, p->place->weights.taps, 0))
+		return;
+	fixed = p->place->weights.fixed;
+	for (uint32_t i = 0; i < p->place->piece_count; i++) {
+		const struct run *lines = &grid->h[i / grid->w_count], *pixels = &grid->w[i % grid->w_count];
+
+		for (uint32_t y = 0; y < lines->window.kernel; y++) {
+			for (uint32_t x = 0; x < pixels->window.kernel; x++)
+				*fixed++ = lines->weight[y > 0] * pixels->weight[x > 0];
+		}
+	}
+	place_average(p, in, out);
+}
+
 const char *place_interpolation(struct placing *p, const struct image *in, const struct image *out)
 {
 	struct run h[MOST_RUNS], w[MOST_RUNS];
 	const struct grid grid = {
 		h, w, find_axis(p, out, IMAGE_H, out->h, h), find_axis(p, out, IMAGE_W, out->w, w),
 	};
-	float *fixed;
 
 	if (!grid.h_count || !grid.w_count)
 		return "its weights differ from pixel to pixel";
-	if (!set_pieces(p, &grid, in, out, in->c) ||
-	    !place_floats(p, &p->place->weights.fixed, p->place->weights.taps, 0))
-		return NULL;
-	fixed = p->place->weights.fixed;
-	for (uint32_t i = 0; i < p->place->piece_count; i++) {
-		const struct run *lines = &h[i / grid.w_count], *pixels = &w[i % grid.w_count];
+	place_runs(p, &grid, in, out);
+	return NULL;
+}
 
-		for (uint32_t y = 0; y < lines->window.kernel; y++) {
-			for (uint32_t x = 0; x < pixels->window.kernel; x++)
-				*fixed++ = lines->weight[y] * pixels->weight[x];
+/* ---- averages ---------------------------------------------------------- */
+
+/*
+ * Runs of windows along an axis that have as many of @in elements. Those are of the largest number
+ * they are divided by, *@most, with weights that make up for what others are divided by. 0: they are
+ * too many.
+ */
+static uint32_t find_windows(const struct graph_window *axis, bool count_padding, uint32_t in,
+			     uint32_t out, struct run *runs, size_t *most)
+{
+	uint32_t count = 0;
+
+	*most = 0;
+	for (uint32_t pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < out; i++) {
+			const struct window_taps taps = window_taps(axis, in, i);
+			size_t divisor = count_padding ? taps.padded : taps.count;
+			float weight = (float)*most / (float)divisor;
+			const struct run one = {
+				.out = i, .out_step = 1, .count = 1, .in = (uint32_t)taps.first,
+				.window = { .kernel = (uint32_t)taps.count, .stride = 1,
+					    .dilation = axis->dilation },
+				.weight = { weight, weight },
+			};
+
+			if (!pass)
+				*most = divisor > *most ? divisor : *most;
+			else if (!add_element(runs, &count, &one))
+				return 0;
 		}
 	}
+	return count;
+}
+
+const char *place_uneven(struct placing *p, const struct image *in, const struct image *out)
+{
+	const struct graph_windows *windows = &p->node->params.windows;
+	const struct graph_window y = place_lines(windows), x = place_pixels(windows);
+	struct run h[MOST_RUNS], w[MOST_RUNS];
+	size_t lines, pixels;
+	const struct grid grid = {
+		h, w, find_windows(&y, windows->count_padding, in->h, out->h, h, &lines),
+		find_windows(&x, windows->count_padding, in->w, out->w, w, &pixels),
+	};
+
+	if (!grid.h_count || !grid.w_count)
+		return "its averages at the border are over many numbers of elements";
+	if ((uint64_t)y.kernel * x.kernel > XRNPE_MAX_K)
+		return "a sum has more than 32768 products";
+	if (place_floats(p, &p->place->factor, in->c, 1.0f / (float)(lines * pixels)))
+		place_runs(p, &grid, in, out);
+	return NULL;
+}
+
+/*
+ * What one command adds up along each of two axes, at most: windows have 255 elements, sums 32768.
+ */
+#define TILE 128
+
+static uint32_t tile(uint32_t size, uint32_t from)
+{
+	return size - from < TILE ? size - from : TILE;
+}
+
+const char *place_tiles(struct placing *p, const struct image *in, const struct image *out,
+			bool of_lines, bool of_pixels)
+{
+	uint32_t lines = of_lines ? in->h : 1, pixels = of_pixels ? in->w : 1;
+	uint32_t columns = (pixels + TILE - 1) / TILE, count = (lines + TILE - 1) / TILE * columns;
+
+	if (count > MOST_PIECES)
+		return "is made of more than 1024 convolutions";
+	if (!place_in_pieces(p, count))
+		return NULL;
+	for (uint32_t i = 0; i < count; i++) {
+		struct place_piece *piece = &p->place->pieces[i];
+		uint32_t y = i / columns * TILE, x = i % columns * TILE;
+		const struct graph_window h = { .kernel = tile(lines, y), .stride = 1, .dilation = 1 };
+		const struct graph_window w = { .kernel = tile(pixels, x), .stride = 1, .dilation = 1 };
+		const struct image part = {
+			of_lines ? h.kernel : in->h, of_pixels ? w.kernel : in->w, in->c, in->first,
+		};
+
+		place_windows(&piece->cmd, XRNPE_OP_CONV2D, &part, out, &h, &w, in->c);
+		piece->from.h = y;
+		piece->from.w = x;
+		place_sum(piece, i, count);
+	}
+	p->place->cmd = p->place->pieces[0].cmd;
+	p->place->weights.taps = lines * pixels;
 	place_average(p, in, out);
 	return NULL;
 }

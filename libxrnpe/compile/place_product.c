@@ -104,10 +104,7 @@ static void divide_sums(struct placing *p)
 		uint32_t channels = weights->in_c - first < each ? weights->in_c - first : each;
 
 		piece->from.c = piece->channel = first;
-		piece->continues = i > 0;
-		piece->partial = i + 1 < count;
-		if (piece->continues)
-			piece->cmd.flags |= XRNPE_CMD_RESIDUAL;
+		place_sum(piece, i, count);
 		if (piece->cmd.opcode == XRNPE_OP_MATMUL)
 			piece->cmd.matmul.k = channels;
 		else
@@ -361,6 +358,6 @@ const char *place_average_pool(struct placing *p)
 		return why;
 	if (!divides_evenly(&h, in.h, out.h, windows->count_padding) ||
 	    !divides_evenly(&w, in.w, out.w, windows->count_padding))
-		return "its averages at the border are over fewer elements";
+		return place_uneven(p, &in, &out);
 	return place_averages(p, &in, &out, &h, &w);
 }

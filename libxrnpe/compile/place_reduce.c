@@ -26,20 +26,35 @@ static bool sums_any_powers(const struct placing *p)
 	return powers && !(less && producer(p->compiler, less, 1, "ReduceMax"));
 }
 
+static bool is_largest(const struct placing *p)
+{
+	return !strcmp(p->node->op->name, "ReduceMax") || !strcmp(p->node->op->name, "GlobalMaxPool");
+}
+
+/*
+ * For averages of @count elements that are sums: what makes these of them. Returns NULL, or why
+ * there are none.
+ */
+static const char *set_sum(struct placing *p, const struct image *in, uint32_t count)
+{
+	if (strcmp(p->node->op->name, "ReduceSum"))
+		return NULL;
+	if (sums_any_powers(p))
+		return "its exponentials are of numbers without a limit";
+	place_floats(p, &p->place->factor, in->c, (float)count);
+	return NULL;
+}
+
 /* What @h and @w cover of @in, which makes @out. */
 static const char *reduce(struct placing *p, const struct image *in, const struct image *out,
 			  const struct graph_window *h, const struct graph_window *w)
 {
-	const char *op = p->node->op->name;
+	const char *why;
 
-	if (!strcmp(op, "ReduceMax") || !strcmp(op, "GlobalMaxPool"))
+	if (is_largest(p))
 		return place_maxima(p, in, out, h, w);
-	if (!strcmp(op, "ReduceSum") && sums_any_powers(p))
-		return "its exponentials are of numbers without a limit";
-	if (!strcmp(op, "ReduceSum") &&
-	    !place_floats(p, &p->place->factor, in->c, (float)(h->kernel * w->kernel)))
-		return NULL;
-	return place_averages(p, in, out, h, w);
+	why = set_sum(p, in, h->kernel * w->kernel);
+	return why || p->no_memory ? why : place_averages(p, in, out, h, w);
 }
 
 bool place_pixel_windows(const struct image *image, bool of_lines, bool of_pixels, struct image *view,
@@ -66,12 +81,18 @@ static const char *reduce_pixels(struct placing *p, const struct image *in, bool
 	const struct image out = {
 		of_lines ? 1 : in->h, of_pixels ? 1 : in->w, in->c, in->first,
 	};
+	uint32_t count = (of_lines ? in->h : 1) * (of_pixels ? in->w : 1);
 	struct graph_window h, w;
 	struct image view;
+	const char *why;
 
-	if (!place_pixel_windows(in, of_lines, of_pixels, &view, &h, &w))
+	if (place_pixel_windows(in, of_lines, of_pixels, &view, &h, &w) &&
+	    (count <= XRNPE_MAX_K || is_largest(p)))
+		return reduce(p, &view, &out, &h, &w);
+	if (is_largest(p))
 		return PLACE_LARGE_WINDOWS;
-	return reduce(p, &view, &out, &h, &w);
+	why = set_sum(p, in, count);
+	return why || p->no_memory ? why : place_tiles(p, in, &out, of_lines, of_pixels);
 }
 
 const char *place_channels(const struct image *image, struct image *view, struct graph_window *h,

@@ -273,17 +273,14 @@ static bool split_normalization(struct splitting *s)
 }
 
 /* Means over lines and pixels, and then over the channels of each group by a convolution. */
-static uint32_t add_means(struct splitting *s, uint32_t x, const struct image *image)
+static uint32_t add_means(struct splitting *s, uint32_t x)
 {
 	const struct graph_shape *shape = &s->compiler->graph->tensors[x].shape;
 	uint32_t channels = shape->dims[1], rank = shape->rank, groups = s->node->params.group.groups;
 	struct graph_shape weights = { .rank = rank, .dims = { channels, channels / groups } };
 	struct graph_attribute group;
 
-	/* More than a sum has is divided. */
-	if (image_pixels(image) > XRNPE_MAX_K)
-		x = add_reduction(s, "ReduceMean", x, 2, rank - 1);
-	x = add_reduction(s, "ReduceMean", x, image_pixels(image) > XRNPE_MAX_K ? rank - 1 : 2, rank);
+	x = add_reduction(s, "ReduceMean", x, 2, rank);
 	if (groups == channels)
 		return x;
 	for (uint32_t i = 2; i < rank; i++)
@@ -310,17 +307,6 @@ static uint32_t add_parameter(struct splitting *s, uint32_t i, uint32_t x)
 	for (size_t c = 0; data && c < whole.dims[1]; c++)
 		data[c] = values[c / each];
 	return tensor;
-}
-
-/* Whether windows take what add_means() adds over lines and pixels. */
-static bool has_means(const struct image *image)
-{
-	struct graph_window h, w;
-	struct image view;
-
-	if (image_pixels(image) > XRNPE_MAX_K)
-		return image->h <= UINT8_MAX && image->w <= UINT8_MAX;
-	return place_pixel_windows(image, true, true, &view, &h, &w);
 }
 
 static bool is_all(const struct graph_tensor *tensor, float value)
@@ -368,13 +354,12 @@ static bool split_groups(struct splitting *s)
 	struct image image;
 
 	if (!scale->data || !bias->data || graph->tensors[x].shape.rank < 3 ||
-	    graph->tensors[x].shape.rank > 4 || !image_first(&graph->tensors[x].shape, &image) ||
-	    !has_means(&image))
+	    graph->tensors[x].shape.rank > 4 || !image_first(&graph->tensors[x].shape, &image))
 		return false;
 	scaled = !is_all(scale, 1);
 	biased = !is_all(bias, 0);
-	difference = add_two(s, "Sub", x, add_means(s, x, &image));
-	variance = add_means(s, add_two(s, "Mul", difference, difference), &image);
+	difference = add_two(s, "Sub", x, add_means(s, x));
+	variance = add_means(s, add_two(s, "Mul", difference, difference));
 	variance = add_two(s, "Add", variance, add_number(s, s->node->params.group.epsilon));
 	inverse = add_two(s, "Pow", variance, add_number(s, -0.5f));
 	if (scaled)
@@ -542,18 +527,20 @@ static bool split_resize(struct splitting *s)
 	uint32_t x, rank = in.rank;
 	struct image image;
 
-	if (rank < 3 || rank > 4 || in.dims[0] != out.dims[0] || in.dims[1] != out.dims[1] ||
-	    resize_crops(s->node) || !image_first(&in, &image) ||
-	    resizes_by_itself(s->node, &in, &out) || (uint64_t)image.w * image.c > UINT16_MAX)
+	if (rank < 3 || rank > 4 || resize_moves(s->node, 0) || resize_moves(s->node, 1) ||
+	    !image_first(&in, &image) || resizes_by_itself(s->node, &in, &out) || (uint64_t)image.w * image.c > UINT16_MAX)
 		return false;
 	/* Of the last axis for each element, of lines for each that the last axis is made of. */
-	for (uint32_t i = rank - 1; i > 1; each = each * in.dims[i] / out.dims[i], i--)
+	for (uint32_t i = rank - 1; i > 1; each = each * in.dims[i] / out.dims[i], i--) {
+		if (resize_fills(s->node, i, in.dims[i], out.dims[i]))
+			return false;
 		products += each * in.dims[i];
+	}
 	if (products > MOST_RESIZED)
 		return false;
 	x = add_transpose(s, s->node->inputs[0], GRAPH_NONE, rank, last[rank - 3]);
 	for (uint32_t i = 2; i < rank; i++) {
-		if (in.dims[i] != out.dims[i] || s->node->params.resize.scale[i] != 1)
+		if (resize_moves(s->node, i))
 			x = add_filter(s, x, i - 1, out.dims[i]);
 	}
 	add_transpose(s, x, s->node->outputs[0], rank, first[rank - 3]);

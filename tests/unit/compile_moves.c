@@ -99,6 +99,33 @@ START_TEST(gathered)
 }
 END_TEST
 
+/* Turned round, or in steps along channels or blocks of lines: an element at a time. */
+START_TEST(sliced)
+{
+	static const struct {
+		int64_t axis, start, end, step;
+		unsigned int copies;
+	} cases[] = {
+		{ 1, -1, INT64_MIN, -1, 8 },
+		{ 2, -1, INT64_MIN, -1, 4 },
+		{ 3, 4, 1, -1, 3 },
+		{ 3, -1, INT64_MIN, -2, 3 },
+		{ 1, 1, 8, 3, 3 },
+		{ 2, 1, 4, 2, 0 },
+		{ 3, 5, 1, -9, 0 },	/* a single one */
+	};
+	Onnx__ModelProto *onnx = convolved();
+
+	onnx_ints(onnx, "from", 2, (int64_t[]){ cases[_i].start, 1 });
+	onnx_ints(onnx, "to", 2, (int64_t[]){ cases[_i].end, 6 });
+	onnx_ints(onnx, "axes", 2, (int64_t[]){ cases[_i].axis, cases[_i].axis == 3 ? 2 : 3 });
+	onnx_ints(onnx, "steps", 2, (int64_t[]){ cases[_i].step, 2 });
+	onnx_node(onnx, "Slice", "c from to axes steps", "s");
+	onnx_node(onnx, "Mul", "s s", "y");
+	ck_assert_uint_eq(count_copies(onnx), cases[_i].copies);
+}
+END_TEST
+
 /* What is computed by Split and Concat along an axis of which each element has lines. */
 START_TEST(outermost)
 {
@@ -286,6 +313,7 @@ TCase *compile_moves_tests(void)
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 6);
 	tcase_add_loop_test(tests, gathered, 0, 9);
+	tcase_add_loop_test(tests, sliced, 0, 7);
 	tcase_add_test(tests, outermost);
 	tcase_add_loop_test(tests, of_two_names, 0, 2);
 	tcase_add_loop_test(tests, repeated, 0, 4);

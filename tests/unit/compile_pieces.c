@@ -224,6 +224,80 @@ START_TEST(long_sums)
 }
 END_TEST
 
+/*
+ * Averages at the border are over fewer elements: a convolution for each number of them, along both
+ * axes, which have weights of their own.
+ */
+START_TEST(uneven)
+{
+	static const struct {
+		int64_t kernel[2], stride[2], dilation[2], pads[4];
+		bool ceil, counts;
+		unsigned int products;
+	} cases[] = {
+		{ { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1, 1, 1 }, false, false, 2 * 2 },	/* both ends at once */
+		{ { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1, 1, 1 }, false, false, 2 * 2 },	/* the last is whole */
+		{ { 2, 3 }, { 1, 2 }, { 1, 1 }, { 0, 0, 1, 1 }, false, false, 2 * 1 },
+		{ { 5, 1 }, { 1, 1 }, { 1, 1 }, { 2, 0, 2, 0 }, false, false, 3 },
+		{ { 2, 2 }, { 1, 1 }, { 3, 2 }, { 1, 1, 1, 1 }, false, false, 2 * 2 },
+		{ { 3, 4 }, { 2, 3 }, { 1, 1 }, { 0, 0, 0, 0 }, true, false, 2 * 2 },
+		{ { 3, 4 }, { 2, 3 }, { 1, 1 }, { 1, 1, 1, 1 }, true, true, 3 * 2 },
+	};
+	Onnx__ModelProto *onnx = image_network(5, 10, 11);
+	Onnx__NodeProto *node = onnx_node(onnx, "AveragePool", "x", "a");
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_attr_ints(node, "kernel_shape", 2, cases[_i].kernel);
+	onnx_attr_ints(node, "strides", 2, cases[_i].stride);
+	onnx_attr_ints(node, "dilations", 2, cases[_i].dilation);
+	onnx_attr_ints(node, "pads", 4, cases[_i].pads);
+	onnx_attr_int(node, "ceil_mode", cases[_i].ceil);
+	onnx_attr_int(node, "count_include_pad", cases[_i].counts);
+	onnx_node(onnx, "Relu", "a", "y");
+	graph = load(onnx);
+	model = on_device(graph, 2e-3);
+	ck_assert_uint_eq(products(model), cases[_i].products);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* What one window or one sum has not is added up in tiles. */
+START_TEST(tiled)
+{
+	static const struct {
+		const char *op;
+		int64_t h, w, axes[2];
+		size_t axis_count;
+		unsigned int products;
+	} cases[] = {
+		{ "GlobalAveragePool", 257, 1, { 0 }, 0, 3 },
+		{ "GlobalAveragePool", 200, 180, { 0 }, 0, 4 },	/* a sum of 36000 */
+		{ "ReduceMean", 257, 2, { 2 }, 1, 3 },
+		{ "ReduceMean", 2, 300, { 3 }, 1, 3 },
+		{ "ReduceSum", 2, 256, { 3 }, 1, 2 },
+		{ "ReduceSum", 257, 3, { 2, 3 }, 2, 3 },
+	};
+	Onnx__ModelProto *onnx = image_network(2, cases[_i].h, cases[_i].w);
+	const char *op = cases[_i].op;
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_ints(onnx, "axes", cases[_i].axis_count, cases[_i].axes);
+	if (!strcmp(op, "ReduceMean"))
+		onnx_attr_ints(onnx_node(onnx, op, "x", "a"), "axes", cases[_i].axis_count, cases[_i].axes);
+	else
+		onnx_node(onnx, op, cases[_i].axis_count ? "x axes" : "x", "a");
+	onnx_node(onnx, "Relu", "a", "y");
+	graph = load(onnx);
+	model = on_device(graph, 5e-3);
+	ck_assert_uint_eq(products(model), cases[_i].products);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* What is padded with channels of zeros is added to the others alone: nothing is copied. */
 START_TEST(padded_residual)
 {
@@ -277,6 +351,8 @@ TCase *compile_pieces_tests(void)
 	tcase_add_test(tests, weights_stay_exact);
 	tcase_add_test(tests, not_interpolated);
 	tcase_add_test(tests, long_sums);
+	tcase_add_loop_test(tests, uneven, 0, 7);
+	tcase_add_loop_test(tests, tiled, 0, 6);
 	tcase_add_loop_test(tests, padded_residual, 0, 9);
 	return tests;
 }

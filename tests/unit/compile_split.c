@@ -195,7 +195,7 @@ START_TEST(images)
 		{ "Softmax", "c", 13, 300, 5, 8 },
 		{ "InstanceNormalization", "c s b", 13, 6, 5, 11 },
 		{ "InstanceNormalization", "c one zero", 13, 6, 5, 9 },
-		{ "InstanceNormalization", "c s b", 13, 2, 200, 13 },
+		{ "InstanceNormalization", "c s b", 13, 2, 200, 11 },	/* more than a sum has */
 		{ "GroupNormalization", "c s3 b3", 18, 6, 5, 13 },
 		{ "GroupNormalization", "c s b", 21, 6, 5, 13 },
 		{ "rows", "r s3 b3", 13, 6, 5, 13 },
@@ -253,8 +253,9 @@ START_TEST(along_pixels)
 		{ "Softmax", 3, 1, 257, 2, 1 },	/* a prime */
 		{ "GlobalMaxPool", 0, 2, 300, 3, 0 },
 		{ "GlobalAveragePool", 0, 260, 2, 3, 0 },
-		{ "GlobalAveragePool", 0, 1, 257, 2, 1 },
+		{ "GlobalAveragePool", 0, 1, 257, 3, 0 },
 		{ "InstanceNormalization", 0, 1, 300, 9, 0 },
+		{ "InstanceNormalization", 0, 1, 257, 9, 0 },
 	};
 	Onnx__ModelProto *onnx = image_network(4, cases[_i].lines, cases[_i].pixels);
 	float ones[6] = { 1, 1, 1, 1, 1, 1 }, zeros[6] = { 0 };
@@ -286,13 +287,17 @@ START_TEST(resized)
 		const char *mode, *coordinates;
 		int64_t antialias, lines, pixels;
 		unsigned int device, cpu;
+		float value;	/* of what lies outside */
 	} cases[] = {
-		{ "linear", "align_corners", 0, 29, 16, 4, 0 },	/* a copy brings lines of pixels back */
-		{ "linear", "align_corners", 0, 24, 37, 4, 0 },
-		{ "linear", "half_pixel", 1, 5, 7, 4, 0 },
-		{ "cubic", "half_pixel", 0, 24, 32, 4, 0 },
-		{ "nearest", "align_corners", 0, 29, 37, 4, 0 },
-		{ "cubic", "tf_crop_and_resize", 0, 9, 9, 2, 1 },
+		{ "linear", "align_corners", 0, 29, 16, 4, 0, 0 },	/* a copy brings lines of pixels back */
+		{ "linear", "align_corners", 0, 24, 37, 4, 0, 0 },
+		{ "linear", "half_pixel", 1, 5, 7, 4, 0, 0 },
+		{ "cubic", "half_pixel", 0, 24, 32, 4, 0, 0 },
+		{ "nearest", "align_corners", 0, 29, 37, 4, 0, 0 },
+		{ "cubic", "tf_crop_and_resize", 0, 9, 9, 4, 0, 0 },
+		{ "linear", "tf_crop_and_resize", 0, 12, 16, 4, 0, 0 },
+		{ "nearest", "tf_crop_and_resize", 0, 5, 7, 4, 0, 0 },
+		{ "linear", "tf_crop_and_resize", 0, 5, 7, 2, 1, 3 },
 	};
 	Onnx__ModelProto *onnx = image_network(4, 12, 16);
 	unsigned int device, cpu;
@@ -301,7 +306,7 @@ START_TEST(resized)
 	onnx->opset_import[0]->version = 18;
 	onnx_floats(onnx, "w1", DIMS(6, 4, 1, 1), NULL);
 	onnx_floats(onnx, "w2", DIMS(3, 6, 1, 1), NULL);
-	onnx_floats(onnx, "part", DIMS(8), (float[]){ 0, 0, 0.25f, 0, 1, 1, 1, 0.75f });
+	onnx_floats(onnx, "part", DIMS(8), (float[]){ 0, 0, 0.25f, -0.25f, 1, 1, 1, 0.75f });
 	onnx_floats(onnx, "none", DIMS(0), (float[]){ 0 });
 	onnx_ints(onnx, "size", 4, (int64_t[]){ 1, 6, cases[_i].lines, cases[_i].pixels });
 	onnx_node(onnx, "Conv", "x w1", "c");
@@ -309,6 +314,7 @@ START_TEST(resized)
 	onnx_attr_string(node, "mode", cases[_i].mode);
 	onnx_attr_string(node, "coordinate_transformation_mode", cases[_i].coordinates);
 	onnx_attr_int(node, "antialias", cases[_i].antialias);
+	onnx_attr_float(node, "extrapolation_value", cases[_i].value);
 	onnx_node(onnx, "Conv", "r w2", "y");
 	count_layers(onnx, 0.02, &device, &cpu);
 	ck_assert_uint_eq(cpu, cases[_i].cpu);
@@ -326,7 +332,7 @@ TCase *compile_split_tests(void)
 	tcase_add_loop_test(tests, not_split, 0, 2);
 	tcase_add_loop_test(tests, reductions_of_images, 0, 6);
 	tcase_add_loop_test(tests, images, 0, 8);
-	tcase_add_loop_test(tests, along_pixels, 0, 9);
-	tcase_add_loop_test(tests, resized, 0, 6);
+	tcase_add_loop_test(tests, along_pixels, 0, 10);
+	tcase_add_loop_test(tests, resized, 0, 9);
 	return tests;
 }

@@ -229,6 +229,7 @@ START_TEST(scales_are_rounded)
 		{ "asymmetric", "floor", 0.1f, 60, 6, 10, 0 },
 		{ "half_pixel", "floor", 1.0f / 3, 60, 20, 3, 1 },
 		{ "half_pixel", "round_prefer_floor", 0.2f, 60, 12, 5, 2 },
+		{ "half_pixel_symmetric", "round_prefer_floor", 0.1f, 60, 6, 10, 4 },	/* 4.5 is a tie */
 		{ "asymmetric", "floor", 1.3f, 60, 78, 0, 0 },
 		{ "asymmetric", "floor", 0.9f, 60, 54, 0, 0 },
 		{ NULL, NULL, 0.4f, 5, 2, 3, 0 },	/* as operator set 10 has it: 2.5 is the third */
@@ -742,7 +743,7 @@ TCase *graph_reference_tests(void)
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);
 	tcase_add_test(tests, filters_by_hand);
-	tcase_add_loop_test(tests, scales_are_rounded, 0, 7);
+	tcase_add_loop_test(tests, scales_are_rounded, 0, 8);
 	tcase_add_loop_test(tests, grids_by_hand, 0, 3);
 	tcase_add_loop_test(tests, einsum_by_hand, 0, 5);
 	tcase_add_loop_test(tests, einsum_of_diagonals, 0, 4);

@@ -38,12 +38,15 @@ uint32_t resize_weights(const struct graph_node *node, uint32_t axis, uint32_t i
 /* Whether Resize @node takes more than two elements along an axis, or none; else the two above tell. */
 bool resize_is_filter(const struct graph_node *node);
 
-/* Whether it takes a part of its input, or more than there is. */
-bool resize_crops(const struct graph_node *node);
+/* Whether Resize @node has other elements along @axis than its input. */
+bool resize_moves(const struct graph_node *node, uint32_t axis);
+
+/* Whether it has elements along @axis that lie outside, and are given another value than zero. */
+bool resize_fills(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out);
 
 /*
  * The weights of Resize @node's @in elements along @axis, a row of @matrix for each of its @out, of
- * one that does not crop. False: no memory.
+ * zeros for one that lies outside. False: no memory.
  */
 bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out, float *matrix);
 

@@ -31,12 +31,6 @@ static bool windows_meet_image(const struct graph_window *axis, uint32_t in, uin
 	return true;
 }
 
-/* Taps of one window along one axis: elements @first, @first + dilation ... */
-struct taps {
-	size_t first, count;
-	uint32_t padded;	/* taps on image and padding, not behind it */
-};
-
 static size_t larger(size_t a, size_t b)
 {
 	return a > b ? a : b;
@@ -58,7 +52,7 @@ static int infer_pool(const struct op *op)
 	if (ret)
 		return ret;
 	to = window_images(&out);
-	op->node->scratch = larger(to.width * sizeof(struct taps),
+	op->node->scratch = larger(to.width * sizeof(struct window_taps),
 				   to.height * op_input(op, 0)->shape.dims[out.rank - 1] * sizeof(float));
 	op_output(op, 1, GRAPH_INT, &out);
 	return op_output(op, 0, type, &out);
@@ -82,10 +76,10 @@ static int infer_average(const struct op *op)
 	return ret ? ret : infer_pool(op);
 }
 
-static struct taps find_taps(const struct graph_window *axis, size_t in, size_t out)
+struct window_taps window_taps(const struct graph_window *axis, size_t in, size_t out)
 {
 	int64_t start = (int64_t)(out * axis->stride) - axis->pad_begin;
-	struct taps taps = { 0 };
+	struct window_taps taps = { 0 };
 
 	for (uint32_t i = 0; i < axis->kernel; i++) {
 		int64_t at = start + (int64_t)i * axis->dilation;
@@ -125,7 +119,7 @@ static void pool_line(bool max, const float *in, size_t width, const struct grap
 		      size_t count, float *out)
 {
 	if (count == 1) {
-		const struct taps taps = find_taps(x, width, 0);
+		const struct window_taps taps = window_taps(x, width, 0);
 		float result = *out;
 
 		for (size_t k = 0; k < taps.count; k++)
@@ -159,14 +153,14 @@ static void compute_average(const struct op_call *call)
 	const struct window_images from = window_images(&call_input(call, 0)->shape);
 	const struct window_images to = window_images(&call_output(call, 0)->shape);
 	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);
-	struct taps *columns = call->scratch;
+	struct window_taps *columns = call->scratch;
 	const float *in = call_in(call, 0);
 	float *out = call_out(call, 0);
 
 	for (size_t ox = 0; ox < to.width; ox++)
-		columns[ox] = find_taps(&x, from.width, ox);
+		columns[ox] = window_taps(&x, from.width, ox);
 	for (size_t i = 0; i < to.count * to.height; i++, out += to.width) {
-		const struct taps rows = find_taps(&y, from.height, i % to.height);
+		const struct window_taps rows = window_taps(&y, from.height, i % to.height);
 		const float *image = in + i / to.height * from.height * from.width;
 
 		for (size_t ox = 0; ox < to.width; ox++)
@@ -183,7 +177,7 @@ static void compute_average(const struct op_call *call)
 
 /* The largest of each column of the windows in a line of them. */
 VECTORS
-static void take_rows(const float *in, size_t width, const struct taps *rows, uint32_t dilation,
+static void take_rows(const float *in, size_t width, const struct window_taps *rows, uint32_t dilation,
 		      float *line)
 {
 	in += rows->first * width;
@@ -219,7 +213,7 @@ static void compute_maxima(const struct op_call *call)
 
 	for (size_t i = 0; i < to.count; i++, in += from.height * from.width) {
 		for (size_t oy = 0; oy < to.height; oy++) {
-			const struct taps rows = find_taps(&y, from.height, oy);
+			const struct window_taps rows = window_taps(&y, from.height, oy);
 
 			take_rows(in, from.width, &rows, y.dilation, columns + oy * from.width);
 		}
@@ -238,8 +232,8 @@ struct largest {
 
 /* The same of any type, and where: one window after the other. */
 #define POOL_LARGEST(name, type, is_larger)							\
-static struct largest name(const type *image, size_t width, const struct taps *rows,		\
-			   const struct taps *columns, const struct graph_windows *windows)	\
+static struct largest name(const type *image, size_t width, const struct window_taps *rows,		\
+			   const struct window_taps *columns, const struct graph_windows *windows)	\
 {												\
 	const struct graph_window y = windows_axis(windows, 0), x = windows_axis(windows, 1);	\
 	struct largest best = { rows->first, columns->first };					\
@@ -271,8 +265,8 @@ static void compute_largest(const struct op_call *call)
 
 	for (size_t i = 0; i < to.count * to.height * to.width; i++) {
 		size_t first = i / (to.height * to.width) * from.height * from.width;
-		const struct taps rows = find_taps(&y, from.height, i / to.width % to.height);
-		const struct taps columns = find_taps(&x, from.width, i % to.width);
+		const struct window_taps rows = window_taps(&y, from.height, i / to.width % to.height);
+		const struct window_taps columns = window_taps(&x, from.width, i % to.width);
 		const int64_t *integers = (const int64_t *)call_in(call, 0) + first;
 		const float *floats = (const float *)call_in(call, 0) + first;
 		struct largest at = ints ?

@@ -181,6 +181,14 @@ static double scaled(const struct graph_node *node, double at, double scale)
 	return node->params.resize.mode == RESIZE_NEAREST ? (float)at : at;
 }
 
+/* Half a pixel, centred where the size was rounded: how much, ONNX Runtime has in binary32. */
+static double symmetric(double i, float scale, float in, float out)
+{
+	float offset = in / 2 * (1 - out / (scale * in));
+
+	return offset + (i + 0.5) / scale - 0.5;
+}
+
 double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out,
 		     uint32_t i)
 {
@@ -199,8 +207,7 @@ double resize_source(const struct graph_node *node, uint32_t axis, uint32_t in, 
 	case TF_HALF_PIXEL_FOR_NN:
 		return scaled(node, i + 0.5, scale);
 	case HALF_PIXEL_SYMMETRIC:
-		/* Centred, where the size was rounded; both quotients have the same error. */
-		return in / 2.0 * (1 - out / (in * scale)) + (i + 0.5) / scale - 0.5;
+		return symmetric(i, (float)scale, (float)in, (float)out);
 	case TF_CROP_AND_RESIZE:
 		return (begin + (size != 1 ? i * part / (size - 1) : part / 2)) * (in - 1);
 	}

@@ -11,7 +11,8 @@
 #include "resize.h"
 #include "vectors.h"
 
-bool resize_crops(const struct graph_node *node)
+/* Whether it takes a part of its input, or more than there is. */
+static bool resize_crops(const struct graph_node *node)
 {
 	return node->params.resize.coordinates == TF_CROP_AND_RESIZE;
 }
@@ -90,6 +91,22 @@ static bool is_outside(const struct graph_node *node, uint32_t in, double at)
 	return resize_crops(node) && (at < 0 || at > in - 1);
 }
 
+bool resize_fills(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out)
+{
+	bool outside = false;
+
+	for (uint32_t i = 0; i < out; i++)
+		outside |= is_outside(node, in, resize_source(node, axis, in, out, i));
+	return outside && node->params.resize.outside != 0;
+}
+
+bool resize_moves(const struct graph_node *node, uint32_t axis)
+{
+	return node->params.resize.scale[axis] != 1 ||
+	       (resize_crops(node) && (node->params.resize.begin[axis] != 0 ||
+				       node->params.resize.end[axis] != 1));
+}
+
 bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out, float *matrix)
 {
 	size_t most = resize_is_filter(node) ? (size_t)(2 * reach(node, axis)) : 2;
@@ -102,6 +119,8 @@ bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, ui
 		double at = resize_source(node, axis, in, out, i);
 		struct taps taps = { .count = 2 };
 
+		if (is_outside(node, in, at))
+			continue;
 		if (resize_is_filter(node))
 			taps = find_taps(node, axis, in, at, weights);
 		else
@@ -117,12 +136,6 @@ bool resize_matrix(const struct graph_node *node, uint32_t axis, uint32_t in, ui
 }
 
 /* ---- one axis after the other ------------------------------------------ */
-
-static bool changes(const struct graph_node *node, uint32_t axis, uint32_t in, uint32_t out)
-{
-	return in != out || node->params.resize.scale[axis] != 1 ||
-	       resize_crops(node);
-}
 
 int resize_prepare_filter(const struct op *op, const struct graph_shape *shape)
 {
@@ -224,7 +237,7 @@ void resize_filter(const struct op_call *call)
 	weights = buffers[1] + largest;
 	shape = call_input(call, 0)->shape;
 	for (uint32_t axis = 0, used = 0; axis < out->rank; axis++) {
-		if (!changes(node, axis, shape.dims[axis], out->dims[axis]))
+		if (!resize_moves(node, axis))
 			continue;
 		filter_axis(node, &shape, axis, out->dims[axis], in, weights, buffers[used]);
 		shape.dims[axis] = out->dims[axis];

@@ -25,6 +25,15 @@ static inline struct graph_window windows_axis(const struct graph_windows *windo
 	return i < lead ? none : windows->axis[i - lead];
 }
 
+/* Taps of one window along one axis: elements @first, @first + dilation ... */
+struct window_taps {
+	size_t first, count;
+	uint32_t padded;	/* taps on image and padding, not behind it */
+};
+
+/* Those of window @out on @in elements (pool.c). */
+struct window_taps window_taps(const struct graph_window *axis, size_t in, size_t out);
+
 /* A tensor as @count images of one channel, @height lines of @width elements. */
 struct window_images {
 	size_t count, height, width;
