@@ -196,7 +196,8 @@ static int look(struct compiler *compiler, uint32_t i, size_t count, float *larg
 	if (graph->infos[i].type != XRNPE_TYPE_FLOAT || !each || k < count * each || values[0] != 0)
 		*told = true;
 	if (k >= count * each && each > 1)
-		compile_note(compiler, "calibration: all values of %s are %g", name, (double)values[0]);
+		/* Zero without its sign, if it has one. */
+		compile_note(compiler, "calibration: all values of %s are %g", name, values[0] + 0.0);
 	else if (count > 1 && each && !memcmp(values, values + each, (count - 1) * each * sizeof(*values)))
 		compile_note(compiler, "calibration: all inputs of %s are the same", name);
 	if (graph->infos[i].type != XRNPE_TYPE_FLOAT)

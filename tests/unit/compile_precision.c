@@ -409,6 +409,7 @@ START_TEST(odd_data_are_named)
 	struct xrnpe_graph *graph = load(smooth_network());
 	size_t each = xrnpe_graph_input(graph, 0)->count;
 	struct xrnpe_array *inputs = noise(graph, CALIBRATION, 1);
+	struct xrnpe_model *model;
 
 	is_noted(graph, inputs, NULL);
 	inputs->data[5 * each + 7] = 1e6f;
@@ -421,6 +422,13 @@ START_TEST(odd_data_are_named)
 	is_noted(graph, inputs, "all inputs of x are the same");
 	is_noted(graph, inputs, "23 of 24 inputs left out: they are the same as others");
 	is_noted(graph, inputs, "1 input is too few");
+	noise_free(graph, inputs);
+
+	inputs = noise(graph, 2, 1);
+	for (size_t i = 0; i < inputs->count; i++)
+		inputs->data[i] = -0.0f;
+	ck_assert_int_eq(compile_noting(graph, inputs, &model), -EINVAL);
+	ck_assert_msg(strstr(notes, "all values of x are 0\n"), "%s", notes);
 	noise_free(graph, inputs);
 
 	inputs = noise(graph, 3, 1);
@@ -607,6 +615,28 @@ START_TEST(what_an_error_takes_is_enough)
 END_TEST
 
 /*
+ * Of what was tried for @model within @bytes nothing has much less error, and what is much faster has
+ * more; that was looked for.
+ */
+static void check_tried(const struct xrnpe_model *model, uint64_t bytes, double cycles)
+{
+	double chosen = xrnpe_model_quality(model)->error, least = INFINITY;
+	unsigned int faster = 0;
+
+	for (unsigned int i = 0; i < xrnpe_model_trial_count(model); i++) {
+		const struct xrnpe_trial *trial = xrnpe_model_trial(model, i);
+
+		if (trial->bytes > bytes)
+			continue;
+		least = fmin(least, trial->quality.error);
+		faster += trial->cycles < cycles;
+		ck_assert(trial->cycles > 0.9 * cycles || trial->quality.error > chosen);
+	}
+	ck_assert_double_le(chosen, 1.1 * least);
+	ck_assert_uint_gt(faster, 0);
+}
+
+/*
  * Who limits bytes alone gets no model that takes much more time than another one within them that
  * is better by more than what is known of its error.
  */
@@ -623,6 +653,7 @@ START_TEST(bytes_alone_cost_no_time)
 	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
 	quality = xrnpe_model_quality(model);
 	xrnpe_model_predict(model, NULL, NULL, &cost, NULL);
+	check_tried(model, options.limits.bytes, (double)cost.counters.cycles);
 	for (double share = 0.5; share < 0.95; share += 0.1) {
 		options.limits.cycles = share * (double)cost.counters.cycles;
 		if (xrnpe_compile(graph, &options, &faster, &error))
