@@ -54,7 +54,7 @@ static void widen(enum xrnpe_format format, const void *row, void *codes, size_t
 }
 
 const struct xrnpe_codec xrnpe_codec_plain = {
-	"plain", always, encode, decode, widen, NULL, NULL, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
+	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {
@@ -65,6 +65,7 @@ const struct xrnpe_codec *const xrnpe_codecs[] = {
 #ifdef __x86_64__
 	&xrnpe_codec_avx2,
 	&xrnpe_codec_avx512,
+	&xrnpe_codec_avx512_vbmi,
 #endif
 	NULL,
 };

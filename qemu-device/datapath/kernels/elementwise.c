@@ -578,9 +578,50 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 		xrnpe_pass_run(&all, i, &status);
 }
 
+/* Whether it goes from codes to codes of Posit(8,0), in lines that are long enough. */
+static bool suits_pairs8(const struct xrnpe_pass *pass)
+{
+	bool dense = pass->step[XRNPE_OPERAND_IFM][XRNPE_INNER] == pass->line &&
+		     pass->step[XRNPE_OPERAND_OFM][XRNPE_INNER] == pass->line;
+
+	return is_pair(pass) && pass->codec->sum && pass->line >= (dense ? SHORT / 4 : SHORT) &&
+	       format_of(pass, XRNPE_OPERAND_IFM) == XRNPE_FORMAT_P8 &&
+	       format_of(pass, XRNPE_OPERAND_IFM2) == XRNPE_FORMAT_P8 &&
+	       format_of(pass, XRNPE_OPERAND_OFM) == XRNPE_FORMAT_P8;
+}
+
+/* Whether what becomes of the larger value is larger. */
+static bool keeps_order(const struct xrnpe_pass *pass)
+{
+	return pass->cmd->opcode >= XRNPE_OP_MAX && pass->cmd->activation != XRNPE_ACT_LEAKY;
+}
+
+/* Have all codes of Posit(8,0) converted with scale record @record and the command's output stage. */
+static void make_order(const struct xrnpe_pass *pass, size_t record, uint8_t table[256])
+{
+	uint8_t scale[sizeof(struct xrnpe_scale)] = { 0 }, codes[256];
+	struct xrnpe_cmd cmd = *pass->cmd;
+	void *memory[XRNPE_OPERANDS] = {
+		[XRNPE_OPERAND_IFM] = codes, [XRNPE_OPERAND_SCALE] = scale, [XRNPE_OPERAND_OFM] = table,
+	};
+	struct xrnpe_pass all = { .cmd = &cmd, .memory = memory, .codec = pass->codec };
+	uint32_t status = 0;
+
+	xrnpe_store(XRNPE_FORMAT_F32, scale, 0, xrnpe_scale_word(pass, record, 0));
+	for (size_t i = 0; i < sizeof(codes); i++)
+		codes[i] = (uint8_t)i;
+	cmd.opcode = XRNPE_OP_CONVERT;
+	cmd.flags &= XRNPE_CMD_CLAMP;
+	cmd.image = (struct xrnpe_dims_image){ .in_h = 1, .in_w = 1, .in_c = sizeof(codes) };
+	cmd.operand[XRNPE_OPERAND_SCALE].row_stride = 0;
+	xrnpe_pass_plan(&all);
+	for (uint64_t i = 0; i < all.tasks; i++)
+		xrnpe_pass_run(&all, i, &status);
+}
+
 static void plan(struct xrnpe_pass *pass)
 {
-	uint8_t table[256 * sizeof(float)];
+	uint8_t table[256 * sizeof(float)], orders[2][256];
 	size_t channels;
 
 	xrnpe_pass_join(pass);
@@ -592,10 +633,20 @@ static void plan(struct xrnpe_pass *pass)
 			xrnpe_lut_plan(pass, table, format_of(pass, XRNPE_OPERAND_IFM) <= XRNPE_FORMAT_P4 ? 2 : 1);
 		return;
 	}
+	if (suits_pairs8(pass) && keeps_order(pass) && pass->line * pass->lines >= WORTH_TABLE) {
+		make_order(pass, 0, orders[0]);
+		make_order(pass, 1, orders[1]);
+		xrnpe_pairs8_plan(pass, orders);
+		return;
+	}
 	channels = has_scales(pass) ? pass->cmd->image.in_c : 1;
 	/* Factors must be used often enough to pay for their digits. */
 	pass->is_fixed = pass->codec->fixed && channels * 8 <= BATCH &&
 			 xrnpe_fixed_plan(pass, channels, &pass->fixed);
+	if (pass->is_fixed && suits_pairs8(pass) && pass->cmd->opcode < XRNPE_OP_MAX) {
+		xrnpe_pairs8_plan(pass, NULL);
+		return;
+	}
 	xrnpe_pass_cut(pass, BATCH, channels);
 }
 

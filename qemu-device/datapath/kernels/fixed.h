@@ -112,11 +112,27 @@ INLINE i16s with_sign(i16s value, i16s sign)
 #endif
 }
 
+/* The grid values of a block of codes, as unpacking has them: two eights of each 16. */
+INLINE void grid_words(enum xrnpe_format format, bytes code, i16s word[2])
+{
+	bytes low, high;
+
+	grid_bytes(format, code, &low, &high);
+	word[0] = (i16s)INSTRUCTION(unpacklo_epi8)((ints)low, (ints)high);
+	word[1] = (i16s)INSTRUCTION(unpackhi_epi8)((ints)low, (ints)high);
+	if (format == XRNPE_FORMAT_P8) {
+		const ints zero = (ints)(bytes){ 0 };
+
+		word[0] = with_sign(word[0], (i16s)INSTRUCTION(unpacklo_epi8)(zero, (ints)code));
+		word[1] = with_sign(word[1], (i16s)INSTRUCTION(unpackhi_epi8)(zero, (ints)code));
+	}
+}
+
 /* A block of packed codes; in @nar what is NaR. */
 INLINE void grid_block(enum xrnpe_format format, const uint8_t *row, int16_t *values, bytes *nar)
 {
-	bytes code, low, high;
 	i16s word[2];
+	bytes code;
 
 	if (format <= XRNPE_FORMAT_P4) {
 		half_bytes packed;
@@ -130,16 +146,7 @@ INLINE void grid_block(enum xrnpe_format format, const uint8_t *row, int16_t *va
 	}
 	if (format == XRNPE_FORMAT_P4 || format == XRNPE_FORMAT_P8)
 		*nar |= (bytes)(code == (uint8_t)(format == XRNPE_FORMAT_P4 ? 8 : 128));
-	code = spread(code);
-	grid_bytes(format, code, &low, &high);
-	word[0] = (i16s)INSTRUCTION(unpacklo_epi8)((ints)low, (ints)high);
-	word[1] = (i16s)INSTRUCTION(unpackhi_epi8)((ints)low, (ints)high);
-	if (format == XRNPE_FORMAT_P8) {
-		const ints zero = (ints)(bytes){ 0 };
-
-		word[0] = with_sign(word[0], (i16s)INSTRUCTION(unpacklo_epi8)(zero, (ints)code));
-		word[1] = with_sign(word[1], (i16s)INSTRUCTION(unpackhi_epi8)(zero, (ints)code));
-	}
+	grid_words(format, spread(code), word);
 	memcpy(values, word, sizeof(word));
 }
 
@@ -190,11 +197,27 @@ INLINE i32s smaller(i32s a, i32s b)
 	return (i32s)INSTRUCTION(min_epi32)((ints)a, (ints)b);
 }
 
+/* What is to be done to totals. */
+struct limits {
+	i32s shift, beyond;	/* and what it drops */
+	i32s lo, hi;
+};
+
+INLINE struct limits make_limits(const struct xrnpe_fixed *fixed)
+{
+	const i32s none = { 0 };
+
+	return (struct limits){
+		.shift = none + fixed->shift, .beyond = none + ((1 << fixed->shift) - 1),
+		.lo = none + fixed->lo, .hi = none + fixed->hi,
+	};
+}
+
 /*
  * The sum of two terms a lane, in units of 2^-8, whose last bit says that it is not exact: each
  * digit of the factors, the last one first, is multiplied and what goes beyond carried over.
  */
-INLINE i32s total(i32s pair, const i32s *factor, int digits, int shift)
+INLINE i32s total(const struct limits *limits, i32s pair, const i32s *factor, int digits)
 {
 	const i32s one = (i32s){ 0 } + 1;
 	i32s sum = { 0 }, lost = { 0 };
@@ -206,8 +229,9 @@ INLINE i32s total(i32s pair, const i32s *factor, int digits, int shift)
 			sum >>= XRNPE_FIXED_DIGIT;
 		}
 	}
-	lost = (lost & ((1 << XRNPE_FIXED_DIGIT) - 1)) | (sum & ((1 << shift) - 1));
-	return sum >> shift | (i32s)INSTRUCTION(min_epu32)((ints)lost, (ints)one);
+	lost = (lost & ((1 << XRNPE_FIXED_DIGIT) - 1)) | (sum & limits->beyond);
+	return (i32s)INSTRUCTION(srav_epi32)((ints)sum, (ints)limits->shift) |
+	       (i32s)INSTRUCTION(min_epu32)((ints)lost, (ints)one);
 }
 
 /* ---- totals to codes ------------------------------------------------------------- */
@@ -261,14 +285,18 @@ INLINE i32s nearest(f32s value)
 #endif
 }
 
-/* A code with the sign of a total, zero if it is nearest. */
-INLINE i32s signed_code(const struct lines *lines, i32s total)
+/* A code with the sign of a total, @value, zero if it is nearest. */
+INLINE i32s signed_code(const struct lines *lines, f32s value)
 {
-	f32s value = __builtin_convertvector(total, f32s);
 	u32s octave = octave_of(lines, value), base = (u32s)choose_line(lines->base, octave);
 
+	base |= (u32s)value & 1u << 31;
 	/* Exact, so that nearest() rounds but once. */
-	return nearest(value * choose_line(lines->slope, octave) + (f32s)(base | ((u32s)value & 1u << 31)));
+#if VECTOR == 64
+	return nearest((f32s)_mm512_fmadd_ps((__m512)value, (__m512)choose_line(lines->slope, octave), (__m512)base));
+#else
+	return nearest(value * choose_line(lines->slope, octave) + (f32s)base);
+#endif
 }
 
 /* Codes as they are in memory; of @total there is the sign and whether it is zero. */
@@ -300,23 +328,23 @@ struct factors {
 };
 
 /* The totals of two vectors of words, @other: of MAX and MIN for the second term. */
-INLINE void totals(const struct xrnpe_fixed *fixed, i16s a, i16s b, const struct factors *factors,
+INLINE void totals(const struct limits *limits, uint8_t opcode, i16s a, i16s b, const struct factors *factors,
 		   const struct factors *other, int digits, i32s sum[2])
 {
 	i32s pair[2];
 
-	if (fixed->opcode == XRNPE_OP_MUL)
+	if (opcode == XRNPE_OP_MUL)
 		split_products(&a, &b);
 	pair[0] = (i32s)INSTRUCTION(unpacklo_epi16)((ints)a, (ints)b);
 	pair[1] = (i32s)INSTRUCTION(unpackhi_epi16)((ints)a, (ints)b);
 #pragma GCC unroll 2
 	for (size_t i = 0; i < 2; i++) {
-		sum[i] = total(pair[i], factors->half[i], digits, fixed->shift);
-		if (fixed->opcode == XRNPE_OP_MAX)
-			sum[i] = larger(sum[i], total(pair[i], other->half[i], digits, fixed->shift));
-		else if (fixed->opcode == XRNPE_OP_MIN)
-			sum[i] = smaller(sum[i], total(pair[i], other->half[i], digits, fixed->shift));
-		sum[i] = smaller(larger(sum[i], (i32s){ 0 } + fixed->lo), (i32s){ 0 } + fixed->hi);
+		sum[i] = total(limits, pair[i], factors->half[i], digits);
+		if (opcode == XRNPE_OP_MAX)
+			sum[i] = larger(sum[i], total(limits, pair[i], other->half[i], digits));
+		else if (opcode == XRNPE_OP_MIN)
+			sum[i] = smaller(sum[i], total(limits, pair[i], other->half[i], digits));
+		sum[i] = smaller(larger(sum[i], limits->lo), limits->hi);
 	}
 }
 
@@ -339,11 +367,35 @@ INLINE struct factors make_factors(i16s first[XRNPE_FIXED_DIGITS], i16s second[X
 	return factors;
 }
 
+/* The same for all values. */
+INLINE struct factors same_factors(const struct xrnpe_fixed *fixed, int digits)
+{
+	i16s first[XRNPE_FIXED_DIGITS], second[XRNPE_FIXED_DIGITS];
+
+	for (int i = 0; i < digits; i++) {
+		first[i] = (i16s){ 0 } + fixed->scale[i];
+		second[i] = (i16s){ 0 } + fixed->other[i];
+	}
+	return make_factors(first, second, digits);
+}
+
 INLINE bytes pack_lanes(i32s a, i32s b, i32s c, i32s d)
 {
 	ints low = INSTRUCTION(packs_epi32)((ints)a, (ints)b), high = INSTRUCTION(packs_epi32)((ints)c, (ints)d);
 
 	return (bytes)INSTRUCTION(packs_epi16)(low, high);
+}
+
+/* The codes of a block's totals. */
+INLINE bytes codes_of(enum xrnpe_format format, const struct lines *lines, const i32s sum[4])
+{
+	i32s code[4];
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < 4; i++)
+		code[i] = signed_code(lines, __builtin_convertvector(sum[i], f32s));
+	return finish_codes(format, pack_lanes(code[0], code[1], code[2], code[3]),
+			    pack_lanes(sum[0], sum[1], sum[2], sum[3]));
 }
 
 /* @digits and @each are no variables. */
@@ -352,6 +404,7 @@ INLINE void fixed_as(const struct xrnpe_fixed *fixed, int digits, bool each, con
 {
 	const bool two = fixed->opcode == XRNPE_OP_MAX || fixed->opcode == XRNPE_OP_MIN;
 	const struct lines lines = make_lines(fixed->out);
+	const struct limits limits = make_limits(fixed);
 	i16s first[XRNPE_FIXED_DIGITS], second[XRNPE_FIXED_DIGITS], none[XRNPE_FIXED_DIGITS] = { 0 };
 	struct factors factors, other;
 
@@ -362,7 +415,7 @@ INLINE void fixed_as(const struct xrnpe_fixed *fixed, int digits, bool each, con
 	factors = make_factors(first, two ? none : second, digits);
 	other = make_factors(none, second, digits);
 	for (size_t i = 0; i < count; i += BLOCK) {
-		i32s sum[4], code[4];
+		i32s sum[4];
 		bytes packed;
 
 #pragma GCC unroll 2
@@ -375,14 +428,10 @@ INLINE void fixed_as(const struct xrnpe_fixed *fixed, int digits, bool each, con
 			}
 			if (each)
 				factors = make_factors(first, second, digits);
-			totals(fixed, load_words(a + at), load_words(b + at), &factors, &other, digits, sum + 2 * j);
+			totals(&limits, fixed->opcode, load_words(a + at), load_words(b + at), &factors, &other,
+			       digits, sum + 2 * j);
 		}
-#pragma GCC unroll 4
-		for (size_t j = 0; j < 4; j++)
-			code[j] = signed_code(&lines, sum[j]);
-		packed = finish_codes(fixed->out, pack_lanes(code[0], code[1], code[2], code[3]),
-				      pack_lanes(sum[0], sum[1], sum[2], sum[3]));
-		packed = gather(packed);
+		packed = gather(codes_of(fixed->out, &lines, sum));
 		memcpy(codes + i, &packed, sizeof(packed));
 	}
 }
@@ -410,5 +459,81 @@ static void run_fixed(const struct xrnpe_fixed *fixed, const int16_t *a, const i
 
 	runs[fixed->each][fixed->digits - 1](fixed, a, b, codes, count);
 }
+
+/* ---- rows of codes ------------------------------------------------------------------ */
+
+/* @opcode and @digits are no variables, @count is a multiple of BLOCK. */
+INLINE void pairs_as(const struct xrnpe_fixed *fixed, uint8_t opcode, int digits, const uint8_t *a, const uint8_t *b,
+		     uint8_t *codes, size_t count)
+{
+	const struct lines lines = make_lines(XRNPE_FORMAT_P8);
+	const struct limits limits = make_limits(fixed);
+	const struct factors factors = same_factors(fixed, digits);
+
+	for (size_t i = 0; i < count; i += BLOCK) {
+		i16s x[2], y[2];
+		i32s sum[4];
+		bytes code[2], nar;
+
+		memcpy(&code[0], a + i, BLOCK);
+		memcpy(&code[1], b + i, BLOCK);
+		grid_words(XRNPE_FORMAT_P8, code[0], x);
+		grid_words(XRNPE_FORMAT_P8, code[1], y);
+#pragma GCC unroll 2
+		for (size_t j = 0; j < 2; j++)
+			totals(&limits, opcode, x[j], y[j], &factors, NULL, digits, sum + 2 * j);
+		nar = (bytes)((code[0] == 128) | (code[1] == 128));
+		code[0] = (codes_of(XRNPE_FORMAT_P8, &lines, sum) & ~nar) | (nar & 128);
+		memcpy(codes + i, &code[0], BLOCK);
+	}
+}
+
+/* Functions @name for each opcode and number of digits, of @target, and @name itself, which chooses. */
+#define PAIRS(name, target, as)									\
+	PAIRS_OF(name##_add_1, target, as, XRNPE_OP_ADD, 1)					\
+	PAIRS_OF(name##_add_2, target, as, XRNPE_OP_ADD, 2)					\
+	PAIRS_OF(name##_add_3, target, as, XRNPE_OP_ADD, 3)					\
+	PAIRS_OF(name##_mul_1, target, as, XRNPE_OP_MUL, 1)					\
+	PAIRS_OF(name##_mul_2, target, as, XRNPE_OP_MUL, 2)					\
+	PAIRS_OF(name##_mul_3, target, as, XRNPE_OP_MUL, 3)					\
+	static void name(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b,	\
+			 uint8_t *codes, size_t count)						\
+	{											\
+		static pairs_function *const functions[2][XRNPE_FIXED_DIGITS] = {		\
+			{ name##_add_1, name##_add_2, name##_add_3 },				\
+			{ name##_mul_1, name##_mul_2, name##_mul_3 },				\
+		};										\
+												\
+		run_pairs(functions[fixed->opcode == XRNPE_OP_MUL][fixed->digits - 1], fixed, a, b, codes, \
+			  count);								\
+	}
+
+#define PAIRS_OF(name, target, as, opcode, digits)						\
+	target static void name(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b, \
+				uint8_t *codes, size_t count)					\
+	{											\
+		as(fixed, opcode, digits, a, b, codes, count);					\
+	}
+
+typedef void pairs_function(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b, uint8_t *codes,
+			    size_t count);
+
+/* @function for any number of codes. */
+static void run_pairs(pairs_function *function, const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b,
+		      uint8_t *codes, size_t count)
+{
+	size_t rest = count % BLOCK, whole = count - rest;
+	uint8_t last[2][BLOCK] = { 0 };
+
+	function(fixed, a, b, codes, whole);
+	if (!rest)
+		return;
+	memcpy(last[0], a + whole, rest);
+	memcpy(last[1], b + whole, rest);
+	function(fixed, last[0], last[1], last[0], BLOCK);
+	memcpy(codes + whole, last[0], rest);
+}
+
+PAIRS(pairs, TARGET, pairs_as)
 
 #endif

@@ -573,7 +573,6 @@ static void run(const struct xrnpe_product *product, const struct xrnpe_block *b
 
 const struct xrnpe_kernel xrnpe_kernel_amx = {
 	.name = "amx",
-	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.preferred = (const struct xrnpe_kernel *const[]){
 		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512_words, &xrnpe_depthwise_avx512,

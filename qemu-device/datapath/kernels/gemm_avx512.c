@@ -450,7 +450,6 @@ TARGET static void run(const struct xrnpe_product *product, const struct xrnpe_b
 
 const struct xrnpe_kernel xrnpe_kernel_avx512 = {
 	.name = "avx512-vnni",
-	.codec = &xrnpe_codec_avx512,
 	.supported = supported,
 	.preferred = (const struct xrnpe_kernel *const[]){
 		&xrnpe_gemv_avx512, &xrnpe_depthwise_avx512_words, &xrnpe_depthwise_avx512,

@@ -80,6 +80,9 @@ struct xrnpe_codec {
 	 */
 	void (*fixed)(const struct xrnpe_fixed *fixed, const int16_t *a, const int16_t *b, uint8_t *codes,
 		      size_t count);
+	/** The same of codes of Posit(8,0) to such, NaR of NaR: ADD and MUL. With fixed(). */
+	void (*pairs)(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b, uint8_t *codes,
+		      size_t count);
 	/** Look up a byte, or two, for each of @count bytes. The table has 256 entries. */
 	void (*map_bytes)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 	void (*map_pairs)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
@@ -108,6 +111,7 @@ extern const struct xrnpe_codec xrnpe_codec_vector;
 #ifdef __x86_64__
 extern const struct xrnpe_codec xrnpe_codec_avx2;
 extern const struct xrnpe_codec xrnpe_codec_avx512;
+extern const struct xrnpe_codec xrnpe_codec_avx512_vbmi;
 #endif
 
 /** Elements @first.. of a row of up to 8 bits to codes of Posit(16,1) with the same values. */
@@ -153,7 +157,7 @@ struct xrnpe_operation {
 	/** Parts @first..@end - 1. */
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
-extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
 
 /** A word of scale record @record. */
 static inline uint32_t xrnpe_scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)
@@ -199,6 +203,12 @@ void xrnpe_lut_bytes(const struct xrnpe_pass *pass, const uint8_t *in, uint8_t *
 
 /** For plans of commands with two inputs of 4 bits: @table by code of IFM + 16 code of IFM2. */
 void xrnpe_pairs_plan(struct xrnpe_pass *pass, const void *table);
+
+/**
+ * For plans of commands from two inputs of Posit(8,0) to that format: ADD and MUL as @fixed says,
+ * MAX and MIN by @table, the output that each code of IFM would have alone, and each of IFM2.
+ */
+void xrnpe_pairs8_plan(struct xrnpe_pass *pass, uint8_t table[2][256]);
 
 /** Whether contiguous elements of IFM are of the output's rows, which are the inner axis then. */
 bool xrnpe_rows_are_inner(const struct xrnpe_cmd *cmd);
