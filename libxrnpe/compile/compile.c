@@ -79,10 +79,6 @@ int compile_prepare(struct compiler *compiler)
 	compiler->steps = compiler->fitted_count + compiler->unseen_wanted + measure_steps(compiler) +
 			  (USUAL_TRIALS + trials_wanted(compiler->options)) *
 				  (compiler->graph->node_count + task_steps(compiler));
-	compiler->datapath = xrnpe_datapath_new(0, NULL);
-	if (!compiler->datapath)
-		return xrnpe_fail(compiler->error, -errno, "cannot start the datapath: %s",
-				  strerror(errno));
 	return 0;
 }
 
@@ -94,6 +90,7 @@ void compile_clean_up(struct compiler *compiler)
 		struct node_plan *plan = &compiler->nodes[n];
 
 		place_free(&plan->place);
+		free(plan->exact_means);
 		for (unsigned int f = 0; f < COMPILE_FORMATS; f++)
 			quantize_free(&plan->weight[f]);
 	}
@@ -114,7 +111,6 @@ void compile_clean_up(struct compiler *compiler)
 	if (compiler->graph)
 		copy_unshare(compiler->graph, compiler->source->tensor_count);
 	xrnpe_graph_free(compiler->graph);
-	xrnpe_datapath_free(compiler->datapath);
 }
 
 int xrnpe_compile(const struct xrnpe_graph *graph, const struct xrnpe_compile_options *options,

@@ -9,9 +9,9 @@
  * tried; lower.c writes a model: commands by command.c and table.c, of tensors in versions.c,
  * in memory laid out by plan.c, and what surrounds them by steps.c and describe.c; and tune.c
  * runs the result to correct biases and to learn the errors, of the best few choices, task.c
- * what they lose of what the network is for; of the one that is taken reround.c makes weights again. points.c makes of several one model, whose
- * constants share.c lays out. limits.c reads what users write. Documentation/compiler.rst
- * tells the story.
+ * what they lose of what the network is for; of the one that is taken reround.c makes weights
+ * again. points.c makes of several one model, whose constants share.c lays out. limits.c reads
+ * what users write. Documentation/compiler.rst tells the story.
  */
 #ifndef XRNPE_COMPILE_H
 #define XRNPE_COMPILE_H
@@ -186,6 +186,12 @@ struct node_plan {
 	struct loss weight_loss[COMPILE_FORMATS];
 	struct loss input_loss[COMPILE_FORMATS];	/* but for a residual */
 	struct loss residual_loss[COMPILE_FORMATS];
+	/*
+	 * Of a PLACE_WEIGHTS: by channel of @exact_count kept inputs, what the output in binary32 is
+	 * before its activation, on average.
+	 */
+	double *exact_means;
+	uint32_t exact_count;
 	double error;		/* relative error of the first output in the compiled model */
 	uint32_t layer;		/* index of its layer; GRAPH_NONE: it has none */
 	/*
@@ -221,7 +227,6 @@ struct compiler {
 	const struct xrnpe_compile_options *options;
 	struct xrnpe_energy energy;	/* figures by which it is told */
 	struct xrnpe_error *error;
-	struct xrnpe_datapath *datapath;
 	struct node_plan *nodes;
 	struct tensor_plan *tensors;
 	/* Calibration inputs: first those that numbers are fitted to, then those kept aside. */

@@ -2,7 +2,8 @@
 /*
  * What becomes of a node's error where the network ends: the nodes behind it are computed
  * with it, in binary32. That is for each node a good part of the network, so few inputs
- * have to do, and the fewer the more there is to compute.
+ * have to do, and the fewer the more there is to compute behind it: each node may take as
+ * much, so that all of it grows with the network, not with its square.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,9 +11,12 @@
 
 #include "compile.h"
 #include "effect.h"
+#include "operators/vectors.h"
 
-/* Most inputs, and sums of a product and such that all measurements together may take. */
+/* Most inputs of a measurement; and nodes, of all inputs together, that it computes. */
 #define MOST_IMAGES 12
+#define MOST_NODES 96
+/* Sums of a product and such that all measurements together may take. */
 #define MOST_WORK 1.6e11
 
 struct effect {
@@ -21,16 +25,43 @@ struct effect {
 	void **own;			/* rest's own tensors */
 	bool *changes;			/* by tensor: depends on the node measured */
 	struct squares *ends;		/* by end of the network */
+	double work;			/* that a measurement may take */
 };
 
+/* Sums are taken in so many parts, so that vectors do it; the order of terms is the same everywhere. */
+#define PARTS 8
+
+static double sum_parts(const double *parts)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < PARTS; i++)
+		sum += parts[i];
+	return sum;
+}
+
+VECTORS
 void squares_add(struct squares *sum, const float *values, const float *reference, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
+	double errors[PARTS] = { 0 }, squares[PARTS] = { 0 };
+	size_t i = 0;
+
+	for (; i + PARTS <= count; i += PARTS) {
+		for (uint32_t k = 0; k < PARTS; k++) {
+			double error = (double)values[i + k] - reference[i + k];
+
+			errors[k] += error * error;
+			squares[k] += (double)reference[i + k] * reference[i + k];
+		}
+	}
+	for (; i < count; i++) {
 		double error = (double)values[i] - reference[i];
 
-		sum->errors += error * error;
-		sum->values += (double)reference[i] * reference[i];
+		errors[0] += error * error;
+		squares[0] += (double)reference[i] * reference[i];
 	}
+	sum->errors += sum_parts(errors);
+	sum->values += sum_parts(squares);
 }
 
 void end_add(const struct compiler *compiler, uint32_t e, const float *values,
@@ -56,19 +87,47 @@ double squares_relative(const struct squares *sum)
 	return ratio < WORST ? ratio : WORST;
 }
 
-void shifts_add(struct shift *shifts, const struct image *image, const float *outputs,
-		const float *exact, double *means)
+/* The sum of @count values. */
+VECTORS
+static double sum_values(const float *values, size_t count)
 {
-	size_t count = image_count(image);
+	double sums[PARTS] = { 0 };
+	size_t i = 0;
+
+	for (; i + PARTS <= count; i += PARTS) {
+		for (uint32_t k = 0; k < PARTS; k++)
+			sums[k] += (double)values[i + k];
+	}
+	for (; i < count; i++)
+		sums[0] += (double)values[i];
+	return sum_parts(sums);
+}
+
+/* Add @count values to as many sums. */
+VECTORS
+static void add_values(const float *values, size_t count, double *sums)
+{
+	for (size_t i = 0; i < count; i++)
+		sums[i] += (double)values[i];
+}
+
+void channel_means(const struct image *image, const float *values, double *means)
+{
+	size_t pixels = image_pixels(image);
 
 	memset(means, 0, image->c * sizeof(*means));
-	for (size_t i = 0; i < count; i++)
-		means[image_channel(image, i)] += (double)outputs[i] - exact[i];
-	for (uint32_t c = 0; c < image->c; c++) {
-		double mean = means[c] / (double)image_pixels(image);
+	for (size_t p = 0; !image->first && p < pixels; p++)
+		add_values(values + p * image->c, image->c, means);
+	for (uint32_t c = 0; c < image->c; c++)
+		means[c] = (image->first ? sum_values(values + c * pixels, pixels) : means[c]) /
+			   (double)pixels;
+}
 
-		shifts[c].sum += mean;
-		shifts[c].squares += mean * mean;
+void shifts_add(struct shift *shifts, uint32_t channels, const double *off)
+{
+	for (uint32_t c = 0; c < channels; c++) {
+		shifts[c].sum += off[c];
+		shifts[c].squares += off[c] * off[c];
 	}
 }
 
@@ -87,21 +146,27 @@ double shift_certain(const struct shift *shift, uint32_t inputs)
 	return share > 0 ? share * mean : 0;
 }
 
-uint32_t effect_images(const struct compiler *compiler, size_t measurements)
+/* What it takes to compute node @n. */
+static double node_work(const struct xrnpe_graph *graph, uint32_t n)
 {
-	const struct xrnpe_graph *graph = compiler->graph;
-	double work = 1, images;
+	const struct graph_node *node = &graph->nodes[n];
 
-	for (uint32_t n = 0; n < graph->node_count; n++)
-		work += (double)graph_node_macs(graph, &graph->nodes[n]) +
-			(double)graph_count(&graph_output(graph, &graph->nodes[n], 0)->shape);
-	/* Half of the network lies behind the node that lies in the middle. */
-	images = floor(2 * MOST_WORK / (work * (double)(measurements + 1)));
-	images = fmin(fmax(images, 1), MOST_IMAGES);
-	return images < compiler->image_count ? (uint32_t)images : compiler->image_count;
+	return (double)graph_node_macs(graph, node) +
+	       (double)graph_count(&graph_output(graph, node, 0)->shape);
 }
 
-struct effect *effect_new(struct compiler *compiler)
+/* What each of so many @measurements may take. */
+static double work_of_one(const struct compiler *compiler, size_t measurements)
+{
+	const struct xrnpe_graph *graph = compiler->graph;
+	double work = 0;
+
+	for (uint32_t n = 0; n < graph->node_count; n++)
+		work += node_work(graph, n);
+	return fmin(MOST_NODES * work / (graph->node_count + 1.0), MOST_WORK / (measurements + 1.0));
+}
+
+struct effect *effect_new(struct compiler *compiler, size_t measurements)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
 	struct effect *effect = calloc(1, sizeof(*effect));
@@ -114,6 +179,7 @@ struct effect *effect_new(struct compiler *compiler)
 		.own = calloc(graph->tensor_count + 1, sizeof(*effect->own)),
 		.changes = calloc(graph->tensor_count + 1, sizeof(*effect->changes)),
 		.ends = calloc(compiler->end_count + 1, sizeof(*effect->ends)),
+		.work = work_of_one(compiler, measurements),
 	};
 	if (!effect->rest || !effect->own || !effect->changes || !effect->ends) {
 		effect_free(effect);
@@ -171,6 +237,20 @@ static bool node_changes(const struct effect *effect, uint32_t n)
 	return false;
 }
 
+uint32_t effect_images(struct effect *effect, uint32_t n)
+{
+	const struct compiler *compiler = effect->compiler;
+	double work = 1, images;
+
+	find_changes(effect, n);
+	for (uint32_t behind = n + 1; behind < compiler->graph->node_count; behind++) {
+		if (node_changes(effect, behind))
+			work += node_work(compiler->graph, behind);
+	}
+	images = fmin(fmax(floor(effect->work / work), 1), MOST_IMAGES);
+	return images < compiler->image_count ? (uint32_t)images : compiler->image_count;
+}
+
 double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t first,
 		      uint32_t images)
 {
@@ -188,7 +268,7 @@ double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_
 
 		for (uint32_t t = 0; t < graph->tensor_count; t++)
 			rest->tensors[t] = effect->changes[t] ? effect->own[t] : fp32[t];
-		rest->tensors[output] = outputs + i * count;
+		rest->tensors[output] = outputs + (i - first) * count;
 		for (uint32_t behind = n + 1; behind < graph->node_count; behind++) {
 			if (node_changes(effect, behind))
 				reference_node(rest, behind);

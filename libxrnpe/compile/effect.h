@@ -27,9 +27,11 @@ struct shift {
 	double sum, squares;
 };
 
-/* Add the errors of one input's @outputs, by channel. @means: scratch, as many as channels. */
-void shifts_add(struct shift *shifts, const struct image *image, const float *outputs,
-		const float *exact, double *means);
+/* The mean of each channel of @values. */
+void channel_means(const struct image *image, const float *values, double *means);
+
+/* Add what one input's channels are @off on average. */
+void shifts_add(struct shift *shifts, uint32_t channels, const double *off);
 
 /*
  * The mean over @inputs of them, as far as that is known: the more it differs from input to
@@ -37,20 +39,20 @@ void shifts_add(struct shift *shifts, const struct image *image, const float *ou
  */
 double shift_certain(const struct shift *shift, uint32_t inputs);
 
-/* What a thread measures effects with. NULL: no memory. */
+/* What a thread measures effects with, so many by all threads. NULL: no memory. */
 struct effect;
-struct effect *effect_new(struct compiler *compiler);
+struct effect *effect_new(struct compiler *compiler, size_t measurements);
 void effect_free(struct effect *effect);
 
 /* A reference that may compute nodes from and to tensors that are elsewhere. */
 struct reference *effect_reference(struct effect *effect);
 
-/* How many of the kept inputs so many measurements use. */
-uint32_t effect_images(const struct compiler *compiler, size_t measurements);
+/* How many of the kept inputs a measurement of node @n uses. */
+uint32_t effect_images(struct effect *effect, uint32_t n);
 
 /*
  * The relative squared errors of all ends of the network, added up over @images of the kept
- * inputs from @first on, if the output of node @n is @outputs for them all.
+ * inputs from @first on, if the output of node @n is @outputs for these.
  */
 double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t first,
 		      uint32_t images);

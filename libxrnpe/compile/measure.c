@@ -2,7 +2,7 @@
 /*
  * What does a node lose when its weights, or its inputs, are rounded to a format? Products
  * and sums are exact on the device, so that rounding is all there is: the node is computed
- * in binary32 with rounded numbers, for the kept calibration inputs. Weights are measured
+ * in binary32 with rounded numbers, for some of the kept calibration inputs. Weights are measured
  * with exact inputs and inputs with exact weights: for small errors the effects of the two
  * add up, so that a pair of formats needs no measurement of its own. What the network loses
  * by that, effect.c tells.
@@ -20,6 +20,13 @@
 #include "round.h"
 #include "threads.h"
 
+/*
+ * Inputs that a node is computed with for each format, as far as there are so many; for Posit(16,1),
+ * whose error is small and much the same for all: with fewer.
+ */
+#define MOST_ROUNDED 24
+#define MOST_ROUNDED_P16 6
+
 /* What is rounded: weights, inputs (of a product only what it multiplies), what it adds. */
 enum part {
 	WEIGHTS,
@@ -27,17 +34,19 @@ enum part {
 	RESIDUAL,
 };
 
-/* One measurement, whose effect is that on @images of the kept inputs, from @first on. */
+/*
+ * One measurement, with @rounded of the kept inputs from @first on, after the last of which comes the
+ * first; the effect is that on @images of them.
+ */
 struct job {
 	uint32_t node;
 	enum part part;
 	enum xrnpe_format format;
-	uint32_t first, images;
+	uint32_t first, images, rounded;
 };
 
 struct measuring {
 	struct compiler *compiler;
-	uint32_t images;		/* that effects are measured with */
 	atomic_uint next;		/* node */
 	atomic_size_t done;
 	atomic_bool stop, no_memory;
@@ -46,22 +55,22 @@ struct measuring {
 	int ret;
 };
 
-/* What a thread works with; it holds a layer's outputs for all kept inputs. */
+/* What a thread works with; it holds a layer's outputs for as many inputs as it is computed with. */
 #define MAX_BENCHES 16
 
 struct bench {
 	struct compiler *compiler;
 	struct effect *effect;
+	uint32_t images;		/* that effects of the node are measured with */
 	struct reference *ref;		/* for its scratch memory */
 	void **tensors;			/* those that the node measured reads and writes */
-	float *linear;			/* FP32 outputs before activation, for all inputs */
-	float *outputs;			/* with rounding, for all inputs */
+	float *outputs;			/* with rounding, by input */
 	float *inputs[PLACE_READS];	/* rounded */
 	float *weight;			/* rounded */
 	struct moments moments;		/* of what the node measured multiplies by weights */
 	struct reference **others;	/* kept inputs that weights are rounded for meanwhile */
 	struct shift *shifts;		/* by channel: what the outputs are off */
-	double *means;			/* by channel: scratch */
+	double *means;			/* by channel: of the outputs */
 };
 
 static const struct image *output_image(const struct compiler *compiler, uint32_t n)
@@ -123,24 +132,41 @@ static const float *set_exact(struct bench *bench, uint32_t n, uint32_t i)
 	return node->residual ? fp32[node->inputs[GRAPH_RESIDUAL]] : NULL;
 }
 
-/* FP32 outputs of node @n before activation; they are there if it has none. */
-static void run_exact(struct bench *bench, uint32_t n)
+/* Whether tune.c will correct the biases of node @n. */
+static bool is_corrected(const struct compiler *compiler, uint32_t n)
+{
+	return compiler->nodes[n].place.kind == PLACE_WEIGHTS;
+}
+
+/* What channels of node @n's FP32 outputs before activation are on average, for all kept inputs. */
+static int find_exact_means(struct bench *bench, uint32_t n)
 {
 	struct compiler *compiler = bench->compiler;
 	const struct graph_node *node = &compiler->graph->nodes[n];
-	size_t count = image_count(output_image(compiler, n));
+	const struct image *image = output_image(compiler, n);
 	bool activates = node->activation.kind != XRNPE_ACT_NONE || node->activation.clamps;
+	double *means = malloc((size_t)compiler->image_count * image->c * sizeof(*means));
 
+	if (!means)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		const float *added = set_exact(bench, n, i);
+		const float *added = set_exact(bench, n, i), *outputs = bench->tensors[node->outputs[0]];
 
-		if (activates)
-			measure_linear(bench->ref, node, bench->tensors, added,
-				       bench->linear + i * count);
-		else
-			memcpy(bench->linear + i * count, bench->tensors[node->outputs[0]],
-			       count * sizeof(float));
+		if (activates) {
+			measure_linear(bench->ref, node, bench->tensors, added, bench->outputs);
+			outputs = bench->outputs;
+		}
+		channel_means(image, outputs, means + (size_t)i * image->c);
 	}
+	compiler->nodes[n].exact_means = means;
+	compiler->nodes[n].exact_count = compiler->image_count;
+	return 0;
+}
+
+/* The @k-th input of a job. */
+static uint32_t job_input(const struct bench *bench, const struct job *job, uint32_t k)
+{
+	return (job->first + k) % bench->compiler->image_count;
 }
 
 /* Outputs of the node before activation, and by how much channels are off. */
@@ -156,35 +182,57 @@ static void run_rounded(struct bench *bench, const struct job *job)
 		quantize_restore(&plan->place.weights, &plan->weight[job->format], job->format,
 				 bench->weight);
 	memset(bench->shifts, 0, image->c * sizeof(*bench->shifts));
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
+	for (uint32_t k = 0; k < job->rounded; k++) {
+		uint32_t i = job_input(bench, job, k);
 		const float *added = set_exact(bench, job->node, i);
-		float *out = bench->outputs + i * count;
+		float *out = bench->outputs + k * count;
 
 		round_part(bench, job, &added);
 		measure_linear(bench->ref, node, bench->tensors, added, out);
-		shifts_add(bench->shifts, image, out, bench->linear + i * count, bench->means);
+		if (!is_corrected(compiler, job->node))
+			continue;
+		channel_means(image, out, bench->means);
+		for (uint32_t c = 0; c < image->c; c++)
+			bench->means[c] -= plan->exact_means[(size_t)i * image->c + c];
+		shifts_add(bench->shifts, image->c, bench->means);
+	}
+}
+
+/* Take @shifts, by channel, out of @values. */
+static void subtract_shifts(const struct image *image, const double *shifts, float *values)
+{
+	size_t pixels = image_pixels(image);
+
+	for (uint32_t c = 0; image->first && c < image->c; c++) {
+		for (size_t p = 0; p < pixels; p++)
+			values[c * pixels + p] -= (float)shifts[c];
+	}
+	for (size_t p = 0; !image->first && p < pixels; p++) {
+		for (uint32_t c = 0; c < image->c; c++)
+			values[p * image->c + c] -= (float)shifts[c];
 	}
 }
 
 /* Complete bench->outputs, whose biases tune.c will correct in the same way; their error. */
-static double node_error(struct bench *bench, uint32_t index)
+static double node_error(struct bench *bench, const struct job *job)
 {
 	struct compiler *compiler = bench->compiler;
-	bool corrected = compiler->nodes[index].place.kind == PLACE_WEIGHTS;
-	const struct image *image = output_image(compiler, index);
+	const struct graph_node *node = &compiler->graph->nodes[job->node];
+	const struct image *image = output_image(compiler, job->node);
 	size_t count = image_count(image);
+	bool corrected = is_corrected(compiler, job->node);
 	struct squares sum = { 0 };
 
 	for (uint32_t c = 0; corrected && c < image->c; c++)
-		bench->means[c] = shift_certain(&bench->shifts[c], compiler->image_count);
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		float *output = bench->outputs + i * count;
+		bench->means[c] = shift_certain(&bench->shifts[c], job->rounded);
+	for (uint32_t k = 0; k < job->rounded; k++) {
+		void **exact = compiler->images[job_input(bench, job, k)]->tensors;
+		float *output = bench->outputs + k * count;
 
-		for (size_t k = 0; corrected && k < count; k++)
-			output[k] -= (float)bench->means[image_channel(image, k)];
-		reference_activate(compiler->graph, &compiler->graph->nodes[index], output);
-		squares_add(&sum, output, compiler->images[i]->tensors[compile_output(compiler, index)],
-			    count);
+		if (corrected)
+			subtract_shifts(image, bench->means, output);
+		reference_activate(compiler->graph, node, output);
+		squares_add(&sum, output, exact[node->outputs[0]], count);
 	}
 	return sqrt(squares_relative(&sum));
 }
@@ -212,7 +260,7 @@ static int measure(struct bench *bench, const struct job *job)
 	    round_node(compiler, job->node, &bench->moments, job->format))
 		return -ENOMEM;
 	run_rounded(bench, job);
-	loss->error = node_error(bench, job->node);
+	loss->error = node_error(bench, job);
 	if (job->format == XRNPE_FORMAT_P16) {
 		/* So small an error that it passes on in proportion, as that of P8 did. */
 		double ratio = loss[-1].error > 0 ? loss->error / loss[-1].error : 0;
@@ -245,7 +293,6 @@ static void bench_free(struct bench *bench)
 {
 	effect_free(bench->effect);
 	free(bench->tensors);
-	free(bench->linear);
 	free(bench->outputs);
 	free(bench->inputs[0]);
 	free(bench->inputs[1]);
@@ -255,10 +302,16 @@ static void bench_free(struct bench *bench)
 	free(bench->means);
 }
 
+/* Inputs that a node is computed with at most. */
+static uint32_t most_rounded(const struct compiler *compiler)
+{
+	return compiler->image_count < MOST_ROUNDED ? compiler->image_count : MOST_ROUNDED;
+}
+
 static int bench_prepare(struct bench *bench, struct compiler *compiler)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
-	size_t largest = 1, weights = 1, channels = 1;
+	size_t largest = 1, weights = 1, channels = 1, rounded = most_rounded(compiler);
 
 	for (uint32_t i = 0; i < graph->tensor_count; i++) {
 		const struct image *image = &compiler->tensors[i].image;
@@ -270,10 +323,9 @@ static int bench_prepare(struct bench *bench, struct compiler *compiler)
 	}
 	*bench = (struct bench){
 		.compiler = compiler,
-		.effect = effect_new(compiler),
+		.effect = effect_new(compiler, measure_steps(compiler)),
 		.tensors = calloc(graph->tensor_count, sizeof(*bench->tensors)),
-		.linear = malloc(largest * compiler->image_count * sizeof(float)),
-		.outputs = malloc(largest * compiler->image_count * sizeof(float)),
+		.outputs = malloc(largest * rounded * sizeof(float)),
 		.inputs = { malloc(largest * sizeof(float)), malloc(largest * sizeof(float)) },
 		.others = malloc((compiler->image_count + (size_t)1) * sizeof(*bench->others)),
 		.weight = malloc(weights * sizeof(float)),
@@ -281,7 +333,7 @@ static int bench_prepare(struct bench *bench, struct compiler *compiler)
 		.means = malloc(channels * sizeof(*bench->means)),
 	};
 	bench->ref = bench->effect ? effect_reference(bench->effect) : NULL;
-	return bench->ref && bench->tensors && bench->linear && bench->outputs &&
+	return bench->ref && bench->tensors && bench->outputs &&
 	       bench->inputs[0] && bench->inputs[1] && bench->others && bench->weight &&
 	       bench->shifts && bench->means ? 0 : -ENOMEM;
 }
@@ -297,11 +349,15 @@ static void report(struct measuring *measuring)
 }
 
 /* Measure @job; @counts: it is the last time. @caller: this is the thread that reports. */
-static int run_job(struct measuring *measuring, struct bench *bench, const struct job *job,
-		   bool counts, bool caller)
+static int run_job(struct measuring *measuring, struct bench *bench, struct job job, bool counts,
+		   bool caller)
 {
-	int ret = atomic_load(&measuring->stop) ? 0 : measure(bench, job);
+	int ret;
 
+	job.rounded = most_rounded(bench->compiler);
+	if (job.format == XRNPE_FORMAT_P16 && job.rounded > MOST_ROUNDED_P16)
+		job.rounded = MOST_ROUNDED_P16;
+	ret = atomic_load(&measuring->stop) ? 0 : measure(bench, &job);
 	if (counts)
 		atomic_fetch_add(&measuring->done, 1);
 	if (caller)
@@ -333,8 +389,8 @@ static int measure_weights(struct measuring *measuring, struct bench *bench, uin
 	struct compiler *compiler = bench->compiler;
 	struct loss *losses = compiler->nodes[n].weight_loss;
 	uint32_t judges = compiler->judge_count;
-	uint32_t each = judges && judges < measuring->images ? judges : measuring->images;
-	uint32_t times = judges ? measuring->images / each : 1;
+	uint32_t each = judges && judges < bench->images ? judges : bench->images;
+	uint32_t times = judges ? bench->images / each : 1;
 	double effects[COMPILE_FORMATS] = { 0 };
 	int ret = 0;
 
@@ -343,7 +399,7 @@ static int measure_weights(struct measuring *measuring, struct bench *bench, uin
 
 		ret = find_moments(bench, n, first, judges);
 		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++) {
-			ret = run_job(measuring, bench, &(struct job){ n, WEIGHTS, f, first, each },
+			ret = run_job(measuring, bench, (struct job){ n, WEIGHTS, f, first, each, 0 },
 				      k + 1 == times, caller);
 			effects[f] += losses[f].effect / times;
 		}
@@ -367,8 +423,11 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 	uint32_t count = list_parts(bench->compiler, n, parts);
 	int ret = 0;
 
-	if (count)
-		run_exact(bench, n);
+	if (count) {
+		bench->images = effect_images(bench->effect, n);
+		if (is_corrected(bench->compiler, n))
+			ret = find_exact_means(bench, n);
+	}
 	for (uint32_t k = 0; !ret && k < count; k++) {
 		if (parts[k] == WEIGHTS) {
 			ret = measure_weights(measuring, bench, n, caller);
@@ -376,7 +435,7 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 		}
 		for (enum xrnpe_format f = 0; !ret && f < COMPILE_FORMATS; f++)
 			ret = run_job(measuring, bench,
-				      &(struct job){ n, parts[k], f, 0, measuring->images }, true, caller);
+				      (struct job){ n, parts[k], f, 0, bench->images, 0 }, true, caller);
 	}
 	moments_free(&bench->moments);
 	return ret;
@@ -475,10 +534,7 @@ size_t measure_steps(const struct compiler *compiler)
 
 int measure_losses(struct compiler *compiler)
 {
-	struct measuring measuring = {
-		.compiler = compiler,
-		.images = effect_images(compiler, measure_steps(compiler)),
-	};
+	struct measuring measuring = { .compiler = compiler };
 	uint32_t count = compiler->graph->node_count;
 
 	threads_run(measure_nodes, &measuring, count < MAX_BENCHES ? count : MAX_BENCHES);

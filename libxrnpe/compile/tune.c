@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,16 @@
 #include "effect.h"
 #include "error.h"
 #include "reround.h"
+#include "threads.h"
+
+/* What a thread works with, on one input at a time. */
+#define MAX_HANDS 16
+
+struct hand {
+	struct xrnpe_datapath *datapath;
+	float *values;		/* a tensor's */
+	double *means;		/* by channel */
+};
 
 struct tuning {
 	struct compiler *compiler;
@@ -23,13 +34,64 @@ struct tuning {
 	void **regions;		/* by input and region; constants are the model's */
 	struct reference **cpu;	/* by input: the tensors of the CPU's nodes */
 	uint32_t images;	/* inputs: those that biases are fitted to, then those kept aside */
-	float *outputs;		/* a node's, for all inputs */
-	float *fp32;
-	float *values;		/* a tensor's */
+	struct hand hands[MAX_HANDS];	/* made when they are needed */
+	size_t largest, channels;	/* most elements of a tensor, most channels of one */
+	struct squares *errors;	/* by input: of a node's outputs */
 	struct squares *ends;	/* by end of the network and input */
 	uint32_t next_cmd;	/* commands before it have run */
 	uint32_t step;		/* of the model */
 };
+
+/* ---- inputs, side by side ------------------------------------------------ */
+
+/* Something done for each of @count inputs, @what of it. */
+struct each {
+	struct tuning *tuning;
+	int (*work)(struct tuning *tuning, struct hand *hand, uint32_t image, const void *what);
+	const void *what;
+	uint32_t count;
+	atomic_uint next, hands;
+	atomic_bool failed;
+};
+
+static bool hand_prepare(struct hand *hand, const struct tuning *tuning)
+{
+	if (!hand->datapath)
+		hand->datapath = xrnpe_datapath_new(1, NULL);
+	if (!hand->values)
+		hand->values = malloc(tuning->largest * sizeof(*hand->values));
+	if (!hand->means)
+		hand->means = malloc(tuning->channels * sizeof(*hand->means));
+	return hand->datapath && hand->values && hand->means;
+}
+
+static void do_some(void *data, bool caller)
+{
+	struct each *each = data;
+	struct hand *hand = &each->tuning->hands[atomic_fetch_add(&each->hands, 1)];
+	bool ready = hand_prepare(hand, each->tuning);
+	uint32_t i;
+
+	while (ready && !atomic_load(&each->failed) && (i = atomic_fetch_add(&each->next, 1)) < each->count)
+		ready = !each->work(each->tuning, hand, i, each->what);
+	if (!ready)
+		atomic_store(&each->failed, true);
+}
+
+/*
+ * Do @work for the first @count inputs; what the inputs give is put together afterwards, in their
+ * order. @work fails only for lack of memory.
+ */
+static int do_each(struct tuning *tuning, uint32_t count,
+		   int (*work)(struct tuning *, struct hand *, uint32_t, const void *), const void *what)
+{
+	struct each each = { .tuning = tuning, .work = work, .what = what, .count = count };
+
+	threads_run(do_some, &each, count < MAX_HANDS ? count : MAX_HANDS);
+	return atomic_load(&each.failed) ? xrnpe_fail_memory(tuning->compiler->error) : 0;
+}
+
+/* ---- commands ------------------------------------------------------------ */
 
 static void *region(const struct tuning *tuning, uint32_t image, unsigned int index)
 {
@@ -38,7 +100,8 @@ static void *region(const struct tuning *tuning, uint32_t image, unsigned int in
 }
 
 /* Run @cmd for input @image; its output goes to @ofm if that is not NULL. */
-static int run(struct tuning *tuning, uint32_t image, const struct xrnpe_cmd *cmd, void *ofm)
+static int run(const struct tuning *tuning, const struct hand *hand, uint32_t image,
+	       const struct xrnpe_cmd *cmd, void *ofm)
 {
 	void *memory[XRNPE_OPERANDS];
 	struct xrnpe_fault fault;
@@ -50,9 +113,7 @@ static int run(struct tuning *tuning, uint32_t image, const struct xrnpe_cmd *cm
 	if (ofm)
 		memory[XRNPE_OPERAND_OFM] = ofm;
 	/* Scales were found finite when they were made: only memory can lack. */
-	if (xrnpe_datapath_run(tuning->compiler->datapath, cmd, 0, memory, NULL, &status, &fault))
-		return xrnpe_fail_memory(tuning->compiler->error);
-	return 0;
+	return xrnpe_datapath_run(hand->datapath, cmd, 0, memory, NULL, &status, &fault) ? -ENOMEM : 0;
 }
 
 /* The last of the commands that compute node @n, whose scales have the biases. */
@@ -131,31 +192,43 @@ static float *read_input(const struct tuning *tuning, uint32_t n, uint32_t i)
 	return values;
 }
 
+/* The same into what *@what has for input @i. */
+struct inputs {
+	uint32_t n;
+	float **values;		/* by input */
+};
+
+static int read_inputs(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
+{
+	const struct inputs *inputs = what;
+
+	inputs->values[i] = read_input(tuning, inputs->n, i);
+	return inputs->values[i] ? 0 : -ENOMEM;
+}
+
 /* Round the weights of node @n for what it reads. */
 static int round_again(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
-	float **values = calloc(compiler->image_count, sizeof(*values));
-	int ret = values ? 0 : -ENOMEM;
+	const struct inputs inputs = { n, calloc(compiler->image_count, sizeof(*inputs.values)) };
+	int ret = inputs.values ? do_each(tuning, compiler->image_count, read_inputs, &inputs) :
+				  xrnpe_fail_memory(compiler->error);
 
-	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
-		values[i] = read_input(tuning, n, i);
-		ret = values[i] ? 0 : -ENOMEM;
-	}
-	if (!ret)
-		ret = reround_node(compiler, n, values, tuning->model);
-	for (uint32_t i = 0; values && i < compiler->image_count; i++)
-		free(values[i]);
-	free(values);
-	return ret ? xrnpe_fail_memory(compiler->error) : 0;
+	if (!ret && reround_node(compiler, n, inputs.values, tuning->model))
+		ret = xrnpe_fail_memory(compiler->error);
+	for (uint32_t i = 0; inputs.values && i < compiler->image_count; i++)
+		free(inputs.values[i]);
+	free(inputs.values);
+	return ret;
 }
 
 /* ---- biases ------------------------------------------------------------ */
 
 /* The commands of node @n for input @i, whose output goes to @values as binary32. */
-static int run_pieces(struct tuning *tuning, uint32_t n, uint32_t i, float *values)
+static int run_pieces(const struct tuning *tuning, const struct hand *hand, uint32_t n, uint32_t i,
+		      float *values)
 {
-	struct compiler *compiler = tuning->compiler;
+	const struct compiler *compiler = tuning->compiler;
 	const struct node_plan *plan = &compiler->nodes[n];
 	const struct image *image = &compiler->tensors[compile_output(compiler, n)].image;
 	int ret = 0;
@@ -166,50 +239,76 @@ static int run_pieces(struct tuning *tuning, uint32_t n, uint32_t i, float *valu
 		struct xrnpe_operand *ofm = &cmd.operand[XRNPE_OPERAND_OFM];
 
 		if (piece.partial) {
-			ret = run(tuning, i, &cmd, NULL);
+			ret = run(tuning, hand, i, &cmd, NULL);
 			continue;
 		}
 		lower_without_activation(&cmd);
 		lower_operand(&cmd, image, &piece.to, XRNPE_FORMAT_F32, ofm);
-		ret = run(tuning, i, &cmd, (uint8_t *)values + ofm->offset);
+		ret = run(tuning, hand, i, &cmd, (uint8_t *)values + ofm->offset);
 	}
 	return ret;
 }
 
-/* Outputs of node @n before activation, in binary32 and real units, those of FP32 likewise. */
-static int run_linear(struct tuning *tuning, uint32_t n, float unit)
+/* Means of channels of node @n's FP32 outputs before activation, for input @i; @hand has room for them. */
+static const double *exact_means(const struct tuning *tuning, struct hand *hand, uint32_t n, uint32_t i)
 {
-	struct compiler *compiler = tuning->compiler;
+	const struct compiler *compiler = tuning->compiler;
 	const struct graph_node *node = &compiler->graph->nodes[n];
-	uint32_t output = node->outputs[0];
-	const struct image *image = &compiler->tensors[output].image;
-	const struct image_layout layout = image_packed(image, XRNPE_FORMAT_F32, unit);
-	size_t count = image_count(image);
-	int ret = 0;
+	const struct image *image = &compiler->tensors[node->outputs[0]].image;
+	const struct node_plan *plan = &compiler->nodes[n];
+	void **tensors = compiler->images[i]->tensors, *exact = tensors[node->outputs[0]];
 
-	for (uint32_t i = 0; !ret && i < compiler->image_count; i++) {
-		void **tensors = compiler->images[i]->tensors, *exact = tensors[output];
-
-		ret = run_pieces(tuning, n, i, tuning->values);
-		image_read(image, &layout, tuning->values, tuning->outputs + i * count);
-		measure_linear(compiler->images[i], node, tensors,
-			       node->residual ? tensors[node->inputs[GRAPH_RESIDUAL]] : NULL,
-			       tuning->fp32 + i * count);
-		tensors[output] = exact;
-	}
-	return ret;
+	if (i < plan->exact_count)
+		return plan->exact_means + (size_t)i * image->c;
+	measure_linear(compiler->images[i], node, tensors,
+		       node->residual ? tensors[node->inputs[GRAPH_RESIDUAL]] : NULL, hand->values);
+	tensors[node->outputs[0]] = exact;
+	channel_means(image, hand->values, hand->means);
+	return hand->means;
 }
 
-/* By how much the channels of node @n's outputs are off. */
-static int find_shifts(struct tuning *tuning, const struct image *image, struct shift *shifts)
-{
-	double *means = malloc(image->c * sizeof(*means));
-	size_t count = image_count(image);
+/* By how much channels are off on average. */
+struct offsets {
+	uint32_t n;
+	float unit;		/* of the node's outputs */
+	double *off;		/* by input and channel */
+};
 
-	for (uint32_t i = 0; means && i < tuning->compiler->image_count; i++)
-		shifts_add(shifts, image, tuning->outputs + i * count, tuning->fp32 + i * count, means);
-	free(means);
-	return means ? 0 : xrnpe_fail_memory(tuning->compiler->error);
+/* Find those of node @what->n for input @i. */
+static int find_offsets(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
+{
+	const struct offsets *offsets = what;
+	const uint32_t n = offsets->n;
+	/* As commands write it. */
+	struct image image = tuning->compiler->tensors[compile_output(tuning->compiler, n)].image;
+	const double *exact = exact_means(tuning, hand, n, i);
+	double *off = offsets->off + (size_t)i * image.c;
+	int ret = run_pieces(tuning, hand, n, i, hand->values);
+
+	image.first = false;
+	if (ret)
+		return ret;
+	channel_means(&image, hand->values, off);
+	for (uint32_t c = 0; c < image.c; c++)
+		off[c] = off[c] * offsets->unit - exact[c];
+	return 0;
+}
+
+/* By how much the channels of node @n's outputs are off, in real units; @unit: that they are in */
+static int find_shifts(struct tuning *tuning, uint32_t n, float unit, struct shift *shifts)
+{
+	const struct compiler *compiler = tuning->compiler;
+	uint32_t channels = compiler->tensors[compile_output(compiler, n)].image.c;
+	const struct offsets offsets = {
+		n, unit, malloc((size_t)compiler->image_count * channels * sizeof(*offsets.off)),
+	};
+	int ret = offsets.off ? do_each(tuning, compiler->image_count, find_offsets, &offsets) :
+				xrnpe_fail_memory(compiler->error);
+
+	for (uint32_t i = 0; !ret && i < compiler->image_count; i++)
+		shifts_add(shifts, channels, offsets.off + (size_t)i * channels);
+	free(offsets.off);
+	return ret;
 }
 
 /* Take what is certain of the mean error of each channel out of its bias, in the constants. */
@@ -226,10 +325,8 @@ static int correct_biases(struct tuning *tuning, uint32_t n)
 			   place_piece(place, place_pieces(place) - 1).row * size;
 	float unit = output_scale(tuning, output, cmd);
 	struct shift *shifts = calloc(image->c, sizeof(*shifts));
-	int ret = shifts ? run_linear(tuning, n, unit) : xrnpe_fail_memory(compiler->error);
+	int ret = shifts ? find_shifts(tuning, n, unit, shifts) : xrnpe_fail_memory(compiler->error);
 
-	if (!ret)
-		ret = find_shifts(tuning, image, shifts);
 	for (uint32_t c = 0; !ret && c < image->c; c++) {
 		struct xrnpe_scale record;
 		float bias;
@@ -258,15 +355,8 @@ static uint32_t find_end(const struct compiler *compiler, uint32_t tensor)
 	return GRAPH_NONE;
 }
 
-/* Whether the errors of @tensor for input @i are known. */
-static bool is_known(const struct tuning *tuning, uint32_t tensor, uint32_t i)
-{
-	return tuning->compiler->images[i]->tensors[tensor];
-}
-
-/* Add the error of @values, which are @tensor for input @i, to @sum if errors are judged by it. */
-static void add_error(const struct tuning *tuning, uint32_t tensor, uint32_t i, const float *values,
-		      struct squares *sum)
+/* Set the error of @values, which are @tensor for input @i, and that of the network if it ends there. */
+static void set_error(struct tuning *tuning, uint32_t tensor, uint32_t i, const float *values)
 {
 	const struct compiler *compiler = tuning->compiler;
 	const float *reference = compiler->images[i]->tensors[tensor];
@@ -278,59 +368,94 @@ static void add_error(const struct tuning *tuning, uint32_t tensor, uint32_t i, 
 		*end = (struct squares){ 0 };
 		end_add(compiler, e, values, reference, end);
 	}
-	if (i >= compiler->image_count || !compiler->unseen_count)
-		squares_add(sum, values, reference,
-			    graph_count(&compiler->graph->tensors[tensor].shape));
+	tuning->errors[i] = (struct squares){ 0 };
+	squares_add(&tuning->errors[i], values, reference,
+		    graph_count(&compiler->graph->tensors[tensor].shape));
 }
 
-/* Relative error of what node @n's commands left in memory. */
-static double command_error(struct tuning *tuning, uint32_t n)
+/* Inputs for which the errors of @tensor are known, which are the first. */
+static uint32_t known_inputs(const struct tuning *tuning, uint32_t tensor)
 {
-	struct compiler *compiler = tuning->compiler;
-	uint32_t output = compile_output(compiler, n);
-	const struct place *place = &compiler->nodes[n].place;
-	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
-	const struct image *image = &compiler->tensors[output].image;
-	uint64_t offset;
-	const struct image_layout layout = output_layout(cmd, place, image,
-							 output_scale(tuning, output, cmd), &offset);
+	uint32_t i = 0;
+
+	while (i < tuning->images && tuning->compiler->images[i]->tensors[tensor])
+		i++;
+	return i;
+}
+
+/* The relative error of what set_error() was told, on inputs that nothing was fitted to if there are any. */
+static double relative_error(const struct tuning *tuning, uint32_t tensor)
+{
+	const struct compiler *compiler = tuning->compiler;
+	uint32_t end = known_inputs(tuning, tensor);
 	struct squares sum = { 0 };
 
-	for (uint32_t i = 0; i < tuning->images && is_known(tuning, output, i); i++) {
-		image_read(image, &layout,
-			   (uint8_t *)region(tuning, i, cmd->operand[XRNPE_OPERAND_OFM].region) + offset,
-			   tuning->values);
-		add_error(tuning, output, i, tuning->values, &sum);
+	for (uint32_t i = compiler->unseen_count ? compiler->image_count : 0; i < end; i++) {
+		sum.errors += tuning->errors[i].errors;
+		sum.values += tuning->errors[i].values;
 	}
 	return sqrt(squares_relative(&sum));
 }
 
-/* Relative error of what node @n, the @cpu-th of the CPU's, computed. */
-static double cpu_error(const struct tuning *tuning, uint32_t n, uint32_t cpu)
+/* What node *@what's commands left in memory for input @i. */
+static int judge_commands(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
-	struct compiler *compiler = tuning->compiler;
-	uint32_t output = compile_output(compiler, n);
-	uint32_t there = tuning->model->cpu->nodes[cpu].outputs[0];
-	struct squares sum = { 0 };
+	const struct compiler *compiler = tuning->compiler;
+	const uint32_t n = *(const uint32_t *)what, output = compile_output(compiler, n);
+	const struct xrnpe_cmd *cmd = last_piece(tuning, n);
+	const struct image *image = &compiler->tensors[output].image;
+	uint64_t offset;
+	const struct image_layout layout = output_layout(cmd, &compiler->nodes[n].place, image,
+							 output_scale(tuning, output, cmd), &offset);
+	const uint8_t *memory = region(tuning, i, cmd->operand[XRNPE_OPERAND_OFM].region);
 
-	if (compiler->graph->tensors[output].type != GRAPH_FLOAT)
+	image_read(image, &layout, memory + offset, hand->values);
+	set_error(tuning, output, i, hand->values);
+	return 0;
+}
+
+/* Relative error of what node @n's commands left in memory. */
+static int command_error(struct tuning *tuning, uint32_t n, double *error)
+{
+	uint32_t output = compile_output(tuning->compiler, n);
+	int ret = do_each(tuning, known_inputs(tuning, output), judge_commands, &n);
+
+	*error = ret ? 0 : relative_error(tuning, output);
+	return ret;
+}
+
+/* Relative error of what node @n, the @cpu-th of the CPU's, computed. */
+static double cpu_error(struct tuning *tuning, uint32_t n, uint32_t cpu)
+{
+	uint32_t output = compile_output(tuning->compiler, n);
+	uint32_t there = tuning->model->cpu->nodes[cpu].outputs[0], count = known_inputs(tuning, output);
+
+	if (tuning->compiler->graph->tensors[output].type != GRAPH_FLOAT)
 		return 0;
-	for (uint32_t i = 0; i < tuning->images && is_known(tuning, output, i); i++)
-		add_error(tuning, output, i, tuning->cpu[i]->tensors[there], &sum);
-	return sqrt(squares_relative(&sum));
+	for (uint32_t i = 0; i < count; i++)
+		set_error(tuning, output, i, tuning->cpu[i]->tensors[there]);
+	return relative_error(tuning, output);
 }
 
 /* ---- nodes ------------------------------------------------------------- */
 
-/* Commands up to @end that have not run. */
-static int run_until(struct tuning *tuning, uint32_t end)
+/* Commands up to *@what that have not run, for input @i. */
+static int run_some(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
+	const uint32_t *end = what;
 	int ret = 0;
 
-	for (; !ret && tuning->next_cmd < end; tuning->next_cmd++) {
-		for (uint32_t i = 0; !ret && i < tuning->images; i++)
-			ret = run(tuning, i, &tuning->model->cmds[tuning->next_cmd], NULL);
-	}
+	for (uint32_t k = tuning->next_cmd; !ret && k < *end; k++)
+		ret = run(tuning, hand, i, &tuning->model->cmds[k], NULL);
+	return ret;
+}
+
+/* The same for all. */
+static int run_until(struct tuning *tuning, uint32_t end)
+{
+	int ret = end > tuning->next_cmd ? do_each(tuning, tuning->images, run_some, &end) : 0;
+
+	tuning->next_cmd = end > tuning->next_cmd ? end : tuning->next_cmd;
 	return ret;
 }
 
@@ -351,33 +476,46 @@ static int run_commands(struct tuning *tuning, uint32_t n)
 	if (!ret)
 		ret = run_until(tuning, plan->end_cmd);
 	/* Nodes without a command of their own lose nothing. */
-	plan->error = !ret && plan->cmd != GRAPH_NONE ?
-		      command_error(tuning, n) : 0;
+	plan->error = 0;
+	if (!ret && plan->cmd != GRAPH_NONE)
+		ret = command_error(tuning, n, &plan->error);
 	return ret;
 }
 
-/* Copy tensors between the memories of device and CPU. */
-static void exchange(struct tuning *tuning, uint32_t first, uint32_t count, bool to_cpu)
+/* Copy the tensors of @what between the memories of device and CPU, for input @i. */
+struct exchange {
+	uint32_t first, count;
+	bool to_cpu;
+};
+
+static int exchange(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
-	for (uint32_t b = first; b < first + count; b++) {
+	const struct exchange *exchange = what;
+
+	for (uint32_t b = exchange->first; b < exchange->first + exchange->count; b++) {
 		const struct xrnpe_model_binding *binding = &tuning->model->bindings[b];
 		const struct xrnpe_model_tensor *t = &tuning->model->tensors[binding->tensor];
 		const struct image image = { t->height, t->width, t->channels, t->channels_first };
 		const struct image_layout layout = { t->format, t->scale, t->row_stride,
 						     t->pixel_stride };
+		void *memory = (uint8_t *)region(tuning, i, t->region) + t->offset;
 
-		for (uint32_t i = 0; i < tuning->images; i++) {
-			void *memory = (uint8_t *)region(tuning, i, t->region) + t->offset;
-
-			if (to_cpu) {
-				image_read(&image, &layout, memory, tuning->values);
-				reference_set(tuning->cpu[i], binding->cpu, tuning->values);
-			} else {
-				reference_get(tuning->cpu[i], binding->cpu, tuning->values);
-				image_write(&image, &layout, tuning->values, memory);
-			}
+		if (exchange->to_cpu) {
+			image_read(&image, &layout, memory, hand->values);
+			reference_set(tuning->cpu[i], binding->cpu, hand->values);
+		} else {
+			reference_get(tuning->cpu[i], binding->cpu, hand->values);
+			image_write(&image, &layout, hand->values, memory);
 		}
 	}
+	return 0;
+}
+
+/* The CPU's node *@what, for input @i. */
+static int run_reference(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
+{
+	reference_node(tuning->cpu[i], *(const uint32_t *)what);
+	return 0;
 }
 
 /* A node of the CPU; with the first and the last of a step goes the exchange. */
@@ -393,16 +531,17 @@ static int run_cpu_node(struct tuning *tuning, uint32_t n)
 		if (!ret && step->kind == XRNPE_MODEL_JOB)
 			ret = run_until(tuning, step->first + step->count);
 	}
-	if (ret)
-		return ret;
-	if (plan->cmd == step->first)
-		exchange(tuning, step->gather_first, step->gather_count, true);
-	for (uint32_t i = 0; i < tuning->images; i++)
-		reference_node(tuning->cpu[i], plan->cmd);
-	if (plan->cmd + 1 == step->first + step->count)
-		exchange(tuning, step->scatter_first, step->scatter_count, false);
-	plan->error = cpu_error(tuning, n, plan->cmd);
-	return 0;
+	if (!ret && plan->cmd == step->first)
+		ret = do_each(tuning, tuning->images, exchange, &(struct exchange){
+				step->gather_first, step->gather_count, true });
+	if (!ret)
+		ret = do_each(tuning, tuning->images, run_reference, &plan->cmd);
+	if (!ret && plan->cmd + 1 == step->first + step->count)
+		ret = do_each(tuning, tuning->images, exchange, &(struct exchange){
+				step->scatter_first, step->scatter_count, false });
+	if (!ret)
+		plan->error = cpu_error(tuning, n, plan->cmd);
+	return ret;
 }
 
 static int run_node(struct tuning *tuning, uint32_t n)
@@ -419,19 +558,17 @@ static int run_node(struct tuning *tuning, uint32_t n)
 
 /* ---- the network ------------------------------------------------------- */
 
-/* The errors of the @k-th output, which is a tensor of floats. */
-static void output_errors(struct tuning *tuning, uint32_t k)
+/* The error of the *@what-th output, which is a tensor of floats, for input @i. */
+static int judge_output(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
+	const uint32_t k = *(const uint32_t *)what;
 	const struct xrnpe_model_tensor *t = &tuning->model->tensors[tuning->model->input_count + k];
 	const struct image image = { t->height, t->width, t->channels, t->channels_first };
 	const struct image_layout layout = { t->format, t->scale, t->row_stride, t->pixel_stride };
-	struct squares unused = { 0 };
 
-	for (uint32_t i = 0; i < tuning->images; i++) {
-		image_read(&image, &layout, (uint8_t *)region(tuning, i, t->region) + t->offset,
-			   tuning->values);
-		add_error(tuning, tuning->compiler->graph->outputs[k], i, tuning->values, &unused);
-	}
+	image_read(&image, &layout, (uint8_t *)region(tuning, i, t->region) + t->offset, hand->values);
+	set_error(tuning, tuning->compiler->graph->outputs[k], i, hand->values);
+	return 0;
 }
 
 /* Relative error over inputs @first to @end of those in @squares, but for input @without. */
@@ -466,16 +603,17 @@ static double spread_of(const struct squares *squares, uint32_t first, uint32_t 
  * errors of all ends count, and on all inputs: a model that is best by those kept aside alone
  * may be so by chance, and their error would be no measure of it any more.
  */
-static void judge(struct tuning *tuning)
+static int judge(struct tuning *tuning)
 {
 	struct compiler *compiler = tuning->compiler;
 	struct xrnpe_quality *quality = &tuning->model->quality;
 	uint32_t first = compiler->unseen_count ? compiler->image_count : 0;
 	double sum = 0;
+	int ret = 0;
 
-	for (uint32_t k = 0; k < compiler->graph->output_count; k++) {
+	for (uint32_t k = 0; !ret && k < compiler->graph->output_count; k++) {
 		if (find_end(compiler, compiler->graph->outputs[k]) != GRAPH_NONE)
-			output_errors(tuning, k);
+			ret = do_each(tuning, tuning->images, judge_output, &k);
 	}
 	*quality = (struct xrnpe_quality){
 		.inputs = tuning->images - first, .unseen = compiler->unseen_count > 0,
@@ -492,6 +630,7 @@ static void judge(struct tuning *tuning)
 		sum += of_all * of_all;
 	}
 	compiler->output_error = sqrt(sum);
+	return ret;
 }
 
 /* ---- the whole --------------------------------------------------------- */
@@ -511,7 +650,7 @@ static size_t largest_tensor(const struct xrnpe_graph *graph)
 }
 
 /* The memory of the @i-th input, which it sets. */
-static int prepare_image(struct tuning *tuning, uint32_t i)
+static int prepare_image(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
 	struct compiler *compiler = tuning->compiler;
 	struct xrnpe_model *model = tuning->model;
@@ -521,12 +660,12 @@ static int prepare_image(struct tuning *tuning, uint32_t i)
 
 		tuning->regions[i * XRNPE_MODEL_REGIONS + r] = memory;
 		if (!memory)
-			return xrnpe_fail_memory(compiler->error);
+			return -ENOMEM;
 	}
 	if (model->cpu) {
 		tuning->cpu[i] = reference_new(model->cpu);
 		if (!tuning->cpu[i])
-			return xrnpe_fail_memory(compiler->error);
+			return -ENOMEM;
 	}
 	for (uint32_t k = 0; k < model->input_count; k++) {
 		const struct xrnpe_model_tensor *t = &model->tensors[k];
@@ -536,34 +675,39 @@ static int prepare_image(struct tuning *tuning, uint32_t i)
 		const struct graph_bytes *bytes = bytes_input(compiler->source, k);
 		uint8_t *memory = (uint8_t *)region(tuning, i, XRNPE_MODEL_INPUT) + t->offset;
 
-		reference_get(compiler->images[i], compiler->graph->inputs[k], tuning->values);
+		reference_get(compiler->images[i], compiler->graph->inputs[k], hand->values);
 		if (bytes)
-			bytes_encode(bytes, tuning->values, memory);
+			bytes_encode(bytes, hand->values, memory);
 		else
-			image_write(&image, &layout, tuning->values, memory);
+			image_write(&image, &layout, hand->values, memory);
 	}
 	return 0;
+}
+
+/* Channels of the image of most. */
+static uint32_t most_channels(const struct compiler *compiler)
+{
+	uint32_t most = 1;
+
+	for (uint32_t i = 0; i < compiler->graph->tensor_count; i++)
+		most = compiler->tensors[i].image.c > most ? compiler->tensors[i].image.c : most;
+	return most;
 }
 
 static int prepare(struct tuning *tuning)
 {
 	struct compiler *compiler = tuning->compiler;
-	size_t largest = largest_tensor(compiler->graph), images;
-	int ret = 0;
+	size_t images = tuning->images = compiler->image_count + compiler->unseen_count;
 
-	images = tuning->images = compiler->image_count + compiler->unseen_count;
-	tuning->outputs = malloc(largest * compiler->image_count * sizeof(float));
-	tuning->fp32 = malloc(largest * compiler->image_count * sizeof(float));
+	tuning->largest = largest_tensor(compiler->graph);
+	tuning->channels = most_channels(compiler);
+	tuning->errors = calloc(images, sizeof(*tuning->errors));
 	tuning->ends = calloc(images * compiler->end_count + 1, sizeof(*tuning->ends));
-	tuning->values = malloc(largest * sizeof(float));
 	tuning->regions = calloc(images * XRNPE_MODEL_REGIONS, sizeof(*tuning->regions));
 	tuning->cpu = calloc(images, sizeof(*tuning->cpu));
-	if (!tuning->outputs || !tuning->fp32 || !tuning->values || !tuning->regions ||
-	    !tuning->cpu || !tuning->ends)
+	if (!tuning->errors || !tuning->ends || !tuning->regions || !tuning->cpu)
 		return xrnpe_fail_memory(compiler->error);
-	for (uint32_t i = 0; !ret && i < images; i++)
-		ret = prepare_image(tuning, i);
-	return ret;
+	return do_each(tuning, tuning->images, prepare_image, NULL);
 }
 
 static void clean_up(struct tuning *tuning)
@@ -574,11 +718,14 @@ static void clean_up(struct tuning *tuning)
 		free(tuning->regions[i]);
 	for (uint32_t i = 0; tuning->cpu && i < images; i++)
 		reference_free(tuning->cpu[i]);
+	for (uint32_t i = 0; i < MAX_HANDS; i++) {
+		xrnpe_datapath_free(tuning->hands[i].datapath);
+		free(tuning->hands[i].values);
+		free(tuning->hands[i].means);
+	}
 	free(tuning->regions);
 	free(tuning->cpu);
-	free(tuning->outputs);
-	free(tuning->fp32);
-	free(tuning->values);
+	free(tuning->errors);
 	free(tuning->ends);
 }
 
@@ -590,7 +737,7 @@ int tune_model(struct compiler *compiler, struct xrnpe_model *model, bool again)
 	for (uint32_t n = 0; !ret && n < compiler->graph->node_count; n++)
 		ret = run_node(&tuning, n);
 	if (!ret)
-		judge(&tuning);
+		ret = judge(&tuning);
 	clean_up(&tuning);
 	return ret;
 }

@@ -289,6 +289,53 @@ START_TEST(effects_are_those_on_others)
 }
 END_TEST
 
+/*
+ * However long a network is, what it takes to find a node's effects is not much more: the more there
+ * is to compute behind it, the fewer inputs that is done for.
+ */
+START_TEST(effects_of_long_networks)
+{
+	const uint32_t layers = 10u << _i;
+	Onnx__ModelProto *onnx = image_network(4, 6, 6);
+	struct xrnpe_compile_options options = { 0 };
+	struct compiler compiler = { .options = &options, .error = &error };
+	struct xrnpe_graph *graph;
+	struct xrnpe_array *inputs;
+	struct effect *effect;
+	uint32_t before = 1;
+	char names[2][16] = { "x" };
+
+	onnx_floats(onnx, "w", DIMS(4, 4, 3, 3), NULL);
+	for (uint32_t i = 0; i < layers; i++) {
+		char operands[32];
+
+		snprintf(operands, sizeof(operands), "%s w", names[i % 2]);
+		snprintf(names[(i + 1) % 2], sizeof(names[0]), i + 1 < layers ? "y%u" : "y", i);
+		onnx_attr_ints(onnx_node(onnx, "Conv", operands, names[(i + 1) % 2]), "pads", DIMS(1, 1, 1, 1));
+	}
+	compiler.source = graph = load(onnx);
+	options.calibration = inputs = noise(graph, CALIBRATION, 1);
+	ck_assert_int_eq(inputs_choose(&compiler), 0);
+	ck_assert_int_eq(compile_prepare(&compiler), 0);
+	ck_assert_int_eq(calibrate_run(&compiler), 0);
+	ck_assert_uint_eq(compiler.graph->node_count, layers);
+	effect = effect_new(&compiler, 1);
+	ck_assert_ptr_nonnull(effect);
+	for (uint32_t n = 0; n < layers; n++) {
+		uint32_t images = effect_images(effect, n);
+
+		ck_assert_uint_ge(images, before);
+		ck_assert_uint_le(images * (layers - 1 - n), 96);
+		before = images;
+	}
+	ck_assert_uint_eq(before, 12);
+	effect_free(effect);
+	compile_clean_up(&compiler);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Weights of a channel that has died are zero, not the least number that there is. */
 START_TEST(tiny_weights_become_zero)
 {
@@ -315,8 +362,9 @@ END_TEST
 START_TEST(what_is_certain_of_a_shift)
 {
 	struct shift shift = { .sum = 3, .squares = 9 };
-	const struct image image = { 1, 2, 1, true };
-	double mean;
+	const struct image first = { 1, 9, 2, true }, last = { 9, 1, 2, false };
+	float values[18];
+	double means[2];
 
 	/* One input: nothing. */
 	ck_assert_double_eq(shift_certain(&shift, 1), 0);
@@ -330,9 +378,17 @@ START_TEST(what_is_certain_of_a_shift)
 	ck_assert_double_lt(shift_certain(&shift, 8), 0);
 	ck_assert_double_gt(shift_certain(&shift, 8), -2);
 	/* From outputs. */
+	for (int i = 0; i < 18; i++)
+		values[i] = (float)(i * i);
+	channel_means(&first, values, means);
+	ck_assert_double_eq_tol(means[0], 204 / 9.0, 1e-12);
+	ck_assert_double_eq_tol(means[1], 1581 / 9.0, 1e-12);
+	channel_means(&last, values, means);
+	ck_assert_double_eq_tol(means[0], 816 / 9.0, 1e-12);
+	ck_assert_double_eq_tol(means[1], 969 / 9.0, 1e-12);
 	shift = (struct shift){ 0 };
 	for (int i = 0; i < 3; i++)
-		shifts_add(&shift, &image, (float[]){ 1, 2 }, (float[]){ 0, 0.5f }, &mean);
+		shifts_add(&shift, 1, (double[]){ 1.25 });
 	ck_assert_double_eq_tol(shift_certain(&shift, 3), 1.25, 1e-12);
 }
 END_TEST
@@ -750,6 +806,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_loop_test(tests, order_of_inputs_does_not_matter, 0, 16);
 	tcase_add_loop_test(tests, scales_are_looked_for, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8);
 	tcase_add_test(tests, effects_are_those_on_others);
+	tcase_add_loop_test(tests, effects_of_long_networks, 0, 3);
 	tcase_add_test(tests, tiny_weights_become_zero);
 	tcase_add_test(tests, what_is_certain_of_a_shift);
 	tcase_add_loop_test(tests, probabilities_are_known, 0, 8);
