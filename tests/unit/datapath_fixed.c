@@ -74,13 +74,16 @@ static void set_output(struct work *work, uint64_t *state)
 	work->cmd.hi = work->cmd.flags ? bits_of(lo < hi ? hi : lo) : 0;
 }
 
-/* Whether tables of each input and their order do the command: if it and its lines are long. */
-static bool is_ordered(const struct work *work)
+/* Whether tables of pairs, or of each input and their order, do the command: if it and its lines are long. */
+static bool is_tabled(const struct work *work)
 {
 	const struct xrnpe_operand *o = work->cmd.operand;
 	uint16_t channels = work->cmd.image.in_c;
 	bool dense = o[XRNPE_OPERAND_IFM].pixel_stride == channels;
 
+	if (o[XRNPE_OPERAND_IFM].format <= XRNPE_FORMAT_P4 && o[XRNPE_OPERAND_IFM2].format <= XRNPE_FORMAT_P4)
+		return work->count >= 4096 && work->cmd.opcode != XRNPE_OP_CONVERT &&
+		       (!(work->cmd.flags & XRNPE_CMD_PER_PIXEL) || channels >= 32);
 	return work->cmd.opcode >= XRNPE_OP_MAX && work->count >= 4096 && channels >= (dense ? 16 : 64) &&
 	       o[XRNPE_OPERAND_IFM].format == XRNPE_FORMAT_P8 && o[XRNPE_OPERAND_IFM2].format == XRNPE_FORMAT_P8 &&
 	       o[XRNPE_OPERAND_OFM].format == XRNPE_FORMAT_P8;
@@ -96,7 +99,7 @@ static uint32_t run(struct work *work, const struct xrnpe_codec *codec, uint8_t 
 	uint32_t status = 0;
 
 	xrnpe_pass_plan(&pass);
-	ck_assert(pass.is_fixed == (fixed && codec->fixed && !is_ordered(work)));
+	ck_assert(pass.is_fixed == (fixed && codec->fixed && !is_tabled(work)));
 	for (uint64_t i = 0; i < pass.tasks; i++)
 		xrnpe_pass_run(&pass, i, &status);
 	return status;
@@ -184,13 +187,20 @@ END_TEST
 START_TEST(lines)
 {
 	static const uint8_t opcodes[] = { XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX, XRNPE_OP_MIN };
-	static const uint16_t channels[] = { 15, 16, 17, 63, 64, 65, 130, 512, 513, 1024, 1100, 9000 };
+	static const uint16_t channels[] = { 15, 16, 17, 30, 32, 63, 64, 65, 130, 512, 513, 1024, 1100, 9000 };
+	static const uint8_t formats[][3] = {
+		{ XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 },
+		{ XRNPE_FORMAT_P4, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4 },
+		{ XRNPE_FORMAT_FP4, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8 },
+	};
+	const uint8_t *format = formats[_i / 4];
+	bool packed = format[0] <= XRNPE_FORMAT_P4;
 	struct work *work = calloc(1, sizeof(*work));
 	struct xrnpe_operand *o = work->cmd.operand;
 	uint64_t state = 261 + (uint64_t)_i;
 
-	work->cmd.opcode = opcodes[_i];
-	set_formats(work, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8);
+	work->cmd.opcode = opcodes[_i % 4];
+	set_formats(work, format[0], format[1], format[2]);
 	o[XRNPE_OPERAND_SCALE].row_stride = work->cmd.opcode == XRNPE_OP_MUL ? 0 : sizeof(struct xrnpe_scale);
 	for (size_t i = 0; i < sizeof(work->a); i++) {
 		work->a[i] = (uint8_t)(random_below(&state, 500) ? random_word(&state) : 128);
@@ -199,6 +209,8 @@ START_TEST(lines)
 	for (size_t i = 0; i < 3 * sizeof(channels) / sizeof(channels[0]); i++) {
 		size_t line = channels[i / 3];
 
+		if (packed && line % 2)
+			continue;
 		work->count = line * (30000 / line + 3);
 		set_shape(work, line);
 		set_output(work, &state);
@@ -395,7 +407,7 @@ TCase *datapath_fixed_tests(void)
 	tcase_set_timeout(tests, 300);
 	tcase_set_tags(tests, "cpu");
 	tcase_add_loop_test(tests, pairs, 0, 27);
-	tcase_add_loop_test(tests, lines, 0, 4);
+	tcase_add_loop_test(tests, lines, 0, 12);
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
 	tcase_add_loop_test(tests, wide, 0, 4 * XRNPE_OUTPUT_FORMATS);

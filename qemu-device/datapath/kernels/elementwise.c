@@ -541,7 +541,8 @@ static bool suits_table(const struct xrnpe_pass *pass)
 	if (!pass->codec->sum || pass->transposed || pass->line * pass->lines < WORTH_TABLE)
 		return false;
 	if (is_pair(pass))
-		return in <= XRNPE_FORMAT_P4 && in2 <= XRNPE_FORMAT_P4 && !xrnpe_pass_per_pixel(pass);
+		return in <= XRNPE_FORMAT_P4 && in2 <= XRNPE_FORMAT_P4 &&
+		       (!xrnpe_pass_per_pixel(pass) || pass->line >= SHORT / 2);
 	return xrnpe_format_bits(in) <= 8 && !has_scales(pass);
 }
 

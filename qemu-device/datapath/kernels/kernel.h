@@ -194,6 +194,8 @@ struct xrnpe_fixed_output {
 /** Those of formats of up to 8 bits. */
 const struct xrnpe_fixed_output *xrnpe_fixed_output(enum xrnpe_format format);
 
+#define XRNPE_LUT_PART 8192	/**< elements at the most that LUT does at once; even */
+
 /** For plans of LUT and what is like it: @table as the command's would be, by code; a byte of
  * input has @codes of them, one or two. */
 void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes);
@@ -222,6 +224,19 @@ void xrnpe_pass_join(struct xrnpe_pass *pass);
 
 /** For plans: parts of at most @most elements, a multiple of @multiple if they can be. */
 void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple);
+
+/**
+ * How many lines from @line on, of up to @most and @elements altogether, follow each other in IFM and
+ * the output without a gap, so that they can be done as one with those of IFM2 collected.
+ */
+size_t xrnpe_pass_together(const struct xrnpe_pass *pass, uint64_t line, uint64_t most, size_t elements);
+
+/**
+ * The codes of IFM2, of up to 8 bits, for @count elements of a line from @at on, or for @lines whole
+ * ones: as they lie in memory, or in @row, which has room for all.
+ */
+const uint8_t *xrnpe_pass_second(const struct xrnpe_pass *pass, uint64_t line, uint64_t at, size_t lines,
+				 size_t count, uint8_t *row);
 
 /** Whether IFM2 has one element for several channels. With one channel lines can be joined as any. */
 static inline bool xrnpe_pass_per_pixel(const struct xrnpe_pass *pass)

@@ -6,7 +6,6 @@
  */
 #include "kernel.h"
 
-#define PART 8192	/* elements; even */
 #define FEW 16		/* bytes, for which no vectors are made ready */
 #define PACKED 256	/* bytes with a code of 4 bits each, before they are packed; even */
 
@@ -50,7 +49,7 @@ static void make_entries(struct xrnpe_pass *pass, const uint8_t *table, unsigned
 void xrnpe_lut_plan(struct xrnpe_pass *pass, const void *table, unsigned int codes)
 {
 	pass->operation = &xrnpe_lut;
-	xrnpe_pass_cut(pass, PART, 1);
+	xrnpe_pass_cut(pass, XRNPE_LUT_PART, 1);
 	if (xrnpe_format_bits(in_format(pass)) <= 8)
 		make_entries(pass, table, codes);
 }

@@ -47,13 +47,16 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 	enum xrnpe_format format = pass->cmd->operand[XRNPE_OPERAND_OFM].format;
 
 	(void)status;
-	for (uint64_t i = first; i < end && !xrnpe_cancelled(pass->cancel); i++) {
+	for (uint64_t i = first, lines; i < end && !xrnpe_cancelled(pass->cancel); i += lines) {
 		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
-		const uint8_t *a = xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + at / 2;
-		const uint8_t *b = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line) + at / 2;
+		const uint8_t *a = xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + at / 2, *b;
 		uint8_t *out = xrnpe_line(pass, XRNPE_OPERAND_OFM, line) + xrnpe_row_bytes(format, at);
 		size_t count = pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part;
+		uint8_t row[XRNPE_LUT_PART / 2];
 
+		lines = xrnpe_pass_together(pass, line, end - i, 4 * TOGETHER);
+		b = xrnpe_pass_second(pass, line, at, lines, count, row);
+		count *= lines;
 		for (size_t j = 0, some; j < count; j += some) {
 			uint8_t pairs[TOGETHER];
 

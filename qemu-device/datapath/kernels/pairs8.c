@@ -66,38 +66,6 @@ static void take_extremes(const struct xrnpe_pass *pass, const uint8_t *a, const
 	}
 }
 
-static bool dense(const struct xrnpe_pass *pass, unsigned int operand)
-{
-	return pass->step[operand][XRNPE_INNER] == pass->line;
-}
-
-/* How many lines from @line on can be done as one: their codes of IFM2 are collected. */
-static size_t lines_together(const struct xrnpe_pass *pass, uint64_t line, uint64_t most)
-{
-	uint64_t some = pass->inner - line % pass->inner;
-
-	if (!dense(pass, XRNPE_OPERAND_IFM) || !dense(pass, XRNPE_OPERAND_OFM) || pass->line > TOGETHER / 2)
-		return 1;
-	some = some < most ? some : most;
-	return (size_t)(some * pass->line < TOGETHER ? some : TOGETHER / pass->line);
-}
-
-static const uint8_t *second(const struct xrnpe_pass *pass, uint64_t line, uint64_t at, size_t lines, size_t count,
-			     uint8_t row[PART])
-{
-	const uint8_t *from = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
-
-	if (lines == 1 && !xrnpe_pass_per_pixel(pass))
-		return from + at;
-	for (size_t i = 0; i < lines; i++, from += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER]) {
-		if (xrnpe_pass_per_pixel(pass))
-			memset(row + i * count, *from, count);
-		else
-			memcpy(row + i * count, from, count);
-	}
-	return row;
-}
-
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
 	(void)status;
@@ -108,8 +76,8 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 		size_t count = pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part;
 		uint8_t row[PART];
 
-		some = lines_together(pass, line, end - i);
-		b = second(pass, line, at, some, count, row);
+		some = xrnpe_pass_together(pass, line, end - i, TOGETHER);
+		b = xrnpe_pass_second(pass, line, at, some, count, row);
 		if (pass->is_fixed)
 			pass->codec->pairs(&pass->fixed, a, b, out, some * count);
 		else

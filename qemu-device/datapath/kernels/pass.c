@@ -114,6 +114,40 @@ void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple)
 	pass->chunk = TASK_ELEMENTS / pass->part + 1;
 }
 
+size_t xrnpe_pass_together(const struct xrnpe_pass *pass, uint64_t line, uint64_t most, size_t elements)
+{
+	static const unsigned int operands[] = { XRNPE_OPERAND_IFM, XRNPE_OPERAND_OFM };
+	uint64_t some = pass->inner - line % pass->inner;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (pass->step[operands[i]][XRNPE_INNER] * 8 !=
+		    pass->line * xrnpe_format_bits(pass->cmd->operand[operands[i]].format))
+			return 1;
+	}
+	if (pass->line > elements / 2)
+		return 1;
+	some = some < most ? some : most;
+	return (size_t)(some * pass->line < elements ? some : elements / pass->line);
+}
+
+const uint8_t *xrnpe_pass_second(const struct xrnpe_pass *pass, uint64_t line, uint64_t at, size_t lines,
+				 size_t count, uint8_t *row)
+{
+	enum xrnpe_format format = pass->cmd->operand[XRNPE_OPERAND_IFM2].format;
+	const uint8_t *from = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
+	size_t size = xrnpe_row_bytes(format, count);
+
+	if (lines == 1 && !xrnpe_pass_per_pixel(pass))
+		return from + xrnpe_row_bytes(format, at);
+	for (size_t i = 0; i < lines; i++, from += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER]) {
+		if (xrnpe_pass_per_pixel(pass))
+			memset(row + i * size, format <= XRNPE_FORMAT_P4 ? (*from & 15) * 0x11 : *from, size);
+		else
+			memcpy(row + i * size, from, size);
+	}
+	return row;
+}
+
 /* ---- codes ------------------------------------------------------------- */
 
 /* memcpy() that is fast for few bytes. */
