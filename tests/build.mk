@@ -378,6 +378,14 @@ kills-driver: guest-tests guest
 	XRNPE_KILLS=$(KILLS) XRNPE_SEED=$(KILLS_SEED) XRNPE_SECONDS=86400 \
 		tests/guest.sh $(subst -, ,$(GUEST)) $(B)/arm64/tests/guest/xrnpe_kill
 
+## races-driver: data races of the driver, which KCSAN finds while tests of it run; RACE_SECONDS=60 of threads
+RACE_SECONDS ?= 60
+RACES := fuzz hostile job life observe order perfmon prime process queue race
+.PHONY: races-driver
+races-driver: guest-tests guest
+	XRNPE_RACE_SECONDS=$(RACE_SECONDS) \
+		tests/guest.sh 7.3 kcsan $(RACES:%=$(B)/arm64/tests/guest/xrnpe_%)
+
 # ---- the demo network ----------------------------------------------------
 SUITES += demo-network
 TIMED += demo-network

@@ -7,7 +7,8 @@
 #
 # The TESTs are arm64 programs. A kernel with accel nodes must give one, a
 # kernel without must give a render node. Those that need the same device share a guest.
-# XRNPE_FUZZ_* go to the fuzzer, see tests/guest/xrnpe_fuzz.c. XRNPE_FAULTS
+# XRNPE_FUZZ_* go to the fuzzer, see tests/guest/xrnpe_fuzz.c, XRNPE_RACE_SECONDS to
+# tests/guest/xrnpe_race.c. XRNPE_FAULTS
 # jobs are to fail in tests/faults, XRNPE_KILLS rounds of tests/guest/xrnpe_kill.c are
 # made, from XRNPE_SEED on. XRNPE_SECONDS is the time that a guest has.
 set -eu
@@ -86,7 +87,7 @@ guest --leaks "$@" $(adding $command_line $plain $fuzzers) -- "
 	$results
 	export XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-$fuzz_seed}
 	export XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-$fuzz_calls}
-	export XRNPE_FUZZ_ROUNDS=${XRNPE_FUZZ_ROUNDS:-10}
+	export XRNPE_FUZZ_ROUNDS=${XRNPE_FUZZ_ROUNDS:-10} XRNPE_RACE_SECONDS=${XRNPE_RACE_SECONDS:-1}
 	$(running $plain $fuzzers)"
 
 # For a device that does not see the CPU's caches.

@@ -70,6 +70,7 @@ result $? "what the command leaves running is ended"
 n=0
 for splat in 'WARNING: CPU: 0 PID: 1 at test.c:1' 'BUG: KASAN: slab-use-after-free in f' \
 	'WARNING: possible circular locking dependency detected' \
+	'BUG: KCSAN: data-race in ktime_get / xrnpe_job_end [xrnpe]' \
 	'UBSAN: shift-out-of-bounds in test.c:1' 'refcount_t: underflow; use-after-free.' \
 	'INFO: task test:1 blocked for more than 60 seconds.' \
 	'unreferenced object 0xffff000003c5e800 (size 1024):' \
@@ -77,6 +78,9 @@ for splat in 'WARNING: CPU: 0 PID: 1 at test.c:1' 'BUG: KASAN: slab-use-after-fr
 	fails 123 "$splat" -- "echo '$splat' > /dev/kmsg" || { n=1; echo "# missed: ${splat#*: }"; }
 done
 result $n "a complaint of the kernel fails a command that succeeded"
+
+vm -- "echo 'BUG: KCSAN: data-race in ktime_get / update_wall_time' > /dev/kmsg"
+result $? "but not one of a data race that the driver has no part in"
 
 fails 123 'sysrq triggered crash' -- 'echo c > /proc/sysrq-trigger; sleep 100'
 result $? "a crash of the kernel is reported, with its excerpt"
