@@ -239,7 +239,7 @@ const char *place_resize(struct placing *p)
 	struct image in, out;
 
 	if (resize_is_filter(p->node))
-		return "its filter has more taps than two along an axis, or crops";
+		return p->whole;
 	if (!place_image(p, 0, &in) || !place_output_image(p, 0, &in, &out))
 		return PLACE_TOO_LARGE;
 	for (uint32_t i = 0; i < shape.rank; i++) {

@@ -98,10 +98,10 @@ const char *place_slice(struct placing *p)
 		uint32_t lines;
 		enum image_axis axis = place_axis(&in_shape, &in, i, &lines);
 
-		if (in_shape.dims[i] == out_shape.dims[i] && step == 1)
-			continue;
 		if (out_shape.dims[i] == 1)
 			step = 1;
+		if (in_shape.dims[i] == out_shape.dims[i] && step == 1)
+			continue;
 		if (axis == IMAGE_NONE)
 			return PLACE_NOT_ITS_AXES;
 		if (step < 1 || step > UINT16_MAX || ((axis == IMAGE_C || lines > 1) && step > 1)) {

@@ -547,21 +547,25 @@ static bool split_resize(struct splitting *s)
 	return true;
 }
 
+#define NO_COMMANDS "has axes or inputs that the device has no commands for"
+
 static const struct splitter {
 	const char *op;
 	bool (*split)(struct splitting *s);
+	const char *why;	/* it is not */
 } splitters[] = {
-	{ "Softmax", split_softmax },
-	{ "LayerNormalization", split_normalization },
-	{ "InstanceNormalization", split_groups },
-	{ "GroupNormalization", split_groups },
-	{ "Div", split_division },
-	{ "Sum", split_chain },
-	{ "Max", split_chain },
-	{ "Min", split_chain },
-	{ "ReduceMin", split_minimum },
-	{ "ReduceProd", split_product },
-	{ "Resize", split_resize },
+	{ "Softmax", split_softmax, NO_COMMANDS },
+	{ "LayerNormalization", split_normalization, NO_COMMANDS },
+	{ "InstanceNormalization", split_groups, NO_COMMANDS },
+	{ "GroupNormalization", split_groups, NO_COMMANDS },
+	{ "Div", split_division, NO_COMMANDS },
+	{ "Sum", split_chain, NO_COMMANDS },
+	{ "Max", split_chain, NO_COMMANDS },
+	{ "Min", split_chain, NO_COMMANDS },
+	{ "ReduceMin", split_minimum, NO_COMMANDS },
+	{ "ReduceProd", split_product, NO_COMMANDS },
+	{ "Resize", split_resize,
+	  "takes more than 256 products an element, of other axes, or has a value for what lies outside" },
 };
 
 /* ---- where it is worth it ---------------------------------------------- */
@@ -631,7 +635,7 @@ int split_node(struct compiler *compiler, uint32_t n, uint32_t *count, const cha
 		/* It is known already, and is found again. */
 		graph->tensors[node->outputs[0]].known = false;
 		done = splitters[i].split(&s);
-		*whole = done ? NULL : "has axes or inputs that the device has no commands for";
+		*whole = done ? NULL : splitters[i].why;
 		graph->tensors[node->outputs[0]].known = true;
 	}
 	*count = done ? graph->node_count - s.first : 0;

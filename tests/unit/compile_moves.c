@@ -113,6 +113,7 @@ START_TEST(sliced)
 		{ 1, 1, 8, 3, 3 },
 		{ 2, 1, 4, 2, 0 },
 		{ 3, 5, 1, -9, 0 },	/* a single one */
+		{ 0, -1, INT64_MIN, -1, 0 },	/* all there is */
 	};
 	Onnx__ModelProto *onnx = convolved();
 
@@ -313,7 +314,7 @@ TCase *compile_moves_tests(void)
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 6);
 	tcase_add_loop_test(tests, gathered, 0, 9);
-	tcase_add_loop_test(tests, sliced, 0, 7);
+	tcase_add_loop_test(tests, sliced, 0, 8);
 	tcase_add_test(tests, outermost);
 	tcase_add_loop_test(tests, of_two_names, 0, 2);
 	tcase_add_loop_test(tests, repeated, 0, 4);

@@ -280,6 +280,35 @@ START_TEST(along_pixels)
 }
 END_TEST
 
+/* Why what crops is on the CPU: nothing multiplies behind it, or it has a value for what lies outside. */
+START_TEST(not_cropped)
+{
+	Onnx__ModelProto *onnx = image_network(4, 12, 16);
+	Onnx__NodeProto *node = onnx_node(onnx, "Resize", "x part none size", "r");
+	const struct xrnpe_layer_info *layer;
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "part", DIMS(8), (float[]){ 0, 0, -0.25f, 0, 1, 1, 1, 1 });
+	onnx_floats(onnx, "none", DIMS(0), (float[]){ 0 });
+	onnx_floats(onnx, "w", DIMS(3, 4, 1, 1), NULL);
+	onnx_ints(onnx, "size", 4, (int64_t[]){ 1, 4, 6, 8 });
+	onnx_attr_string(node, "mode", "linear");
+	onnx_attr_string(node, "coordinate_transformation_mode", "tf_crop_and_resize");
+	onnx_attr_float(node, "extrapolation_value", 1);
+	onnx_node(onnx, _i ? "Conv" : "Relu", _i ? "r w" : "r", "y");
+	graph = load(onnx);
+	model = faithful(graph, 0.02);
+	layer = xrnpe_model_layer(model, 0);
+	ck_assert_str_eq(layer->op, "Resize");
+	ck_assert_str_eq(layer->why, _i ?
+			 "takes more than 256 products an element, of other axes, or has a value for what lies outside" :
+			 "is exact there, and nothing that multiplies follows");
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Whatever filter resizes between convolutions: products with its weights, along one axis or both. */
 START_TEST(resized)
 {
@@ -334,5 +363,6 @@ TCase *compile_split_tests(void)
 	tcase_add_loop_test(tests, images, 0, 8);
 	tcase_add_loop_test(tests, along_pixels, 0, 10);
 	tcase_add_loop_test(tests, resized, 0, 9);
+	tcase_add_loop_test(tests, not_cropped, 0, 2);
 	return tests;
 }
