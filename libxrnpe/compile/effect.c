@@ -26,6 +26,7 @@ struct effect {
 	bool *changes;			/* by tensor: depends on the node measured */
 	struct squares *ends;		/* by end of the network */
 	double work;			/* that a measurement may take */
+	double usual;			/* inputs, by MOST_WORK alone */
 };
 
 /* Sums are taken in so many parts, so that vectors do it; the order of terms is the same everywhere. */
@@ -155,20 +156,19 @@ static double node_work(const struct xrnpe_graph *graph, uint32_t n)
 	       (double)graph_count(&graph_output(graph, node, 0)->shape);
 }
 
-/* What each of so many @measurements may take. */
-static double work_of_one(const struct compiler *compiler, size_t measurements)
+static double network_work(const struct xrnpe_graph *graph)
 {
-	const struct xrnpe_graph *graph = compiler->graph;
-	double work = 0;
+	double work = 1;
 
 	for (uint32_t n = 0; n < graph->node_count; n++)
 		work += node_work(graph, n);
-	return fmin(MOST_NODES * work / (graph->node_count + 1.0), MOST_WORK / (measurements + 1.0));
+	return work;
 }
 
 struct effect *effect_new(struct compiler *compiler, size_t measurements)
 {
 	const struct xrnpe_graph *graph = compiler->graph;
+	double work = network_work(graph), most = MOST_WORK / ((double)measurements + 1);
 	struct effect *effect = calloc(1, sizeof(*effect));
 
 	if (!effect)
@@ -179,7 +179,9 @@ struct effect *effect_new(struct compiler *compiler, size_t measurements)
 		.own = calloc(graph->tensor_count + 1, sizeof(*effect->own)),
 		.changes = calloc(graph->tensor_count + 1, sizeof(*effect->changes)),
 		.ends = calloc(compiler->end_count + 1, sizeof(*effect->ends)),
-		.work = work_of_one(compiler, measurements),
+		.work = fmin(MOST_NODES * work / (graph->node_count + 1.0), most),
+		/* Half of the network lies behind the node that lies in the middle. */
+		.usual = fmax(floor(2 * most / work), 1),
 	};
 	if (!effect->rest || !effect->own || !effect->changes || !effect->ends) {
 		effect_free(effect);
@@ -249,6 +251,11 @@ uint32_t effect_images(struct effect *effect, uint32_t n)
 	}
 	images = fmin(fmax(floor(effect->work / work), 1), MOST_IMAGES);
 	return images < compiler->image_count ? (uint32_t)images : compiler->image_count;
+}
+
+uint32_t effect_turns(const struct effect *effect, uint32_t images, uint32_t each)
+{
+	return (uint32_t)fmax(fmin(images, effect->usual) / each, 1);
 }
 
 double effect_measure(struct effect *effect, uint32_t n, float *outputs, uint32_t first,

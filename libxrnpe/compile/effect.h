@@ -51,6 +51,12 @@ struct reference *effect_reference(struct effect *effect);
 uint32_t effect_images(struct effect *effect, uint32_t n);
 
 /*
+ * How often a measurement with @images inputs may be made with @each of them in turn, which takes
+ * something each time beside computing the rest of the network.
+ */
+uint32_t effect_turns(const struct effect *effect, uint32_t images, uint32_t each);
+
+/*
  * The relative squared errors of all ends of the network, added up over @images of the kept
  * inputs from @first on, if the output of node @n is @outputs for these.
  */

@@ -390,7 +390,7 @@ static int measure_weights(struct measuring *measuring, struct bench *bench, uin
 	struct loss *losses = compiler->nodes[n].weight_loss;
 	uint32_t judges = compiler->judge_count;
 	uint32_t each = judges && judges < bench->images ? judges : bench->images;
-	uint32_t times = judges ? bench->images / each : 1;
+	uint32_t times = judges ? effect_turns(bench->effect, bench->images, each) : 1;
 	double effects[COMPILE_FORMATS] = { 0 };
 	int ret = 0;
 
