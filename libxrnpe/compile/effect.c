@@ -180,8 +180,8 @@ struct effect *effect_new(struct compiler *compiler, size_t measurements)
 		.changes = calloc(graph->tensor_count + 1, sizeof(*effect->changes)),
 		.ends = calloc(compiler->end_count + 1, sizeof(*effect->ends)),
 		.work = fmin(MOST_NODES * work / (graph->node_count + 1.0), most),
-		/* Half of the network lies behind the node that lies in the middle. */
-		.usual = fmax(floor(2 * most / work), 1),
+		/* A quarter of the network lies behind nodes of its second half. */
+		.usual = fmax(floor(4 * most / work), 1),
 	};
 	if (!effect->rest || !effect->own || !effect->changes || !effect->ends) {
 		effect_free(effect);
