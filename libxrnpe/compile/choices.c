@@ -153,11 +153,35 @@ static struct option chosen_sum(const struct search *search, const uint8_t *chos
 		const struct option *option = &search->options[i][chosen[i]];
 
 		sum.bytes += option->bytes;
+		sum.table += option->table;
 		sum.effect += option->effect;
 		sum.cycles += option->cycles;
 		sum.picojoules += option->picojoules;
 	}
 	return sum;
+}
+
+/*
+ * Which tables are the same is known only when a choice is lowered. Where those of @trial, which was
+ * chosen, take more than its options tell, all are told to take so many times as much, a table of
+ * their own at most.
+ */
+static void learn_tables(struct search *search, const struct trial *trial)
+{
+	const uint64_t told = chosen_sum(search, search->chosen).table;
+
+	if (!told || trial->tables <= told)
+		return;
+	for (uint32_t i = 0; i < 2 * search->count; i++) {
+		for (unsigned int k = 0; k < COMPILE_OPTIONS; k++) {
+			struct option *option = &search->options[i][k];
+			double table = (double)option->table * trial->tables / told;
+
+			option->bytes -= option->table;
+			option->table = table < option->whole ? (uint64_t)table : option->whole;
+			option->bytes += option->table;
+		}
+	}
 }
 
 /*
@@ -174,9 +198,9 @@ static void tighten(struct search *search, const struct trial *trial)
 	bool priced = limits->effect > 0;
 
 	if (given->bytes && trial->bytes > given->bytes) {
-		uint64_t excess = trial->bytes - given->bytes;
+		uint64_t untold = trial->bytes > sum.bytes ? trial->bytes - sum.bytes : 0;
 
-		limits->bytes = limits->bytes > excess ? limits->bytes - excess : 0;
+		limits->bytes = given->bytes > untold ? given->bytes - untold : 0;
 	}
 	if (given->cycles > 0 && trial->cycles > given->cycles) {
 		if (priced)
@@ -237,6 +261,7 @@ static int try_chosen(struct search *search, struct trial *least, struct trial *
 	least->bytes = (*trial)->bytes < least->bytes ? (*trial)->bytes : least->bytes;
 	least->cycles = fmin((*trial)->cycles, least->cycles);
 	least->picojoules = fmin((*trial)->picojoules, least->picojoules);
+	learn_tables(search, *trial);
 	return 0;
 }
 

@@ -128,7 +128,8 @@ struct loss {
 
 /* What it costs to run a node in a pair of formats. */
 struct option {
-	uint64_t bytes;		/* weights, scales and biases */
+	uint64_t bytes;		/* weights, scales, biases, and its part of a table */
+	uint64_t table, whole;	/* of bytes, that part, and what a table of its own takes; 0: it has none */
 	double effect;		/* as in struct loss; INFINITY: there is no such option */
 	double cycles, picojoules;
 };

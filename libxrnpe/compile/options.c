@@ -21,7 +21,7 @@ static struct option node_cost(const struct compiler *compiler, uint32_t n, stru
 	};
 }
 
-/* How many nodes have a table of the function of node @n, which they can share. */
+/* How many nodes have a table of the operator of node @n, which they share if scales are the same. */
 static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
 {
 	uint64_t count = 0;
@@ -32,7 +32,7 @@ static uint64_t table_sharers(const struct compiler *compiler, uint32_t n)
 	return count;
 }
 
-/* Bytes of weights, of its part of a table, of scales, and of constants that it reads as tensors. */
+/* Bytes of weights, of scales, and of constants that it reads as tensors. */
 static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct choice choice)
 {
 	const struct node_plan *plan = &compiler->nodes[n];
@@ -43,9 +43,6 @@ static uint64_t node_bytes(const struct compiler *compiler, uint32_t n, struct c
 		if (compiler->graph->tensors[plan->place.reads[k].tensor].data)
 			bytes += image_bytes(&plan->place.reads[k].image, choice.input);
 	}
-	if (plan->place.kind == PLACE_TABLE)
-		bytes += xrnpe_row_bytes(choice.input, (size_t)1 << xrnpe_format_bits(choice.input)) /
-			 table_sharers(compiler, n);
 	return bytes;
 }
 
@@ -243,7 +240,12 @@ void options_list(const struct compiler *compiler, uint32_t n, struct option opt
 			continue;
 		}
 		options[i] = node_cost(compiler, n, choice);
-		options[i].bytes = node_bytes(compiler, n, choice);
+		if (plan->place.kind == PLACE_TABLE) {
+			options[i].whole = xrnpe_row_bytes(choice.input,
+							   (size_t)1 << xrnpe_format_bits(choice.input));
+			options[i].table = options[i].whole / table_sharers(compiler, n);
+		}
+		options[i].bytes = node_bytes(compiler, n, choice) + options[i].table;
 		options[i].effect = plan->input_loss[choice.input].effect +
 				    (weights ? plan->weight_loss[choice.weight].effect : 0);
 	}

@@ -91,6 +91,11 @@ static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_mo
 	trial->bytes = 0;
 	for (uint32_t i = 0; i < (*model)->layer_count; i++)
 		trial->bytes += (*model)->layers[i].bytes;
+	trial->tables = 0;
+	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
+		if (compiler->nodes[n].place.kind == PLACE_TABLE)
+			trial->tables += (*model)->layers[compiler->nodes[n].layer].bytes;
+	}
 	trial->cycles = (double)cost.counters.cycles;
 	trial->picojoules = cost.picojoules;
 	return 0;

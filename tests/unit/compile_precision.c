@@ -727,6 +727,39 @@ START_TEST(bytes_alone_cost_no_time)
 }
 END_TEST
 
+/*
+ * Tables of 16 bits of the same function may be one or not, which is seen when they are made. Where there
+ * is no room for as many as there are, only these get a smaller format, not the weights, too.
+ */
+START_TEST(bytes_of_tables)
+{
+	static const char *const nodes[][2] = {
+		{ "x w", "a" }, { "sa w", "b" }, { "sb w", "c" }, { "sc w", "d" },
+	};
+	Onnx__ModelProto *onnx = image_network(16, 12, 12);
+	struct xrnpe_compile_options options = { .limits.bytes = 100000 };
+	struct xrnpe_model *model;
+	struct xrnpe_graph *graph;
+	struct xrnpe_array *inputs;
+
+	onnx_floats(onnx, "w", DIMS(16, 16, 3, 3), NULL);
+	for (size_t i = 0; i < 4; i++) {
+		char name[3] = { 's', nodes[i][1][0] };
+
+		onnx_node(onnx, "Conv", nodes[i][0], nodes[i][1]);
+		onnx_node(onnx, "Sigmoid", nodes[i][1], i < 3 ? name : "y");
+	}
+	graph = load(onnx);
+	options.calibration = inputs = noise(graph, CALIBRATION, 1);
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	for (uint32_t i = 0; i < xrnpe_model_layer_count(model); i++)
+		ck_assert_int_ge(xrnpe_model_layer(model, i)->format, XRNPE_FORMAT_P8);
+	xrnpe_model_free(model);
+	noise_free(graph, inputs);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 /* Compile @graph for @limits, and tell what the model costs; or what the message says is needed. */
 static double needed(const struct xrnpe_graph *graph, const struct xrnpe_array *inputs,
 		     const struct xrnpe_limits *limits, struct xrnpe_cost *cost)
@@ -820,6 +853,7 @@ TCase *compile_precision_tests(void)
 	tcase_add_test(tests, lost_inputs_are_made_up_for);
 	tcase_add_test(tests, weights_are_rounded_again);
 	tcase_add_loop_test(tests, bytes_alone_cost_no_time, 0, 4);
+	tcase_add_test(tests, bytes_of_tables);
 	tcase_add_test(tests, what_is_needed_is_enough);
 	return tests;
 }
