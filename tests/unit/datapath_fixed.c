@@ -281,6 +281,50 @@ START_TEST(conversions)
 }
 END_TEST
 
+/* Every code of 8 bits by a table for each of few channels: pixels, rows with gaps, and planes. */
+START_TEST(few_channels)
+{
+	static const uint8_t formats[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_U8, XRNPE_FORMAT_S8 };
+	enum { ROWS = 3 };
+	struct work *work = calloc(1, sizeof(*work));
+	struct xrnpe_operand *o = work->cmd.operand;
+	size_t channels = (size_t)_i % 5 + 1;
+	uint64_t state = 281 + (uint64_t)_i;
+
+	work->cmd.opcode = XRNPE_OP_CONVERT;
+	set_formats(work, formats[_i / 5 % 3], XRNPE_FORMAT_FP4, _i / 15 ? XRNPE_FORMAT_P16 : XRNPE_FORMAT_P8);
+	for (size_t i = 0; i < sizeof(work->a); i++)
+		work->a[i] = (uint8_t)(i / channels + i / 2048);
+	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
+	for (int layout = 0; layout < 3; layout++) {
+		/* Beyond the largest part, and not a multiple of any vector. */
+		size_t width = 5011 + (size_t)layout;
+
+		work->count = ROWS * width * channels;
+		set_shape(work, channels);
+		work->cmd.image.in_h = ROWS;
+		work->cmd.image.in_w = (uint16_t)width;
+		for (unsigned int i = 0; i < XRNPE_OPERANDS; i++) {
+			if (i != XRNPE_OPERAND_SCALE)
+				o[i].row_stride = (uint32_t)(width * o[i].pixel_stride);
+		}
+		work->cmd.order = layout == 2 ? XRNPE_ORDER_CHW : XRNPE_ORDER_HWC;
+		if (layout == 1) {
+			o[XRNPE_OPERAND_IFM].row_stride += 7;
+		} else if (layout == 2) {
+			o[XRNPE_OPERAND_IFM].pixel_stride = (uint32_t)width;
+			o[XRNPE_OPERAND_IFM].row_stride = ROWS * (uint32_t)width + 5;
+		}
+		for (size_t i = 0; i < 2 * channels; i++)
+			set_scale(work, i, random_factor(&state, 24) * (i % 2 ? 0.25f : 0x1p-5f));
+		set_output(work, &state);
+		/* Integers, if they suit, do more channels to 8 bits. */
+		check(work, channels > 4 && !(_i / 15));
+	}
+	free(work);
+}
+END_TEST
+
 /*
  * Every code of Posit(16,1) with itself or another one, which floats and doubles do, with scales that
  * are, and in the last turn are not, far from the ends of binary32's range.
@@ -381,6 +425,33 @@ START_TEST(tables)
 }
 END_TEST
 
+/* The same of channels in turn. */
+START_TEST(channel_tables)
+{
+	uint8_t table[512 * XRNPE_TABLE_CHANNELS], in[700], got[1400 + 1];
+	uint64_t state = 242;
+	size_t channels = (size_t)_i;
+
+	for (size_t i = 0; i < sizeof(table); i++)
+		table[i] = (uint8_t)random_word(&state);
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = (uint8_t)(i < 256 ? i : random_word(&state));
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		if (!(*codec)->supported())
+			continue;
+		for (size_t count = 0; count <= 2 * sizeof(in); count++) {
+			size_t size = count % 2 + 1, some = count / 2;
+
+			memset(got, 0xa5, sizeof(got));
+			(*codec)->map_channels(table, channels, size, in, got, some);
+			for (size_t i = 0; i < some; i++)
+				ck_assert(!memcmp(got + i * size, table + (i % channels * 256 + in[i]) * size, size));
+			ck_assert_uint_eq(got[some * size], 0xa5);
+		}
+	}
+}
+END_TEST
+
 /* Few and many rows of bytes as columns, which leave what is after the last one. */
 START_TEST(few_rows)
 {
@@ -410,9 +481,11 @@ TCase *datapath_fixed_tests(void)
 	tcase_add_loop_test(tests, lines, 0, 12);
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
+	tcase_add_loop_test(tests, few_channels, 0, 30);
 	tcase_add_loop_test(tests, wide, 0, 4 * XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, otherwise, 0, 3);
 	tcase_add_test(tests, tables);
+	tcase_add_loop_test(tests, channel_tables, 1, XRNPE_TABLE_CHANNELS + 1);
 	tcase_add_loop_test(tests, few_rows, 1, 21);
 	return tests;
 }

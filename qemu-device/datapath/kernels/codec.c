@@ -44,6 +44,17 @@ void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size
 		memcpy(out + 2 * i, table + 2 * in[i], 2);
 }
 
+void xrnpe_map_channels(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
+			size_t count)
+{
+	for (size_t c = 0; c < channels; c++, tables += 256 * size) {
+		for (size_t i = c; i < count && size == 1; i += channels)
+			out[i] = tables[in[i]];
+		for (size_t i = c; i < count && size == 2; i += channels)
+			memcpy(out + 2 * i, tables + 2 * in[i], 2);
+	}
+}
+
 static void widen(enum xrnpe_format format, const void *row, void *codes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -55,6 +66,7 @@ static void widen(enum xrnpe_format format, const void *row, void *codes, size_t
 
 const struct xrnpe_codec xrnpe_codec_plain = {
 	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
+	xrnpe_map_channels,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {

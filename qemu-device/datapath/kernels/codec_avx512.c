@@ -33,6 +33,73 @@ LOOKUP static inline bytes look_up(const struct table *table, bytes index)
 
 #include "lookup.h"
 
+/* ---- tables of channels --------------------------------------------------------- */
+
+/* @channels and @size are no variables. */
+LOOKUP_INLINE void look_up_channels_as(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in,
+				       uint8_t *out, size_t count)
+{
+	struct table table[XRNPE_TABLE_CHANNELS][2];
+	uint64_t every = 0;	/* lanes of a vector: the first one, and so on */
+	size_t i = 0;
+
+	for (size_t j = 0; j < BLOCK; j += channels)
+		every |= 1ull << j;
+	for (size_t c = 0; c < channels; c++) {
+		if (size == 1)
+			load_table(&table[c][0], tables + 256 * c);
+		else
+			load_split(table[c], tables + 512 * c);
+	}
+	/* After as many vectors as channels the first lane is of the first channel again. */
+	for (; i + channels * BLOCK <= count; i += channels * BLOCK) {
+#pragma GCC unroll 4
+		for (size_t v = 0; v < channels; v++) {
+			bytes index, value[2] = { { 0 } };
+
+			memcpy(&index, in + i + v * BLOCK, sizeof(index));
+#pragma GCC unroll 4
+			for (size_t c = 0; c < channels; c++) {
+				__mmask64 lanes = every << (c + channels - v * BLOCK % channels) % channels;
+
+				for (size_t j = 0; j < size; j++)
+					value[j] = (bytes)_mm512_mask_mov_epi8((ints)value[j], lanes,
+									       (ints)look_up(&table[c][j], index));
+			}
+			if (size == 1)
+				memcpy(out + i + v * BLOCK, value, BLOCK);
+			else
+				store_pairs(out + 2 * (i + v * BLOCK), spread(value[0]), spread(value[1]));
+		}
+	}
+	xrnpe_map_channels(tables, channels, size, in + i, out + i * size, count - i);
+}
+
+#define CHANNELS(n)										\
+	LOOKUP static void look_up_##n(const uint8_t *tables, size_t size, const uint8_t *in,	\
+				       uint8_t *out, size_t count)				\
+	{											\
+		if (size == 1)									\
+			look_up_channels_as(tables, n, 1, in, out, count);			\
+		else										\
+			look_up_channels_as(tables, n, 2, in, out, count);			\
+	}
+CHANNELS(1)
+CHANNELS(2)
+CHANNELS(3)
+CHANNELS(4)
+
+static void look_up_channels(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
+			     size_t count)
+{
+	static void (*const functions[XRNPE_TABLE_CHANNELS])(const uint8_t *tables, size_t size, const uint8_t *in,
+							     uint8_t *out, size_t count) = {
+		look_up_1, look_up_2, look_up_3, look_up_4,
+	};
+
+	functions[channels - 1](tables, size, in, out, count);
+}
+
 /* ---- rows of Posit(8,0) ------------------------------------------------------- */
 
 /* Grid values of the magnitudes from 64 on, by their last 6 bits; below that they are the codes. */
@@ -151,11 +218,12 @@ static bool supported_vbmi(void)
 
 const struct xrnpe_codec xrnpe_codec_avx512 = {
 	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, xrnpe_map_bytes, xrnpe_map_pairs,
+	xrnpe_map_channels,
 };
 
 const struct xrnpe_codec xrnpe_codec_avx512_vbmi = {
 	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, look_up_bytes,
-	look_up_pairs,
+	look_up_pairs, look_up_channels,
 };
 
 #endif

@@ -549,8 +549,9 @@ static bool suits_table(const struct xrnpe_pass *pass)
 /*
  * Have the command done with all codes, in order, or all pairs of 4-bit codes: an image of
  * 16 pixels by 16 channels, the same ones in all pixels of IFM, one for a pixel in IFM2.
+ * @channel: whose scale it is if each has one.
  */
-static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
+static void make_table(const struct xrnpe_pass *pass, size_t channel, uint8_t *table)
 {
 	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM);
 	struct xrnpe_cmd cmd = *pass->cmd;
@@ -558,7 +559,9 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 	uint8_t codes[256] = { 0 }, codes2[16] = { 0 };
 	void *memory[XRNPE_OPERANDS] = {
 		[XRNPE_OPERAND_IFM] = codes, [XRNPE_OPERAND_IFM2] = codes2,
-		[XRNPE_OPERAND_SCALE] = pass->memory[XRNPE_OPERAND_SCALE], [XRNPE_OPERAND_OFM] = table,
+		[XRNPE_OPERAND_SCALE] = (uint8_t *)pass->memory[XRNPE_OPERAND_SCALE] +
+					channel * o[XRNPE_OPERAND_SCALE].row_stride,
+		[XRNPE_OPERAND_OFM] = table,
 	};
 	struct xrnpe_pass all = { .cmd = &cmd, .memory = memory, .codec = pass->codec };
 	uint16_t count = (uint16_t)(1u << xrnpe_format_bits(in));
@@ -571,6 +574,9 @@ static void make_table(const struct xrnpe_pass *pass, uint8_t *table)
 		codes2[i] = i;
 	cmd.image = (struct xrnpe_dims_image){ .in_h = is_pair(pass) ? 16 : 1, .in_w = 1, .in_c = count };
 	cmd.flags |= is_pair(pass) ? XRNPE_CMD_PER_PIXEL : 0;
+	cmd.order = XRNPE_ORDER_HWC;
+	if (!is_pair(pass))
+		o[XRNPE_OPERAND_SCALE].row_stride = 0;
 	o[XRNPE_OPERAND_IFM].row_stride = 0;
 	o[XRNPE_OPERAND_IFM2].row_stride = 1;
 	o[XRNPE_OPERAND_OFM].row_stride = (uint32_t)xrnpe_row_bytes(o[XRNPE_OPERAND_OFM].format, count);
@@ -627,11 +633,20 @@ static void plan(struct xrnpe_pass *pass)
 
 	xrnpe_pass_join(pass);
 	if (suits_table(pass)) {
-		make_table(pass, table);
+		make_table(pass, 0, table);
 		if (is_pair(pass))
 			xrnpe_pairs_plan(pass, table);
 		else
 			xrnpe_lut_plan(pass, table, format_of(pass, XRNPE_OPERAND_IFM) <= XRNPE_FORMAT_P4 ? 2 : 1);
+		return;
+	}
+	if (has_scales(pass) && pass->codec->sum && xrnpe_channels_suit(pass) &&
+	    pass->line * pass->lines >= WORTH_TABLE * (uint64_t)pass->cmd->image.in_c) {
+		size_t size = 256 * xrnpe_format_bits(format_of(pass, XRNPE_OPERAND_OFM)) / 8;
+
+		for (size_t i = 0; i < pass->cmd->image.in_c; i++)
+			make_table(pass, i, pass->table + i * size);
+		xrnpe_channels_plan(pass);
 		return;
 	}
 	if (suits_pairs8(pass) && keeps_order(pass) && pass->line * pass->lines >= WORTH_TABLE) {

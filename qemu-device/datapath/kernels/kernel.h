@@ -86,7 +86,13 @@ struct xrnpe_codec {
 	/** Look up a byte, or two, for each of @count bytes. The table has 256 entries. */
 	void (*map_bytes)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 	void (*map_pairs)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
+	/** The same of @channels channels in turn, the first one first: tables of entries of @size bytes,
+	 * 1 or 2, one after the other. */
+	void (*map_channels)(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
+			     size_t count);
 };
+
+#define XRNPE_TABLE_CHANNELS 4	/**< at the most */
 
 #define XRNPE_SUM_VALUES 64
 
@@ -102,9 +108,11 @@ const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *data
 /** Bytes of scratch memory that a context holds. */
 size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath);
 
-/** Its last two functions, for any CPU. */
+/** Its last three functions, for any CPU. */
 void xrnpe_map_bytes(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
+void xrnpe_map_channels(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
+			size_t count);
 
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
@@ -157,7 +165,8 @@ struct xrnpe_operation {
 	/** Parts @first..@end - 1. */
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
-extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_channels, xrnpe_lut,
+	xrnpe_copy, xrnpe_maxpool;
 
 /** A word of scale record @record. */
 static inline uint32_t xrnpe_scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)
@@ -211,6 +220,12 @@ void xrnpe_pairs_plan(struct xrnpe_pass *pass, const void *table);
  * MAX and MIN by @table, the output that each code of IFM would have alone, and each of IFM2.
  */
 void xrnpe_pairs8_plan(struct xrnpe_pass *pass, uint8_t table[2][256]);
+
+/** Whether a table for each channel does CONVERT with a scale for each; lines are joined. */
+bool xrnpe_channels_suit(const struct xrnpe_pass *pass);
+
+/** For plans of that, with the outputs of each channel by code in the pass's table. */
+void xrnpe_channels_plan(struct xrnpe_pass *pass);
 
 /** Whether contiguous elements of IFM are of the output's rows, which are the inner axis then. */
 bool xrnpe_rows_are_inner(const struct xrnpe_cmd *cmd);
