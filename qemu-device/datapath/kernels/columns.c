@@ -102,6 +102,30 @@ static size_t transpose_few(const uint8_t *from, uint64_t from_step, uint8_t *to
 	return done;
 }
 
+/* The same of three, as cameras have: with a zero behind each three, which then go in pairs of them. */
+static size_t transpose_three(const uint8_t *from, uint64_t from_step, uint8_t *to, size_t columns)
+{
+	typedef uint64_t longs __attribute__((vector_size(VECTOR)));
+	size_t done = 0;
+
+	for (; done + 2 * VECTOR <= columns; done += VECTOR, from += VECTOR) {
+		bytes first = load(from), second = load(from + from_step), third = load(from + 2 * from_step);
+
+#pragma GCC unroll 4
+		for (int i = 0; i < 4; i++, to += 12) {
+			bytes odd = zip(first, third, 1, i / 2), even = zip(second, (bytes){ 0 }, 1, i / 2);
+			longs two = (longs)zip(odd, even, 1, i % 2);
+			uint64_t pair[2];
+
+			two = (two & 0xffffff) | two >> 32 << 24;
+			memcpy(pair, &two, sizeof(pair));
+			memcpy(to, &pair[0], sizeof(*pair));
+			memcpy(to + 6, &pair[1], sizeof(*pair));
+		}
+	}
+	return done;
+}
+
 void xrnpe_unpack_nibbles(const uint8_t *from, size_t first, size_t count, uint8_t *to)
 {
 	size_t i = 0;
@@ -175,7 +199,11 @@ void xrnpe_copy_columns(enum xrnpe_format format, const uint8_t *from, uint64_t 
 	to += at * (bits / 8);
 	switch (bits) {
 	case 8:
-		done = rows < VECTOR && to_step == rows ? transpose_few(from, from_step, to, rows, columns) : 0;
+		done = 0;
+		if (rows == 3 && to_step == rows && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+			done = transpose_three(from, from_step, to, columns);
+		else if (rows < VECTOR && to_step == rows)
+			done = transpose_few(from, from_step, to, rows, columns);
 		transpose_as(from + done, from_step, to + done * to_step, to_step, rows, columns - done, 1);
 		break;
 	case 16:
