@@ -331,29 +331,34 @@ END_TEST
  */
 START_TEST(wide)
 {
-	static const uint8_t opcodes[] = { XRNPE_OP_CONVERT, XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX };
+	static const uint8_t opcodes[] = {
+		XRNPE_OP_CONVERT, XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX, XRNPE_OP_MIN,
+	};
 	struct work *work = calloc(1, sizeof(*work));
-	uint8_t opcode = opcodes[_i % 4];
+	uint8_t opcode = opcodes[_i % 5];
+	bool two_scales = opcode != XRNPE_OP_CONVERT && opcode != XRNPE_OP_MUL;
 	uint64_t state = 251 + (uint64_t)_i;
 
 	work->cmd.opcode = opcode;
 	work->count = MOST;
-	work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride =
-		opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX ? sizeof(struct xrnpe_scale) : 0;
+	work->cmd.operand[XRNPE_OPERAND_SCALE].row_stride = two_scales ? sizeof(struct xrnpe_scale) : 0;
 	for (size_t turn = 0; turn <= TURNS; turn++) {
 		enum xrnpe_format in2 = turn % 2 ? XRNPE_FORMAT_P8 : XRNPE_FORMAT_P16;
 		float times = turn == TURNS ? 0x1p-100f : 1;
 
 		if (turn > 1 && trial_is_left_out(&state))
 			continue;
-		set_formats(work, XRNPE_FORMAT_P16, in2, _i / 4);
+		set_formats(work, XRNPE_FORMAT_P16, in2, _i / 5);
 		for (size_t i = 0; i < work->count; i++) {
 			xrnpe_store(XRNPE_FORMAT_P16, work->a, i, nth_code(XRNPE_FORMAT_P16, i));
 			xrnpe_store(in2, work->b, i, nth_code(in2, turn % 4 < 2 ? i : random_word(&state)));
 		}
+		/* NaR in either input. */
+		xrnpe_store(XRNPE_FORMAT_P16, work->a, 1000, 0x8000);
+		xrnpe_store(in2, work->b, 2000, 1u << (xrnpe_format_bits(in2) - 1));
 		set_output(work, &state);
 		set_scale(work, 0, random_factor(&state, bits[turn % TURNS][0]) * times);
-		set_scale(work, 1, opcode == XRNPE_OP_ADD || opcode == XRNPE_OP_MAX ? 0 :
+		set_scale(work, 1, two_scales ? 0 :
 				   random_factor(&state, bits[turn % TURNS][1]) * times);
 		set_scale(work, 2, random_factor(&state, bits[turn % TURNS][1]) * times);
 		set_scale(work, 3, 0);
@@ -482,7 +487,7 @@ TCase *datapath_fixed_tests(void)
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
 	tcase_add_loop_test(tests, few_channels, 0, 30);
-	tcase_add_loop_test(tests, wide, 0, 4 * XRNPE_OUTPUT_FORMATS);
+	tcase_add_loop_test(tests, wide, 0, 5 * XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, otherwise, 0, 3);
 	tcase_add_test(tests, tables);
 	tcase_add_loop_test(tests, channel_tables, 1, XRNPE_TABLE_CHANNELS + 1);

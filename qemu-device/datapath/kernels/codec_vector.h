@@ -532,34 +532,52 @@ INLINE bool sum_as(const struct xrnpe_affine *affine, uint8_t opcode, bool each,
 
 #if VECTOR == 64
 
-/* What one fused multiply-add of floats does. Of any two neighbours one is odd, of subnormals, too. */
-INLINE void sum_single(const struct xrnpe_affine *affine, bool pair, bool each, float *a, const float *b,
+/* Of any two neighbours one is odd, of subnormals, too. */
+INLINE __m512 single_odd(__m512 a, __m512 b, __m512 c)
+{
+	__m512 low = _mm512_fmadd_round_ps(a, b, c, DOWN), high = _mm512_fmadd_round_ps(a, b, c, UP);
+
+	return _mm512_mask_mov_ps(high, _mm512_test_epi32_mask((__m512i)low, _mm512_set1_epi32(1)), low);
+}
+
+/* The larger or the smaller one; a NaN if any is. */
+INLINE __m512 single_extreme(uint8_t opcode, __m512 a, __m512 b)
+{
+	__m512 value = opcode == XRNPE_OP_MAX ? _mm512_max_ps(a, b) : _mm512_min_ps(a, b);
+
+	return _mm512_mask_add_ps(value, _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q), a, b);
+}
+
+/* What one fused multiply-add of floats does, or one for each input. */
+INLINE void sum_single(const struct xrnpe_affine *affine, uint8_t opcode, bool each, float *a, const float *b,
 		       size_t count)
 {
+	const bool extreme = opcode == XRNPE_OP_MAX || opcode == XRNPE_OP_MIN;
 	const bool relu = affine->activation == XRNPE_ACT_RELU && affine->lo < 0;
 	const __m512 lo = _mm512_set1_ps(relu ? 0 : affine->lo), hi = _mm512_set1_ps(affine->hi);
+	const __m512 zero = _mm512_setzero_ps();
 	__m512 scale = _mm512_set1_ps(affine->scale), other = _mm512_set1_ps(affine->other);
 
 	for (size_t i = 0; i < count; i += LANES) {
-		__m512 value = _mm512_loadu_ps(a + i), low, high;
+		__m512 value = _mm512_loadu_ps(a + i);
 
-		if (pair)
+		if (opcode == XRNPE_OP_MUL)
 			value = _mm512_mul_ps(value, _mm512_loadu_ps(b + i));
 		if (each) {
 			scale = _mm512_loadu_ps(affine->scales + i);
 			other = _mm512_loadu_ps(affine->others + i);
 		}
-		low = _mm512_fmadd_round_ps(value, scale, other, DOWN);
-		high = _mm512_fmadd_round_ps(value, scale, other, UP);
-		value = _mm512_mask_mov_ps(high, _mm512_test_epi32_mask((__m512i)low, _mm512_set1_epi32(1)), low);
+		value = single_odd(value, scale, extreme ? zero : other);
+		if (extreme)
+			value = single_extreme(opcode, value, single_odd(_mm512_loadu_ps(b + i), other, zero));
 		/* Zeros become +0. */
 		value = _mm512_min_ps(hi, _mm512_max_ps(lo, value));
-		_mm512_storeu_ps(a + i, _mm512_add_ps(value, _mm512_setzero_ps()));
+		_mm512_storeu_ps(a + i, _mm512_add_ps(value, zero));
 	}
 }
 
 #else
-#define sum_single(affine, pair, each, a, b, count) ((void)0)
+#define sum_single(affine, opcode, each, a, b, count) ((void)0)
 #endif
 
 #define SUM(name, opcode, each)								\
@@ -567,7 +585,7 @@ INLINE void sum_single(const struct xrnpe_affine *affine, bool pair, bool each, 
 				      size_t count)					\
 	{										\
 		if (VECTOR == 64 && affine->single) {					\
-			sum_single(affine, opcode == XRNPE_OP_MUL, each, a, b, count);	\
+			sum_single(affine, opcode, each, a, b, count);		\
 			return true;							\
 		}									\
 		if (affine->activation == XRNPE_ACT_LEAKY)				\

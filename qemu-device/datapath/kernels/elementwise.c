@@ -185,7 +185,10 @@ static void set_moderate(const struct xrnpe_pass *pass, struct batch *batch, boo
 	bool odd = batch->affine.odd && pass->cmd->activation != XRNPE_ACT_LEAKY;
 
 	batch->affine.normal = odd && moderate && in != XRNPE_FORMAT_F32;
-	batch->affine.single = is_pair(pass) ? batch->affine.normal && pass->cmd->opcode == XRNPE_OP_MUL && !wide : odd;
+	if (pass->cmd->opcode == XRNPE_OP_MUL)
+		batch->affine.single = batch->affine.normal && !wide;
+	else
+		batch->affine.single = odd && pass->cmd->opcode != XRNPE_OP_ADD;
 }
 
 static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)

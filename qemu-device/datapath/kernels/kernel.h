@@ -23,7 +23,8 @@ struct xrnpe_affine {
 	/**
 	 * Not to nearest, nor LEAKY: no exact result but zero is below the normal numbers of
 	 * binary32 or beyond them; and whether a fused multiply-add of binary32 rounds but once,
-	 * as that of CONVERT does, and of MUL if it is normal and products of values have 24 bits.
+	 * as those of CONVERT, MAX and MIN do, and of MUL if it is normal and products of values have
+	 * 24 bits.
 	 */
 	bool normal, single;
 };
