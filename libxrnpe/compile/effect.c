@@ -42,7 +42,7 @@ static double sum_parts(const double *parts)
 }
 
 VECTORS
-void squares_add(struct squares *sum, const float *values, const float *reference, size_t count)
+static void add_squares(struct squares *sum, const float *values, const float *reference, size_t count)
 {
 	double errors[PARTS] = { 0 }, squares[PARTS] = { 0 };
 	size_t i = 0;
@@ -63,6 +63,11 @@ void squares_add(struct squares *sum, const float *values, const float *referenc
 	}
 	sum->errors += sum_parts(errors);
 	sum->values += sum_parts(squares);
+}
+
+void squares_add(struct squares *sum, const float *values, const float *reference, size_t count)
+{
+	add_squares(sum, values, reference, count);
 }
 
 void end_add(const struct compiler *compiler, uint32_t e, const float *values,

@@ -4,9 +4,9 @@
 #define XRNPE_VECTORS_H
 
 /*
- * Before a function: it is compiled for several instruction sets, and the best one is
- * taken where the program runs. All give the same bits, since sums and products are not
- * contracted.
+ * Before a static function, as clang 14 gives others names that no other file finds: it is compiled for
+ * several instruction sets, and the best one is taken where the program runs. All give the same bits,
+ * since sums and products are not contracted.
  */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
