@@ -3,15 +3,11 @@
  * Buffers are charged to the cgroup of who creates them, by the controller of device memory.
  * Needs root, and cgroups of version 2.
  */
+#include "xrnpe_group.h"
 #include "xrnpe_module.h"
 #include "xrnpe_nobody.h"
 #include "xrnpe_work.h"
 
-#include <sys/mount.h>
-#include <sys/stat.h>
-
-#define ROOT "/sys/fs/cgroup"
-#define GROUP ROOT "/xrnpe"
 #define MIB (INT64_C(1) << 20)
 #define PAGE 4096
 
@@ -24,8 +20,7 @@ FIXTURE(dmem)
 
 FIXTURE_SETUP(dmem)
 {
-	if ((mount("none", ROOT, "cgroup2", 0, NULL) && errno != EBUSY) ||
-	    write_file(ROOT "/cgroup.subtree_control", "+dmem"))
+	if (enable_controller("+dmem"))
 		SKIP(return, "this kernel has no controller of device memory");
 	ASSERT_EQ(0, mkdir(GROUP, 0755));
 	find_device(self->device, sizeof(self->device));
@@ -55,7 +50,7 @@ static int64_t charged(const char *region)
 	return region_in(GROUP "/dmem.current", region);
 }
 
-/* Whether no more than @bytes is charged within a minute. */
+/* Whether just @bytes are charged within a minute. */
 static bool falls_to(const char *region, int64_t bytes)
 {
 	const int64_t end = in_ms(60000);
@@ -72,11 +67,6 @@ static int set_limit(const char *region, const char *limit)
 
 	snprintf(line, sizeof(line), "%s%s", region, limit);
 	return write_file(GROUP "/dmem.max", line);
-}
-
-static int join_group(void)
-{
-	return write_file(GROUP "/cgroup.procs", "0");
 }
 
 static int64_t create(int fd, uint64_t size, uint32_t flags)
@@ -128,7 +118,7 @@ TEST_F(dmem, others)
 
 	ASSERT_EQ(0, device_info(self->fd, &info));
 	EXPECT_EQ(4 * (int64_t)info.max_client_memory,
-		  region_in(ROOT "/dmem.capacity", self->region));
+		  region_in(GROUPS "/dmem.capacity", self->region));
 	ASSERT_EQ(0, set_limit(self->region, "0"));
 	EXPECT_LT(0, create(self->fd, MIB, 0));
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));

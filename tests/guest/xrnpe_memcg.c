@@ -6,17 +6,14 @@
  * Only buffers of a page are looked at: larger ones are taken from contiguous memory (CMA)
  * while there is some, which no cgroup is charged for.
  */
+#include "xrnpe_group.h"
 #include "xrnpe_nobody.h"
 #include "xrnpe_sync.h"
 #include "xrnpe_work.h"
 
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
-#define ROOT "/sys/fs/cgroup"
-#define GROUP ROOT "/xrnpe"
 #define MIB (INT64_C(1) << 20)
 #define PAGE 4096
 /* What the kernel's figures may be off by: each CPU keeps a batch of charges back. */
@@ -30,8 +27,7 @@ FIXTURE(memcg)
 
 FIXTURE_SETUP(memcg)
 {
-	if ((mount("none", ROOT, "cgroup2", 0, NULL) && errno != EBUSY) ||
-	    write_file(ROOT "/cgroup.subtree_control", "+memory"))
+	if (enable_controller("+memory"))
 		SKIP(return, "this kernel has no memory cgroup");
 	ASSERT_EQ(0, mkdir(GROUP, 0755));
 	self->fd = open_npu();
@@ -47,9 +43,9 @@ FIXTURE_TEARDOWN_PARENT(memcg)
 }
 
 /* Become a program without rights, and of the group. */
-static int join_group(void)
+static int become_member(void)
 {
-	int ret = write_file(GROUP "/cgroup.procs", "0");
+	int ret = join_group();
 
 	return ret ? ret : become_nobody();
 }
@@ -114,7 +110,7 @@ static void check_buffers(struct __test_metadata *_metadata, uint32_t flags)
 
 TEST_F(memcg, buffers)
 {
-	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, become_member());
 	check_buffers(_metadata, 0);
 	check_buffers(_metadata, DRM_XRNPE_BO_CACHED);
 }
@@ -128,7 +124,7 @@ TEST_F(memcg, labels)
 	int64_t slab;
 
 	memset(text, 'x', sizeof(text) - 1);
-	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, become_member());
 	ASSERT_EQ(0, take_pages(self->fd, 0, BUFFERS * PAGE));
 	slab = charged_for_slab();
 	ASSERT_LE(0, slab);
@@ -169,7 +165,7 @@ TEST_F(memcg, files)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, become_member());
 	nothing = charged_for_files("/dev/null", MANY);
 	npu = charged_for_files(path, MANY);
 	ASSERT_LT(0, nothing);
@@ -197,7 +193,7 @@ static void check_jobs(struct __test_metadata *_metadata, unsigned int fences, i
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, make_gate(fd, &gate));
 	ASSERT_EQ(0, make_work(fd, &work));
-	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, become_member());
 	slab = charged_for_slab();
 	ASSERT_LE(0, slab);
 
@@ -244,7 +240,7 @@ TEST_F(memcg, queues_and_monitors)
 	int64_t all, before;
 	int fds[MANY];
 
-	ASSERT_EQ(0, join_group());
+	ASSERT_EQ(0, become_member());
 	for (int i = 0; i < MANY; i++) {
 		fds[i] = open_npu();
 		ASSERT_LE(0, fds[i]);
@@ -274,7 +270,7 @@ static void take_too_much(int64_t bytes)
 {
 	const int fd = open_npu();
 
-	_exit(fd < 0 || join_group() || take_pages(fd, 0, bytes) != -ENOMEM);
+	_exit(fd < 0 || become_member() || take_pages(fd, 0, bytes) != -ENOMEM);
 }
 
 /* Who wants more gets none, or is killed, and a program outside goes on. */
