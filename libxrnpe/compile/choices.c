@@ -193,13 +193,16 @@ static void learn_tables(struct search *search, const struct trial *trial)
 static void tighten(struct search *search, const struct trial *trial)
 {
 	const struct xrnpe_limits *given = &search->given;
-	const struct option sum = chosen_sum(search, search->chosen);
+	struct option sum = chosen_sum(search, search->chosen);
 	struct choose_limits *limits = &search->limits;
 	bool priced = limits->effect > 0;
 
 	if (given->bytes && trial->bytes > given->bytes) {
-		uint64_t untold = trial->bytes > sum.bytes ? trial->bytes - sum.bytes : 0;
+		uint64_t untold;
 
+		learn_tables(search, trial);
+		sum = chosen_sum(search, search->chosen);
+		untold = trial->bytes > sum.bytes ? trial->bytes - sum.bytes : 0;
 		limits->bytes = given->bytes > untold ? given->bytes - untold : 0;
 	}
 	if (given->cycles > 0 && trial->cycles > given->cycles) {
@@ -261,7 +264,6 @@ static int try_chosen(struct search *search, struct trial *least, struct trial *
 	least->bytes = (*trial)->bytes < least->bytes ? (*trial)->bytes : least->bytes;
 	least->cycles = fmin((*trial)->cycles, least->cycles);
 	least->picojoules = fmin((*trial)->picojoules, least->picojoules);
-	learn_tables(search, *trial);
 	return 0;
 }
 

@@ -230,6 +230,7 @@ void options_list(const struct compiler *compiler, uint32_t n, struct option opt
 {
 	const struct node_plan *plan = &compiler->nodes[n];
 	bool weights = plan->place.kind == PLACE_WEIGHTS;
+	uint64_t sharers = table_sharers(compiler, n);
 
 	for (unsigned int i = 0; i < COMPILE_OPTIONS; i++) {
 		struct choice choice = compile_choice(i);
@@ -243,7 +244,7 @@ void options_list(const struct compiler *compiler, uint32_t n, struct option opt
 		if (plan->place.kind == PLACE_TABLE) {
 			options[i].whole = xrnpe_row_bytes(choice.input,
 							   (size_t)1 << xrnpe_format_bits(choice.input));
-			options[i].table = options[i].whole / table_sharers(compiler, n);
+			options[i].table = (options[i].whole + sharers - 1) / sharers;
 		}
 		options[i].bytes = node_bytes(compiler, n, choice) + options[i].table;
 		options[i].effect = plan->input_loss[choice.input].effect +

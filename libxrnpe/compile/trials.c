@@ -77,6 +77,29 @@ static int add(struct trials *trials, const uint8_t *chosen, struct trial **tria
 	return 0;
 }
 
+/* What the tables of @model take; those that are equal are one. */
+static uint64_t table_bytes(const struct xrnpe_model *model)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0, before; i < model->cmd_count; i++) {
+		const struct xrnpe_operand *o = model->cmds[i].operand;
+
+		if (model->cmds[i].opcode != XRNPE_OP_LUT)
+			continue;
+		for (before = 0; before < i; before++) {
+			if (model->cmds[before].opcode == XRNPE_OP_LUT &&
+			    model->cmds[before].operand[XRNPE_OPERAND_WEIGHT].offset ==
+			    o[XRNPE_OPERAND_WEIGHT].offset)
+				break;
+		}
+		if (before == i)
+			bytes += xrnpe_row_bytes(o[XRNPE_OPERAND_OFM].format,
+						 (size_t)1 << xrnpe_format_bits(o[XRNPE_OPERAND_IFM].format));
+	}
+	return bytes;
+}
+
 /* The model of a choice, biases as they come, and what it takes. */
 static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_model **model)
 {
@@ -91,11 +114,7 @@ static int lower(struct compiler *compiler, struct trial *trial, struct xrnpe_mo
 	trial->bytes = 0;
 	for (uint32_t i = 0; i < (*model)->layer_count; i++)
 		trial->bytes += (*model)->layers[i].bytes;
-	trial->tables = 0;
-	for (uint32_t n = 0; n < compiler->graph->node_count; n++) {
-		if (compiler->nodes[n].place.kind == PLACE_TABLE)
-			trial->tables += (*model)->layers[compiler->nodes[n].layer].bytes;
-	}
+	trial->tables = table_bytes(*model);
 	trial->cycles = (double)cost.counters.cycles;
 	trial->picojoules = cost.picojoules;
 	return 0;
@@ -174,8 +193,8 @@ static bool is_better(const struct compiler *compiler, const struct xrnpe_model 
 int trials_round_again(struct trials *trials, struct trial *trial)
 {
 	struct compiler *compiler = trials->compiler;
-	const struct compiler before = *compiler;
-	struct reference **images;
+	struct reference **const images = compiler->images, **all;
+	const uint32_t image_count = compiler->image_count;
 	struct xrnpe_model *model;
 	double score;
 	int ret = 0;
@@ -185,15 +204,14 @@ int trials_round_again(struct trials *trials, struct trial *trial)
 	ret = lower(compiler, trial, &model);
 	if (ret)
 		return ret;
-	images = malloc((compiler->image_count + (size_t)compiler->more_count + compiler->unseen_count) *
-			sizeof(*images));
-	if (images)
-		take_more(compiler, images);
-	ret = images ? complete(compiler, model, true) : xrnpe_fail_memory(compiler->error);
+	all = malloc((image_count + (size_t)compiler->more_count + compiler->unseen_count) * sizeof(*all));
+	if (all)
+		take_more(compiler, all);
+	ret = all ? complete(compiler, model, true) : xrnpe_fail_memory(compiler->error);
 	score = compiler->output_error;
-	compiler->images = before.images;
-	compiler->image_count = before.image_count;
-	free(images);
+	compiler->images = images;
+	compiler->image_count = image_count;
+	free(all);
 	if (!ret && is_better(compiler, model, score, trial)) {
 		xrnpe_model_free(trial->model);
 		trial->model = model;

@@ -9,7 +9,7 @@
 struct trial {
 	uint8_t *chosen;	/* by node an option, then by node that of what it adds */
 	uint64_t bytes;
-	uint64_t tables;	/* of bytes: layers that have a table */
+	uint64_t tables;	/* of bytes: that of tables */
 	double cycles, picojoules;
 	struct xrnpe_model *model;	/* with its biases corrected; NULL: it was never within limits */
 	double score;		/* of the model: the error of all outputs, on all inputs */

@@ -172,14 +172,21 @@ static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const stru
 
 /* ---- weights, again ---------------------------------------------------- */
 
-/* What node @n reads for input @i, in the model. */
-static float *read_input(const struct tuning *tuning, uint32_t n, uint32_t i)
+/* What node @n reads in the model. */
+struct inputs {
+	uint32_t n;
+	float **values;		/* by input */
+};
+
+/* The values of @what for input @i. */
+static int read_input(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
+	const struct inputs *inputs = what;
 	const struct compiler *compiler = tuning->compiler;
-	const struct place *place = &compiler->nodes[n].place;
+	const struct place *place = &compiler->nodes[inputs->n].place;
 	const struct image *image = &place->reads[0].image;
 	const struct place_piece piece = place_piece(place, 0);
-	const struct xrnpe_cmd *cmd = &tuning->model->cmds[compiler->nodes[n].cmd];
+	const struct xrnpe_cmd *cmd = &tuning->model->cmds[compiler->nodes[inputs->n].cmd];
 	const struct xrnpe_operand *ifm = &cmd->operand[XRNPE_OPERAND_IFM];
 	float *values = malloc(image_count(image) * sizeof(*values));
 	float scale = ifm->format == XRNPE_FORMAT_F32 ?
@@ -187,23 +194,11 @@ static float *read_input(const struct tuning *tuning, uint32_t n, uint32_t i)
 	uint64_t offset;
 	const struct image_layout layout = operand_layout(cmd, ifm, image, &piece.from, scale, &offset);
 
-	if (values)
-		image_read(image, &layout, (uint8_t *)region(tuning, i, ifm->region) + offset, values);
-	return values;
-}
-
-/* The same into what *@what has for input @i. */
-struct inputs {
-	uint32_t n;
-	float **values;		/* by input */
-};
-
-static int read_inputs(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
-{
-	const struct inputs *inputs = what;
-
-	inputs->values[i] = read_input(tuning, inputs->n, i);
-	return inputs->values[i] ? 0 : -ENOMEM;
+	inputs->values[i] = values;
+	if (!values)
+		return -ENOMEM;
+	image_read(image, &layout, (uint8_t *)region(tuning, i, ifm->region) + offset, values);
+	return 0;
 }
 
 /* Round the weights of node @n for what it reads. */
@@ -211,7 +206,7 @@ static int round_again(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
 	const struct inputs inputs = { n, calloc(compiler->image_count, sizeof(*inputs.values)) };
-	int ret = inputs.values ? do_each(tuning, compiler->image_count, read_inputs, &inputs) :
+	int ret = inputs.values ? do_each(tuning, compiler->image_count, read_input, &inputs) :
 				  xrnpe_fail_memory(compiler->error);
 
 	if (!ret && reround_node(compiler, n, inputs.values, tuning->model))
