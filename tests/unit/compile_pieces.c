@@ -25,6 +25,16 @@ static unsigned int products(const struct xrnpe_model *model)
 	return count;
 }
 
+/* @graph is on the device, within @bound of the reference, in so many products; it is freed. */
+static void check_products(struct xrnpe_graph *graph, double bound, unsigned int count)
+{
+	struct xrnpe_model *model = on_device(graph, bound);
+
+	ck_assert_uint_eq(products(model), count);
+	xrnpe_model_free(model);
+	xrnpe_graph_free(graph);
+}
+
 /* Whatever strides, dilations, padding and groups: a convolution for each phase. */
 START_TEST(transposed)
 {
@@ -89,12 +99,9 @@ START_TEST(interpolated)
 		{ "align_corners", 11, 7, 2 * 2 },
 		{ "pytorch_half_pixel", 12, 8, 3 * 3 },
 	};
-	struct xrnpe_graph *graph = resized("linear", cases[_i].coordinates, cases[_i].h, cases[_i].w);
-	struct xrnpe_model *model = on_device(graph, 0.02);
 
-	ck_assert_uint_eq(products(model), cases[_i].products);
-	xrnpe_model_free(model);
-	xrnpe_graph_free(graph);
+	check_products(resized("linear", cases[_i].coordinates, cases[_i].h, cases[_i].w), 0.02,
+		       cases[_i].products);
 }
 END_TEST
 
@@ -245,8 +252,6 @@ START_TEST(uneven)
 	};
 	Onnx__ModelProto *onnx = image_network(5, 10, 11);
 	Onnx__NodeProto *node = onnx_node(onnx, "AveragePool", "x", "a");
-	struct xrnpe_model *model;
-	struct xrnpe_graph *graph;
 
 	onnx_attr_ints(node, "kernel_shape", 2, cases[_i].kernel);
 	onnx_attr_ints(node, "strides", 2, cases[_i].stride);
@@ -255,11 +260,7 @@ START_TEST(uneven)
 	onnx_attr_int(node, "ceil_mode", cases[_i].ceil);
 	onnx_attr_int(node, "count_include_pad", cases[_i].counts);
 	onnx_node(onnx, "Relu", "a", "y");
-	graph = load(onnx);
-	model = on_device(graph, 2e-3);
-	ck_assert_uint_eq(products(model), cases[_i].products);
-	xrnpe_model_free(model);
-	xrnpe_graph_free(graph);
+	check_products(load(onnx), 2e-3, cases[_i].products);
 }
 END_TEST
 
@@ -281,8 +282,6 @@ START_TEST(tiled)
 	};
 	Onnx__ModelProto *onnx = image_network(2, cases[_i].h, cases[_i].w);
 	const char *op = cases[_i].op;
-	struct xrnpe_model *model;
-	struct xrnpe_graph *graph;
 
 	onnx_ints(onnx, "axes", cases[_i].axis_count, cases[_i].axes);
 	if (!strcmp(op, "ReduceMean"))
@@ -290,11 +289,7 @@ START_TEST(tiled)
 	else
 		onnx_node(onnx, op, cases[_i].axis_count ? "x axes" : "x", "a");
 	onnx_node(onnx, "Relu", "a", "y");
-	graph = load(onnx);
-	model = on_device(graph, 5e-3);
-	ck_assert_uint_eq(products(model), cases[_i].products);
-	xrnpe_model_free(model);
-	xrnpe_graph_free(graph);
+	check_products(load(onnx), 5e-3, cases[_i].products);
 }
 END_TEST
 
