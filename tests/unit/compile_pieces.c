@@ -69,6 +69,42 @@ START_TEST(transposed)
 }
 END_TEST
 
+/* Let memory that is taken next hold NaNs, as it may. */
+static void spoil_memory(void)
+{
+	enum { BLOCKS = 64, STEP = 16, LARGEST = 4096 };
+	void *blocks[BLOCKS];
+
+	for (size_t size = STEP; size <= LARGEST; size += STEP) {
+		for (int i = 0; i < BLOCKS; i++) {
+			blocks[i] = malloc(size);
+			ck_assert_ptr_nonnull(blocks[i]);
+			memset(blocks[i], 0xff, size);
+		}
+		for (int i = 0; i < BLOCKS; i++)
+			free(blocks[i]);
+	}
+}
+
+/* Weights that reach no output are nowhere in a model, whatever lies in memory in their place. */
+START_TEST(unused_weights)
+{
+	Onnx__ModelProto *onnx = image_network(2, 3, 3);
+	Onnx__NodeProto *node;
+	struct xrnpe_graph *graph;
+
+	onnx_floats(onnx, "w", DIMS(2, 3, 5, 5), NULL);
+	node = onnx_node(onnx, "ConvTranspose", "x w", "y");
+	onnx_attr_ints(node, "strides", DIMS(4, 4));
+	/* What is left is 3 x 3: every fourth tap would be of the fourth line or pixel. */
+	onnx_attr_ints(node, "pads", DIMS(0, 0, 10, 10));
+	graph = load(onnx);
+	spoil_memory();
+	xrnpe_model_free(on_device(graph, 0.02));
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 static struct xrnpe_graph *resized(const char *mode, const char *coordinates, int64_t h, int64_t w)
 {
 	Onnx__ModelProto *onnx = image_network(3, 6, 4);
@@ -340,6 +376,7 @@ TCase *compile_pieces_tests(void)
 
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, transposed, 0, 60);
+	tcase_add_test(tests, unused_weights);
 	tcase_add_loop_test(tests, interpolated, 0, 8);
 	tcase_add_loop_test(tests, weights_do_not_fit, 0, 2);
 	tcase_add_loop_test(tests, formats_that_do_not_multiply, 0, 3);
