@@ -22,13 +22,36 @@ void reference_compute(struct reference *ref, const struct graph_node *node,
 	node->op->compute(&call);
 }
 
+VECTORS
+static void add(float *restrict values, const float *restrict added, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		values[i] += added[i];
+}
+
 void reference_add(const struct xrnpe_graph *graph, const struct graph_node *node,
 		   const float *added, float *values)
 {
-	size_t count = graph_count(&graph_input(graph, node, GRAPH_RESIDUAL)->shape);
+	add(values + node->residual_first, added,
+	    graph_count(&graph_input(graph, node, GRAPH_RESIDUAL)->shape));
+}
 
+/* Written so that a NaN, which compares with nothing, passes. */
+VECTORS
+static void rectify(float *values, size_t count)
+{
 	for (size_t i = 0; i < count; i++)
-		values[node->residual_first + i] += added[i];
+		values[i] = values[i] <= 0 ? 0 : values[i];
+}
+
+VECTORS
+static void clamp(float *values, size_t count, float lo, float hi)
+{
+	for (size_t i = 0; i < count; i++) {
+		float low = values[i] < lo ? lo : values[i];
+
+		values[i] = low > hi ? hi : low;
+	}
 }
 
 /* Multiplied always, not only below zero, or no vectors are made of it. */
@@ -58,20 +81,14 @@ void reference_activate(const struct xrnpe_graph *graph, const struct graph_node
 	const struct graph_shape *shape = &graph_output(graph, node, 0)->shape;
 	size_t count = graph_count(shape);
 
-	/* Written so that a NaN, which compares with nothing, passes. */
-	if (activation->kind == XRNPE_ACT_RELU) {
-		for (size_t i = 0; i < count; i++)
-			values[i] = values[i] <= 0 ? 0 : values[i];
-	} else if (activation->kind == XRNPE_ACT_LEAKY) {
+	if (activation->kind == XRNPE_ACT_RELU)
+		rectify(values, count);
+	else if (activation->kind == XRNPE_ACT_LEAKY)
 		leak(values, count, activation->slope);
-	} else if (activation->kind == XRNPE_ACT_PRELU) {
+	else if (activation->kind == XRNPE_ACT_PRELU)
 		leak_channels(values, shape, graph_input(graph, node, GRAPH_SLOPES)->data);
-	}
-	for (size_t i = 0; activation->clamps && i < count; i++) {
-		float low = values[i] < activation->lo ? activation->lo : values[i];
-
-		values[i] = low > activation->hi ? activation->hi : low;
-	}
+	if (activation->clamps)
+		clamp(values, count, activation->lo, activation->hi);
 }
 
 void reference_node(struct reference *ref, uint32_t index)

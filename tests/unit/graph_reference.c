@@ -109,6 +109,38 @@ START_TEST(pools_by_hand)
 }
 END_TEST
 
+/* The largest of each window, or a NaN in it, in lines longer than vectors are. */
+START_TEST(maxima_against_naive)
+{
+	enum { SIZE = 37 };
+	const uint32_t kernel = _i + 2, stride = _i / 2 + 1, count = (SIZE - kernel) / stride + 1;
+	Onnx__ModelProto *model = image(1, SIZE, SIZE);
+	Onnx__NodeProto *node = onnx_node(model, "MaxPool", "x", "y");
+	float x[SIZE * SIZE], y[SIZE * SIZE];
+	struct xrnpe_graph *graph;
+	uint32_t state = 5;
+
+	onnx_attr_ints(node, "kernel_shape", DIMS(kernel, kernel));
+	onnx_attr_ints(node, "strides", DIMS(stride, stride));
+	graph = load(model, true);
+	for (size_t i = 0; i < SIZE * SIZE; i++)
+		x[i] = i % 101 == 100 ? NAN : onnx_noise(&state);
+	ck_assert_int_eq(run(graph, 1, x, y), 0);
+	for (uint32_t i = 0; i < count * count; i++) {
+		const float *window = x + (i / count * SIZE + i % count) * stride;
+		float most = -INFINITY;
+
+		for (uint32_t k = 0; k < kernel * kernel && !isnan(most); k++) {
+			float value = window[k / kernel * SIZE + k % kernel];
+
+			most = value > most || isnan(value) ? value : most;
+		}
+		ck_assert(isnan(most) ? isnan(y[i]) : y[i] == most);
+	}
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
 START_TEST(conv_and_add_by_hand)
 {
 	static const float x[] = { 1, -2, 3, -4 };
@@ -413,8 +445,8 @@ START_TEST(flatten_keeps_channel_order)
 }
 END_TEST
 
-/* One output of a convolution, in the plainest way. */
-static double naive(const struct xrnpe_graph *graph, const float *x, uint32_t n, uint32_t oy,
+/* One output of a convolution, in the plainest way: of the order of its sums nothing may change. */
+static float naive(const struct xrnpe_graph *graph, const float *x, uint32_t n, uint32_t oy,
 		    uint32_t ox)
 {
 	const struct graph_node *node = &graph->nodes[0];
@@ -424,7 +456,7 @@ static double naive(const struct xrnpe_graph *graph, const float *x, uint32_t n,
 	const struct graph_tensor *tensor = graph_input(graph, node, 1);
 	uint32_t in_c = tensor->shape.dims[1], group = n / (tensor->shape.dims[0] / w->groups);
 	const float *weight = (const float *)tensor->data + n * in_c * wy->kernel * wx->kernel;
-	double sum = ((const float *)graph_input(graph, node, 2)->data)[n];
+	volatile float sum = 0, product;
 
 	for (uint32_t c = 0; c < in_c; c++) {
 		for (uint32_t i = 0; i < wy->kernel; i++) {
@@ -432,14 +464,15 @@ static double naive(const struct xrnpe_graph *graph, const float *x, uint32_t n,
 				int y = (int)(oy * wy->stride + i * wy->dilation) - (int)wy->pad_begin;
 				int z = (int)(ox * wx->stride + j * wx->dilation) - (int)wx->pad_begin;
 
-				if (y >= 0 && y < (int)in[2] && z >= 0 && z < (int)in[3])
-					sum += (double)*weight *
-					       x[((group * in_c + c) * in[2] + (uint32_t)y) * in[3] +
-						 (uint32_t)z];
+				if (y < 0 || y >= (int)in[2] || z < 0 || z >= (int)in[3])
+					continue;
+				product = *weight * x[((group * in_c + c) * in[2] + (uint32_t)y) * in[3] +
+						      (uint32_t)z];
+				sum = sum + product;
 			}
 		}
 	}
-	return sum;
+	return sum + ((const float *)graph_input(graph, node, 2)->data)[n];
 }
 
 /* What is not a number stays so, whatever compares it. */
@@ -510,6 +543,12 @@ static const int64_t convs[][8] = {
 	{ 5, 4, 17, 1, 3, 1, 1, 1 },
 	{ 3, 9, 16, 1, 3, 2, 2, 2 },
 	{ 3, 13, 8, 1, 2, 3, 1, 0 },
+	/* Lines as long as the output's, by whole channels and by long and short lines. */
+	{ 7, 20, 8, 1, 5, 1, 1, 2 },
+	{ 2, 23, 19, 1, 3, 1, 3, 3 },
+	{ 4, 41, 9, 1, 3, 2, 1, 1 },
+	{ 3, 64, 8, 1, 5, 3, 1, 1 },
+	{ 9, 7, 16, 1, 3, 2, 1, 1 },
 };
 
 START_TEST(conv_against_naive)
@@ -540,7 +579,7 @@ START_TEST(conv_against_naive)
 	out = graph_output(graph, &graph->nodes[0], 0)->shape.dims;
 	for (uint32_t n = 0; n < out[1]; n++) {
 		for (uint32_t i = 0; i < out[2] * out[3]; i++)
-			ck_assert_double_eq_tol(*y++, naive(graph, x, n, i / out[3], i % out[3]), 1e-4);
+			ck_assert_float_eq(*y++, naive(graph, x, n, i / out[3], i % out[3]));
 	}
 	reference_free(ref);
 	xrnpe_graph_free(graph);
@@ -552,9 +591,9 @@ START_TEST(products_in_order)
 {
 	enum { TAPS = 37, ROWS = MULTIPLY_ROWS, COLUMNS = 11 * MULTIPLY_COLUMNS, STRIDE = 41 };
 	const struct multiply_vectors *vectors = multiply_vectors[_i];
-	float weight[ROWS * STRIDE], in[TAPS + COLUMNS], out[ROWS * COLUMNS];
+	float weight[ROWS * STRIDE], in[TAPS + COLUMNS], bias[ROWS], out[ROWS * COLUMNS];
 	size_t offset[TAPS];
-	const struct multiply_taps taps = { weight, in, STRIDE, TAPS, offset };
+	struct multiply_taps taps = { weight, in, NULL, STRIDE, TAPS, offset };
 	uint32_t state = 3;
 
 	if (!vectors->supported())
@@ -565,7 +604,10 @@ START_TEST(products_in_order)
 		in[i] = onnx_noise(&state);
 	for (size_t i = 0; i < TAPS; i++)
 		offset[i] = i * 7 % TAPS;
+	for (size_t i = 0; i < ROWS; i++)
+		bias[i] = onnx_noise(&state);
 	for (unsigned int rows = 1; rows <= ROWS; rows++) {
+		taps.bias = rows % 2 ? bias : NULL;
 		for (size_t columns = MULTIPLY_COLUMNS; columns <= COLUMNS; columns += MULTIPLY_COLUMNS) {
 			memset(out, 0xff, sizeof(out));
 			vectors->multiply(&taps, rows, columns, out, COLUMNS);
@@ -581,6 +623,7 @@ START_TEST(products_in_order)
 						  in[offset[t] + i % COLUMNS];
 					sum = sum + product;
 				}
+				sum = sum + (taps.bias ? bias[i / COLUMNS] : 0);
 				ck_assert_msg(out[i] == sum, "%s: %u rows, %zu columns", vectors->name, rows,
 					      columns);
 			}
@@ -739,6 +782,7 @@ TCase *graph_reference_tests(void)
 
 	tcase_add_test(tests, conv_by_hand);
 	tcase_add_test(tests, pools_by_hand);
+	tcase_add_loop_test(tests, maxima_against_naive, 0, 4);
 	tcase_add_test(tests, conv_and_add_by_hand);
 	tcase_add_test(tests, elementwise_by_hand);
 	tcase_add_test(tests, activations_by_hand);

@@ -22,12 +22,6 @@ static size_t reach(const struct graph_window *axis)
 	return (size_t)(axis->kernel - 1) * axis->dilation + 1;
 }
 
-/* @count in whole vectors. */
-static size_t whole_columns(size_t count)
-{
-	return (count + MULTIPLY_COLUMNS - 1) / MULTIPLY_COLUMNS * MULTIPLY_COLUMNS;
-}
-
 /* Sums for windows at every place of lines that are @width apart, from the first to the last. */
 static size_t place_count(const struct window_images *out, size_t width)
 {
@@ -40,7 +34,7 @@ static size_t place_count(const struct window_images *out, size_t width)
  * neighbouring windows read neighbouring elements, whatever the stride. As there are fewer
  * phases than taps, several taps read one, and windows are computed at all its places, also
  * where they would reach into the next line; where these are many, a phase is for one column
- * of taps, and has no others.
+ * of taps, and has no others: its lines are as long as the output's.
  */
 struct image {
 	size_t channels, height, width;	/* of a phase */
@@ -48,6 +42,19 @@ struct image {
 	size_t phases_y, phases_x;
 	size_t step_x;			/* columns that a phase begins behind the one before */
 };
+
+static size_t phase_size(const struct image *image)
+{
+	return image->height * image->width;
+}
+
+static size_t image_size(const struct image *image)
+{
+	return image->channels * image->phases_y * image->phases_x * phase_size(image);
+}
+
+/* Elements of an image that the second cache of any CPU holds. */
+#define NEAR (1 << 16)
 
 /* The image for @channels_out times windows that make an output of @out's size. */
 static struct image image_of(const struct graph_window *y, const struct graph_window *x,
@@ -61,33 +68,30 @@ static struct image image_of(const struct graph_window *y, const struct graph_wi
 		.phases_y = smaller(y->stride, reach(y)), .phases_x = smaller(x->stride, reach(x)),
 		.step_x = 1,
 	};
+	struct image apart = image;
+	size_t many;
 
-	if (channels_out >= MULTIPLY_ROWS &&
-	    4 * whole_columns(place_count(out, image.width)) >=
-	    5 * whole_columns(out->height * out->width)) {
-		image.width = out->width;
-		image.phases_x = x->kernel;
-		image.step_x = x->dilation;
-	}
-	return image;
-}
-
-static size_t phase_size(const struct image *image)
-{
-	return image->height * image->width;
-}
-
-static size_t image_size(const struct image *image)
-{
-	return image->channels * image->phases_y * image->phases_x * phase_size(image);
+	apart.width = out->width;
+	apart.phases_x = x->kernel;
+	apart.step_x = x->dilation;
+	/* Sums between the lines, a 32nd or a quarter of all, outweigh what more phases take. */
+	many = image_size(&apart) <= NEAR ? 33 : 40;
+	return channels_out >= MULTIPLY_ROWS &&
+	       32 * place_count(out, image.width) >= many * out->height * out->width ? apart : image;
 }
 
 /* Columns of results that are computed before the next output channels are. */
 #define CHUNK (16 * MULTIPLY_COLUMNS)
 
+/* Elements of the input along an axis, and where they are in a phase. */
+struct landing {
+	size_t in, in_step, out, out_step, count;
+};
+
 /* The scratch memory of a convolution. */
 struct scratch {
 	size_t *offset;		/* by tap: where in the image it is from where its window stands */
+	struct landing *y, *x;	/* by phase */
 	float *image;		/* with room behind it, since whole vectors are read */
 	float *rest;
 };
@@ -96,7 +100,9 @@ static struct scratch divide_scratch(void *scratch, const struct image *image, s
 {
 	struct scratch parts = { .offset = scratch };
 
-	parts.image = (float *)(parts.offset + taps);
+	parts.y = (struct landing *)(parts.offset + taps);
+	parts.x = parts.y + image->phases_y;
+	parts.image = (float *)(parts.x + image->phases_x);
 	parts.rest = parts.image + image_size(image) + MULTIPLY_COLUMNS;
 	return parts;
 }
@@ -104,7 +110,8 @@ static struct scratch divide_scratch(void *scratch, const struct image *image, s
 /* Its size, with @rest floats more. */
 static size_t scratch_bytes(const struct image *image, size_t taps, size_t rest)
 {
-	return taps * sizeof(size_t) + (image_size(image) + MULTIPLY_COLUMNS + rest) * sizeof(float);
+	return taps * sizeof(size_t) + (image->phases_y + image->phases_x) * sizeof(struct landing) +
+	       (image_size(image) + MULTIPLY_COLUMNS + rest) * sizeof(float);
 }
 
 static void set_offsets(const struct graph_window *y, const struct graph_window *x,
@@ -121,14 +128,11 @@ static void set_offsets(const struct graph_window *y, const struct graph_window 
 		offset[t] = phase * phase_size(image) + i / y->stride * image->width +
 			    (j - column * image->step_x) / x->stride;
 	}
-	for (size_t t = kernel; t < image->channels * kernel; t++)
-		offset[t] = offset[t - kernel] + channel;
+	for (size_t c = 1; c < image->channels; c++) {
+		for (size_t t = 0; t < kernel; t++)
+			offset[c * kernel + t] = offset[t] + c * channel;
+	}
 }
-
-/* Elements of the input along an axis, and where they are in a phase. */
-struct landing {
-	size_t in, in_step, out, out_step, count;
-};
 
 /*
  * Which of @in elements are among the @out of a phase, if element 0 lies @begin behind its
@@ -146,20 +150,64 @@ static struct landing land(size_t in, ptrdiff_t begin, size_t by, size_t stride,
 	return l;
 }
 
-/* Write the elements of a line that are in a phase. */
-VECTORS
-static void spread_line(const struct landing *l, const float *in, float *out)
+/* Every @step-th element of a line, @block at a time, the last of them perhaps once more. */
+static inline __attribute__((always_inline))
+void take_blocks(const float *in, size_t step, size_t block, size_t count, float *out)
 {
-	in += l->in;
-	out += l->out;
-	if (l->in_step == 1 && l->out_step == 1) {
-		memcpy(out, in, l->count * sizeof(*out));
-	} else if (l->in_step == 2) {
-		for (size_t i = 0; i < l->count; i++)
-			out[i] = in[2 * i];
-	} else {
-		for (size_t i = 0; i < l->count; i++)
-			out[i * l->out_step] = in[i * l->in_step];
+	for (size_t i = 0; i < count; i += block) {
+		size_t first = smaller(i, count - block);
+
+#pragma GCC unroll 16
+		for (size_t k = first; k < first + block; k++)
+			out[k] = in[k * step];
+	}
+}
+
+static inline __attribute__((always_inline))
+void take_steps(const float *in, size_t step, size_t count, float *out)
+{
+	/* As constants they make vectors of the loops. */
+	if (count >= 16)
+		take_blocks(in, step, 16, count, out);
+	else if (count >= 4)
+		take_blocks(in, step, 4, count, out);
+	else
+		take_blocks(in, step, 1, count, out);
+}
+
+/* Write the elements of a channel that are in a phase, line by line. */
+VECTORS
+static void spread_lines(const struct landing *y, const struct landing *x, const float *in, size_t in_width,
+			 float *out, size_t width)
+{
+	size_t in_line = y->in_step * in_width, out_line = y->out_step * width;
+	size_t in_step = x->in_step, out_step = x->out_step, count = x->count;
+
+	in += y->in * in_width + x->in;
+	out += y->out * width + x->out;
+	for (size_t i = 0; i < y->count; i++, in += in_line, out += out_line) {
+		if (out_step > 1) {
+			for (size_t k = 0; k < count; k++)
+				out[k * out_step] = in[k];
+		} else if (in_step == 1) {
+			memcpy(out, in, count * sizeof(*out));
+		} else if (in_step == 2) {
+			take_steps(in, 2, count, out);
+		} else {
+			take_steps(in, in_step, count, out);
+		}
+	}
+}
+
+/* The same at once, where lines are as long, and zeros again between what is of two of them. */
+static void spread_plane(const struct landing *y, const struct landing *x, const float *in, float *out,
+			 size_t width)
+{
+	out += y->out * width + x->out;
+	memcpy(out, in + y->in * width + x->in, ((y->count - 1) * width + x->count) * sizeof(*out));
+	for (size_t k = x->count; k < width; k++) {
+		for (size_t i = 0; i + 1 < y->count; i++)
+			out[i * width + k] = 0;
 	}
 }
 
@@ -168,23 +216,31 @@ static void spread_line(const struct landing *l, const float *in, float *out)
  * others @by_y and @by_x further; zeros between and around.
  */
 static void spread(const struct image *image, const struct window_images *from, const float *in,
-		   ptrdiff_t begin_y, size_t by_y, ptrdiff_t begin_x, size_t by_x, float *out)
+		   ptrdiff_t begin_y, size_t by_y, ptrdiff_t begin_x, size_t by_x,
+		   const struct scratch *scratch)
 {
-	size_t phases = image->phases_y * image->phases_x, channel = phases * phase_size(image);
+	size_t phases = image->phases_y * image->phases_x, size = phase_size(image);
+	bool planes = from->width == image->width && image->stride_y == 1 && image->stride_x == 1 &&
+		      by_y == 1 && by_x == 1;
+	float *out = scratch->image;
 
-	memset(out, 0, image_size(image) * sizeof(*out));
-	for (size_t p = 0; p < phases; p++, out += phase_size(image)) {
-		ptrdiff_t line = (ptrdiff_t)(p / image->phases_x);
-		ptrdiff_t column = (ptrdiff_t)(p % image->phases_x * image->step_x);
-		struct landing y = land(from->height, begin_y - line, by_y, image->stride_y,
-					image->height);
-		struct landing x = land(from->width, begin_x - column, by_x, image->stride_x,
-					image->width);
+	for (size_t i = 0; i < image->phases_y; i++)
+		scratch->y[i] = land(from->height, begin_y - (ptrdiff_t)i, by_y, image->stride_y,
+				     image->height);
+	for (size_t i = 0; i < image->phases_x; i++)
+		scratch->x[i] = land(from->width, begin_x - (ptrdiff_t)(i * image->step_x), by_x,
+				     image->stride_x, image->width);
+	for (size_t c = 0; c < image->channels; c++, in += from->height * from->width) {
+		memset(out, 0, phases * size * sizeof(*out));
+		for (size_t i = 0; i < image->phases_y; i++) {
+			for (size_t j = 0; j < image->phases_x; j++, out += size) {
+				const struct landing *y = &scratch->y[i], *x = &scratch->x[j];
 
-		for (size_t c = 0; x.count && c < image->channels; c++) {
-			for (size_t i = 0; i < y.count; i++)
-				spread_line(&x, in + (c * from->height + y.in + i * y.in_step) * from->width,
-					    out + c * channel + (y.out + i * y.out_step) * image->width);
+				if (planes && y->count && x->count)
+					spread_plane(y, x, in, out, image->width);
+				else if (x->count)
+					spread_lines(y, x, in, from->width, out, image->width);
+			}
 		}
 	}
 }
@@ -195,14 +251,14 @@ static void spread(const struct image *image, const struct window_images *from, 
  */
 VECTORS
 static void put(const struct window_images *out, size_t width, size_t first, size_t count,
-		const float *sums, float bias, float *result)
+		const float *sums, float *result)
 {
 	for (size_t y = first / width; y * width < first + count; y++) {
 		size_t begin = y * width < first ? first - y * width : 0;
 		size_t end = smaller(first + count - y * width, out->width);
 
 		for (size_t x = begin; x < end; x++)
-			result[y * out->width + x] = sums[y * width + x - first] + bias;
+			result[y * out->width + x] = sums[y * width + x - first];
 	}
 }
 
@@ -218,32 +274,33 @@ static size_t next_columns(size_t left)
  * MULTIPLY_COLUMNS windows, so many are computed; else nothing behind the image is read.
  */
 static void convolve(const struct window_images *out, size_t width, struct multiply_taps taps,
-		     const float *bias, size_t channels, float *result)
+		     size_t channels, float *result)
 {
 	size_t total = place_count(out, width), pixels = out->height * out->width;
-	const struct window_images line = { .height = 1, .width = pixels };
-	const float *image = taps.in, *weight = taps.weight;
+	/* Sums are the output as they come, if nothing lies between the lines. */
+	bool in_place = width == out->width && total >= MULTIPLY_COLUMNS;
+	const struct multiply_taps all = taps;
 
-	/* As one line, if nothing lies between the lines. */
-	if (width == out->width) {
-		out = &line;
-		width = pixels;
-	}
 	for (size_t first = 0, columns; first < total; first += columns) {
 		columns = next_columns(total - first);
 		/* The last ones overlap those before. */
 		size_t begin = smaller(first, total > columns ? total - columns : 0);
 
-		taps.in = image + begin;
+		taps.in = all.in + begin;
 		for (size_t c = 0; c < channels; c += MULTIPLY_ROWS) {
 			unsigned int rows = (unsigned int)smaller(channels - c, MULTIPLY_ROWS);
 			float sums[MULTIPLY_ROWS * CHUNK];
 
-			taps.weight = weight + c * taps.stride;
+			taps.weight = all.weight + c * taps.stride;
+			taps.bias = all.bias ? all.bias + c : NULL;
+			if (in_place) {
+				multiply(&taps, rows, columns, result + c * pixels + begin, pixels);
+				continue;
+			}
 			multiply(&taps, rows, columns, sums, CHUNK);
 			for (unsigned int r = 0; r < rows; r++)
 				put(out, width, begin, smaller(columns, total - begin), sums + r * CHUNK,
-				    bias ? bias[c + r] : 0, result + (c + r) * pixels);
+				    result + (c + r) * pixels);
 		}
 	}
 }
@@ -368,10 +425,11 @@ static void compute_conv(const struct op_call *call)
 		size_t first = i % windows->groups * channels;
 
 		if (!in_place)
-			spread(&image, &from, input, y.pad_begin, 1, x.pad_begin, 1, scratch.image);
+			spread(&image, &from, input, y.pad_begin, 1, x.pad_begin, 1, &scratch);
 		taps.in = in_place ? input : scratch.image;
 		taps.weight = (const float *)call_in(call, 1) + first * k;
-		convolve(&to, image.width, taps, bias ? bias + first : NULL, channels, result);
+		taps.bias = bias ? bias + first : NULL;
+		convolve(&to, image.width, taps, channels, result);
 		input += image.channels * from.height * from.width;
 		result += channels * to.height * to.width;
 	}
@@ -491,7 +549,7 @@ static void compute_transposed(const struct op_call *call)
 	size_t batch = call_output(call, 0)->shape.dims[0];
 	const struct scratch scratch = divide_scratch(call->scratch, &image, k);
 	const float *input = call_in(call, 0), *weight = call_in(call, 1), *bias = call_in(call, 2);
-	const struct multiply_taps taps = { scratch.rest, scratch.image, k, k, scratch.offset };
+	struct multiply_taps taps = { scratch.rest, scratch.image, NULL, k, k, scratch.offset };
 	float *result = call_out(call, 0);
 
 	set_offsets(&y, &x, &image, scratch.offset);
@@ -500,8 +558,9 @@ static void compute_transposed(const struct op_call *call)
 
 		turn_weights(weight + g * channels * k, in_channels, channels, kernel, scratch.rest);
 		spread(&image, &from, input, transposed_begin(&y), windows_axis(windows, 0).stride,
-		       transposed_begin(&x), windows_axis(windows, 1).stride, scratch.image);
-		convolve(&to, image.width, taps, bias ? bias + g * channels : NULL, channels, result);
+		       transposed_begin(&x), windows_axis(windows, 1).stride, &scratch);
+		taps.bias = bias ? bias + g * channels : NULL;
+		convolve(&to, image.width, taps, channels, result);
 		input += in_channels * from.height * from.width;
 		result += channels * to.height * to.width;
 	}

@@ -12,17 +12,17 @@
 
 /*
  * Elements that a sum is of: weight[r * stride + i] is that of row r, in[offset[i] + c]
- * that of column c, for i from 0 to @taps - 1.
+ * that of column c, for i from 0 to @taps - 1; and bias[r], NULL: zeros.
  */
 struct multiply_taps {
-	const float *weight, *in;
+	const float *weight, *in, *bias;
 	size_t stride, taps;
 	const size_t *offset;
 };
 
 /*
- * out[r * out_stride + c] = the sum over i of their products, i in ascending order. Each
- * product is rounded before it is added.
+ * out[r * out_stride + c] = the sum over i of their products, i in ascending order, and then
+ * the bias. Each product is rounded before it is added.
  *
  * @rows: 1 .. MULTIPLY_ROWS
  * @columns: a multiple of MULTIPLY_COLUMNS

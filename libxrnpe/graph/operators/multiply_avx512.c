@@ -5,7 +5,7 @@
 #define VECTOR 64
 #define TARGET __attribute__((target("avx512f")))
 #define ROWS 8
-#define WIDTH 1
+#define WIDTH 2
 
 #include "multiply_vector.h"
 

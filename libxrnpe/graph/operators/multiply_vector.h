@@ -36,9 +36,11 @@ void multiply_tile(const struct multiply_taps *t, size_t row, unsigned int rows,
 	}
 #pragma GCC unroll 8
 	for (unsigned int r = 0; r < rows; r++) {
+		float bias = t->bias ? t->bias[row + r] : 0;
+
 #pragma GCC unroll 4
 		for (unsigned int v = 0; v < width; v++)
-			*(vec *)(out + (row + r) * out_stride + column + v * LANES) = sums[r][v];
+			*(vec *)(out + (row + r) * out_stride + column + v * LANES) = sums[r][v] + bias;
 	}
 }
 
