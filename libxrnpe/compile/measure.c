@@ -169,6 +169,20 @@ static uint32_t job_input(const struct bench *bench, const struct job *job, uint
 	return (job->first + k) % bench->compiler->image_count;
 }
 
+/*
+ * The weights as they are after rounding. Those that the device never reads, as they reach no output,
+ * are zero: binary32 multiplies them by the zeros around the input, which must not make NaNs.
+ */
+static void restore_weights(struct bench *bench, const struct job *job)
+{
+	const struct node_plan *plan = &bench->compiler->nodes[job->node];
+	const struct weights *weights = &plan->place.weights;
+
+	memset(bench->weight, 0, graph_count(&bench->compiler->graph->tensors[weights->tensor].shape) *
+				 sizeof(*bench->weight));
+	quantize_restore(weights, &plan->weight[job->format], job->format, bench->weight);
+}
+
 /* Outputs of the node before activation, and by how much channels are off. */
 static void run_rounded(struct bench *bench, const struct job *job)
 {
@@ -179,8 +193,7 @@ static void run_rounded(struct bench *bench, const struct job *job)
 	size_t count = image_count(image);
 
 	if (job->part == WEIGHTS)
-		quantize_restore(&plan->place.weights, &plan->weight[job->format], job->format,
-				 bench->weight);
+		restore_weights(bench, job);
 	memset(bench->shifts, 0, image->c * sizeof(*bench->shifts));
 	for (uint32_t k = 0; k < job->rounded; k++) {
 		uint32_t i = job_input(bench, job, k);

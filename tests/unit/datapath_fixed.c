@@ -400,16 +400,22 @@ START_TEST(otherwise)
 }
 END_TEST
 
+/* Have tables at random, and all bytes, then more of them, to look up there. */
+static void fill(uint8_t *tables, size_t table_size, uint8_t *in, size_t count, uint64_t *state)
+{
+	for (size_t i = 0; i < table_size; i++)
+		tables[i] = (uint8_t)random_word(state);
+	for (size_t i = 0; i < count; i++)
+		in[i] = (uint8_t)(i < 256 ? i : random_word(state));
+}
+
 /* Any number of bytes, anywhere, by tables of bytes and of pairs. */
 START_TEST(tables)
 {
 	uint8_t table[512], in[700], got[1400];
 	uint64_t state = 241;
 
-	for (size_t i = 0; i < sizeof(table); i++)
-		table[i] = (uint8_t)random_word(&state);
-	for (size_t i = 0; i < sizeof(in); i++)
-		in[i] = (uint8_t)(i < 256 ? i : random_word(&state));
+	fill(table, sizeof(table), in, sizeof(in), &state);
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
 		if (!(*codec)->supported())
 			continue;
@@ -437,10 +443,7 @@ START_TEST(channel_tables)
 	uint64_t state = 242;
 	size_t channels = (size_t)_i;
 
-	for (size_t i = 0; i < sizeof(table); i++)
-		table[i] = (uint8_t)random_word(&state);
-	for (size_t i = 0; i < sizeof(in); i++)
-		in[i] = (uint8_t)(i < 256 ? i : random_word(&state));
+	fill(table, sizeof(table), in, sizeof(in), &state);
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
 		if (!(*codec)->supported())
 			continue;
