@@ -45,6 +45,9 @@ struct xrnpe_submission {
 
 static_assert(DRM_XRNPE_MAX_JOBS <= 64);
 
+/* Values of xrnpe_job_usage(). */
+#define XRNPE_JOB_USAGES	3
+
 /* ---- arrays ---- */
 
 /*
@@ -352,13 +355,16 @@ static void xrnpe_submission_fini(struct xrnpe_submission *sub)
 
 /* ---- all of them ---- */
 
-/* With room for a fence of each of @count jobs. */
-static int xrnpe_job_lock_bos(struct xrnpe_job *job, struct drm_exec *exec, unsigned int count)
+/*
+ * With room for a fence of each usage, since of each a queue's later fences take the place of
+ * its earlier ones. One job may have several: a buffer and imports of it are fenced as one.
+ */
+static int xrnpe_job_lock_bos(struct xrnpe_job *job, struct drm_exec *exec)
 {
 	int ret = 0;
 
 	for (unsigned int i = 0; !ret && i < job->bo_count; i++)
-		ret = drm_exec_prepare_obj(exec, job->bos[i], count);
+		ret = drm_exec_prepare_obj(exec, job->bos[i], XRNPE_JOB_USAGES);
 	return ret;
 }
 
@@ -453,7 +459,7 @@ static int xrnpe_submissions_commit(struct xrnpe_submission *subs, unsigned int 
 	drm_exec_until_all_locked(&exec) {
 		ret = 0;
 		for (unsigned int i = 0; !ret && i < count; i++)
-			ret = xrnpe_job_lock_bos(subs[i].job, &exec, count);
+			ret = xrnpe_job_lock_bos(subs[i].job, &exec);
 		drm_exec_retry_on_contention(&exec);
 		if (ret)
 			goto out_fini;

@@ -182,6 +182,77 @@ TEST_F(uapi, read_only_export)
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 0, &self->work));
 }
 
+/* The node that authenticates, which kernels without accel nodes make; or -1. */
+static int open_card(void)
+{
+	for (int i = 0; i < 8; i++) {
+		char path[64], name[16] = "";
+		struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
+		int fd;
+
+		snprintf(path, sizeof(path), "/dev/dri/card%d", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd >= 0 && !call(fd, DRM_IOCTL_VERSION, &version) && !strcmp(name, "xrnpe")) {
+			memset(queues[fd], 0, sizeof(queues[fd]));
+			return fd;
+		}
+		close(fd);
+	}
+	return -1;
+}
+
+/*
+ * A job that has a buffer twice, once to write and once as the read-only import of itself,
+ * while others use it, too. Kernels with CONFIG_DEBUG_MUTEXES always have room for its fences.
+ */
+TEST_F(uapi, both_ways_in_one_job)
+{
+	const int fd = open_card();
+	struct drm_gem_open again;
+	struct drm_gem_flink flink;
+	struct drm_prime_handle export = { .flags = DRM_CLOEXEC };
+	struct drm_xrnpe_region regions[3];
+	struct drm_xrnpe_job job;
+	struct work work, endless;
+	int64_t alias;
+
+	if (fd < 0)
+		SKIP(return, "this kernel has no node that opens buffers by name");
+	ASSERT_EQ(0, make_work(fd, &work));
+	ASSERT_EQ(0, make_endless(fd, &endless));
+	flink.handle = export.handle = work.data.handle;
+	ASSERT_EQ(0, call(fd, DRM_IOCTL_GEM_FLINK, &flink));
+	again.name = flink.name;
+	ASSERT_EQ(0, call(fd, DRM_IOCTL_GEM_OPEN, &again));
+	ASSERT_EQ(0, call(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
+	ASSERT_EQ(0, close_handle(fd, work.data.handle));
+	work.data.handle = again.handle;
+	alias = import(fd, export.fd);
+	ASSERT_LT(0, alias);
+	ASSERT_NE(alias, again.handle);
+
+	/* Its list of fences is of any length. */
+	for (int others = 0; others < 6; others++) {
+		const int64_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_LOW, 4);
+
+		job = job_args(&endless, &regions[0]);
+		regions[1] = (struct drm_xrnpe_region){
+			.handle = again.handle, .flags = DRM_XRNPE_REGION_READ, .size = 4096,
+		};
+		job.regions.count = 2;
+		job.flags = DRM_XRNPE_JOB_NO_IMPLICIT_SYNC;
+		ASSERT_LT(0, submit_jobs(fd, queue, &job, 1, 0));
+
+		job = job_args(&work, &regions[0]);
+		regions[1] = (struct drm_xrnpe_region){
+			.handle = alias, .flags = DRM_XRNPE_REGION_READ, .size = 4096,
+		};
+		job.regions.count = 2;
+		ASSERT_LT(0, submit_jobs(fd, make_queue(fd, DRM_XRNPE_PRIORITY_MEDIUM, 4), &job, 1, 0));
+	}
+	close(fd);
+}
+
 /* Its cache is the exporter's business. */
 TEST_F(uapi, sync_of_import)
 {
