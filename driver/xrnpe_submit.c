@@ -190,18 +190,40 @@ static int xrnpe_job_get_region(struct xrnpe_job *job, struct drm_file *file,
 
 /* ---- syncs ---- */
 
-/* The last of @count earlier jobs that signals what @sync waits for, or -1. */
+static bool xrnpe_submission_signals(const struct xrnpe_submission *sub,
+				     const struct drm_xrnpe_sync *sync)
+{
+	for (unsigned int i = 0; i < sub->out_count; i++)
+		if (sub->out[i].handle == sync->handle && sub->out[i].point >= sync->point &&
+		    !sub->out[i].point == !sync->point)
+			return true;
+	return false;
+}
+
+/*
+ * Which of @count earlier jobs signals what @sync waits for, or -1: of a timeline the first
+ * that gets to the point, of a binary syncobj the last.
+ */
 static int xrnpe_submissions_find_signal(const struct xrnpe_submission *subs, unsigned int count,
 					 const struct drm_xrnpe_sync *sync)
 {
-	while (count--) {
-		for (unsigned int i = 0; i < subs[count].out_count; i++)
-			if (subs[count].out[i].handle == sync->handle &&
-			    subs[count].out[i].point >= sync->point &&
-			    !subs[count].out[i].point == !sync->point)
-				return count;
-	}
-	return -1;
+	int found = -1;
+
+	for (unsigned int i = 0; i < count && (found < 0 || !sync->point); i++)
+		if (xrnpe_submission_signals(&subs[i], sync))
+			found = i;
+	return found;
+}
+
+/* A point signals when all before it have: wait for what the timeline has by now. */
+static int xrnpe_job_wait_for_timeline(struct xrnpe_job *job, struct drm_file *file, u32 handle)
+{
+	struct dma_fence *fence;
+	int ret = drm_syncobj_find_fence(file, handle, 0, 0, &fence);
+
+	if (ret)
+		return ret == -EINVAL ? 0 : ret;
+	return drm_sched_job_add_dependency(&job->base, fence);
 }
 
 static int xrnpe_submission_add_in(struct xrnpe_submission *subs, unsigned int index,
@@ -210,20 +232,22 @@ static int xrnpe_submission_add_in(struct xrnpe_submission *subs, unsigned int i
 	struct xrnpe_job *job = subs[index].job;
 	int earlier = xrnpe_submissions_find_signal(subs, index, sync);
 	struct dma_fence *fence;
-	int ret;
+	int ret = -EINVAL;
 
-	/* Jobs of a queue execute in order. That it ended well is looked at later. */
-	if (earlier >= 0) {
-		subs[index].after |= BIT_ULL(earlier);
-		return 0;
+	/* An earlier job replaces the fence of a binary syncobj, but adds to a timeline. */
+	if (earlier < 0 || sync->point)
+		ret = drm_syncobj_find_fence(file, sync->handle, sync->point, 0, &fence);
+	if (!ret) {
+		/* A timeline's link does not fail, what it links does. */
+		job->in_fences[job->in_count++] = dma_fence_get(dma_fence_chain_contained(fence));
+		return drm_sched_job_add_dependency(&job->base, fence);
 	}
-	ret = drm_syncobj_find_fence(file, sync->handle, sync->point, 0, &fence);
-	if (ret)
+	if (earlier < 0 || ret != -EINVAL)
 		return ret;
 
-	/* A timeline's link does not fail, what it links does. */
-	job->in_fences[job->in_count++] = dma_fence_get(dma_fence_chain_contained(fence));
-	return drm_sched_job_add_dependency(&job->base, fence);
+	/* Jobs of a queue execute in order. That it ended well is looked at later. */
+	subs[index].after |= BIT_ULL(earlier);
+	return sync->point ? xrnpe_job_wait_for_timeline(job, file, sync->handle) : 0;
 }
 
 static int xrnpe_submission_add_out(struct xrnpe_submission *sub, struct drm_file *file,

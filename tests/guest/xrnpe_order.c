@@ -73,6 +73,75 @@ TEST_F(job, timeline_syncobjs)
 	}
 }
 
+/* A point of a timeline as others have made it so far, and jobs of the same SUBMIT behind it. */
+TEST_F(job, timeline_goes_on_in_an_array)
+{
+	const uint32_t timeline = make_syncobj(self->fd);
+	const uint32_t signal = DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL;
+	struct drm_xrnpe_sync syncs[4] = {
+		{ timeline, signal, 20 }, { timeline, DRM_XRNPE_SYNC_TIMELINE, 5 },
+		{ timeline, signal, 40 }, { timeline, DRM_XRNPE_SYNC_TIMELINE, 30 },
+	};
+	struct drm_xrnpe_sync gated[2];
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job jobs[2];
+	struct drm_xrnpe_job_wait end;
+	struct work other;
+	struct gate gate;
+	int64_t point, first[2];
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	ASSERT_EQ(0, make_work(self->fd, &other));
+	gated[0] = wait_gate(&gate);
+	gated[1] = (struct drm_xrnpe_sync){ timeline, signal, 5 };
+	point = submit_syncs(self->fd, 3, &other, gated, 2);
+	ASSERT_LT(0, point);
+
+	/* One waits for 5, which is there, the other for 30, which 40 signals when 5 has, too. */
+	for (int i = 0; i < 2; i++) {
+		for (int j = 0; j < 2; j++) {
+			jobs[j] = job_args(&self->work, &region);
+			jobs[j].syncs = (struct drm_xrnpe_array){ sizeof(syncs[0]), 1,
+								  (uintptr_t)&syncs[2 * i + j] };
+		}
+		first[i] = submit_jobs(self->fd, queue_of(self->fd, i), jobs, 2, 0);
+		ASSERT_LT(0, first[i]);
+	}
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first[0]));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, first[0] + 1, in_ms(100), &end));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, first[1] + 1, in_ms(100), &end));
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first[0] + 1));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first[1] + 1));
+	EXPECT_EQ(0, wait_job(self->fd, point, 0, &end));
+}
+
+/* Who waits for a point has nothing to do with jobs of the same SUBMIT that go beyond it. */
+TEST_F(job, timeline_point_of_the_first_in_an_array)
+{
+	const uint32_t timeline = make_syncobj(self->fd);
+	const struct drm_xrnpe_sync syncs[3] = {
+		{ timeline, DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL, 10 },
+		{ timeline, DRM_XRNPE_SYNC_TIMELINE | DRM_XRNPE_SYNC_SIGNAL, 20 },
+		{ timeline, DRM_XRNPE_SYNC_TIMELINE, 5 },
+	};
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job jobs[3];
+	struct work bad = self->work;
+	int64_t first;
+
+	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &bad.cmd));
+	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	for (int i = 0; i < 3; i++) {
+		jobs[i] = job_args(i == 1 ? &bad : &self->work, &region);
+		jobs[i].syncs = (struct drm_xrnpe_array){ sizeof(syncs[0]), 1, (uintptr_t)&syncs[i] };
+	}
+	first = submit_jobs(self->fd, queue_of(self->fd, 0), jobs, 3, 0);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first));
+	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, first + 1));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first + 2));
+}
+
 /* If what a job waits for fails, so does the job; its own waiters, too. */
 TEST_F(job, failed_in_fence)
 {
