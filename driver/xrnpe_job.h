@@ -70,7 +70,7 @@ struct xrnpe_job {
 	u32 count;
 	/** @run_ns: time that it executed, as far as it was accounted */
 	u64 run_ns;
-	/** @poisoned: the device shall refuse it, so that the ring stops there */
+	/** @poisoned: the device is to refuse it, so that the ring stops there */
 	bool poisoned;
 	/** @begun: it may have begun when the device was reset */
 	bool begun;

@@ -153,9 +153,33 @@ void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason
 }
 
 /**
+ * xrnpe_ring_has_earlier() - whether jobs of a job's queue are before it in the ring
+ * @job: the job; in the ring, or else all that are there are before it
+ *
+ * A queue's fences signal in order: who waits for one has waited for those before it.
+ *
+ * Return: true if so.
+ */
+bool xrnpe_ring_has_earlier(const struct xrnpe_job *job)
+{
+	const struct xrnpe_job *other;
+
+	lockdep_assert_held(&job->ring->xdev->hw_lock);
+	list_for_each_entry(other, &job->ring->jobs, node) {
+		if (other == job)
+			break;
+		if (other->queue == job->queue)
+			return true;
+	}
+	return false;
+}
+
+/**
  * xrnpe_ring_drop() - cancel jobs that shall not begin any more: an in-fence failed
  * while they were in the ring, or their queue was banned
- * @ring: the ring, at rest
+ * @ring: the ring, at rest, to be started anew
+ *
+ * Those with earlier ones of their queue are refused by the device when these have ended.
  *
  * Return: true if there were any.
  */
@@ -169,8 +193,9 @@ bool xrnpe_ring_drop(struct xrnpe_ring *ring)
 
 		if (obstacle == DRM_XRNPE_CANCEL_NONE)
 			continue;
-		xrnpe_job_cancel(job, obstacle, -ECANCELED);
 		found = true;
+		if (!xrnpe_ring_has_earlier(job))
+			xrnpe_job_cancel(job, obstacle, -ECANCELED);
 	}
 	return found;
 }
@@ -192,7 +217,7 @@ static void xrnpe_ring_fill(struct xrnpe_ring *ring, struct xrnpe_job *job)
 	unsigned int slot;
 
 	job->count = ring->tail++;
-	job->poisoned = false;
+	job->poisoned = xrnpe_job_obstacle(job) != DRM_XRNPE_CANCEL_NONE;
 	slot = job->count % XRNPE_RING_SIZE;
 	memcpy(xdev->shared->regions[q][slot], job->regions,
 	       job->region_count * sizeof(*job->regions));
@@ -201,7 +226,7 @@ static void xrnpe_ring_fill(struct xrnpe_ring *ring, struct xrnpe_job *job)
 		.cmds = job->cmds,
 		.record = xrnpe_shared_dma(xdev, record[q][slot]),
 		.region_count = job->region_count,
-		.cmd_count = job->cmd_count,
+		.cmd_count = job->poisoned ? 0 : job->cmd_count,
 		.cmd_stride = job->cmd_stride,
 		.seqno = job->seqno,
 		.flags = XRNPE_JOB_RECORD,
@@ -274,7 +299,7 @@ enum drm_xrnpe_cancel_reason xrnpe_hw_submit(struct xrnpe_job *job)
 		return DRM_XRNPE_CANCEL_LOST;
 	/* From here on xrnpe_ring_drop() finds it in the ring. */
 	obstacle = xrnpe_job_obstacle(job);
-	if (obstacle != DRM_XRNPE_CANCEL_NONE)
+	if (obstacle != DRM_XRNPE_CANCEL_NONE && !xrnpe_ring_has_earlier(job))
 		return obstacle;
 
 	if (list_empty(&ring->jobs))
@@ -312,7 +337,7 @@ void xrnpe_ring_poison(struct xrnpe_ring *ring)
 /* ---- what became of them ---- */
 
 /**
- * xrnpe_job_is_refused() - whether a job was refused because of xrnpe_ring_poison()
+ * xrnpe_job_is_refused() - whether a job was refused since it shall not begin
  * @job: the job, in its ring
  *
  * Return: true if so: it has not begun.
@@ -372,7 +397,8 @@ static bool xrnpe_ring_hides_end(struct xrnpe_ring *ring)
 {
 	const struct xrnpe_job *job = xrnpe_ring_head(ring);
 
-	return job && (s32)(xrnpe_ring_read(ring, XRNPE_QUEUE_HEAD) - job->count) > 0;
+	return job && !xrnpe_job_is_refused(job) &&
+	       (s32)(xrnpe_ring_read(ring, XRNPE_QUEUE_HEAD) - job->count) > 0;
 }
 
 /**

@@ -27,6 +27,7 @@ irqreturn_t xrnpe_irq_thread(int irq, void *data);
 
 u64 xrnpe_ring_executed(struct xrnpe_ring *ring, u32 *head);
 void xrnpe_ring_poison(struct xrnpe_ring *ring);
+bool xrnpe_ring_has_earlier(const struct xrnpe_job *job);
 bool xrnpe_ring_drop(struct xrnpe_ring *ring);
 bool xrnpe_ring_reap(struct xrnpe_ring *ring);
 void xrnpe_ring_service(struct xrnpe_ring *ring);

@@ -34,12 +34,19 @@ static enum drm_xrnpe_cancel_reason xrnpe_job_wake_and_submit(struct xrnpe_job *
 	return reason;
 }
 
+/* Whether its queue has nothing before it in the ring, after which it must end. */
+static bool xrnpe_job_is_next(struct xrnpe_job *job)
+{
+	guard(mutex)(&job->ring->xdev->hw_lock);
+	return !xrnpe_ring_has_earlier(job);
+}
+
 static enum drm_xrnpe_cancel_reason xrnpe_job_start(struct xrnpe_job *job)
 {
 	enum drm_xrnpe_cancel_reason reason = xrnpe_job_obstacle(job);
 	int idx;
 
-	if (reason != DRM_XRNPE_CANCEL_NONE)
+	if (reason != DRM_XRNPE_CANCEL_NONE && xrnpe_job_is_next(job))
 		return reason;
 	if (!drm_dev_enter(&job->ring->xdev->drm, &idx))
 		return DRM_XRNPE_CANCEL_LOST;

@@ -4,6 +4,7 @@
  */
 #include "xrnpe_job.h"
 
+#include <poll.h>
 #include <pthread.h>
 
 TEST_F(job, binary_syncobjs)
@@ -237,6 +238,106 @@ TEST_F(job, failed_in_fence_same_queue)
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, b));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, c));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, d));
+}
+
+/* Whether @job has not ended, and will not soon. */
+static bool goes_on(int fd, int64_t job)
+{
+	struct drm_xrnpe_job_wait end;
+
+	return wait_job(fd, job, in_ms(200), &end) == -ETIME;
+}
+
+/*
+ * A job that does not begin, since its in-fence failed, ends when those before it have, as
+ * a fence stands for all before it of its queue, in a buffer, too.
+ */
+TEST_F(job, failed_in_fence_ends_in_order)
+{
+	const int64_t queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 4);
+	struct drm_prime_handle share = { .flags = DRM_CLOEXEC };
+	struct drm_xrnpe_region regions[2];
+	struct drm_xrnpe_sync syncs[2], next;
+	struct drm_xrnpe_job jobs[4];
+	struct drm_xrnpe_job_wait end;
+	struct pollfd written;
+	struct work endless;
+	struct gate gate;
+	int64_t a;
+
+	ASSERT_LT(0, queue);
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	syncs[0] = wait_gate(&gate);
+	syncs[1] = (struct drm_xrnpe_sync){ make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	next = (struct drm_xrnpe_sync){ .handle = syncs[1].handle };
+	break_gate(&gate);
+
+	for (int i = 0; i < 4; i++)
+		jobs[i] = job_args(i < 2 ? &endless : &self->work, &regions[i / 2]);
+	jobs[1].syncs = (struct drm_xrnpe_array){ sizeof(syncs[0]), 2, (uintptr_t)syncs };
+	jobs[2].syncs = (struct drm_xrnpe_array){ sizeof(next), 1, (uintptr_t)&next };
+	a = submit_jobs(self->fd, queue, jobs, 4, 0);
+	ASSERT_LT(0, a);
+	share.handle = endless.data.handle;
+	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &share));
+	written = (struct pollfd){ .fd = share.fd, .events = POLLIN };
+
+	EXPECT_TRUE(goes_on(self->fd, a + 1));
+	EXPECT_EQ(0, poll(&written, 1, 0));
+	/* Two more would be six in a queue of four. */
+	EXPECT_EQ(-EBUSY, submit_jobs(self->fd, queue, &jobs[2], 2, DRM_XRNPE_SUBMIT_NONBLOCK));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, a, 0, &end));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, a + 1));
+	EXPECT_EQ(0, wait_job(self->fd, a, 0, &end));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, a + 2));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, a + 3));
+	EXPECT_EQ(1, poll(&written, 1, 0));
+	close(share.fd);
+}
+
+/* The same if it is in the ring already when its in-fence fails, of a job of another queue. */
+TEST_F(job, failed_in_fence_in_the_ring_ends_in_order)
+{
+	const int64_t first = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 8);
+	const int64_t second = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 8);
+	struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
+	const struct drm_xrnpe_sync in = { .handle = out.handle };
+	struct drm_xrnpe_region regions[3];
+	struct work endless, bad = self->work;
+	struct drm_xrnpe_job job;
+	int64_t a, b, c, d;
+
+	ASSERT_LT(0, first);
+	ASSERT_LT(0, second);
+	ASSERT_EQ(0, make_endless(self->fd, &endless));
+	ASSERT_EQ(0, make_bo(self->fd, 4096, 0, &bad.cmd));
+	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	/* Once it is known that a queue has short jobs, its next ones get to the ring at once. */
+	job = job_args(&self->work, &regions[0]);
+	for (int i = 0; i < 6; i++)
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE,
+			  state_of(self->fd, submit_jobs(self->fd, second, &job, 1, 0)));
+
+	a = submit(self->fd, 3, &endless);
+	job = job_args(&bad, &regions[0]);
+	job.syncs = (struct drm_xrnpe_array){ sizeof(out), 1, (uintptr_t)&out };
+	job.flags = DRM_XRNPE_JOB_NO_IMPLICIT_SYNC;
+	b = submit_jobs(self->fd, first, &job, 1, 0);
+	job = job_args(&endless, &regions[1]);
+	job.flags = DRM_XRNPE_JOB_NO_IMPLICIT_SYNC;
+	c = submit_jobs(self->fd, second, &job, 1, 0);
+	job = job_args(&self->work, &regions[2]);
+	job.flags = DRM_XRNPE_JOB_NO_IMPLICIT_SYNC;
+	job.syncs = (struct drm_xrnpe_array){ sizeof(in), 1, (uintptr_t)&in };
+	d = submit_jobs(self->fd, second, &job, 1, 0);
+
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, a));
+	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, b));
+	EXPECT_TRUE(goes_on(self->fd, d));
+	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, c));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, d));
 }
 
 /* Without any sync: who writes a buffer waits for its readers, and they for it. */
