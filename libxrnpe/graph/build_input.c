@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Shapes of inputs, of which a file may leave a part to the caller. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "build.h"
 #include "error.h"
@@ -15,18 +16,39 @@ static const struct xrnpe_shape *given_shape(const struct xrnpe_graph_options *o
 	return NULL;
 }
 
+/* The program's option that gives a shape, N for what the file leaves open; of @dims NULL all. */
+static const char *shape_option(const char *name, const int64_t *dims, size_t rank, char *text, size_t size)
+{
+	int length = snprintf(text, size, "--shape %s=", name);
+
+	if (!dims)
+		length += snprintf(text + length, size - (size_t)length, "N,N...");
+	for (size_t i = 0; dims && i < rank; i++) {
+		const char *comma = i ? "," : "";
+
+		if (dims[i] < 1 && i)
+			length += snprintf(text + length, size - (size_t)length, "%sN", comma);
+		else
+			length += snprintf(text + length, size - (size_t)length, "%s%lld", comma,
+					   dims[i] < 1 ? 1LL : (long long)dims[i]);
+	}
+	return text;
+}
+
 int build_input_shape(const struct xrnpe_graph *graph, const struct xrnpe_graph_options *options,
 		      const char *name, const int64_t *dims, size_t rank,
 		      struct graph_shape *shape, struct xrnpe_error *error)
 {
 	const struct xrnpe_shape *given = given_shape(options, name);
 	const char *file = graph->name;
-	char text[64], other[64];
+	/* A name, and numbers of up to 20 digits. */
+	char text[64], other[64], option[sizeof("--shape =") + 64 + 21 * GRAPH_MAX_RANK];
 
 	graph_printable(name, text);
 	if (!dims && !given)
 		return xrnpe_fail(error, -ENOTSUP,
-				  "%s: input %s has no shape in the file: it has to be given", file, text);
+				  "%s: input %s has no shape in the file: it has to be given (%s)", file, text,
+				  shape_option(text, NULL, 0, option, sizeof(option)));
 	rank = dims ? rank : given->rank;
 	if (rank > GRAPH_MAX_RANK)
 		return xrnpe_fail(error, -ENOTSUP, "%s: input %s is of rank %zu; supported is %d",
@@ -47,10 +69,14 @@ int build_input_shape(const struct xrnpe_graph *graph, const struct xrnpe_graph_
 			dim = (int64_t)given->dims[i];
 		else if (!dim && i == 0)
 			dim = 1;	/* the batch */
-		if (dim < 1 || dim > (int64_t)GRAPH_MAX_ELEMENTS)
+		if (dim > (int64_t)GRAPH_MAX_ELEMENTS)
+			return xrnpe_fail(error, -ENOTSUP, "%s: input %s: dimension %zu is too large", file,
+					  text, i);
+		if (dim < 1)
 			return xrnpe_fail(error, -ENOTSUP,
-					  "%s: input %s: dimension %zu is open in the file, or no size: a shape has to be given%s%s",
-					  file, text, i, options->shape_count ? " for it; one is for " : "",
+					  "%s: input %s: dimension %zu is open in the file, or no size: a shape has to be given (%s)%s%s",
+					  file, text, i, shape_option(text, dims, rank, option, sizeof(option)),
+					  options->shape_count ? "; one is for " : "",
 					  options->shape_count ? graph_printable(options->shapes[0].input, other) :
 								 "");
 		shape->dims[i] = (uint32_t)dim;

@@ -522,9 +522,10 @@ START_TEST(input_shapes)
 
 	ck_assert_ptr_null(take(one("Relu", "x", 1, 0, 2, &node), &options));
 	ck_assert_str_eq(error.message, "m.onnx: input x: dimension 2 is open in the file, or no size: "
-			 "a shape has to be given for it; one is for z");
+			 "a shape has to be given (--shape x=1,1,N,2); one is for z");
 	refuse(one("Relu", "x", 1, 0, 2, &node), -ENOTSUP,
-	       "m.onnx: input x: dimension 2 is open in the file, or no size: a shape has to be given");
+	       "m.onnx: input x: dimension 2 is open in the file, or no size: a shape has to be given "
+	       "(--shape x=1,1,N,2)");
 	refuse(one("Relu", "x", 65535, 65535, 65535, &node), -ENOTSUP,
 	       "m.onnx: tensor x of 1 x 65535 x 65535 x 65535 is too large");
 
