@@ -109,7 +109,8 @@ static uint32_t run(struct work *work, const struct xrnpe_codec *codec, uint8_t 
 static void check(struct work *work, bool fixed)
 {
 	enum xrnpe_format out = work->cmd.operand[XRNPE_OPERAND_OFM].format;
-	size_t size = xrnpe_row_bytes(out, work->count);
+	size_t size = (size_t)work->cmd.image.in_h * work->cmd.operand[XRNPE_OPERAND_OFM].row_stride;
+	size_t codes = size * 8 / xrnpe_format_bits(out);
 	uint32_t status = run(work, &xrnpe_codec_plain, work->expected, false);
 
 	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
@@ -117,7 +118,7 @@ static void check(struct work *work, bool fixed)
 			continue;
 		memset(work->got, 0xa5, size);
 		ck_assert_uint_eq(run(work, *codec, work->got, fixed), status);
-		for (size_t i = 0; memcmp(work->got, work->expected, size) && i < work->count; i++)
+		for (size_t i = 0; memcmp(work->got, work->expected, size) && i < codes; i++)
 			ck_assert_msg(xrnpe_load(out, work->got, i) == xrnpe_load(out, work->expected, i),
 				      "%s, opcode %u, %s to %s, element %zu, scales %08x %08x, limits %08x %08x: %x, "
 				      "expected %x", (*codec)->name, work->cmd.opcode,
@@ -281,22 +282,40 @@ START_TEST(conversions)
 }
 END_TEST
 
-/* Every code of 8 bits by a table for each of few channels: pixels, rows with gaps, and planes. */
+/* Whether CONVERT is done by tables, of all channels or of each of few ones; not where a NaR is to be reported. */
+static bool is_converted_by_table(const struct work *work)
+{
+	const struct xrnpe_operand *o = work->cmd.operand;
+	enum xrnpe_format in = o[XRNPE_OPERAND_IFM].format, out = o[XRNPE_OPERAND_OFM].format;
+
+	if (out == XRNPE_FORMAT_FP4 && (in == XRNPE_FORMAT_P4 || in == XRNPE_FORMAT_P8))
+		return false;
+	if (!o[XRNPE_OPERAND_SCALE].row_stride)
+		return work->cmd.order == XRNPE_ORDER_HWC;
+	return work->cmd.image.in_c <= XRNPE_TABLE_CHANNELS && xrnpe_format_bits(in) == 8;
+}
+
+/*
+ * Every code by a table, or one for each of few channels: pixels, also of an odd number of codes of 4 bits,
+ * rows with gaps, and planes.
+ */
 START_TEST(few_channels)
 {
-	static const uint8_t formats[] = { XRNPE_FORMAT_P8, XRNPE_FORMAT_U8, XRNPE_FORMAT_S8 };
+	static const uint8_t formats[] = {
+		XRNPE_FORMAT_P8, XRNPE_FORMAT_U8, XRNPE_FORMAT_S8, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4,
+	};
 	enum { ROWS = 3 };
 	struct work *work = calloc(1, sizeof(*work));
 	struct xrnpe_operand *o = work->cmd.operand;
 	size_t channels = (size_t)_i % 5 + 1;
+	enum xrnpe_format in = formats[_i / 5 % 5], out = _i / 25;
 	uint64_t state = 281 + (uint64_t)_i;
 
 	work->cmd.opcode = XRNPE_OP_CONVERT;
-	set_formats(work, formats[_i / 5 % 3], XRNPE_FORMAT_FP4, _i / 15 ? XRNPE_FORMAT_P16 : XRNPE_FORMAT_P8);
+	set_formats(work, in, XRNPE_FORMAT_FP4, out);
 	for (size_t i = 0; i < sizeof(work->a); i++)
 		work->a[i] = (uint8_t)(i / channels + i / 2048);
-	o[XRNPE_OPERAND_SCALE].row_stride = sizeof(struct xrnpe_scale);
-	for (int layout = 0; layout < 3; layout++) {
+	for (int layout = 0; layout < 4; layout++) {
 		/* Beyond the largest part, and not a multiple of any vector. */
 		size_t width = 5011 + (size_t)layout;
 
@@ -308,18 +327,18 @@ START_TEST(few_channels)
 			if (i != XRNPE_OPERAND_SCALE)
 				o[i].row_stride = (uint32_t)(width * o[i].pixel_stride);
 		}
+		o[XRNPE_OPERAND_SCALE].row_stride = layout == 3 ? 0 : sizeof(struct xrnpe_scale);
 		work->cmd.order = layout == 2 ? XRNPE_ORDER_CHW : XRNPE_ORDER_HWC;
 		if (layout == 1) {
 			o[XRNPE_OPERAND_IFM].row_stride += 7;
 		} else if (layout == 2) {
-			o[XRNPE_OPERAND_IFM].pixel_stride = (uint32_t)width;
-			o[XRNPE_OPERAND_IFM].row_stride = ROWS * (uint32_t)width + 5;
+			o[XRNPE_OPERAND_IFM].pixel_stride = (uint32_t)xrnpe_row_bytes(in, width);
+			o[XRNPE_OPERAND_IFM].row_stride = ROWS * o[XRNPE_OPERAND_IFM].pixel_stride + 5;
 		}
 		for (size_t i = 0; i < 2 * channels; i++)
 			set_scale(work, i, random_factor(&state, 24) * (i % 2 ? 0.25f : 0x1p-5f));
 		set_output(work, &state);
-		/* Integers, if they suit, do more channels to 8 bits. */
-		check(work, channels > 4 && !(_i / 15));
+		check(work, out <= XRNPE_FORMAT_P8 && !is_converted_by_table(work));
 	}
 	free(work);
 }
@@ -460,6 +479,33 @@ START_TEST(channel_tables)
 }
 END_TEST
 
+/* Any number of lines of 3 codes, and of other numbers of them. */
+START_TEST(packed_lines)
+{
+	enum { MOST_LINES = 40 };
+	uint8_t codes[9 * MOST_LINES], got[5 * MOST_LINES + 1];
+	size_t line = (size_t)_i, bytes = (line + 1) / 2;
+
+	for (size_t i = 0; i < sizeof(codes); i++)
+		codes[i] = (i * 7 + i / 16) & 15;
+	for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+		if (!(*codec)->supported())
+			continue;
+		for (size_t rows = 1; rows <= MOST_LINES; rows++) {
+			memset(got, 0xa5, sizeof(got));
+			xrnpe_pack_lines(*codec, codes, line, got, rows);
+			for (size_t i = 0; i < rows * bytes; i++) {
+				const uint8_t *from = codes + i / bytes * line + i % bytes * 2;
+				bool single = line % 2 && i % bytes == bytes - 1;
+
+				ck_assert_uint_eq(got[i], single ? from[0] : from[0] | from[1] << 4);
+			}
+			ck_assert_uint_eq(got[rows * bytes], 0xa5);
+		}
+	}
+}
+END_TEST
+
 /* Few and many rows of bytes as columns, which leave what is after the last one. */
 START_TEST(few_rows)
 {
@@ -489,11 +535,12 @@ TCase *datapath_fixed_tests(void)
 	tcase_add_loop_test(tests, lines, 0, 12);
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
-	tcase_add_loop_test(tests, few_channels, 0, 30);
+	tcase_add_loop_test(tests, few_channels, 0, 25 * (XRNPE_FORMAT_P16 + 1));
 	tcase_add_loop_test(tests, wide, 0, 5 * XRNPE_OUTPUT_FORMATS);
 	tcase_add_loop_test(tests, otherwise, 0, 3);
 	tcase_add_test(tests, tables);
 	tcase_add_loop_test(tests, channel_tables, 1, XRNPE_TABLE_CHANNELS + 1);
+	tcase_add_loop_test(tests, packed_lines, 1, 10);
 	tcase_add_loop_test(tests, few_rows, 1, 21);
 	return tests;
 }

@@ -55,6 +55,14 @@ void xrnpe_map_channels(const uint8_t *tables, size_t channels, size_t size, con
 	}
 }
 
+void xrnpe_pack_threes(const uint8_t *codes, uint8_t *out, size_t lines)
+{
+	for (; lines; lines--, codes += 3, out += 2) {
+		out[0] = (uint8_t)(codes[0] | codes[1] << 4);
+		out[1] = codes[2];
+	}
+}
+
 static void widen(enum xrnpe_format format, const void *row, void *codes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -66,7 +74,7 @@ static void widen(enum xrnpe_format format, const void *row, void *codes, size_t
 
 const struct xrnpe_codec xrnpe_codec_plain = {
 	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
-	xrnpe_map_channels,
+	xrnpe_map_channels, xrnpe_pack_threes,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {

@@ -645,10 +645,16 @@ static void plan(struct xrnpe_pass *pass)
 	}
 	if (has_scales(pass) && pass->codec->sum && xrnpe_channels_suit(pass) &&
 	    pass->line * pass->lines >= WORTH_TABLE * (uint64_t)pass->cmd->image.in_c) {
-		size_t size = 256 * xrnpe_format_bits(format_of(pass, XRNPE_OPERAND_OFM)) / 8;
+		enum xrnpe_format out = format_of(pass, XRNPE_OPERAND_OFM);
+		size_t size = out == XRNPE_FORMAT_P16 ? 512 : 256;
 
-		for (size_t i = 0; i < pass->cmd->image.in_c; i++)
-			make_table(pass, i, pass->table + i * size);
+		for (size_t i = 0; i < pass->cmd->image.in_c; i++) {
+			make_table(pass, i, table);
+			if (out <= XRNPE_FORMAT_P4)
+				xrnpe_unpack_nibbles(table, 0, size, pass->table + i * size);
+			else
+				memcpy(pass->table + i * size, table, size);
+		}
 		xrnpe_channels_plan(pass);
 		return;
 	}

@@ -536,4 +536,23 @@ static void run_pairs(pairs_function *function, const struct xrnpe_fixed *fixed,
 
 PAIRS(pairs, TARGET, pairs_as)
 
+/* ---- lines of 3 codes ------------------------------------------------------------------ */
+
+/* Four at a time: the first and the third codes, and what goes above the first ones. */
+TARGET static void pack_threes(const uint8_t *codes, uint8_t *out, size_t lines)
+{
+	const __m128i below = _mm_setr_epi8(0, 2, 3, 5, 6, 8, 9, 11, -1, -1, -1, -1, -1, -1, -1, -1);
+	const __m128i above = _mm_setr_epi8(1, -1, 4, -1, 7, -1, 10, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+
+	/* A vector reads one line and a third more. */
+	for (; lines > 5; lines -= 4, codes += 12, out += 8) {
+		__m128i value = _mm_loadu_si128((const __m128i *)codes);
+
+		value = _mm_or_si128(_mm_shuffle_epi8(value, below),
+				     _mm_slli_epi16(_mm_shuffle_epi8(value, above), 4));
+		_mm_storel_epi64((__m128i *)out, value);
+	}
+	xrnpe_pack_threes(codes, out, lines);
+}
+
 #endif

@@ -91,6 +91,8 @@ struct xrnpe_codec {
 	 * 1 or 2, one after the other. */
 	void (*map_channels)(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
 			     size_t count);
+	/** Pack @lines lines of 3 codes of 4 bits that are a byte each. */
+	void (*pack_threes)(const uint8_t *codes, uint8_t *out, size_t lines);
 };
 
 #define XRNPE_TABLE_CHANNELS 4	/**< at the most */
@@ -109,11 +111,12 @@ const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *data
 /** Bytes of scratch memory that a context holds. */
 size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath);
 
-/** Its last three functions, for any CPU. */
+/** Its last four functions, for any CPU. */
 void xrnpe_map_bytes(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 void xrnpe_map_channels(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
 			size_t count);
+void xrnpe_pack_threes(const uint8_t *codes, uint8_t *out, size_t lines);
 
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
@@ -281,6 +284,10 @@ void xrnpe_copy_lines(enum xrnpe_format format, uint8_t *to, uint64_t to_step, c
 
 /** Pack @count codes of 4 bits that are a byte each. After an odd number there is a zero. */
 void xrnpe_pack_nibbles(const uint8_t *codes, uint8_t *out, size_t count);
+
+/** Pack @lines lines of @count such codes each, which follow each other; lines begin with a byte. */
+void xrnpe_pack_lines(const struct xrnpe_codec *codec, const uint8_t *codes, size_t count, uint8_t *out,
+		      size_t lines);
 
 /** Codes @first.. of a packed row of 4 bits each, a byte each. */
 void xrnpe_unpack_nibbles(const uint8_t *from, size_t first, size_t count, uint8_t *to);

@@ -7,7 +7,7 @@
 #include "kernel.h"
 
 #define FEW 16		/* bytes, for which no vectors are made ready */
-#define PACKED 256	/* bytes with a code of 4 bits each, before they are packed; even */
+#define PACKED 1024	/* bytes with a code of 4 bits each, before they are packed; even */
 
 static enum xrnpe_format in_format(const struct xrnpe_pass *pass)
 {
@@ -169,6 +169,52 @@ static void map_row(const struct xrnpe_pass *pass, unsigned int in_bits, unsigne
 	}
 }
 
+/* Whether lines of an odd number of codes of 4 bits follow each other, so that they can be done at once. */
+static bool are_odd_lines(const struct xrnpe_pass *pass)
+{
+	const uint64_t *in_step = pass->step[XRNPE_OPERAND_IFM], *out_step = pass->step[XRNPE_OPERAND_OFM];
+
+	return pass->line % 2 && pass->line < PACKED / 4 && xrnpe_format_bits(out_format(pass)) == 4 &&
+	       xrnpe_format_bits(in_format(pass)) <= 8 &&
+	       in_step[XRNPE_INNER] == xrnpe_row_bytes(in_format(pass), pass->line) &&
+	       out_step[XRNPE_INNER] == xrnpe_row_bytes(out_format(pass), pass->line);
+}
+
+/* Of lines of @bytes each, whose last byte has one code. */
+static void clear_tails(uint8_t *out, size_t bytes, size_t lines)
+{
+	typedef uint8_t vector __attribute__((vector_size(16)));
+	const vector mask = { 255, 15, 255, 15, 255, 15, 255, 15, 255, 15, 255, 15, 255, 15, 255, 15 };
+
+	for (; bytes == 2 && lines >= sizeof(mask) / 2; lines -= sizeof(mask) / 2, out += sizeof(mask)) {
+		vector value;
+
+		memcpy(&value, out, sizeof(value));
+		value &= mask;
+		memcpy(out, &value, sizeof(value));
+	}
+	for (size_t i = bytes - 1; i < lines * bytes; i += bytes)
+		out[i] &= 15;
+}
+
+static void map_odd_lines(const struct xrnpe_pass *pass, unsigned int in_bits, const uint8_t *in, uint8_t *out,
+			  size_t lines)
+{
+	size_t line = (size_t)pass->line, bytes = line / 2 + 1;
+	uint8_t codes[PACKED];
+
+	if (in_bits == 4) {
+		map(pass, 1, in, out, lines * bytes);
+		clear_tails(out, bytes, lines);
+		return;
+	}
+	for (size_t some; lines; lines -= some, in += some * line, out += some * bytes) {
+		some = lines < PACKED / line ? lines : PACKED / line;
+		map(pass, 1, in, codes, some * line);
+		xrnpe_pack_lines(pass->codec, codes, line, out, some);
+	}
+}
+
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
 	unsigned int in_bits = xrnpe_format_bits(in_format(pass)), out_bits = xrnpe_format_bits(out_format(pass));
@@ -186,6 +232,10 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 			some = pass->inner - line % pass->inner;
 			if (some > end - i)
 				some = end - i;
+		}
+		if (are_odd_lines(pass)) {
+			map_odd_lines(pass, in_bits, in, out, (size_t)some);
+			continue;
 		}
 		for (uint64_t j = 0; j < some; j++)
 			map_row(pass, in_bits, out_bits, in + j * pass->step[XRNPE_OPERAND_IFM][XRNPE_INNER],

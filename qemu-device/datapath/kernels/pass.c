@@ -208,6 +208,27 @@ void xrnpe_pack_nibbles(const uint8_t *codes, uint8_t *out, size_t count)
 		out[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
 }
 
+void xrnpe_pack_lines(const struct xrnpe_codec *codec, const uint8_t *codes, size_t count, uint8_t *out,
+		      size_t lines)
+{
+	if (count % 2 == 0) {
+		xrnpe_pack_nibbles(codes, out, count * lines);
+		return;
+	}
+	if (count == 1) {
+		memcpy(out, codes, lines);
+		return;
+	}
+	if (count == 3) {
+		codec->pack_threes(codes, out, lines);
+		return;
+	}
+	for (; lines; lines--, codes += count, out += count / 2 + 1) {
+		xrnpe_pack_nibbles(codes, out, count - 1);
+		out[count / 2] = codes[count - 1];
+	}
+}
+
 void xrnpe_copy_codes(enum xrnpe_format format, uint8_t *to, size_t to_at,
 		      const uint8_t *from, size_t from_at, size_t count)
 {
