@@ -158,7 +158,7 @@ static uint32_t tie_factor(enum xrnpe_format out, uint32_t tie, uint64_t *state)
 	return ref_encode(XRNPE_FORMAT_F32, ref_tie(out, tie), NULL);
 }
 
-/* One of the terms is a tie point, the other one nothing or next to it. */
+/* One of the terms is a tie point, the other one nothing or next to it. Lines are long enough for vectors. */
 START_TEST(add_ties)
 {
 	enum xrnpe_format out = (enum xrnpe_format)_i;
@@ -167,13 +167,13 @@ START_TEST(add_ties)
 
 	for (uint32_t tie = 0; tie < top; tie += step) {
 		enum xrnpe_format in = tie % XRNPE_FORMAT_F32;
-		struct elementwise e = new_elementwise(XRNPE_OP_ADD, in, out, 6);
+		struct elementwise e = new_elementwise(XRNPE_OP_ADD, in, out, 3 * 6);
 		uint32_t status = 0;
 
 		for (size_t i = 0; i < e.count; i++) {
 			double x = out == XRNPE_FORMAT_F32 ? 1.5 : 1;
 
-			xrnpe_store(in, e.a, i, xrnpe_encode(in, i < 3 ? x : -x, &status));
+			xrnpe_store(in, e.a, i, xrnpe_encode(in, i % 6 < 3 ? x : -x, &status));
 			xrnpe_store(in, e.b, i, xrnpe_encode(in, (double)(i % 3) - 1, &status));
 		}
 		xrnpe_store(XRNPE_FORMAT_F32, e.scale, 0, tie_factor(out, tie, &state));
@@ -194,7 +194,7 @@ START_TEST(mul_ties)
 	for (uint32_t tie = 0; tie < top; tie += step) {
 		/* All formats have 1, -1 and 1.5, but Posit(4,1). */
 		enum xrnpe_format in = out == XRNPE_FORMAT_F32 ? XRNPE_FORMAT_P8 : tie % XRNPE_FORMAT_F32;
-		struct elementwise e = new_elementwise(XRNPE_OP_MUL, in, out, 4);
+		struct elementwise e = new_elementwise(XRNPE_OP_MUL, in, out, 4 * 4);
 		static const float biases[] = { 0, 0x1p-100f, -0x1p-100f };
 		uint32_t status = 0;
 
@@ -202,7 +202,7 @@ START_TEST(mul_ties)
 		for (size_t i = 0; i < e.count; i++) {
 			xrnpe_store(in, e.a, i, xrnpe_encode(in, i % 2 ? -1 : 1, &status));
 			xrnpe_store(in, e.b, i, xrnpe_encode(in, (out == XRNPE_FORMAT_F32 ? 1.5 : 1) *
-							     (i < 2 ? 1 : -1), &status));
+							     (i % 4 < 2 ? 1 : -1), &status));
 		}
 		xrnpe_store(XRNPE_FORMAT_F32, e.scale, 0, tie_factor(out, tie, &state));
 		set_scale(&e, 1, biases[tie % 3]);

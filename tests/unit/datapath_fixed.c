@@ -193,9 +193,10 @@ START_TEST(lines)
 		{ XRNPE_FORMAT_P8, XRNPE_FORMAT_P8, XRNPE_FORMAT_P8 },
 		{ XRNPE_FORMAT_P4, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P4 },
 		{ XRNPE_FORMAT_FP4, XRNPE_FORMAT_FP4, XRNPE_FORMAT_P8 },
+		{ XRNPE_FORMAT_P16, XRNPE_FORMAT_P16, XRNPE_FORMAT_P16 },
 	};
 	const uint8_t *format = formats[_i / 4];
-	bool packed = format[0] <= XRNPE_FORMAT_P4;
+	bool packed = format[0] <= XRNPE_FORMAT_P4, wide = format[0] == XRNPE_FORMAT_P16;
 	struct work *work = calloc(1, sizeof(*work));
 	struct xrnpe_operand *o = work->cmd.operand;
 	uint64_t state = 261 + (uint64_t)_i;
@@ -207,6 +208,10 @@ START_TEST(lines)
 		work->a[i] = (uint8_t)(random_below(&state, 500) ? random_word(&state) : 128);
 		work->b[i] = (uint8_t)(random_below(&state, 500) ? random_word(&state) : 128);
 	}
+	for (size_t i = 0; wide && i < sizeof(work->a); i += 200) {
+		memcpy(work->a + i, (uint8_t[]){ 0, 128 }, 2);
+		memcpy(work->b + i * 7 % sizeof(work->b) / 2 * 2, (uint8_t[]){ 0, 128 }, 2);
+	}
 	for (size_t i = 0; i < 3 * sizeof(channels) / sizeof(channels[0]); i++) {
 		size_t line = channels[i / 3];
 
@@ -217,17 +222,17 @@ START_TEST(lines)
 		set_output(work, &state);
 		if (i % 3 == 0) {
 			work->cmd.flags |= XRNPE_CMD_PER_PIXEL;
-			o[XRNPE_OPERAND_IFM2].pixel_stride = 1;
+			o[XRNPE_OPERAND_IFM2].pixel_stride = wide ? 2 : 1;
 		} else if (i % 3 == 1) {
 			o[XRNPE_OPERAND_IFM2].pixel_stride = 0;
 		} else {
-			o[XRNPE_OPERAND_IFM].pixel_stride += 3;
+			o[XRNPE_OPERAND_IFM].pixel_stride += wide ? 6 : 3;
 		}
 		set_scale(work, 0, random_factor(&state, 24) * (work->cmd.opcode == XRNPE_OP_MUL ? 0x1p-8f : 1));
 		set_scale(work, 1, 0);
 		set_scale(work, 2, random_factor(&state, 24));
 		set_scale(work, 3, 0);
-		check(work, true);
+		check(work, !wide);
 	}
 	free(work);
 }
@@ -388,6 +393,90 @@ START_TEST(wide)
 }
 END_TEST
 
+/* A scale as far from one as words() allows, zero, of few bits or of many. */
+static float moderate_factor(uint64_t *state)
+{
+	uint32_t sign = random_word(state) << 31;
+
+	switch (random_below(state, 6)) {
+	case 0:
+		return float_of(sign | (127 + random_below(state, 9) - 4) << 23);
+	case 1:
+		return float_of(sign | (127 - 47 + random_below(state, 47 + 70)) << 23 | (random_word(state) & 0x7fffff));
+	case 2:
+		return float_of(sign);
+	default:
+		return random_factor(state, 12 + 12 * random_below(state, 2));
+	}
+}
+
+/* Pairs of codes of Posit(16,1): any, of few bits, and the second one next to the first. */
+static void random_words(uint64_t *state, uint8_t *a, uint8_t *b, size_t count)
+{
+	uint32_t kind = random_below(state, 4);
+
+	for (size_t i = 0; i < count; i++) {
+		uint16_t x = (uint16_t)random_word(state), y = (uint16_t)random_word(state);
+
+		x &= kind == 1 ? 0xff00 : UINT16_MAX;
+		if (kind == 2)
+			y = (uint16_t)(x + random_below(state, 5) - 2);
+		xrnpe_store(XRNPE_FORMAT_P16, a, i, x);
+		xrnpe_store(XRNPE_FORMAT_P16, b, i, kind == 3 ? 0x4000 : y);
+	}
+}
+
+/* Codes of Posit(16,1) to such, any number of them, against doubles. */
+START_TEST(words)
+{
+	enum { COUNT = 2048 };
+	static const uint8_t opcodes[] = {
+		XRNPE_OP_CONVERT, XRNPE_OP_ADD, XRNPE_OP_MUL, XRNPE_OP_MAX, XRNPE_OP_MIN,
+	};
+	const struct xrnpe_codec *plain = &xrnpe_codec_vector;
+	struct xrnpe_affine affine = { .opcode = opcodes[_i], .odd = true, .normal = true };
+	bool pair = affine.opcode != XRNPE_OP_CONVERT;
+	uint8_t a[2 * COUNT], b[2 * COUNT], right[2 * COUNT], got[2 * COUNT + 2];
+	float x[COUNT], y[COUNT];
+	uint64_t state = 291 + (uint64_t)_i;
+
+	for (int turn = 0; turn < 1000; turn++) {
+		size_t count = COUNT - random_below(&state, 70);
+		uint32_t limits = random_below(&state, 4), status = 0;
+
+		affine.scale = moderate_factor(&state);
+		/* A sum that cancels, a product with a bias or none. */
+		affine.other = turn % 4 == 0 ? -affine.scale : moderate_factor(&state);
+		if (affine.opcode == XRNPE_OP_MUL && turn % 4)
+			affine.other = 0;
+		affine.activation = random_below(&state, 2) ? XRNPE_ACT_RELU : XRNPE_ACT_NONE;
+		affine.lo = limits & 1 ? random_factor(&state, 24) : -__builtin_inff();
+		affine.hi = limits & 2 ? affine.lo + 1 : __builtin_inff();
+		affine.hi = limits == 2 ? random_factor(&state, 24) : affine.hi;
+		random_words(&state, a, b, COUNT);
+		plain->decode(XRNPE_FORMAT_P16, a, x, COUNT);
+		plain->decode(XRNPE_FORMAT_P16, b, y, COUNT);
+		plain->sum(&affine, x, pair ? y : NULL, COUNT);
+		plain->encode(XRNPE_FORMAT_P16, x, right, COUNT, &status);
+		for (const struct xrnpe_codec *const *codec = xrnpe_codecs; *codec; codec++) {
+			if (!(*codec)->supported() || !(*codec)->words)
+				continue;
+			memset(got, 0xa5, sizeof(got));
+			(*codec)->words(&affine, a, pair ? b : NULL, 1, got, count);
+			for (size_t i = 0; i < count && memcmp(got, right, 2 * count); i++)
+				ck_assert_msg(!memcmp(got + 2 * i, right + 2 * i, 2), "%s, opcode %u, %x and %x, "
+					      "scales %a %a, limits %a %a: %x, expected %x", (*codec)->name,
+					      affine.opcode, xrnpe_load(XRNPE_FORMAT_P16, a, i),
+					      xrnpe_load(XRNPE_FORMAT_P16, b, i), (double)affine.scale,
+					      (double)affine.other, (double)affine.lo, (double)affine.hi,
+					      xrnpe_load(XRNPE_FORMAT_P16, got, i),
+					      xrnpe_load(XRNPE_FORMAT_P16, right, i));
+			ck_assert_uint_eq(got[2 * count], 0xa5);
+		}
+	}
+}
+END_TEST
+
 /* What integers do not do: a NaR, a bias of MUL, and scales that are too large, small or different. */
 START_TEST(otherwise)
 {
@@ -532,11 +621,14 @@ TCase *datapath_fixed_tests(void)
 	tcase_set_timeout(tests, 300);
 	tcase_set_tags(tests, "cpu");
 	tcase_add_loop_test(tests, pairs, 0, 27);
-	tcase_add_loop_test(tests, lines, 0, 12);
+	tcase_add_loop_test(tests, lines, 0, 16);
 	tcase_add_loop_test(tests, near_ties, 0, 3);
 	tcase_add_loop_test(tests, conversions, 0, 15);
 	tcase_add_loop_test(tests, few_channels, 0, 25 * (XRNPE_FORMAT_P16 + 1));
 	tcase_add_loop_test(tests, wide, 0, 5 * XRNPE_OUTPUT_FORMATS);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	tcase_add_loop_test(tests, words, 0, 5);
+#endif
 	tcase_add_loop_test(tests, otherwise, 0, 3);
 	tcase_add_test(tests, tables);
 	tcase_add_loop_test(tests, channel_tables, 1, XRNPE_TABLE_CHANNELS + 1);

@@ -7,6 +7,7 @@
 
 #include "codec_vector.h"
 #include "fixed.h"
+#include "codec_avx512_words.h"
 
 #define LOOKUP __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")))
 #define LOOKUP_INLINE LOOKUP static inline __attribute__((always_inline))
@@ -217,13 +218,13 @@ static bool supported_vbmi(void)
 }
 
 const struct xrnpe_codec xrnpe_codec_avx512 = {
-	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, xrnpe_map_bytes, xrnpe_map_pairs,
-	xrnpe_map_channels, pack_threes,
+	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, words, xrnpe_map_bytes,
+	xrnpe_map_pairs, xrnpe_map_channels, pack_threes,
 };
 
 const struct xrnpe_codec xrnpe_codec_avx512_vbmi = {
-	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, look_up_bytes,
-	look_up_pairs, look_up_channels, pack_threes,
+	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, words,
+	look_up_bytes, look_up_pairs, look_up_channels, pack_threes,
 };
 
 #endif

@@ -178,36 +178,44 @@ static bool is_moderate(uint32_t word)
 }
 
 /* @moderate: all factors are. */
-static void set_moderate(const struct xrnpe_pass *pass, struct batch *batch, bool moderate)
+static void set_moderate(const struct xrnpe_pass *pass, struct xrnpe_affine *affine, bool moderate)
 {
 	enum xrnpe_format in = format_of(pass, XRNPE_OPERAND_IFM);
 	bool wide = is_pair(pass) && in == XRNPE_FORMAT_P16 && format_of(pass, XRNPE_OPERAND_IFM2) == in;
-	bool odd = batch->affine.odd && pass->cmd->activation != XRNPE_ACT_LEAKY;
+	bool odd = affine->odd && pass->cmd->activation != XRNPE_ACT_LEAKY;
 
-	batch->affine.normal = odd && moderate && in != XRNPE_FORMAT_F32;
+	affine->normal = odd && moderate && in != XRNPE_FORMAT_F32;
 	if (pass->cmd->opcode == XRNPE_OP_MUL)
-		batch->affine.single = batch->affine.normal && !wide;
+		affine->single = affine->normal && !wide;
 	else
-		batch->affine.single = odd && pass->cmd->opcode != XRNPE_OP_ADD;
+		affine->single = odd && pass->cmd->opcode != XRNPE_OP_ADD;
+}
+
+struct xrnpe_affine xrnpe_affine_of(const struct xrnpe_pass *pass)
+{
+	const struct xrnpe_cmd *cmd = pass->cmd;
+	bool two_scales = is_pair(pass) && cmd->opcode != XRNPE_OP_MUL, clamp = cmd->flags & XRNPE_CMD_CLAMP;
+	uint32_t scale = xrnpe_scale_word(pass, 0, 0);
+	uint32_t other = two_scales ? xrnpe_scale_word(pass, 1, 0) : xrnpe_scale_word(pass, 0, 1);
+	struct xrnpe_affine affine = {
+		.opcode = cmd->opcode, .activation = cmd->activation,
+		.scale = float_of(scale), .other = float_of(other), .slope = float_of(cmd->slope),
+		.lo = clamp ? float_of(cmd->lo) : -__builtin_inff(),
+		.hi = clamp ? float_of(cmd->hi) : __builtin_inff(),
+		.odd = format_of(pass, XRNPE_OPERAND_OFM) != XRNPE_FORMAT_F32,
+	};
+
+	set_moderate(pass, &affine, is_moderate(scale) && is_moderate(other));
+	return affine;
 }
 
 static void start_batches(const struct xrnpe_pass *pass, struct batch *batch)
 {
 	const struct xrnpe_cmd *cmd = pass->cmd;
-	bool two_scales = is_pair(pass) && cmd->opcode != XRNPE_OP_MUL, clamp = cmd->flags & XRNPE_CMD_CLAMP;
 
-	batch->affine = (struct xrnpe_affine){
-		.opcode = cmd->opcode, .activation = cmd->activation,
-		.scale = float_of(xrnpe_scale_word(pass, 0, 0)),
-		.other = float_of(two_scales ? xrnpe_scale_word(pass, 1, 0) : xrnpe_scale_word(pass, 0, 1)),
-		.scales = has_scales(pass) ? batch->scales : NULL, .others = batch->biases,
-		.slope = float_of(cmd->slope),
-		.lo = clamp ? float_of(cmd->lo) : -__builtin_inff(),
-		.hi = clamp ? float_of(cmd->hi) : __builtin_inff(),
-		.odd = format_of(pass, XRNPE_OPERAND_OFM) != XRNPE_FORMAT_F32,
-	};
-	set_moderate(pass, batch, is_moderate(xrnpe_scale_word(pass, 0, 0)) &&
-		     is_moderate(two_scales ? xrnpe_scale_word(pass, 1, 0) : xrnpe_scale_word(pass, 0, 1)));
+	batch->affine = xrnpe_affine_of(pass);
+	batch->affine.scales = has_scales(pass) ? batch->scales : NULL;
+	batch->affine.others = batch->biases;
 	batch->fixed = pass->fixed;
 	batch->fixed.each = has_scales(pass);
 	for (size_t i = 0; i < XRNPE_FIXED_DIGITS; i++) {
@@ -276,7 +284,7 @@ static void set_scales(const struct xrnpe_pass *pass, struct batch *batch, size_
 			batch->digits[1][j][i] = digit[1][j];
 		}
 	}
-	set_moderate(pass, batch, moderate);
+	set_moderate(pass, &batch->affine, moderate);
 	spread(batch, batch->scales, sizeof(float), some, count, parts);
 	spread(batch, batch->biases, sizeof(float), some, count, parts);
 	for (int j = 0; pass->is_fixed && j < batch->fixed.digits; j++) {
@@ -600,6 +608,18 @@ static bool suits_pairs8(const struct xrnpe_pass *pass)
 	       format_of(pass, XRNPE_OPERAND_OFM) == XRNPE_FORMAT_P8;
 }
 
+/* Whether it goes from codes to codes of Posit(16,1), in lines that are long enough, as that has them. */
+static bool suits_pairs16(const struct xrnpe_pass *pass)
+{
+	bool dense = pass->step[XRNPE_OPERAND_IFM][XRNPE_INNER] == pass->line * 2 &&
+		     pass->step[XRNPE_OPERAND_OFM][XRNPE_INNER] == pass->line * 2;
+
+	return pass->codec->words && !pass->transposed && !has_scales(pass) &&
+	       pass->line >= (dense ? SHORT / 4 : SHORT) && format_of(pass, XRNPE_OPERAND_IFM) == XRNPE_FORMAT_P16 &&
+	       (!is_pair(pass) || format_of(pass, XRNPE_OPERAND_IFM2) == XRNPE_FORMAT_P16) &&
+	       format_of(pass, XRNPE_OPERAND_OFM) == XRNPE_FORMAT_P16 && xrnpe_affine_of(pass).normal;
+}
+
 /* Whether what becomes of the larger value is larger. */
 static bool keeps_order(const struct xrnpe_pass *pass)
 {
@@ -662,6 +682,10 @@ static void plan(struct xrnpe_pass *pass)
 		make_order(pass, 0, orders[0]);
 		make_order(pass, 1, orders[1]);
 		xrnpe_pairs8_plan(pass, orders);
+		return;
+	}
+	if (suits_pairs16(pass)) {
+		xrnpe_pairs16_plan(pass);
 		return;
 	}
 	channels = has_scales(pass) ? pass->cmd->image.in_c : 1;

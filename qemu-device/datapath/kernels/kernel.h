@@ -84,6 +84,12 @@ struct xrnpe_codec {
 	/** The same of codes of Posit(8,0) to such, NaR of NaR: ADD and MUL. With fixed(). */
 	void (*pairs)(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b, uint8_t *codes,
 		      size_t count);
+	/**
+	 * What @affine, which is normal, makes of codes of Posit(16,1) as codes of such, NaR of NaR. Each @each
+	 * codes of @a have one of @b, which is NULL for CONVERT, with one scale. NULL where sum() does it.
+	 */
+	void (*words)(const struct xrnpe_affine *affine, const uint8_t *a, const uint8_t *b, size_t each,
+		      uint8_t *codes, size_t count);
 	/** Look up a byte, or two, for each of @count bytes. The table has 256 entries. */
 	void (*map_bytes)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 	void (*map_pairs)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
@@ -169,7 +175,7 @@ struct xrnpe_operation {
 	/** Parts @first..@end - 1. */
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
-extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_channels, xrnpe_lut,
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_pairs16, xrnpe_channels, xrnpe_lut,
 	xrnpe_copy, xrnpe_maxpool;
 
 /** A word of scale record @record. */
@@ -225,6 +231,12 @@ void xrnpe_pairs_plan(struct xrnpe_pass *pass, const void *table);
  */
 void xrnpe_pairs8_plan(struct xrnpe_pass *pass, uint8_t table[2][256]);
 
+/** The same from Posit(16,1) to that format, and CONVERT, as xrnpe_affine_of(). */
+void xrnpe_pairs16_plan(struct xrnpe_pass *pass);
+
+/** What ADD to CONVERT do. Of scales for each channel there are none yet. */
+struct xrnpe_affine xrnpe_affine_of(const struct xrnpe_pass *pass);
+
 /** Whether a table for each channel does CONVERT with a scale for each; lines are joined. */
 bool xrnpe_channels_suit(const struct xrnpe_pass *pass);
 
@@ -251,7 +263,7 @@ void xrnpe_pass_cut(struct xrnpe_pass *pass, uint64_t most, uint64_t multiple);
 size_t xrnpe_pass_together(const struct xrnpe_pass *pass, uint64_t line, uint64_t most, size_t elements);
 
 /**
- * The codes of IFM2, of up to 8 bits, for @count elements of a line from @at on, or for @lines whole
+ * The codes of IFM2, of up to 16 bits, for @count elements of a line from @at on, or for @lines whole
  * ones: as they lie in memory, or in @row, which has room for all.
  */
 const uint8_t *xrnpe_pass_second(const struct xrnpe_pass *pass, uint64_t line, uint64_t at, size_t lines,
