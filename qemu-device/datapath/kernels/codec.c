@@ -73,8 +73,8 @@ static void widen(enum xrnpe_format format, const void *row, void *codes, size_t
 }
 
 const struct xrnpe_codec xrnpe_codec_plain = {
-	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, NULL, xrnpe_map_bytes, xrnpe_map_pairs,
-	xrnpe_map_channels, xrnpe_pack_threes,
+	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, NULL, NULL, xrnpe_map_bytes,
+	xrnpe_map_pairs, xrnpe_map_channels, xrnpe_pack_threes,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {

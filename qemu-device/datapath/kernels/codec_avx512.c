@@ -127,6 +127,8 @@ LOOKUP_INLINE void p8_words(const ints table[2], ints code, i16s word[2])
 	word[1] = with_sign((i16s)_mm512_unpackhi_epi8(low, high), (i16s)_mm512_unpackhi_epi8(zero, code));
 }
 
+#include "codec_avx512_products.h"
+
 /* As make_lines(), but nothing except zero becomes zero: totals of 1, 2 and 3 become 1. */
 LOOKUP_INLINE struct lines p8_lines(void)
 {
@@ -218,12 +220,12 @@ static bool supported_vbmi(void)
 }
 
 const struct xrnpe_codec xrnpe_codec_avx512 = {
-	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, words, xrnpe_map_bytes,
+	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, NULL, words, xrnpe_map_bytes,
 	xrnpe_map_pairs, xrnpe_map_channels, pack_threes,
 };
 
 const struct xrnpe_codec xrnpe_codec_avx512_vbmi = {
-	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, words,
+	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, p8_products, words,
 	look_up_bytes, look_up_pairs, look_up_channels, pack_threes,
 };
 

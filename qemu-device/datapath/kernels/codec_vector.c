@@ -50,8 +50,8 @@ static bool supported(void)
 }
 
 const struct xrnpe_codec xrnpe_codec_vector = {
-	"vector", supported, encode, decode, widen, sum, NULL, NULL, NULL, NULL, map_bytes, map_pairs,
-	xrnpe_map_channels, xrnpe_pack_threes,
+	"vector", supported, encode, decode, widen, sum, NULL, NULL, NULL, NULL, NULL, map_bytes,
+	map_pairs, xrnpe_map_channels, xrnpe_pack_threes,
 };
 
 #endif

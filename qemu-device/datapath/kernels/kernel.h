@@ -85,6 +85,12 @@ struct xrnpe_codec {
 	void (*pairs)(const struct xrnpe_fixed *fixed, const uint8_t *a, const uint8_t *b, uint8_t *codes,
 		      size_t count);
 	/**
+	 * MUL of codes of Posit(8,0) to such, NaR of NaR, without a bias and with a scale that is not zero,
+	 * 2^-90 or more and below 2^90. Each @each codes of @a have one of @b. NULL where pairs() does it.
+	 */
+	void (*products)(const struct xrnpe_affine *affine, const uint8_t *a, const uint8_t *b, size_t each,
+			 uint8_t *codes, size_t count);
+	/**
 	 * What @affine, which is normal, makes of codes of Posit(16,1) as codes of such, NaR of NaR. Each @each
 	 * codes of @a have one of @b, which is NULL for CONVERT, with one scale. NULL where sum() does it.
 	 */
@@ -268,6 +274,9 @@ size_t xrnpe_pass_together(const struct xrnpe_pass *pass, uint64_t line, uint64_
  */
 const uint8_t *xrnpe_pass_second(const struct xrnpe_pass *pass, uint64_t line, uint64_t at, size_t lines,
 				 size_t count, uint8_t *row);
+
+/** The codes of IFM2, of 8 or 16 bits, that @lines lines have one each of. */
+void xrnpe_pass_pixels(const struct xrnpe_pass *pass, uint64_t line, size_t lines, uint8_t *row);
 
 /** Whether IFM2 has one element for several channels. With one channel lines can be joined as any. */
 static inline bool xrnpe_pass_per_pixel(const struct xrnpe_pass *pass)

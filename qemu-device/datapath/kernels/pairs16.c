@@ -12,15 +12,6 @@ void xrnpe_pairs16_plan(struct xrnpe_pass *pass)
 	xrnpe_pass_cut(pass, PART, 1);
 }
 
-/* The only code of each of some lines. */
-static void collect_pixels(const struct xrnpe_pass *pass, uint64_t line, size_t lines, uint8_t *row)
-{
-	const uint8_t *from = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
-
-	for (size_t i = 0; i < lines; i++, from += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER])
-		memcpy(row + i * SIZE, from, SIZE);
-}
-
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
 	const struct xrnpe_affine affine = xrnpe_affine_of(pass);
@@ -36,7 +27,7 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 
 		some = xrnpe_pass_together(pass, line, end - i, TOGETHER);
 		if (per_pixel)
-			collect_pixels(pass, line, some, row);
+			xrnpe_pass_pixels(pass, line, some, row);
 		else if (pair)
 			b = xrnpe_pass_second(pass, line, at, some, count, row);
 		pass->codec->words(&affine, a, b, per_pixel ? count : 1, out, some * count);

@@ -66,8 +66,18 @@ static void take_extremes(const struct xrnpe_pass *pass, const uint8_t *a, const
 	}
 }
 
+/* Whether products are computed from values, not in integers, whose scales would suit both. */
+static bool has_products(const struct xrnpe_pass *pass)
+{
+	return pass->is_fixed && pass->cmd->opcode == XRNPE_OP_MUL && pass->codec->products &&
+	       xrnpe_scale_word(pass, 0, 0) << 1;
+}
+
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
+	const struct xrnpe_affine affine = xrnpe_affine_of(pass);
+	const bool products = has_products(pass), per_pixel = products && xrnpe_pass_per_pixel(pass);
+
 	(void)status;
 	for (uint64_t i = first, some; i < end && !xrnpe_cancelled(pass->cancel); i += some) {
 		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
@@ -76,9 +86,16 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 		size_t count = pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part;
 		uint8_t row[PART];
 
-		some = xrnpe_pass_together(pass, line, end - i, TOGETHER);
+		some = xrnpe_pass_together(pass, line, end - i, per_pixel ? PART : TOGETHER);
+		if (per_pixel) {
+			xrnpe_pass_pixels(pass, line, some, row);
+			pass->codec->products(&affine, a, row, count, out, some * count);
+			continue;
+		}
 		b = xrnpe_pass_second(pass, line, at, some, count, row);
-		if (pass->is_fixed)
+		if (products)
+			pass->codec->products(&affine, a, b, 1, out, some * count);
+		else if (pass->is_fixed)
 			pass->codec->pairs(&pass->fixed, a, b, out, some * count);
 		else
 			take_extremes(pass, a, b, out, some * count);

@@ -148,6 +148,15 @@ const uint8_t *xrnpe_pass_second(const struct xrnpe_pass *pass, uint64_t line, u
 	return row;
 }
 
+void xrnpe_pass_pixels(const struct xrnpe_pass *pass, uint64_t line, size_t lines, uint8_t *row)
+{
+	size_t size = xrnpe_format_bits(pass->cmd->operand[XRNPE_OPERAND_IFM2].format) / 8;
+	const uint8_t *from = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
+
+	for (; lines; lines--, row += size, from += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER])
+		memcpy(row, from, size == 2 ? 2 : 1);
+}
+
 /* ---- codes ------------------------------------------------------------- */
 
 /* memcpy() that is fast for few bytes. */
