@@ -60,7 +60,7 @@ int xrnpe_fit_weights(enum xrnpe_format format, size_t rows, size_t columns, con
 		return -EINVAL;
 	ret = moments_of_products((uint32_t)columns, products, &moments);
 	if (!ret)
-		ret = quantize_weights(&shape, weights, &moments, NULL, format, &quantized);
+		ret = quantize_weights(&shape, weights, &moments, NULL, format, false, &quantized);
 	if (!ret) {
 		quantize_restore(&shape, &quantized, format, rounded);
 		memcpy(scales, quantized.scales, rows * sizeof(*scales));

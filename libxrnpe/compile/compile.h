@@ -413,10 +413,11 @@ struct moments;
  * these, those of one have scales of 1 / taps: an average. Returns 0 or -ENOMEM.
  *
  * @scales: by output channel, to whose nearest multiples weights are rounded; NULL: to be found
+ * @shared: by as many threads as there are; else one does it all
  */
 int quantize_weights(const struct weights *weights, const float *values,
 		     const struct moments *moments, const float *scales,
-		     enum xrnpe_format format, struct quantized *out);
+		     enum xrnpe_format format, bool shared, struct quantized *out);
 void quantize_free(struct quantized *quantized);
 
 /* Whether @format holds the weights that an operator has by its nature, without an error. */

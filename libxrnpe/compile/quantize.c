@@ -2,9 +2,11 @@
 /* Numbers in the device's formats: weights, laid out as commands read them, and tensors. */
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "round.h"
+#include "threads.h"
 
 /* Values that are rounded at a time; even, so that each chunk begins on a byte. */
 #define CHUNK 64
@@ -97,95 +99,161 @@ static void gather_row(const struct weights *weights, const float *values, uint3
 	}
 }
 
-/* What rounding a row takes. */
-struct row {
+/* ---- rows, some at a time ------------------------------------------------ */
+
+/* What rounding takes, up to ROUND_LANES rows of a group at a time. */
+struct rows {
 	const struct weights *weights;
 	const struct moments *moments;
 	const float *scales;	/* by output channel; NULL: to be found */
 	enum xrnpe_format format;
 	struct lattice lattice;	/* of up to 8 bits */
-	float *values;		/* in the order in which the device reads them */
-	uint8_t *chosen;	/* indices into the lattice */
+	float *values;		/* by row, in the order in which the device reads them */
+	uint8_t *chosen;	/* indices into the lattice, as of round_weights() */
 	float *scratch;
 };
 
-static void row_free(struct row *row)
+static void rows_free(struct rows *rows)
 {
-	free(row->values);
-	free(row->chosen);
-	free(row->scratch);
+	free(rows->values);
+	free(rows->chosen);
+	free(rows->scratch);
 }
 
-static int row_prepare(struct row *row, const struct weights *weights,
-		       const struct moments *moments, const float *scales, enum xrnpe_format format)
+static int rows_prepare(struct rows *rows, const struct weights *weights,
+			const struct moments *moments, const float *scales, enum xrnpe_format format)
 {
-	size_t count = (size_t)weights->taps * weights->in_c;
+	size_t length = (size_t)weights->taps * weights->in_c;
 
-	*row = (struct row){
+	*rows = (struct rows){
 		.weights = weights, .moments = moments, .scales = scales, .format = format,
-		.values = malloc(count * sizeof(*row->values)),
-		.chosen = malloc(count),
-		.scratch = malloc(4 * count * sizeof(*row->scratch)),
+		.values = malloc(ROUND_LANES * length * sizeof(*rows->values)),
+		.chosen = malloc(ROUND_LANES * length),
+		.scratch = malloc(ROUND_SCRATCH * length * sizeof(*rows->scratch)),
 	};
 	if (format != XRNPE_FORMAT_P16)
-		lattice_fill(&row->lattice, format);
-	if (row->values && row->chosen && row->scratch)
+		lattice_fill(&rows->lattice, format);
+	if (rows->values && rows->chosen && rows->scratch)
 		return 0;
-	row_free(row);
+	rows_free(rows);
 	return -ENOMEM;
 }
 
-/* The code of weight @i, whose row has @scale. */
-static uint32_t row_code(const struct row *row, size_t i, float scale)
+/* The code of weight @i of row @k, which has @scale. */
+static uint32_t row_code(const struct rows *rows, uint32_t k, size_t i, float scale)
 {
+	double value = (double)rows->values[(size_t)k * rows->moments->length + i] / scale;
 	uint32_t status = 0;
 
-	if (row->format != XRNPE_FORMAT_P16)
-		return row->lattice.codes[row->chosen[i]];
+	if (rows->format != XRNPE_FORMAT_P16)
+		return rows->lattice.codes[rows->chosen[i * ROUND_LANES + k]];
 	/* A posit's rounding never gives zero, not even where that is nearer. */
-	if (fabs((double)row->values[i] / scale) < scale_least(row->format) / 2)
+	if (fabs(value) < scale_least(rows->format) / 2)
 		return 0;
-	return xrnpe_encode(row->format, (double)row->values[i] / scale, &status);
+	return xrnpe_encode(rows->format, value, &status);
 }
 
-/* Choose weights, and the scale of output channel @n, where the file gives none. */
-static float row_choose(struct row *row, uint32_t n)
+/* The scale of row @k of @group, where the file gives none. */
+static float row_scale(const struct rows *rows, uint32_t group, uint32_t k)
 {
-	const struct weights *weights = row->weights;
-	uint32_t group = n / (weights->out_c / weights->groups), length = row->moments->length;
-	const double *importance = row->moments->diagonal + (size_t)group * length;
-	float scale;
+	uint32_t length = rows->moments->length;
 
-	if (row->scales) {
-		for (uint32_t i = 0; row->format != XRNPE_FORMAT_P16 && i < length; i++)
-			row->chosen[i] = (uint8_t)lattice_nearest(&row->lattice,
-								  row->values[i] / row->scales[n]);
-		return row->scales[n];
+	return scale_find(rows->format, rows->values + (size_t)k * length,
+			  rows->moments->diagonal + (size_t)group * length, length, true, rows->scratch);
+}
+
+/* Round row @k to the nearest multiples of @scale. */
+static void row_nearest(struct rows *rows, uint32_t k, float scale)
+{
+	uint32_t length = rows->moments->length;
+	const float *values = rows->values + (size_t)k * length;
+
+	for (size_t i = 0; rows->format != XRNPE_FORMAT_P16 && i < length; i++)
+		rows->chosen[i * ROUND_LANES + k] =
+			(uint8_t)lattice_nearest(&rows->lattice, values[i] / scale);
+}
+
+/* Choose weights of @count rows, which are output channels of @group from @n on, and their @scales. */
+static void rows_choose(struct rows *rows, uint32_t group, uint32_t n, uint32_t count, float *scales)
+{
+	for (uint32_t k = 0; k < count; k++) {
+		scales[k] = rows->scales ? rows->scales[n + k] : row_scale(rows, group, k);
+		if (rows->scales)
+			row_nearest(rows, k, scales[k]);
 	}
-	scale = scale_find(row->format, row->values, importance, length, true, row->scratch);
-	if (row->format != XRNPE_FORMAT_P16)
-		round_weights(row->moments, group, &row->lattice, row->values, &scale, row->chosen,
-			      row->scratch);
-	return scale;
+	if (!rows->scales && rows->format != XRNPE_FORMAT_P16)
+		round_weights(rows->moments, group, &rows->lattice, rows->values, count, scales, rows->chosen,
+			      rows->scratch);
 }
 
-/* Codes of the row of output channel @n, and its scale. */
-static float row_round(struct row *row, uint32_t n, uint8_t *codes, uint32_t pixel_stride)
+/* Codes and scales of @count output channels of a group, from @n on. */
+static void rows_round(struct rows *rows, const float *values, uint32_t n, uint32_t count,
+		       struct quantized *out)
 {
-	uint32_t in_c = row->weights->in_c;
-	float scale = row_choose(row, n);
+	const struct weights *weights = rows->weights;
+	uint32_t group = n / (weights->out_c / weights->groups), length = rows->moments->length;
 
-	for (uint32_t i = 0; i < row->moments->length; i++)
-		xrnpe_store(row->format, codes + i / in_c * pixel_stride, i % in_c,
-			    row_code(row, i, scale));
-	return scale;
+	for (uint32_t k = 0; k < count; k++) {
+		float *row = rows->values + (size_t)k * length;
+
+		gather_row(weights, values, n + k, row);
+		if (rows->moments->lacks)
+			round_compensate(rows->moments, group, row, (double *)rows->scratch);
+	}
+	rows_choose(rows, group, n, count, out->scales + n);
+	for (uint32_t k = 0; k < count; k++) {
+		uint8_t *codes = (uint8_t *)out->codes + (size_t)(n + k) * out->row_stride;
+
+		for (uint32_t i = 0; i < length; i++)
+			xrnpe_store(rows->format, codes + i / weights->in_c * out->pixel_stride,
+				    i % weights->in_c, row_code(rows, k, i, out->scales[n + k]));
+	}
+}
+
+/* ---- all rows ------------------------------------------------------------ */
+
+/* Rows that threads take some of. */
+struct rounding {
+	const struct weights *weights;
+	const float *values;
+	const struct moments *moments;
+	const float *scales;
+	enum xrnpe_format format;
+	struct quantized *out;
+	uint32_t pieces;	/* of a group */
+	atomic_uint next;	/* piece */
+	atomic_bool failed;
+};
+
+static void round_some(void *data, bool caller)
+{
+	struct rounding *rounding = data;
+	const struct weights *weights = rounding->weights;
+	uint32_t channels = weights->out_c / weights->groups, piece;
+	struct rows rows;
+
+	if (rows_prepare(&rows, weights, rounding->moments, rounding->scales, rounding->format)) {
+		atomic_store(&rounding->failed, true);
+		return;
+	}
+	while ((piece = atomic_fetch_add(&rounding->next, 1)) < weights->groups * rounding->pieces) {
+		uint32_t group = piece / rounding->pieces, first = piece % rounding->pieces * ROUND_LANES;
+		uint32_t count = channels - first < ROUND_LANES ? channels - first : ROUND_LANES;
+
+		rows_round(&rows, rounding->values, group * channels + first, count, rounding->out);
+	}
+	rows_free(&rows);
 }
 
 int quantize_weights(const struct weights *weights, const float *values,
 		     const struct moments *moments, const float *scales,
-		     enum xrnpe_format format, struct quantized *out)
+		     enum xrnpe_format format, bool shared, struct quantized *out)
 {
-	struct row row;
+	struct rounding rounding = {
+		.weights = weights, .values = values, .moments = moments, .scales = scales,
+		.format = format, .out = out,
+		.pieces = (weights->out_c / weights->groups + ROUND_LANES - 1) / ROUND_LANES,
+	};
 
 	*out = (struct quantized){ .scales = malloc(weights->out_c * sizeof(*out->scales)) };
 	if (!out->scales)
@@ -197,18 +265,10 @@ int quantize_weights(const struct weights *weights, const float *values,
 	out->row_stride = weights->taps * out->pixel_stride;
 	out->size = (size_t)weights->out_c * out->row_stride;
 	out->codes = calloc(1, out->size);
-	if (!out->codes || row_prepare(&row, weights, moments, scales, format))
+	if (!out->codes)
 		return -ENOMEM;
-	for (uint32_t n = 0; n < weights->out_c; n++) {
-		gather_row(weights, values, n, row.values);
-		if (moments->lacks)
-			round_compensate(moments, n / (weights->out_c / weights->groups), row.values,
-					 (double *)row.scratch);
-		out->scales[n] = row_round(&row, n, (uint8_t *)out->codes + (size_t)n * out->row_stride,
-					   out->pixel_stride);
-	}
-	row_free(&row);
-	return 0;
+	threads_run(round_some, &rounding, shared ? rounding.pieces : 1);
+	return atomic_load(&rounding.failed) ? -ENOMEM : 0;
 }
 
 int quantize_node(struct compiler *compiler, uint32_t n, const struct moments *moments,
@@ -221,7 +281,7 @@ int quantize_node(struct compiler *compiler, uint32_t n, const struct moments *m
 		return 0;
 	return quantize_weights(weights, weights->tensor == GRAPH_NONE ? NULL :
 				compiler->graph->tensors[weights->tensor].data,
-				moments, given_weight_scales(compiler, n, format), format,
+				moments, given_weight_scales(compiler, n, format), format, false,
 				&plan->weight[format]);
 }
 

@@ -73,7 +73,7 @@ int reround_node(struct compiler *compiler, uint32_t n, float *const *values, st
 	if (ret)
 		return ret;
 	ret = quantize_weights(weights, compiler->graph->tensors[weights->tensor].data, &moments, NULL,
-			       plan->choice.weight, &quantized);
+			       plan->choice.weight, true, &quantized);
 	if (!ret)
 		replace(model, plan, &quantized);
 	quantize_free(&quantized);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/vectors.h"
 #include "round.h"
 
 /*
@@ -19,11 +20,10 @@
  * sums may lose less with another.
  */
 #define FEW_VALUES 16
-static const float other_scales[] = {
+static const float other_scales[ROUND_LANES] = {
 	0.6f, 0.65f, 0.7f, 0.75f, 0.8f, 0.85f, 0.9f, 0.95f,
 	1.05f, 1.1f, 1.15f, 1.2f, 1.25f, 1.3f, 1.35f, 1.4f,
 };
-#define OTHER_SCALES (sizeof(other_scales) / sizeof(other_scales[0]))
 
 /* ---- values of a format ------------------------------------------------ */
 
@@ -45,6 +45,8 @@ void lattice_fill(struct lattice *lattice, enum xrnpe_format format)
 		lattice->codes[at] = (uint8_t)code;
 		lattice->count++;
 	}
+	for (uint32_t i = lattice->count; i < LATTICE_ROOM; i++)
+		lattice->values[i] = INFINITY;
 }
 
 uint32_t lattice_nearest(const struct lattice *lattice, float value)
@@ -62,103 +64,200 @@ uint32_t lattice_nearest(const struct lattice *lattice, float value)
 	return value - lattice->values[low] > lattice->values[high] - value ? high : low;
 }
 
-/* ---- a row ------------------------------------------------------------- */
+/* ---- rows, side by side ------------------------------------------------- */
 
-struct row {
+/* A number of each of ROUND_LANES rows, or of as many trials of one. */
+typedef float lanes __attribute__((vector_size(ROUND_LANES * sizeof(float)), aligned(sizeof(float)),
+				   may_alias));
+
+/* Rows of factors that are added together, so that what they are added to is read but once. */
+#define PANEL 8
+
+#define INLINE static inline __attribute__((always_inline))
+
+struct rows {
 	const struct moments *moments;
-	const float *factors;		/* of its group */
+	const float *factors;		/* of their group */
 	const uint32_t *order;		/* likewise */
 	const struct lattice *lattice;
-	const float *weights;
-	float *carried;			/* what later errors add to the terms of those before */
+	lanes *weights;
+	lanes *carried;			/* what later errors add to the terms of those before */
 };
 
-/* Round one block. Returns the sum of its terms' squares. */
-static double round_block(const struct row *row, const struct moments_block *block, float scale,
-			  uint8_t *chosen)
+/* As lattice_nearest(). */
+INLINE void find_nearest(const struct lattice *lattice, const float *value, int32_t *nearest)
 {
-	const uint32_t *order = row->order + block->first;
-	double sum = 0;
+	const float *values = lattice->values;
+	int32_t last = (int32_t)lattice->count - 2, step = LATTICE_ROOM / 2;
 
-	memset(row->carried, 0, block->size * sizeof(*row->carried));
-	for (uint32_t i = block->size; i--;) {
-		const float *factor = row->factors + block->factors + (size_t)i * block->size;
-		float weight = row->weights[order[i]], error, term;
-		uint32_t value = lattice_nearest(row->lattice,
-						 (weight + row->carried[i] / factor[i]) / scale);
-
-		chosen[order[i]] = (uint8_t)value;
-		error = weight - row->lattice->values[value] * scale;
-		for (uint32_t j = 0; j < i; j++)
-			row->carried[j] += factor[j] * error;
-		term = row->carried[i] + factor[i] * error;
-		sum += (double)term * term;
+	for (uint32_t i = 0; i < ROUND_LANES; i++)
+		nearest[i] = 0;
+	while (step > last + 1)
+		step /= 2;
+	for (; step; step /= 2) {
+		for (uint32_t i = 0; i < ROUND_LANES; i++)
+			nearest[i] += value[i] < values[nearest[i] + step] ? 0 : step;
 	}
-	return sum;
+	for (uint32_t i = 0; i < ROUND_LANES; i++) {
+		int32_t low = nearest[i] < last ? nearest[i] : last;
+
+		nearest[i] = low + (value[i] - values[low] > values[low + 1] - value[i]);
+	}
 }
 
-/* The same for all blocks. */
-static double round_row(const struct row *row, float scale, uint8_t *chosen)
+/*
+ * Add @count rows of factors, @step apart, of @columns, each times one of @times, to @sums, row after
+ * row.
+ */
+INLINE void add_some_rows(lanes *sums, uint32_t columns, const float *row, ptrdiff_t step, const lanes *times,
+			  uint32_t count)
 {
-	double sum = 0;
+	for (uint32_t j = 0; j < columns; j++) {
+		lanes sum = sums[j];
 
-	for (uint32_t b = 0; b < row->moments->block_count; b++)
-		sum += round_block(row, &row->moments->blocks[b], scale, chosen);
-	return sum;
+#pragma GCC unroll 8
+		for (uint32_t k = 0; k < count; k++)
+			sum += row[(ptrdiff_t)k * step + j] * times[k];
+		sums[j] = sum;
+	}
 }
 
-/* The scale with which the values @chosen come closest to the weights. */
-static float fit_scale(const struct row *row, float scale, const uint8_t *chosen, float *scratch)
+INLINE void add_rows(lanes *sums, uint32_t columns, const float *row, ptrdiff_t step, const lanes *times,
+		     uint32_t count)
 {
-	double product = 0, square = 0;
+	if (count == PANEL)
+		add_some_rows(sums, columns, row, step, times, PANEL);
+	else
+		add_some_rows(sums, columns, row, step, times, count);
+}
 
-	for (uint32_t b = 0; b < row->moments->block_count; b++) {
-		const struct moments_block *block = &row->moments->blocks[b];
-		uint32_t size = block->size;
-		float *exact = scratch, *rounded = scratch + size;
+/* Round weight @i of @block; its errors go to *@error, its terms' squares are added to @sums. */
+INLINE void round_weight(const struct rows *rows, const struct moments_block *block, uint32_t i, lanes scale,
+			 uint8_t *chosen, lanes *error, double *sums)
+{
+	const float factor = rows->factors[block->factors + (size_t)i * (block->size + 1)];
+	uint32_t at = rows->order[block->first + i];
+	lanes weight = rows->weights[at], value = (weight + rows->carried[i] / factor) / scale, term;
+	int32_t nearest[ROUND_LANES];
+	float values[ROUND_LANES];
 
-		memset(scratch, 0, 2 * size * sizeof(*scratch));
-		for (uint32_t i = 0; i < size; i++) {
-			const float *factor = row->factors + block->factors + (size_t)i * size;
-			uint32_t at = row->order[block->first + i];
-			float weight = row->weights[at], value = row->lattice->values[chosen[at]];
+	memcpy(values, &value, sizeof(values));
+	find_nearest(rows->lattice, values, nearest);
+	for (uint32_t k = 0; k < ROUND_LANES; k++) {
+		chosen[(size_t)at * ROUND_LANES + k] = (uint8_t)nearest[k];
+		values[k] = rows->lattice->values[nearest[k]];
+	}
+	memcpy(&value, values, sizeof(value));
+	*error = weight - value * scale;
+	term = rows->carried[i] + factor * *error;
+	memcpy(values, &term, sizeof(values));
+	for (uint32_t k = 0; k < ROUND_LANES; k++)
+		sums[k] += (double)values[k] * values[k];
+}
 
-			for (uint32_t j = 0; j <= i; j++) {
-				exact[j] += factor[j] * weight;
-				rounded[j] += factor[j] * value;
+/* Round one block; the sums of its terms' squares are added to @sums. */
+INLINE void round_block(const struct rows *rows, const struct moments_block *block, lanes scale, uint8_t *chosen,
+			double *sums)
+{
+	const float *factors = rows->factors + block->factors;
+	double of_block[ROUND_LANES] = { 0 };
+	ptrdiff_t size = block->size;
+	lanes errors[PANEL];
+
+	memset(rows->carried, 0, block->size * sizeof(*rows->carried));
+	for (uint32_t end = block->size, first; end; end = first) {
+		first = end > PANEL ? end - PANEL : 0;
+		for (uint32_t i = end; i-- > first;) {
+			lanes *error = &errors[end - 1 - i];
+
+			round_weight(rows, block, i, scale, chosen, error, of_block);
+			add_some_rows(rows->carried + first, i - first, factors + i * size + first, 0, error, 1);
+		}
+		add_rows(rows->carried, first, factors + (end - 1) * size, -size, errors, end - first);
+	}
+	for (uint32_t k = 0; k < ROUND_LANES; k++)
+		sums[k] += of_block[k];
+}
+
+/* Round with @scales; @chosen: by weight and row; @sums: of the squares of a row's terms */
+VECTORS
+static void round_rows(const struct rows *rows, const float *scales, uint8_t *chosen, double *sums)
+{
+	lanes scale;
+
+	memcpy(&scale, scales, sizeof(scale));
+	memset(sums, 0, ROUND_LANES * sizeof(*sums));
+	for (uint32_t b = 0; b < rows->moments->block_count; b++)
+		round_block(rows, &rows->moments->blocks[b], scale, chosen, sums);
+}
+
+/* With which of @scales the values @chosen would come closest to the weights. @scratch: two for each weight */
+VECTORS
+static void fit_scales(const struct rows *rows, const uint8_t *chosen, float *scales, lanes *scratch)
+{
+	double product[ROUND_LANES] = { 0 }, square[ROUND_LANES] = { 0 };
+
+	for (uint32_t b = 0; b < rows->moments->block_count; b++) {
+		const struct moments_block *block = &rows->moments->blocks[b];
+		const uint32_t *order = rows->order + block->first;
+		ptrdiff_t size = block->size;
+		lanes *exact = scratch, *rounded = scratch + size;
+
+		memset(scratch, 0, 2 * block->size * sizeof(*scratch));
+		for (uint32_t first = 0; first < block->size; first += PANEL) {
+			uint32_t count = block->size - first < PANEL ? block->size - first : PANEL;
+			const float *factors = rows->factors + block->factors + first * size;
+			lanes weights[PANEL], values[PANEL];
+
+			for (uint32_t i = 0; i < count; i++) {
+				const uint8_t *from = chosen + (size_t)order[first + i] * ROUND_LANES;
+				float value[ROUND_LANES];
+
+				for (uint32_t k = 0; k < ROUND_LANES; k++)
+					value[k] = rows->lattice->values[from[k]];
+				memcpy(&values[i], value, sizeof(value));
+				weights[i] = rows->weights[order[first + i]];
+			}
+			add_rows(exact, first, factors, size, weights, count);
+			add_rows(rounded, first, factors, size, values, count);
+			/* Of the triangle the rest. */
+			for (uint32_t i = 0; i < count; i++) {
+				add_some_rows(exact + first, i + 1, factors + i * size + first, 0, &weights[i], 1);
+				add_some_rows(rounded + first, i + 1, factors + i * size + first, 0, &values[i], 1);
 			}
 		}
-		for (uint32_t j = 0; j < size; j++) {
-			product += (double)exact[j] * rounded[j];
-			square += (double)rounded[j] * rounded[j];
+		for (uint32_t j = 0; j < block->size; j++) {
+			float one[ROUND_LANES], other[ROUND_LANES];
+
+			memcpy(one, &exact[j], sizeof(one));
+			memcpy(other, &rounded[j], sizeof(other));
+			for (uint32_t k = 0; k < ROUND_LANES; k++) {
+				product[k] += (double)one[k] * other[k];
+				square[k] += (double)other[k] * other[k];
+			}
 		}
 	}
-	return product > 0 && square > 0 ? (float)(product / square) : scale;
-}
-
-/* Round with @scale, too, and keep that in @chosen and *@least if it is better. */
-static bool try_scale(const struct row *row, float scale, double *least, uint8_t *chosen, uint8_t *trial)
-{
-	double sum = round_row(row, scale, trial);
-
-	if (sum >= *least)
-		return false;
-	memcpy(chosen, trial, row->moments->length);
-	*least = sum;
-	return true;
+	for (uint32_t k = 0; k < ROUND_LANES; k++) {
+		if (product[k] > 0 && square[k] > 0)
+			scales[k] = (float)(product[k] / square[k]);
+	}
 }
 
 /* ---- what inputs lack -------------------------------------------------- */
 
-/* Solve L L' x = @x; @factors: L, whose rows are in its order. */
+/*
+ * Solve L L' x = @x; @factors: L, whose rows are in its order, and above the diagonal its columns as
+ * rows.
+ */
+VECTORS
 static void solve(const float *factors, uint32_t size, double *x)
 {
 	for (uint32_t i = 0; i < size; i++) {
-		const float *row = factors + (size_t)i * size;
+		const float *column = factors + (size_t)i * size;
 
-		for (uint32_t j = 0; j < i; j++)
-			x[i] -= row[j] * x[j];
-		x[i] /= row[i];
+		x[i] /= column[i];
+		for (uint32_t j = i + 1; j < size; j++)
+			x[j] -= column[j] * x[i];
 	}
 	for (uint32_t i = size; i--;) {
 		const float *row = factors + (size_t)i * size;
@@ -198,24 +297,82 @@ void round_compensate(const struct moments *moments, uint32_t group, float *weig
 	}
 }
 
-/* ---- a row, whole ------------------------------------------------------ */
+/* ---- rows, whole ------------------------------------------------------- */
+
+/* Lay @count rows of @length weights, @stride apart, side by side; the others are zero. */
+static void lay_rows(const float *weights, uint32_t count, size_t stride, uint32_t length, lanes *to)
+{
+	for (uint32_t i = 0; i < length; i++) {
+		float weight[ROUND_LANES] = { 0 };
+
+		for (uint32_t k = 0; k < count; k++)
+			weight[k] = weights[k * stride + i];
+		memcpy(&to[i], weight, sizeof(weight));
+	}
+}
+
+/* Let row @k of @chosen be row @other of @trial. */
+static void take_row(uint8_t *chosen, uint32_t k, const uint8_t *trial, uint32_t other, uint32_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		chosen[i * ROUND_LANES + k] = trial[i * ROUND_LANES + other];
+}
+
+/*
+ * Try other scales of row @k, which has @weights: *@scale, *@least and @chosen become those of the
+ * best. @trial: room for what is chosen
+ */
+static void try_other_scales(const struct rows *rows, const float *weights, float *scale, double *least,
+			     uint8_t *chosen, uint32_t k, uint8_t *trial)
+{
+	uint32_t best = ROUND_LANES;
+	double sums[ROUND_LANES];
+	float scales[ROUND_LANES];
+
+	for (uint32_t i = 0; i < ROUND_LANES; i++)
+		scales[i] = *scale * other_scales[i];
+	lay_rows(weights, ROUND_LANES, 0, rows->moments->length, rows->weights);
+	round_rows(rows, scales, trial, sums);
+	for (uint32_t i = 0; i < ROUND_LANES; i++) {
+		if (sums[i] < *least) {
+			*least = sums[i];
+			best = i;
+		}
+	}
+	if (best == ROUND_LANES)
+		return;
+	*scale = scales[best];
+	take_row(chosen, k, trial, best, rows->moments->length);
+}
 
 void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
-		   const float *weights, float *scale, uint8_t *chosen, float *scratch)
+		   const float *weights, uint32_t count, float *scales, uint8_t *chosen, float *scratch)
 {
-	const struct row row = {
-		.moments = moments, .lattice = lattice, .weights = weights, .carried = scratch,
+	const uint32_t length = moments->length;
+	lanes *room = (lanes *)scratch;
+	const struct rows rows = {
+		.moments = moments, .lattice = lattice, .weights = room, .carried = room + length,
 		.factors = moments->factors + group * moments->size,
-		.order = moments->order + (size_t)group * moments->length,
+		.order = moments->order + (size_t)group * length,
 	};
-	uint8_t *trial = (uint8_t *)(scratch + 3 * (size_t)moments->length);
-	double least = round_row(&row, *scale, chosen);
-	float first = *scale;
+	uint8_t *trial = (uint8_t *)(room + 3 * (size_t)length);
+	double least[ROUND_LANES], sums[ROUND_LANES];
+	float all[ROUND_LANES];
 
-	for (size_t i = 0; lattice->count <= FEW_VALUES && i < OTHER_SCALES; i++) {
-		if (try_scale(&row, first * other_scales[i], &least, chosen, trial))
-			*scale = first * other_scales[i];
+	for (uint32_t k = 0; k < ROUND_LANES; k++)
+		all[k] = k < count ? scales[k] : 1;
+	lay_rows(weights, count, length, length, rows.weights);
+	round_rows(&rows, all, chosen, least);
+	if (lattice->count <= FEW_VALUES) {
+		for (uint32_t k = 0; k < count; k++)
+			try_other_scales(&rows, weights + (size_t)k * length, &all[k], &least[k], chosen, k, trial);
+		lay_rows(weights, count, length, length, rows.weights);
 	}
-	*scale = fit_scale(&row, *scale, chosen, scratch + moments->length);
-	try_scale(&row, *scale, &least, chosen, trial);
+	fit_scales(&rows, chosen, all, rows.carried);
+	round_rows(&rows, all, trial, sums);
+	for (uint32_t k = 0; k < count; k++) {
+		scales[k] = all[k];
+		if (sums[k] < least[k])
+			take_row(chosen, k, trial, k, length);
+	}
 }

@@ -22,7 +22,7 @@ struct moments {
 	struct moments_block *blocks;
 	uint32_t block_count;
 	size_t size;		/* factors of a group */
-	float *factors;		/* by group */
+	float *factors;		/* by group; above the diagonal are the columns below it as rows */
 	/* By group: length, which weight each row of factors is for; of a block those with least squares first. */
 	uint32_t *order;
 	double *diagonal;	/* by group: length means of squares */
@@ -49,11 +49,13 @@ int moments_compare(const struct compiler *compiler, uint32_t n, float *const *v
 int moments_of_products(uint32_t length, const float *products, struct moments *moments);
 void moments_free(struct moments *moments);
 
-/* The finite values of a format of up to 8 bits, rising; zero once. */
+#define LATTICE_ROOM 256
+
+/* The finite values of a format of up to 8 bits, rising; zero once. Behind them are infinities. */
 struct lattice {
 	uint32_t count;
-	float values[256];
-	uint8_t codes[256];
+	float values[LATTICE_ROOM];
+	uint8_t codes[LATTICE_ROOM];
 };
 
 void lattice_fill(struct lattice *lattice, enum xrnpe_format format);
@@ -61,16 +63,22 @@ void lattice_fill(struct lattice *lattice, enum xrnpe_format format);
 /* Index of the value that is nearest to @value. */
 uint32_t lattice_nearest(const struct lattice *lattice, float value);
 
+/* Rows of weights that are rounded together. */
+#define ROUND_LANES 16
+/* Floats of scratch memory that takes, for each weight of a row. */
+#define ROUND_SCRATCH (3 * ROUND_LANES + ROUND_LANES / sizeof(float))
+
 /*
- * Round weights of an output channel of @group to multiples of *@scale that @lattice has, such
- * that the error of its sums, not that of each weight, is small; *@scale is improved, too.
+ * Round weights of output channels of @group to multiples of @scales that @lattice has, such
+ * that the error of their sums, not that of each weight, is small; @scales are improved, too.
  *
- * @weights: moments->length of them
- * @chosen: out: indices into the lattice
- * @scratch: room for 3 * moments->length floats and as many bytes
+ * @weights: @count rows of moments->length, at most ROUND_LANES
+ * @scales: by row
+ * @chosen: out: indices into the lattice; that of weight i of row k at [i * ROUND_LANES + k]
+ * @scratch: room for ROUND_SCRATCH * moments->length
  */
 void round_weights(const struct moments *moments, uint32_t group, const struct lattice *lattice,
-		   const float *weights, float *scale, uint8_t *chosen, float *scratch);
+		   const float *weights, uint32_t count, float *scales, uint8_t *chosen, float *scratch);
 
 /*
  * Let @weights of an output channel of @group make up for what their inputs lack.

@@ -6,6 +6,7 @@
 
 #include "compile.h"
 #include "error.h"
+#include "operators/vectors.h"
 
 /* Half octaves that are tried above and below a size. */
 #define UP 8
@@ -18,6 +19,7 @@ double scale_least(enum xrnpe_format format)
 }
 
 /* Sum of importance * (value - nearest representable)^2 at @scale. */
+VECTORS
 static double loss_at(enum xrnpe_format format, const float *values, const double *importance,
 		      size_t count, float scale, bool zero, float *scratch)
 {
@@ -27,8 +29,11 @@ static double loss_at(enum xrnpe_format format, const float *values, const doubl
 	uint32_t status = 0;
 	double loss = 0;
 
-	for (size_t i = 0; i < count; i++)
-		rounded[i] = fabsf(values[i] / scale) < least ? 0 : values[i] / scale;
+	for (size_t i = 0; i < count; i++) {
+		float value = values[i] / scale;
+
+		rounded[i] = fabsf(value) < least ? 0 : value;
+	}
 	xrnpe_encode_row(format, rounded, codes, count, &status);
 	xrnpe_decode_row(format, codes, rounded, count);
 	for (size_t i = 0; i < count; i++) {

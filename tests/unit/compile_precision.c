@@ -181,22 +181,28 @@ END_TEST
 /* Weights that a format holds with some scale are exact, though another one is tried first. */
 START_TEST(scales_are_looked_for)
 {
-	float products[LENGTH * LENGTH] = { 0 }, weights[LENGTH], scratch[4 * LENGTH];
-	float scale = 1.3f;
-	uint8_t chosen[LENGTH];
+	enum { ROWS = 3 };
+	const float real[ROWS] = { 1, 1, 2 };
+	float products[LENGTH * LENGTH] = { 0 }, weights[ROWS * LENGTH], scratch[ROUND_SCRATCH * LENGTH];
+	float scales[ROWS] = { 1.3f, 1.3f, 2.6f };
+	uint8_t chosen[ROUND_LANES * LENGTH];
 	struct lattice lattice;
 	struct moments moments;
 
 	lattice_fill(&lattice, (enum xrnpe_format)_i);
 	for (uint32_t i = 0; i < LENGTH; i++) {
 		products[i * (LENGTH + 1)] = 1;
-		weights[i] = lattice.values[i % lattice.count];
+		for (uint32_t k = 0; k < ROWS; k++)
+			weights[k * LENGTH + i] = real[k] * lattice.values[(k + i) % lattice.count];
 	}
 	ck_assert_int_eq(moments_of_products(LENGTH, products, &moments), 0);
-	round_weights(&moments, 0, &lattice, weights, &scale, chosen, scratch);
-	ck_assert_float_eq_tol(scale, 1, 1e-6f);
-	for (uint32_t i = 0; i < LENGTH; i++)
-		ck_assert_float_eq(lattice.values[chosen[i]], weights[i]);
+	round_weights(&moments, 0, &lattice, weights, ROWS, scales, chosen, scratch);
+	for (uint32_t k = 0; k < ROWS; k++) {
+		ck_assert_float_eq_tol(scales[k], real[k], 1e-6f);
+		for (uint32_t i = 0; i < LENGTH; i++)
+			ck_assert_float_eq(lattice.values[chosen[i * ROUND_LANES + k]],
+					   lattice.values[(k + i) % lattice.count]);
+	}
 	moments_free(&moments);
 }
 END_TEST
