@@ -25,7 +25,7 @@ $(LIBXRNPE_OBJECTS): CPPFLAGS += -Ilibxrnpe -Ilibxrnpe/graph -Ilibxrnpe/compile 
 $(LIBXRNPE_OBJECTS): CFLAGS += -ffp-contract=off -fno-math-errno
 # What computes is made of vectors wherever that is possible.
 $(B)/libxrnpe/graph/%.o: CFLAGS += -O3
-$(addprefix $(B)/libxrnpe/compile/,calibrate.o effect.o image.o moments.o quantize.o round.o scale.o): \
+$(addprefix $(B)/libxrnpe/compile/,calibrate.o effect.o image.o moments.o products.o quantize.o round.o scale.o): \
 	CFLAGS += -O3
 
 $(B)/libxrnpe/onnx.pb-c.c: $(ONNX_PROTO)

@@ -5,112 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators/vectors.h"
+#include "products.h"
 #include "round.h"
 
-/* Products taken together at most: the work grows with their square. */
-#define MAX_BLOCK 640
-/* Windows that are looked at: so many, or eight for each product of a block if that is more. */
-#define LEAST_WINDOWS 2048
-#define WINDOWS_A_PRODUCT 8
 /*
  * Added to the diagonal, relative to its mean: errors of inputs do that, and what was never
  * seen in calibration must not count for nothing.
  */
 #define DAMPING 0.03
 /*
- * Weights that make up for all that inputs lack suit the inputs that they were found with: on others
- * half of it is better.
- */
-#define LACK_SHARE 0.5
-
-/* Where windows of a command's input lie. */
-struct windows {
-	const struct image *image;	/* of the input */
-	struct image_part part;		/* what of it the command reads */
-	struct xrnpe_dims_image dims;	/* of a MATMUL: those of a convolution of 1 x 1 */
-	uint32_t in_c;			/* channels of a group */
-};
-
-static struct windows find_windows(const struct place *place, const struct place_piece *piece)
-{
-	struct windows windows = {
-		.image = &place->reads[0].image, .part = piece->from, .dims = piece->cmd.image,
-		.in_c = place->weights.in_c,
-	};
-
-	if (piece->cmd.opcode == XRNPE_OP_MATMUL)
-		windows.dims = (struct xrnpe_dims_image){
-			.out_h = (uint16_t)windows.image->h, .out_w = (uint16_t)windows.image->w,
-			.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1,
-			.dilation_h = 1, .dilation_w = 1,
-		};
-	return windows;
-}
-
-/* What a node reads, by input: @values, or, if that is NULL, what @inputs have. */
-struct samples {
-	struct reference *const *inputs;
-	float *const *values;
-	uint32_t tensor, count;
-};
-
-/* What output pixel @pixel multiplies in @group, tap by tap. */
-static void gather(const struct windows *windows, const float *values, size_t pixel, uint32_t group,
-		   float *row)
-{
-	const struct xrnpe_dims_image *d = &windows->dims;
-	const struct image_part *part = &windows->part;
-	const struct image *image = windows->image;
-	size_t step = image->first ? image_pixels(image) : 1;
-	uint32_t in_c = windows->in_c, taps = (uint32_t)d->kernel_h * d->kernel_w;
-
-	for (uint32_t t = 0; t < taps; t++, row += in_c) {
-		int64_t y = (int64_t)(pixel / d->out_w) * d->stride_h - d->pad_top +
-			    t / d->kernel_w * d->dilation_h;
-		int64_t x = (int64_t)(pixel % d->out_w) * d->stride_w - d->pad_left +
-			    t % d->kernel_w * d->dilation_w;
-		const float *from;
-
-		if (y < 0 || x < 0 || y + part->h >= image->h || x + part->w >= image->w) {
-			memset(row, 0, in_c * sizeof(*row));
-			continue;
-		}
-		from = values + ((size_t)(y + part->h) * image->w + (size_t)(x + part->w)) *
-				(image->first ? 1 : image->c) + group * in_c * step;
-		for (uint32_t c = 0; c < in_c; c++)
-			row[c] = from[c * step];
-	}
-}
-
-/* Add the products of @row with itself to the factors of @block. */
-static void add_products(const struct moments_block *block, const float *row, float *factors)
-{
-	for (uint32_t i = 0; i < block->size; i++) {
-		const float value = row[i];
-
-		for (uint32_t j = 0; value != 0 && j <= i; j++)
-			factors[(size_t)i * block->size + j] += value * row[j];
-	}
-}
-
-/* Add what @row lacks of @exact, times @row, to @lacks, of @block. */
-static void add_lacks(const struct moments_block *block, const float *exact, const float *row, float *lacks)
-{
-	for (uint32_t i = 0; i < block->size; i++) {
-		const float lack = exact[i] - row[i];
-
-		for (uint32_t j = 0; lack != 0 && j < block->size; j++)
-			lacks[(size_t)i * block->size + j] += lack * row[j];
-	}
-}
-
-/*
  * Replace the lower triangle of a positive matrix of @size by its Cholesky factor. Meanwhile
  * the upper one has the factor's columns as rows, so that what a row is made of lies together.
  */
+VECTORS
 static void factorise(float *matrix, uint32_t size)
 {
-	double sums[MAX_BLOCK];
+	double sums[PRODUCTS_MOST];
 
 	for (uint32_t i = 0; i < size; i++) {
 		float *row = matrix + (size_t)i * size;
@@ -153,7 +64,7 @@ static int compare_squares(const void *a, const void *b)
 static void order_block(const struct moments_block *block, const double *diagonal, float *matrix,
 			uint32_t *order, float *scratch)
 {
-	struct place_of places[MAX_BLOCK];
+	struct place_of places[PRODUCTS_MOST];
 	uint32_t size = block->size;
 
 	for (uint32_t i = 0; i < size; i++)
@@ -206,7 +117,7 @@ static void finish_group(const struct moments *moments, uint32_t group, float *s
 /* The same of all groups; what there is is freed if that fails. */
 static int finish(struct moments *moments)
 {
-	float *scratch = malloc(MAX_BLOCK * MAX_BLOCK * sizeof(*scratch));
+	float *scratch = malloc(PRODUCTS_MOST * PRODUCTS_MOST * sizeof(*scratch));
 
 	if (!scratch) {
 		moments_free(moments);
@@ -216,73 +127,6 @@ static int finish(struct moments *moments)
 		finish_group(moments, g, scratch);
 	free(scratch);
 	return 0;
-}
-
-/* Add window @pixel of sample @i to the sums of @blocks. @row: room for two windows */
-static void add_window(const struct samples *samples, uint32_t i, size_t pixel,
-		       const struct windows *windows, const struct moments_block *blocks,
-		       uint32_t block_count, struct moments *moments, float *row)
-{
-	const float *there = samples->inputs[i]->tensors[samples->tensor];
-	float *exact = row + moments->length;
-
-	for (uint32_t g = 0; g < moments->groups; g++) {
-		gather(windows, samples->values ? samples->values[i] : there, pixel, g, row);
-		if (moments->lacks)
-			gather(windows, there, pixel, g, exact);
-		for (uint32_t b = 0; b < block_count; b++) {
-			size_t at = g * moments->size + blocks[b].factors, first = blocks[b].first - blocks->first;
-
-			add_products(&blocks[b], row + first, moments->factors + at);
-			if (moments->lacks)
-				add_lacks(&blocks[b], exact + first, row + first, moments->lacks + at);
-		}
-	}
-}
-
-/* From sums over @count windows to means. */
-static void divide_sums(const struct moments_block *blocks, uint32_t block_count, size_t count,
-			struct moments *moments)
-{
-	for (uint32_t g = 0; g < moments->groups; g++) {
-		for (uint32_t b = 0; b < block_count; b++) {
-			size_t at = g * moments->size + blocks[b].factors;
-
-			for (size_t i = at; i < at + (size_t)blocks[b].size * blocks[b].size; i++) {
-				moments->factors[i] /= (float)count;
-				if (moments->lacks)
-					moments->lacks[i] /= (float)count;
-			}
-		}
-	}
-}
-
-/*
- * Fill the factors of @blocks, which a window has, with means of products over windows of
- * @samples, spread over all, and what these lack. @row: room for two windows
- */
-static void add_windows(const struct samples *samples, const struct windows *windows,
-			const struct moments_block *blocks, uint32_t block_count,
-			struct moments *moments, float *row)
-{
-	size_t pixels = (size_t)windows->dims.out_h * windows->dims.out_w;
-	size_t all = pixels * samples->count, wanted = LEAST_WINDOWS, count;
-
-	if (wanted < WINDOWS_A_PRODUCT * (size_t)blocks->size)
-		wanted = WINDOWS_A_PRODUCT * (size_t)blocks->size;
-	count = all < wanted ? all : wanted;
-	for (size_t i = 0; i < count; i++) {
-		/* Somewhere in the i-th of as many parts, and not always in the same column. */
-		double jitter = count < all ? fmod((double)i * 0.618033988749895, 1) : 0;
-		size_t at = (size_t)(((double)i + jitter) * (double)all / (double)count);
-
-		add_window(samples, (uint32_t)(at / pixels), at % pixels, windows, blocks, block_count,
-			   moments, row);
-	}
-	divide_sums(blocks, block_count, count, moments);
-	/* So much of it is more than what any weights find in as many windows. */
-	moments->lack_share = fmin(moments->lack_share,
-				   LACK_SHARE * fmax(0, 1 - (double)blocks->size / (double)count));
 }
 
 /*
@@ -305,7 +149,7 @@ static bool find_sum(const struct place *place, uint32_t i, struct place_piece *
 /* Divide weights @first to @end into blocks of about the same size. */
 static void add_blocks(struct moments *moments, uint32_t first, uint32_t end)
 {
-	uint32_t count = (end - first + MAX_BLOCK - 1) / MAX_BLOCK;
+	uint32_t count = (end - first + PRODUCTS_MOST - 1) / PRODUCTS_MOST;
 
 	for (uint32_t b = 0; b < count; b++) {
 		uint32_t from = first + (uint32_t)((uint64_t)(end - first) * b / count);
@@ -334,7 +178,7 @@ static int make_room(struct moments *moments, bool lacks)
 /* As many blocks as the sums of @place take. */
 static int divide(struct moments *moments, const struct place *place, bool lacks)
 {
-	size_t most = place->piece_count + moments->length / MAX_BLOCK + 1;
+	size_t most = place->piece_count + moments->length / PRODUCTS_MOST + 1;
 	struct place_piece piece;
 	uint32_t end;
 
@@ -351,20 +195,14 @@ static int measure(const struct compiler *compiler, uint32_t n, const struct sam
 	const struct place *place = &compiler->nodes[n].place;
 	struct place_piece piece;
 	uint32_t block = 0, end;
-	float *row;
+	int ret;
 
 	*moments = (struct moments){
 		.length = place->weights.taps * place->weights.in_c, .groups = place->weights.groups,
-		.lack_share = LACK_SHARE,
+		.lack_share = 1,
 	};
-	row = malloc(2 * (size_t)moments->length * sizeof(*row));
-	if (!row || divide(moments, place, samples->values)) {
-		free(row);
-		moments_free(moments);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; find_sum(place, i, &piece, &end); i++) {
-		const struct windows windows = find_windows(place, &piece);
+	ret = divide(moments, place, samples->values);
+	for (uint32_t i = 0; !ret && find_sum(place, i, &piece, &end); i++) {
 		uint32_t count = 0;
 
 		while (block + count < moments->block_count && moments->blocks[block + count].first < end)
@@ -372,18 +210,20 @@ static int measure(const struct compiler *compiler, uint32_t n, const struct sam
 		/* Of pieces that divide output channels the last one has what all multiply. */
 		if (!count)
 			continue;
-		add_windows(samples, &windows, moments->blocks + block, count, moments, row);
+		ret = products_add(samples, place, &piece, moments->blocks + block, count, moments);
 		block += count;
 	}
-	free(row);
-	return finish(moments);
+	if (!ret)
+		return finish(moments);
+	moments_free(moments);
+	return ret;
 }
 
 int moments_measure(const struct compiler *compiler, uint32_t n, struct reference *const *inputs,
 		    uint32_t input_count, struct moments *moments)
 {
 	const struct samples samples = {
-		inputs, NULL, compiler->nodes[n].place.reads[0].tensor, input_count,
+		inputs, NULL, compiler->nodes[n].place.reads[0].tensor, input_count, false,
 	};
 
 	return measure(compiler, n, &samples, moments);
@@ -393,7 +233,7 @@ int moments_compare(const struct compiler *compiler, uint32_t n, float *const *v
 		    struct reference *const *inputs, uint32_t input_count, struct moments *moments)
 {
 	const struct samples samples = {
-		inputs, values, compiler->nodes[n].place.reads[0].tensor, input_count,
+		inputs, values, compiler->nodes[n].place.reads[0].tensor, input_count, true,
 	};
 
 	return measure(compiler, n, &samples, moments);
@@ -402,7 +242,7 @@ int moments_compare(const struct compiler *compiler, uint32_t n, float *const *v
 int moments_of_products(uint32_t length, const float *products, struct moments *moments)
 {
 	*moments = (struct moments){ .length = length, .groups = 1 };
-	moments->blocks = malloc((length / MAX_BLOCK + 1) * sizeof(*moments->blocks));
+	moments->blocks = malloc((length / PRODUCTS_MOST + 1) * sizeof(*moments->blocks));
 	if (moments->blocks)
 		add_blocks(moments, 0, length);
 	if (!moments->blocks || make_room(moments, false)) {

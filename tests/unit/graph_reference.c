@@ -593,7 +593,10 @@ START_TEST(products_in_order)
 	const struct multiply_vectors *vectors = multiply_vectors[_i];
 	float weight[ROWS * STRIDE], in[TAPS + COLUMNS], bias[ROWS], out[ROWS * COLUMNS];
 	size_t offset[TAPS];
-	struct multiply_taps taps = { weight, in, NULL, STRIDE, TAPS, offset };
+	const struct multiply_taps some = { weight, in, NULL, STRIDE, TAPS / 3, offset, false };
+	struct multiply_taps others = {
+		weight + TAPS / 3, in, NULL, STRIDE, TAPS - TAPS / 3, offset + TAPS / 3, true,
+	};
 	uint32_t state = 3;
 
 	if (!vectors->supported())
@@ -607,10 +610,11 @@ START_TEST(products_in_order)
 	for (size_t i = 0; i < ROWS; i++)
 		bias[i] = onnx_noise(&state);
 	for (unsigned int rows = 1; rows <= ROWS; rows++) {
-		taps.bias = rows % 2 ? bias : NULL;
+		others.bias = rows % 2 ? bias : NULL;
 		for (size_t columns = MULTIPLY_COLUMNS; columns <= COLUMNS; columns += MULTIPLY_COLUMNS) {
 			memset(out, 0xff, sizeof(out));
-			vectors->multiply(&taps, rows, columns, out, COLUMNS);
+			vectors->multiply(&some, rows, columns, out, COLUMNS);
+			vectors->multiply(&others, rows, columns, out, COLUMNS);
 			for (size_t i = 0; i < ROWS * COLUMNS; i++) {
 				volatile float sum = 0, product;
 
@@ -623,7 +627,7 @@ START_TEST(products_in_order)
 						  in[offset[t] + i % COLUMNS];
 					sum = sum + product;
 				}
-				sum = sum + (taps.bias ? bias[i / COLUMNS] : 0);
+				sum = sum + (others.bias ? bias[i / COLUMNS] : 0);
 				ck_assert_msg(out[i] == sum, "%s: %u rows, %zu columns", vectors->name, rows,
 					      columns);
 			}

@@ -549,7 +549,7 @@ static void compute_transposed(const struct op_call *call)
 	size_t batch = call_output(call, 0)->shape.dims[0];
 	const struct scratch scratch = divide_scratch(call->scratch, &image, k);
 	const float *input = call_in(call, 0), *weight = call_in(call, 1), *bias = call_in(call, 2);
-	struct multiply_taps taps = { scratch.rest, scratch.image, NULL, k, k, scratch.offset };
+	struct multiply_taps taps = { scratch.rest, scratch.image, NULL, k, k, scratch.offset, false };
 	float *result = call_out(call, 0);
 
 	set_offsets(&y, &x, &image, scratch.offset);

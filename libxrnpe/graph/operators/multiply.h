@@ -18,6 +18,7 @@ struct multiply_taps {
 	const float *weight, *in, *bias;
 	size_t stride, taps;
 	const size_t *offset;
+	bool more;	/* sums go on from what is in @out */
 };
 
 /*

@@ -22,8 +22,17 @@ void multiply_tile(const struct multiply_taps *t, size_t row, unsigned int rows,
 		   unsigned int width, float *out, size_t out_stride)
 {
 	const float *weight = t->weight + row * t->stride;
-	vec sums[ROWS][WIDEST] = { { { 0 } } };
+	vec sums[ROWS][WIDEST];
 
+#pragma GCC unroll 8
+	for (unsigned int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+		for (unsigned int v = 0; v < width; v++) {
+			const vec *before = (const vec *)(out + (row + r) * out_stride + column + v * LANES);
+
+			sums[r][v] = t->more ? *before : (vec){ 0 };
+		}
+	}
 	for (size_t i = 0; i < t->taps; i++) {
 		const vec *in = (const vec *)(t->in + t->offset[i] + column);
 
