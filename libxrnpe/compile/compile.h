@@ -188,11 +188,10 @@ struct node_plan {
 	struct loss input_loss[COMPILE_FORMATS];	/* but for a residual */
 	struct loss residual_loss[COMPILE_FORMATS];
 	/*
-	 * Of a PLACE_WEIGHTS: by channel of @exact_count kept inputs, what the output in binary32 is
-	 * before its activation, on average.
+	 * Of a PLACE_WEIGHTS: by channel of each kept input that numbers are fitted to, of images and
+	 * then of more_images, what the output in binary32 is before its activation, on average.
 	 */
 	double *exact_means;
-	uint32_t exact_count;
 	double error;		/* relative error of the first output in the compiled model */
 	uint32_t layer;		/* index of its layer; GRAPH_NONE: it has none */
 	/*

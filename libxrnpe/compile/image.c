@@ -76,8 +76,8 @@ size_t image_bytes(const struct image *image, enum xrnpe_format format)
 	return xrnpe_row_bytes(format, image->c) * image_pixels(image);
 }
 
-/* Channels that are moved at a time; even, so that each begins on a byte. */
-#define CHUNK 64
+/* Elements that are moved at a time; even, so that each chunk of a pixel's begins on a byte. */
+#define CHUNK 512
 
 /* Elements in C order from a channel to the next, and from a pixel to the next. */
 static size_t channel_stride(const struct image *image)
@@ -120,24 +120,44 @@ void image_write(const struct image *image, const struct image_layout *layout,
 	}
 }
 
+/* Put @count elements, which are channels @c and on of pixels @p and on, to @values. */
+static void spread(const struct image *image, const float *chunk, float scale, size_t p, uint32_t c,
+		   size_t count, float *values)
+{
+	size_t step = channel_stride(image), next = pixel_stride(image);
+	size_t channels = count < image->c ? count : image->c, pixels = count / channels;
+	float *to = values + p * next + c * step;
+
+	for (size_t i = 0; image->first && i < channels; i++) {
+		for (size_t k = 0; k < pixels; k++)
+			to[i * step + k] = chunk[k * channels + i] * scale;
+	}
+	for (size_t i = 0; !image->first && i < count; i++)
+		to[i] = chunk[i] * scale;
+}
+
 void image_read(const struct image *image, const struct image_layout *layout,
 		const void *memory, float *values)
 {
-	size_t pixels = image_pixels(image), step = channel_stride(image);
+	/* Pixels that follow each other without a gap are read together. */
+	const bool packed = layout->pixel_stride == xrnpe_row_bytes(layout->format, image->c) &&
+			    (xrnpe_format_bits(layout->format) >= 8 || image->c % 2 == 0);
+	const uint32_t most = packed && image->c < CHUNK ? CHUNK / image->c : 1;
 	float chunk[CHUNK];
 
-	for (size_t p = 0; p < pixels; p++) {
-		float *pixel = values + p * pixel_stride(image);
-		const uint8_t *row = (const uint8_t *)memory + p / image->w * layout->row_stride +
-				     p % image->w * layout->pixel_stride;
+	for (uint32_t y = 0; y < image->h; y++) {
+		const uint8_t *line = (const uint8_t *)memory + y * layout->row_stride;
 
-		for (uint32_t c = 0; c < image->c; c += CHUNK) {
-			uint32_t count = image->c - c < CHUNK ? image->c - c : CHUNK;
+		for (uint32_t x = 0, pixels; x < image->w; x += pixels) {
+			const uint8_t *row = line + x * layout->pixel_stride;
 
-			xrnpe_decode_row(layout->format, row + xrnpe_row_bytes(layout->format, c), chunk,
-					 count);
-			for (uint32_t i = 0; i < count; i++)
-				pixel[(c + i) * step] = chunk[i] * layout->scale;
+			pixels = image->w - x < most ? image->w - x : most;
+			for (size_t c = 0, count; c < (size_t)pixels * image->c; c += count) {
+				count = (size_t)pixels * image->c - c;
+				count = count < CHUNK ? count : CHUNK;
+				xrnpe_decode_row(layout->format, row + xrnpe_row_bytes(layout->format, c), chunk, count);
+				spread(image, chunk, layout->scale, (size_t)y * image->w + x, (uint32_t)c, count, values);
+			}
 		}
 	}
 }

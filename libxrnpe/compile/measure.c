@@ -47,7 +47,7 @@ struct job {
 
 struct measuring {
 	struct compiler *compiler;
-	atomic_uint next;		/* node */
+	atomic_uint next;		/* node, from the last on */
 	atomic_size_t done;
 	atomic_bool stop, no_memory;
 	/* The caller's alone: jobs reported, and what the progress callback said. */
@@ -136,31 +136,6 @@ static const float *set_exact(struct bench *bench, uint32_t n, uint32_t i)
 static bool is_corrected(const struct compiler *compiler, uint32_t n)
 {
 	return compiler->nodes[n].place.kind == PLACE_WEIGHTS;
-}
-
-/* What channels of node @n's FP32 outputs before activation are on average, for all kept inputs. */
-static int find_exact_means(struct bench *bench, uint32_t n)
-{
-	struct compiler *compiler = bench->compiler;
-	const struct graph_node *node = &compiler->graph->nodes[n];
-	const struct image *image = output_image(compiler, n);
-	bool activates = node->activation.kind != XRNPE_ACT_NONE || node->activation.clamps;
-	double *means = malloc((size_t)compiler->image_count * image->c * sizeof(*means));
-
-	if (!means)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < compiler->image_count; i++) {
-		const float *added = set_exact(bench, n, i), *outputs = bench->tensors[node->outputs[0]];
-
-		if (activates) {
-			measure_linear(bench->ref, node, bench->tensors, added, bench->outputs);
-			outputs = bench->outputs;
-		}
-		channel_means(image, outputs, means + (size_t)i * image->c);
-	}
-	compiler->nodes[n].exact_means = means;
-	compiler->nodes[n].exact_count = compiler->image_count;
-	return 0;
 }
 
 /* The @k-th input of a job. */
@@ -436,11 +411,8 @@ static int measure_node(struct measuring *measuring, struct bench *bench, uint32
 	uint32_t count = list_parts(bench->compiler, n, parts);
 	int ret = 0;
 
-	if (count) {
+	if (count)
 		bench->images = effect_images(bench->effect, n);
-		if (is_corrected(bench->compiler, n))
-			ret = find_exact_means(bench, n);
-	}
 	for (uint32_t k = 0; !ret && k < count; k++) {
 		if (parts[k] == WEIGHTS) {
 			ret = measure_weights(measuring, bench, n, caller);
@@ -459,11 +431,11 @@ static void measure_nodes(void *data, bool caller)
 	struct measuring *measuring = data;
 	struct bench bench;
 	int ret = bench_prepare(&bench, measuring->compiler);
-	uint32_t n;
+	uint32_t count = measuring->compiler->graph->node_count, i;
 
-	while (!ret && !atomic_load(&measuring->stop) &&
-	       (n = atomic_fetch_add(&measuring->next, 1)) < measuring->compiler->graph->node_count)
-		ret = measure_node(measuring, &bench, n, caller);
+	/* The last ones have most weights, as a rule: what takes longest is not left for the end. */
+	while (!ret && !atomic_load(&measuring->stop) && (i = atomic_fetch_add(&measuring->next, 1)) < count)
+		ret = measure_node(measuring, &bench, count - 1 - i, caller);
 	if (ret) {
 		atomic_store(&measuring->no_memory, true);
 		atomic_store(&measuring->stop, true);

@@ -24,7 +24,6 @@
 struct hand {
 	struct xrnpe_datapath *datapath;
 	float *values;		/* a tensor's */
-	double *means;		/* by channel */
 };
 
 struct tuning {
@@ -33,9 +32,10 @@ struct tuning {
 	bool again;		/* weights are rounded again */
 	void **regions;		/* by input and region; constants are the model's */
 	struct reference **cpu;	/* by input: the tensors of the CPU's nodes */
+	float **read;		/* by input: what the node whose weights are rounded again reads */
 	uint32_t images;	/* inputs: those that biases are fitted to, then those kept aside */
 	struct hand hands[MAX_HANDS];	/* made when they are needed */
-	size_t largest, channels;	/* most elements of a tensor, most channels of one */
+	size_t largest;		/* most elements of a tensor */
 	struct squares *errors;	/* by input: of a node's outputs */
 	struct squares *ends;	/* by end of the network and input */
 	uint32_t next_cmd;	/* commands before it have run */
@@ -60,9 +60,7 @@ static bool hand_prepare(struct hand *hand, const struct tuning *tuning)
 		hand->datapath = xrnpe_datapath_new(1, NULL);
 	if (!hand->values)
 		hand->values = malloc(tuning->largest * sizeof(*hand->values));
-	if (!hand->means)
-		hand->means = malloc(tuning->channels * sizeof(*hand->means));
-	return hand->datapath && hand->values && hand->means;
+	return hand->datapath && hand->values;
 }
 
 static void do_some(void *data, bool caller)
@@ -172,32 +170,26 @@ static struct image_layout output_layout(const struct xrnpe_cmd *cmd, const stru
 
 /* ---- weights, again ---------------------------------------------------- */
 
-/* What node @n reads in the model. */
-struct inputs {
-	uint32_t n;
-	float **values;		/* by input */
-};
-
-/* The values of @what for input @i. */
+/* What node *@what reads in the model, for input @i. */
 static int read_input(struct tuning *tuning, struct hand *hand, uint32_t i, const void *what)
 {
-	const struct inputs *inputs = what;
+	const uint32_t n = *(const uint32_t *)what;
 	const struct compiler *compiler = tuning->compiler;
-	const struct place *place = &compiler->nodes[inputs->n].place;
+	const struct place *place = &compiler->nodes[n].place;
 	const struct image *image = &place->reads[0].image;
 	const struct place_piece piece = place_piece(place, 0);
-	const struct xrnpe_cmd *cmd = &tuning->model->cmds[compiler->nodes[inputs->n].cmd];
+	const struct xrnpe_cmd *cmd = &tuning->model->cmds[compiler->nodes[n].cmd];
 	const struct xrnpe_operand *ifm = &cmd->operand[XRNPE_OPERAND_IFM];
-	float *values = malloc(image_count(image) * sizeof(*values));
 	float scale = ifm->format == XRNPE_FORMAT_F32 ?
 		      1 : compiler->tensors[place->reads[0].tensor].scale[ifm->format];
 	uint64_t offset;
 	const struct image_layout layout = operand_layout(cmd, ifm, image, &piece.from, scale, &offset);
 
-	inputs->values[i] = values;
-	if (!values)
+	if (!tuning->read[i])
+		tuning->read[i] = malloc(tuning->largest * sizeof(*tuning->read[i]));
+	if (!tuning->read[i])
 		return -ENOMEM;
-	image_read(image, &layout, (uint8_t *)region(tuning, i, ifm->region) + offset, values);
+	image_read(image, &layout, (uint8_t *)region(tuning, i, ifm->region) + offset, tuning->read[i]);
 	return 0;
 }
 
@@ -205,15 +197,10 @@ static int read_input(struct tuning *tuning, struct hand *hand, uint32_t i, cons
 static int round_again(struct tuning *tuning, uint32_t n)
 {
 	struct compiler *compiler = tuning->compiler;
-	const struct inputs inputs = { n, calloc(compiler->image_count, sizeof(*inputs.values)) };
-	int ret = inputs.values ? do_each(tuning, compiler->image_count, read_input, &inputs) :
-				  xrnpe_fail_memory(compiler->error);
+	int ret = do_each(tuning, compiler->image_count, read_input, &n);
 
-	if (!ret && reround_node(compiler, n, inputs.values, tuning->model))
+	if (!ret && reround_node(compiler, n, tuning->read, tuning->model))
 		ret = xrnpe_fail_memory(compiler->error);
-	for (uint32_t i = 0; inputs.values && i < compiler->image_count; i++)
-		free(inputs.values[i]);
-	free(inputs.values);
 	return ret;
 }
 
@@ -244,24 +231,6 @@ static int run_pieces(const struct tuning *tuning, const struct hand *hand, uint
 	return ret;
 }
 
-/* Means of channels of node @n's FP32 outputs before activation, for input @i; @hand has room for them. */
-static const double *exact_means(const struct tuning *tuning, struct hand *hand, uint32_t n, uint32_t i)
-{
-	const struct compiler *compiler = tuning->compiler;
-	const struct graph_node *node = &compiler->graph->nodes[n];
-	const struct image *image = &compiler->tensors[node->outputs[0]].image;
-	const struct node_plan *plan = &compiler->nodes[n];
-	void **tensors = compiler->images[i]->tensors, *exact = tensors[node->outputs[0]];
-
-	if (i < plan->exact_count)
-		return plan->exact_means + (size_t)i * image->c;
-	measure_linear(compiler->images[i], node, tensors,
-		       node->residual ? tensors[node->inputs[GRAPH_RESIDUAL]] : NULL, hand->values);
-	tensors[node->outputs[0]] = exact;
-	channel_means(image, hand->values, hand->means);
-	return hand->means;
-}
-
 /* By how much channels are off on average. */
 struct offsets {
 	uint32_t n;
@@ -276,7 +245,7 @@ static int find_offsets(struct tuning *tuning, struct hand *hand, uint32_t i, co
 	const uint32_t n = offsets->n;
 	/* As commands write it. */
 	struct image image = tuning->compiler->tensors[compile_output(tuning->compiler, n)].image;
-	const double *exact = exact_means(tuning, hand, n, i);
+	const double *exact = tuning->compiler->nodes[n].exact_means + (size_t)i * image.c;
 	double *off = offsets->off + (size_t)i * image.c;
 	int ret = run_pieces(tuning, hand, n, i, hand->values);
 
@@ -630,11 +599,18 @@ static int judge(struct tuning *tuning)
 
 /* ---- the whole --------------------------------------------------------- */
 
-/* Elements of the largest tensor. */
-static size_t largest_tensor(const struct xrnpe_graph *graph)
+/* Elements of the largest tensor, or of what a product reads. */
+static size_t largest_tensor(const struct compiler *compiler)
 {
+	const struct xrnpe_graph *graph = compiler->graph;
 	size_t largest = 1;
 
+	for (uint32_t n = 0; n < graph->node_count; n++) {
+		const struct place *place = &compiler->nodes[n].place;
+		size_t count = place->kind == PLACE_WEIGHTS ? image_count(&place->reads[0].image) : 0;
+
+		largest = count > largest ? count : largest;
+	}
 	for (uint32_t i = 0; i < graph->tensor_count; i++) {
 		size_t count = graph_count(&graph->tensors[i].shape);
 
@@ -679,28 +655,18 @@ static int prepare_image(struct tuning *tuning, struct hand *hand, uint32_t i, c
 	return 0;
 }
 
-/* Channels of the image of most. */
-static uint32_t most_channels(const struct compiler *compiler)
-{
-	uint32_t most = 1;
-
-	for (uint32_t i = 0; i < compiler->graph->tensor_count; i++)
-		most = compiler->tensors[i].image.c > most ? compiler->tensors[i].image.c : most;
-	return most;
-}
-
 static int prepare(struct tuning *tuning)
 {
 	struct compiler *compiler = tuning->compiler;
 	size_t images = tuning->images = compiler->image_count + compiler->unseen_count;
 
-	tuning->largest = largest_tensor(compiler->graph);
-	tuning->channels = most_channels(compiler);
+	tuning->largest = largest_tensor(compiler);
 	tuning->errors = calloc(images, sizeof(*tuning->errors));
 	tuning->ends = calloc(images * compiler->end_count + 1, sizeof(*tuning->ends));
 	tuning->regions = calloc(images * XRNPE_MODEL_REGIONS, sizeof(*tuning->regions));
 	tuning->cpu = calloc(images, sizeof(*tuning->cpu));
-	if (!tuning->errors || !tuning->ends || !tuning->regions || !tuning->cpu)
+	tuning->read = calloc(images, sizeof(*tuning->read));
+	if (!tuning->errors || !tuning->ends || !tuning->regions || !tuning->cpu || !tuning->read)
 		return xrnpe_fail_memory(compiler->error);
 	return do_each(tuning, tuning->images, prepare_image, NULL);
 }
@@ -713,13 +679,15 @@ static void clean_up(struct tuning *tuning)
 		free(tuning->regions[i]);
 	for (uint32_t i = 0; tuning->cpu && i < images; i++)
 		reference_free(tuning->cpu[i]);
+	for (uint32_t i = 0; tuning->read && i < images; i++)
+		free(tuning->read[i]);
 	for (uint32_t i = 0; i < MAX_HANDS; i++) {
 		xrnpe_datapath_free(tuning->hands[i].datapath);
 		free(tuning->hands[i].values);
-		free(tuning->hands[i].means);
 	}
 	free(tuning->regions);
 	free(tuning->cpu);
+	free(tuning->read);
 	free(tuning->errors);
 	free(tuning->ends);
 }

@@ -386,7 +386,8 @@ void reference_add(const struct xrnpe_graph *graph, const struct graph_node *nod
 void reference_activate(const struct xrnpe_graph *graph, const struct graph_node *node,
 			float *values);
 
-/* Compute node @index whole. */
+/* Compute node @index without its activation, and whole. */
+void reference_linear(struct reference *ref, uint32_t index);
 void reference_node(struct reference *ref, uint32_t index);
 
 /* Compute all nodes; the inputs are set. */

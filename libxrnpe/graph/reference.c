@@ -91,15 +91,22 @@ void reference_activate(const struct xrnpe_graph *graph, const struct graph_node
 		clamp(values, count, activation->lo, activation->hi);
 }
 
-void reference_node(struct reference *ref, uint32_t index)
+void reference_linear(struct reference *ref, uint32_t index)
 {
 	const struct graph_node *node = &ref->graph->nodes[index];
-	float *out = ref->tensors[node->outputs[0]];
 
 	reference_compute(ref, node, ref->tensors);
 	if (node->residual)
-		reference_add(ref->graph, node, ref->tensors[node->inputs[GRAPH_RESIDUAL]], out);
-	reference_activate(ref->graph, node, out);
+		reference_add(ref->graph, node, ref->tensors[node->inputs[GRAPH_RESIDUAL]],
+			      ref->tensors[node->outputs[0]]);
+}
+
+void reference_node(struct reference *ref, uint32_t index)
+{
+	const struct graph_node *node = &ref->graph->nodes[index];
+
+	reference_linear(ref, index);
+	reference_activate(ref->graph, node, ref->tensors[node->outputs[0]]);
 }
 
 void reference_run(struct reference *ref)

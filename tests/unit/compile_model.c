@@ -165,23 +165,76 @@ START_TEST(layers_are_described)
 }
 END_TEST
 
+/* The model of @graph that @threads make. */
+static struct xrnpe_model *made_by(const char *threads, const struct xrnpe_graph *graph,
+				   const struct xrnpe_array *calibration)
+{
+	const struct xrnpe_compile_options options = { .calibration = calibration };
+	struct xrnpe_model *model;
+
+	ck_assert_int_eq(setenv("XRNPE_THREADS", threads, 1), 0);
+	ck_assert_msg(!xrnpe_compile(graph, &options, &model, &error), "%s", error.message);
+	return model;
+}
+
+static void is_same(const struct xrnpe_model *a, const struct xrnpe_model *b)
+{
+	ck_assert_uint_eq(a->cmd_count, b->cmd_count);
+	if (a->cmd_count)
+		ck_assert_mem_eq(a->cmds, b->cmds, a->cmd_count * sizeof(*a->cmds));
+	ck_assert_uint_eq(a->region_size[0], b->region_size[0]);
+	if (a->region_size[0])
+		ck_assert_mem_eq(a->constants, b->constants, a->region_size[0]);
+	ck_assert_double_eq(a->quality.error, b->quality.error);
+	ck_assert_double_eq(a->quality.spread, b->quality.spread);
+	ck_assert_uint_eq(a->layer_count, b->layer_count);
+	for (uint32_t i = 0; i < a->layer_count; i++)
+		ck_assert_double_eq(a->layers[i].error, b->layers[i].error);
+}
+
+/* Whatever the number of threads that calibrate, measure, round weights and correct biases. */
 START_TEST(same_model_each_time)
 {
-	struct xrnpe_graph *graph = load(onnx_resnet());
-	struct xrnpe_model *a, *b;
+	static const char *const threads[] = { "2", "3", "16" };
+	struct xrnpe_graph *graph = load((_i < NETWORKS ? networks[_i] : onnx_resnet)());
+	/* As many as it takes for weights to be rounded again. */
+	struct xrnpe_array *calibration = noise(graph, 4 * CALIBRATION, 1);
+	struct xrnpe_model *first = made_by("1", graph, calibration);
 
-	/* Whatever the number of threads that measure. */
-	ck_assert_int_eq(setenv("XRNPE_THREADS", "1", 1), 0);
-	ck_assert_int_eq(compile(graph, xrnpe_graph_bytes(graph) / 4, &a), 0);
-	ck_assert_int_eq(setenv("XRNPE_THREADS", "3", 1), 0);
-	ck_assert_int_eq(compile(graph, xrnpe_graph_bytes(graph) / 4, &b), 0);
-	ck_assert_uint_le(bytes_of(a), xrnpe_graph_bytes(graph) / 4);
-	ck_assert_uint_eq(a->cmd_count, b->cmd_count);
-	ck_assert_mem_eq(a->cmds, b->cmds, a->cmd_count * sizeof(*a->cmds));
-	ck_assert_uint_eq(a->region_size[0], b->region_size[0]);
-	ck_assert_mem_eq(a->constants, b->constants, a->region_size[0]);
-	xrnpe_model_free(a);
-	xrnpe_model_free(b);
+	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
+		struct xrnpe_model *model = made_by(threads[i], graph, calibration);
+
+		is_same(first, model);
+		xrnpe_model_free(model);
+	}
+	xrnpe_model_free(first);
+	noise_free(graph, calibration);
+	xrnpe_graph_free(graph);
+}
+END_TEST
+
+/* The first input that is too large for the network is told, whichever thread comes to one first. */
+START_TEST(too_large_calibration)
+{
+	static const char *const threads[] = { "1", "5" };
+	struct xrnpe_graph *graph = load(onnx_resnet());
+	struct xrnpe_array *calibration = noise(graph, CALIBRATION, 1);
+	const struct xrnpe_compile_options options = { .calibration = calibration };
+	size_t each = calibration->count / CALIBRATION;
+	char message[sizeof(error.message)] = "";
+	struct xrnpe_model *model;
+
+	for (size_t i = 2 * each; i < calibration->count; i++)
+		calibration->data[i] *= 1e38f;
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(setenv("XRNPE_THREADS", threads[i], 1), 0);
+		ck_assert_int_eq(xrnpe_compile(graph, &options, &model, &error), -EINVAL);
+		ck_assert_msg(strstr(error.message, "gives a value that is not finite"), "%s", error.message);
+		if (i)
+			ck_assert_str_eq(error.message, message);
+		strcpy(message, error.message);
+	}
+	noise_free(graph, calibration);
 	xrnpe_graph_free(graph);
 }
 END_TEST
@@ -576,7 +629,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, predicted_is_counted);
 	tcase_add_test(tests, budget_buys_accuracy);
 	tcase_add_test(tests, layers_are_described);
-	tcase_add_test(tests, same_model_each_time);
+	tcase_add_loop_test(tests, same_model_each_time, 0, NETWORKS + 1);
 	tcase_add_test(tests, operands_do_not_overlap);
 	tcase_add_loop_test(tests, wide_formats_are_faithful, 0, NETWORKS);
 	tcase_add_loop_test(tests, the_rest_is_on_the_cpu, 0, 2);
@@ -584,6 +637,7 @@ TCase *compile_model_tests(void)
 	tcase_add_test(tests, budget_too_small);
 	tcase_add_test(tests, calibration_does_not_fit);
 	tcase_add_test(tests, all_zero_calibration);
+	tcase_add_test(tests, too_large_calibration);
 	tcase_add_test(tests, device_cannot);
 	tcase_add_test(tests, device_takes_the_largest);
 	tcase_add_test(tests, blocks);
