@@ -17,6 +17,8 @@ static const char usage[] =
 	"       xrnpe bench elementwise [--format F] [--threads N] [--kernel NAME] [--json]\n"
 	"       xrnpe bench MODEL.xrnpe [--point N] [--device DEV] [--threads N] [--seconds S]\n"
 	"                   [--batch N] [--layers] [--energy NAME=PJ|FILE] [--json]\n"
+	"       xrnpe bench NETWORK [--threads N] [--seconds S] [--batch N]\n"
+	"                   [--shape NAME=N,N...] [--json]\n"
 	"\n"
 	"Measures matrix products, matrix-vector products, convolutions or conversions of\n"
 	"the datapath on this machine, with codes uniform over the format (the default) or\n"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* xrnpe bench MODEL.xrnpe: how long a compiled model takes, alone and in batches. */
+/*
+ * xrnpe bench MODEL.xrnpe or NETWORK: how long a compiled model takes, or the binary32 reference,
+ * alone and in batches.
+ */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -24,18 +27,21 @@ static const char usage[] =
 	"usage: xrnpe bench MODEL.xrnpe [--point N] [--device DEV] [--threads N]\n"
 	"                         [--seconds S] [--batch N] [--layers]\n"
 	"                         [--energy NAME=PJ|FILE] [--json]\n"
+	"       xrnpe bench NETWORK [--threads N] [--seconds S] [--batch N]\n"
+	"                         [--shape NAME=N,N...] [--json]\n"
 	"\n"
 	"Measures a compiled model on random inputs: how long one input takes from its\n"
 	"submission to its output, nothing else running, and how many a second there are in\n"
 	"batches, in the fastest of them. Cycles, bytes and energy are the device's, by the\n"
-	"cycle model.\n"
+	"cycle model. Of a network, .onnx or .tflite, it is the binary32 reference.\n"
 	"\n"
 	"  -p, --point N     of a model that has several; xrnpe info lists them\n"
 	"  -d, --device DEV  emu (default), drm (the first found), or a device node\n"
-	"  -t, --threads N   of the emulator: inputs that it computes side by side\n"
+	"  -t, --threads N   of the emulator or reference: inputs computed side by side\n"
 	"  -s, --seconds S   for each of the two (default: 2)\n"
 	"  -b, --batch N     inputs in a batch (default: 64)\n"
 	"  -l, --layers      and layer by layer; times are the shortest, each layer alone\n"
+	"      --shape NAME=1,3,48,192  an input's shape that a network leaves open\n"
 	"      --energy NAME=PJ|FILE  a figure by which energy is told, or a file of them\n"
 	"  -j, --json        the results as JSON\n"
 	"  -h, --help        this text\n";
@@ -45,8 +51,19 @@ struct options {
 	double seconds;
 	size_t batch;
 	int point;
+	struct network_options network;
 	struct xrnpe_energy energy;
 	bool layers, json;
+	const char *device_option;	/* one that was given and is for compiled models; NULL: none */
+};
+
+/* What is measured: a model where it runs, or a network's reference. */
+struct subject {
+	struct xrnpe_model *model;
+	struct xrnpe_device *device;
+	struct xrnpe_session *session;
+	struct xrnpe_graph *graph;
+	struct arrays arrays;
 };
 
 struct result {
@@ -69,18 +86,39 @@ static double percentile(const struct result *result, unsigned int percent)
 	return result->latencies[(result->count - 1) * percent / 100];
 }
 
+static int run_batch(const struct subject *subject, size_t count, struct xrnpe_error *error)
+{
+	const float *const *in = (const float *const *)subject->arrays.in;
+
+	return subject->graph ?
+	       xrnpe_graph_run(subject->graph, count, in, subject->arrays.out, NULL, NULL, error) :
+	       xrnpe_session_run(subject->session, count, in, subject->arrays.out, NULL, NULL, NULL, error);
+}
+
+/* @cpu: out: seconds of nodes on the CPU */
+static int run_one(const struct subject *subject, struct xrnpe_request *request, double *cpu,
+		   struct xrnpe_error *error)
+{
+	int ret;
+
+	*cpu = 0;
+	if (subject->graph)
+		return run_batch(subject, 1, error);
+	ret = run_single(request, subject->model, 0, (const float *const *)subject->arrays.in,
+			 subject->arrays.out, error);
+	*cpu = xrnpe_request_result(request)->cpu_seconds;
+	return ret;
+}
+
 /* One at a time, as a program does that waits for each. */
-static int measure_single(struct xrnpe_session *session, const struct options *options,
-			  const struct xrnpe_model *model, const struct arrays *arrays,
+static int measure_single(const struct subject *subject, const struct options *options,
 			  struct result *result, struct xrnpe_error *error)
 {
-	struct xrnpe_request *request;
-	double start = seconds_now(), before;
+	struct xrnpe_request *request = NULL;
+	double start = seconds_now(), before, cpu;
 	size_t room = 0;
-	int ret = xrnpe_request_new(session, &request, error);
+	int ret = subject->graph ? 0 : xrnpe_request_new(subject->session, &request, error);
 
-	if (ret)
-		return ret;
 	while (!ret && (result->count < LEAST || seconds_now() - start < options->seconds)) {
 		if (result->count == room) {
 			double *more = realloc(result->latencies, (room = 2 * room + 1024) * sizeof(*more));
@@ -92,11 +130,10 @@ static int measure_single(struct xrnpe_session *session, const struct options *o
 			result->latencies = more;
 		}
 		before = seconds_now();
-		ret = run_single(request, model, 0, (const float *const *)arrays->in, arrays->out, error);
+		ret = run_one(subject, request, &cpu, error);
 		result->latencies[result->count++] = seconds_now() - before;
-		before = xrnpe_request_result(request)->cpu_seconds;
-		if (result->count == 1 || before < result->cpu)
-			result->cpu = before;
+		if (result->count == 1 || cpu < result->cpu)
+			result->cpu = cpu;
 	}
 	if (!ret)
 		qsort(result->latencies, result->count, sizeof(*result->latencies), compare);
@@ -104,17 +141,15 @@ static int measure_single(struct xrnpe_session *session, const struct options *o
 	return ret;
 }
 
-static int measure_batches(struct xrnpe_session *session, const struct options *options,
-			   const struct arrays *arrays, struct result *result,
-			   struct xrnpe_error *error)
+static int measure_batches(const struct subject *subject, const struct options *options,
+			   struct result *result, struct xrnpe_error *error)
 {
 	double start = seconds_now(), before, best = 0;
 	int ret = 0;
 
 	for (int i = 0; !ret && (i < LEAST || seconds_now() - start < options->seconds); i++) {
 		before = seconds_now();
-		ret = xrnpe_session_run(session, options->batch, (const float *const *)arrays->in, arrays->out,
-					NULL, NULL, NULL, error);
+		ret = run_batch(subject, options->batch, error);
 		before = (double)options->batch / (seconds_now() - before);
 		best = before > best ? before : best;
 	}
@@ -158,28 +193,19 @@ static void print_layers_json(const struct xrnpe_model *model, const struct xrnp
 	printf("]");
 }
 
-static void report(const struct options *options, const struct xrnpe_model *model,
-		   const struct xrnpe_device_info *info, const struct result *result,
-		   struct xrnpe_cost *costs)
+static void report_times(const struct options *options, const char *device, const struct result *result)
 {
-	struct xrnpe_cost total;
 	double p50 = percentile(result, 50) * 1e3, p90 = percentile(result, 90) * 1e3;
 	double p99 = percentile(result, 99) * 1e3, best = result->latencies[0] * 1e3;
 
-	xrnpe_model_predict(model, info, &options->energy, &total, costs);
 	if (options->json) {
 		printf("{\"name\": \"model\", \"model\": ");
 		json_string(stdout, options->model);
 		printf(", \"device\": ");
-		json_string(stdout, info->path);
-		printf(", \"threads\": %u, \"best_ms\": %.4f, \"p50_ms\": %.4f, \"p90_ms\": %.4f, "
-		       "\"p99_ms\": %.4f, \"cpu_ms\": %.4f, \"batch\": %zu, \"images_per_second\": %.1f",
-		       info->threads, best, p50, p90, p99, result->cpu * 1e3, options->batch, result->rate);
-		printf(", \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"picojoules\": %.9g",
-		       (uint64_t)total.counters.cycles, costs_bytes(&total.counters), total.picojoules);
-		if (result->layers)
-			print_layers_json(model, costs, result->layers);
-		printf("}\n");
+		json_string(stdout, device);
+		printf(", \"best_ms\": %.4f, \"p50_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, "
+		       "\"cpu_ms\": %.4f, \"batch\": %zu, \"images_per_second\": %.1f", best, p50, p90, p99,
+		       result->cpu * 1e3, options->batch, result->rate);
 		return;
 	}
 	printf("single  %.3f ms (best %.3f, 90 %% %.3f, 99 %% %.3f), %zu inputs\n", p50, best, p90, p99,
@@ -187,64 +213,100 @@ static void report(const struct options *options, const struct xrnpe_model *mode
 	if (result->cpu > 0)
 		printf("cpu     %.3f ms of that, at best, in layers that run on the CPU\n", result->cpu * 1e3);
 	printf("batch   %.0f inputs/s\n", result->rate);
+}
+
+/* What the device takes. */
+static void report_costs(const struct options *options, const struct subject *subject,
+			 const struct result *result, struct xrnpe_cost *costs)
+{
+	const struct xrnpe_device_info *info = xrnpe_device_info(subject->device);
+	struct xrnpe_cost total;
+
+	xrnpe_model_predict(subject->model, info, &options->energy, &total, costs);
+	if (options->json) {
+		printf(", \"threads\": %u, \"cycles\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"picojoules\": %.9g",
+		       info->threads, (uint64_t)total.counters.cycles, costs_bytes(&total.counters),
+		       total.picojoules);
+		if (result->layers)
+			print_layers_json(subject->model, costs, result->layers);
+		return;
+	}
 	printf("device  %" PRIu64 " cycles (%.3f ms at %g MHz), %" PRIu64 " bytes, %.3f uJ an input\n",
 	       (uint64_t)total.counters.cycles, total.seconds * 1e3, info->clock_khz / 1e3,
 	       costs_bytes(&total.counters), total.picojoules / 1e6);
 	if (result->layers)
-		print_layers(model, costs, result->layers);
+		print_layers(subject->model, costs, result->layers);
 }
 
-static int measure(const struct options *options, struct xrnpe_session *session,
-		   const struct xrnpe_model *model, const struct xrnpe_device_info *info,
-		   struct xrnpe_error *error)
+static int measure(const struct options *options, const struct subject *subject, struct xrnpe_error *error)
 {
-	struct xrnpe_cost *costs = calloc(xrnpe_model_layer_count(model), sizeof(*costs));
+	unsigned int layers = subject->graph ? 0 : xrnpe_model_layer_count(subject->model);
+	struct xrnpe_cost *costs = calloc(layers + 1, sizeof(*costs));
 	struct result result = { 0 };
-	struct arrays arrays;
-	int ret = new_arrays(model, options->batch, &arrays, error);
+	int ret = costs ? 0 : xrnpe_fail_memory(error);
 
-	if (!ret && !costs)
-		ret = xrnpe_fail_memory(error);
 	/* The first batch also warms up. */
 	if (!ret)
-		ret = measure_batches(session, options, &arrays, &result, error);
+		ret = measure_batches(subject, options, &result, error);
 	if (!ret)
-		ret = measure_single(session, options, model, &arrays, &result, error);
+		ret = measure_single(subject, options, &result, error);
 	if (!ret && options->layers)
-		ret = time_layers(session, model, &arrays, LEAST, options->seconds, &result.layers, error);
-	if (!ret)
-		report(options, model, info, &result, costs);
+		ret = time_layers(subject->session, subject->model, &subject->arrays, LEAST, options->seconds,
+				  &result.layers, error);
+	if (!ret) {
+		report_times(options, subject->graph ? "cpu" : xrnpe_device_info(subject->device)->path, &result);
+		if (!subject->graph)
+			report_costs(options, subject, &result, costs);
+		if (options->json)
+			puts("}");
+	}
 	free(costs);
 	free(result.layers);
 	free(result.latencies);
-	free_arrays(model, &arrays);
 	return ret;
+}
+
+static int open_graph(struct subject *subject, const struct options *options, struct xrnpe_error *error)
+{
+	const struct xrnpe_graph_options how = network_how(&options->network);
+	int ret = xrnpe_graph_load(options->model, &how, &subject->graph, error);
+
+	return ret ? ret : new_arrays(graph_inputs(subject->graph, ""), graph_outputs(subject->graph, ""),
+				      options->batch, &subject->arrays, error);
+}
+
+static int open_model(struct subject *subject, const struct options *options, struct xrnpe_error *error)
+{
+	int ret = load_model(options->model, &subject->model, error);
+
+	if (!ret)
+		ret = select_point(&subject->model, options->point, options->model, error);
+	if (!ret)
+		ret = xrnpe_device_open(options->device, &subject->device, error);
+	if (!ret)
+		ret = xrnpe_session_new(subject->device, subject->model, NULL, &subject->session, error);
+	return ret ? ret : new_arrays(model_inputs(subject->model, ""), model_outputs(subject->model, ""),
+				      options->batch, &subject->arrays, error);
 }
 
 static int bench(const struct options *options)
 {
-	struct xrnpe_session *session = NULL;
-	struct xrnpe_device *device = NULL;
-	struct xrnpe_model *model = NULL;
+	struct subject subject = { 0 };
 	struct xrnpe_error error;
-	int ret;
+	int ret = is_network(options->model) ? open_graph(&subject, options, &error) :
+					       open_model(&subject, options, &error);
 
-	ret = load_model(options->model, &model, &error);
 	if (!ret)
-		ret = select_point(&model, options->point, options->model, &error);
-	if (!ret)
-		ret = xrnpe_device_open(options->device, &device, &error);
-	if (!ret)
-		ret = xrnpe_session_new(device, model, NULL, &session, &error);
-	if (!ret)
-		ret = measure(options, session, model, xrnpe_device_info(device), &error);
-	xrnpe_session_free(session);
-	xrnpe_device_close(device);
-	xrnpe_model_free(model);
+		ret = measure(options, &subject, &error);
+	free_arrays(&subject.arrays);
+	xrnpe_graph_free(subject.graph);
+	xrnpe_session_free(subject.session);
+	xrnpe_device_close(subject.device);
+	xrnpe_model_free(subject.model);
 	return ret ? failed(&error) : finish_output();
 }
 
-enum { ENERGY = 256 };
+enum { ENERGY = 256, SHAPE };
 
 static bool parse_seconds(const char *text, double *seconds)
 {
@@ -262,8 +324,10 @@ static int take(void *data, const char *command, int option, char *argument)
 
 	switch (option) {
 	case 'p':
+		options->device_option = "--point";
 		return take_point(command, argument, &options->point);
 	case 'd':
+		options->device_option = "--device";
 		options->device = argument;
 		return 0;
 	case 't':
@@ -278,9 +342,13 @@ static int take(void *data, const char *command, int option, char *argument)
 		return parse_count(argument, MOST_BATCH, &options->batch) ? 0 :
 		       misused(command, "--batch is not 1..%d: %s", MOST_BATCH, argument);
 	case 'l':
+		options->device_option = "--layers";
 		options->layers = true;
 		return 0;
+	case SHAPE:
+		return network_option(&options->network, command, NETWORK_SHAPE, argument);
 	case ENERGY:
+		options->device_option = "--energy";
 		return take_energy(argument, &options->energy);
 	case 'j':
 		options->json = true;
@@ -299,6 +367,7 @@ int xrnpe_bench_model(int argc, char **argv)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "batch", required_argument, NULL, 'b' },
 		{ "layers", no_argument, NULL, 'l' },
+		{ "shape", required_argument, NULL, SHAPE },
 		{ "energy", required_argument, NULL, ENERGY },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -314,5 +383,11 @@ int xrnpe_bench_model(int argc, char **argv)
 	if (optind + 1 != argc)
 		return misused(argv[0], "one model is expected");
 	options.model = argv[optind];
-	return bench(&options);
+	if (is_network(options.model) && options.device_option)
+		return misused(argv[0], "%s is for compiled models", options.device_option);
+	if (!is_network(options.model) && network_options_given(&options.network))
+		return misused(argv[0], "--shape is for networks");
+	status = bench(&options);
+	network_free(&options.network);
+	return status;
 }

@@ -5,46 +5,59 @@
 
 #include "console.h"
 #include "error.h"
-#include "tensors.h"
 
 #define FEW 3	/* runs that tell about what a layer takes */
 
-void free_arrays(const struct xrnpe_model *model, struct arrays *arrays)
+void free_arrays(struct arrays *arrays)
 {
-	for (unsigned int i = 0; arrays->in && i < xrnpe_model_input_count(model); i++)
+	for (unsigned int i = 0; arrays->in && i < arrays->inputs; i++)
 		free(arrays->in[i]);
-	for (unsigned int i = 0; arrays->out && i < xrnpe_model_output_count(model); i++)
+	for (unsigned int i = 0; arrays->out && i < arrays->outputs; i++)
 		free(arrays->out[i]);
 	free(arrays->in);
 	free(arrays->out);
 }
 
+static float **list_of(const struct tensors *tensors, size_t batch)
+{
+	float **list = tensors->infos ? calloc(tensors->count, sizeof(*list)) : NULL;
+
+	for (unsigned int i = 0; list && i < tensors->count; i++)
+		list[i] = malloc(batch * tensors->infos[i]->count * sizeof(**list));
+	return list;
+}
+
+static bool is_whole(float *const *list, unsigned int count)
+{
+	unsigned int i = 0;
+
+	while (list && i < count && list[i])
+		i++;
+	return list && i == count;
+}
+
 /* Of integers and truths 0 and 1, which are allowed everywhere. */
-int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arrays,
+static void fill(const struct tensors *in, size_t batch, float *const *list)
+{
+	for (unsigned int i = 0; i < in->count; i++) {
+		for (size_t k = 0; k < batch * in->infos[i]->count; k++)
+			list[i][k] = in->infos[i]->type != XRNPE_TYPE_FLOAT ? (float)(rand() % 2) :
+				     (float)rand() / (float)RAND_MAX * 2 - 1;
+	}
+}
+
+int new_arrays(struct tensors in, struct tensors out, size_t batch, struct arrays *arrays,
 	       struct xrnpe_error *error)
 {
-	unsigned int inputs = xrnpe_model_input_count(model), outputs = xrnpe_model_output_count(model);
+	bool made;
 
-	*arrays = (struct arrays){ calloc(inputs, sizeof(float *)), calloc(outputs, sizeof(float *)) };
-	if (!arrays->in || !arrays->out)
-		return xrnpe_fail_memory(error);
-	for (unsigned int i = 0; i < inputs; i++) {
-		const struct xrnpe_tensor_info *info = xrnpe_model_input(model, i);
-		size_t count = batch * info->count;
-
-		arrays->in[i] = malloc(count * sizeof(float));
-		if (!arrays->in[i])
-			return xrnpe_fail_memory(error);
-		for (size_t k = 0; k < count; k++)
-			arrays->in[i][k] = info->type != XRNPE_TYPE_FLOAT ? (float)(rand() % 2) :
-					   (float)rand() / (float)RAND_MAX * 2 - 1;
-	}
-	for (unsigned int i = 0; i < outputs; i++) {
-		arrays->out[i] = malloc(batch * xrnpe_model_output(model, i)->count * sizeof(float));
-		if (!arrays->out[i])
-			return xrnpe_fail_memory(error);
-	}
-	return 0;
+	*arrays = (struct arrays){ list_of(&in, batch), list_of(&out, batch), in.count, out.count };
+	made = is_whole(arrays->in, in.count) && is_whole(arrays->out, out.count);
+	if (made)
+		fill(&in, batch, arrays->in);
+	free(in.infos);
+	free(out.infos);
+	return made ? 0 : xrnpe_fail_memory(error);
 }
 
 int time_layers(struct xrnpe_session *session, const struct xrnpe_model *model, const struct arrays *arrays,
@@ -91,7 +104,7 @@ int time_cpu_layers(struct xrnpe_model *model, double **layers, struct xrnpe_err
 	*layers = NULL;
 	if (!has_cpu_layers(model))
 		return 0;
-	ret = new_arrays(model, 1, &arrays, error);
+	ret = new_arrays(model_inputs(model, ""), model_outputs(model, ""), 1, &arrays, error);
 	if (!ret)
 		ret = xrnpe_device_open("emu", &device, error);
 	if (!ret)
@@ -100,6 +113,6 @@ int time_cpu_layers(struct xrnpe_model *model, double **layers, struct xrnpe_err
 		ret = time_layers(session, model, &arrays, FEW, 0, layers, error);
 	xrnpe_session_free(session);
 	xrnpe_device_close(device);
-	free_arrays(model, &arrays);
+	free_arrays(&arrays);
 	return ret;
 }

@@ -3,17 +3,18 @@
 #ifndef XRNPE_TOOLS_LAYER_TIMES_H
 #define XRNPE_TOOLS_LAYER_TIMES_H
 
-#include "xrnpe.h"
+#include "tensors.h"
 
 /* A batch for every input and output. */
 struct arrays {
 	float **in, **out;
+	unsigned int inputs, outputs;
 };
 
-/* Random inputs. Whatever it returns, free_arrays() is called. */
-int new_arrays(const struct xrnpe_model *model, size_t batch, struct arrays *arrays,
+/* Random inputs. @in, @out: their lists are freed. Whatever it returns, free_arrays() is called. */
+int new_arrays(struct tensors in, struct tensors out, size_t batch, struct arrays *arrays,
 	       struct xrnpe_error *error);
-void free_arrays(const struct xrnpe_model *model, struct arrays *arrays);
+void free_arrays(struct arrays *arrays);
 
 /*
  * Run the first inputs of @arrays for @seconds, @least times at the least. @layers: out: an

@@ -48,9 +48,8 @@ def check_usage():
 
 def check_mistakes():
     """What is typed first, and is something else."""
-    for command in "info", "bench":
-        fails(f"{command} of a network", f"{ONNX}: is no compiled model; of a network xrnpe compile "
-              "makes one", command, ONNX)
+    fails("info of a network", f"{ONNX}: is no compiled model; of a network xrnpe compile makes one",
+          "info", ONNX)
     misused("an input without its option", "one model is expected, not in.npy as well; inputs go with "
             "--input", "run", ONNX, "in.npy", "-i", "in.npy")
     misused("a shape with another mark", "--shape is not NAME=N,N...: x=1x2", "run", ONNX, "-i", "x",

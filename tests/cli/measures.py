@@ -6,6 +6,7 @@ import struct
 import subprocess
 
 from command import fails, misused, result, succeeds, xrnpe
+from files import ONNX
 
 
 def check_num():
@@ -75,6 +76,15 @@ def check_bench():
     rows = succeeds("as text", "bench", "m.xrnpe", "--seconds", "0.05", "--layers").splitlines()
     result(len(rows) == 4 + len(layers) and
            all(row.startswith(l["name"]) for row, l in zip(rows[4:], layers)), "a row each", rows)
+    got = json.loads(succeeds("bench of a network", "bench", ONNX, "--seconds", "0.05", "--shape",
+                              "image=1,1,28,28", "--batch", "3", "--json"))
+    result(0 < got["best_ms"] <= got["p50_ms"] <= got["p99_ms"] and got["images_per_second"] > 0 and
+           got["batch"] == 3 and got["device"] == "cpu" and "cycles" not in got, "has times alone", got)
+    text = succeeds("bench of a network as text", "bench", ONNX, "--seconds", "0.05")
+    result(re.match(r"single .*\nbatch .*\n$", text), "has a line each", text)
+    misused("bench of a network's layers", "--layers is for compiled models", "bench", ONNX, "--layers")
+    misused("bench of a model with a shape", "--shape is for networks", "bench", "m.xrnpe", "--shape",
+            "x=1")
     misused("bench: --seconds", "--seconds is not a number up to an hour: x", "bench", "m.xrnpe",
             "--seconds", "x")
     misused("bench: two models", "one model is expected", "bench", "m.xrnpe", "m.xrnpe")
