@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Unit tests of libxrnpe's compiler. */
-#include <stdlib.h>
-
 #include "unit/compile_tests.h"
+#include "unit/run_suite.h"
 
 int main(void)
 {
 	Suite *suite = suite_create("compile");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, compile_parts_tests());
 	suite_add_tcase(suite, compile_choice_tests());
@@ -24,10 +21,5 @@ int main(void)
 	suite_add_tcase(suite, compile_layers_tests());
 	suite_add_tcase(suite, compile_points_tests());
 	suite_add_tcase(suite, compile_trials_tests());
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "datapath.h"
 #include "unit/datapath_tests.h"
+#include "unit/run_suite.h"
 
 bool kernel_is_tested(const char *name)
 {
@@ -22,8 +23,6 @@ bool trial_is_left_out(uint64_t *state)
 int main(void)
 {
 	Suite *suite = suite_create("datapath");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, datapath_format_tests());
 	suite_add_tcase(suite, datapath_sample_tests());
@@ -37,10 +36,5 @@ int main(void)
 	suite_add_tcase(suite, datapath_elementwise_tests());
 	suite_add_tcase(suite, datapath_fixed_tests());
 	suite_add_tcase(suite, datapath_cost_tests());
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

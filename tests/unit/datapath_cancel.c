@@ -19,6 +19,7 @@
 
 #include "kernels/kernel.h"
 #include "unit/datapath_tests.h"
+#include "unit/run_suite.h"
 
 #define SCRATCH_MOST (24u << 20)	/* for each thread, see datapath.h */
 
@@ -385,8 +386,6 @@ int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("cancel");
 	TCase *tests = tcase_create("cancel");
-	SRunner *runner;
-	int failed;
 
 	verbose = argc > 1 && !strcmp(argv[1], "--times");
 	tcase_set_timeout(tests, 300);
@@ -395,10 +394,5 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(tests, gives_up, 0, COMMANDS * XRNPE_PRODUCT_FORMATS);
 	tcase_add_loop_test(tests, scratch_is_bounded, 0, 3);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "datapath.h"
+#include "unit/run_suite.h"
 
 #define COLUMNS 10
 #define MANY 26		/* more than kernels for few rows take */
@@ -190,18 +191,11 @@ int main(void)
 {
 	Suite *suite = suite_create("oracle");
 	TCase *tests = tcase_create("vectors");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 300);
 	tcase_add_loop_test(tests, decode, 0, 4);
 	tcase_add_loop_test(tests, encode, 0, 4);
 	tcase_add_loop_test(tests, dot, 0, 4);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

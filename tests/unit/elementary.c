@@ -14,6 +14,7 @@
 #include "elementary.h"
 #include "powers.h"
 #include "reduce.h"
+#include "unit/run_suite.h"
 
 static float map_one(enum elementary function, float x)
 {
@@ -379,8 +380,6 @@ int main(void)
 {
 	Suite *suite = suite_create("elementary");
 	TCase *tests = tcase_create("elementary");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 600);
 	tcase_add_loop_test(tests, same_bits, 0, ELEMENTARY_COUNT);
@@ -398,10 +397,5 @@ int main(void)
 	tcase_add_test(tests, nan_of_a_sum);
 	tcase_add_test(tests, maximum);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "datapath.h"
+#include "unit/run_suite.h"
 #include "unit/runtime_tests.h"
 
 const float tiny_weight[TINY_OUT_C][TINY_IN_C] = { { 1, 2 }, { -3, 0.5 }, { 0, -1 } };
@@ -272,8 +273,6 @@ void submit(struct xrnpe_request *request, unsigned int seed)
 int main(void)
 {
 	Suite *suite = suite_create("runtime");
-	SRunner *runner;
-	int failed;
 
 	/* On another device only what depends on it is worth the time. */
 	if (!getenv("XRNPE_TEST_DEVICE")) {
@@ -291,10 +290,5 @@ int main(void)
 	suite_add_tcase(suite, runtime_points_tests());
 	suite_add_tcase(suite, runtime_govern_tests());
 	suite_add_tcase(suite, runtime_transfer_tests());
-	runner = srunner_create(suite);
-	srunner_set_tap(runner, "-");
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
