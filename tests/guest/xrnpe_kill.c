@@ -13,7 +13,6 @@
 #define CLIENTS 3
 /* So often a client's allocations fail at least, however slow the machine. */
 #define LEAST_TRIES 8
-#define FAILSLAB "/sys/kernel/debug/failslab/"
 #define FAIL_PAGES "/sys/kernel/debug/fail_page_alloc/"
 
 enum blow { SIGKILL_ONE, UNBIND, SLEEP, NO_MEMORY, BLOWS };

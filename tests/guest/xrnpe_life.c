@@ -221,6 +221,98 @@ TEST_F(life, mapping_outlives_device)
 	EXPECT_EQ(SIGBUS, signal_of_touching(self->work.data.map));
 }
 
+/* ---- binding that fails ---- */
+
+#define FAIL_NTH "/proc/thread-self/fail-nth"
+/* More allocations than there are. */
+#define MANY 1000000
+
+struct opener {
+	pthread_t thread;
+	char path[64];
+	atomic_bool stop;
+	int fd;
+	struct bo bo;
+};
+
+/* Open a node as soon as it is there, and map a buffer. */
+static void *open_early(void *data)
+{
+	struct opener *opener = data;
+
+	opener->bo.map = NULL;
+	do
+		opener->fd = open(opener->path, O_RDWR | O_CLOEXEC);
+	while (opener->fd < 0 && !opener->stop);
+	if (opener->fd >= 0)
+		make_bo(opener->fd, 4096, 0, &opener->bo);
+	return NULL;
+}
+
+/* Bind, but let the @nth allocation fail. Returns whether it did; @left: of @nth. */
+static bool bind_without(const char *device, unsigned int nth, unsigned int *left)
+{
+	char text[16];
+	int ret;
+
+	snprintf(text, sizeof(text), "%u", nth);
+	write_file(FAIL_NTH, text);
+	ret = bind_device(device, "bind");
+	*left = strtoul(read_file(FAIL_NTH), NULL, 10);
+	write_file(FAIL_NTH, "0");
+	return !ret;
+}
+
+/*
+ * Who opens one node while registering goes on, before another node fails, has a device that
+ * is gone, for mappings, too. Of accel nodes there is but one.
+ */
+TEST_F(life, registration_fails)
+{
+	struct opener opener = {};
+	unsigned int left, all, mapped = 0;
+	struct drm_xrnpe_dev_info info;
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", self->fd);
+	ASSERT_LT(0, readlink(link, opener.path, sizeof(opener.path) - 1));
+	if (!strstr(opener.path, "renderD"))
+		SKIP(return, "this kernel makes one node");
+	if (write_file(FAILSLAB "ignore-gfp-wait", "N"))
+		SKIP(return, "this kernel has no allocations that fail on request");
+	ASSERT_EQ(0, write_file(FAILSLAB "verbose", "0"));
+	unmap_work(&self->work);
+	close(self->fd);
+
+	/* To register is what comes last. */
+	ASSERT_EQ(0, bind_device(self->device, "unbind"));
+	ASSERT_TRUE(bind_without(self->device, MANY, &left));
+	all = MANY - left;
+	if (!all)
+		SKIP(return, "no allocation fails on request");
+	for (unsigned int nth = all; nth > all / 2 && mapped < 3; nth--) {
+		bool bound;
+
+		ASSERT_EQ(0, bind_device(self->device, "unbind"));
+		opener.stop = false;
+		ASSERT_EQ(0, pthread_create(&opener.thread, NULL, open_early, &opener));
+		bound = bind_without(self->device, nth, &left);
+		opener.stop = true;
+		pthread_join(opener.thread, NULL);
+		if (!bound && opener.bo.map) {
+			mapped++;
+			EXPECT_EQ(-ENODEV, device_info(opener.fd, &info));
+			EXPECT_EQ(SIGBUS, signal_of_touching(opener.bo.map));
+		}
+		if (opener.bo.map)
+			munmap(opener.bo.map, opener.bo.size);
+		close(opener.fd);
+		if (!bound)
+			ASSERT_EQ(0, bind_device(self->device, "bind"));
+	}
+	EXPECT_LT(0, mapped);
+}
+
 /* A file closed only after its device is gone, with a job that nobody ended. */
 TEST_F(life, close_after_unbind)
 {

@@ -322,6 +322,9 @@ static inline bool sleeps_in(const atomic_int *thread, unsigned long request)
 	return false;
 }
 
+/* Where the kernel lets allocations fail on request. */
+#define FAILSLAB "/sys/kernel/debug/failslab/"
+
 static inline int write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
