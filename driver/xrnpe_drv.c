@@ -86,7 +86,7 @@ static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
 	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&ctx->perfmons, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
-	init_waitqueue_head(&ctx->drained);
+	INIT_DELAYED_WORK(&ctx->close_work, xrnpe_ctx_close_work);
 	ctx->client = file->client_id;
 	drm_dev_get(drm);
 	/* The file being opened holds one already. */

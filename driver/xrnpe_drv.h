@@ -158,8 +158,8 @@ struct xrnpe_ctx {
 	atomic64_t bo_bytes;
 	/** @waiting: jobs that have not got to a ring yet */
 	atomic_t waiting;
-	/** @drained: woken when there are none */
-	wait_queue_head_t drained;
+	/** @close_work: closes its queues when it has no user any more */
+	struct delayed_work close_work;
 
 	/** @busy_ns: execution time; protected by hw_lock */
 	u64 busy_ns;

@@ -203,8 +203,7 @@ void xrnpe_job_free_later(struct xrnpe_job *job)
  */
 void xrnpe_job_got_to_ring(struct xrnpe_job *job)
 {
-	if (job->waiting && atomic_dec_and_test(&job->ctx->waiting) &&
-	    wq_has_sleeper(&job->ctx->drained))
-		wake_up_all(&job->ctx->drained);
+	if (job->waiting)
+		atomic_dec(&job->ctx->waiting);
 	job->waiting = false;
 }

@@ -176,29 +176,46 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 	xrnpe_queue_put(queue);
 }
 
-/* A kernel thread that closes files does so for everybody: nobody's jobs may keep it waiting. */
-static bool xrnpe_task_may_wait(void)
-{
-	return !(current->flags & PF_KTHREAD) && !fatal_signal_pending(current) &&
-	       !(current->flags & PF_EXITING && current->exit_code == SIGKILL);
-}
-
-/**
- * xrnpe_ctx_close_queues() - give queued jobs a moment to get into the rings, and
- * cancel what then is left, or all at once if the process was killed or there is none
- * @ctx: the file, which has no user any more
- */
-void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
+static void xrnpe_ctx_close(struct xrnpe_ctx *ctx)
 {
 	struct xrnpe_queue *queue;
 	unsigned long id;
 
-	if (xrnpe_task_may_wait())
-		wait_event_killable_timeout(ctx->drained, !atomic_read(&ctx->waiting),
-					    msecs_to_jiffies(XRNPE_CLOSE_MS));
 	xa_for_each(&ctx->queues, id, queue)
 		xrnpe_queue_close(queue);
 	xa_destroy(&ctx->queues);
+}
+
+void xrnpe_ctx_close_work(struct work_struct *work)
+{
+	struct xrnpe_ctx *ctx = container_of(to_delayed_work(work), struct xrnpe_ctx, close_work);
+
+	xrnpe_ctx_close(ctx);
+	xrnpe_ctx_put(ctx);
+}
+
+static bool xrnpe_task_was_killed(void)
+{
+	return fatal_signal_pending(current) ||
+	       (current->flags & PF_EXITING && current->exit_code == SIGKILL);
+}
+
+/**
+ * xrnpe_ctx_close_queues() - give queued jobs a moment to get into the rings, and
+ * cancel what then is left, or all at once if the process was killed
+ * @ctx: the file, which has no user any more
+ *
+ * Nobody waits for that: a process that exits can have any number of files, one after the
+ * other, and cannot be killed any more.
+ */
+void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
+{
+	if (!atomic_read(&ctx->waiting) || xrnpe_task_was_killed()) {
+		xrnpe_ctx_close(ctx);
+		return;
+	}
+	kref_get(&ctx->refcount);
+	queue_delayed_work(xrnpe_wq, &ctx->close_work, msecs_to_jiffies(XRNPE_CLOSE_MS));
 }
 
 int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)

@@ -107,6 +107,7 @@ void xrnpe_queue_put(struct xrnpe_queue *queue);
 int xrnpe_queue_lock_for_jobs(struct xrnpe_queue *queue, unsigned int jobs, bool block);
 void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job);
 void xrnpe_queue_note_end(struct xrnpe_queue *queue, const struct xrnpe_result *result);
+void xrnpe_ctx_close_work(struct work_struct *work);
 void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx);
 
 int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);

@@ -108,7 +108,7 @@ static int64_t close_at_work(void)
 	return (now_ns() - begin) / 1000000;
 }
 
-/* close(2) has its time, however long the jobs take that are queued. */
+/* close(2) takes no time, however long the jobs take that are queued. */
 TEST_F(job, close_does_not_wait_for_ever)
 {
 	int64_t ms;
@@ -120,6 +120,43 @@ TEST_F(job, close_does_not_wait_for_ever)
 	EXPECT_GT(2000, ms);
 	clear_result(&self->work);
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 3, &self->work));
+}
+
+#define MANY_FILES 12
+
+/* Who exits is gone soon, however many files it has, of which each has queued jobs. */
+TEST_F(job, exits_with_many_files)
+{
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job job;
+	struct work endless;
+	int pipes[2], status;
+	int64_t begin;
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(pipes));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		for (int f = 0; f < MANY_FILES; f++) {
+			const int fd = open_npu();
+
+			if (fd < 0 || make_endless(fd, &endless))
+				_exit(1);
+			job = job_args(&endless, &region);
+			for (int i = 0; i < 20; i++)
+				submit_jobs(fd, queue_of(fd, 3), &job, 1, 0);
+		}
+		byte = write(pipes[1], "", 1);
+		_exit(0);
+	}
+	ASSERT_EQ(1, read(pipes[0], &byte, 1));
+	begin = now_ns();
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_GT(MANY_FILES / 2 * INT64_C(1000000000), now_ns() - begin);
+	close(pipes[0]);
+	close(pipes[1]);
 }
 
 /* A file closed right after SUBMIT: the job is done nevertheless. */
