@@ -132,12 +132,12 @@ INLINE void add_rows(lanes *sums, uint32_t columns, const float *row, ptrdiff_t 
 }
 
 /* Round weight @i of @block; its errors go to *@error, its terms' squares are added to @sums. */
-INLINE void round_weight(const struct rows *rows, const struct moments_block *block, uint32_t i, lanes scale,
+INLINE void round_weight(const struct rows *rows, const struct moments_block *block, uint32_t i, const lanes *scale,
 			 uint8_t *chosen, lanes *error, double *sums)
 {
 	const float factor = rows->factors[block->factors + (size_t)i * (block->size + 1)];
 	uint32_t at = rows->order[block->first + i];
-	lanes weight = rows->weights[at], value = (weight + rows->carried[i] / factor) / scale, term;
+	lanes weight = rows->weights[at], value = (weight + rows->carried[i] / factor) / *scale, term;
 	int32_t nearest[ROUND_LANES];
 	float values[ROUND_LANES];
 
@@ -148,7 +148,7 @@ INLINE void round_weight(const struct rows *rows, const struct moments_block *bl
 		values[k] = rows->lattice->values[nearest[k]];
 	}
 	memcpy(&value, values, sizeof(value));
-	*error = weight - value * scale;
+	*error = weight - value * *scale;
 	term = rows->carried[i] + factor * *error;
 	memcpy(values, &term, sizeof(values));
 	for (uint32_t k = 0; k < ROUND_LANES; k++)
@@ -156,7 +156,7 @@ INLINE void round_weight(const struct rows *rows, const struct moments_block *bl
 }
 
 /* Round one block; the sums of its terms' squares are added to @sums. */
-INLINE void round_block(const struct rows *rows, const struct moments_block *block, lanes scale, uint8_t *chosen,
+INLINE void round_block(const struct rows *rows, const struct moments_block *block, const lanes *scale, uint8_t *chosen,
 			double *sums)
 {
 	const float *factors = rows->factors + block->factors;
@@ -188,7 +188,7 @@ static void round_rows(const struct rows *rows, const float *scales, uint8_t *ch
 	memcpy(&scale, scales, sizeof(scale));
 	memset(sums, 0, ROUND_LANES * sizeof(*sums));
 	for (uint32_t b = 0; b < rows->moments->block_count; b++)
-		round_block(rows, &rows->moments->blocks[b], scale, chosen, sums);
+		round_block(rows, &rows->moments->blocks[b], &scale, chosen, sums);
 }
 
 /* With which of @scales the values @chosen would come closest to the weights. @scratch: two for each weight */
