@@ -120,13 +120,16 @@ static void set_offsets(const struct graph_window *y, const struct graph_window 
 	size_t kernel = (size_t)y->kernel * x->kernel;
 	size_t channel = image->phases_y * image->phases_x * phase_size(image);
 
-	for (size_t t = 0; t < kernel; t++) {
-		size_t i = t / x->kernel * y->dilation, j = t % x->kernel * x->dilation;
-		size_t column = j / image->step_x % image->phases_x;
-		size_t phase = i % y->stride * image->phases_x + column;
+	for (size_t i = 0, t = 0; i < y->kernel; i++) {
+		size_t line = i * y->dilation, phases = line % y->stride * image->phases_x;
+		size_t begin = line / y->stride * image->width;
 
-		offset[t] = phase * phase_size(image) + i / y->stride * image->width +
-			    (j - column * image->step_x) / x->stride;
+		for (size_t j = 0; j < x->kernel; j++, t++) {
+			size_t column = j * x->dilation / image->step_x % image->phases_x;
+
+			offset[t] = (phases + column) * phase_size(image) + begin +
+				    (j * x->dilation - column * image->step_x) / x->stride;
+		}
 	}
 	for (size_t c = 1; c < image->channels; c++) {
 		for (size_t t = 0; t < kernel; t++)
