@@ -9,6 +9,7 @@
 
 #include "bench.h"
 #include "console.h"
+#include "graph/operators/vectors.h"
 #include "peak.h"
 
 #define PEAK_TURNS 20000		/* a millisecond or so */
@@ -46,9 +47,7 @@ static double turn_peak(const struct xrnpe_peak *peak)
 }
 
 /* Sums of 64-bit words in the widest vectors: memory is slower than that. */
-#ifdef __x86_64__
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
+VECTORS
 static void *sum_words(void *argument)
 {
 	typedef uint64_t words __attribute__((vector_size(64), aligned(1), may_alias));
