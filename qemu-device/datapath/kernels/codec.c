@@ -63,6 +63,12 @@ void xrnpe_pack_threes(const uint8_t *codes, uint8_t *out, size_t lines)
 	}
 }
 
+void xrnpe_map_nibbles(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		out[i] = (uint8_t)(table[in[i] & 15] | table[in[i] >> 4] << 4);
+}
+
 static void widen(enum xrnpe_format format, const void *row, void *codes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -74,7 +80,7 @@ static void widen(enum xrnpe_format format, const void *row, void *codes, size_t
 
 const struct xrnpe_codec xrnpe_codec_plain = {
 	"plain", always, encode, decode, widen, NULL, NULL, NULL, NULL, NULL, NULL, xrnpe_map_bytes,
-	xrnpe_map_pairs, xrnpe_map_channels, xrnpe_pack_threes,
+	xrnpe_map_pairs, xrnpe_map_channels, xrnpe_pack_threes, xrnpe_map_nibbles,
 };
 
 const struct xrnpe_codec *const xrnpe_codecs[] = {

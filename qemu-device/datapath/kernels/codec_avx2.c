@@ -56,7 +56,7 @@ static bool supported(void)
 
 const struct xrnpe_codec xrnpe_codec_avx2 = {
 	"avx2", supported, encode, decode, widen, sum, grid, run_fixed, pairs, NULL, NULL, look_up_bytes,
-	look_up_pairs, xrnpe_map_channels, pack_threes,
+	look_up_pairs, xrnpe_map_channels, pack_threes, map_nibbles,
 };
 
 #endif

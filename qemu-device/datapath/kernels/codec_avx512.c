@@ -221,12 +221,12 @@ static bool supported_vbmi(void)
 
 const struct xrnpe_codec xrnpe_codec_avx512 = {
 	"avx512", supported, encode, decode, widen, sum, grid, run_fixed, pairs, NULL, words, xrnpe_map_bytes,
-	xrnpe_map_pairs, xrnpe_map_channels, pack_threes,
+	xrnpe_map_pairs, xrnpe_map_channels, pack_threes, map_nibbles,
 };
 
 const struct xrnpe_codec xrnpe_codec_avx512_vbmi = {
 	"avx512-vbmi", supported_vbmi, encode, decode, widen, sum, grid, run_fixed, p8_pairs, p8_products, words,
-	look_up_bytes, look_up_pairs, look_up_channels, pack_threes,
+	look_up_bytes, look_up_pairs, look_up_channels, pack_threes, map_nibbles,
 };
 
 #endif

@@ -51,7 +51,7 @@ static bool supported(void)
 
 const struct xrnpe_codec xrnpe_codec_vector = {
 	"vector", supported, encode, decode, widen, sum, NULL, NULL, NULL, NULL, NULL, map_bytes,
-	map_pairs, xrnpe_map_channels, xrnpe_pack_threes,
+	map_pairs, xrnpe_map_channels, xrnpe_pack_threes, xrnpe_map_nibbles,
 };
 
 #endif

@@ -555,4 +555,23 @@ TARGET static void pack_threes(const uint8_t *codes, uint8_t *out, size_t lines)
 	xrnpe_pack_threes(codes, out, lines);
 }
 
+/* ---- codes of 4 bits by a table ---------------------------------------------------------- */
+
+TARGET static void map_nibbles(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t size)
+{
+	const __m128i low = _mm_loadu_si128((const __m128i *)table), high = _mm_slli_epi16(low, 4);
+	const __m128i nibble = _mm_set1_epi8(15);
+	size_t i = 0;
+
+	for (; i + 16 <= size; i += 16) {
+		__m128i codes = _mm_loadu_si128((const __m128i *)(in + i));
+		__m128i second = _mm_and_si128(_mm_srli_epi16(codes, 4), nibble);
+
+		codes = _mm_or_si128(_mm_shuffle_epi8(low, _mm_and_si128(codes, nibble)),
+				     _mm_shuffle_epi8(high, second));
+		_mm_storeu_si128((__m128i *)(out + i), codes);
+	}
+	xrnpe_map_nibbles(table, in + i, out + i, size - i);
+}
+
 #endif

@@ -105,6 +105,8 @@ struct xrnpe_codec {
 			     size_t count);
 	/** Pack @lines lines of 3 codes of 4 bits that are a byte each. */
 	void (*pack_threes)(const uint8_t *codes, uint8_t *out, size_t lines);
+	/** Look up both codes of 4 bits of each of @size bytes; @table has 16 codes, a byte each. */
+	void (*map_nibbles)(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t size);
 };
 
 #define XRNPE_TABLE_CHANNELS 4	/**< at the most */
@@ -123,12 +125,13 @@ const struct xrnpe_codec *xrnpe_datapath_codec(const struct xrnpe_datapath *data
 /** Bytes of scratch memory that a context holds. */
 size_t xrnpe_datapath_scratch(const struct xrnpe_datapath *datapath);
 
-/** Its last four functions, for any CPU. */
+/** Its last five functions, for any CPU. */
 void xrnpe_map_bytes(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 void xrnpe_map_pairs(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t count);
 void xrnpe_map_channels(const uint8_t *tables, size_t channels, size_t size, const uint8_t *in, uint8_t *out,
 			size_t count);
 void xrnpe_pack_threes(const uint8_t *codes, uint8_t *out, size_t lines);
+void xrnpe_map_nibbles(const uint8_t *table, const uint8_t *in, uint8_t *out, size_t size);
 
 extern const struct xrnpe_codec xrnpe_codec_plain;
 extern const struct xrnpe_codec xrnpe_codec_vector;
