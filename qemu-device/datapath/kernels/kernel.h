@@ -184,8 +184,8 @@ struct xrnpe_operation {
 	/** Parts @first..@end - 1. */
 	void (*run)(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status);
 };
-extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_pairs16, xrnpe_channels, xrnpe_lut,
-	xrnpe_copy, xrnpe_maxpool;
+extern const struct xrnpe_operation xrnpe_elementwise, xrnpe_pairs, xrnpe_pairs8, xrnpe_pairs16, xrnpe_channels,
+	xrnpe_lut, xrnpe_copy, xrnpe_maxpool;
 
 /** A word of scale record @record. */
 static inline uint32_t xrnpe_scale_word(const struct xrnpe_pass *pass, size_t record, size_t word)

@@ -52,30 +52,12 @@ static void run_pixel(const struct xrnpe_pass *pass, const uint8_t *a, uint8_t s
 		out[count / 2] = table[a[count / 2] & 15];
 }
 
-static void run_pixels(const struct xrnpe_pass *pass, uint64_t first, uint64_t end)
-{
-	for (uint64_t i = first, lines; i < end && !xrnpe_cancelled(pass->cancel); i += lines) {
-		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
-		size_t count = pass->line - at < pass->part ? (size_t)(pass->line - at) : (size_t)pass->part;
-		const uint8_t *a = xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + at / 2;
-		const uint8_t *b = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
-		uint8_t *out = xrnpe_line(pass, XRNPE_OPERAND_OFM, line) + at / 2;
-
-		lines = xrnpe_pass_together(pass, line, end - i, 4 * TOGETHER);
-		for (size_t j = 0; j < lines; j++, b += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER])
-			run_pixel(pass, a + j * count / 2, *b, out + j * count / 2, count);
-	}
-}
-
 static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uint32_t *status)
 {
 	enum xrnpe_format format = pass->cmd->operand[XRNPE_OPERAND_OFM].format;
+	bool pixels = xrnpe_format_bits(format) == 4 && xrnpe_pass_per_pixel(pass);
 
 	(void)status;
-	if (xrnpe_format_bits(format) == 4 && xrnpe_pass_per_pixel(pass)) {
-		run_pixels(pass, first, end);
-		return;
-	}
 	for (uint64_t i = first, lines; i < end && !xrnpe_cancelled(pass->cancel); i += lines) {
 		uint64_t line = i / pass->parts_in_line, at = i % pass->parts_in_line * pass->part;
 		const uint8_t *a = xrnpe_line(pass, XRNPE_OPERAND_IFM, line) + at / 2, *b;
@@ -84,6 +66,12 @@ static void run(const struct xrnpe_pass *pass, uint64_t first, uint64_t end, uin
 		uint8_t row[XRNPE_LUT_PART / 2];
 
 		lines = xrnpe_pass_together(pass, line, end - i, 4 * TOGETHER);
+		if (pixels) {
+			b = xrnpe_line(pass, XRNPE_OPERAND_IFM2, line);
+			for (size_t j = 0; j < lines; j++, b += pass->step[XRNPE_OPERAND_IFM2][XRNPE_INNER])
+				run_pixel(pass, a + j * count / 2, *b, out + j * count / 2, count);
+			continue;
+		}
 		b = xrnpe_pass_second(pass, line, at, lines, count, row);
 		count *= lines;
 		for (size_t j = 0, some; j < count; j += some) {
