@@ -380,7 +380,7 @@ kills-driver: guest-tests guest
 
 ## races-driver: data races of the driver, which KCSAN finds while tests of it run; RACE_SECONDS=60 of threads
 RACE_SECONDS ?= 60
-RACES := fuzz hostile job life observe order perfmon prime process queue race
+RACES := fuzz hostile implicit job life observe order perfmon prime process queue race
 .PHONY: races-driver
 races-driver: guest-tests guest
 	XRNPE_RACE_SECONDS=$(RACE_SECONDS) \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * In what order jobs execute: syncobjs, fences that fail, buffers that they share.
+ * In what order jobs execute: syncobjs, and fences that fail.
  */
 #include "xrnpe_job.h"
 
@@ -338,90 +338,6 @@ TEST_F(job, failed_in_fence_in_the_ring_ends_in_order)
 	EXPECT_TRUE(goes_on(self->fd, d));
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, c));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_IN_FENCE, reason_of(self->fd, d));
-}
-
-/* Without any sync: who writes a buffer waits for its readers, and they for it. */
-TEST_F(job, implicit_order)
-{
-	struct drm_xrnpe_region regions[2];
-	struct drm_xrnpe_job_wait end;
-	struct work writer, reader;
-	struct drm_xrnpe_job args;
-	struct xrnpe_cmd cmd = matmul_cmd();
-	struct drm_xrnpe_sync sync;
-	int64_t a, b, c;
-	struct gate gate;
-
-	ASSERT_EQ(0, make_gate(self->fd, &gate));
-	sync = wait_gate(&gate);
-	ASSERT_EQ(0, make_work(self->fd, &writer));
-	ASSERT_EQ(0, make_work(self->fd, &reader));
-
-	/* a, held back, computes writer's product; its ifm is still to come. */
-	a = submit_syncs(self->fd, 3 % QUEUES, &writer, &sync, 1);
-	ASSERT_LT(0, a);
-
-	/* b takes a's buffer to read from only, and writes to its own. */
-	cmd.operand[XRNPE_OPERAND_OFM].region = 1;
-	set_cmd(&reader, 0, cmd);
-	args = job_args(&reader, &regions[1]);
-	regions[0] = regions[1];
-	regions[0].handle = writer.data.handle;
-	regions[0].flags = DRM_XRNPE_REGION_READ;
-	args.regions.pointer = (uintptr_t)regions;
-	args.regions.count = 2;
-	clear_result(&reader);
-	b = submit_job(self->fd, 0, &args);
-	ASSERT_LT(0, b);
-	/* c writes what b reads. */
-	c = submit(self->fd, 1 % QUEUES, &writer);
-	ASSERT_LT(0, c);
-
-	EXPECT_EQ(-ETIME, wait_job(self->fd, b, in_ms(50), &end));
-	EXPECT_EQ(-ETIME, wait_job(self->fd, c, 0, &end));
-	open_gate(&gate);
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, c));
-	EXPECT_EQ(0, wait_job(self->fd, b, 0, &end));
-	EXPECT_EQ(0, wait_job(self->fd, a, 0, &end));
-	EXPECT_TRUE(result_is_right(&reader));
-}
-
-/* Two who only read do not wait for each other. */
-TEST_F(job, readers_are_free)
-{
-	struct drm_xrnpe_region regions[2];
-	struct drm_xrnpe_job_wait end;
-	struct drm_xrnpe_job args;
-	struct work first, second;
-	struct xrnpe_cmd cmd = matmul_cmd();
-	struct drm_xrnpe_sync sync;
-	struct gate gate;
-	int64_t jobs[2];
-
-	ASSERT_EQ(0, make_gate(self->fd, &gate));
-	sync = wait_gate(&gate);
-	cmd.operand[XRNPE_OPERAND_OFM].region = 1;
-	ASSERT_EQ(0, make_work(self->fd, &first));
-	ASSERT_EQ(0, make_work(self->fd, &second));
-	set_cmd(&first, 0, cmd);
-	set_cmd(&second, 0, cmd);
-
-	for (int i = 0; i < 2; i++) {
-		args = job_args(i ? &second : &first, &regions[1]);
-		regions[0] = regions[1];
-		regions[0].handle = self->work.data.handle;
-		regions[0].flags = DRM_XRNPE_REGION_READ;
-		args.regions.pointer = (uintptr_t)regions;
-		args.regions.count = 2;
-		if (!i)
-			args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
-		jobs[i] = submit_job(self->fd, i % QUEUES, &args);
-		ASSERT_LT(0, jobs[i]);
-	}
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[1]));
-	EXPECT_EQ(-ETIME, wait_job(self->fd, jobs[0], 0, &end));
-	open_gate(&gate);
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, jobs[0]));
 }
 
 TEST_HARNESS_MAIN
