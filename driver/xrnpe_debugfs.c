@@ -26,7 +26,7 @@ static int xrnpe_show_rings(struct seq_file *m, void *unused)
 	struct xrnpe_device *xdev = xrnpe_debugfs_device(m);
 	struct drm_printer p = drm_seq_file_printer(m);
 
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	xrnpe_print_rings(xdev, &p);
 	return 0;
 }

@@ -59,7 +59,7 @@ static void xrnpe_ctx_release_work(struct work_struct *work)
 {
 	struct xrnpe_ctx *ctx = container_of(work, struct xrnpe_ctx, release_work);
 
-	/* This may be the last of the device, and stop its schedulers. */
+	/* This may be the last of the device, and stop its workers. */
 	drm_dev_put(&ctx->xdev->drm);
 	kfree(ctx);
 	module_put(THIS_MODULE);
@@ -69,7 +69,7 @@ void xrnpe_ctx_release(struct kref *ref)
 {
 	struct xrnpe_ctx *ctx = container_of(ref, struct xrnpe_ctx, refcount);
 
-	/* The last job is freed by a scheduler, which cannot stop itself. */
+	/* The last job may be freed by a worker, which cannot stop itself. */
 	queue_work(xrnpe_wq, &ctx->release_work);
 }
 
@@ -84,7 +84,6 @@ static int xrnpe_open(struct drm_device *drm, struct drm_file *file)
 	ctx->xdev = to_xrnpe_device(drm);
 	kref_init(&ctx->refcount);
 	INIT_WORK(&ctx->release_work, xrnpe_ctx_release_work);
-	xa_init_flags(&ctx->queues, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&ctx->perfmons, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	INIT_DELAYED_WORK(&ctx->close_work, xrnpe_ctx_close_work);
 	ctx->client = file->client_id;
@@ -109,7 +108,7 @@ static void xrnpe_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	struct xrnpe_ctx *ctx = file->driver_priv;
 	struct xrnpe_device *xdev = ctx->xdev;
 
-	scoped_guard(mutex, &xdev->hw_lock) {
+	scoped_guard(xrnpe_hw, xdev) {
 		xrnpe_hw_account(xdev);
 		drm_printf(p, "drm-engine-npu:\t%llu ns\n", ctx->busy_ns);
 		drm_printf(p, "drm-cycles-npu:\t%llu\n", ctx->cycles);
@@ -132,7 +131,7 @@ static int xrnpe_query_info(struct xrnpe_device *xdev, struct drm_xrnpe_dev_quer
 {
 	struct drm_xrnpe_dev_info info;
 
-	scoped_guard(mutex, &xdev->hw_lock)
+	scoped_guard(xrnpe_hw, xdev)
 		info = xdev->info;
 	return xrnpe_query_answer(args, &info, sizeof(info));
 }
@@ -147,7 +146,7 @@ static int xrnpe_query_time(struct xrnpe_device *xdev, struct drm_xrnpe_dev_quer
 		return -ENODEV;
 	ret = pm_runtime_resume_and_get(xdev->drm.dev);
 	if (!ret) {
-		scoped_guard(mutex, &xdev->hw_lock) {
+		scoped_guard(xrnpe_hw, xdev) {
 			ret = xrnpe_hw_timer(xdev, &time.timer);
 			time.cpu_ns = ktime_get_ns();
 		}
@@ -264,6 +263,8 @@ static int xrnpe_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 	INIT_LIST_HEAD(&xdev->bos);
+	INIT_LIST_HEAD(&xdev->queues);
+	INIT_LIST_HEAD(&xdev->ended_jobs);
 
 	xdev->info.max_cmds = XRNPE_MAX_CMDS;
 	xdev->info.max_regions = XRNPE_MAX_REGIONS;
@@ -316,7 +317,7 @@ static int xrnpe_probe(struct platform_device *pdev)
 	if (ret)
 		goto err_put;
 
-	scoped_guard(mutex, &xdev->hw_lock)
+	scoped_guard(xrnpe_hw, xdev)
 		xrnpe_hw_start(xdev);
 
 	xrnpe_debugfs_init(xdev);
@@ -341,14 +342,16 @@ err_put:
 }
 
 /*
- * Open files stay, but no ioctl gets through to the device any more, and jobs
- * end as soon as they are due.
+ * Open files stay, but no ioctl gets through to the device any more, and all jobs
+ * end.
  */
 static void xrnpe_remove(struct platform_device *pdev)
 {
 	struct xrnpe_device *xdev = platform_get_drvdata(pdev);
 	struct device *dev = &pdev->dev;
 
+	/* What jobs leave behind that have ended is given back while the device is there. */
+	flush_workqueue(xrnpe_wq);
 	drm_dev_unplug(&xdev->drm);
 	xrnpe_cancel_works(xdev);
 

@@ -3,6 +3,7 @@
 #define __XRNPE_DRV_H__
 
 #include <linux/bits.h>
+#include <linux/cleanup.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
@@ -11,7 +12,6 @@
 #include <linux/xarray.h>
 
 #include <drm/drm_device.h>
-#include <drm/gpu_scheduler.h>
 #include <drm/xrnpe_accel.h>
 
 #include "xrnpe_regs.h"
@@ -21,14 +21,16 @@ struct dmem_cgroup_region;
 struct drm_file;
 struct reset_control;
 struct xrnpe_dump;
+struct xrnpe_queue;
 struct xrnpe_shared;
+
+/* Queues of a file. */
+#define XRNPE_MAX_FILE_QUEUES	64
 
 /** struct xrnpe_ring - a hardware ring; members are protected by hw_lock */
 struct xrnpe_ring {
 	/** @xdev: the device */
 	struct xrnpe_device *xdev;
-	/** @sched: feeds the ring */
-	struct drm_gpu_scheduler sched;
 	/** @name: of the ring, for traces and messages */
 	char name[16];
 	/** @index: 0 is served first */
@@ -43,14 +45,14 @@ struct xrnpe_ring {
 	ktime_t head_since;
 	/** @now: nanoseconds that a queue has executed which has had its part, see xrnpe_share.c */
 	u64 now;
-	/** @waiting: of &struct xrnpe_share, queues that wait for their turn */
+	/** @waiting: of &struct xrnpe_share, queues whose next job waits for its turn alone */
 	struct rb_root_cached waiting;
 	/** @waiters: how many */
 	unsigned int waiters;
-	/** @granted: queues that have their turn, and have not used it yet */
-	unsigned int granted;
-	/** @admitted: jobs that are in the ring, or on their way from the scheduler */
-	unsigned int admitted;
+	/** @filled: how many are in @jobs */
+	unsigned int filled;
+	/** @check_work: looks after the time limit of the oldest job */
+	struct delayed_work check_work;
 };
 
 /** struct xrnpe_device - an XR-NPE */
@@ -93,14 +95,23 @@ struct xrnpe_device {
 	/** @bos: all buffers, for debugfs */
 	struct list_head bos;
 
-	/** @hw_lock: protects the rings and all register accesses but probe's */
+	/**
+	 * @hw_lock: protects rings, what queues have for them, what files have used of the device,
+	 * and registers, but for those of the interrupt, and while it is probed
+	 */
 	struct mutex hw_lock;
 	/** @powered: registers may be accessed */
 	bool powered;
 	/** @parking: rings are to come to rest, see xrnpe_hw_park() */
 	bool parking;
-	/** @inflight: jobs in all rings */
+	/** @stops: how many want no job to get into a ring, see xrnpe_sched_stop() */
+	unsigned int stops;
+	/** @inflight: jobs in all rings; while there are any the device is kept on */
 	unsigned int inflight;
+	/** @queues: of all files, as long as they are open */
+	struct list_head queues;
+	/** @ended_jobs: to be freed when hw_lock is released */
+	struct list_head ended_jobs;
 	/** @wedged: reset failed, or the device is gone; nothing runs any more */
 	bool wedged;
 	/**
@@ -119,10 +130,8 @@ struct xrnpe_device {
 	struct work_struct reset_work;
 	/** @wedged_work: tells user space that the device is wedged */
 	struct work_struct wedged_work;
-	/** @sched_lock: protects @sched_stops */
-	struct mutex sched_lock;
-	/** @sched_stops: how many want the schedulers stopped */
-	unsigned int sched_stops;
+	/** @sched_wq: takes jobs on when what they waited for has signaled, or the device is off */
+	struct workqueue_struct *sched_wq;
 
 	/** @ring: hardware rings, info.rings of them */
 	struct xrnpe_ring ring[XRNPE_MAX_QUEUES];
@@ -133,6 +142,11 @@ static inline struct xrnpe_device *to_xrnpe_device(struct drm_device *drm)
 	return container_of(drm, struct xrnpe_device, drm);
 }
 
+void xrnpe_hw_unlock(struct xrnpe_device *xdev);
+
+/* hw_lock; who releases it frees the jobs that have ended meanwhile. */
+DEFINE_GUARD(xrnpe_hw, struct xrnpe_device *, mutex_lock(&_T->hw_lock), xrnpe_hw_unlock(_T))
+
 /**
  * struct xrnpe_ctx - an open file
  *
@@ -140,7 +154,7 @@ static inline struct xrnpe_device *to_xrnpe_device(struct drm_device *drm)
  * module stay until the last of them is gone, which may be long after the file.
  */
 struct xrnpe_ctx {
-	/** @refcount: the file's, its fences' and its buffers' */
+	/** @refcount: the file's, its queues', fences' and buffers', and those of works */
 	struct kref refcount;
 	/** @xdev: the device, with a reference */
 	struct xrnpe_device *xdev;
@@ -149,15 +163,13 @@ struct xrnpe_ctx {
 	/** @client: the file's id in traces */
 	u64 client;
 
-	/** @queues: of &struct xrnpe_queue by number */
-	struct xarray queues;
+	/** @queues: by number, less one; found with RCU */
+	struct xrnpe_queue *queues[XRNPE_MAX_FILE_QUEUES];
 	/** @perfmons: of &struct xrnpe_perfmon by number */
 	struct xarray perfmons;
 
 	/** @bo_bytes: of buffers that it created */
 	atomic64_t bo_bytes;
-	/** @waiting: jobs that have not got to a ring yet */
-	atomic_t waiting;
 	/** @close_work: closes its queues when it has no user any more */
 	struct delayed_work close_work;
 

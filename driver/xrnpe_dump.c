@@ -57,8 +57,9 @@ static void xrnpe_print_job(const struct xrnpe_job *job, struct drm_printer *p)
 {
 	drm_printf(p,
 		   "  client %llu queue %u job %llu: seqno %u count %u commands %u at %#llx, stride %u, executed %llu us\n",
-		   job->ctx->client, job->queue->id, job->result->id, job->seqno, job->count,
-		   job->cmd_count, job->cmds, job->cmd_stride, job->run_ns / NSEC_PER_USEC);
+		   job->ctx->client, job->queue->id, job->result->fence.seqno, job->seqno,
+		   job->count, job->cmd_count, job->cmds, job->cmd_stride,
+		   job->run_ns / NSEC_PER_USEC);
 	for (unsigned int i = 0; i < job->region_count; i++)
 		drm_printf(p, "    region %u: %#llx size %#llx %s%s\n", i, job->regions[i].base,
 			   job->regions[i].size,
@@ -191,7 +192,7 @@ void xrnpe_dump_take(struct xrnpe_device *xdev, struct xrnpe_job *job, const cha
 	/* Should it have been too long, so that it ends all the same. */
 	seq_buf_str(&s);
 
-	kref_get(&job->result->refcount);
+	dma_fence_get(&job->result->fence);
 	dump->result = job->result;
 	/* The first of its buffers is that of its commands. */
 	drm_gem_object_get(job->bos[0]);
@@ -209,7 +210,7 @@ void xrnpe_dump_take(struct xrnpe_device *xdev, struct xrnpe_job *job, const cha
  */
 void xrnpe_dump_send(struct xrnpe_device *xdev)
 {
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	/* Not once more while it runs, which ends with giving up @ctx and perhaps the device. */
 	if (!xdev->dump->ctx || xdev->dump->sent)
 		return;
@@ -245,7 +246,7 @@ static size_t xrnpe_dump_command_bytes(const struct xrnpe_dump *dump, u32 cmd_by
 static void xrnpe_dump_pass_on(struct xrnpe_device *xdev, const struct xrnpe_dump *dump)
 {
 	size_t bytes = xrnpe_dump_command_bytes(dump, xdev->info.cmd_bytes);
-	struct xrnpe_job_record record;
+	struct xrnpe_job_record record = {};
 	struct seq_buf s;
 	size_t size;
 	char *data;
@@ -255,8 +256,9 @@ static void xrnpe_dump_pass_on(struct xrnpe_device *xdev, const struct xrnpe_dum
 	data = vmalloc(size);
 	if (!data)
 		return;
-	scoped_guard(mutex, &xdev->hw_lock)
-		record = dump->result->record;
+	scoped_guard(xrnpe_hw, xdev)
+		if (dma_fence_is_signaled(&dump->result->fence))
+			record = dump->result->record;
 
 	seq_buf_init(&s, data, size);
 	seq_buf_printf(&s, "%srecord:\n", dump->text);
@@ -274,7 +276,7 @@ static void xrnpe_dump_work(struct work_struct *work)
 	xrnpe_dump_pass_on(ctx->xdev, dump);
 	drm_gem_object_put(dump->commands);
 	xrnpe_result_put(dump->result);
-	scoped_guard(mutex, &ctx->xdev->hw_lock) {
+	scoped_guard(xrnpe_hw, ctx->xdev) {
 		dump->ctx = NULL;
 		dump->sent = false;
 	}

@@ -255,9 +255,13 @@ static int xrnpe_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
 
 static struct dma_buf *xrnpe_gem_export(struct drm_gem_object *obj, int flags)
 {
+	struct xrnpe_bo *bo = to_xrnpe_bo(obj);
+
 	/* An importer could not be told to keep caches coherent. */
-	if (to_xrnpe_bo(obj)->cached)
+	if (bo->cached)
 		return ERR_PTR(-EINVAL);
+	/* Before anybody can have it; it stays so, as the dma-buf may outlive all handles. */
+	WRITE_ONCE(bo->exported, true);
 	return drm_gem_prime_export(obj, flags);
 }
 

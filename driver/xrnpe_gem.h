@@ -37,8 +37,15 @@ struct xrnpe_bo {
 	bool no_mmap;
 	/** @label: what its user calls it, or NULL; protected by the device's bo_lock */
 	char *label;
+	/** @exported: there has been a dma-buf of it */
+	bool exported;
 	/** @read_only: imported from a dma-buf that may not be written */
 	bool read_only;
+	/**
+	 * @alone: context of the only fences in it that have not signaled, as far as this driver
+	 * knows, or zero; protected by its reservation
+	 */
+	u64 alone;
 	/** @leaked: a runaway device may access it, see &xrnpe_device.runaway */
 	bool leaked;
 };

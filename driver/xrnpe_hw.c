@@ -7,7 +7,7 @@
  * ======= ======= =============================================================
  * wedged  runaway
  * ======= ======= =============================================================
- * no      no      It works. It is powered while a queue has jobs.
+ * no      no      It works. It is powered while a ring has jobs.
  * yes     no      It was removed, or a reset failed. It executes nothing and
  *                 accesses no memory.
  * yes     yes     No reset could stop it, so that it may go on to access memory.
@@ -21,7 +21,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/iopoll.h>
-#include <linux/platform_device.h>
 #include <linux/pm_runtime.h>
 #include <linux/reset.h>
 
@@ -120,27 +119,33 @@ void xrnpe_hw_note_reset(struct xrnpe_device *xdev, int error)
 }
 
 /**
- * xrnpe_hw_quiesce() - see to it that the device does not access memory
- * @xdev: the device, powered, without jobs
+ * xrnpe_hw_quiesce() - see to it that the device does not access memory, and gets no job
+ * @xdev: the device, powered, to be switched off
  *
  * A runaway is reset once more: the command that it would not give up may have
  * come to its end.
  *
- * Return: 0; -EBUSY if the device may still access memory.
+ * Return: 0; -EBUSY if the device has jobs, or may still access memory.
  */
 int xrnpe_hw_quiesce(struct xrnpe_device *xdev)
 {
 	u32 status;
 
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
+	/* Those of a device that was parked stay where they are. */
+	if (xdev->inflight && !xdev->parking)
+		return -EBUSY;
 	/* It may still be about what comes after the end of its last job. */
-	if (!xdev->wedged)
-		return readl_poll_timeout(xdev->regs + XRNPE_STATUS, status,
-					  !(status & XRNPE_STATUS_BUSY), 100, XRNPE_REST_US) ?
-		       -EBUSY : 0;
+	if (!xdev->wedged && readl_poll_timeout(xdev->regs + XRNPE_STATUS, status,
+						!(status & XRNPE_STATUS_BUSY), 100,
+						XRNPE_REST_US))
+		return -EBUSY;
 	if (xdev->runaway)
 		xrnpe_hw_note_reset(xdev, xrnpe_hw_reset(xdev));
-	return xdev->runaway ? -EBUSY : 0;
+	if (xdev->runaway)
+		return -EBUSY;
+	xdev->powered = false;
+	return 0;
 }
 
 /**
@@ -273,6 +278,7 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 		snprintf(ring->name, sizeof(ring->name), "ring%u", i);
 		INIT_LIST_HEAD(&ring->jobs);
 		ring->waiting = RB_ROOT_CACHED;
+		INIT_DELAYED_WORK(&ring->check_work, xrnpe_ring_check_work);
 	}
 	init_waitqueue_head(&xdev->ended);
 	INIT_WORK(&xdev->reset_work, xrnpe_reset_work);

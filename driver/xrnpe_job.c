@@ -7,24 +7,13 @@
  */
 #include <linux/slab.h>
 
-#include <drm/drm_file.h>
-
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
+#include "xrnpe_trace.h"
 
 /* ---- fences ---- */
-
-/** struct xrnpe_fence - a fence of the driver's own */
-struct xrnpe_fence {
-	/** @base: the fence */
-	struct dma_fence base;
-	/** @ctx: the file, with a reference */
-	struct xrnpe_ctx *ctx;
-	/** @lock: its lock, here because the fence may outlive all else */
-	spinlock_t lock;
-};
 
 static const char *xrnpe_fence_driver_name(struct dma_fence *fence)
 {
@@ -33,15 +22,15 @@ static const char *xrnpe_fence_driver_name(struct dma_fence *fence)
 
 static const char *xrnpe_fence_timeline_name(struct dma_fence *fence)
 {
-	return "hardware";
+	return "queue";
 }
 
-static void xrnpe_fence_release(struct dma_fence *base)
+static void xrnpe_fence_release(struct dma_fence *fence)
 {
-	struct xrnpe_fence *fence = container_of(base, struct xrnpe_fence, base);
+	struct xrnpe_result *result = container_of(fence, struct xrnpe_result, fence);
 
-	xrnpe_ctx_put(fence->ctx);
-	kfree_rcu(fence, base.rcu);
+	xrnpe_ctx_put(result->ctx);
+	kfree_rcu(result, fence.rcu);
 }
 
 static const struct dma_fence_ops xrnpe_fence_ops = {
@@ -50,117 +39,118 @@ static const struct dma_fence_ops xrnpe_fence_ops = {
 	.release = xrnpe_fence_release,
 };
 
-/**
- * xrnpe_fence_create() - make a fence
- * @ctx: the file that it keeps, and with it this module
- * @gfp: how to allocate it
- *
- * Return: the fence, of a context of its own, since nobody compares it with another;
- * or NULL.
- */
-struct dma_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx, gfp_t gfp)
+/* For a job that has no number yet. The fence keeps @ctx, and with it this module. */
+static struct xrnpe_result *xrnpe_result_create(struct xrnpe_ctx *ctx)
 {
-	struct xrnpe_fence *fence = kzalloc(sizeof(*fence), gfp);
+	struct xrnpe_result *result = kmalloc_obj(*result, GFP_KERNEL_ACCOUNT);
 
-	if (!fence)
+	if (!result)
 		return NULL;
+	result->fence.seqno = 0;
 	kref_get(&ctx->refcount);
-	fence->ctx = ctx;
-	spin_lock_init(&fence->lock);
-	dma_fence_init(&fence->base, &xrnpe_fence_ops, &fence->lock,
-		       dma_fence_context_alloc(1), 1);
-	return &fence->base;
+	result->ctx = ctx;
+	return result;
+}
+
+/* Put the reference of a job that may have no number. */
+static void xrnpe_result_free(struct xrnpe_result *result)
+{
+	if (result->fence.seqno) {
+		xrnpe_result_put(result);
+		return;
+	}
+	/* Nobody knows it. */
+	xrnpe_ctx_put(result->ctx);
+	kfree(result);
+}
+
+/**
+ * xrnpe_result_set() - say how a job ended
+ * @result: its result
+ * @state: how
+ * @reason: why, if it was cancelled
+ * @record: what the device says, or NULL if it did not end the job
+ */
+void xrnpe_result_set(struct xrnpe_result *result, enum drm_xrnpe_job_state state,
+		      enum drm_xrnpe_cancel_reason reason, const struct xrnpe_job_record *record)
+{
+	result->state = state;
+	result->reason = reason;
+	if (!record) {
+		result->record = (struct xrnpe_job_record) {};
+		return;
+	}
+	result->record = *record;
+	/* The ring's count of jobs is nobody's business. */
+	result->record.seqno = lower_32_bits(result->fence.seqno);
 }
 
 /* ---- jobs ---- */
 
-/*
- * Errors do not come over implicit fences: that an earlier user of a buffer
- * failed says nothing about who comes next.
- */
-static bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
-{
-	for (unsigned int i = 0; i < job->in_count; i++) {
-		const struct dma_fence *fence = job->in_fences[i];
-
-		if (test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &fence->flags) && fence->error)
-			return true;
-	}
-	return false;
-}
-
-/**
- * xrnpe_job_obstacle() - why a job that has not begun shall not begin any more
- * @job: the job
- *
- * Jobs fail, and queues are banned, with hw_lock held: without it the answer may be old.
- *
- * Return: the reason to cancel it for, or DRM_XRNPE_CANCEL_NONE.
- */
-enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job)
-{
-	if (xrnpe_job_in_fence_failed(job))
-		return DRM_XRNPE_CANCEL_IN_FENCE;
-	if (READ_ONCE(job->queue->banned))
-		return DRM_XRNPE_CANCEL_BANNED;
-	return DRM_XRNPE_CANCEL_NONE;
-}
+/* A job with more of them is freed by a worker. */
+#define XRNPE_FEW_FENCES	64
 
 /**
  * xrnpe_job_create() - make a job that has nothing to do yet
  * @queue: the queue by which it shall go
- * @file: the file, for the scheduler's traces
  *
  * As a file may have thousands of them, who submits is charged for their memory.
  *
- * Return: the job, to be armed and added to the queue, or else cleaned up by
- * drm_sched_job_cleanup() and xrnpe_job_free(); or ERR_PTR().
+ * Return: the job, to be pushed, or else freed by xrnpe_job_free(); or ERR_PTR().
  */
-struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file)
+struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue)
 {
-	struct xrnpe_job *job __free(kfree) = kzalloc_obj(*job, GFP_KERNEL_ACCOUNT);
-	int ret;
+	struct xrnpe_job *job __free(kfree) = kmalloc_obj(*job, GFP_KERNEL_ACCOUNT);
 
 	if (!job)
 		return ERR_PTR(-ENOMEM);
-	job->result = xrnpe_result_create();
+	memset_startat(job, 0, perfmon);
+	xa_init_flags(&job->awaited, XA_FLAGS_ACCOUNT);
+	job->result = xrnpe_result_create(queue->ctx);
 	if (!job->result)
 		return ERR_PTR(-ENOMEM);
-	job->hw_fence = xrnpe_fence_create(queue->ctx, GFP_KERNEL_ACCOUNT);
-	if (!job->hw_fence) {
-		xrnpe_result_put(job->result);
-		return ERR_PTR(-ENOMEM);
-	}
-	ret = drm_sched_job_init(&job->base, &queue->entity, 1, queue->ctx, file->client_id);
-	if (ret) {
-		dma_fence_put(job->hw_fence);
-		xrnpe_result_put(job->result);
-		return ERR_PTR(ret);
-	}
 
 	kref_get(&queue->refcount);
 	job->ctx = queue->ctx;
 	job->queue = queue;
 	job->ring = queue->ring;
-	INIT_LIST_HEAD(&job->node);
 	return no_free_ptr(job);
 }
 
 /**
+ * xrnpe_job_number() - give a job its number, and init its fence
+ * @job: the job, with submit_lock of its queue held
+ * @number: one more than the job's before it
+ */
+void xrnpe_job_number(struct xrnpe_job *job, u64 number)
+{
+	struct xrnpe_result *result = job->result;
+
+	spin_lock_init(&result->lock);
+	dma_fence_init(&result->fence, &xrnpe_fence_ops, &result->lock,
+		       job->queue->fence_context, number);
+}
+
+/**
  * xrnpe_job_free() - free a job and what it uses
- * @job: the job, without the scheduler's part
+ * @job: the job
  */
 void xrnpe_job_free(struct xrnpe_job *job)
 {
+	struct dma_fence *fence;
+	unsigned long index;
+
 	for (unsigned int i = 0; i < job->bo_count; i++)
 		drm_gem_object_put(job->bos[i]);
 	for (unsigned int i = 0; i < job->in_count; i++)
 		dma_fence_put(job->in_fences[i]);
 	kfree(job->in_fences);
+	xa_for_each(&job->awaited, index, fence)
+		dma_fence_put(fence);
+	xa_destroy(&job->awaited);
 
-	dma_fence_put(job->hw_fence);
+	xrnpe_result_free(job->result);
 	xrnpe_perfmon_put(job->perfmon);
-	xrnpe_result_put(job->result);
 	xrnpe_queue_put(job->queue);
 	kfree(job);
 }
@@ -170,26 +160,21 @@ static void xrnpe_job_free_work(struct work_struct *work)
 	xrnpe_job_free(container_of(work, struct xrnpe_job, free_work));
 }
 
-static bool xrnpe_job_has_imports(const struct xrnpe_job *job)
+/*
+ * Who is the last to put an imported buffer takes its lock, with which others wait for fences.
+ * And nobody else is to wait for what a program may have made large.
+ */
+static bool xrnpe_job_frees_much(const struct xrnpe_job *job)
 {
 	for (unsigned int i = 0; i < job->bo_count; i++)
-		if (drm_gem_is_imported(job->bos[i]))
+		if (drm_gem_is_imported(job->bos[i]) || kref_read(&job->bos[i]->refcount) == 1)
 			return true;
-	return false;
+	return job->frees_much || job->awaited_count > XRNPE_FEW_FENCES;
 }
 
-/**
- * xrnpe_job_free_later() - free a job, now or soon
- * @job: the job, without the scheduler's part
- *
- * Who is the last to put an imported buffer takes its lock, with which others may wait for
- * fences.
- *
- * Context: fences may wait for it.
- */
-void xrnpe_job_free_later(struct xrnpe_job *job)
+static void xrnpe_job_free_ended(struct xrnpe_job *job)
 {
-	if (!xrnpe_job_has_imports(job)) {
+	if (!xrnpe_job_frees_much(job)) {
 		xrnpe_job_free(job);
 		return;
 	}
@@ -198,12 +183,92 @@ void xrnpe_job_free_later(struct xrnpe_job *job)
 }
 
 /**
- * xrnpe_job_got_to_ring() - or will not get there; for xrnpe_ctx_close_queues()
- * @job: the job
+ * xrnpe_hw_unlock() - release hw_lock, and free the jobs that have ended meanwhile
+ * @xdev: the device
  */
-void xrnpe_job_got_to_ring(struct xrnpe_job *job)
+void xrnpe_hw_unlock(struct xrnpe_device *xdev)
 {
-	if (job->waiting)
-		atomic_dec(&job->ctx->waiting);
-	job->waiting = false;
+	struct xrnpe_job *job, *next;
+	LIST_HEAD(ended);
+	bool cookie;
+
+	list_splice_init(&xdev->ended_jobs, &ended);
+	mutex_unlock(&xdev->hw_lock);
+	/* Who waits for fences may wait for who gets here. */
+	cookie = dma_fence_begin_signalling();
+	list_for_each_entry_safe(job, next, &ended, node)
+		xrnpe_job_free_ended(job);
+	dma_fence_end_signalling(cookie);
+}
+
+/* ---- what comes before a job ---- */
+
+/**
+ * xrnpe_job_await() - let a job wait for a fence
+ * @job: the job
+ * @fence: the fence, whose reference is the job's from here on, also if this fails
+ *
+ * Jobs of a queue execute in order: for an earlier one of its own nothing has to be done.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int xrnpe_job_await(struct xrnpe_job *job, struct dma_fence *fence)
+{
+	int ret;
+
+	if (fence->context == job->queue->fence_context) {
+		dma_fence_put(fence);
+		return 0;
+	}
+	ret = xa_err(xa_store(&job->awaited, job->awaited_count, fence, GFP_KERNEL));
+	if (ret)
+		dma_fence_put(fence);
+	else
+		job->awaited_count++;
+	return ret;
+}
+
+/**
+ * xrnpe_job_in_fence_failed() - whether a fence failed that the program wanted waited for
+ * @job: the job, with hw_lock
+ *
+ * Errors do not come over implicit fences: that an earlier user of a buffer failed says
+ * nothing about who comes next.
+ *
+ * Return: true if so.
+ */
+bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
+{
+	for (unsigned int i = 0; i < job->in_count; i++) {
+		const struct dma_fence *fence = job->in_fences[i];
+
+		if (!test_bit(DMA_FENCE_FLAG_SIGNALED_BIT, &fence->flags))
+			continue;
+		/* An error is set before. */
+		smp_rmb();
+		if (fence->error)
+			return true;
+	}
+	return false;
+}
+
+/* ---- its end ---- */
+
+/**
+ * xrnpe_job_finish() - tell who waits for a job that it has ended
+ * @job: the job, on no list, after all that come before it in its queue; its result is final
+ * @error: for its fence, or 0
+ *
+ * It is freed when hw_lock is released.
+ */
+void xrnpe_job_finish(struct xrnpe_job *job, int error)
+{
+	struct xrnpe_device *xdev = job->ring->xdev;
+
+	lockdep_assert_held(&xdev->hw_lock);
+	trace_xrnpe_job_done(job);
+	if (error)
+		dma_fence_set_error(&job->result->fence, error);
+	dma_fence_signal(&job->result->fence);
+	list_add_tail(&job->node, &xdev->ended_jobs);
 }

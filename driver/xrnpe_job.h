@@ -4,32 +4,23 @@
 
 #include <linux/dma-fence.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <drm/drm_gem.h>
-#include <drm/gpu_scheduler.h>
 
 #include "xrnpe_drv.h"
 #include "xrnpe_queue.h"
 
-/** struct xrnpe_job - a job */
+/** struct xrnpe_job - a job; what is marked [H] is protected by hw_lock */
 struct xrnpe_job {
-	/** @base: the scheduler's part */
-	struct drm_sched_job base;
-	/** @ctx: the file it came from; @hw_fence has the reference */
+	/** @ctx: the file it came from; @result has the reference */
 	struct xrnpe_ctx *ctx;
 	/** @queue: the queue it came by, with a reference */
 	struct xrnpe_queue *queue;
 	/** @ring: the ring it goes to */
 	struct xrnpe_ring *ring;
-	/** @result: how it ended */
+	/** @result: its fence, and how it ended */
 	struct xrnpe_result *result;
-	/** @perfmon: counts what it does, with a reference; may be NULL */
-	struct xrnpe_perfmon *perfmon;
-	/** @hw_fence: signals when the hardware is done with it */
-	struct dma_fence *hw_fence;
-
-	/** @waiting: it is counted in the file's waiting ones */
-	bool waiting;
 
 	/** @cmds: where the device finds the commands */
 	u64 cmds;
@@ -37,64 +28,87 @@ struct xrnpe_job {
 	u32 cmd_count;
 	/** @cmd_stride: bytes from one to the next */
 	u32 cmd_stride;
+	/** @flags: DRM_XRNPE_JOB_* */
+	u32 flags;
 	/** @region_count: entries of @regions */
 	u32 region_count;
 	/** @regions: the region table */
 	struct xrnpe_region regions[XRNPE_MAX_REGIONS];
-
-	/** @bos: buffers it uses, each once; all regions' and the commands' */
+	/** @bos: buffers it uses, each once: the commands', and all regions' */
 	struct drm_gem_object *bos[XRNPE_MAX_REGIONS + 1];
+
+	/** @node: [H] in the jobs of its queue, then of its ring, then among the ended ones */
+	struct list_head node;
+	/** @taken: [H] nanoseconds that its queue has been charged for it in advance */
+	u64 taken;
+	/** @count: [H] of its ring's jobs; modulo the ring's size its place there */
+	u32 count;
+	/** @poisoned: [H] the device is to refuse it, so that the ring stops there */
+	bool poisoned;
+	/** @awaited: all fences that it waits for, in-fences and those of its buffers, from 0 */
+	struct xarray awaited;
+	/** @free_work: frees it where that may take long, and locks of buffers */
+	struct work_struct free_work;
+
+	/* A new job has all before this filled in before it is looked at, and this cleared. */
+
+	/** @perfmon: counts what it does, with a reference; may be NULL */
+	struct xrnpe_perfmon *perfmon;
 	/** @bo_count: entries of @bos */
 	unsigned int bo_count;
 	/** @bo_written: bit by bit, which of @bos it may write */
 	u32 bo_written;
-	/** @free_work: frees it where locks of buffers may be taken */
-	struct work_struct free_work;
-
-	/** @flags: DRM_XRNPE_JOB_* */
-	u32 flags;
 	/** @in_fences: explicit in-fences; if one fails, the job is cancelled */
 	struct dma_fence **in_fences;
 	/** @in_count: entries of @in_fences */
 	unsigned int in_count;
-
-	/* From here on protected by hw_lock. */
-
-	/** @node: in the ring's jobs */
-	struct list_head node;
-	/** @taken: nanoseconds that its queue has been charged for it in advance */
-	u64 taken;
-	/** @seqno: by which the hardware names it */
+	/** @awaited_count: entries of @awaited */
+	unsigned int awaited_count;
+	/** @signaled: [H] so many of @awaited have */
+	unsigned int signaled;
+	/** @seqno: [H] by which the hardware names it; 0 if it has not got to its ring */
 	u32 seqno;
-	/** @count: of its ring's jobs; modulo the ring's size its place there */
-	u32 count;
-	/** @run_ns: time that it executed, as far as it was accounted */
+	/** @run_ns: [H] time that it executed, as far as it was accounted */
 	u64 run_ns;
-	/** @poisoned: the device is to refuse it, so that the ring stops there */
-	bool poisoned;
-	/** @begun: it may have begun when the device was reset */
-	bool begun;
-	/** @resets: of the device, that it was in the ring for */
+	/** @in_company: in one of @bos others may have fences, too, and many */
+	bool in_company;
+	/** @frees_much: its in-fences may consist of many */
+	bool frees_much;
+	/** @resets: [H] of the device, that it was in the ring for */
 	unsigned int resets;
-	/** @timed_out: it is being aborted */
+	/** @lost: [H] the device does not wake up for it, or is gone */
+	bool lost;
+	/** @begun: [H] it may have begun when the device was reset */
+	bool begun;
+	/** @timed_out: [H] it is being aborted */
 	bool timed_out;
-	/** @starved: ... not for what it has executed, but for how long it has taken */
+	/** @starved: [H] ... not for what it has executed, but for how long it has taken */
 	bool starved;
-	/** @ended: it left the ring */
-	bool ended;
 };
 
-static inline struct xrnpe_job *to_xrnpe_job(struct drm_sched_job *job)
-{
-	return container_of(job, struct xrnpe_job, base);
-}
-
-struct dma_fence *xrnpe_fence_create(struct xrnpe_ctx *ctx, gfp_t gfp);
-struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue, struct drm_file *file);
+struct xrnpe_job *xrnpe_job_create(struct xrnpe_queue *queue);
 void xrnpe_job_free(struct xrnpe_job *job);
-void xrnpe_job_free_later(struct xrnpe_job *job);
-enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job);
-void xrnpe_job_got_to_ring(struct xrnpe_job *job);
+void xrnpe_job_number(struct xrnpe_job *job, u64 number);
+int xrnpe_job_await(struct xrnpe_job *job, struct dma_fence *fence);
+bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);
+void xrnpe_job_finish(struct xrnpe_job *job, int error);
+void xrnpe_result_set(struct xrnpe_result *result, enum drm_xrnpe_job_state state,
+		      enum drm_xrnpe_cancel_reason reason, const struct xrnpe_job_record *record);
+
+/**
+ * xrnpe_job_obstacle() - why a job that has not begun shall not begin any more
+ * @job: the job, with hw_lock
+ *
+ * Return: the reason to cancel it for, or DRM_XRNPE_CANCEL_NONE.
+ */
+static inline enum drm_xrnpe_cancel_reason xrnpe_job_obstacle(const struct xrnpe_job *job)
+{
+	if (job->in_count && xrnpe_job_in_fence_failed(job))
+		return DRM_XRNPE_CANCEL_IN_FENCE;
+	if (job->queue->banned)
+		return DRM_XRNPE_CANCEL_BANNED;
+	return DRM_XRNPE_CANCEL_NONE;
+}
 
 int xrnpe_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);
 

@@ -2,7 +2,6 @@
 /*
  * Performance monitors: sums of what the device says of jobs that name one.
  */
-#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -116,7 +115,7 @@ int xrnpe_ioctl_perfmon_get_values(struct drm_device *drm, void *data, struct dr
 	perfmon = xrnpe_perfmon_get(file->driver_priv, args->perfmon);
 	if (!perfmon)
 		return -ENOENT;
-	scoped_guard(mutex, &to_xrnpe_device(drm)->hw_lock)
+	scoped_guard(xrnpe_hw, to_xrnpe_device(drm))
 		values = perfmon->values;
 	xrnpe_perfmon_put(perfmon);
 

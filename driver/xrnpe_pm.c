@@ -63,8 +63,6 @@ static int xrnpe_runtime_suspend(struct device *dev)
 		return ret;
 
 	xrnpe_hw_stop(xdev);
-	scoped_guard(mutex, &xdev->hw_lock)
-		xdev->powered = false;
 	xrnpe_power_off(xdev);
 	return 0;
 }
@@ -78,7 +76,7 @@ static int xrnpe_runtime_resume(struct device *dev)
 	if (ret)
 		return ret;
 
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	ret = xrnpe_hw_reset(xdev);
 	if (ret) {
 		xrnpe_power_off(xdev);
@@ -91,7 +89,7 @@ static int xrnpe_runtime_resume(struct device *dev)
 
 /*
  * Jobs that have begun are finished first; each has its time limit, and one of each
- * ring can have begun. The others stay, in their rings, or with the scheduler.
+ * ring can have begun. The others stay, in their rings, or in their queues.
  */
 static void xrnpe_park(struct xrnpe_device *xdev)
 {
@@ -110,9 +108,14 @@ static int xrnpe_suspend(struct device *dev)
 	int ret;
 
 	xrnpe_sched_stop(xdev);
+	/* It may be waking the device up. */
+	flush_workqueue(xdev->sched_wq);
 	/* A job in a ring keeps the device on. */
 	if (READ_ONCE(xdev->inflight))
 		xrnpe_park(xdev);
+	/* Nobody is to see to the device when it is off; xrnpe_ring_start() begins anew. */
+	xrnpe_sched_stop_checks(xdev);
+	flush_workqueue(xdev->reset_wq);
 	ret = pm_runtime_force_suspend(dev);
 	if (ret) {
 		if (xdev->parking)
@@ -127,12 +130,12 @@ static int xrnpe_resume(struct device *dev)
 	struct xrnpe_device *xdev = dev_get_drvdata(dev);
 	int ret;
 
-	scoped_guard(mutex, &xdev->hw_lock)
+	scoped_guard(xrnpe_hw, xdev)
 		xdev->parking = false;
 	ret = pm_runtime_force_resume(dev);
 	if (ret) {
 		/* Nobody would end those in the rings. The others find out one by one. */
-		guard(mutex)(&xdev->hw_lock);
+		guard(xrnpe_hw)(xdev);
 		xrnpe_hw_lose_jobs(xdev);
 	}
 	xrnpe_sched_start(xdev);

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/moduleparam.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -15,6 +16,7 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_job.h"
 #include "xrnpe_queue.h"
+#include "xrnpe_sched.h"
 #include "xrnpe_share.h"
 
 /* When a file is closed its jobs may go on to get into the rings for so long. */
@@ -26,38 +28,6 @@ MODULE_PARM_DESC(urgent_gid, "Group whose processes may have queues of high and 
 
 /* ---- how jobs ended ---- */
 
-/**
- * xrnpe_result_create() - for a job that has no number yet
- *
- * Return: the result, with one reference, or NULL.
- */
-struct xrnpe_result *xrnpe_result_create(void)
-{
-	struct xrnpe_result *result = kzalloc_obj(*result, GFP_KERNEL_ACCOUNT);
-
-	if (!result)
-		return NULL;
-	kref_init(&result->refcount);
-	/* Until somebody says otherwise. */
-	result->state = DRM_XRNPE_JOB_CANCELLED;
-	result->reason = DRM_XRNPE_CANCEL_CLOSED;
-	return result;
-}
-
-static void xrnpe_result_free(struct kref *ref)
-{
-	struct xrnpe_result *result = container_of(ref, struct xrnpe_result, refcount);
-
-	dma_fence_put(result->finished);
-	kfree(result);
-}
-
-void xrnpe_result_put(struct xrnpe_result *result)
-{
-	if (result)
-		kref_put(&result->refcount, xrnpe_result_free);
-}
-
 static struct xrnpe_result *xrnpe_result_find(struct xrnpe_queue *queue, u64 id)
 {
 	struct xrnpe_result *result;
@@ -66,9 +36,9 @@ static struct xrnpe_result *xrnpe_result_find(struct xrnpe_queue *queue, u64 id)
 	if (!id || id > queue->last_job)
 		return ERR_PTR(-ENOENT);
 	result = queue->history[id % queue->depth];
-	if (result->id != id)
+	if (result->fence.seqno != id)
 		return ERR_PTR(-ESTALE);
-	kref_get(&result->refcount);
+	dma_fence_get(&result->fence);
 	return result;
 }
 
@@ -80,12 +50,18 @@ static void xrnpe_queue_free(struct kref *ref)
 
 	xrnpe_ctx_put(queue->ctx);
 	mutex_destroy(&queue->submit_lock);
-	kvfree(queue);
+	kvfree_rcu(queue, rcu);
 }
 
 void xrnpe_queue_put(struct xrnpe_queue *queue)
 {
 	kref_put(&queue->refcount, xrnpe_queue_free);
+}
+
+/* Where a file has its queue @id, which is one of 1..XRNPE_MAX_FILE_QUEUES. */
+static struct xrnpe_queue **xrnpe_ctx_queue(struct xrnpe_ctx *ctx, u32 id)
+{
+	return &ctx->queues[array_index_nospec(id - 1, XRNPE_MAX_FILE_QUEUES)];
 }
 
 /**
@@ -99,12 +75,9 @@ struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id)
 {
 	struct xrnpe_queue *queue;
 
-	xa_lock(&ctx->queues);
-	queue = xa_load(&ctx->queues, id);
-	if (queue)
-		kref_get(&queue->refcount);
-	xa_unlock(&ctx->queues);
-	return queue;
+	guard(rcu)();
+	queue = id - 1 < XRNPE_MAX_FILE_QUEUES ? READ_ONCE(*xrnpe_ctx_queue(ctx, id)) : NULL;
+	return queue && kref_get_unless_zero(&queue->refcount) ? queue : NULL;
 }
 
 static bool xrnpe_may_be_urgent(void)
@@ -118,36 +91,24 @@ static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priorit
 {
 	const unsigned int rings = ctx->xdev->info.rings;
 	struct xrnpe_ring *ring = &ctx->xdev->ring[xrnpe_priority_ring(rings, priority)];
-	struct drm_gpu_scheduler *sched = &ring->sched;
 	struct xrnpe_queue *queue;
-	int ret;
 
 	queue = kvzalloc(struct_size(queue, history, depth), GFP_KERNEL_ACCOUNT);
 	if (!queue)
 		return ERR_PTR(-ENOMEM);
-	ret = drm_sched_entity_init(&queue->entity, DRM_SCHED_PRIORITY_KERNEL +
-				    xrnpe_priority_rank(rings, priority), &sched, 1, NULL);
-	if (ret) {
-		kvfree(queue);
-		return ERR_PTR(ret);
-	}
-
 	kref_init(&queue->refcount);
 	kref_get(&ctx->refcount);
 	queue->ctx = ctx;
 	queue->ring = ring;
 	queue->depth = depth;
+	queue->fence_context = dma_fence_context_alloc(1);
 	mutex_init(&queue->submit_lock);
 	spin_lock_init(&queue->lock);
+	INIT_LIST_HEAD(&queue->jobs);
+	INIT_WORK(&queue->work, xrnpe_queue_work);
 	xrnpe_share_init(&queue->share, priority);
+	xrnpe_queue_open(queue);
 	return queue;
-}
-
-static void xrnpe_queue_close_work(struct work_struct *work)
-{
-	struct xrnpe_queue *queue = container_of(work, struct xrnpe_queue, close_work);
-
-	drm_sched_entity_fini(&queue->entity);
 }
 
 /* Take no jobs any more, cancel those that have not got to the ring, forget the others. */
@@ -160,15 +121,7 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 	scoped_guard(spinlock, &queue->lock)
 		queue->last_job = 0;
 
-	/*
-	 * When the scheduler has taken a job from an entity, drm_sched_entity_pop_job() lines the
-	 * entity up for its next one, even if it was closed meanwhile; there it would stay when it
-	 * is freed. So it is closed where the scheduler works, one thing after the other.
-	 */
-	INIT_WORK(&queue->close_work, xrnpe_queue_close_work);
-	queue_work(queue->ring->sched.submit_wq, &queue->close_work);
-	flush_work(&queue->close_work);
-	xrnpe_share_withdraw(queue);
+	xrnpe_queue_cancel(queue);
 
 	/* Who waits for one has a reference. */
 	for (unsigned int i = 0; i < queue->depth; i++)
@@ -178,12 +131,9 @@ static void xrnpe_queue_close(struct xrnpe_queue *queue)
 
 static void xrnpe_ctx_close(struct xrnpe_ctx *ctx)
 {
-	struct xrnpe_queue *queue;
-	unsigned long id;
-
-	xa_for_each(&ctx->queues, id, queue)
-		xrnpe_queue_close(queue);
-	xa_destroy(&ctx->queues);
+	for (unsigned int i = 0; i < XRNPE_MAX_FILE_QUEUES; i++)
+		if (ctx->queues[i])
+			xrnpe_queue_close(ctx->queues[i]);
 }
 
 void xrnpe_ctx_close_work(struct work_struct *work)
@@ -192,6 +142,16 @@ void xrnpe_ctx_close_work(struct work_struct *work)
 
 	xrnpe_ctx_close(ctx);
 	xrnpe_ctx_put(ctx);
+}
+
+/* Whether a queue has jobs that have not got to a ring. */
+static bool xrnpe_ctx_has_queued_jobs(struct xrnpe_ctx *ctx)
+{
+	guard(xrnpe_hw)(ctx->xdev);
+	for (unsigned int i = 0; i < XRNPE_MAX_FILE_QUEUES; i++)
+		if (ctx->queues[i] && !list_empty(&ctx->queues[i]->jobs))
+			return true;
+	return false;
 }
 
 static bool xrnpe_task_was_killed(void)
@@ -210,7 +170,7 @@ static bool xrnpe_task_was_killed(void)
  */
 void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
 {
-	if (!atomic_read(&ctx->waiting) || xrnpe_task_was_killed()) {
+	if (xrnpe_task_was_killed() || !xrnpe_ctx_has_queued_jobs(ctx)) {
 		xrnpe_ctx_close(ctx);
 		return;
 	}
@@ -218,12 +178,23 @@ void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx)
 	queue_delayed_work(xrnpe_wq, &ctx->close_work, msecs_to_jiffies(XRNPE_CLOSE_MS));
 }
 
+/* Returns the queue's number, or 0 if the file has too many. */
+static u32 xrnpe_ctx_add_queue(struct xrnpe_ctx *ctx, struct xrnpe_queue *queue)
+{
+	for (u32 id = 1; id <= XRNPE_MAX_FILE_QUEUES; id++) {
+		queue->id = id;
+		if (!cmpxchg(xrnpe_ctx_queue(ctx, id), NULL, queue))
+			return id;
+	}
+	return 0;
+}
+
 int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_xrnpe_queue_create *args = data;
 	struct xrnpe_ctx *ctx = file->driver_priv;
 	struct xrnpe_queue *queue;
-	int ret;
+	u32 id;
 
 	if (args->priority > DRM_XRNPE_PRIORITY_REALTIME || args->flags ||
 	    !args->depth || args->depth > XRNPE_MAX_DEPTH) {
@@ -240,18 +211,14 @@ int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file
 	queue = xrnpe_queue_create(ctx, args->priority, args->depth);
 	if (IS_ERR(queue))
 		return PTR_ERR(queue);
-	xa_lock(&ctx->queues);
-	ret = __xa_alloc(&ctx->queues, &queue->id, queue, XA_LIMIT(1, XRNPE_MAX_FILE_QUEUES),
-			 GFP_KERNEL);
-	/* Who guesses its number may destroy it as soon as that is unlocked. */
-	if (!ret)
-		args->queue = queue->id;
-	xa_unlock(&ctx->queues);
-	if (ret) {
-		drm_dbg(drm, "no room for a queue: %pe\n", ERR_PTR(ret));
+	/* Who guesses its number may destroy it as soon as it is there. */
+	id = xrnpe_ctx_add_queue(ctx, queue);
+	if (!id) {
+		drm_dbg(drm, "no room for a queue\n");
 		xrnpe_queue_close(queue);
-		return ret == -EBUSY ? -ENOSPC : ret;
+		return -ENOSPC;
 	}
+	args->queue = id;
 	return 0;
 }
 
@@ -265,7 +232,8 @@ int xrnpe_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_fil
 		drm_dbg(drm, "pad is not zero\n");
 		return -EINVAL;
 	}
-	queue = xa_erase(&ctx->queues, args->queue);
+	queue = args->queue - 1 < XRNPE_MAX_FILE_QUEUES ?
+		xchg(xrnpe_ctx_queue(ctx, args->queue), NULL) : NULL;
 	if (!queue)
 		return -ENOENT;
 	xrnpe_queue_close(queue);
@@ -320,13 +288,13 @@ int xrnpe_queue_lock_for_jobs(struct xrnpe_queue *queue, unsigned int jobs, bool
 		oldest = xrnpe_queue_last_replaced(queue, jobs);
 		if (!oldest)
 			return 0;
-		if (dma_fence_is_signaled(oldest->finished)) {
+		if (dma_fence_is_signaled(&oldest->fence)) {
 			xrnpe_result_put(oldest);
 			return 0;
 		}
 
 		mutex_unlock(&queue->submit_lock);
-		ret = block ? dma_fence_wait(oldest->finished, true) : -EBUSY;
+		ret = block ? dma_fence_wait(&oldest->fence, true) : -EBUSY;
 		xrnpe_result_put(oldest);
 		if (ret)
 			return ret;
@@ -339,23 +307,20 @@ err_unlock:
 }
 
 /**
- * xrnpe_queue_number() - give an armed job its number, and a place in the history
+ * xrnpe_queue_remember() - give a job a place in the history
  * @queue: the queue, with submit_lock held, and room
- * @job: the job, to be pushed next
+ * @fence: of the next job after the last
  */
-void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job)
+void xrnpe_queue_remember(struct xrnpe_queue *queue, struct dma_fence *fence)
 {
-	struct xrnpe_result *result = job->result, **place, *old;
+	struct xrnpe_result **place, *old;
 
-	kref_get(&result->refcount);
-	atomic_inc(&queue->ctx->waiting);
-	job->waiting = true;
-
+	dma_fence_get(fence);
 	scoped_guard(spinlock, &queue->lock) {
-		result->id = ++queue->last_job;
-		place = &queue->history[result->id % queue->depth];
+		queue->last_job = fence->seqno;
+		place = &queue->history[queue->last_job % queue->depth];
 		old = *place;
-		*place = result;
+		*place = container_of(fence, struct xrnpe_result, fence);
 	}
 	xrnpe_result_put(old);
 }
@@ -425,7 +390,7 @@ int xrnpe_ioctl_job_wait(struct drm_device *drm, void *data, struct drm_file *fi
 	if (IS_ERR(result))
 		return PTR_ERR(result);
 
-	ret = dma_fence_wait_timeout(result->finished, true,
+	ret = dma_fence_wait_timeout(&result->fence, true,
 				     args->timeout_ns <= 0 ? 0 :
 				     drm_timeout_abs_to_jiffies(args->timeout_ns));
 	if (ret > 0)

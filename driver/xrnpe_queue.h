@@ -2,13 +2,12 @@
 #ifndef __XRNPE_QUEUE_H__
 #define __XRNPE_QUEUE_H__
 
+#include <linux/dma-fence.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
-
-#include <drm/gpu_scheduler.h>
 
 #include "xrnpe_drv.h"
 #include "xrnpe_share.h"
@@ -17,20 +16,25 @@ struct xrnpe_job;
 
 /* Jobs of a queue that have not ended, and that JOB_WAIT remembers. */
 #define XRNPE_MAX_DEPTH		256
-/* Queues of a file. */
-#define XRNPE_MAX_FILE_QUEUES	64
 /* So many faults and timeouts in a row ban a queue. */
 #define XRNPE_MAX_FAILURES	10
 #define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
 
-/** struct xrnpe_result - how a job ended; outlives the job in its queue's history */
+/**
+ * struct xrnpe_result - a job's fence, and how the job ended
+ *
+ * It outlives the job in its queue's history, and wherever the fence is.
+ */
 struct xrnpe_result {
-	/** @refcount: the job's, the history's, and waiters' */
-	struct kref refcount;
-	/** @id: the job's number in its queue */
-	u64 id;
-	/** @finished: signals when the job ended; then what follows is final */
-	struct dma_fence *finished;
+	/**
+	 * @fence: signals when the job ended; then what follows is final. Its sequence number
+	 * is the job's number in its queue, and zero as long as it has none
+	 */
+	struct dma_fence fence;
+	/** @lock: the fence's */
+	spinlock_t lock;
+	/** @ctx: the file, with a reference */
+	struct xrnpe_ctx *ctx;
 	/** @state: &enum drm_xrnpe_job_state */
 	u32 state;
 	/** @reason: &enum drm_xrnpe_cancel_reason */
@@ -41,16 +45,16 @@ struct xrnpe_result {
 
 /** struct xrnpe_queue - a queue of a file */
 struct xrnpe_queue {
-	/** @refcount: the file's, its jobs', and ioctls' */
+	/** @refcount: the file's, its jobs', ioctls', and that of @work */
 	struct kref refcount;
+	/** @rcu: frees it when nobody looks for it any more */
+	struct rcu_head rcu;
 	/** @ctx: the file, with a reference */
 	struct xrnpe_ctx *ctx;
 	/** @ring: where its jobs go to */
 	struct xrnpe_ring *ring;
-	/** @entity: its way there; of no use once it is closed */
-	struct drm_sched_entity entity;
-	/** @close_work: closes @entity */
-	struct work_struct close_work;
+	/** @fence_context: of its jobs' fences, which signal in order */
+	u64 fence_context;
 	/** @id: its number in the file, for traces */
 	u32 id;
 	/** @depth: entries of @history */
@@ -62,8 +66,23 @@ struct xrnpe_queue {
 	bool closed;
 	/** @banned: cancels its jobs; written with hw_lock */
 	bool banned;
-	/** @failures: in a row; protected by hw_lock */
+
+	/** @failures: in a row; as all that follows up to @share protected by hw_lock */
 	unsigned int failures;
+	/** @node: among all of the device */
+	struct list_head node;
+	/** @jobs: that have not got to the ring, oldest first */
+	struct list_head jobs;
+	/** @in_ring: how many have, and have not ended */
+	unsigned int in_ring;
+	/** @cancels: jobs that have not got to the ring end, since it is closed */
+	bool cancels;
+	/** @awaited: what the oldest of @jobs waits for, or NULL */
+	struct dma_fence *awaited;
+	/** @awaited_cb: calls when @awaited signals */
+	struct dma_fence_cb awaited_cb;
+	/** @work: takes its jobs on; has a reference while it is queued */
+	struct work_struct work;
 	/** @share: of the ring */
 	struct xrnpe_share share;
 
@@ -87,25 +106,16 @@ static inline unsigned int xrnpe_priority_ring(unsigned int rings, u32 priority)
 	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings / XRNPE_PRIORITIES;
 }
 
-/**
- * xrnpe_priority_rank() - in which order priorities that share a ring are served
- * @rings: how many there are
- * @priority: &enum drm_xrnpe_priority
- *
- * Return: the rank, from 0, which goes first.
- */
-static inline unsigned int xrnpe_priority_rank(unsigned int rings, u32 priority)
+static inline void xrnpe_result_put(struct xrnpe_result *result)
 {
-	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings % XRNPE_PRIORITIES / rings;
+	if (result)
+		dma_fence_put(&result->fence);
 }
-
-struct xrnpe_result *xrnpe_result_create(void);
-void xrnpe_result_put(struct xrnpe_result *result);
 
 struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id);
 void xrnpe_queue_put(struct xrnpe_queue *queue);
 int xrnpe_queue_lock_for_jobs(struct xrnpe_queue *queue, unsigned int jobs, bool block);
-void xrnpe_queue_number(struct xrnpe_queue *queue, struct xrnpe_job *job);
+void xrnpe_queue_remember(struct xrnpe_queue *queue, struct dma_fence *fence);
 void xrnpe_queue_note_end(struct xrnpe_queue *queue, const struct xrnpe_result *result);
 void xrnpe_ctx_close_work(struct work_struct *work);
 void xrnpe_ctx_close_queues(struct xrnpe_ctx *ctx);

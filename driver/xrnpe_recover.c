@@ -72,6 +72,7 @@ static void xrnpe_hw_give_up(struct xrnpe_device *xdev, int error)
 	WRITE_ONCE(xdev->wedged, true);
 	xrnpe_hw_note_reset(xdev, error);
 	xrnpe_hw_lose_jobs(xdev);
+	xrnpe_sched_lose(xdev);
 }
 
 static void xrnpe_hw_reap(struct xrnpe_device *xdev)
@@ -132,7 +133,7 @@ void xrnpe_hw_kill(struct xrnpe_device *xdev)
 {
 	xrnpe_hw_stop(xdev);
 
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	if (xdev->wedged && !xdev->runaway)
 		return;
 	xrnpe_hw_give_up(xdev, xrnpe_hw_reset_and_reap(xdev));
@@ -169,6 +170,8 @@ static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node)
 			if (job->begun || job->timed_out)
 				xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_RESET, -ECANCELED);
+		/* What is left begins anew, be it after the sleep. */
+		xdev->ring[i].head_since = ktime_get();
 	}
 	/* Else they are for after the sleep. */
 	if (!xdev->parking)
@@ -191,7 +194,7 @@ void xrnpe_hw_recover(struct xrnpe_device *xdev)
 	/* What another reset was to mend this one mends. */
 	cancel_work(&xdev->reset_work);
 
-	scoped_guard(mutex, &xdev->hw_lock) {
+	scoped_guard(xrnpe_hw, xdev) {
 		xrnpe_dump_take(xdev, NULL, "the device had to be reset");
 		xdev->info.resets++;
 		ret = xrnpe_hw_reset_and_reap(xdev);
@@ -233,14 +236,14 @@ static bool xrnpe_hw_has_halted(struct xrnpe_device *xdev)
 
 /**
  * xrnpe_hw_park() - let the device come to rest, between two jobs
- * @xdev: the device, powered; its schedulers are stopped
+ * @xdev: the device, powered; no job gets into a ring
  *
  * Jobs that have begun go on to their ends, those that have not stay for
  * xrnpe_hw_start() or xrnpe_hw_unpark().
  */
 void xrnpe_hw_park(struct xrnpe_device *xdev)
 {
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	xdev->parking = true;
 	for (unsigned int i = 0; i < xdev->info.rings; i++)
 		xrnpe_ring_poison(&xdev->ring[i]);
@@ -256,7 +259,7 @@ void xrnpe_hw_park(struct xrnpe_device *xdev)
  */
 bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
 {
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	/* It has failed meanwhile. */
 	if (xdev->wedged)
 		return true;
@@ -286,7 +289,7 @@ int xrnpe_hw_unpark(struct xrnpe_device *xdev)
 {
 	int ret;
 
-	guard(mutex)(&xdev->hw_lock);
+	guard(xrnpe_hw)(xdev);
 	xdev->parking = false;
 	if (xdev->wedged)
 		return 0;
@@ -323,27 +326,45 @@ static const char *xrnpe_hw_complaint(struct xrnpe_device *xdev, bool at_job)
 	return at_job ? NULL : "the device has not told of a job's end";
 }
 
-/*
- * Look after a job that has been in the ring for long, and abort it if its time
- * is up. Returns false if the device must be reset.
- */
-static bool xrnpe_job_check_time(struct xrnpe_job *job)
+/* A job is looked after four times while its time limit runs. */
+static unsigned long xrnpe_check_period(const struct xrnpe_device *xdev)
 {
-	struct xrnpe_ring *ring = job->ring;
+	return msecs_to_jiffies(xdev->info.job_timeout_ms) / 4;
+}
+
+/* Jiffies until the oldest job of a ring will have been there for long; 0 if it has. */
+static unsigned long xrnpe_ring_check_due_in(const struct xrnpe_ring *ring)
+{
+	s64 since_ms = ktime_ms_delta(ktime_get(), ring->head_since);
+	unsigned long period = xrnpe_check_period(ring->xdev);
+
+	return period - min(msecs_to_jiffies(since_ms), period);
+}
+
+/*
+ * Look after the oldest job of a ring, which has been there for long, and abort it if its
+ * time is up. Returns false if the device must be reset.
+ */
+static bool xrnpe_ring_check_time(struct xrnpe_ring *ring)
+{
 	struct xrnpe_device *xdev = ring->xdev;
 	u64 limit = (u64)xdev->info.job_timeout_ms * NSEC_PER_MSEC;
+	struct xrnpe_result *result;
 	const char *complaint;
-	bool at_job;
+	struct xrnpe_job *job;
+	bool at_job, ended;
 
-	scoped_guard(mutex, &xdev->hw_lock) {
-		if (job->ended)
+	scoped_guard(xrnpe_hw, xdev) {
+		job = xrnpe_ring_head(ring);
+		if (!job || !xdev->powered)
 			return true;
 		/* Read first, so that what HEAD has counted is on the status page. */
 		at_job = xrnpe_ring_is_at(ring, job);
 		/* The interrupt may be late, or lost. */
 		xrnpe_ring_service(ring);
+		xrnpe_ring_feed(ring);
 		/* One that was refused is past HEAD, and waits for the ring to start anew. */
-		if (job->ended || xrnpe_job_is_refused(job))
+		if (job != xrnpe_ring_head(ring) || xrnpe_job_is_refused(job))
 			return true;
 		complaint = xrnpe_hw_complaint(xdev, at_job);
 		if (complaint) {
@@ -360,47 +381,78 @@ static bool xrnpe_job_check_time(struct xrnpe_job *job)
 			return true;
 
 		drm_dbg(&xdev->drm, "%s: job %llu of queue %u of client %llu takes too long\n",
-			ring->name, job->result->id, job->queue->id, job->ctx->client);
+			ring->name, job->result->fence.seqno, job->queue->id, job->ctx->client);
 		job->timed_out = true;
 		if (!job->starved)
 			xrnpe_dump_take(xdev, job, "the job took too long");
 		/* Should it end by itself just now, this does nothing. */
 		xrnpe_ring_write(ring, XRNPE_QUEUE_ABORT, job->count);
+		/* When it has ended it is gone, but not this. */
+		result = job->result;
+		dma_fence_get(&result->fence);
 	}
 
-	if (wait_event_timeout(xdev->ended, READ_ONCE(job->ended),
-			       msecs_to_jiffies(XRNPE_ABORT_MS)))
-		return true;
-
-	guard(mutex)(&xdev->hw_lock);
-	/* This interrupt may be lost as any other. */
-	if (!job->ended)
-		xrnpe_ring_service(ring);
-	if (!job->ended)
-		drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n", ring->name);
-	return job->ended;
+	wait_event_timeout(xdev->ended, dma_fence_is_signaled(&result->fence),
+			   msecs_to_jiffies(XRNPE_ABORT_MS));
+	scoped_guard(xrnpe_hw, xdev) {
+		/* This interrupt may be lost as any other. */
+		if (!dma_fence_is_signaled(&result->fence) && xdev->powered) {
+			xrnpe_ring_service(ring);
+			xrnpe_ring_feed(ring);
+		}
+		ended = dma_fence_is_signaled(&result->fence) || !xdev->powered;
+		if (!ended)
+			drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n",
+					    ring->name);
+	}
+	xrnpe_result_put(result);
+	return ended;
 }
 
-/**
- * xrnpe_hw_timeout() - deal with a job that has been in the ring for long
- * @job: oldest job of its queue as the scheduler knows it; does not go away
- *
- * Afterwards the job has ended, or may run on.
- */
-void xrnpe_hw_timeout(struct xrnpe_job *job)
+/* See to a ring whose oldest job has been there for long. */
+static void xrnpe_ring_check(struct xrnpe_ring *ring)
 {
-	struct xrnpe_device *xdev = job->ring->xdev;
+	struct xrnpe_device *xdev = ring->xdev;
 
-	scoped_guard(mutex, &xdev->hw_lock) {
-		/* Not in the ring: it has ended, or is only about to start. */
-		if (job != xrnpe_ring_head(job->ring) || !xdev->powered)
+	scoped_guard(xrnpe_hw, xdev) {
+		if (!xrnpe_ring_head(ring) || xrnpe_ring_check_due_in(ring) || !xdev->powered)
 			return;
 		/* The job keeps the device on; it may end at any time. */
 		pm_runtime_get_noresume(xdev->drm.dev);
 	}
-	if (xrnpe_job_check_time(job))
+	if (xrnpe_ring_check_time(ring))
 		xrnpe_dump_send(xdev);
 	else
 		xrnpe_hw_recover(xdev);
 	pm_runtime_put_autosuspend(xdev->drm.dev);
+}
+
+/**
+ * xrnpe_ring_check_later() - look after a ring's oldest job when it has been there for long
+ * @ring: the ring, which has a job
+ */
+void xrnpe_ring_check_later(struct xrnpe_ring *ring)
+{
+	lockdep_assert_held(&ring->xdev->hw_lock);
+	queue_delayed_work(ring->xdev->reset_wq, &ring->check_work,
+			   xrnpe_ring_check_due_in(ring) ?: xrnpe_check_period(ring->xdev));
+}
+
+/**
+ * xrnpe_ring_check_work() - look after a ring's oldest job, again and again while it has one
+ * @work: the ring's
+ */
+void xrnpe_ring_check_work(struct work_struct *work)
+{
+	struct xrnpe_ring *ring = container_of(to_delayed_work(work), struct xrnpe_ring,
+					       check_work);
+	int idx;
+
+	if (drm_dev_enter(&ring->xdev->drm, &idx)) {
+		xrnpe_ring_check(ring);
+		drm_dev_exit(idx);
+	}
+	guard(xrnpe_hw)(ring->xdev);
+	if (xrnpe_ring_head(ring))
+		xrnpe_ring_check_later(ring);
 }

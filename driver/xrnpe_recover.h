@@ -6,15 +6,13 @@
 
 struct work_struct;
 struct xrnpe_device;
-struct xrnpe_job;
-
-/* How often a job is looked after while its time limit runs. */
-#define XRNPE_TIMEOUT_LOOKS	4
+struct xrnpe_ring;
 
 void xrnpe_hw_lose_jobs(struct xrnpe_device *xdev);
 void xrnpe_hw_recover(struct xrnpe_device *xdev);
 void xrnpe_hw_kill(struct xrnpe_device *xdev);
-void xrnpe_hw_timeout(struct xrnpe_job *job);
+void xrnpe_ring_check_later(struct xrnpe_ring *ring);
+void xrnpe_ring_check_work(struct work_struct *work);
 
 void xrnpe_hw_park(struct xrnpe_device *xdev);
 bool xrnpe_hw_is_parked(struct xrnpe_device *xdev);

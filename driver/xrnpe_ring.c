@@ -6,7 +6,6 @@
  * serialises it. Fences are signalled under it: what hangs on a fence runs in
  * atomic context and cannot want the mutex.
  */
-#include <linux/dma-mapping.h>
 #include <linux/math64.h>
 #include <linux/pm_runtime.h>
 
@@ -16,7 +15,9 @@
 #include "xrnpe_job.h"
 #include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
+#include "xrnpe_recover.h"
 #include "xrnpe_ring.h"
+#include "xrnpe_sched.h"
 #include "xrnpe_share.h"
 #include "xrnpe_trace.h"
 
@@ -81,50 +82,43 @@ void xrnpe_hw_account(struct xrnpe_device *xdev)
 
 /* ---- how jobs end ---- */
 
-/*
- * @job has left the hardware, which wrote @record, or NULL. The scheduler may free
- * it as soon as it signals.
- */
+/* @job has left the hardware, which wrote @record, or NULL. */
 static void xrnpe_job_end(struct xrnpe_job *job, enum drm_xrnpe_job_state state,
 			  enum drm_xrnpe_cancel_reason reason, int error,
 			  const struct xrnpe_job_record *record)
 {
 	struct xrnpe_device *xdev = job->ring->xdev;
-	struct dma_fence *fence = job->hw_fence;
 	struct xrnpe_result *result = job->result;
+	struct xrnpe_queue *queue = job->queue;
 
 	list_del(&job->node);
+	job->ring->filled--;
 	job->ring->head_since = ktime_get();
-	WRITE_ONCE(xdev->inflight, xdev->inflight - 1);
 
-	result->state = state;
-	result->reason = reason;
+	xrnpe_result_set(result, state, reason, record);
 	if (record) {
 		xrnpe_job_charge(job, record->executed);
 		job->ctx->cycles += record->counters.cycles;
 		if (job->perfmon)
 			xrnpe_perfmon_add(&job->perfmon->values, record);
-		result->record = *record;
-		/* The ring's count of jobs is nobody's business. */
-		result->record.seqno = lower_32_bits(result->id);
 		if (record->fault.kind)
 			trace_xrnpe_job_fault(job);
 	}
-	trace_xrnpe_job_done(job);
-	xrnpe_queue_note_end(job->queue, result);
+	xrnpe_queue_note_end(queue, result);
 	xrnpe_share_leave(job);
-
-	WRITE_ONCE(job->ended, true);
-	dma_fence_get(fence);
-	if (error)
-		dma_fence_set_error(fence, error);
-	dma_fence_signal(fence);
-	dma_fence_put(fence);
+	xrnpe_job_finish(job, error);
+	/* Those behind it may not be to execute now, or may end now. */
+	queue->in_ring--;
+	if (!list_empty(&queue->jobs) && (error || !queue->in_ring))
+		xrnpe_queue_look(queue);
 
 	if (wq_has_sleeper(&xdev->ended))
 		wake_up_all(&xdev->ended);
-	pm_runtime_mark_last_busy(xdev->drm.dev);
-	pm_runtime_put_autosuspend(xdev->drm.dev);
+	WRITE_ONCE(xdev->inflight, xdev->inflight - 1);
+	if (!xdev->inflight) {
+		pm_runtime_mark_last_busy(xdev->drm.dev);
+		pm_runtime_put_autosuspend(xdev->drm.dev);
+	}
 }
 
 /* ... after its time was up. */
@@ -152,15 +146,11 @@ void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason
 		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, reason, error, NULL);
 }
 
-/**
- * xrnpe_ring_has_earlier() - whether jobs of a job's queue are before it in the ring
- * @job: the job; in the ring, or else all that are there are before it
- *
- * A queue's fences signal in order: who waits for one has waited for those before it.
- *
- * Return: true if so.
+/*
+ * Whether jobs of a job's queue are before it in the ring. A queue's fences signal in order:
+ * who waits for one has waited for those before it.
  */
-bool xrnpe_ring_has_earlier(const struct xrnpe_job *job)
+static bool xrnpe_ring_has_earlier(const struct xrnpe_job *job)
 {
 	const struct xrnpe_job *other;
 
@@ -174,16 +164,12 @@ bool xrnpe_ring_has_earlier(const struct xrnpe_job *job)
 	return false;
 }
 
-/**
- * xrnpe_ring_drop() - cancel jobs that shall not begin any more: an in-fence failed
- * while they were in the ring, or their queue was banned
- * @ring: the ring, at rest, to be started anew
- *
- * Those with earlier ones of their queue are refused by the device when these have ended.
- *
- * Return: true if there were any.
+/*
+ * Cancel jobs that shall not begin any more: an in-fence failed while they were in the ring,
+ * at rest and to be started anew, or their queue was banned. Those with earlier ones of their
+ * queue are refused by the device when these have ended. Returns true if there were any.
  */
-bool xrnpe_ring_drop(struct xrnpe_ring *ring)
+static bool xrnpe_ring_drop(struct xrnpe_ring *ring)
 {
 	struct xrnpe_job *job, *next;
 	bool found = false;
@@ -209,28 +195,29 @@ static struct xrnpe_job_desc *xrnpe_job_desc(const struct xrnpe_job *job)
 	return &ring->xdev->shared->ring[ring->index][job->count % XRNPE_RING_SIZE];
 }
 
-/* Put @job into the next free entry; the caller rings the doorbell. */
-static void xrnpe_ring_fill(struct xrnpe_ring *ring, struct xrnpe_job *job)
+/* Put @job into the next free entry, to be refused or not; the caller rings the doorbell. */
+static void xrnpe_ring_fill(struct xrnpe_ring *ring, struct xrnpe_job *job, bool poison)
 {
 	struct xrnpe_device *xdev = ring->xdev;
 	unsigned int q = ring->index;
+	struct xrnpe_job_desc *desc;
 	unsigned int slot;
 
 	job->count = ring->tail++;
-	job->poisoned = xrnpe_job_obstacle(job) != DRM_XRNPE_CANCEL_NONE;
+	job->poisoned = poison;
 	slot = job->count % XRNPE_RING_SIZE;
 	memcpy(xdev->shared->regions[q][slot], job->regions,
 	       job->region_count * sizeof(*job->regions));
-	*xrnpe_job_desc(job) = (struct xrnpe_job_desc) {
-		.regions = xrnpe_shared_dma(xdev, regions[q][slot]),
-		.cmds = job->cmds,
-		.record = xrnpe_shared_dma(xdev, record[q][slot]),
-		.region_count = job->region_count,
-		.cmd_count = job->poisoned ? 0 : job->cmd_count,
-		.cmd_stride = job->cmd_stride,
-		.seqno = job->seqno,
-		.flags = XRNPE_JOB_RECORD,
-	};
+	/* What is reserved has been zero since the memory was allocated. */
+	desc = xrnpe_job_desc(job);
+	desc->regions = xrnpe_shared_dma(xdev, regions[q][slot]);
+	desc->cmds = job->cmds;
+	desc->record = xrnpe_shared_dma(xdev, record[q][slot]);
+	desc->region_count = job->region_count;
+	desc->cmd_count = poison ? 0 : job->cmd_count;
+	desc->cmd_stride = job->cmd_stride;
+	desc->seqno = job->seqno;
+	desc->flags = XRNPE_JOB_RECORD;
 }
 
 /* Enable a disabled queue and give it all of its jobs. */
@@ -248,9 +235,11 @@ static void xrnpe_ring_start(struct xrnpe_ring *ring)
 	ring->tail = 0;
 	ring->head_since = ktime_get();
 	list_for_each_entry(job, &ring->jobs, node)
-		xrnpe_ring_fill(ring, job);
-	if (ring->tail)
+		xrnpe_ring_fill(ring, job, xrnpe_job_obstacle(job) != DRM_XRNPE_CANCEL_NONE);
+	if (ring->tail) {
 		xrnpe_ring_write(ring, XRNPE_QUEUE_TAIL, ring->tail);
+		xrnpe_ring_check_later(ring);
+	}
 }
 
 /**
@@ -284,35 +273,32 @@ void xrnpe_hw_start(struct xrnpe_device *xdev)
 
 /**
  * xrnpe_hw_submit() - put a job into its ring
- * @job: the job; the scheduler's credits have seen to it that there is room
- *
- * Return: 0, or why it is cancelled instead.
+ * @job: the job, on no list; there is room for it, the device is on, and was held if no ring
+ *	has a job
  */
-enum drm_xrnpe_cancel_reason xrnpe_hw_submit(struct xrnpe_job *job)
+void xrnpe_hw_submit(struct xrnpe_job *job)
 {
 	struct xrnpe_ring *ring = job->ring;
 	struct xrnpe_device *xdev = ring->xdev;
-	enum drm_xrnpe_cancel_reason obstacle;
+	bool first = list_empty(&ring->jobs);
 
-	guard(mutex)(&xdev->hw_lock);
-	if (xdev->wedged)
-		return DRM_XRNPE_CANCEL_LOST;
+	lockdep_assert_held(&xdev->hw_lock);
 	/* From here on xrnpe_ring_drop() finds it in the ring. */
-	obstacle = xrnpe_job_obstacle(job);
-	if (obstacle != DRM_XRNPE_CANCEL_NONE && !xrnpe_ring_has_earlier(job))
-		return obstacle;
-
-	if (list_empty(&ring->jobs))
-		ring->head_since = ktime_get();
 	list_add_tail(&job->node, &ring->jobs);
+	ring->filled++;
+	job->queue->in_ring++;
 	WRITE_ONCE(xdev->inflight, xdev->inflight + 1);
+	xrnpe_share_enter(job);
 
 	job->seqno = ++ring->seqno;
 	trace_xrnpe_job_run(job);
-	xrnpe_ring_fill(ring, job);
+	xrnpe_ring_fill(ring, job, false);
 	/* The write of a register orders the memory written before it. */
 	xrnpe_ring_write(ring, XRNPE_QUEUE_TAIL, ring->tail);
-	return DRM_XRNPE_CANCEL_NONE;
+	if (first) {
+		ring->head_since = ktime_get();
+		xrnpe_ring_check_later(ring);
+	}
 }
 
 /**
@@ -457,9 +443,12 @@ irqreturn_t xrnpe_irq_thread(int irq, void *data)
 	if (status & XRNPE_IRQ_BUS_ERROR)
 		queue_work(xdev->reset_wq, &xdev->reset_work);
 
-	guard(mutex)(&xdev->hw_lock);
-	for (unsigned int i = 0; i < xdev->info.rings; i++)
-		if (status & (XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i)))
-			xrnpe_ring_service(&xdev->ring[i]);
+	guard(xrnpe_hw)(xdev);
+	for (unsigned int i = 0; i < xdev->info.rings; i++) {
+		if (!(status & (XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i))))
+			continue;
+		xrnpe_ring_service(&xdev->ring[i]);
+		xrnpe_ring_feed(&xdev->ring[i]);
+	}
 	return IRQ_HANDLED;
 }

@@ -7,29 +7,30 @@
 #include <linux/time64.h>
 #include <linux/types.h>
 
-struct dma_fence;
 struct xrnpe_job;
 struct xrnpe_queue;
+struct xrnpe_ring;
 
 /* What a queue may execute ahead of others of its ring that have work, too. */
 #define XRNPE_SHARE_SLICE	(20 * NSEC_PER_MSEC)
-/* With fewer jobs the device is soon idle: one is let in, whoever it is from. */
+/* With fewer jobs in the ring the device is soon idle: one is let in, whoever it is from. */
 #define XRNPE_SHARE_LOW		2
 
 /** struct xrnpe_share - what a queue has had of its ring's time; protected by hw_lock */
 struct xrnpe_share {
-	/** @used: nanoseconds that its jobs executed, since the ring's time began */
+	/**
+	 * @used: nanoseconds that its jobs executed, since the ring's time began, or of those in
+	 * the ring are thought to
+	 */
 	u64 used;
 	/** @estimate: nanoseconds that the next job will execute */
 	u64 estimate;
 	/** @urgency: the higher, the sooner it has its turn on a ring that priorities share */
 	unsigned int urgency;
-	/** @turn: signals when it has its turn; NULL unless it waits for that */
-	struct dma_fence *turn;
+	/** @waits: for its turn */
+	bool waits;
 	/** @node: among those of its ring that wait */
 	struct rb_node node;
-	/** @granted: it has its turn, and has not used it yet */
-	bool granted;
 };
 
 static inline void xrnpe_share_init(struct xrnpe_share *share, unsigned int urgency)
@@ -103,8 +104,10 @@ static inline bool xrnpe_share_precedes(const struct xrnpe_share *a, const struc
 	return a->urgency != b->urgency ? a->urgency > b->urgency : a->used < b->used;
 }
 
-struct dma_fence *xrnpe_share_enter(struct xrnpe_job *job);
-void xrnpe_share_leave(struct xrnpe_job *job);
+void xrnpe_share_wait(struct xrnpe_queue *queue);
 void xrnpe_share_withdraw(struct xrnpe_queue *queue);
+struct xrnpe_queue *xrnpe_ring_next_queue(const struct xrnpe_ring *ring);
+void xrnpe_share_enter(struct xrnpe_job *job);
+void xrnpe_share_leave(struct xrnpe_job *job);
 
 #endif

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * SUBMIT: from what the caller wants to jobs in a queue. All that can fail comes before
- * the first job is armed.
+ * the first job has a number.
  */
 #include <linux/dma-fence-chain.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include <drm/drm_exec.h>
 #include <drm/drm_file.h>
 #include <drm/drm_print.h>
 #include <drm/drm_syncobj.h>
@@ -17,36 +16,9 @@
 #include "xrnpe_job.h"
 #include "xrnpe_perfmon.h"
 #include "xrnpe_queue.h"
-#include "xrnpe_trace.h"
-
-/** struct xrnpe_out_sync - a syncobj to signal */
-struct xrnpe_out_sync {
-	/** @syncobj: the syncobj */
-	struct drm_syncobj *syncobj;
-	/** @chain: for a timeline: its next link, allocated ahead */
-	struct dma_fence_chain *chain;
-	/** @handle: of @syncobj */
-	u32 handle;
-	/** @point: for a timeline, else zero */
-	u64 point;
-};
-
-/** struct xrnpe_submission - a job on its way into its queue */
-struct xrnpe_submission {
-	/** @job: the job; NULL when the queue has it */
-	struct xrnpe_job *job;
-	/** @after: earlier jobs of this SUBMIT that it waits for, bit by bit */
-	u64 after;
-	/** @out: syncobjs to signal */
-	struct xrnpe_out_sync *out;
-	/** @out_count: entries of @out */
-	unsigned int out_count;
-};
+#include "xrnpe_submit.h"
 
 static_assert(DRM_XRNPE_MAX_JOBS <= 64);
-
-/* Values of xrnpe_job_usage(). */
-#define XRNPE_JOB_USAGES	3
 
 /* ---- arrays ---- */
 
@@ -85,34 +57,77 @@ static int xrnpe_array_check(struct drm_device *drm, const char *name,
 
 /* ---- commands and regions ---- */
 
-/* Note that @job uses the buffer @handle; it holds one reference a buffer. */
-static struct xrnpe_bo *xrnpe_job_add_bo(struct xrnpe_job *job, struct drm_file *file,
-					 u32 handle, bool write)
-{
-	struct drm_gem_object *obj = drm_gem_object_lookup(file, handle);
-	unsigned int i;
+/* How a job uses memory, as the caller has said it. */
+struct xrnpe_uses {
+	struct drm_xrnpe_region regions[XRNPE_MAX_REGIONS];
+	unsigned int count;
+	/* The buffers of the commands and, one place on, of @regions; @job has references. */
+	struct drm_gem_object *bos[XRNPE_MAX_REGIONS + 1];
+};
 
-	if (!obj)
-		return ERR_PTR(-ENOENT);
+static int xrnpe_uses_get(struct xrnpe_uses *uses, struct drm_device *drm,
+			  const struct drm_xrnpe_array *regions)
+{
+	uses->count = regions->count;
+	for (unsigned int i = 0; i < uses->count; i++) {
+		struct drm_xrnpe_region *region = &uses->regions[i];
+		int ret = xrnpe_array_get(regions, i, region, sizeof(*region));
+
+		if (ret) {
+			drm_dbg(drm, "cannot read region %u: %pe\n", i, ERR_PTR(ret));
+			return ret;
+		}
+		if (!region->flags ||
+		    region->flags & ~(DRM_XRNPE_REGION_READ | DRM_XRNPE_REGION_WRITE)) {
+			drm_dbg(drm, "region %u has no or unknown flags %#x\n", i, region->flags);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* Note that @job uses a buffer; it holds one reference a buffer. */
+static void xrnpe_job_add_bo(struct xrnpe_job *job, struct drm_gem_object *obj, bool write)
+{
+	unsigned int i;
 
 	for (i = 0; i < job->bo_count; i++)
 		if (job->bos[i] == obj)
 			break;
-	if (i < job->bo_count)
-		drm_gem_object_put(obj);
-	else
+	if (i == job->bo_count) {
+		drm_gem_object_get(obj);
 		job->bos[job->bo_count++] = obj;
+	}
 	if (write)
 		job->bo_written |= BIT(i);
-	return to_xrnpe_bo(obj);
 }
 
-static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
-				  const struct drm_xrnpe_job *args)
+/* Under one lock for all of them. */
+static int xrnpe_job_find_bos(struct xrnpe_job *job, struct drm_file *file,
+			      const struct drm_xrnpe_job *args, struct xrnpe_uses *uses)
+{
+	guard(spinlock)(&file->table_lock);
+	for (unsigned int i = 0; i <= uses->count; i++) {
+		const struct drm_xrnpe_region *region = i ? &uses->regions[i - 1] : NULL;
+		u32 handle = region ? region->handle : args->cmd_handle;
+
+		uses->bos[i] = idr_find(&file->object_idr, handle);
+		if (!uses->bos[i]) {
+			drm_dbg(&job->ring->xdev->drm, "%s %u: no buffer %u\n",
+				region ? "region" : "commands", i - !!region, handle);
+			return -ENOENT;
+		}
+		xrnpe_job_add_bo(job, uses->bos[i],
+				 region && region->flags & DRM_XRNPE_REGION_WRITE);
+	}
+	return 0;
+}
+
+static int xrnpe_job_set_commands(struct xrnpe_job *job, const struct drm_xrnpe_job *args,
+				  const struct xrnpe_bo *bo)
 {
 	const struct drm_xrnpe_dev_info *info = &job->ring->xdev->info;
 	struct drm_device *drm = &job->ring->xdev->drm;
-	struct xrnpe_bo *bo;
 
 	if (!args->cmd_count || args->cmd_count > XRNPE_MAX_CMDS) {
 		drm_dbg(drm, "%u commands are not 1..%u\n", args->cmd_count, XRNPE_MAX_CMDS);
@@ -123,12 +138,6 @@ static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 		drm_dbg(drm, "stride of commands is %u, not %u..%u or not aligned\n",
 			args->cmd_stride, info->cmd_bytes, XRNPE_CMD_STRIDE_MAX);
 		return -EINVAL;
-	}
-
-	bo = xrnpe_job_add_bo(job, file, args->cmd_handle, false);
-	if (IS_ERR(bo)) {
-		drm_dbg(drm, "no command buffer %u\n", args->cmd_handle);
-		return PTR_ERR(bo);
 	}
 	if (!IS_ALIGNED(args->cmd_offset, XRNPE_CMD_ALIGN) ||
 	    !xrnpe_bo_contains(bo, args->cmd_offset,
@@ -145,47 +154,46 @@ static int xrnpe_job_get_commands(struct xrnpe_job *job, struct drm_file *file,
 	return 0;
 }
 
-static int xrnpe_job_get_region(struct xrnpe_job *job, struct drm_file *file,
-				const struct drm_xrnpe_array *regions, unsigned int index)
+static int xrnpe_job_set_region(struct xrnpe_job *job, unsigned int index,
+				const struct drm_xrnpe_region *region, const struct xrnpe_bo *bo)
 {
 	struct drm_device *drm = &job->ring->xdev->drm;
-	struct drm_xrnpe_region region;
-	struct xrnpe_bo *bo;
-	int ret;
 
-	ret = xrnpe_array_get(regions, index, &region, sizeof(region));
-	if (ret) {
-		drm_dbg(drm, "cannot read region %u: %pe\n", index, ERR_PTR(ret));
-		return ret;
-	}
-	if (!region.flags || region.flags & ~(DRM_XRNPE_REGION_READ | DRM_XRNPE_REGION_WRITE)) {
-		drm_dbg(drm, "region %u has no or unknown flags %#x\n", index, region.flags);
-		return -EINVAL;
-	}
-
-	bo = xrnpe_job_add_bo(job, file, region.handle, region.flags & DRM_XRNPE_REGION_WRITE);
-	if (IS_ERR(bo)) {
-		drm_dbg(drm, "region %u names no buffer: %u\n", index, region.handle);
-		return PTR_ERR(bo);
-	}
-	if (bo->read_only && region.flags & DRM_XRNPE_REGION_WRITE) {
+	if (bo->read_only && region->flags & DRM_XRNPE_REGION_WRITE) {
 		drm_dbg(drm, "region %u: the buffer is read-only\n", index);
 		return -EACCES;
 	}
-	if (!IS_ALIGNED(region.offset, XRNPE_REGION_ALIGN) ||
-	    !xrnpe_bo_contains(bo, region.offset, region.size)) {
+	if (!IS_ALIGNED(region->offset, XRNPE_REGION_ALIGN) ||
+	    !xrnpe_bo_contains(bo, region->offset, region->size)) {
 		drm_dbg(drm, "region %u, %llu bytes at %llu, is not aligned or not in its buffer\n",
-			index, region.size, region.offset);
+			index, region->size, region->offset);
 		return -EINVAL;
 	}
 
 	job->regions[index] = (struct xrnpe_region) {
-		.base = bo->dma_addr + region.offset,
-		.size = region.size,
-		.flags = region.flags,
+		.base = bo->dma_addr + region->offset,
+		.size = region->size,
+		.flags = region->flags,
 	};
-	job->region_count = index + 1;
 	return 0;
+}
+
+static int xrnpe_job_get_memory(struct xrnpe_job *job, struct drm_file *file,
+				const struct drm_xrnpe_job *args)
+{
+	struct xrnpe_uses uses __uninitialized;
+	int ret;
+
+	ret = xrnpe_uses_get(&uses, &job->ring->xdev->drm, &args->regions);
+	if (!ret)
+		ret = xrnpe_job_find_bos(job, file, args, &uses);
+	if (!ret)
+		ret = xrnpe_job_set_commands(job, args, to_xrnpe_bo(uses.bos[0]));
+	for (unsigned int i = 0; !ret && i < uses.count; i++)
+		ret = xrnpe_job_set_region(job, i, &uses.regions[i],
+					   to_xrnpe_bo(uses.bos[i + 1]));
+	job->region_count = uses.count;
+	return ret;
 }
 
 /* ---- syncs ---- */
@@ -215,6 +223,14 @@ static int xrnpe_submissions_find_signal(const struct xrnpe_submission *subs, un
 	return found;
 }
 
+/* A fence may consist of many: they are looked at now, not where others wait for it. */
+static int xrnpe_job_await_explicit(struct xrnpe_job *job, struct dma_fence *fence)
+{
+	dma_fence_enable_signaling(fence);
+	job->frees_much |= dma_fence_is_container(fence);
+	return xrnpe_job_await(job, fence);
+}
+
 /* A point signals when all before it have: wait for what the timeline has by now. */
 static int xrnpe_job_wait_for_timeline(struct xrnpe_job *job, struct drm_file *file, u32 handle)
 {
@@ -223,7 +239,7 @@ static int xrnpe_job_wait_for_timeline(struct xrnpe_job *job, struct drm_file *f
 
 	if (ret)
 		return ret == -EINVAL ? 0 : ret;
-	return drm_sched_job_add_dependency(&job->base, fence);
+	return xrnpe_job_await_explicit(job, fence);
 }
 
 static int xrnpe_submission_add_in(struct xrnpe_submission *subs, unsigned int index,
@@ -240,7 +256,7 @@ static int xrnpe_submission_add_in(struct xrnpe_submission *subs, unsigned int i
 	if (!ret) {
 		/* A timeline's link does not fail, what it links does. */
 		job->in_fences[job->in_count++] = dma_fence_get(dma_fence_chain_contained(fence));
-		return drm_sched_job_add_dependency(&job->base, fence);
+		return xrnpe_job_await_explicit(job, fence);
 	}
 	if (earlier < 0 || ret != -EINVAL)
 		return ret;
@@ -295,7 +311,7 @@ static int xrnpe_submission_get_syncs(struct xrnpe_submission *subs, unsigned in
 
 	sub->job->in_fences = kzalloc_objs(*sub->job->in_fences, syncs->count + index,
 					   GFP_KERNEL_ACCOUNT);
-	sub->out = kzalloc_objs(*sub->out, syncs->count);
+	sub->out = kzalloc_objs(*sub->out, syncs->count, GFP_KERNEL_ACCOUNT);
 	if (!sub->job->in_fences || !sub->out)
 		return -ENOMEM;
 
@@ -348,16 +364,14 @@ static int xrnpe_submission_get(struct xrnpe_submission *subs, unsigned int inde
 	if (ret)
 		return ret;
 
-	job = xrnpe_job_create(queue, file);
+	job = xrnpe_job_create(queue);
 	if (IS_ERR(job))
 		return PTR_ERR(job);
 	subs[index].job = job;
 	job->flags = args->flags;
 	ret = xrnpe_job_get_perfmon(job, args->perfmon);
 	if (!ret)
-		ret = xrnpe_job_get_commands(job, file, args);
-	for (unsigned int i = 0; !ret && i < args->regions.count; i++)
-		ret = xrnpe_job_get_region(job, file, &args->regions, i);
+		ret = xrnpe_job_get_memory(job, file, args);
 	if (!ret)
 		ret = xrnpe_submission_get_syncs(subs, index, file, &args->syncs);
 	return ret;
@@ -370,88 +384,13 @@ static void xrnpe_submission_fini(struct xrnpe_submission *sub)
 		drm_syncobj_put(sub->out[i].syncobj);
 	}
 	kfree(sub->out);
+	dma_fence_put(sub->fence);
 	/* Still ours: it was not submitted. */
-	if (sub->job) {
-		drm_sched_job_cleanup(&sub->job->base);
+	if (sub->job)
 		xrnpe_job_free(sub->job);
-	}
 }
 
 /* ---- all of them ---- */
-
-/*
- * With room for a fence of each usage, since of each a queue's later fences take the place of
- * its earlier ones. One job may have several: a buffer and imports of it are fenced as one.
- */
-static int xrnpe_job_lock_bos(struct xrnpe_job *job, struct drm_exec *exec)
-{
-	int ret = 0;
-
-	for (unsigned int i = 0; !ret && i < job->bo_count; i++)
-		ret = drm_exec_prepare_obj(exec, job->bos[i], XRNPE_JOB_USAGES);
-	return ret;
-}
-
-/*
- * What drm_sched_job_add_implicit_dependencies() does, but for fences that have signaled:
- * when each job is waited for that is what most are.
- */
-static int xrnpe_job_add_fences_of(struct xrnpe_job *job, struct dma_resv *resv, bool write)
-{
-	struct dma_resv_iter cursor;
-	struct dma_fence *fence;
-	int ret = 0;
-
-	dma_resv_for_each_fence(&cursor, resv, dma_resv_usage_rw(write), fence) {
-		if (ret || dma_fence_is_signaled(fence))
-			continue;
-		/* Each is compared with all before, and a buffer may have thousands. */
-		cond_resched();
-		ret = fatal_signal_pending(current) ? -EINTR :
-		      drm_sched_job_add_dependency(&job->base, dma_fence_get(fence));
-	}
-	return ret;
-}
-
-static int xrnpe_job_add_implicit_fences(struct xrnpe_job *job)
-{
-	int ret = 0;
-
-	if (job->flags & DRM_XRNPE_JOB_NO_IMPLICIT_SYNC)
-		return 0;
-	for (unsigned int i = 0; !ret && i < job->bo_count; i++)
-		ret = xrnpe_job_add_fences_of(job, job->bos[i]->resv,
-					      job->bo_written & BIT(i));
-	return ret;
-}
-
-static enum dma_resv_usage xrnpe_job_usage(const struct xrnpe_job *job, unsigned int bo)
-{
-	if (job->flags & DRM_XRNPE_JOB_NO_IMPLICIT_SYNC)
-		return DMA_RESV_USAGE_BOOKKEEP;
-	return job->bo_written & BIT(bo) ? DMA_RESV_USAGE_WRITE : DMA_RESV_USAGE_READ;
-}
-
-/* From here on the job has a number, and cannot fail to be submitted. */
-static void xrnpe_submission_commit(struct xrnpe_submission *subs, unsigned int index)
-{
-	struct xrnpe_submission *sub = &subs[index];
-	struct xrnpe_job *job = sub->job;
-	struct dma_fence *finished;
-
-	drm_sched_job_arm(&job->base);
-	finished = &job->base.s_fence->finished;
-	job->result->finished = dma_fence_get(finished);
-
-	for (unsigned int i = 0; i < index; i++)
-		if (sub->after & BIT_ULL(i))
-			job->in_fences[job->in_count++] =
-				dma_fence_get(subs[i].job->result->finished);
-	for (unsigned int i = 0; i < job->bo_count; i++)
-		dma_resv_add_fence(job->bos[i]->resv, finished, xrnpe_job_usage(job, i));
-	xrnpe_queue_number(job->queue, job);
-	trace_xrnpe_job_submit(job);
-}
 
 /*
  * To add a point is to walk along its timeline, which may be of any length: no other's buffers
@@ -459,45 +398,17 @@ static void xrnpe_submission_commit(struct xrnpe_submission *subs, unsigned int 
  */
 static void xrnpe_submission_signal(struct xrnpe_submission *sub)
 {
-	struct dma_fence *finished = sub->job->result->finished;
-
 	for (unsigned int i = 0; i < sub->out_count && !fatal_signal_pending(current); i++) {
 		struct xrnpe_out_sync *out = &sub->out[i];
 
 		if (out->chain)
-			drm_syncobj_add_point(out->syncobj, out->chain, finished, out->point);
+			drm_syncobj_add_point(out->syncobj, out->chain, sub->fence,
+					      out->point);
 		else
-			drm_syncobj_replace_fence(out->syncobj, finished);
+			drm_syncobj_replace_fence(out->syncobj, sub->fence);
 		out->chain = NULL;
 		cond_resched();
 	}
-}
-
-/* With the queue locked: submit all, or on an error none. */
-static int xrnpe_submissions_commit(struct xrnpe_submission *subs, unsigned int count)
-{
-	struct drm_exec exec;
-	int ret;
-
-	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
-	drm_exec_until_all_locked(&exec) {
-		ret = 0;
-		for (unsigned int i = 0; !ret && i < count; i++)
-			ret = xrnpe_job_lock_bos(subs[i].job, &exec);
-		drm_exec_retry_on_contention(&exec);
-		if (ret)
-			goto out_fini;
-	}
-	for (unsigned int i = 0; !ret && i < count; i++)
-		ret = xrnpe_job_add_implicit_fences(subs[i].job);
-	if (ret)
-		goto out_fini;
-
-	for (unsigned int i = 0; i < count; i++)
-		xrnpe_submission_commit(subs, i);
-out_fini:
-	drm_exec_fini(&exec);
-	return ret;
 }
 
 static int xrnpe_submissions_push(struct xrnpe_submission *subs, unsigned int count,
@@ -508,17 +419,13 @@ static int xrnpe_submissions_push(struct xrnpe_submission *subs, unsigned int co
 	ret = xrnpe_queue_lock_for_jobs(queue, count, !(args->flags & DRM_XRNPE_SUBMIT_NONBLOCK));
 	if (ret)
 		return ret;
-	ret = xrnpe_submissions_commit(subs, count);
-	if (!ret) {
-		args->first_job = subs[0].job->result->id;
-		for (unsigned int i = 0; i < count; i++)
-			xrnpe_submission_signal(&subs[i]);
-		for (unsigned int i = 0; i < count; i++) {
-			/* Now it belongs to the scheduler, which may free it at any time. */
-			drm_sched_entity_push_job(&subs[i].job->base);
-			subs[i].job = NULL;
-		}
+	ret = xrnpe_submissions_commit(subs, count, queue);
+	for (unsigned int i = 0; !ret && i < count; i++) {
+		xrnpe_queue_remember(queue, subs[i].fence);
+		xrnpe_submission_signal(&subs[i]);
 	}
+	if (!ret)
+		args->first_job = subs[0].fence->seqno;
 	mutex_unlock(&queue->submit_lock);
 	return ret;
 }
@@ -541,12 +448,13 @@ static int xrnpe_submit(struct xrnpe_queue *queue, struct drm_file *file,
 		return -EINVAL;
 	}
 	if (count > 1)
-		subs = kzalloc_objs(*subs, count);
+		subs = kzalloc_objs(*subs, count, GFP_KERNEL_ACCOUNT);
 	if (!subs)
 		return -ENOMEM;
 
 	while (!ret && made < count) {
-		struct drm_xrnpe_job job;
+		/* Kernels that clear all that lies on the stack need not do so for each job. */
+		struct drm_xrnpe_job job __uninitialized;
 
 		ret = xrnpe_array_get(&args->jobs, made, &job, sizeof(job));
 		if (!ret)

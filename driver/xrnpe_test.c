@@ -108,20 +108,12 @@ static void xrnpe_priority_rings(struct kunit *test)
 	static const u8 ring[XRNPE_MAX_QUEUES][XRNPE_PRIORITIES] = {
 		{ 0, 0, 0, 0 }, { 1, 1, 0, 0 }, { 2, 1, 0, 0 }, { 3, 2, 1, 0 },
 	};
-	static const u8 rank[XRNPE_MAX_QUEUES][XRNPE_PRIORITIES] = {
-		{ 3, 2, 1, 0 }, { 1, 0, 1, 0 }, { 0, 0, 1, 0 }, { 0, 0, 0, 0 },
-	};
 
-	for (unsigned int rings = 1; rings <= XRNPE_MAX_QUEUES; rings++) {
-		for (u32 priority = 0; priority < XRNPE_PRIORITIES; priority++) {
+	for (unsigned int rings = 1; rings <= XRNPE_MAX_QUEUES; rings++)
+		for (u32 priority = 0; priority < XRNPE_PRIORITIES; priority++)
 			KUNIT_EXPECT_EQ_MSG(test, xrnpe_priority_ring(rings, priority),
 					    ring[rings - 1][priority],
 					    "priority %u of %u rings", priority, rings);
-			KUNIT_EXPECT_EQ_MSG(test, xrnpe_priority_rank(rings, priority),
-					    rank[rings - 1][priority],
-					    "priority %u of %u rings", priority, rings);
-		}
-	}
 }
 
 /* ---- buffers ---- */

@@ -20,7 +20,7 @@ TRACE_EVENT(xrnpe_job_submit,
 			     __field(u32, regions)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
-			   __entry->id = job->result->id;
+			   __entry->id = job->result->fence.seqno;
 			   __entry->queue = job->queue->id;
 			   __entry->ring = job->ring->index;
 			   __entry->cmds = job->cmd_count;
@@ -41,7 +41,7 @@ TRACE_EVENT(xrnpe_job_run,
 			     __field(u32, seqno)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
-			   __entry->id = job->result->id;
+			   __entry->id = job->result->fence.seqno;
 			   __entry->queue = job->queue->id;
 			   __entry->ring = job->ring->index;
 			   __entry->seqno = job->seqno;
@@ -64,7 +64,7 @@ TRACE_EVENT(xrnpe_job_done,
 			     __field(u32, status)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
-			   __entry->id = job->result->id;
+			   __entry->id = job->result->fence.seqno;
 			   __entry->run_ns = job->run_ns;
 			   __entry->queue = job->queue->id;
 			   __entry->ring = job->ring->index;
@@ -97,7 +97,7 @@ TRACE_EVENT(xrnpe_job_fault,
 			     __field(u32, region)
 	    ),
 	    TP_fast_assign(__entry->client = job->ctx->client;
-			   __entry->id = job->result->id;
+			   __entry->id = job->result->fence.seqno;
 			   __entry->offset = job->result->record.fault.offset;
 			   __entry->queue = job->queue->id;
 			   __entry->kind = job->result->record.fault.kind;

@@ -14,9 +14,9 @@
 #include <linux/ptrace.h>
 
 /* Instructions that SUBMIT may take to the doorbell beyond an ioctl that does nothing. */
-#define MOST_TO_DOORBELL 8000
+#define MOST_TO_DOORBELL 1500
 /* Jobs of so many nanoseconds keep the device busy. */
-#define BUSY_FROM_NS 30000
+#define BUSY_FROM_NS 15000
 #define MOST_ARGUMENTS 16
 
 FIXTURE(cost)

@@ -352,7 +352,7 @@ enum drm_xrnpe_cancel_reason {
 	DRM_XRNPE_CANCEL_NONE = 0,
 	/** @DRM_XRNPE_CANCEL_IN_FENCE: a fence that it waited for failed */
 	DRM_XRNPE_CANCEL_IN_FENCE = 1,
-	/** @DRM_XRNPE_CANCEL_CLOSED: its queue or file was closed before it began */
+	/** @DRM_XRNPE_CANCEL_CLOSED: its queue or file was closed before it got to the ring */
 	DRM_XRNPE_CANCEL_CLOSED = 2,
 	/** @DRM_XRNPE_CANCEL_BANNED: its queue was banned */
 	DRM_XRNPE_CANCEL_BANNED = 3,
