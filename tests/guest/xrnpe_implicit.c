@@ -219,6 +219,59 @@ TEST_F(job, implicit_order_at_random)
 	close(fds[1]);
 }
 
+/* ---- many ---- */
+
+#define READERS 100
+
+/* Who writes a buffer that many read waits for all of them, though they have ended meanwhile. */
+TEST_F(job, many_readers)
+{
+	const int fds[2] = { self->fd, open_npu() };
+	const uint32_t handles[2] = {
+		self->work.data.handle, handle_in(fds[0], fds[1], self->work.data.handle),
+	};
+	struct gate gates[2], gate;
+	struct drm_xrnpe_job_wait end;
+	int64_t readers[READERS], job;
+	struct drm_xrnpe_sync sync;
+	struct work works[2];
+
+	ASSERT_NE(0, handles[1]);
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	for (unsigned int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, make_work(fds[i], &works[i]));
+		ASSERT_EQ(0, make_gate(fds[i], &gates[i]));
+	}
+	for (unsigned int i = 0; i < READERS; i++) {
+		const unsigned int file = i % 2;
+		const int64_t queue = make_queue(fds[file], DRM_XRNPE_PRIORITY_LOW, 1);
+		struct drm_xrnpe_region regions[2];
+		struct drm_xrnpe_job args = job_args(&works[file], regions);
+
+		ASSERT_LT(0, queue);
+		regions[1] = (struct drm_xrnpe_region){
+			.handle = handles[file], .flags = DRM_XRNPE_REGION_READ, .size = 64,
+		};
+		args.regions.count = 2;
+		sync = wait_gate(&gates[file]);
+		args.syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
+		readers[i] = submit_jobs(fds[file], queue, &args, 1, 0);
+		ASSERT_LT(0, readers[i]);
+	}
+	sync = wait_gate(&gate);
+	job = submit_syncs(self->fd, 0, &self->work, &sync, 1);
+	ASSERT_LT(0, job);
+
+	for (unsigned int i = 0; i < 2; i++)
+		open_gate(&gates[i]);
+	for (unsigned int i = 0; i < READERS; i++)
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, state_of(fds[i % 2], readers[i]));
+	EXPECT_EQ(-ETIME, wait_job(self->fd, job, in_ms(50), &end));
+	open_gate(&gate);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, job));
+	close(fds[1]);
+}
+
 /* ---- fences of others ---- */
 
 /* The dma-buf of a buffer, or -errno. */
