@@ -255,6 +255,24 @@ bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job)
 /* ---- its end ---- */
 
 /**
+ * xrnpe_cancel_error() - the error that the fence of a cancelled job has
+ * @reason: why it was cancelled
+ *
+ * Return: a negative errno.
+ */
+int xrnpe_cancel_error(enum drm_xrnpe_cancel_reason reason)
+{
+	switch (reason) {
+	case DRM_XRNPE_CANCEL_LOST:
+		return -ENODEV;
+	case DRM_XRNPE_CANCEL_CLOSED:
+		return -ESRCH;
+	default:
+		return -ECANCELED;
+	}
+}
+
+/**
  * xrnpe_job_finish() - tell who waits for a job that it has ended
  * @job: the job, on no list, after all that come before it in its queue; its result is final
  * @error: for its fence, or 0

@@ -11,6 +11,29 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_queue.h"
 
+/**
+ * struct xrnpe_result - a job's fence, and how the job ended
+ *
+ * It outlives the job in its queue's history, and wherever the fence is.
+ */
+struct xrnpe_result {
+	/**
+	 * @fence: signals when the job ended; then what follows is final. Its sequence number
+	 * is the job's number in its queue, and zero as long as it has none
+	 */
+	struct dma_fence fence;
+	/** @lock: the fence's */
+	spinlock_t lock;
+	/** @ctx: the file, with a reference */
+	struct xrnpe_ctx *ctx;
+	/** @state: &enum drm_xrnpe_job_state */
+	u32 state;
+	/** @reason: &enum drm_xrnpe_cancel_reason */
+	u32 reason;
+	/** @record: what the device says; zero if it did not end the job */
+	struct xrnpe_job_record record;
+};
+
 /** struct xrnpe_job - a job; what is marked [H] is protected by hw_lock */
 struct xrnpe_job {
 	/** @ctx: the file it came from; @result has the reference */
@@ -92,8 +115,16 @@ void xrnpe_job_number(struct xrnpe_job *job, u64 number);
 int xrnpe_job_await(struct xrnpe_job *job, struct dma_fence *fence);
 bool xrnpe_job_in_fence_failed(const struct xrnpe_job *job);
 void xrnpe_job_finish(struct xrnpe_job *job, int error);
+
+static inline void xrnpe_result_put(struct xrnpe_result *result)
+{
+	if (result)
+		dma_fence_put(&result->fence);
+}
+
 void xrnpe_result_set(struct xrnpe_result *result, enum drm_xrnpe_job_state state,
 		      enum drm_xrnpe_cancel_reason reason, const struct xrnpe_job_record *record);
+int xrnpe_cancel_error(enum drm_xrnpe_cancel_reason reason);
 
 /**
  * xrnpe_job_obstacle() - why a job that has not begun shall not begin any more

@@ -58,9 +58,11 @@ void xrnpe_queue_put(struct xrnpe_queue *queue)
 	kref_put(&queue->refcount, xrnpe_queue_free);
 }
 
-/* Where a file has its queue @id, which is one of 1..XRNPE_MAX_FILE_QUEUES. */
+/* Where a file has its queue @id, or NULL if that is not one of 1..XRNPE_MAX_FILE_QUEUES. */
 static struct xrnpe_queue **xrnpe_ctx_queue(struct xrnpe_ctx *ctx, u32 id)
 {
+	if (id - 1 >= XRNPE_MAX_FILE_QUEUES)
+		return NULL;
 	return &ctx->queues[array_index_nospec(id - 1, XRNPE_MAX_FILE_QUEUES)];
 }
 
@@ -73,10 +75,10 @@ static struct xrnpe_queue **xrnpe_ctx_queue(struct xrnpe_ctx *ctx, u32 id)
  */
 struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id)
 {
-	struct xrnpe_queue *queue;
+	struct xrnpe_queue **place = xrnpe_ctx_queue(ctx, id), *queue;
 
 	guard(rcu)();
-	queue = id - 1 < XRNPE_MAX_FILE_QUEUES ? READ_ONCE(*xrnpe_ctx_queue(ctx, id)) : NULL;
+	queue = place ? READ_ONCE(*place) : NULL;
 	return queue && kref_get_unless_zero(&queue->refcount) ? queue : NULL;
 }
 
@@ -226,14 +228,14 @@ int xrnpe_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_fil
 {
 	struct drm_xrnpe_queue_destroy *args = data;
 	struct xrnpe_ctx *ctx = file->driver_priv;
-	struct xrnpe_queue *queue;
+	struct xrnpe_queue **place, *queue;
 
 	if (args->pad) {
 		drm_dbg(drm, "pad is not zero\n");
 		return -EINVAL;
 	}
-	queue = args->queue - 1 < XRNPE_MAX_FILE_QUEUES ?
-		xchg(xrnpe_ctx_queue(ctx, args->queue), NULL) : NULL;
+	place = xrnpe_ctx_queue(ctx, args->queue);
+	queue = place ? xchg(place, NULL) : NULL;
 	if (!queue)
 		return -ENOENT;
 	xrnpe_queue_close(queue);

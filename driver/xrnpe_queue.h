@@ -12,36 +12,13 @@
 #include "xrnpe_drv.h"
 #include "xrnpe_share.h"
 
-struct xrnpe_job;
+struct xrnpe_result;
 
 /* Jobs of a queue that have not ended, and that JOB_WAIT remembers. */
 #define XRNPE_MAX_DEPTH		256
 /* So many faults and timeouts in a row ban a queue. */
 #define XRNPE_MAX_FAILURES	10
 #define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
-
-/**
- * struct xrnpe_result - a job's fence, and how the job ended
- *
- * It outlives the job in its queue's history, and wherever the fence is.
- */
-struct xrnpe_result {
-	/**
-	 * @fence: signals when the job ended; then what follows is final. Its sequence number
-	 * is the job's number in its queue, and zero as long as it has none
-	 */
-	struct dma_fence fence;
-	/** @lock: the fence's */
-	spinlock_t lock;
-	/** @ctx: the file, with a reference */
-	struct xrnpe_ctx *ctx;
-	/** @state: &enum drm_xrnpe_job_state */
-	u32 state;
-	/** @reason: &enum drm_xrnpe_cancel_reason */
-	u32 reason;
-	/** @record: what the device says; zero if it did not end the job */
-	struct xrnpe_job_record record;
-};
 
 /** struct xrnpe_queue - a queue of a file */
 struct xrnpe_queue {
@@ -104,12 +81,6 @@ struct xrnpe_queue {
 static inline unsigned int xrnpe_priority_ring(unsigned int rings, u32 priority)
 {
 	return (DRM_XRNPE_PRIORITY_REALTIME - priority) * rings / XRNPE_PRIORITIES;
-}
-
-static inline void xrnpe_result_put(struct xrnpe_result *result)
-{
-	if (result)
-		dma_fence_put(&result->fence);
 }
 
 struct xrnpe_queue *xrnpe_queue_get(struct xrnpe_ctx *ctx, u32 id);

@@ -61,7 +61,7 @@ void xrnpe_hw_lose_jobs(struct xrnpe_device *xdev)
 		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node) {
 			if (xdev->runaway)
 				xrnpe_job_leak_bos(job);
-			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_LOST, -ENODEV);
+			xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_LOST);
 		}
 	}
 }
@@ -169,7 +169,7 @@ static void xrnpe_hw_restart(struct xrnpe_device *xdev)
 
 		list_for_each_entry_safe(job, next, &xdev->ring[i].jobs, node)
 			if (job->begun || job->timed_out)
-				xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_RESET, -ECANCELED);
+				xrnpe_job_cancel(job, DRM_XRNPE_CANCEL_RESET);
 		/* What is left begins anew, be it after the sleep. */
 		xdev->ring[i].head_since = ktime_get();
 	}
@@ -362,7 +362,6 @@ static bool xrnpe_ring_check_time(struct xrnpe_ring *ring)
 		at_job = xrnpe_ring_is_at(ring, job);
 		/* The interrupt may be late, or lost. */
 		xrnpe_ring_service(ring);
-		xrnpe_ring_feed(ring);
 		/* One that was refused is past HEAD, and waits for the ring to start anew. */
 		if (job != xrnpe_ring_head(ring) || xrnpe_job_is_refused(job))
 			return true;
@@ -396,10 +395,8 @@ static bool xrnpe_ring_check_time(struct xrnpe_ring *ring)
 			   msecs_to_jiffies(XRNPE_ABORT_MS));
 	scoped_guard(xrnpe_hw, xdev) {
 		/* This interrupt may be lost as any other. */
-		if (!dma_fence_is_signaled(&result->fence) && xdev->powered) {
+		if (!dma_fence_is_signaled(&result->fence) && xdev->powered)
 			xrnpe_ring_service(ring);
-			xrnpe_ring_feed(ring);
-		}
 		ended = dma_fence_is_signaled(&result->fence) || !xdev->powered;
 		if (!ended)
 			drm_err_ratelimited(&xdev->drm, "%s does not abort, resetting\n",

@@ -135,15 +135,15 @@ static void xrnpe_job_end_late(struct xrnpe_job *job, const struct xrnpe_job_rec
  * xrnpe_job_cancel() - end a job without the hardware's help
  * @job: the job, in its ring, which the device does not look at any more
  * @reason: why, unless its time was up
- * @error: for its fence
  */
-void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason, int error)
+void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason)
 {
 	lockdep_assert_held(&job->ring->xdev->hw_lock);
 	if (job->timed_out)
 		xrnpe_job_end_late(job, NULL);
 	else
-		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, reason, error, NULL);
+		xrnpe_job_end(job, DRM_XRNPE_JOB_CANCELLED, reason, xrnpe_cancel_error(reason),
+			      NULL);
 }
 
 /*
@@ -181,7 +181,7 @@ static bool xrnpe_ring_drop(struct xrnpe_ring *ring)
 			continue;
 		found = true;
 		if (!xrnpe_ring_has_earlier(job))
-			xrnpe_job_cancel(job, obstacle, -ECANCELED);
+			xrnpe_job_cancel(job, obstacle);
 	}
 	return found;
 }
@@ -387,12 +387,8 @@ static bool xrnpe_ring_hides_end(struct xrnpe_ring *ring)
 	       (s32)(xrnpe_ring_read(ring, XRNPE_QUEUE_HEAD) - job->count) > 0;
 }
 
-/**
- * xrnpe_ring_service() - see what became of a ring's jobs, and let it go on if it has
- * stopped
- * @ring: the ring
- */
-void xrnpe_ring_service(struct xrnpe_ring *ring)
+/* End what has ended, and let the ring go on if it has stopped. */
+static void xrnpe_ring_reap_and_resume(struct xrnpe_ring *ring)
 {
 	/*
 	 * The state is read first: if it says stopped, the job that stopped it has
@@ -423,6 +419,17 @@ void xrnpe_ring_service(struct xrnpe_ring *ring)
 }
 
 /**
+ * xrnpe_ring_service() - see what became of a ring's jobs, let it go on if it has stopped,
+ * and put others in
+ * @ring: the ring
+ */
+void xrnpe_ring_service(struct xrnpe_ring *ring)
+{
+	xrnpe_ring_reap_and_resume(ring);
+	xrnpe_ring_feed(ring);
+}
+
+/**
  * xrnpe_irq_thread() - see to the rings that have news
  * @irq: the interrupt
  * @data: the device
@@ -444,11 +451,8 @@ irqreturn_t xrnpe_irq_thread(int irq, void *data)
 		queue_work(xdev->reset_wq, &xdev->reset_work);
 
 	guard(xrnpe_hw)(xdev);
-	for (unsigned int i = 0; i < xdev->info.rings; i++) {
-		if (!(status & (XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i))))
-			continue;
-		xrnpe_ring_service(&xdev->ring[i]);
-		xrnpe_ring_feed(&xdev->ring[i]);
-	}
+	for (unsigned int i = 0; i < xdev->info.rings; i++)
+		if (status & (XRNPE_IRQ_DONE(i) | XRNPE_IRQ_STOPPED(i)))
+			xrnpe_ring_service(&xdev->ring[i]);
 	return IRQ_HANDLED;
 }

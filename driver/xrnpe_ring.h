@@ -30,6 +30,6 @@ void xrnpe_ring_poison(struct xrnpe_ring *ring);
 bool xrnpe_ring_reap(struct xrnpe_ring *ring);
 void xrnpe_ring_service(struct xrnpe_ring *ring);
 bool xrnpe_job_is_refused(const struct xrnpe_job *job);
-void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason, int error);
+void xrnpe_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason);
 
 #endif

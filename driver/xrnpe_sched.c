@@ -99,18 +99,6 @@ static enum drm_xrnpe_cancel_reason xrnpe_queued_job_obstacle(const struct xrnpe
 	return xrnpe_job_obstacle(job);
 }
 
-static int xrnpe_cancel_error(enum drm_xrnpe_cancel_reason reason)
-{
-	switch (reason) {
-	case DRM_XRNPE_CANCEL_LOST:
-		return -ENODEV;
-	case DRM_XRNPE_CANCEL_CLOSED:
-		return -ESRCH;
-	default:
-		return -ECANCELED;
-	}
-}
-
 static void xrnpe_queued_job_cancel(struct xrnpe_job *job, enum drm_xrnpe_cancel_reason reason)
 {
 	list_del(&job->node);
@@ -134,11 +122,12 @@ void xrnpe_queue_look(struct xrnpe_queue *queue)
 	while ((job = xrnpe_queue_head(queue))) {
 		enum drm_xrnpe_cancel_reason obstacle = xrnpe_queued_job_obstacle(job);
 
-		if (obstacle == DRM_XRNPE_CANCEL_NONE && !xrnpe_job_is_ready(job))
-			return;
-		/* What has signaled by now may have failed since it was looked at. */
-		if (obstacle == DRM_XRNPE_CANCEL_NONE)
+		if (obstacle == DRM_XRNPE_CANCEL_NONE) {
+			if (!xrnpe_job_is_ready(job))
+				return;
+			/* What has signaled by now may have failed since it was looked at. */
 			obstacle = xrnpe_job_obstacle(job);
+		}
 		if (obstacle == DRM_XRNPE_CANCEL_NONE) {
 			xrnpe_share_wait(queue);
 			return;
