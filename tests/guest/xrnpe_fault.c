@@ -51,7 +51,7 @@ static void expect_fault(struct __test_metadata *_metadata, FIXTURE_DATA(job) *s
 	EXPECT_EQ(fault.offset, end.fault.offset);
 	/* What came before it is done, and those who wait are told. */
 	EXPECT_TRUE(result_is_right(&self->work));
-	EXPECT_EQ(0, wait_syncobj(self->fd, syncobj, 0, 0));
+	EXPECT_EQ(-EIO, syncobj_status(self->fd, syncobj));
 
 	set_cmd(&self->work, 0, matmul_cmd());
 	self->work.cmds = 1;

@@ -185,6 +185,63 @@ TEST_F(job, closed_with_jobs_queued)
 	EXPECT_TRUE(result_is_right(&self->work));
 }
 
+static int share_syncobj(int fd, uint32_t syncobj)
+{
+	struct drm_syncobj_handle args = { .handle = syncobj };
+
+	return call(fd, DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD, &args) ? -1 : args.fd;
+}
+
+static uint32_t shared_syncobj(int fd, int shared)
+{
+	struct drm_syncobj_handle args = { .fd = shared };
+
+	return call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &args) ? 0 : args.handle;
+}
+
+/* With a job that waits for @in, a shared syncobj, and signals @out. */
+static void end_process(int in, int out, bool killed)
+{
+	const int fd = open_npu();
+	const struct drm_xrnpe_sync syncs[2] = {
+		{ .handle = shared_syncobj(fd, in) },
+		{ shared_syncobj(fd, out), DRM_XRNPE_SYNC_SIGNAL, 0 },
+	};
+	struct work work;
+
+	if (make_work(fd, &work) || submit_syncs(fd, 1, &work, syncs, 2) < 0)
+		_exit(1);
+	if (killed)
+		raise(SIGKILL);
+	_exit(0);
+}
+
+/* A file closed with a job that waits in vain: who waits for that job is told. */
+TEST_F(job, closed_with_a_job_that_waits)
+{
+	struct gate gate;
+	int in;
+
+	ASSERT_EQ(0, make_gate(self->fd, &gate));
+	in = share_syncobj(self->fd, gate.syncobj);
+	for (int killed = 0; killed < 2; killed++) {
+		const uint32_t syncobj = make_syncobj(self->fd);
+		const int out = share_syncobj(self->fd, syncobj);
+		const pid_t child = fork();
+		int status;
+
+		ASSERT_LE(0, child);
+		if (!child)
+			end_process(in, out, killed);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_EQ(killed ? SIGKILL : 0, status);
+		EXPECT_EQ(0, wait_syncobj(self->fd, syncobj, 0, in_ms(60000)));
+		EXPECT_EQ(-ESRCH, syncobj_status(self->fd, syncobj));
+		close(out);
+	}
+	close(in);
+}
+
 /* ---- threads ---- */
 
 #define THREADS 8

@@ -48,15 +48,22 @@ static int64_t submit_to(int fd, uint32_t queue, const struct work *work, uint32
 	return submit_jobs(fd, queue, &job, 1, flags);
 }
 
+static int64_t submit_syncs_to(int fd, uint32_t queue, const struct work *work,
+			       const struct drm_xrnpe_sync *syncs, uint32_t count)
+{
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job job = job_args(work, &region);
+
+	job.syncs = (struct drm_xrnpe_array){ sizeof(*syncs), count, (uintptr_t)syncs };
+	return submit_jobs(fd, queue, &job, 1, 0);
+}
+
 static int64_t submit_gated(int fd, uint32_t queue, const struct work *work,
 			    const struct gate *gate)
 {
 	const struct drm_xrnpe_sync sync = wait_gate(gate);
-	struct drm_xrnpe_region region;
-	struct drm_xrnpe_job job = job_args(work, &region);
 
-	job.syncs = (struct drm_xrnpe_array){ sizeof(sync), 1, (uintptr_t)&sync };
-	return submit_jobs(fd, queue, &job, 1, 0);
+	return submit_syncs_to(fd, queue, work, &sync, 1);
 }
 
 /* ---- who may have which ---- */
@@ -225,12 +232,13 @@ TEST_F(queue, destroyed_in_use)
 	const uint32_t queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 10);
 	struct sleeper waiter = { .fd = self->fd, .queue = queue };
 	struct sleeper submitter = { .fd = self->fd, .queue = queue, .work = &self->work };
+	const struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
 	struct gate gate;
 
 	ASSERT_EQ(0, make_gate(self->fd, &gate));
 	ASSERT_LT(0, submit_gated(self->fd, queue, &self->work, &gate));
 	for (int i = 0; i < 9; i++)
-		ASSERT_LT(0, submit_to(self->fd, queue, &self->work, 0));
+		ASSERT_LT(0, submit_syncs_to(self->fd, queue, &self->work, &out, 1));
 	ASSERT_EQ(0, pthread_create(&waiter.thread, NULL, wait_in_thread, &waiter));
 	ASSERT_EQ(0, pthread_create(&submitter.thread, NULL, submit_in_thread, &submitter));
 	ASSERT_TRUE(sleeps_in(&waiter.tid, DRM_IOCTL_XRNPE_JOB_WAIT));
@@ -239,6 +247,8 @@ TEST_F(queue, destroyed_in_use)
 	open_gate(&gate);
 	pthread_join(waiter.thread, NULL);
 	EXPECT_EQ(DRM_XRNPE_CANCEL_CLOSED, waiter.ret);
+	EXPECT_EQ(0, wait_syncobj(self->fd, out.handle, 0, in_ms(60000)));
+	EXPECT_EQ(-ESRCH, syncobj_status(self->fd, out.handle));
 	pthread_join(submitter.thread, NULL);
 	EXPECT_EQ(-ENOENT, submitter.ret);
 }
@@ -277,6 +287,8 @@ TEST_F(queue, jobs_that_depend_on_each_other)
 	const uint32_t syncobj = make_syncobj(self->fd), timeline = make_syncobj(self->fd);
 	struct drm_xrnpe_sync out = { syncobj, DRM_XRNPE_SYNC_SIGNAL, 0 };
 	struct drm_xrnpe_sync in = { syncobj, 0, 0 };
+	const uint32_t after = make_syncobj(self->fd);
+	const struct drm_xrnpe_sync in_and_out[2] = { in, { after, DRM_XRNPE_SYNC_SIGNAL, 0 } };
 	struct drm_xrnpe_sync outs = { timeline, DRM_XRNPE_SYNC_SIGNAL | DRM_XRNPE_SYNC_TIMELINE, 9 };
 	struct drm_xrnpe_sync ins = { timeline, DRM_XRNPE_SYNC_TIMELINE, 5 };
 	struct drm_xrnpe_region regions[4];
@@ -289,7 +301,7 @@ TEST_F(queue, jobs_that_depend_on_each_other)
 			jobs[i] = job_args(i == fails * 2 - 2 ? &self->bad : &self->work,
 					   &regions[i]);
 		jobs[0].syncs = (struct drm_xrnpe_array){ sizeof(out), 1, (uintptr_t)&out };
-		jobs[1].syncs = (struct drm_xrnpe_array){ sizeof(in), 1, (uintptr_t)&in };
+		jobs[1].syncs = (struct drm_xrnpe_array){ sizeof(in), 2, (uintptr_t)in_and_out };
 		jobs[2].syncs = (struct drm_xrnpe_array){ sizeof(outs), 1, (uintptr_t)&outs };
 		jobs[3].syncs = (struct drm_xrnpe_array){ sizeof(ins), 1, (uintptr_t)&ins };
 		first = submit_jobs(self->fd, queue_of(self->fd, 2), jobs, 4, 0);
@@ -304,12 +316,14 @@ TEST_F(queue, jobs_that_depend_on_each_other)
 			EXPECT_EQ(i == fails * 2 - 1 ? DRM_XRNPE_CANCEL_IN_FENCE :
 						       DRM_XRNPE_CANCEL_NONE, end.reason);
 		}
+		EXPECT_EQ(fails == 1 ? -EIO : 1, syncobj_status(self->fd, syncobj));
+		EXPECT_EQ(fails == 1 ? -ECANCELED : 1, syncobj_status(self->fd, after));
 		outs.point += 10;
 		ins.point += 10;
 	}
 	/* An earlier one cannot wait for a later one. */
 	jobs[0].syncs.pointer = (uintptr_t)&in;
-	jobs[1].syncs.pointer = (uintptr_t)&out;
+	jobs[1].syncs = (struct drm_xrnpe_array){ sizeof(out), 1, (uintptr_t)&out };
 	in.handle = out.handle = make_syncobj(self->fd);
 	EXPECT_EQ(-EINVAL, submit_jobs(self->fd, queue_of(self->fd, 2), jobs, 2, 0));
 }
@@ -340,6 +354,7 @@ TEST_F(queue, banned)
 {
 	const uint32_t max = self->info.max_failures;
 	const uint32_t queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_MEDIUM, 100);
+	const struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
 	struct drm_xrnpe_job_wait end;
 	struct gate gate;
 	struct work apart;
@@ -357,12 +372,13 @@ TEST_F(queue, banned)
 	ASSERT_LT(0, submit_gated(self->fd, queue, &self->work, &gate));
 	for (uint32_t i = 0; i < max; i++)
 		ASSERT_LT(0, submit_to(self->fd, queue, &self->bad, 0));
-	behind = submit_to(self->fd, queue, &self->work, 0);
+	behind = submit_syncs_to(self->fd, queue, &self->work, &out, 1);
 	ASSERT_LT(0, behind);
 	open_gate(&gate);
 	ASSERT_EQ(0, wait_job(self->fd, behind, in_ms(60000), &end));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
 	EXPECT_EQ(DRM_XRNPE_CANCEL_BANNED, end.reason);
+	EXPECT_EQ(-ECANCELED, syncobj_status(self->fd, out.handle));
 	EXPECT_EQ(DRM_XRNPE_JOB_FAULT, state_of(self->fd, behind - 1));
 	EXPECT_EQ(-EIO, submit_to(self->fd, queue, &self->work, 0));
 

@@ -70,6 +70,7 @@ TEST_F(reset, dependent_jobs)
 	free = submit(self->fd, 0, &self->work);
 	dependent = submit_syncs(self->fd, 0, &self->work, &in, 1);
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, guilty));
+	EXPECT_EQ(-ETIME, syncobj_status(self->fd, syncobj));
 	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, free));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, dependent));
 }
@@ -77,6 +78,7 @@ TEST_F(reset, dependent_jobs)
 /* One that has begun is not begun again: it is interrupted when the device is reset. */
 TEST_F(reset, interrupted_job)
 {
+	const struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
 	struct work interrupted;
 	int64_t guilty, innocent;
 	int tries = 5;
@@ -85,7 +87,7 @@ TEST_F(reset, interrupted_job)
 	/* On a host that is busy its own time may be up before the guilty one is there. */
 	do {
 		mark_result(interrupted.data.map);
-		innocent = submit(self->fd, 2, &interrupted);
+		innocent = submit_syncs(self->fd, 2, &interrupted, &out, 1);
 		ASSERT_LT(0, innocent);
 		ASSERT_TRUE(result_comes(interrupted.data.map, 10000));
 		guilty = submit(self->fd, 1, &self->endless);
@@ -93,6 +95,7 @@ TEST_F(reset, interrupted_job)
 	} while (state_of(self->fd, innocent) == DRM_XRNPE_JOB_TIMEOUT && --tries);
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, innocent));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_RESET, reason_of(self->fd, innocent));
+	EXPECT_EQ(-ECANCELED, syncobj_status(self->fd, out.handle));
 }
 
 /* What the reset took a monitor does not count; what goes on after it, it does. */

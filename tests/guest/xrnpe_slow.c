@@ -12,6 +12,7 @@
 TEST_F(job, endless)
 {
 	const uint32_t low = QUEUES - 1;
+	const struct drm_xrnpe_sync out = { make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL, 0 };
 	struct drm_xrnpe_job_wait end;
 	struct work endless, other;
 	int64_t a, behind[12], begin = now_ns();
@@ -20,7 +21,7 @@ TEST_F(job, endless)
 	set_cmd(&endless, 0, matmul_cmd());
 	ASSERT_EQ(0, make_work(self->fd, &other));
 
-	a = submit(self->fd, low, &endless);
+	a = submit_syncs(self->fd, low, &endless, &out, 1);
 	ASSERT_LT(0, a);
 	for (int i = 0; i < 12; i++)
 		behind[i] = submit(self->fd, low, &self->work);
@@ -33,6 +34,7 @@ TEST_F(job, endless)
 	} while (wait_job(self->fd, a, in_ms(10), &end) == -ETIME);
 
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, end.state);
+	EXPECT_EQ(-ETIME, syncobj_status(self->fd, out.handle));
 	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
 	EXPECT_LE(1, end.fault.cmd);
 	EXPECT_LE(self->info.job_timeout_ms, (now_ns() - begin) / 1000000);
@@ -122,12 +124,14 @@ static void *keep_busy(void *data)
  */
 TEST_F_TIMEOUT(job, starved_and_banned, 120)
 {
+	struct drm_xrnpe_sync out = { .flags = DRM_XRNPE_SYNC_SIGNAL };
 	struct drm_xrnpe_job_wait end;
 	struct rival hogs[2] = {};
 	int64_t jobs[12], starved;
 	struct work endless;
 
 	begin_with(_metadata, self, "job_timeout_ms=100");
+	out.handle = make_syncobj(self->fd);
 	ASSERT_EQ(0, make_slow(self->fd, &endless));
 	for (int i = 0; i < 2; i++) {
 		hogs[i].fd = self->fd;
@@ -136,7 +140,7 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
 	}
 	sleep_ms(100);
-	starved = submit(self->fd, 3, &endless);
+	starved = submit_syncs(self->fd, 3, &endless, &out, 1);
 	EXPECT_EQ(0, wait_job(self->fd, starved, in_ms(60000), &end));
 	for (int i = 0; i < 2; i++)
 		hogs[i].stop = true;
@@ -144,6 +148,7 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 		pthread_join(hogs[i].thread, NULL);
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
 	EXPECT_EQ(DRM_XRNPE_CANCEL_STARVED, end.reason);
+	EXPECT_EQ(-ETIME, syncobj_status(self->fd, out.handle));
 	EXPECT_EQ(XRNPE_FAULT_ABORTED, end.fault.kind);
 
 	for (int i = 0; i < 12; i++)

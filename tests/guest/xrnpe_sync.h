@@ -52,6 +52,15 @@ static inline int fence_status(int sync_file)
 	return ret ? -1000 : args.status;
 }
 
+/* The same of a syncobj's fence. */
+static inline int syncobj_status(int fd, uint32_t syncobj)
+{
+	const int sync_file = export_fence(fd, syncobj), status = fence_status(sync_file);
+
+	close(sync_file);
+	return status;
+}
+
 /* A gate: a syncobj whose fence is signalled by open_gate(). */
 struct gate {
 	int timeline;

@@ -29,6 +29,8 @@ TEST_F(uapi, query)
 	EXPECT_NE(0, self->info.clock_khz);
 	EXPECT_NE(0, self->info.timer_khz);
 	EXPECT_NE(0, self->info.max_client_memory);
+	/* Of one that is not see xrnpe_cache.c. */
+	EXPECT_NE(0, self->info.flags & DRM_XRNPE_DEV_COHERENT);
 }
 
 TEST_F(uapi, query_sizes)
