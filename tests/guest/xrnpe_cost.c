@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a job costs: instructions from SUBMIT to the doorbell, time in which the device has
- * nothing to do, calls. For a guest whose clock counts instructions, see tests/costs, which
- * also counts what the device sees.
+ * What a job costs: instructions from SUBMIT to the doorbell, memory, time in which the
+ * device has nothing to do, calls. For a guest whose clock counts instructions, see
+ * tests/costs, which also counts what the device sees. Needs root.
  */
+#include "xrnpe_sync.h"
 #include "xrnpe_work.h"
 
 #include <sys/prctl.h>
@@ -102,6 +103,66 @@ TEST_F(cost, doorbell_before_other_work)
 	}
 	TH_LOG("instructions: %lld at most to the doorbell beside other work", (long long)most);
 	EXPECT_GT(500000, most);
+}
+
+/* ---- memory that SUBMIT takes ---- */
+
+#define TRACING "/sys/kernel/tracing/"
+#define KMALLOC TRACING "events/kmem/kmalloc/"
+#define PAGE 4096
+
+/* The largest of the allocations that are in the trace, in bytes. */
+static unsigned long largest_allocation(void)
+{
+	const char *at = read_file(TRACING "trace");
+	unsigned long largest = 0;
+
+	while ((at = strstr(at, "bytes_alloc="))) {
+		const unsigned long bytes = strtoul(at += 12, NULL, 10);
+
+		largest = bytes > largest ? bytes : largest;
+	}
+	return largest;
+}
+
+/* As many jobs as there may be, with as much of everything: no piece is larger than a page. */
+TEST_F(cost, no_allocation_above_a_page)
+{
+	struct drm_xrnpe_sync syncs[DRM_XRNPE_MAX_SYNCS];
+	struct drm_xrnpe_region regions[XRNPE_MAX_REGIONS];
+	struct drm_xrnpe_job jobs[DRM_XRNPE_MAX_JOBS];
+	const uint32_t queue = queue_of(self->fd, 2);
+	struct bo bos[XRNPE_MAX_REGIONS];
+	char filter[64];
+	int64_t first;
+
+	for (int i = 0; i < XRNPE_MAX_REGIONS; i++) {
+		jobs[0] = job_args(&self->work, &regions[i]);
+		ASSERT_EQ(0, make_bo(self->fd, self->work.data.size, 0, &bos[i]));
+		/* The commands have region 0. */
+		regions[i].handle = i ? bos[i].handle : self->work.data.handle;
+	}
+	for (int i = 0; i < DRM_XRNPE_MAX_SYNCS; i++)
+		syncs[i] = (struct drm_xrnpe_sync){
+			make_syncobj(self->fd), DRM_XRNPE_SYNC_SIGNAL | DRM_XRNPE_SYNC_TIMELINE, 1,
+		};
+	jobs[0].regions = (struct drm_xrnpe_array){ sizeof(regions[0]), XRNPE_MAX_REGIONS,
+						    (uintptr_t)regions };
+	jobs[0].syncs = (struct drm_xrnpe_array){ sizeof(syncs[0]), DRM_XRNPE_MAX_SYNCS,
+						  (uintptr_t)syncs };
+	for (int i = 1; i < DRM_XRNPE_MAX_JOBS; i++)
+		jobs[i] = jobs[0];
+
+	/* Small ones are too many for the trace. */
+	snprintf(filter, sizeof(filter), "bytes_alloc >= 2048 && common_pid == %d", gettid());
+	ASSERT_EQ(0, write_file(KMALLOC "filter", filter));
+	ASSERT_EQ(0, write_file(KMALLOC "enable", "1"));
+	first = submit_jobs(self->fd, queue, jobs, DRM_XRNPE_MAX_JOBS, 0);
+	ASSERT_EQ(0, write_file(KMALLOC "enable", "0"));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first + DRM_XRNPE_MAX_JOBS - 1));
+	TH_LOG("largest allocation of SUBMIT: %lu bytes", largest_allocation());
+	EXPECT_LT(0, largest_allocation());
+	EXPECT_GE(PAGE, largest_allocation());
 }
 
 /* ---- jobs back to back ---- */
