@@ -16,13 +16,15 @@ cd "$(dirname "$0")/.."
 kernel=$1 flavour=$2 seconds=${XRNPE_SECONDS:-3600}
 shift 2
 
-# With kmemleak a kernel takes three times as long to boot, and on 6.12 none of the failures
-# comes that xrnpe_kill asks for. There only the guest with most tests has it.
+# With kmemleak a kernel takes three times as long to boot, and on 6.12 none of the allocations
+# fails then that xrnpe_kill wants to. There only the guest with most tests has it: what the
+# killed leave behind is looked for on 7.3.
 case $kernel in
 7.3) node='/dev/accel/accel*' leaks=--leaks fuzz_seed=1 ;;
 *) node='/dev/dri/renderD*' leaks= fuzz_seed=2 ;;
 esac
-# What happens at random is for the kernels that find mistakes; on the others, some of it.
+# What happens at random is for the kernels that find mistakes, so much on each of them; on the
+# others, some of it.
 # A search for leaks goes through all memory.
 case $flavour in
 debug) jobs_failing=200 kills=50 fuzz_calls=100000 memory=512M ;;
@@ -72,6 +74,14 @@ running() {
 	printf '%s' "exit \$failed"
 }
 
+# What the rule for udev asks of a node. A render node is none of its business.
+key() { sed -n "s/.*\<$1==\"\([^\"]*\)\".*/\1/p" tools/60-xrnpe.rules; }
+case $node in
+/dev/accel/*) rule="readlink /sys/class/$(key SUBSYSTEM)/$(key KERNEL)/device/driver |
+		grep -q '/$(key DRIVERS)\$' || printf 'not '; echo ok 2 - the rule for udev" ;;
+*) rule="echo 'ok 2 - the rule for udev # SKIP no accel node'" ;;
+esac
+
 # What the driver decides without its device is tested inside the kernel.
 set --
 results=""
@@ -82,8 +92,9 @@ fi
 command_line=build/arm64/xrnpe
 # shellcheck disable=SC2046,SC2086
 guest --leaks "$@" $(adding $command_line $plain $fuzzers) -- "
-	echo 1..1
+	echo 1..2
 	if [ -c $node ]; then echo ok 1 - node; else echo not ok 1 - node; ls /dev; fi
+	$rule
 	$results
 	export XRNPE_FUZZ_SEED=${XRNPE_FUZZ_SEED:-$fuzz_seed}
 	export XRNPE_FUZZ_CALLS=${XRNPE_FUZZ_CALLS:-$fuzz_calls}
