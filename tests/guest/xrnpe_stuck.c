@@ -64,13 +64,14 @@ FIXTURE(stuck)
 	struct work stuck, behind, apart;
 	struct gate gate;
 	int64_t guilty, same, other, waiting;
+	uint32_t fence;		/* a syncobj, with that of the last */
 	struct drm_prime_handle export;
 };
 
 /* One job that is stuck, one behind it, one on another queue, one not begun. */
 FIXTURE_SETUP(stuck)
 {
-	struct drm_xrnpe_sync sync;
+	struct drm_xrnpe_sync syncs[2] = { { .flags = DRM_XRNPE_SYNC_SIGNAL } };
 
 	self->fd = open_npu();
 	ASSERT_GE(self->fd, 0) TH_LOG("no xrnpe node");
@@ -84,13 +85,15 @@ FIXTURE_SETUP(stuck)
 	self->export.flags = DRM_CLOEXEC | DRM_RDWR;
 	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &self->export));
 
-	sync = wait_gate(&self->gate);
+	self->fence = make_syncobj(self->fd);
+	syncs[0].handle = self->fence;
+	syncs[1] = wait_gate(&self->gate);
 	self->guilty = submit(self->fd, 1, &self->stuck);
 	ASSERT_LT(0, self->guilty);
 	ASSERT_TRUE(writes_results(self->stuck.data.map, 10000));
 	self->same = submit(self->fd, 1, &self->behind);
 	self->other = submit(self->fd, 2, &self->apart);
-	self->waiting = submit_syncs(self->fd, 0, &self->apart, &sync, 1);
+	self->waiting = submit_syncs(self->fd, 0, &self->apart, syncs, 2);
 }
 
 /* The handles go, the file, the dma-buf, its mapping; the memory stays. */
@@ -129,6 +132,7 @@ static void time_out(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *sel
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, self->same));
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, state_of(self->fd, self->other));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(self->fd, self->waiting));
+	EXPECT_EQ(-ENODEV, syncobj_status(self->fd, self->fence));
 	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
 	EXPECT_EQ(-ENODEV, submit(self->fd, 1, &self->stuck));
 	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
