@@ -29,6 +29,8 @@ static const XRNPEInjection xrnpe_injections[] = {
                 "Neither ABORT nor disabling ends a job"),
     INJECT_BOOL("stuck", stuck, "Commands do not end; nor does CTRL.RESET"),
     INJECT_COUNT("reset", reset, "This CTRL.RESET does not end"),
+    INJECT_COUNT("no-reset", no_reset,
+                 "From this CTRL.RESET on, none ends"),
     INJECT_COUNT("hang", hang, "So many next commands do not end"),
     INJECT_COUNT("drop-irq", drop_irq, "So many next interrupts are lost"),
     INJECT_COUNT("bus-error", bus_error, "This memory access is not answered"),

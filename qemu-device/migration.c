@@ -98,6 +98,36 @@ static int xrnpe_post_load(void *opaque, int version_id)
     return 0;
 }
 
+static bool xrnpe_line_needed(void *opaque)
+{
+    XRNPEState *s = opaque;
+
+    return s->held;
+}
+
+static int xrnpe_line_post_load(void *opaque, int version_id)
+{
+    XRNPEState *s = opaque;
+
+    if (s->held && !s->reset_line) {
+        error_report("xrnpe: 'reset-line' must be as at the source");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static const VMStateDescription vmstate_xrnpe_line = {
+    .name = "xrnpe/reset-line",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = xrnpe_line_needed,
+    .post_load = xrnpe_line_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_BOOL(held, XRNPEState),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 const VMStateDescription vmstate_xrnpe = {
     .name = TYPE_XRNPE,
     .version_id = 1,
@@ -124,5 +154,9 @@ const VMStateDescription vmstate_xrnpe = {
         VMSTATE_STRUCT_ARRAY(queue, XRNPEState, XRNPE_MAX_QUEUES, 1,
                              vmstate_xrnpe_queue, XRNPEQueue),
         VMSTATE_END_OF_LIST()
+    },
+    .subsections = (const VMStateDescription * const []) {
+        &vmstate_xrnpe_line,
+        NULL
     },
 };

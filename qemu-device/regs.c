@@ -371,6 +371,10 @@ static void xrnpe_write(void *opaque, hwaddr addr, uint64_t value,
         return;
     }
     trace_xrnpe_write(addr, value);
+    if (s->held) {
+        xrnpe_refuse(s, "write to a device that is held in reset");
+        return;
+    }
     if (s->resetting) {
         return;
     }

@@ -104,6 +104,7 @@ typedef struct XRNPEInject {
     bool ignore_abort;
     bool stuck;
     uint32_t reset;
+    uint32_t no_reset;
     bool reset_lost;
     uint32_t hang;
     uint32_t drop_irq;
@@ -117,6 +118,7 @@ struct XRNPEState {
     SysBusDevice parent_obj;
 
     MemoryRegion iomem;
+    MemoryRegion line;  /* of the machine's reset controller */
     qemu_irq irq;
     QEMUTimer *timer;
     VMChangeStateEntry *vm_state_change;
@@ -127,13 +129,15 @@ struct XRNPEState {
     QemuCond idle;      /* @in_flight is over */
     bool due;           /* there may be something to do */
     bool quit;
-    bool running;       /* the machine, and nobody waits for @idle */
+    unsigned int waiting;   /* for @idle: nothing new begins meanwhile */
+    bool running;       /* the machine */
 
     uint8_t rows;
     uint8_t cols;
     uint8_t queues;
     uint16_t threads;
     char *kernel;
+    bool reset_line;    /* there is one */
     XRNPETiming timing;
     XRNPEInject inject;
     struct xrnpe_machine machine;
@@ -144,6 +148,7 @@ struct XRNPEState {
     uint64_t bus_addr;
     bool bus_error;
     bool resetting;
+    bool held;          /* in reset, by the line */
     uint64_t counters[XRNPE_COUNTERS];
     XRNPEQueue queue[XRNPE_MAX_QUEUES];
 
@@ -180,6 +185,12 @@ void xrnpe_go_on(XRNPEState *s);
 
 void xrnpe_start_reset(XRNPEState *s);
 
+/*
+ * As the machine or the reset line does it, which not even a stuck device can
+ * ignore. Waits until nothing is computed.
+ */
+void xrnpe_reset_at_once(XRNPEState *s);
+
 /* Complete a reset that has begun, or at least go about it. */
 void xrnpe_pursue_reset(XRNPEState *s);
 
@@ -196,6 +207,11 @@ void xrnpe_thread_compute(XRNPEState *s);
 
 /* Wait until nothing is computed; nothing new begins meanwhile. */
 void xrnpe_thread_wait(XRNPEState *s);
+
+/* ---- line.c ------------------------------------------------------------- */
+
+void xrnpe_line_init(XRNPEState *s);
+void xrnpe_line_realize(XRNPEState *s);
 
 /* ---- regs.c ------------------------------------------------------------- */
 

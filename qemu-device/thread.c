@@ -71,14 +71,12 @@ void xrnpe_thread_compute(XRNPEState *s)
     qemu_cond_signal(&s->work);
 }
 
-/* Callers are in the main loop: none waits while another one does. */
+/* Callers are the main loop and CPUs: one may wait while another one does. */
 void xrnpe_thread_wait(XRNPEState *s)
 {
-    bool running = s->running;
-
-    s->running = false;
+    s->waiting++;
     while (s->in_flight) {
         qemu_cond_wait_bql(&s->idle);
     }
-    s->running = running;
+    s->waiting--;
 }

@@ -10,8 +10,8 @@
  *
  * Here are its life cycle, its reset and what decides what is next; regs.c,
  * queue.c, job.c, command.c and dma.c lead from a register write to the bytes in
- * memory, prepared.c keeps what is decoded on the way, inject.c makes the device
- * fail, migration.c moves it.
+ * memory, prepared.c keeps what is decoded on the way, line.c is the reset line,
+ * inject.c makes the device fail, migration.c moves it.
  *
  * All state lives under the BQL. Register writes only change it and call the
  * device's thread, see thread.c, which starts what there is to do. It computes
@@ -95,16 +95,24 @@ void xrnpe_pursue_reset(XRNPEState *s)
     }
 }
 
+/* Whether the reset that begins is never to end. */
+static bool xrnpe_loses_reset(XRNPEInject *inject)
+{
+    bool dead = inject->no_reset == 1;
+
+    inject->no_reset -= inject->no_reset > 1;
+    return (inject->reset && !--inject->reset) || dead;
+}
+
 void xrnpe_start_reset(XRNPEState *s)
 {
     trace_xrnpe_reset(s->in_flight);
     s->resetting = true;
-    s->inject.reset_lost = s->inject.reset && !--s->inject.reset;
+    s->inject.reset_lost = xrnpe_loses_reset(&s->inject);
     xrnpe_pursue_reset(s);
 }
 
-/* As the machine resets the device, which not even a stuck one can ignore. */
-static void xrnpe_reset_at_once(XRNPEState *s)
+void xrnpe_reset_at_once(XRNPEState *s)
 {
     trace_xrnpe_reset(s->in_flight);
     s->inject.reset_lost = false;
@@ -136,7 +144,7 @@ void xrnpe_go_on(XRNPEState *s)
 {
     XRNPEQueue *q;
 
-    if (!s->running) {
+    if (!s->running || s->waiting || s->held) {
         return;
     }
     xrnpe_pursue_reset(s);
@@ -186,7 +194,10 @@ static void xrnpe_vm_state_change(void *opaque, bool running, RunState state)
 
 static void xrnpe_reset_hold(Object *obj, ResetType type)
 {
-    xrnpe_reset_at_once(XRNPE(obj));
+    XRNPEState *s = XRNPE(obj);
+
+    s->held = false;
+    xrnpe_reset_at_once(s);
 }
 
 static bool xrnpe_check_properties(XRNPEState *s, Error **errp)
@@ -247,6 +258,7 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     if (!s->datapath) {
         return;
     }
+    xrnpe_line_realize(s);
     s->machine = XRNPE_MACHINE_DEFAULT;
     s->machine.rows = s->rows;
     s->machine.cols = s->cols;
@@ -257,6 +269,7 @@ static void xrnpe_realize(DeviceState *dev, Error **errp)
     s->vm_state_change =
         qdev_add_vm_change_state_handler(dev, xrnpe_vm_state_change, s);
     memory_region_set_enabled(&s->iomem, true);
+    memory_region_set_enabled(&s->line, true);
 }
 
 static void xrnpe_unrealize(DeviceState *dev)
@@ -265,6 +278,7 @@ static void xrnpe_unrealize(DeviceState *dev)
 
     /* Nobody takes the window off its bus. */
     memory_region_set_enabled(&s->iomem, false);
+    memory_region_set_enabled(&s->line, false);
     qemu_del_vm_change_state_handler(s->vm_state_change);
     xrnpe_reset_at_once(s);
     xrnpe_thread_stop(s);
@@ -282,6 +296,7 @@ static void xrnpe_init(Object *obj)
                           XRNPE_MMIO_SIZE);
     sysbus_init_mmio(SYS_BUS_DEVICE(s), &s->iomem);
     sysbus_init_irq(SYS_BUS_DEVICE(s), &s->irq);
+    xrnpe_line_init(s);
 }
 
 static const Property xrnpe_properties[] = {
@@ -290,6 +305,7 @@ static const Property xrnpe_properties[] = {
     DEFINE_PROP_UINT8("queues", XRNPEState, queues, XRNPE_MAX_QUEUES),
     DEFINE_PROP_UINT16("threads", XRNPEState, threads, 0),
     DEFINE_PROP_STRING("kernel", XRNPEState, kernel),
+    DEFINE_PROP_BOOL("reset-line", XRNPEState, reset_line, false),
 };
 
 static const QEnumLookup xrnpe_timing_lookup = {

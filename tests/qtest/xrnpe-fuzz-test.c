@@ -327,6 +327,12 @@ static void any_fault(Round *r)
     }
 }
 
+/* The reset line's word */
+static void set_line(Round *r, uint32_t value)
+{
+    qtest_writel(r->npu.qts, r->npu.base + XRNPE_MMIO_SIZE, value);
+}
+
 static void heal(Round *r)
 {
     inject_flag(&r->npu, "x-fault-ignore-abort", false);
@@ -337,6 +343,7 @@ static void heal(Round *r)
     inject(&r->npu, "x-fault-seqno", 0);
     inject(&r->npu, "x-fault-slow", 0);
     r->stuck = false;
+    set_line(r, 0);
 }
 
 /* What holds at any time, looked at while nothing moves */
@@ -386,6 +393,16 @@ static void reset(Round *r)
         qtest_qmp_eventwait(r->npu.qts, "RESET");
     } else {
         wr(&r->npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    }
+}
+
+/* Hold it in reset, for a moment or for longer. */
+static void hold(Round *r)
+{
+    set_line(r, 1);
+    if (one_in(r, 2)) {
+        check(r);
+        set_line(r, 0);
     }
 }
 
@@ -468,7 +485,11 @@ static void act(Round *r)
         }
         break;
     default:
-        g_usleep(below(r, 3000));
+        if (one_in(r, 4)) {
+            hold(r);
+        } else {
+            g_usleep(below(r, 3000));
+        }
         break;
     }
 }
@@ -481,7 +502,8 @@ static void fuzz_round(uint32_t seed)
     Round r = { .rand = g_rand_new_with_seed(seed) };
 
     g_test_message("round %" PRIu32, seed);
-    r.properties = g_strdup(variants[seed % ARRAY_SIZE(variants)]);
+    r.properties = g_strdup_printf(",reset-line=on%s",
+                                   variants[seed % ARRAY_SIZE(variants)]);
     open_machine(&r, "");
     prepare(&r.npu);
     for (unsigned int q = 0; q < XRNPE_MAX_QUEUES; q++) {

@@ -485,3 +485,20 @@ void migrate_to(Npu *npu, const char *uri)
                              "{ 'uri': %s } }", uri);
     wait_migration(npu);
 }
+
+void assert_refuses(const char *device, const char *uri, const char *why)
+{
+    const char *argv[] = {
+        getenv("QTEST_QEMU_BINARY"), "-machine", "virt", "-nodefaults",
+        "-display", "none", "-m", "64M", "-accel", "qtest", "-device", device,
+        "-incoming", uri, NULL,
+    };
+    g_autofree char *err = NULL;
+    int status;
+
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH,
+                               NULL, NULL, NULL, &err, &status, NULL));
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    g_assert_nonnull(strstr(err, why));
+}

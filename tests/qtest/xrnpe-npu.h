@@ -161,4 +161,7 @@ void cont(Npu *npu);
 void wait_migration(Npu *npu);
 void migrate_to(Npu *npu, const char *uri);
 
+/* A machine with @device does not take the stream, and its message has @why. */
+void assert_refuses(const char *device, const char *uri, const char *why);
+
 #endif

@@ -217,6 +217,27 @@ static void test_endless_reset(void)
     npu_quit(&npu);
 }
 
+/* From the second one on no reset ends but the machine's, until the fault does. */
+static void test_no_reset(void)
+{
+    Npu npu = npu_start();
+
+    inject(&npu, "x-fault-no-reset", 2);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    assert_reset(&npu);
+    for (unsigned int i = 0; i < 2; i++) {
+        wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+        g_assert_cmphex(rd(&npu, XRNPE_CTRL), ==, XRNPE_CTRL_RESET);
+        qtest_qmp_assert_success(npu.qts, "{ 'execute': 'system_reset' }");
+        qtest_qmp_eventwait(npu.qts, "RESET");
+        assert_reset(&npu);
+    }
+    inject(&npu, "x-fault-no-reset", 0);
+    wr(&npu, XRNPE_CTRL, XRNPE_CTRL_RESET);
+    assert_reset(&npu);
+    npu_quit(&npu);
+}
+
 /* It takes its time to come to rest. */
 static void test_busy(void)
 {
@@ -239,6 +260,7 @@ void xrnpe_add_inject_tests(void)
     qtest_add_func("/xrnpe/inject/seqno", test_wrong_seqno);
     qtest_add_func("/xrnpe/inject/ignore-abort", test_ignore_abort);
     qtest_add_func("/xrnpe/inject/reset", test_endless_reset);
+    qtest_add_func("/xrnpe/inject/no-reset", test_no_reset);
     qtest_add_data_func("/xrnpe/inject/stuck", (void *)false, test_stuck);
     qtest_add_data_func("/xrnpe/inject/stuck-reset", (void *)true, test_stuck);
 }

@@ -20,6 +20,7 @@ int main(int argc, char **argv)
     xrnpe_add_queues_tests();
     xrnpe_add_faults_tests();
     xrnpe_add_inject_tests();
+    xrnpe_add_line_tests();
     xrnpe_add_migration_tests();
     xrnpe_add_guest_tests();
 

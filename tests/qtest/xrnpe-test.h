@@ -14,6 +14,7 @@ void xrnpe_add_jobs_tests(void);
 void xrnpe_add_queues_tests(void);
 void xrnpe_add_faults_tests(void);
 void xrnpe_add_inject_tests(void);
+void xrnpe_add_line_tests(void);
 void xrnpe_add_migration_tests(void);
 void xrnpe_add_guest_tests(void);
 
