@@ -32,7 +32,7 @@ debug) jobs_failing=200 kills=50 fuzz_calls=100000 memory=512M ;;
 esac
 
 plain="" fuzzers="" incoherent="" asleep="" killers="" resetters="" lost="" untold="" stuck=""
-faults="" costs="" pools="" ranges="" slow="" restless="" lives=""
+faults="" costs="" pools="" ranges="" slow="" restless="" lives="" lines="" held="" downs=""
 for t; do
 	case $t in
 	*_fuzz) fuzzers="$fuzzers $t" ;;
@@ -51,6 +51,9 @@ for t; do
 	*_ranges) ranges="$ranges $t" ;;
 	*_slow) slow="$slow $t" ;;
 	*_cost) costs="$costs $t" ;;
+	*_line) lines="$lines $t" ;;
+	*_held) held="$held $t" ;;
+	*_shutdown) downs="$downs $t" ;;
 	*_stuck) stuck="$stuck $t" ;;
 	*_faults) faults="$faults $t" ;;
 	*) plain="$plain $t" ;;
@@ -162,6 +165,48 @@ for t in $stuck; do
 		guest --add "$t" --memory 320M --device-args x-fault-stuck=on,threads=1 -- \
 			"XRNPE_STUCK=$how /bin/${t##*/}"
 	done
+done
+
+# For one whose reset register fails: once, and for good.
+for t in $lines; do
+	guest $leaks --add "$t" --reset-line --device-args x-fault-ignore-abort=on,x-fault-reset=3 \
+		--module-args job_timeout_ms=500 -- "/bin/${t##*/}"
+done
+for t in $held; do
+	guest $leaks --add "$t" --memory 320M --reset-line \
+		--device-args x-fault-stuck=on,x-fault-no-reset=3 \
+		--module-args client_memory_mib=64 -- "/bin/${t##*/}"
+done
+
+# Those that end the machine: of that the kernel's log tells, and the device's. The device is
+# healthy, cannot be stopped, or only by its reset line.
+log=build/vm/shutdown-$kernel-$flavour.log
+down() { # NUMBER WHAT PROGRAM HOW OPTION-OF-VM...
+	name="$1 - $2" program=$3 line="/bin/${3##*/} $4" status=0
+	shift 4
+	rm -f "$log" "$log.device"
+	vm --log "$log" --trace "$log.device" --add "$program" "$@" -- "$line" 2> "$log.vm" || status=$?
+	# The launcher has no status (125), but of a splat it knows (123).
+	if [ "$status" = 125 ] && tr -d '\r' < "$log" | grep -q '] reboot: ' && ended; then
+		echo "ok $name"
+	else
+		echo "not ok $name"
+		cat "$log.vm"
+		grep xrnpe "$log" || true
+		failed=1
+	fi
+}
+complains() { grep -q 'xrnpe.*cannot be stopped' "$log"; }
+says() { grep -q "$1" "$log.device"; }
+[ -z "$downs" ] || echo 1..3
+for t in $downs; do
+	ended() { ! complains && says 'xrnpe_reset command in flight: 1'; }
+	down 1 "a healthy device is stopped" "$t" off
+	ended() { complains; }
+	down 2 "the log tells of a device that cannot be stopped" "$t" restart \
+		--device-args x-fault-stuck=on
+	ended() { ! complains && says 'xrnpe_line asserted: 1'; }
+	down 3 "the reset line stops one" "$t" off --reset-line --device-args x-fault-stuck=on
 done
 
 # Those that send the machine to sleep: QEMU's virtio console does not come back

@@ -6,41 +6,17 @@
  * they stand here. Its beginning is the value of XRNPE_STUCK: a job's time
  * limit (timeout), or the device is unbound (unbind). Needs root.
  */
+#include "xrnpe_memory.h"
 #include "xrnpe_module.h"
 #include "xrnpe_sync.h"
 #include "xrnpe_work.h"
 
 #define DEVICE "c000000.npu"
 #define STATUS "/sys/bus/platform/devices/" DEVICE "/power/runtime_status"
-#define FILL 0x55
 
 static bool begins_with(const char *name)
 {
 	return !strcmp(getenv("XRNPE_STUCK") ?: "timeout", name);
-}
-
-/*
- * Take most of the free memory, and see whether any of it changes. The results start
- * on a page.
- */
-static bool memory_is_quiet(void)
-{
-	const char *available = strstr(read_file("/proc/meminfo"), "MemAvailable:");
-	size_t size = available ? strtoul(available + 13, NULL, 10) * 1024 / 10 * 9 : 0;
-	const size_t page = sysconf(_SC_PAGESIZE);
-	volatile uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool quiet = memory != MAP_FAILED;
-
-	if (!quiet)
-		return false;
-	for (size_t i = 0; i < size; i += page)
-		memory[i] = FILL;
-	sleep_ms(500);
-	for (size_t i = 0; i < size && quiet; i += page)
-		quiet = memory[i] == FILL;
-	munmap((void *)memory, size);
-	return quiet;
 }
 
 /* Data of another's memory, if there is such memory. */
