@@ -26,6 +26,15 @@ struct xrnpe_shared;
 
 /* Queues of a file. */
 #define XRNPE_MAX_FILE_QUEUES	64
+#define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
+
+/** struct xrnpe_turns - queues of a ring, and of one priority, that wait for their turn alone */
+struct xrnpe_turns {
+	/** @waiting: of &struct xrnpe_share */
+	struct rb_root_cached waiting;
+	/** @last: jiffies, when one of them had its turn */
+	unsigned long last;
+};
 
 /** struct xrnpe_ring - a hardware ring; members are protected by hw_lock */
 struct xrnpe_ring {
@@ -45,10 +54,16 @@ struct xrnpe_ring {
 	ktime_t head_since;
 	/** @now: nanoseconds that a queue has executed which has had its part, see xrnpe_share.c */
 	u64 now;
-	/** @waiting: of &struct xrnpe_share, queues whose next job waits for its turn alone */
-	struct rb_root_cached waiting;
-	/** @waiters: how many */
+	/** @turns: by &enum drm_xrnpe_priority */
+	struct xrnpe_turns turns[XRNPE_PRIORITIES];
+	/** @least: of @turns, of the least urgent priority that it serves */
+	struct xrnpe_turns *least;
+	/** @most: of @turns, of the most urgent one */
+	struct xrnpe_turns *most;
+	/** @waiters: queues in all of @turns */
 	unsigned int waiters;
+	/** @gives_way_to: a ring that is served after it, but not kept waiting for ever, or NULL */
+	struct xrnpe_ring *gives_way_to;
 	/** @filled: how many are in @jobs */
 	unsigned int filled;
 	/** @check_work: looks after the time limit of the oldest job */

@@ -277,7 +277,6 @@ int xrnpe_hw_probe(struct xrnpe_device *xdev)
 		ring->index = i;
 		snprintf(ring->name, sizeof(ring->name), "ring%u", i);
 		INIT_LIST_HEAD(&ring->jobs);
-		ring->waiting = RB_ROOT_CACHED;
 		INIT_DELAYED_WORK(&ring->check_work, xrnpe_ring_check_work);
 	}
 	init_waitqueue_head(&xdev->ended);

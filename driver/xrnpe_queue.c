@@ -108,7 +108,7 @@ static struct xrnpe_queue *xrnpe_queue_create(struct xrnpe_ctx *ctx, u32 priorit
 	spin_lock_init(&queue->lock);
 	INIT_LIST_HEAD(&queue->jobs);
 	INIT_WORK(&queue->work, xrnpe_queue_work);
-	xrnpe_share_init(&queue->share, priority);
+	xrnpe_share_init(&queue->share, &ring->turns[priority]);
 	xrnpe_queue_open(queue);
 	return queue;
 }

@@ -18,7 +18,6 @@ struct xrnpe_result;
 #define XRNPE_MAX_DEPTH		256
 /* So many faults and timeouts in a row ban a queue. */
 #define XRNPE_MAX_FAILURES	10
-#define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
 
 /** struct xrnpe_queue - a queue of a file */
 struct xrnpe_queue {

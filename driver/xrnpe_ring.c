@@ -273,8 +273,8 @@ void xrnpe_hw_start(struct xrnpe_device *xdev)
 
 /**
  * xrnpe_hw_submit() - put a job into its ring
- * @job: the job, on no list; there is room for it, the device is on, and was held if no ring
- *	has a job
+ * @job: the job, the oldest of its queue; there is room for it, the device is on, and was held if
+ *	no ring has a job
  */
 void xrnpe_hw_submit(struct xrnpe_job *job)
 {
@@ -284,7 +284,7 @@ void xrnpe_hw_submit(struct xrnpe_job *job)
 
 	lockdep_assert_held(&xdev->hw_lock);
 	/* From here on xrnpe_ring_drop() finds it in the ring. */
-	list_add_tail(&job->node, &ring->jobs);
+	list_move_tail(&job->node, &ring->jobs);
 	ring->filled++;
 	job->queue->in_ring++;
 	WRITE_ONCE(xdev->inflight, xdev->inflight + 1);
@@ -427,6 +427,9 @@ void xrnpe_ring_service(struct xrnpe_ring *ring)
 {
 	xrnpe_ring_reap_and_resume(ring);
 	xrnpe_ring_feed(ring);
+	/* It may have given way to this one. */
+	if (ring->index)
+		xrnpe_ring_feed(ring - 1);
 }
 
 /**

@@ -161,20 +161,21 @@ static bool xrnpe_hw_hold(struct xrnpe_device *xdev)
 void xrnpe_ring_feed(struct xrnpe_ring *ring)
 {
 	struct xrnpe_device *xdev = ring->xdev;
-	struct xrnpe_queue *queue;
 
 	lockdep_assert_held(&xdev->hw_lock);
 	if (xdev->stops)
 		return;
-	while (ring->filled < XRNPE_RING_JOBS && (queue = xrnpe_ring_next_queue(ring))) {
-		struct xrnpe_job *job = xrnpe_queue_head(queue);
+	while (ring->waiters && ring->filled < XRNPE_RING_JOBS) {
+		struct xrnpe_queue *queue = xrnpe_ring_next_queue(ring);
+
+		if (!queue)
+			return;
 
 		if (!xrnpe_hw_hold(xdev)) {
 			xrnpe_queue_kick(queue);
 			return;
 		}
-		list_del(&job->node);
-		xrnpe_hw_submit(job);
+		xrnpe_hw_submit(xrnpe_queue_head(queue));
 		xrnpe_queue_look(queue);
 	}
 }
@@ -325,7 +326,7 @@ void xrnpe_sched_stop_checks(void *data)
 }
 
 /**
- * xrnpe_sched_probe() - make the workers
+ * xrnpe_sched_probe() - make the workers, and find out how rings share the device
  * @xdev: the device
  *
  * They live as long as the DRM device: open files and their jobs are there after the hardware
@@ -337,6 +338,7 @@ int xrnpe_sched_probe(struct xrnpe_device *xdev)
 {
 	struct drm_device *drm = &xdev->drm;
 
+	xrnpe_share_probe(xdev);
 	/*
 	 * Memory may be freed only when a fence signals, and that may take a worker, or a reset.
 	 * It comes before what else the CPUs have to do: else the device waits for a time slice of

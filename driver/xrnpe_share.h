@@ -2,19 +2,27 @@
 #ifndef __XRNPE_SHARE_H__
 #define __XRNPE_SHARE_H__
 
+#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/rbtree.h>
 #include <linux/time64.h>
 #include <linux/types.h>
 
+struct xrnpe_device;
 struct xrnpe_job;
 struct xrnpe_queue;
 struct xrnpe_ring;
+struct xrnpe_turns;
 
 /* What a queue may execute ahead of others of its ring that have work, too. */
 #define XRNPE_SHARE_SLICE	(20 * NSEC_PER_MSEC)
 /* With fewer jobs in the ring the device is soon idle: one is let in, whoever it is from. */
 #define XRNPE_SHARE_LOW		2
+/*
+ * Who is less urgent has a turn, too, after so many time limits of a job: what everybody may do
+ * is to keep nobody waiting for ever, and who is urgent has to wait for one job so rarely.
+ */
+#define XRNPE_SHARE_PATIENCE	8
 
 /** struct xrnpe_share - what a queue has had of its ring's time; protected by hw_lock */
 struct xrnpe_share {
@@ -25,20 +33,20 @@ struct xrnpe_share {
 	u64 used;
 	/** @estimate: nanoseconds that the next job will execute */
 	u64 estimate;
-	/** @urgency: the higher, the sooner it has its turn on a ring that priorities share */
-	unsigned int urgency;
 	/** @waits: for its turn */
 	bool waits;
-	/** @node: among those of its ring that wait */
+	/** @turns: of those of its ring and its priority */
+	struct xrnpe_turns *turns;
+	/** @node: in @turns, if it waits */
 	struct rb_node node;
 };
 
-static inline void xrnpe_share_init(struct xrnpe_share *share, unsigned int urgency)
+static inline void xrnpe_share_init(struct xrnpe_share *share, struct xrnpe_turns *turns)
 {
 	*share = (struct xrnpe_share) {
 		/* Nothing is known: one job, and then it is. */
 		.estimate = XRNPE_SHARE_SLICE,
-		.urgency = urgency,
+		.turns = turns,
 	};
 }
 
@@ -93,7 +101,7 @@ static inline void xrnpe_share_settle(struct xrnpe_share *share, u64 taken, u64 
 }
 
 /**
- * xrnpe_share_precedes() - which of two has its turn first
+ * xrnpe_share_precedes() - which of two of the same turns has its own first
  * @a: one
  * @b: the other
  *
@@ -101,12 +109,14 @@ static inline void xrnpe_share_settle(struct xrnpe_share *share, u64 taken, u64 
  */
 static inline bool xrnpe_share_precedes(const struct xrnpe_share *a, const struct xrnpe_share *b)
 {
-	return a->urgency != b->urgency ? a->urgency > b->urgency : a->used < b->used;
+	return a->used < b->used;
 }
 
+void xrnpe_share_probe(struct xrnpe_device *xdev);
 void xrnpe_share_wait(struct xrnpe_queue *queue);
 void xrnpe_share_withdraw(struct xrnpe_queue *queue);
 struct xrnpe_queue *xrnpe_ring_next_queue(const struct xrnpe_ring *ring);
+ktime_t xrnpe_ring_starves_since(const struct xrnpe_ring *ring);
 void xrnpe_share_enter(struct xrnpe_job *job);
 void xrnpe_share_leave(struct xrnpe_job *job);
 

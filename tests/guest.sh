@@ -152,6 +152,8 @@ done
 slowly=x-fault-slow=2000
 for t in $slow; do
 	guest --add "$t" --icount --device-args $slowly -- "/bin/${t##*/}"
+	guest --add "$t" --icount --device-args $slowly,queues=1 -- \
+		"/bin/${t##*/} -t turns_of_the_less_urgent"
 done
 
 # What a job costs. A debug kernel is not what anybody pays for.

@@ -167,6 +167,70 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 
 /* ---- shares ---- */
 
+/*
+ * What everybody may do keeps nobody waiting for ever, nor do in a ring that priorities share
+ * those who may do more: who is less urgent has a turn now and then.
+ */
+TEST_F_TIMEOUT(job, turns_of_the_less_urgent, 120)
+{
+	struct rival hogs[2] = {};
+	uint32_t priority, low;
+	struct work other;
+
+	begin_with(_metadata, self, "job_timeout_ms=100");
+	priority = self->info.rings == 1 ? DRM_XRNPE_PRIORITY_REALTIME : DRM_XRNPE_PRIORITY_MEDIUM;
+	low = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 16);
+	ASSERT_EQ(0, make_work(self->fd, &other));
+	for (int i = 0; i < 2; i++) {
+		hogs[i].fd = self->fd;
+		hogs[i].queue = make_queue(self->fd, priority, 16);
+		ASSERT_EQ(0, make_long(self->fd, 4, 1, &hogs[i].work));
+		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
+	}
+	sleep_ms(100);
+	for (int i = 0; i < 5; i++) {
+		struct drm_xrnpe_region region;
+		const struct drm_xrnpe_job job = job_args(&other, &region);
+
+		clear_result(&other);
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE,
+			  state_of(self->fd, submit_jobs(self->fd, low, &job, 1, 0)));
+		EXPECT_TRUE(result_is_right(&other));
+	}
+	for (int i = 0; i < 2; i++)
+		hogs[i].stop = true;
+	for (int i = 0; i < 2; i++) {
+		pthread_join(hogs[i].thread, NULL);
+		unmap_work(&hogs[i].work);
+	}
+	unmap_work(&other);
+	end_with(_metadata, self);
+}
+
+/* Nor is it a way to keep others waiting to fill a ring with jobs that are longer than before. */
+TEST_F_TIMEOUT(job, turns_behind_a_full_ring, 120)
+{
+	const int jobs = 60;
+	int64_t first, last, low;
+	struct work hog, other;
+
+	begin_with(_metadata, self, "job_timeout_ms=100");
+	ASSERT_EQ(0, make_work(self->fd, &other));
+	ASSERT_EQ(0, make_long(self->fd, 40, 1, &hog));
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 2, &other));
+	first = last = submit(self->fd, 2, &hog);
+	for (int i = 1; i < jobs; i++)
+		last = submit(self->fd, 2, &hog);
+	low = submit(self->fd, 3, &other);
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, low));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first));
+	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, last));
+	unmap_work(&hog);
+	unmap_work(&other);
+	end_with(_metadata, self);
+}
+
 /* However much one queue holds, others of the same priority have their turn. */
 TEST_F(job, turns)
 {
