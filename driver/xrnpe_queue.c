@@ -198,6 +198,8 @@ int xrnpe_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file
 	struct xrnpe_queue *queue;
 	u32 id;
 
+	if (READ_ONCE(ctx->xdev->wedged))
+		return -ENODEV;
 	if (args->priority > DRM_XRNPE_PRIORITY_REALTIME || args->flags ||
 	    !args->depth || args->depth > XRNPE_MAX_DEPTH) {
 		drm_dbg(drm, "no priority %u, unknown flags %#x, or depth %u not in 1..%u\n",

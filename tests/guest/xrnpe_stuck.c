@@ -112,6 +112,7 @@ static void time_out(struct __test_metadata *_metadata, FIXTURE_DATA(stuck) *sel
 	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
 	EXPECT_EQ(-ENODEV, submit(self->fd, 1, &self->stuck));
 	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
+	EXPECT_EQ(-ENODEV, make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 1));
 	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
 	EXPECT_EQ(0, device_info(self->fd, &(struct drm_xrnpe_dev_info){}));
 	EXPECT_EQ(0, call(self->fd, DRM_IOCTL_XRNPE_BO_MMAP_OFFSET, &offset));
