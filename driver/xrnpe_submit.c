@@ -279,7 +279,8 @@ static int xrnpe_submission_add_out(struct xrnpe_submission *sub, struct drm_fil
 	out->point = sync->point;
 	if (!sync->point)
 		return 0;
-	out->chain = dma_fence_chain_alloc();
+	/* As dma_fence_chain_alloc(), but who submits is charged for it. */
+	out->chain = kmalloc_obj(*out->chain, GFP_KERNEL_ACCOUNT);
 	return out->chain ? 0 : -ENOMEM;
 }
 

@@ -233,6 +233,49 @@ TEST_F(memcg, fences_of_jobs)
 	check_jobs(_metadata, DRM_XRNPE_MAX_SYNCS, 1536 + DRM_XRNPE_MAX_SYNCS * sizeof(void *));
 }
 
+/* And the points of timelines that they add. */
+TEST_F(memcg, points_of_jobs)
+{
+	enum { JOBS = 256, POINTS = DRM_XRNPE_MAX_SYNCS - 1 };
+	struct drm_xrnpe_sync syncs[1 + POINTS];
+	struct drm_xrnpe_region region;
+	const int fd = open_npu();
+	struct drm_xrnpe_job job;
+	struct work work;
+	struct gate gate;
+	uint32_t queue;
+	int64_t slab;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, make_gate(fd, &gate));
+	ASSERT_EQ(0, make_work(fd, &work));
+	queue = make_queue(fd, DRM_XRNPE_PRIORITY_LOW, JOBS);
+	syncs[0] = wait_gate(&gate);
+	for (int i = 1; i <= POINTS; i++)
+		syncs[i] = (struct drm_xrnpe_sync){
+			.flags = DRM_XRNPE_SYNC_SIGNAL | DRM_XRNPE_SYNC_TIMELINE,
+			.handle = make_syncobj(fd),
+		};
+	job = job_args(&work, &region);
+	job.syncs = (struct drm_xrnpe_array){ sizeof(*syncs), 1 + POINTS, (uintptr_t)syncs };
+	ASSERT_EQ(0, become_member());
+	slab = charged_for_slab();
+	ASSERT_LE(0, slab);
+
+	for (int j = 1; j <= JOBS; j++) {
+		for (int i = 1; i <= POINTS; i++)
+			syncs[i].point = j;
+		ASSERT_LT(0, submit_jobs(fd, queue, &job, 1, 0));
+	}
+	TH_LOG("%jd bytes a point", (intmax_t)(charged_for_slab() - slab) / (JOBS * POINTS));
+	/* A link of a timeline has a fence, and more. */
+	EXPECT_LE(slab + JOBS * POINTS * 96, charged_for_slab());
+	open_gate(&gate);
+	unmap_work(&work);
+	close(fd);
+	EXPECT_TRUE(falls_to(charged_for_slab, slab + SLACK));
+}
+
 /* As many queues and performance monitors as files may have, which do nothing. */
 TEST_F(memcg, queues_and_monitors)
 {
