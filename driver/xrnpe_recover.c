@@ -82,27 +82,45 @@ static void xrnpe_hw_reap(struct xrnpe_device *xdev)
 }
 
 /*
- * Note which jobs may have begun: those that HEAD has passed, whose sequence number
- * is missing then, and the one at HEAD, if its queue is served or it has executed
- * before. No other begins any more. A job that the device was reset for again and
- * again has its part in that.
+ * Whether the job at HEAD, whose count @head gets, may have begun: its queue is served, or it has
+ * executed before, and the ring has not stopped ahead of it.
+ */
+static bool xrnpe_ring_head_has_begun(struct xrnpe_ring *ring, u32 *head)
+{
+	u32 serves = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, xrnpe_read(ring->xdev, XRNPE_STATUS));
+	u64 executed;
+	bool stopped;
+
+	/* It may stop just now, and HEAD be one further; then it stays so. */
+	do {
+		stopped = xrnpe_ring_has_stopped(ring);
+		executed = xrnpe_ring_executed(ring, head);
+	} while (stopped != xrnpe_ring_has_stopped(ring));
+	return !stopped && (executed || serves == ring->index);
+}
+
+/*
+ * Note which jobs may have begun: those that HEAD has passed, whose sequence number is missing
+ * then, and maybe the one at HEAD. Behind one that was refused no other begins any more. A job
+ * that the device was reset for again and again has its part in that.
  */
 static void xrnpe_ring_note_begun(struct xrnpe_ring *ring)
 {
-	u32 head, serves, status;
+	bool head_has_begun, refused = false;
 	struct xrnpe_job *job;
-	u64 executed;
+	u32 head;
 
 	if (list_empty(&ring->jobs))
 		return;
 	xrnpe_ring_poison(ring);
-	status = xrnpe_read(ring->xdev, XRNPE_STATUS);
-	serves = FIELD_GET(XRNPE_STATUS_QUEUE_MASK, status);
-	executed = xrnpe_ring_executed(ring, &head);
-	list_for_each_entry(job, &ring->jobs, node)
+	head_has_begun = xrnpe_ring_head_has_begun(ring, &head);
+	list_for_each_entry(job, &ring->jobs, node) {
+		s32 passed = head - job->count;
+
+		refused |= xrnpe_job_is_refused(job);
 		job->begun = ++job->resets > XRNPE_MAX_RESETS ||
-			     (head == job->count && (executed || serves == ring->index)) ||
-			     ((s32)(head - job->count) > 0 && !xrnpe_job_is_refused(job));
+			     (!refused && (passed > 0 || (!passed && head_has_begun)));
+	}
 }
 
 /*
@@ -253,30 +271,38 @@ void xrnpe_hw_park(struct xrnpe_device *xdev)
  * xrnpe_hw_is_parked() - whether the device has come to rest
  * @xdev: the device, after xrnpe_hw_park()
  *
- * It is reset if it has halted, and so will not come to rest by itself.
+ * It is reset if it has halted, and so will not come to rest by itself, or does not tell of a job's
+ * end.
  *
  * Return: true if no job of any queue has begun that has not ended.
  */
 bool xrnpe_hw_is_parked(struct xrnpe_device *xdev)
 {
+	bool running = false, fails;
+
 	guard(xrnpe_hw)(xdev);
 	/* It has failed meanwhile. */
 	if (xdev->wedged)
 		return true;
 	/* The interrupt that tells of it may be lost. */
-	if (xrnpe_hw_has_halted(xdev) && !work_busy(&xdev->reset_work))
-		queue_work(xdev->reset_wq, &xdev->reset_work);
+	fails = xrnpe_hw_has_halted(xdev);
 	for (unsigned int i = 0; i < xdev->info.rings; i++) {
 		struct xrnpe_ring *ring = &xdev->ring[i];
+		/* Read first, so that jobs which have ended by then are reaped. */
+		u32 state = xrnpe_ring_read(ring, XRNPE_QUEUE_STATE);
 
 		if (list_empty(&ring->jobs))
 			continue;
 		xrnpe_ring_service(ring);
-		if (!list_empty(&ring->jobs) &&
-		    xrnpe_ring_read(ring, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_RUNNING)
-			return false;
+		if (state == XRNPE_QUEUE_STATE_RUNNING)
+			running = true;
+		else if (state != XRNPE_QUEUE_STATE_DISABLED)
+			/* What has executed would do so once more after the sleep. */
+			fails |= xrnpe_ring_hides_end(ring);
 	}
-	return true;
+	if (fails && !work_busy(&xdev->reset_work))
+		queue_work(xdev->reset_wq, &xdev->reset_work);
+	return !running && !fails;
 }
 
 /**

@@ -378,8 +378,14 @@ bool xrnpe_ring_reap(struct xrnpe_ring *ring)
 	return true;
 }
 
-/* Whether HEAD has counted a job as ended that the status page does not tell of. */
-static bool xrnpe_ring_hides_end(struct xrnpe_ring *ring)
+/**
+ * xrnpe_ring_hides_end() - whether HEAD has counted a job as ended that the status page does not
+ * tell of
+ * @ring: the ring, which executes nothing, and whose ended jobs were reaped after that was seen
+ *
+ * Return: true if so: it may have executed.
+ */
+bool xrnpe_ring_hides_end(struct xrnpe_ring *ring)
 {
 	const struct xrnpe_job *job = xrnpe_ring_head(ring);
 
@@ -394,7 +400,7 @@ static void xrnpe_ring_reap_and_resume(struct xrnpe_ring *ring)
 	 * The state is read first: if it says stopped, the job that stopped it has
 	 * ended, and is reaped before the next one starts.
 	 */
-	bool stopped = xrnpe_ring_read(ring, XRNPE_QUEUE_STATE) == XRNPE_QUEUE_STATE_STOPPED;
+	bool stopped = xrnpe_ring_has_stopped(ring);
 
 	if (!xrnpe_ring_reap(ring)) {
 		queue_work(ring->xdev->reset_wq, &ring->xdev->reset_work);

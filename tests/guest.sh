@@ -242,6 +242,8 @@ for t in $restless; do
 	sleeper "/bin/${t##*/} -t when_the_device_has_halted" $leaks --icount --add "$t" \
 		--device-args $slowly,x-fault-bus-error=10,x-fault-drop-irq=1 \
 		--module-args job_timeout_ms=60000
+	sleeper "/bin/${t##*/} -t when_the_device_has_not_told" $leaks --icount --add "$t" \
+		--device-args $slowly,x-fault-seqno=0x80000000 --module-args job_timeout_ms=60000
 	sleeper "/bin/${t##*/} -t when_the_device_does_not_wake_up" $leaks --icount --add "$t" \
 		--device-args $slowly,x-fault-reset=3
 done

@@ -54,6 +54,23 @@ TEST_F(sleep, when_the_device_has_halted)
 }
 
 /*
+ * A job that has executed, which the device has not told of, does not execute once more. Needs
+ * a time limit of a minute, and -device xrnpe,x-fault-seqno=0x80000000.
+ */
+TEST_F(sleep, when_the_device_has_not_told)
+{
+	int64_t job = submit(self->fd, 1, &self->work);
+
+	sleep_ms(200);
+	ASSERT_TRUE(result_is_right(&self->work));
+	clear_result(&self->work);
+	EXPECT_EQ(0, write_file("/sys/power/state", "freeze"));
+	EXPECT_EQ(DRM_XRNPE_CANCEL_RESET, reason_of(self->fd, job));
+	EXPECT_FALSE(result_is_right(&self->work));
+	self->resets++;
+}
+
+/*
  * Jobs of a device that does not wake up end, too: those that were in a ring, and new ones.
  * Needs -device xrnpe,x-fault-reset=3: the first reset is that of the driver's probe.
  */

@@ -9,7 +9,7 @@
 /*
  * With -device xrnpe,x-fault-seqno=0x80000000 the job's sequence number is one that is not
  * yet due. That the queue has stopped tells that it failed: what waits for it does not
- * begin.
+ * begin. That the device executed the queue last does not tell that the next job has begun.
  */
 TEST(untold_fault)
 {
@@ -23,7 +23,8 @@ TEST(untold_fault)
 	ASSERT_GE(fd, 0) TH_LOG("no xrnpe node");
 	ASSERT_EQ(0, make_work(fd, &bad));
 	ASSERT_EQ(0, make_work(fd, &next));
-	set_cmd(&bad, 0, (struct xrnpe_cmd){});
+	set_cmd(&bad, 0, matmul_cmd());
+	set_cmd(&bad, 1, (struct xrnpe_cmd){});
 	clear_result(&next);
 	signal.handle = wait.handle = make_syncobj(fd);
 	jobs[0] = job_args(&bad, &regions[0]);
