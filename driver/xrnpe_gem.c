@@ -228,8 +228,8 @@ static int xrnpe_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma
 		return ret;
 	}
 
-	/* The device would not see what is written to a private copy. */
-	if (!(vma->vm_flags & VM_SHARED))
+	/* The device would not see what is written to a private copy. A read-only one is none. */
+	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
 		return -EINVAL;
 
 	/* Pages count from the buffer's first, not from its fake offset. */

@@ -171,8 +171,18 @@ TEST_F(uapi, read_only_export)
 		.handle = self->work.data.handle, .flags = DRM_CLOEXEC,
 	};
 	int64_t handle;
+	uint8_t *map;
 
 	ASSERT_EQ(0, call(self->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &export));
+	/* It may be read as memory, too. */
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, export.fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, memcmp(map, self->work.data.map, 4096));
+	EXPECT_EQ(-1, mprotect(map, 4096, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(EACCES, errno);
+	munmap(map, 4096);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, export.fd, 0));
+	EXPECT_EQ(EINVAL, errno);
 	handle = import(self->other, export.fd);
 	ASSERT_LT(0, handle);
 	close(export.fd);
