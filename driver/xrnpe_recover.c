@@ -31,7 +31,8 @@
 /*
  * A job that urgent rings keep from executing has no time limit of its own, but
  * its fence must signal some day: so many times the limit after it has become
- * the oldest of its ring, and those have given way to it that do, it counts as hung.
+ * the oldest of its ring it counts as hung. By then those that give way to it have, and the few
+ * jobs that they had in their ring have ended.
  */
 #define XRNPE_STARVED		30
 
@@ -401,8 +402,7 @@ static bool xrnpe_ring_check_time(struct xrnpe_ring *ring)
 
 		xrnpe_hw_account(xdev);
 		job->starved = job->run_ns < limit;
-		if (job->starved && ktime_to_ns(ktime_sub(ktime_get(),
-							  xrnpe_ring_starves_since(ring))) <
+		if (job->starved && ktime_to_ns(ktime_sub(ktime_get(), ring->head_since)) <
 				    XRNPE_STARVED * limit)
 			return true;
 

@@ -175,19 +175,3 @@ void xrnpe_share_probe(struct xrnpe_device *xdev)
 	if (ring[DRM_XRNPE_PRIORITY_MEDIUM] != ring[DRM_XRNPE_PRIORITY_LOW])
 		ring[DRM_XRNPE_PRIORITY_MEDIUM]->gives_way_to = ring[DRM_XRNPE_PRIORITY_LOW];
 }
-
-/**
- * xrnpe_ring_starves_since() - since when only those may have kept a ring waiting who give way
- * to nobody
- * @ring: the ring, which has a job
- *
- * Return: the time.
- */
-ktime_t xrnpe_ring_starves_since(const struct xrnpe_ring *ring)
-{
-	const struct xrnpe_ring *before = ring->index ? ring - 1 : NULL;
-
-	if (before && before->gives_way_to == ring)
-		return max(ring->head_since, before->head_since);
-	return ring->head_since;
-}

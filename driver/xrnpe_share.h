@@ -2,7 +2,6 @@
 #ifndef __XRNPE_SHARE_H__
 #define __XRNPE_SHARE_H__
 
-#include <linux/ktime.h>
 #include <linux/minmax.h>
 #include <linux/rbtree.h>
 #include <linux/time64.h>
@@ -116,7 +115,6 @@ void xrnpe_share_probe(struct xrnpe_device *xdev);
 void xrnpe_share_wait(struct xrnpe_queue *queue);
 void xrnpe_share_withdraw(struct xrnpe_queue *queue);
 struct xrnpe_queue *xrnpe_ring_next_queue(const struct xrnpe_ring *ring);
-ktime_t xrnpe_ring_starves_since(const struct xrnpe_ring *ring);
 void xrnpe_share_enter(struct xrnpe_job *job);
 void xrnpe_share_leave(struct xrnpe_job *job);
 

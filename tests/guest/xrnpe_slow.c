@@ -207,30 +207,6 @@ TEST_F_TIMEOUT(job, turns_of_the_less_urgent, 120)
 	end_with(_metadata, self);
 }
 
-/* Nor is it a way to keep others waiting to fill a ring with jobs that are longer than before. */
-TEST_F_TIMEOUT(job, turns_behind_a_full_ring, 120)
-{
-	const int jobs = 60;
-	int64_t first, last, low;
-	struct work hog, other;
-
-	begin_with(_metadata, self, "job_timeout_ms=100");
-	ASSERT_EQ(0, make_work(self->fd, &other));
-	ASSERT_EQ(0, make_long(self->fd, 40, 1, &hog));
-	for (int i = 0; i < 20; i++)
-		ASSERT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, 2, &other));
-	first = last = submit(self->fd, 2, &hog);
-	for (int i = 1; i < jobs; i++)
-		last = submit(self->fd, 2, &hog);
-	low = submit(self->fd, 3, &other);
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, low));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, first));
-	EXPECT_EQ(DRM_XRNPE_JOB_DONE, state_of(self->fd, last));
-	unmap_work(&hog);
-	unmap_work(&other);
-	end_with(_metadata, self);
-}
-
 /* However much one queue holds, others of the same priority have their turn. */
 TEST_F(job, turns)
 {
