@@ -175,7 +175,7 @@ for t in $lines; do
 		--module-args job_timeout_ms=500 -- "/bin/${t##*/}"
 done
 for t in $held; do
-	guest $leaks --add "$t" --memory 320M --reset-line \
+	guest $leaks --add "$t" --memory 448M --reset-line \
 		--device-args x-fault-stuck=on,x-fault-no-reset=3 \
 		--module-args client_memory_mib=64 -- "/bin/${t##*/}"
 done
