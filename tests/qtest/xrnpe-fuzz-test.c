@@ -327,10 +327,9 @@ static void any_fault(Round *r)
     }
 }
 
-/* The reset line's word */
 static void set_line(Round *r, uint32_t value)
 {
-    qtest_writel(r->npu.qts, r->npu.base + XRNPE_MMIO_SIZE, value);
+    qtest_writel(r->npu.qts, line_addr(&r->npu), value);
 }
 
 static void heal(Round *r)
@@ -414,13 +413,10 @@ static void open_machine(Round *r, const char *arguments)
 /* Into a file and out of it. Faults to inject stay behind. */
 static void migrate(Round *r)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     if (r->stopped) {
         stop_or_go(r);
     }

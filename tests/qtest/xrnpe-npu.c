@@ -491,7 +491,7 @@ void assert_refuses(const char *device, const char *uri, const char *why)
     const char *argv[] = {
         getenv("QTEST_QEMU_BINARY"), "-machine", "virt", "-nodefaults",
         "-display", "none", "-m", "64M", "-accel", "qtest", "-device", device,
-        "-incoming", uri, NULL,
+        uri ? "-incoming" : NULL, uri, NULL,
     };
     g_autofree char *err = NULL;
     int status;
@@ -501,4 +501,20 @@ void assert_refuses(const char *device, const char *uri, const char *why)
     g_assert_true(WIFEXITED(status));
     g_assert_cmpint(WEXITSTATUS(status), ==, 1);
     g_assert_nonnull(strstr(err, why));
+}
+
+char *temporary_file(const char *suffix)
+{
+    g_autofree char *template = g_strdup_printf("xrnpe-XXXXXX.%s", suffix);
+    char *path = NULL;
+    int fd = g_file_open_tmp(template, &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    return path;
+}
+
+uint64_t line_addr(const Npu *npu)
+{
+    return npu->base + XRNPE_MMIO_SIZE;
 }

@@ -161,7 +161,16 @@ void cont(Npu *npu);
 void wait_migration(Npu *npu);
 void migrate_to(Npu *npu, const char *uri);
 
-/* A machine with @device does not take the stream, and its message has @why. */
+/*
+ * A machine with @device does not start, and its message has @why: it does not
+ * take the stream at @uri, if that is not NULL.
+ */
 void assert_refuses(const char *device, const char *uri, const char *why);
+
+/* The path of a new file, to be unlinked */
+char *temporary_file(const char *suffix);
+
+/* The word that drives the reset line, after the registers */
+uint64_t line_addr(const Npu *npu);
 
 #endif

@@ -401,16 +401,13 @@ static void test_bus_error(const void *data)
 /* The device's own accesses reach memory only, as operands do. */
 static void test_dma_to_registers(void)
 {
-    g_autofree char *path = NULL;
+    g_autofree char *path = temporary_file("serial");
     g_autofree char *arguments = NULL;
     g_autofree char *output = NULL;
     struct xrnpe_job_desc desc;
     struct xrnpe_cmd cmd;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.serial", &path, NULL);
     Npu npu;
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     arguments = g_strdup_printf("-serial file:%s", path);
     npu = npu_open("", arguments);
     prepare(&npu);
@@ -474,7 +471,7 @@ static void test_two_blocks(void)
 {
     enum { COUNT = 64, BLOCK_MIB = 80 };
     uint64_t seam = RAM_BASE + BLOCK_MIB * MiB;
-    g_autofree char *log = NULL;
+    g_autofree char *log = temporary_file("log");
     g_autofree char *arguments = NULL;
     g_autofree char *said = NULL;
     const char *once;
@@ -488,11 +485,8 @@ static void test_two_blocks(void)
         .operand = XRNPE_OPERAND_NONE,
     };
     struct xrnpe_cmd cmd;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.log", &log, NULL);
     Npu npu;
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     arguments = g_strdup_printf(
         "-smp 2 -m %uM "
         "-object memory-backend-ram,id=m0,size=%uM "

@@ -64,11 +64,8 @@ static char *guest_program(const struct xrnpe_cmd *cmds, unsigned int count)
     };
     struct xrnpe_job_desc desc = descriptor(CMDS(0), count, 1);
     const struct xrnpe_scale scale = { ONE_F32, ONE_F32 };
-    char *path;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.bin", &path, NULL);
+    char *path = temporary_file("bin");
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     desc.region_count = cpu_to_le32(ARRAY_SIZE(region));
     desc.flags = cpu_to_le32(XRNPE_JOB_RECORD);
     desc.record = cpu_to_le64(RECORD);
@@ -182,11 +179,8 @@ static void test_replay(void)
     static const char *const modes[] = { "record", "replay" };
     struct xrnpe_cmd cmds[GUEST_CMDS];
     g_autofree char *program = NULL;
-    g_autofree char *log = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.replay", &log, NULL);
+    g_autofree char *log = temporary_file("replay");
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     guest_commands(cmds);
     program = guest_program(cmds, GUEST_CMDS);
     for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {

@@ -7,11 +7,6 @@
 #include "qemu/osdep.h"
 #include "xrnpe-test.h"
 
-static uint64_t line_addr(const Npu *npu)
-{
-    return npu->base + XRNPE_MMIO_SIZE;
-}
-
 static void set_line(Npu *npu, uint32_t value)
 {
     qtest_writel(npu->qts, line_addr(npu), value);
@@ -105,14 +100,11 @@ static void test_unrealize(void)
 /* What is held in reset at the source is so at the destination. */
 static void test_migrate(void)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
     Npu npu = npu_open(",reset-line=on", "");
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     prepare(&npu);
     set_line(&npu, 1);
     migrate_to(&npu, uri);

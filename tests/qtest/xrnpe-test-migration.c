@@ -49,8 +49,7 @@ static void test_stop(void)
  */
 static void test_migrate(void)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
     Npu from = npu_start();
@@ -63,8 +62,6 @@ static void test_migrate(void)
         .operand = XRNPE_OPERAND_NONE,
     };
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     small_matmul(&from);
     put_scale(&from, CONSTANTS + 0x200, 1, 1);
     wr(&from, XRNPE_IRQ_ENABLE, XRNPE_IRQ_STOPPED(3));
@@ -123,7 +120,7 @@ static void test_snapshots(void)
 {
     enum { CMDS = 20, M = 61, N = 64, K = 700, STOPS = 4 };
     const char *properties = ",kernel=plain,threads=1,x-fault-slow=1000";
-    g_autofree char *path = NULL;
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree uint8_t *ifm = g_malloc(M * 2 * K);
     g_autofree uint8_t *weight = g_malloc(N * 2 * K);
     g_autofree uint8_t *got = g_malloc(M * 2 * N);
@@ -132,13 +129,10 @@ static void test_snapshots(void)
     struct xrnpe_datapath *datapath = xrnpe_datapath_new(1, NULL);
     struct xrnpe_scale scale = { ONE_F32, 0 };
     struct xrnpe_cmd cmd[CMDS];
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     g_autofree char *incoming = g_strdup_printf("-incoming %s", uri);
     Npu npu = npu_open(properties, "");
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     for (size_t i = 0; i < M * 2 * K; i++) {
         ifm[i] = g_rand_int(rand);
     }
@@ -246,13 +240,10 @@ static void snapshot(Npu *npu, const char *what)
  */
 static void test_load_snapshot(void)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.qcow2", &path, NULL);
+    g_autofree char *path = temporary_file("qcow2");
     Npu npu = npu_open(",x-fault-slow=1000", "");
     struct xrnpe_cmd cmd[2] = { update(0, 0), update(1, 0) };
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     add_disk(&npu, path);
     prepare(&npu);
     put_scale(&npu, CONSTANTS, 1, 1);
@@ -283,13 +274,10 @@ static void test_load_snapshot(void)
 /* A destination that is built otherwise refuses the stream. */
 static void test_migrate_mismatch(void)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     Npu from = npu_start();
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     migrate_to(&from, uri);
     npu_quit(&from);
 
@@ -304,16 +292,13 @@ static void test_migrate_mismatch(void)
 static GByteArray *save_stream(size_t *device)
 {
     static const char name[] = "xrnpe";
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     struct xrnpe_cmd bad = { .opcode = 0x77 }, cmd = endless();
     Npu npu = npu_start();
     gchar *data;
     gsize size;
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     queue_job(&npu, 3, &bad, 1, 1);
     wait_head(&npu, 3, 1);
     queue_job(&npu, 1, &cmd, 1, 2);
@@ -340,14 +325,11 @@ static GByteArray *save_stream(size_t *device)
  */
 static bool takes_stream(const uint8_t *data, size_t size)
 {
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("xrnpe-XXXXXX.vmstate", &path, NULL);
+    g_autofree char *path = temporary_file("vmstate");
     g_autofree char *uri = g_strdup_printf("file:%s", path);
     Npu npu = npu_open(",kernel=plain", "-incoming defer 2>/dev/null");
     bool taken, over = false;
 
-    g_assert_cmpint(fd, >=, 0);
-    close(fd);
     g_assert_true(g_file_set_contents(path, (const char *)data, size, NULL));
     qtest_qmp_assert_success(npu.qts, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s, "
