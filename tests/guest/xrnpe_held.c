@@ -6,12 +6,10 @@
  * probed, when it wakes up, and then for a job that does not end. The tests are one story,
  * told in the order in which they stand here. Needs root.
  */
-#include "xrnpe_memory.h"
+#include "xrnpe_failed.h"
 #include "xrnpe_module.h"
 #include "xrnpe_sync.h"
-#include "xrnpe_work.h"
 
-#define DEVICE "c000000.npu"
 /* Of the job that is stuck, so much that nobody can fail to see whether it is free. */
 #define DATA_KIB (32 * 1024)
 
@@ -73,22 +71,13 @@ FIXTURE_TEARDOWN(held)
 /* Every job ends, nothing new is taken, and the device is switched off. */
 TEST_F(held, is_lost)
 {
-	struct drm_xrnpe_bo_create create = { .size = 4096 };
-	struct drm_xrnpe_dev_time time;
-	struct drm_xrnpe_dev_query query = {
-		.type = DRM_XRNPE_DEV_QUERY_TIME, .size = sizeof(time), .pointer = (uintptr_t)&time,
-	};
-
 	EXPECT_EQ(DRM_XRNPE_JOB_TIMEOUT, state_of(self->fd, self->guilty));
 	EXPECT_FALSE(writes_results(self->stuck.data.map, 500));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(self->fd, self->same));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(self->fd, self->other));
 	EXPECT_EQ(DRM_XRNPE_CANCEL_LOST, reason_of(self->fd, self->waiting));
 	EXPECT_EQ(-ENODEV, syncobj_status(self->fd, self->syncobj));
-	EXPECT_EQ(-ENODEV, submit(self->fd, 0, &self->apart));
-	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_BO_CREATE, &create));
-	EXPECT_EQ(-ENODEV, call(self->fd, DRM_IOCTL_XRNPE_DEV_QUERY, &query));
-	EXPECT_EQ(0, device_info(self->fd, &(struct drm_xrnpe_dev_info){}));
+	expect_failed(_metadata, self->fd, &self->apart);
 	open_gate(&self->gate);
 	EXPECT_TRUE(status_becomes(DEVICE, "suspended"));
 }

@@ -118,6 +118,33 @@ static void *keep_busy(void *data)
 	return NULL;
 }
 
+/* Two queues of @priority that always have jobs, until they are told to stop. */
+static int start_hogs(struct rival hogs[2], int fd, uint32_t priority)
+{
+	int ret = 0;
+
+	for (int i = 0; !ret && i < 2; i++) {
+		hogs[i] = (struct rival){
+			.fd = fd, .queue = make_queue(fd, priority, 16),
+		};
+		ret = make_long(fd, 4, 1, &hogs[i].work);
+		if (!ret)
+			ret = pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]);
+	}
+	sleep_ms(100);
+	return ret;
+}
+
+static void stop_hogs(struct rival hogs[2])
+{
+	for (int i = 0; i < 2; i++)
+		hogs[i].stop = true;
+	for (int i = 0; i < 2; i++) {
+		pthread_join(hogs[i].thread, NULL);
+		unmap_work(&hogs[i].work);
+	}
+}
+
 /*
  * Whom more urgent jobs, all of them legal, keep from executing ends some day, and is
  * told why. A queue whose jobs time out again and again is banned.
@@ -126,26 +153,17 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 {
 	struct drm_xrnpe_sync out = { .flags = DRM_XRNPE_SYNC_SIGNAL };
 	struct drm_xrnpe_job_wait end;
-	struct rival hogs[2] = {};
 	int64_t jobs[12], starved;
+	struct rival hogs[2];
 	struct work endless;
 
 	begin_with(_metadata, self, "job_timeout_ms=100");
 	out.handle = make_syncobj(self->fd);
 	ASSERT_EQ(0, make_slow(self->fd, &endless));
-	for (int i = 0; i < 2; i++) {
-		hogs[i].fd = self->fd;
-		hogs[i].queue = make_queue(self->fd, DRM_XRNPE_PRIORITY_REALTIME, 16);
-		ASSERT_EQ(0, make_long(self->fd, 4, 1, &hogs[i].work));
-		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
-	}
-	sleep_ms(100);
+	ASSERT_EQ(0, start_hogs(hogs, self->fd, DRM_XRNPE_PRIORITY_REALTIME));
 	starved = submit_syncs(self->fd, 3, &endless, &out, 1);
 	EXPECT_EQ(0, wait_job(self->fd, starved, in_ms(60000), &end));
-	for (int i = 0; i < 2; i++)
-		hogs[i].stop = true;
-	for (int i = 0; i < 2; i++)
-		pthread_join(hogs[i].thread, NULL);
+	stop_hogs(hogs);
 	EXPECT_EQ(DRM_XRNPE_JOB_CANCELLED, end.state);
 	EXPECT_EQ(DRM_XRNPE_CANCEL_STARVED, end.reason);
 	EXPECT_EQ(-ETIME, syncobj_status(self->fd, out.handle));
@@ -160,8 +178,6 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
 	EXPECT_EQ(-EIO, submit(self->fd, 2, &endless));
 
 	unmap_work(&endless);
-	for (int i = 0; i < 2; i++)
-		unmap_work(&hogs[i].work);
 	end_with(_metadata, self);
 }
 
@@ -173,36 +189,21 @@ TEST_F_TIMEOUT(job, starved_and_banned, 120)
  */
 TEST_F_TIMEOUT(job, turns_of_the_less_urgent, 120)
 {
-	struct rival hogs[2] = {};
-	uint32_t priority, low;
+	const uint32_t low = QUEUES - 1;
+	struct rival hogs[2];
 	struct work other;
 
 	begin_with(_metadata, self, "job_timeout_ms=100");
-	priority = self->info.rings == 1 ? DRM_XRNPE_PRIORITY_REALTIME : DRM_XRNPE_PRIORITY_MEDIUM;
-	low = make_queue(self->fd, DRM_XRNPE_PRIORITY_LOW, 16);
 	ASSERT_EQ(0, make_work(self->fd, &other));
-	for (int i = 0; i < 2; i++) {
-		hogs[i].fd = self->fd;
-		hogs[i].queue = make_queue(self->fd, priority, 16);
-		ASSERT_EQ(0, make_long(self->fd, 4, 1, &hogs[i].work));
-		ASSERT_EQ(0, pthread_create(&hogs[i].thread, NULL, keep_busy, &hogs[i]));
-	}
-	sleep_ms(100);
+	ASSERT_EQ(0, start_hogs(hogs, self->fd, self->info.rings == 1 ?
+						DRM_XRNPE_PRIORITY_REALTIME :
+						DRM_XRNPE_PRIORITY_MEDIUM));
 	for (int i = 0; i < 5; i++) {
-		struct drm_xrnpe_region region;
-		const struct drm_xrnpe_job job = job_args(&other, &region);
-
 		clear_result(&other);
-		EXPECT_EQ(DRM_XRNPE_JOB_DONE,
-			  state_of(self->fd, submit_jobs(self->fd, low, &job, 1, 0)));
+		EXPECT_EQ(DRM_XRNPE_JOB_DONE, run_work(self->fd, low, &other));
 		EXPECT_TRUE(result_is_right(&other));
 	}
-	for (int i = 0; i < 2; i++)
-		hogs[i].stop = true;
-	for (int i = 0; i < 2; i++) {
-		pthread_join(hogs[i].thread, NULL);
-		unmap_work(&hogs[i].work);
-	}
+	stop_hogs(hogs);
 	unmap_work(&other);
 	end_with(_metadata, self);
 }
