@@ -26,6 +26,7 @@ struct xrnpe_shared;
 
 /* Queues of a file. */
 #define XRNPE_MAX_FILE_QUEUES	64
+/* Values of &enum drm_xrnpe_priority. */
 #define XRNPE_PRIORITIES	(DRM_XRNPE_PRIORITY_REALTIME + 1)
 
 /** struct xrnpe_turns - queues of a ring, and of one priority, that wait for their turn alone */

@@ -161,16 +161,13 @@ static bool xrnpe_hw_hold(struct xrnpe_device *xdev)
 void xrnpe_ring_feed(struct xrnpe_ring *ring)
 {
 	struct xrnpe_device *xdev = ring->xdev;
+	struct xrnpe_queue *queue;
 
 	lockdep_assert_held(&xdev->hw_lock);
 	if (xdev->stops)
 		return;
-	while (ring->waiters && ring->filled < XRNPE_RING_JOBS) {
-		struct xrnpe_queue *queue = xrnpe_ring_next_queue(ring);
-
-		if (!queue)
-			return;
-
+	while (ring->waiters && ring->filled < XRNPE_RING_JOBS &&
+	       (queue = xrnpe_ring_next_queue(ring))) {
 		if (!xrnpe_hw_hold(xdev)) {
 			xrnpe_queue_kick(queue);
 			return;

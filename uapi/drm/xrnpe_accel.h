@@ -197,7 +197,7 @@ struct drm_xrnpe_bo_set_label {
 
 /** enum drm_xrnpe_priority - which queues are served first */
 enum drm_xrnpe_priority {
-	/** @DRM_XRNPE_PRIORITY_LOW: when no other has work */
+	/** @DRM_XRNPE_PRIORITY_LOW: when no other has work, and now and then beside MEDIUM */
 	DRM_XRNPE_PRIORITY_LOW = 0,
 	/** @DRM_XRNPE_PRIORITY_MEDIUM: what programs use by default */
 	DRM_XRNPE_PRIORITY_MEDIUM = 1,
