@@ -105,7 +105,58 @@ TEST_F(cost, doorbell_before_other_work)
 	EXPECT_GT(500000, most);
 }
 
+/* ---- jobs back to back ---- */
+
+#define JOBS 200
+
+/* How busy jobs of @cmds long commands keep the device, in %; -1: something failed. */
+static int busy_percent(int fd, unsigned int cmds, uint64_t *length_ns)
+{
+	const uint32_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_MEDIUM, JOBS);
+	uint64_t executed = 0, start = 0, end_ns = 0;
+	struct drm_xrnpe_region region;
+	struct drm_xrnpe_job job;
+	struct work work;
+
+	if (make_long(fd, cmds, 1, &work))
+		return -1;
+	job = job_args(&work, &region);
+	for (int i = 0; i < JOBS; i++)
+		if (submit_jobs(fd, queue, &job, 1, 0) < 0)
+			return -1;
+	for (int i = 0; i < JOBS; i++) {
+		struct xrnpe_job_record record;
+		struct drm_xrnpe_job_wait end;
+
+		if (wait_record(fd, job_name(queue, i + 1), &end, &record) ||
+		    end.state != DRM_XRNPE_JOB_DONE)
+			return -1;
+		executed += record.executed;
+		start = i ? start : record.start;
+		end_ns = record.end;
+	}
+	free_work(fd, &work);
+	destroy_queue(fd, queue);
+	*length_ns = executed / JOBS;
+	return 100 * executed / (end_ns - start);
+}
+
+/* On a CPU of one instruction a nanosecond. */
+TEST_F(cost, small_jobs_keep_the_device_busy)
+{
+	for (unsigned int cmds = 1; cmds <= 4; cmds++) {
+		uint64_t length_ns;
+		int busy = busy_percent(self->fd, cmds, &length_ns);
+
+		ASSERT_LT(0, busy);
+		TH_LOG("jobs of %llu ns: %d %% busy", (unsigned long long)length_ns, busy);
+		EXPECT_TRUE(busy >= 95 || length_ns < BUSY_FROM_NS);
+	}
+}
+
 /* ---- memory that SUBMIT takes ---- */
+
+/* After all that is timed: the end of tracing leaves the kernel work that comes later. */
 
 #define TRACING "/sys/kernel/tracing/"
 #define KMALLOC TRACING "events/kmem/kmalloc/"
@@ -163,55 +214,6 @@ TEST_F(cost, no_allocation_above_a_page)
 	TH_LOG("largest allocation of SUBMIT: %lu bytes", largest_allocation());
 	EXPECT_LT(0, largest_allocation());
 	EXPECT_GE(PAGE, largest_allocation());
-}
-
-/* ---- jobs back to back ---- */
-
-#define JOBS 200
-
-/* How busy jobs of @cmds long commands keep the device, in %; -1: something failed. */
-static int busy_percent(int fd, unsigned int cmds, uint64_t *length_ns)
-{
-	const uint32_t queue = make_queue(fd, DRM_XRNPE_PRIORITY_MEDIUM, JOBS);
-	uint64_t executed = 0, start = 0, end_ns = 0;
-	struct drm_xrnpe_region region;
-	struct drm_xrnpe_job job;
-	struct work work;
-
-	if (make_long(fd, cmds, 1, &work))
-		return -1;
-	job = job_args(&work, &region);
-	for (int i = 0; i < JOBS; i++)
-		if (submit_jobs(fd, queue, &job, 1, 0) < 0)
-			return -1;
-	for (int i = 0; i < JOBS; i++) {
-		struct xrnpe_job_record record;
-		struct drm_xrnpe_job_wait end;
-
-		if (wait_record(fd, job_name(queue, i + 1), &end, &record) ||
-		    end.state != DRM_XRNPE_JOB_DONE)
-			return -1;
-		executed += record.executed;
-		start = i ? start : record.start;
-		end_ns = record.end;
-	}
-	free_work(fd, &work);
-	destroy_queue(fd, queue);
-	*length_ns = executed / JOBS;
-	return 100 * executed / (end_ns - start);
-}
-
-/* On a CPU of one instruction a nanosecond. */
-TEST_F(cost, small_jobs_keep_the_device_busy)
-{
-	for (unsigned int cmds = 1; cmds <= 4; cmds++) {
-		uint64_t length_ns;
-		int busy = busy_percent(self->fd, cmds, &length_ns);
-
-		ASSERT_LT(0, busy);
-		TH_LOG("jobs of %llu ns: %d %% busy", (unsigned long long)length_ns, busy);
-		EXPECT_TRUE(busy >= 95 || length_ns < BUSY_FROM_NS);
-	}
 }
 
 /* ---- an inference is a call, a doorbell, an interrupt ---- */
